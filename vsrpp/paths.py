@@ -1,0 +1,133 @@
+"""Every path the project uses: inside a run folder, of the schemas, of the places runs live in."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_STEP_FOLDER = re.compile(r"^step_(\d{7,})$")
+
+
+@dataclass(frozen=True, slots=True)
+class RunPaths:
+    """The files of one run folder (design: "The run folder"). Nothing here touches the disk."""
+
+    root: Path
+
+    @property
+    def run_id(self) -> str:
+        return self.root.name
+
+    @property
+    def run_db(self) -> Path:
+        return self.root / "run.db"
+
+    @property
+    def inbox_db(self) -> Path:
+        return self.root / "inbox.db"
+
+    @property
+    def delivery_db(self) -> Path:
+        return self.root / "delivery.db"
+
+    @property
+    def run_config(self) -> Path:
+        return self.root / "run_config.yaml"
+
+    @property
+    def runtime_config(self) -> Path:
+        return self.root / "runtime_config.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.root / "tensorboard"
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def deliver_log(self) -> Path:
+        """What the delivery process prints; read by people, never parsed."""
+        return self.root / "delivery.log"
+
+    def checkpoint(self, step: int) -> CheckpointPaths:
+        return CheckpointPaths(self.checkpoints / f"step_{step:07d}")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointPaths:
+    """The files of one checkpoint folder."""
+
+    root: Path
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model.safetensors"
+
+    @property
+    def model_ema(self) -> Path:
+        return self.root / "model_ema.safetensors"
+
+    @property
+    def training_state(self) -> Path:
+        return self.root / "training_state.pt"
+
+    @property
+    def runtime_config(self) -> Path:
+        return self.root / "runtime_config.json"
+
+    @property
+    def run_config(self) -> Path:
+        return self.root / "run_config.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "manifest.json"
+
+
+def checkpoint_step(folder: Path) -> int | None:
+    """The step a checkpoint folder's name speaks of, or None if it is no checkpoint's name."""
+    match = _STEP_FOLDER.match(folder.name)
+    return int(match.group(1)) if match else None
+
+
+def runs_dir(explicit: str | os.PathLike[str] | None = None) -> Path:
+    """Where runs live: `--run-dir`, else VSRPP_RUNS, else ./runs. Absolute."""
+    chosen = explicit or os.environ.get("VSRPP_RUNS") or "runs"
+    return Path(chosen).expanduser().resolve()
+
+
+def tracking_uri(runs: Path) -> str:
+    """MLFLOW_TRACKING_URI, else a SQLite file beside the folder of runs."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs.parent / 'mlflow.db'}"
+
+
+def cache_dir() -> Path:
+    """Where decoded clips are kept between runs: VSRPP_CACHE, else the user's cache folder."""
+    explicit = os.environ.get("VSRPP_CACHE")
+    if explicit:
+        return Path(explicit).expanduser().resolve()
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "vsrpp"
+
+
+def _package_or_checkout(name: str) -> Path:
+    """A folder that stands inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    inside = package / name
+    return inside if inside.is_dir() else package.parent / name
+
+
+def schema_file(name: str) -> Path:
+    return _package_or_checkout("schemas") / name
+
+
+def ui_dir() -> Path:
+    return _package_or_checkout("ui")
