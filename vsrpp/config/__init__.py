@@ -1,0 +1,45 @@
+"""The configs of a run: what can be set, what may hold, and what an edit changes.
+
+Importing this is cheap (a few milliseconds): `jsonschema` and `yaml` are loaded only by the calls that need them.
+"""
+
+from __future__ import annotations
+
+from vsrpp.config.check import Problem, check_changes, check_live, check_run, normalise
+from vsrpp.config.edits import Change, diff, merge, parse_assignments, warnings
+from vsrpp.config.schema import (
+    Parameter,
+    default_preset,
+    defaults,
+    live_parameters,
+    parameters,
+    presets,
+    startup_parameters,
+)
+from vsrpp.config.sources import resolve
+from vsrpp.config.text import dump_runtime, format_value, refusal, refusal_line
+
+__all__ = [
+    "Change",
+    "Parameter",
+    "Problem",
+    "check_changes",
+    "check_live",
+    "check_run",
+    "default_preset",
+    "defaults",
+    "diff",
+    "dump_runtime",
+    "format_value",
+    "live_parameters",
+    "merge",
+    "normalise",
+    "parameters",
+    "parse_assignments",
+    "presets",
+    "refusal",
+    "refusal_line",
+    "resolve",
+    "startup_parameters",
+    "warnings",
+]

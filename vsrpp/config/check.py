@@ -1,0 +1,234 @@
+"""Whether a config, or an edit of one, may hold; and if not, why, in words for the hand that made it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vsrpp.config import schema
+from vsrpp.config.text import one_of
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+MAX_KEYS = 200
+"""Keys in one edit: more than there are parameters."""
+_LONGEST_NAME = 100
+_A_TYPE = {
+    "number": "a finite number",
+    "integer": "a whole number",
+    "boolean": "true or false",
+    "string": "text",
+    "null": "null",
+}
+_NOT_A = {str: "text", list: "a list", tuple: "a list", dict: "an object", type(None): "null"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason why a value is refused."""
+
+    key: str
+    """The parameter, or an empty string if the edit as a whole is at fault."""
+    value: Any
+    message: str
+    """The reason alone: `must be between 1e-05 and 0.001`."""
+
+
+def check_live(live: Mapping[str, Any], run_config: Mapping[str, Any] | None = None) -> list[Problem]:
+    """What is wrong with a whole live config; nothing if the list is empty.
+
+    Without the run config, rules that speak of it are left out.
+    """
+    return _check_whole(schema.LIVE_SCHEMA, live, run_config)
+
+
+def check_run(run_config: Mapping[str, Any]) -> list[Problem]:
+    """What is wrong with a whole run config; nothing if the list is empty."""
+    return _check_whole(schema.RUN_SCHEMA, run_config, None)
+
+
+def check_changes(
+    live: Mapping[str, Any], changes: object, run_config: Mapping[str, Any] | None = None
+) -> list[Problem]:
+    """What is wrong with an edit of the live config in force: every problem, in the order of the edit's keys.
+
+    Each value is judged by itself, then the rules over several keys, on the config as it would be. Without the run
+    config, rules that speak of it are left out. Never raises, whatever `changes` is.
+    """
+    if not isinstance(changes, Mapping):
+        return [Problem("", changes, "an edit is an object of keys and values")]
+    if len(changes) > MAX_KEYS:  # a hint for every one of many thousand names would hold training up for minutes
+        return [Problem("", None, f"an edit of {len(changes)} keys; it has at most {MAX_KEYS}")]
+    problems = _check_values(schema.LIVE_SCHEMA, changes)
+    merged = {**(run_config or {}), **live, **changes}
+    for rule in _broken_rules(schema.LIVE_SCHEMA, merged, problems):
+        if any(key in changes for key in rule["keys"]):
+            problems.append(_blame(rule, merged, changes))
+    return _in_order(problems, changes)
+
+
+def check_start(run_config: Mapping[str, Any], live: Mapping[str, Any], said: Collection[str]) -> list[Problem]:
+    """What is wrong with the two configs a run is to start with.
+
+    A broken rule is reported at the key among `said`, the ones a person set, rather than at a default.
+    """
+    problems = _missing(schema.RUN_SCHEMA, run_config) + _check_values(schema.RUN_SCHEMA, run_config)
+    problems += _missing(schema.LIVE_SCHEMA, live) + _check_values(schema.LIVE_SCHEMA, live)
+    merged = {**run_config, **live}
+    broken = [rule for name in schema.CONFIG_SCHEMAS for rule in _broken_rules(name, merged, problems)]
+    return problems + [_blame(rule, merged, said) for rule in broken]
+
+
+def normalise(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values in the types their parameters have: 300.0 becomes 300 for an integer, 1 becomes 1.0 for a number.
+
+    Anything else comes back as it is; only checked values are sure to be of the right type.
+    """
+    return {key: _normal(key, value) for key, value in values.items()}
+
+
+def unknown(key: str, candidates: Collection[str]) -> str:
+    """The reason for refusing a name that is no parameter, with the nearest of the candidates."""
+    import difflib  # 7 ms, for typing errors alone
+
+    near = difflib.get_close_matches(key[:_LONGEST_NAME].lower(), candidates, n=1, cutoff=0.6)
+    return f"unknown; did you mean {near[0]}?" if near else "unknown, and no parameter has a similar name"
+
+
+def _normal(key: str, value: Any) -> Any:
+    known = schema.parameter(key) if isinstance(key, str) else None
+    if known is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+        return value
+    whole = known.type == "integer" or (known.type == "choice" and isinstance(known.choices[0], int))
+    if whole and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if known.type == "number" and isinstance(value, int):
+        try:
+            return float(value)
+        except OverflowError:
+            return value
+    return value
+
+
+def _check_whole(name: str, config: Any, run_config: Mapping[str, Any] | None) -> list[Problem]:
+    if not isinstance(config, Mapping):
+        return [Problem("", config, "a config is an object of keys and values")]
+    problems = _missing(name, config) + _check_values(name, config)
+    merged = {**(run_config or {}), **config}
+    return problems + [_blame(rule, merged, config) for rule in _broken_rules(name, merged, problems)]
+
+
+def _missing(name: str, config: Mapping[str, Any]) -> list[Problem]:
+    wanted = schema.live_parameters() if name == schema.LIVE_SCHEMA else schema.startup_parameters()
+    return [Problem(key, None, "is missing") for key in wanted if key not in config]
+
+
+def _check_values(name: str, values: Mapping[str, Any]) -> list[Problem]:
+    """Judge each value by itself: unknown, not of this tier, of the wrong type, out of range."""
+    from vsrpp.config import validator
+
+    properties = schema.load(name)["properties"]
+    problems = [
+        Problem(str(key), value, _not_here(name, key))
+        for key, value in values.items()
+        if key not in properties or properties[key].get("readOnly")
+    ]
+    reported = {problem.key for problem in problems}
+    known = {key: _outline(value) for key, value in values.items() if key in properties and key not in reported}
+    for error in validator.of_values(name).iter_errors(known):
+        key = str(error.path[0])
+        if key not in reported:
+            reported.add(key)
+            problems.append(Problem(key, values[key], _why(error, properties[key])))
+    return _in_order(problems, values)
+
+
+def _broken_rules(name: str, merged: Mapping[str, Any], problems: Collection[Problem]) -> list[Mapping[str, Any]]:
+    """The rules over several keys that do not hold, apart from those that speak of a value refused already."""
+    from vsrpp.config import validator
+
+    bad = {problem.key for problem in problems}
+    sound = {key: value for key, value in merged.items() if key not in bad}
+    return [error.validator_value for error in validator.of_rules(name).iter_errors(sound)]  # type: ignore[misc]
+
+
+def _blame(rule: Mapping[str, Any], merged: Mapping[str, Any], said: Collection[str]) -> Problem:
+    """The problem of a broken rule, put at the key that was set: the first of `said` that the rule speaks of."""
+    from vsrpp.config import validator
+
+    key: str = next((key for key in said if key in rule["keys"]), rule["keys"][0])
+    return Problem(key, merged[key], validator.explain(rule, merged, key))
+
+
+def _not_here(name: str, key: object) -> str:
+    if not isinstance(key, str):
+        return "a parameter's name is text"
+    if not key:
+        return "a parameter's name must not be empty"
+    if key == "revision":
+        return "the run counts its revisions itself"
+    if name == schema.LIVE_SCHEMA and key in schema.startup_parameters():
+        return "cannot change while it trains: restart, or start a new run from this checkpoint"
+    if name == schema.LIVE_SCHEMA:
+        return unknown(key, list(schema.live_parameters()) + list(schema.startup_parameters()))
+    return unknown(key, list(schema.startup_parameters()))
+
+
+def _outline(value: Any) -> Any:
+    """A list or an object as an empty one: no parameter is either, and their depth must not reach the validator."""
+    return {} if isinstance(value, Mapping) else [] if isinstance(value, (list, tuple)) else value
+
+
+def _why(error: ValidationError, said: Mapping[str, Any]) -> str:
+    """One refused value's reason. `said` is what the schema says of its key."""
+    match error.validator:
+        case "type":
+            return _wrong_type(error.instance, said)
+        case "minimum" | "maximum":
+            if "maximum" not in said:
+                return f"must be at least {said['minimum']}"
+            return f"must be between {said['minimum']} and {said['maximum']}"
+        case "enum":
+            return f"must be {one_of(said['enum'])}"
+        case "minLength":
+            return "must not be empty"
+        case "maxLength":
+            return f"must be at most {said['maxLength']} characters long"
+        case _:
+            return error.message
+
+
+def _wrong_type(value: object, said: Mapping[str, Any]) -> str:
+    types: list[str] = said["type"] if isinstance(said["type"], list) else [said["type"]]
+    wanted = one_of(said["enum"]) if "enum" in said else " or ".join(_A_TYPE[name] for name in types)
+    given = _given(value, types)
+    return f"must be {wanted}, not {given}" if given else f"must be {wanted}"
+
+
+def _given(value: object, types: Collection[str]) -> str:
+    """What a value of the wrong type is instead; empty for a fraction where a whole number belongs."""
+    numeric = "number" in types or "integer" in types
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and not math.isfinite(value):
+        return repr(value)
+    if isinstance(value, (int, float)):
+        return "" if numeric else "a number"
+    if isinstance(value, str) and numeric and _reads_as_number(value):
+        return "text (write it without quotes)"
+    return _NOT_A.get(type(value), f"a {type(value).__name__}")
+
+
+def _reads_as_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _in_order(problems: list[Problem], values: Mapping[str, Any]) -> list[Problem]:
+    position = {str(key): place for place, key in enumerate(values)}
+    return sorted(problems, key=lambda problem: position[problem.key])

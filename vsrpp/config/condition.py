@@ -1,0 +1,77 @@
+"""Conditions of a probation: `loss > 2x`, `psnr_y < -0.5`, `grad_norm > 5x or loss > 1.5x`."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from vsrpp.errors import Refused
+
+METRICS = ("loss", "grad_norm", "quality", "psnr_y")
+VALIDATED = frozenset({"quality", "psnr_y"})
+"""Metrics that only a validation gives."""
+_EXAMPLE = "expected a form like `loss > 2x` or `psnr_y < -0.5`"
+_FORM = re.compile(
+    r"^\s*(?P<metric>\w+)\s*(?P<op>[<>])\s*(?P<value>[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(?P<times>x?)\s*$"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One comparison of a value with what it was before the edit."""
+
+    metric: str
+    above: bool
+    value: float
+    times: bool
+    """Whether `value` is a multiple of what it was (`2x`), or a difference from it (`-0.5`)."""
+
+    def holds(self, before: float, now: float) -> bool:
+        """Whether to revert. What cannot be compared (a value of 0 or NaN before, with `x`) does not hold."""
+        if self.times:
+            if not before > 0 or not math.isfinite(now):
+                return False
+            measure = now / before
+        else:
+            measure = now - before
+        return measure > self.value if self.above else measure < self.value
+
+    def __str__(self) -> str:
+        return f"{self.metric} {'>' if self.above else '<'} {self.value:g}{'x' if self.times else ''}"
+
+
+def parse_conditions(text: str | None) -> list[Condition]:
+    """Conditions joined by `or`; none for None or "" (a loss or gradient that is not finite always reverts).
+
+    Raises Refused, saying the form.
+    """
+    if text is None or text == "":
+        return []
+    if not isinstance(text, str) or not text.strip():
+        raise Refused(f"revert-if {str(text)[:60]!r} refused: {_EXAMPLE}.")
+    return [_parse(part) for part in re.split(r"\s+or\s+", text)]
+
+
+def first_that_holds(
+    conditions: list[Condition], before: Mapping[str, float], now: Mapping[str, float]
+) -> Condition | None:
+    """The first condition that holds, among those whose metric is in both."""
+    known = (c for c in conditions if c.metric in before and c.metric in now)
+    return next((c for c in known if c.holds(before[c.metric], now[c.metric])), None)
+
+
+def _parse(text: str) -> Condition:
+    match, example = _FORM.match(text), _EXAMPLE
+    if match is None:
+        raise Refused(f"revert-if {text.strip()!r} refused: {example}.")
+    if match["metric"] not in METRICS:
+        raise Refused(f"revert-if {text.strip()!r} refused: {match['metric']} is none of {', '.join(METRICS)}.")
+    try:
+        value = float(match["value"])
+    except ValueError:
+        raise Refused(f"revert-if {text.strip()!r} refused: {match['value']} is no number; {example}.") from None
+    if not math.isfinite(value) or (match["times"] and value <= 0):
+        raise Refused(f"revert-if {text.strip()!r} refused: {match['value']} must be finite, and above 0 with x.")
+    return Condition(match["metric"], match["op"] == ">", value, bool(match["times"]))

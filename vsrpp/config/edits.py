@@ -1,0 +1,152 @@
+"""Edits: reading them, joining them with what others changed, and saying what will follow from them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vsrpp.config import schema
+from vsrpp.config.text import show
+from vsrpp.errors import Refused
+
+_WORDS = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
+_BIG_STEP = 4.0
+"""A learning rate that changes by more than this factor is worth a word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One value that is another now."""
+
+    key: str
+    old: Any
+    new: Any
+
+
+def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
+    """`["max_lr=2e-4", "adaptive=off"]` as values, typed by the schema where it knows the key.
+
+    What cannot be read as its parameter's type stays text, and `check_changes` says what is wrong with it.
+    Raises Refused if there is no `=`, no key, or one key with two values.
+    """
+    values: dict[str, Any] = {}
+    for assignment in assignments:
+        key, equals, text = assignment.partition("=")
+        key = key.strip()
+        if not equals or not key:
+            raise Refused(f"{show(assignment)} refused: expected KEY=VALUE, as in max_lr=2e-4.")
+        value = _parse(key, text)
+        if key in values and not same(values[key], value):
+            raise Refused(f"{key} refused: set twice, to {show(values[key])} and to {show(value)}.")
+        values[key] = value
+    return values
+
+
+def _parse(key: str, text: str) -> Any:
+    known = schema.parameter(key)
+    if known is None:
+        return _guess(text)
+    bare = text.strip()
+    if known.nullable and bare.lower() in ("null", "none"):
+        return None
+    if known.type == "boolean":
+        return {**_WORDS, "1": True, "0": False}.get(bare.lower(), text)
+    if known.type == "string":
+        return text
+    if known.type == "choice":
+        return next((choice for choice in known.choices if str(choice) == bare), text)
+    return _number(bare, text)
+
+
+def _number(bare: str, otherwise: str) -> int | float | str:
+    for read in (int, float):
+        try:
+            return read(bare)
+        except ValueError:  # an integer of more than 4300 digits, too, is left to float
+            continue
+    return otherwise
+
+
+def _guess(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return _WORDS.get(text.strip().lower(), text)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two values are the same value: 300 and 300.0 are, 1 and true are not, and NaN is none at all."""
+    if isinstance(a, bool) or isinstance(b, bool):
+        return a is b
+    return bool(a == b)
+
+
+def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
+    """What changed from one config to another, in the order of the new one. A key one of them lacks is None there."""
+    keys = list(new) + [key for key in old if key not in new]
+    changes = [Change(key, old.get(key), new.get(key)) for key in keys]
+    return [change for change in changes if not same(change.old, change.new)]
+
+
+def merge(
+    base: Mapping[str, Any], theirs: Mapping[str, Any], current: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """Three-way merge of a saved file: the edit it holds, and the keys in conflict.
+
+    What `theirs` changed against `base` is the edit, as far as it is not in force already. A key that `current`
+    changed as well, to another value, is in conflict and in no edit. A key missing from `theirs` is unchanged. All
+    three are without the revision.
+    """
+    changes: dict[str, Any] = {}
+    conflicts: list[str] = []
+    for key, wanted in theirs.items():
+        if key in base and same(wanted, base[key]):
+            continue
+        if key in current and same(wanted, current[key]):
+            continue
+        if key in current and (key not in base or not same(current[key], base[key])):
+            conflicts.append(key)
+        else:
+            changes[key] = wanted
+    return changes, conflicts
+
+
+def warnings(live: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
+    """What is allowed and yet worth a word before it is done. Expects an edit that `check_changes` accepts."""
+    merged = {**live, **changes}
+    said = []
+    for key, new in changes.items():
+        known, old = schema.parameter(key), live.get(key)
+        if known is None or old is None:
+            continue
+        if same(old, new):
+            said.append(f"{key} is {show(old)} already")
+        elif known.scale == "log":
+            said += _big_step(key, new / old)
+    said += _uneven_weights(merged, changes)
+    if "max_steps" in changes and not same(live.get("max_steps"), changes["max_steps"]):
+        said.append("max_steps is the length of the learning-rate schedule too: the rate moves with it")
+    return said
+
+
+def _big_step(key: str, factor: float) -> list[str]:
+    if factor > _BIG_STEP:
+        return [f"{key} becomes {factor:.3g}x the present value"]
+    if factor < 1 / _BIG_STEP:
+        return [f"{key} becomes 1/{1 / factor:.3g} of the present value"]
+    return []
+
+
+def _uneven_weights(merged: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
+    """A word on sums that are allowed but not 1, for each rule on a sum that the edit touches."""
+    said = []
+    for rule in schema.load(schema.LIVE_SCHEMA)["x-rules"]:
+        keys = rule["keys"]
+        if rule["rule"] == "sum" and any(key in changes for key in keys) and all(key in merged for key in keys):
+            total = round(math.fsum(merged[key] for key in keys), 9)
+            if total != 1:
+                said.append(f"{rule['name']} sum to {total}: the total loss is scaled by it")
+    return said

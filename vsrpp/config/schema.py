@@ -1,0 +1,141 @@
+"""What the schemas know, as plain values: every parameter with its tier, range, defaults and description.
+
+The files under `schemas/` are the only place a parameter is written down. Nothing here checks a value: that is
+`check`, which imports `jsonschema` (0.15 s) and is therefore loaded only when something is to be checked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from vsrpp import paths
+
+LIVE_SCHEMA = "runtime_config.schema.json"
+RUN_SCHEMA = "run_config.schema.json"
+EVENTS_SCHEMA = "events.schema.json"
+
+CONFIG_SCHEMAS = (LIVE_SCHEMA, RUN_SCHEMA)
+LIVE_TIERS = ("safe", "careful")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One parameter, as its schema describes it."""
+
+    key: str
+    title: str
+    """A label for forms and menus."""
+    tier: str
+    """`safe` or `careful`: may change while it trains; `startup`: may not."""
+    type: str
+    """`number`, `integer`, `boolean`, `string` or `choice`."""
+    minimum: float | int | None
+    maximum: float | int | None
+    choices: tuple[Any, ...]
+    """The values of a `choice`, otherwise empty."""
+    nullable: bool
+    """Whether null is a value."""
+    presets: Mapping[str, Any]
+    """The default in each preset."""
+    unit: str
+    """Unit of the value, or an empty string."""
+    description: str
+    menu: int | None
+    """Number in the terminal menu; startup parameters have none."""
+    scale: str
+    """`linear` or `log`: how a slider divides the range, and how values are written."""
+    group: str
+
+    @property
+    def live(self) -> bool:
+        """Whether it may change while it trains."""
+        return self.tier in LIVE_TIERS
+
+    @property
+    def default(self) -> Any:
+        """The default of the field's usual network, preset `base`."""
+        return self.presets["base"]
+
+    def default_for(self, preset: str) -> Any:
+        """The default in a preset. Raises KeyError if there is no such preset."""
+        return self.presets[preset]
+
+
+@cache
+def load(name: str) -> dict[str, Any]:
+    """A schema by its file name. Shared by all callers: read it, never write to it."""
+    return json.loads(paths.schema_file(name).read_text(encoding="utf-8"))
+
+
+def parameters() -> dict[str, Parameter]:
+    """Every parameter by its key: the live ones in menu order, then those fixed at the start."""
+    return dict(_parameters())
+
+
+def live_parameters() -> dict[str, Parameter]:
+    """The parameters that may change while it trains, in menu order."""
+    return {key: parameter for key, parameter in _parameters().items() if parameter.live}
+
+
+def startup_parameters() -> dict[str, Parameter]:
+    """The parameters that are fixed when a run starts."""
+    return {key: parameter for key, parameter in _parameters().items() if not parameter.live}
+
+
+def parameter(key: str) -> Parameter | None:
+    """One parameter, or None if no parameter has that name."""
+    return _parameters().get(key)
+
+
+def presets() -> tuple[str, ...]:
+    """The names of the presets."""
+    return tuple(load(RUN_SCHEMA)["properties"]["preset"]["enum"])
+
+
+def default_preset() -> str:
+    """The preset used when none is asked for."""
+    return load(RUN_SCHEMA)["properties"]["preset"]["default"]
+
+
+def defaults(preset: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run config and the live config of a preset. Raises KeyError if there is no such preset."""
+    run_config = {key: parameter.default_for(preset) for key, parameter in startup_parameters().items()}
+    live_config = {key: parameter.default_for(preset) for key, parameter in live_parameters().items()}
+    return run_config, live_config
+
+
+@cache
+def _parameters() -> dict[str, Parameter]:
+    found = [
+        _read(key, description)
+        for name in CONFIG_SCHEMAS
+        for key, description in load(name)["properties"].items()
+        if "x-tier" in description  # the revision in runtime_config.json is none
+    ]
+    found.sort(key=lambda parameter: (not parameter.live, parameter.menu or 0))
+    return {parameter.key: parameter for parameter in found}
+
+
+def _read(key: str, said: Mapping[str, Any]) -> Parameter:
+    types = said["type"] if isinstance(said["type"], list) else [said["type"]]
+    kind = next(name for name in types if name != "null")
+    return Parameter(
+        key=key,
+        title=said["title"],
+        tier=said["x-tier"],
+        type="choice" if "enum" in said else kind,
+        minimum=said.get("minimum"),
+        maximum=said.get("maximum"),
+        choices=tuple(said.get("enum", ())),
+        nullable="null" in types,
+        presets=said["x-presets"],
+        unit=said.get("x-unit", ""),
+        description=said["description"],
+        menu=said.get("x-menu"),
+        scale=said.get("x-scale", "linear"),
+        group=said["x-group"],
+    )

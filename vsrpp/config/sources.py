@@ -1,0 +1,104 @@
+"""Where the configs of a new run come from: a preset, a YAML file, `--set` and single options."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vsrpp.config import schema
+from vsrpp.config.check import Problem, check_start, normalise, unknown
+from vsrpp.config.edits import same
+from vsrpp.config.text import one_of, refusal, show
+from vsrpp.errors import NotFound, Refused
+
+_EXPONENT = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
+
+
+def resolve(
+    preset: str | None, file: Path | None, sets: Mapping[str, Any], **overrides: Any
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run config and the live config a run starts with, checked and complete.
+
+    Later wins: the preset's defaults, the file, `sets` (of `--set`), `overrides` (of single options; None is not
+    given). All may hold keys of either config; a preset may be named in any of them. What is null in a preset and
+    depends on the machine (`torch_threads`) stays null. Raises Refused, naming every problem in one line, and NotFound
+    if there is no such file.
+    """
+    said = read_file(file) if file is not None else {}
+    said |= {"preset": preset} if preset is not None else {}
+    said |= sets
+    said |= {key: value for key, value in overrides.items() if value is not None}
+    said.setdefault("preset", schema.default_preset())
+    if said["preset"] not in schema.presets():
+        raise Refused(f"preset = {show(said['preset'])} refused: must be {one_of(schema.presets())}.")
+    run_config, live_config = schema.defaults(said["preset"])
+    problems = []
+    for key, value in said.items():
+        if key in run_config:
+            run_config[key] = value
+        elif key in live_config:
+            live_config[key] = value
+        else:
+            problems.append(Problem(str(key), value, unknown(str(key), list(schema.parameters()))))
+    problems += check_start(run_config, live_config, list(said))
+    if problems:
+        raise Refused(refusal(problems))
+    return normalise(run_config), normalise(live_config)
+
+
+def read_file(file: Path) -> dict[str, Any]:
+    """The keys and values of a config file, those under `live:` beside the others.
+
+    A run's own `run_config.yaml` and `runtime_config.json` are such files; the revision in the latter is passed over.
+    Raises NotFound or Refused, the latter with line and column where the text is not YAML.
+    """
+    found = _read_yaml(file)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise Refused(f"{file} refused: expected keys and values, as in `max_lr: 2e-4`.")
+    live = found.pop("live", None)
+    if live is not None and not isinstance(live, dict):
+        raise Refused(f"{file} refused: expected keys and values under `live`.")
+    for key, value in (live or {}).items():
+        if key in found and not same(found[key], value):
+            raise Refused(f"{file} refused: {show(key)} is set twice, to {show(found[key])} and to {show(value)}.")
+        found[key] = value
+    found.pop("revision", None)
+    return found
+
+
+def _read_yaml(file: Path) -> Any:
+    import yaml  # 20 ms that a status command does not need
+
+    class Loader(yaml.SafeLoader):
+        """YAML in which 2e-4 is a number, and a key given twice is an error rather than the last of the two."""
+
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        raise yaml.constructor.ConstructorError(
+                            None, None, f"{show(key.value)} is set twice", key.start_mark
+                        )
+                    seen.add(key.value)
+            return super().construct_mapping(node, deep=deep)
+
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+    try:
+        return yaml.load(file.read_text(encoding="utf-8"), Loader)
+    except FileNotFoundError:
+        raise NotFound(f"no config file {file}.") from None
+    except OSError as error:
+        raise Refused(f"{file} refused: cannot be read ({error.strerror}).") from None
+    except (UnicodeDecodeError, ValueError, RecursionError):
+        raise Refused(f"{file} refused: not a text file in UTF-8, or no YAML.") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+        raise Refused(f"{file} refused: {error.problem}{where}.") from None
+    except yaml.YAMLError:
+        raise Refused(f"{file} refused: it holds characters that are not text.") from None

@@ -1,0 +1,83 @@
+"""Values and refusals in words: the same wherever they are shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vsrpp.config import schema
+
+if TYPE_CHECKING:
+    from vsrpp.config.check import Problem
+
+_LONGEST = 60
+
+
+def show(value: Any) -> str:
+    """Any value on one short line, as it would be written in JSON: `0.0002`, `"abc"`, `true`, `nan`."""
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, str):
+        value = value[:_LONGEST]
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):  # a date from YAML, an integer of 5000 digits
+        text = f"a {type(value).__name__}"
+    text = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def one_of(choices: Sequence[Any]) -> str:
+    """`none, reduce_lr or boost_lr`."""
+    *others, last = map(str, choices)
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def format_value(key: str, value: Any) -> str:
+    """A parameter's value for people: `1.50e-04` where the scale is logarithmic, `on` and `off`, plain otherwise.
+
+    `parse_assignments` reads it back as the same value.
+    """
+    known = schema.parameter(key)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, str):
+        return value
+    if known is not None and known.scale == "log" and isinstance(value, (int, float)):
+        return _exponential(float(value))
+    return show(value)
+
+
+def _exponential(value: float) -> str:
+    """At least two decimals, and as many as it takes to be the same number."""
+    texts = (f"{value:.{decimals}e}" for decimals in range(2, 17))
+    return next((text for text in texts if float(text) == value), repr(value))
+
+
+def refusal(problems: Collection[Problem]) -> str:
+    """What is refused and why, one after the other: `max_lr = 0.5 refused: must be between 1e-05 and 0.001.`"""
+    text = "; ".join(_one(problem) for problem in problems).replace("?; ", "? ")
+    return text if text.endswith("?") else f"{text}."
+
+
+def refusal_line(problems: Collection[Problem], revision: int, live: Mapping[str, Any]) -> str:
+    """The one line that answers a refused edit: what, why, and what holds instead."""
+    kept = {problem.key: live[problem.key] for problem in problems if problem.key in live}
+    values = ", ".join(f"{key} = {show(value)}" for key, value in kept.items())
+    return f"{refusal(problems)} Still at revision {revision}{f' ({values})' if values else ''}."
+
+
+def dump_runtime(live: Mapping[str, Any], revision: int) -> str:
+    """The text of `runtime_config.json`: one flat object, the revision first, then the parameters in menu order."""
+    order = [key for key in schema.live_parameters() if key in live] + [
+        key for key in live if schema.parameter(key) is None
+    ]
+    return json.dumps({"revision": revision, **{key: live[key] for key in order}}, indent=2) + "\n"
+
+
+def _one(problem: Problem) -> str:
+    if not problem.key:
+        return f"edit refused: {problem.message}"
+    key = problem.key if problem.key.isidentifier() and len(problem.key) <= _LONGEST else show(problem.key)
+    return f"{key} = {show(problem.value)} refused: {problem.message}"

@@ -1,0 +1,110 @@
+"""The schemas' judge: JSON Schema draft 2020-12, with numbers that are finite and rules over several keys (`x-rules`).
+
+A rule names the keys it speaks of and is silent as long as one of them is absent, so that a part of a config can be
+judged as well as the whole. Importing this module imports `jsonschema`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+from jsonschema.protocols import Validator
+from jsonschema.validators import extend
+
+from vsrpp.config import schema
+
+Rule = Mapping[str, Any]
+Values = Mapping[str, Any]
+
+
+def is_number(value: object) -> bool:
+    """A finite number; true and false are none."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_integer(value: object) -> bool:
+    """A whole number, 300.0 included."""
+    return is_number(value) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+
+
+def _is_below(rule: Rule, values: Values) -> bool:
+    low, high = rule["keys"]
+    return values[low] < values[high]
+
+
+def _sums_up(rule: Rule, values: Values) -> bool:
+    total, tolerance = _total(rule, values), rule["tolerance"]
+    return rule["minimum"] - tolerance <= total <= rule["maximum"] + tolerance
+
+
+def _is_multiple(rule: Rule, values: Values) -> bool:
+    product, factor = rule["keys"]
+    return values[product] % values[factor] == 0
+
+
+def _has_what_it_needs(rule: Rule, values: Values) -> bool:
+    key, needed = rule["keys"]
+    return not values[key] or values[needed] is not None
+
+
+_RULES = {"below": _is_below, "sum": _sums_up, "multiple": _is_multiple, "needs": _has_what_it_needs}
+
+
+def explain(rule: Rule, values: Values, key: str) -> str:
+    """Why the values break a rule, told to the hand that set `key`, one of the rule's keys."""
+    if rule["rule"] == "sum":
+        total = round(_total(rule, values), 9)
+        bounds = f"{rule['minimum']}–{rule['maximum']}"
+        return f"{rule['name']} would sum to {total}; they must sum to {bounds} (set them together)"
+    first, second = rule["keys"]
+    other = second if key == first else first
+    relation = {
+        "below": ("must be below {}", "must be above {}"),
+        "multiple": ("must be a multiple of {}", "must divide {}"),
+        "needs": ("must be 0 in a run without {}", "must be set, as {} is above 0"),
+    }[rule["rule"]][0 if key == first else 1]
+    known = "" if values[other] is None else f" ({values[other]})"
+    return relation.format(f"{other}{known}")
+
+
+def _total(rule: Rule, values: Values) -> float:
+    return math.fsum(values[key] for key in rule["keys"])
+
+
+def _x_rules(
+    validator: Validator, rules: list[Rule], instance: object, _schema: Mapping[str, Any]
+) -> Iterator[ValidationError]:
+    if not isinstance(instance, Mapping):
+        return
+    for rule in rules:
+        keys = rule["keys"]
+        if all(key in instance for key in keys) and not _RULES[rule["rule"]](rule, instance):
+            yield ValidationError(explain(rule, instance, keys[0]), validator="x-rules", validator_value=rule)
+
+
+ConfigValidator = extend(
+    Draft202012Validator,
+    validators={"x-rules": _x_rules},
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"number": lambda _, value: is_number(value), "integer": lambda _, value: is_integer(value)}
+    ),
+)
+
+
+@cache
+def of_values(name: str) -> Validator:
+    """Judges each value of a config by itself."""
+    return ConfigValidator({keyword: said for keyword, said in schema.load(name).items() if keyword != "x-rules"})
+
+
+@cache
+def of_rules(name: str) -> Validator:
+    """Judges a config by its rules over several keys alone."""
+    return ConfigValidator({"x-rules": schema.load(name)["x-rules"]})
