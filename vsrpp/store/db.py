@@ -1,0 +1,71 @@
+"""Opening SQLite files the way every part of the store needs them."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from vsrpp.errors import NotFound, VsrppError
+
+NETWORK_FILE_SYSTEMS = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "fuse.sshfs"}
+)
+BUSY_TIMEOUT_S = 30.0
+
+
+def file_system_of(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
+    """Type of the file system that holds `path`, as /proc/mounts names it; "" where that cannot be told."""
+    try:
+        rows = [line.split() for line in mounts.read_text().splitlines()]
+    except OSError:
+        return ""
+    target = str(path.resolve())
+    best, kind = "", ""
+    for row in rows:
+        if len(row) < 3:
+            continue
+        mount = row[1].replace("\\040", " ")
+        inside = mount == "/" or target == mount or target.startswith(mount.rstrip("/") + "/")
+        if inside and len(mount) >= len(best):
+            best, kind = mount, row[2]
+    return kind
+
+
+def on_network_file_system(path: Path) -> bool:
+    """Whether SQLite's shared-memory journal would be unsafe there (WAL needs one host's memory)."""
+    return file_system_of(path) in NETWORK_FILE_SYSTEMS
+
+
+def connect_writer(path: Path, script: str) -> sqlite3.Connection:
+    """Open `path` for writing, creating it and its tables; autocommit mode, so that transactions are explicit.
+
+    WAL on a local disk; on a network file system a rollback journal with full sync, which is slower and safe.
+    Raises VsrppError if the file cannot be opened or is no database.
+    """
+    try:
+        db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        if on_network_file_system(path.parent):
+            db.execute("PRAGMA journal_mode=DELETE")
+            db.execute("PRAGMA synchronous=FULL")
+        else:
+            db.execute("PRAGMA journal_mode=WAL")
+            db.execute("PRAGMA synchronous=NORMAL")
+        db.executescript(script)
+    except sqlite3.Error as error:
+        raise VsrppError(f"{path} cannot be opened: {error}.") from error
+    return db
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """Open `path` read-only. Raises NotFound if it is not there."""
+    if not path.is_file():
+        raise NotFound(f"{path} does not exist.")
+    try:
+        db = sqlite3.connect(
+            f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None,
+            check_same_thread=False,
+        )  # fmt: skip
+        db.execute("PRAGMA query_only=ON")
+    except sqlite3.Error as error:
+        raise VsrppError(f"{path} cannot be read: {error}.") from error
+    return db

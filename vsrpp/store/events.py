@@ -1,0 +1,66 @@
+"""One event of a run: what happened, at which step, through whom and why."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+EVENT_TYPES = frozenset(
+    {
+        "config_applied", "config_refused", "config_reverted", "config_confirmed",
+        "plateau_detected", "plateau_cleared", "safety_reset", "phase_changed",
+        "validated", "checkpoint_saved", "checkpoint_failed",
+        "started", "paused", "resumed", "restored", "rolled_back", "stopped", "finished",
+        "tracking_lost", "tracking_back", "face_failed",
+        "non_finite", "out_of_memory", "failed",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """A row of the chain. `hash` covers every other field and the hash of the row before."""
+
+    seq: int
+    time: float
+    """Seconds since 1970, UTC."""
+    step: int
+    branch: int
+    type: str
+    revision: int
+    """The revision of the live config in force after the event."""
+    origin: str | None
+    author: str | None
+    reason: str | None
+    data: dict[str, Any]
+    hash: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a value: sorted keys, no spaces, plain UTF-8. Raises ValueError on NaN and infinities."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def jsonable(value: Any) -> Any:
+    """`value` with what JSON cannot hold made readable: NaN and infinities become the strings "nan", "inf", "-inf"."""
+    if isinstance(value, str):
+        return readable(value)
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    if isinstance(value, dict):
+        return {readable(str(key)): jsonable(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [jsonable(item) for item in value]
+    if value is None or isinstance(value, (int, float, bool)):
+        return value
+    return readable(str(value))
+
+
+def readable(text: str) -> str:
+    """Text that UTF-8, and so the hash chain and SQLite, can hold: half a surrogate pair (a byte of another encoding in
+    a command's argument, an escape in a JSON file) becomes `?`."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,172 @@
+"""inbox.db: commands from other processes to a live run, and the trainer's answers.
+
+A file of its own, so that forty people writing here never make the trainer's step wait for a lock: the trainer only
+reads; its answers are written by a thread of its own (`AnswerWriter` in `vsrpp.training.live`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vsrpp.errors import Refused, TimedOut
+from vsrpp.store.db import connect_reader, connect_writer
+from vsrpp.store.events import canonical, jsonable, readable
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS commands (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, uid TEXT NOT NULL UNIQUE, time REAL NOT NULL, kind TEXT NOT NULL,
+    payload TEXT NOT NULL, origin TEXT NOT NULL, author TEXT, reason TEXT, base_revision INTEGER,
+    answer TEXT, answered_at REAL);
+CREATE INDEX IF NOT EXISTS commands_pending ON commands (id) WHERE answer IS NULL;
+"""
+COMMAND_KINDS = ("edit", "pause", "resume", "validate", "checkpoint", "rollback", "stop")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Anything asked of a live run. `uid` is what makes it happen once, however often it is read."""
+
+    id: int
+    uid: str
+    time: float
+    kind: str
+    payload: dict[str, Any]
+    origin: str
+    author: str | None = None
+    reason: str | None = None
+    base_revision: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What became of a command: the document `vsrpp set --json` and its kin print."""
+
+    status: str
+    """`applied` (an edit), `done` (another command), `refused`, or `pending`."""
+    step: int | None = None
+    branch: int | None = None
+    revision: int | None = None
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    message: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    def check(self) -> Answer:
+        """This very answer, for scripts that want an exception. Raises Refused, or TimedOut while it is pending."""
+        if self.status == "refused":
+            raise Refused(self.message)
+        if self.status == "pending":
+            raise TimedOut(self.message)
+        return self
+
+
+class Inbox:
+    """A process's handle on a run's inbox; opened by whoever writes a command or an answer."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = connect_writer(path, SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def put(
+        self, kind: str, payload: dict[str, Any], *, origin: str, author: str | None = None, reason: str | None = None,
+        base_revision: int | None = None, uid: str | None = None,
+    ) -> str:  # fmt: skip
+        """Leave a command for the trainer; returns its uid. A uid that is already there is left as it was."""
+        assert kind in COMMAND_KINDS, kind
+        uid = uid or uuid.uuid4().hex
+        self._db.execute(
+            "INSERT INTO commands (uid, time, kind, payload, origin, author, reason, base_revision)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid) DO NOTHING",
+            (uid, time.time(), kind, json.dumps(payload), origin, readable(author) if author else author,
+             readable(reason) if reason else reason, base_revision),
+        )  # fmt: skip
+        return uid
+
+    def answer(self, uid: str, answer: Answer) -> None:
+        """Write the one answer of a command; a second one is ignored."""
+        self._db.execute(
+            "UPDATE commands SET answer = ?, answered_at = ? WHERE uid = ? AND answer IS NULL",
+            (canonical(jsonable(answer.to_json())), time.time(), uid),
+        )
+
+    def answer_of(self, uid: str) -> Answer | None:
+        row = self._db.execute("SELECT answer FROM commands WHERE uid = ?", (uid,)).fetchone()
+        return Answer(**json.loads(row[0])) if row and row[0] else None
+
+    def wait(self, uid: str, timeout_s: float, *, alive: Callable[[], bool] = lambda: True) -> Answer:
+        """The answer as soon as it is there; status `pending` after `timeout_s`, or when `alive()` says nobody answers."""
+        deadline = time.monotonic() + timeout_s
+        pause_s, last_look = 0.002, time.monotonic()
+        while True:
+            found = self.answer_of(uid)
+            if found is not None:
+                return found
+            now = time.monotonic()
+            if not now < deadline:  # a wait that is not a number ends too
+                return Answer(
+                    status="pending", message=f"no answer within {timeout_s:g} s; it is still waiting its turn"
+                )
+            if now - last_look > 0.5:
+                last_look = now
+                if not alive():
+                    return self.answer_of(uid) or Answer(status="pending", message="the run ended before it answered")
+            time.sleep(min(pause_s, max(0.0, deadline - now)))
+            pause_s = min(pause_s * 1.5, 0.02)
+
+
+class PendingCommands:
+    """The trainer's view: new commands in order, found at the cost of one `data_version` (about 2 µs) a look."""
+
+    def __init__(self, path: Path) -> None:
+        Inbox(path).close()
+        self._db = connect_reader(path)
+        self._version = -1
+        self._seen = 0
+
+    def close(self) -> None:
+        self._db.close()
+
+    def take(self) -> list[Command]:
+        """Commands not taken yet, oldest first; the first call also gives those an earlier process left unanswered.
+
+        Ids are given inside the write transaction, so they are committed in order and none is passed over.
+        """
+        version = self._db.execute("PRAGMA data_version").fetchone()[0]
+        if version == self._version:
+            return []
+        self._version = version
+        rows = self._db.execute(
+            "SELECT id, uid, time, kind, payload, origin, author, reason, base_revision FROM commands"
+            " WHERE id > ? AND answer IS NULL ORDER BY id",
+            (self._seen,),
+        ).fetchall()
+        commands = [
+            Command(
+                id=row[0], uid=row[1], time=row[2], kind=row[3], payload=_payload(row[4]), origin=row[5],
+                author=row[6], reason=row[7], base_revision=row[8],
+            )
+            for row in rows
+        ]  # fmt: skip
+        if commands:
+            self._seen = commands[-1].id
+        return commands
+
+
+def _payload(text: str) -> dict[str, Any]:
+    """What a command asks; {} (which every command refuses) for what this process cannot read."""
+    try:
+        payload = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return payload if isinstance(payload, dict) else {}

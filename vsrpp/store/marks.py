@@ -1,0 +1,80 @@
+"""delivery.db: what each sink (MLflow, TensorBoard) has got. Written by the delivery process alone, read by the faces."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+from vsrpp.store.db import connect_reader, connect_writer
+from vsrpp.store.events import canonical, jsonable
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS marks (
+    sink TEXT PRIMARY KEY, metric_id INTEGER NOT NULL DEFAULT 0, event_seq INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS items (
+    sink TEXT NOT NULL, kind TEXT NOT NULL, key TEXT NOT NULL, time REAL NOT NULL, data TEXT NOT NULL,
+    PRIMARY KEY (sink, kind, key));
+CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, time REAL NOT NULL, value TEXT NOT NULL);
+"""
+
+
+class Marks:
+    """Positions (last metric row and event delivered), items (an artifact, a refused row) and facts (the MLflow run)."""
+
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        """Raises NotFound when opened read-only and it is not there."""
+        self._db = connect_reader(path) if readonly else connect_writer(path, SCHEMA)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def position(self, sink: str) -> tuple[int, int]:
+        """(id of the last metric row, seq of the last event) that the sink has confirmed."""
+        row = self._db.execute("SELECT metric_id, event_seq FROM marks WHERE sink = ?", (sink,)).fetchone()
+        return (row[0], row[1]) if row else (0, 0)
+
+    def advance(self, sink: str, *, metric_id: int | None = None, event_seq: int | None = None) -> None:
+        """Note that the sink has everything up to there; marks only move forward."""
+        self._db.execute("INSERT INTO marks (sink) VALUES (?) ON CONFLICT DO NOTHING", (sink,))
+        self._db.execute(
+            "UPDATE marks SET metric_id = max(metric_id, ?), event_seq = max(event_seq, ?) WHERE sink = ?",
+            (metric_id or 0, event_seq or 0, sink),
+        )
+
+    def reset(self, sink: str) -> None:
+        """Forget what a sink has got: it is rebuilt from the store."""
+        self._db.execute("BEGIN IMMEDIATE")
+        self._db.execute("DELETE FROM marks WHERE sink = ?", (sink,))
+        self._db.execute("DELETE FROM items WHERE sink = ?", (sink,))
+        self._db.execute("COMMIT")
+
+    def put_item(self, sink: str, kind: str, key: str, data: dict[str, Any]) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?)",
+            (sink, kind, key, time.time(), canonical(jsonable(data))),
+        )
+
+    def item(self, sink: str, kind: str, key: str) -> dict[str, Any] | None:
+        row = self._db.execute(
+            "SELECT data FROM items WHERE sink = ? AND kind = ? AND key = ?", (sink, kind, key)
+        ).fetchone()
+        return json.loads(row[0]) if row else None
+
+    def items(self, sink: str, kind: str) -> dict[str, dict[str, Any]]:
+        rows = self._db.execute("SELECT key, data FROM items WHERE sink = ? AND kind = ? ORDER BY time", (sink, kind))
+        return {key: json.loads(data) for key, data in rows}
+
+    def set_fact(self, key: str, value: Any) -> None:
+        self._db.execute(
+            "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (key, time.time(), canonical(jsonable(value)))
+        )
+
+    def fact(self, key: str) -> Any:
+        try:
+            row = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
+        except sqlite3.OperationalError:  # a reader may come between the file's creation and its tables'
+            return None
+        return json.loads(row[0]) if row else None

@@ -1,0 +1,262 @@
+"""run.db: the run's own record. One writer (the trainer), any number of readers."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vsrpp.errors import VsrppError
+from vsrpp.store.chain import Verdict, genesis, link, verify_chain
+from vsrpp.store.db import connect_reader, connect_writer
+from vsrpp.store.events import EVENT_TYPES, Event, canonical, jsonable
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER PRIMARY KEY, time REAL NOT NULL, step INTEGER NOT NULL, branch INTEGER NOT NULL, type TEXT NOT NULL,
+    revision INTEGER NOT NULL, origin TEXT, author TEXT, reason TEXT, data TEXT NOT NULL, hash TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS events_type ON events (type, step);
+CREATE TABLE IF NOT EXISTS metric_keys (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
+CREATE TABLE IF NOT EXISTS metrics (
+    id INTEGER PRIMARY KEY, key_id INTEGER NOT NULL, branch INTEGER NOT NULL, step INTEGER NOT NULL,
+    time REAL NOT NULL, value REAL, UNIQUE (key_id, branch, step));
+CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), time REAL NOT NULL, data TEXT NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRow:
+    """One value of one metric. (branch, step, key) is unique; `id` grows in the order of writing."""
+
+    id: int
+    key: str
+    branch: int
+    step: int
+    time: float
+    value: float
+    """NaN is kept as SQL's NULL and comes back as NaN."""
+
+
+class RunReader:
+    """Reads a run's record while it is being written, or long after. Close it when done (or use `with`)."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises NotFound without a run.db at `path`."""
+        self.path = path
+        self._db = connect_reader(path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._db.close()
+
+    # ---- meta and state
+    def meta(self, key: str) -> Any:
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    @property
+    def run_id(self) -> str:
+        return str(self.meta("run_id"))
+
+    def state(self) -> dict[str, Any]:
+        """The trainer's last word on itself (state, step, phase, speed, process …), with its `time`; {} before the first."""
+        row = self._db.execute("SELECT time, data FROM state WHERE id = 1").fetchone()
+        return {} if row is None else {**json.loads(row[1]), "time": row[0]}
+
+    # ---- events
+    def events(self, *, after_seq: int = 0, types: Iterable[str] | None = None, limit: int = -1) -> Iterator[Event]:
+        wanted = sorted(types) if types is not None else None
+        where = f" AND type IN ({','.join('?' * len(wanted))})" if wanted is not None else ""
+        rows = self._db.execute(
+            f"SELECT seq, time, step, branch, type, revision, origin, author, reason, data, hash FROM events"
+            f" WHERE seq > ?{where} ORDER BY seq LIMIT ?",
+            (after_seq, *(wanted or ()), limit),
+        )
+        return map(_event, rows)
+
+    def last_event(self, *types: str) -> Event | None:
+        row = self._db.execute(
+            "SELECT seq, time, step, branch, type, revision, origin, author, reason, data, hash FROM events"
+            f" WHERE type IN ({','.join('?' * len(types))}) ORDER BY seq DESC LIMIT 1",
+            types,
+        ).fetchone()
+        return None if row is None else _event(row)
+
+    def head(self) -> tuple[int, str]:
+        """(sequence number, hash) of the newest event; (0, the run's genesis hash) before the first."""
+        row = self._db.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
+        return (row[0], row[1]) if row else (0, genesis(self.run_id))
+
+    def verify(self, anchors: Iterable[tuple[str, int, str]] = ()) -> Verdict:
+        try:
+            return verify_chain(self.events(), self.run_id, anchors, recorded_head=self.meta("head"))
+        except (sqlite3.Error, ValueError) as error:
+            return Verdict(False, 0, "", None, f"the record cannot be read: {error}")
+
+    # ---- metrics
+    def metrics(self, *, after_id: int = 0, limit: int = -1) -> list[MetricRow]:
+        """Rows in the order of writing, for delivery."""
+        rows = self._db.execute(
+            "SELECT m.id, k.key, m.branch, m.step, m.time, m.value FROM metrics m JOIN metric_keys k ON k.id = m.key_id"
+            " WHERE m.id > ? ORDER BY m.id LIMIT ?",
+            (after_id, limit),
+        )
+        return [_metric(row) for row in rows]
+
+    def series(
+        self, key: str, *, branch: int | None = None, from_step: int = 0, to_step: int | None = None
+    ) -> list[MetricRow]:
+        """Every row of one metric in order of branch and step."""
+        rows = self._db.execute(
+            "SELECT m.id, k.key, m.branch, m.step, m.time, m.value FROM metrics m JOIN metric_keys k ON k.id = m.key_id"
+            " WHERE k.key = ? AND m.step >= ? AND (? IS NULL OR m.step <= ?) AND (? IS NULL OR m.branch = ?)"
+            " ORDER BY m.branch, m.step",
+            (key, from_step, to_step, to_step, branch, branch),
+        )
+        return [_metric(row) for row in rows]
+
+    def latest(self, prefix: str = "") -> dict[str, MetricRow]:
+        """The newest row (by order of writing) of every metric whose key starts with `prefix`."""
+        found: dict[str, MetricRow] = {}
+        keys = self._db.execute("SELECT id, key FROM metric_keys WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
+        for key_id, key in keys.fetchall():
+            row = self._db.execute(
+                "SELECT id, ?, branch, step, time, value FROM metrics WHERE key_id = ?"
+                " ORDER BY branch DESC, step DESC LIMIT 1",
+                (key, key_id),
+            ).fetchone()
+            if row:
+                found[key] = _metric(row)
+        return found
+
+    def metric_keys(self) -> list[str]:
+        return [row[0] for row in self._db.execute("SELECT key FROM metric_keys ORDER BY key")]
+
+    def newest_metric_id(self) -> int:
+        return int(self._db.execute("SELECT coalesce(max(id), 0) FROM metrics").fetchone()[0])
+
+    def oldest_time_after(self, *, metric_id: int, event_seq: int) -> float | None:
+        """When the oldest row beyond both marks was written, or None if there is none: the age of a backlog."""
+        row = self._db.execute(
+            "SELECT min(t) FROM (SELECT (SELECT time FROM metrics WHERE id > ? ORDER BY id LIMIT 1) AS t UNION ALL"
+            " SELECT (SELECT time FROM events WHERE seq > ? ORDER BY seq LIMIT 1))",
+            (metric_id, event_seq),
+        ).fetchone()
+        return row[0]
+
+    def data_version(self) -> int:
+        """Changes whenever another connection has written; costs about 2 µs."""
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+
+class RunWriter(RunReader):
+    """The trainer's own handle. All calls come from one thread; a second writer is refused by the run folder's lock."""
+
+    def __init__(self, path: Path, run_id: str | None = None) -> None:
+        """Open run.db, creating it when `run_id` is given. Raises VsrppError if it belongs to another run."""
+        self.path = path
+        self._db = connect_writer(path, SCHEMA)
+        self._key_ids: dict[str, int] = {key: id_ for id_, key in self._db.execute("SELECT id, key FROM metric_keys")}
+        if self.meta("run_id") is None:
+            if run_id is None:
+                raise VsrppError(f"{path} holds no run.")
+            self.set_meta("run_id", run_id)
+        self._head = self.head()
+
+    def set_meta(self, key: str, value: Any) -> None:
+        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, canonical(jsonable(value))))
+
+    def append(
+        self, type: str, *, step: int, branch: int, revision: int, origin: str | None = None, author: str | None = None,
+        reason: str | None = None, data: Mapping[str, Any] | None = None, at: float | None = None,
+    ) -> Event:  # fmt: skip
+        """Commit one event with full sync: when this returns, it survives a power cut."""
+        assert type in EVENT_TYPES, type
+        seq, previous = self._head
+        event = Event(
+            seq=seq + 1, time=time.time() if at is None else at, step=step, branch=branch, type=type, revision=revision,
+            origin=origin, author=author, reason=reason, data=jsonable(dict(data or {})), hash="",
+        )  # fmt: skip
+        event = replace(event, hash=link(previous, event))
+        self._db.execute("PRAGMA synchronous=FULL")
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.execute(
+                    "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                    (event.seq, event.time, step, branch, type, revision, origin, author, reason,
+                     canonical(event.data), event.hash),
+                )  # fmt: skip
+                self._db.execute("INSERT OR REPLACE INTO meta VALUES ('head', ?)", (str(event.seq),))
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+        finally:
+            self._db.execute("PRAGMA synchronous=NORMAL")
+        self._head = (event.seq, event.hash)
+        return event
+
+    def record(
+        self, step: int, branch: int, values: Mapping[str, float], *, at: float | None = None, replace: bool = False
+    ) -> None:
+        """Write the metrics of one step in one transaction.
+
+        A row that is already there stays as it is; with `replace` it gives way to another value, under a new id, so
+        that delivery sees it.
+        """
+        now = time.time() if at is None else at
+        clause = (
+            "INSERT OR REPLACE INTO metrics (key_id, branch, step, time, value) SELECT ?1, ?2, ?3, ?4, ?5 WHERE NOT EXISTS"
+            " (SELECT 1 FROM metrics WHERE key_id = ?1 AND branch = ?2 AND step = ?3 AND value IS ?5)"
+            if replace
+            else "INSERT INTO metrics (key_id, branch, step, time, value) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT (key_id, branch, step) DO NOTHING"
+        )
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            rows = [(self._key_id(key), branch, step, now, value) for key, value in values.items()]
+            self._db.executemany(clause, rows)
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            self._key_ids = {key: id_ for id_, key in self._db.execute("SELECT id, key FROM metric_keys")}
+            raise
+
+    def set_state(self, data: Mapping[str, Any]) -> None:
+        """Replace the trainer's word on itself; cheap (no sync), for a few times a second at most."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO state VALUES (1, ?, ?)", (time.time(), canonical(jsonable(dict(data))))
+        )
+
+    def _key_id(self, key: str) -> int:
+        known = self._key_ids.get(key)
+        if known is None:
+            cursor = self._db.execute("INSERT INTO metric_keys (key) VALUES (?)", (key,))
+            known = self._key_ids[key] = int(cursor.lastrowid or 0)
+        return known
+
+
+def _event(row: tuple[Any, ...]) -> Event:
+    return Event(
+        seq=row[0], time=row[1], step=row[2], branch=row[3], type=row[4], revision=row[5], origin=row[6], author=row[7],
+        reason=row[8], data=json.loads(row[9]), hash=row[10],
+    )  # fmt: skip
+
+
+def _metric(row: tuple[Any, ...]) -> MetricRow:
+    id_, key, branch, step, at, value = row
+    return MetricRow(id_, key, branch, step, at, float("nan") if value is None else value)
