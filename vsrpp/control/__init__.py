@@ -1,0 +1,50 @@
+"""The one API that every face uses on a live or finished run. No torch; nothing here imports MLflow."""
+
+from vsrpp.control.backlog import Backlog, backlog
+from vsrpp.control.edits import Preview, apply, command, current_config, preview, run_config_of, stale_keys
+from vsrpp.control.fold import CONFIG_EVENTS, ConfigHistory, who
+from vsrpp.control.lineage import Lineage, lineage, steers
+from vsrpp.control.runs import FINAL_STATES, find_run, is_live, local_runs, process_alive, process_identity, run_state
+from vsrpp.control.views import (
+    best_checkpoint,
+    checkpoint_steps,
+    config_view,
+    history,
+    manifest_of,
+    runs,
+    status,
+    verify,
+)
+
+__all__ = [
+    "CONFIG_EVENTS",
+    "FINAL_STATES",
+    "Backlog",
+    "ConfigHistory",
+    "Lineage",
+    "Preview",
+    "apply",
+    "backlog",
+    "best_checkpoint",
+    "checkpoint_steps",
+    "command",
+    "config_view",
+    "current_config",
+    "find_run",
+    "history",
+    "is_live",
+    "lineage",
+    "local_runs",
+    "manifest_of",
+    "preview",
+    "process_alive",
+    "process_identity",
+    "run_config_of",
+    "run_state",
+    "runs",
+    "stale_keys",
+    "status",
+    "steers",
+    "verify",
+    "who",
+]

@@ -1,0 +1,316 @@
+"""Metric curves with a bounded number of points, however long the history is; which parts of it were left behind.
+
+SQL reduces rows to buckets (least, greatest, mean and last value, how many were not finite). A `CurveReader` keeps the
+buckets of what it has read, so that a refresh costs the new rows alone: on a run of a million steps with 100 000 rows a
+key, the first reading of five keys takes about half a second, spread over refreshes, and every later one a few ms.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from vsrpp.paths import RunPaths
+from vsrpp.store import Event
+from vsrpp.store.db import connect_reader
+
+LINEAGE_EVENTS = ("rolled_back", "config_reverted")
+KEPT_VIEWS = 4
+FINE_BUCKETS = 4096
+"""Buckets kept of one metric on one branch; beyond, neighbours are merged."""
+CHUNK_STEPS = 25_000
+"""Steps reduced by one SQL statement, between two looks at the clock."""
+EXACT_STEPS = 40_000
+"""A view of at most so many steps is read anew in full detail instead of from the kept buckets."""
+_HUGE = 1.7976931348623157e308
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The steps start < s <= stop of one branch; the last one of the present line is open (stop None)."""
+
+    branch: int
+    start: int
+    stop: int | None
+    abandoned: bool
+
+
+class Point(NamedTuple):
+    """One bucket of a metric. low, high, mean and last are None when no value in it was finite."""
+
+    step: int
+    """Step of the newest row in it."""
+    low: float | None
+    high: float | None
+    mean: float | None
+    last: float | None
+    rows: int
+    bad: int
+    """Rows that were NaN or infinite."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One metric on one segment."""
+
+    key: str
+    branch: int
+    abandoned: bool
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    series: tuple[Series, ...]
+    first_step: int
+    last_step: int
+    """Of everything recorded of these keys, whatever part is shown."""
+    complete: bool
+    """False while older history is still being read; the next call goes on where this one stopped."""
+
+
+def segments(events: Iterable[Event]) -> list[Segment]:
+    """The pieces of the run's line and what was left behind, from its `rolled_back` and `config_reverted` events."""
+    line: list[Segment] = [Segment(0, -1, None, False)]
+    left: list[Segment] = []
+    for event in events:
+        if event.type not in LINEAGE_EVENTS:
+            continue
+        to_step = int(event.data["to_step"])
+        kept: list[Segment] = []
+        for piece in line:
+            if piece.start < to_step:
+                kept.append(Segment(piece.branch, piece.start, min(to_step, piece.stop or to_step), False))
+            if piece.stop is None or piece.stop > to_step:
+                left.append(Segment(piece.branch, max(piece.start, to_step), piece.stop, True))
+        from_branch = int(event.data.get("from_branch", line[-1].branch))
+        branch = event.branch if event.branch != from_branch else from_branch + 1
+        line = [*kept, Segment(branch, to_step, None, False)]
+    return left + line
+
+
+def curves(
+    paths: RunPaths, keys: Sequence[str], *, max_points: int = 600, from_step: int = 0, to_step: int | None = None
+) -> Curves:
+    """The curves of some metrics, at most `max_points` buckets each over the steps shown.
+
+    Raises NotFound without a store. Reads all it needs in one go; who asks again and again keeps a `CurveReader`.
+    """
+    reader = CurveReader(paths)
+    try:
+        return reader.read(keys, max_points=max_points, from_step=from_step, to_step=to_step)
+    finally:
+        reader.close()
+
+
+@dataclass(slots=True)
+class _Track:
+    """The kept buckets of one metric on one branch, by bucket number; `done` is the newest step in them."""
+
+    width: int = 1
+    done: int = -1
+    buckets: dict[int, Point] = field(default_factory=dict)
+    views: dict[int, dict[int, Point]] = field(default_factory=dict)
+    """Wider buckets that pages have asked for, by width: kept so that a refresh merges the new points alone."""
+
+    def add(self, points: Iterable[Point]) -> None:
+        for point in points:
+            _put(self.buckets, self.width, point)
+            for width, view in self.views.items():
+                _put(view, width, point)
+            self.done = max(self.done, point.step)
+        while len(self.buckets) > FINE_BUCKETS:
+            old, self.buckets, self.width = self.buckets, {}, self.width * 2
+            for point in old.values():
+                _put(self.buckets, self.width, point)
+
+    def view(self, width: int) -> dict[int, Point]:
+        """The history in buckets of that width, which is at least this track's own."""
+        if width not in self.views:
+            if len(self.views) >= KEPT_VIEWS:
+                del self.views[next(iter(self.views))]
+            self.views[width] = {}
+            for point in self.buckets.values():
+                _put(self.views[width], width, point)
+        return self.views[width]
+
+
+def _put(buckets: dict[int, Point], width: int, point: Point) -> None:
+    number = point.step // width
+    there = buckets.get(number)
+    buckets[number] = point if there is None else merge_points(there, point)
+
+
+class CurveReader:
+    """Reads one run's curves again and again. May be shared by threads; close it when done."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        """Raises NotFound without a run.db."""
+        self._db = connect_reader(paths.run_db)
+        self._lock = threading.Lock()
+        self._tracks: dict[tuple[int, int], _Track] = {}
+        self._key_ids: dict[str, int] = {}
+
+    def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def read(
+        self, keys: Sequence[str], *, max_points: int = 600, from_step: int = 0, to_step: int | None = None,
+        lineage: Sequence[Segment] | None = None, budget_s: float = math.inf,
+    ) -> Curves:  # fmt: skip
+        """The curves of `keys` between two steps, cut into segments (`lineage`, by default read from the events).
+
+        With `budget_s` it stops reading older history after that time and says so in `complete`.
+        """
+        with self._lock:
+            deadline = time.monotonic() + budget_s
+            pieces = segments(self._lineage_events()) if lineage is None else list(lineage)
+            complete, found, first, last, began = True, [], math.inf, -1, False
+            for key in keys:
+                key_id = self._key_id(key)
+                for branch in self._branches(key_id):
+                    low, high = self._extent(key_id, branch)
+                    first, last = min(first, low), max(last, high)
+                    track = self._tracks.setdefault((key_id, branch), _Track())
+                    if track.done < high and began and time.monotonic() > deadline:
+                        complete = False
+                    elif track.done < high:
+                        began = True  # one chunk a call at the least, so that it ends
+                        complete &= self._catch_up(key_id, branch, track, high, deadline)
+                    found.append((key, key_id, branch, track))
+            stop = last if to_step is None else to_step
+            width = bucket_width(stop - max(from_step, 0) + 1, max_points)
+            series = []
+            for key, key_id, branch, track in found:
+                points = self._view(key_id, branch, track, width, from_step, stop)
+                series += _cut(key, branch, points, pieces)
+            return Curves(tuple(series), 0 if first is math.inf else int(first), max(0, last), complete)
+
+    def newest(self, keys: Sequence[str], branch: int, rows: int) -> dict[str, list[float]]:
+        """The last values of some metrics on one branch, oldest first; values that are not a number come as NaN."""
+        found: dict[str, list[float]] = {}
+        with self._lock:
+            for key in keys:
+                values = self._db.execute(
+                    "SELECT value FROM metrics WHERE key_id = ? AND branch = ? ORDER BY step DESC LIMIT ?",
+                    (self._key_id(key), branch, rows),
+                ).fetchall()
+                found[key] = [math.nan if value is None else value for (value,) in reversed(values)]
+        return found
+
+    # ---- SQL
+    def _lineage_events(self) -> Iterator[Event]:
+        from vsrpp.store.run_store import _event
+
+        marks = ",".join("?" * len(LINEAGE_EVENTS))
+        rows = self._db.execute(
+            "SELECT seq, time, step, branch, type, revision, origin, author, reason, data, hash FROM events"
+            f" WHERE type IN ({marks}) ORDER BY seq",
+            LINEAGE_EVENTS,
+        )
+        return map(_event, rows.fetchall())
+
+    def _key_id(self, key: str) -> int:
+        if key not in self._key_ids:
+            try:
+                row = self._db.execute("SELECT id FROM metric_keys WHERE key = ?", (key,)).fetchone()
+            except sqlite3.OperationalError:  # the file is there before its tables are
+                return -1
+            if row is None:
+                return -1
+            self._key_ids[key] = row[0]
+        return self._key_ids[key]
+
+    def _branches(self, key_id: int) -> list[int]:
+        found: list[int] = []
+        while True:  # one seek a branch: DISTINCT would walk the whole index
+            row = self._db.execute(
+                "SELECT min(branch) FROM metrics WHERE key_id = ? AND branch > ?", (key_id, found[-1] if found else -1)
+            ).fetchone()
+            if row is None or row[0] is None:
+                return found
+            found.append(row[0])
+
+    def _extent(self, key_id: int, branch: int) -> tuple[int, int]:
+        where = "FROM metrics WHERE key_id = ? AND branch = ?"
+        low = self._db.execute(f"SELECT min(step) {where}", (key_id, branch)).fetchone()[0]
+        high = self._db.execute(f"SELECT max(step) {where}", (key_id, branch)).fetchone()[0]
+        return int(low), int(high)
+
+    def _catch_up(self, key_id: int, branch: int, track: _Track, high: int, deadline: float) -> bool:
+        """Read the rows beyond what is kept. False if the time ran out first."""
+        if track.done < 0:
+            track.done = self._extent(key_id, branch)[0] - 1
+        while track.done < high:
+            stop = min(high, track.done + CHUNK_STEPS)
+            track.add(self._buckets(key_id, branch, track.width, track.done, stop))
+            track.done = max(track.done, stop)
+            if time.monotonic() > deadline and track.done < high:
+                return False
+        return True
+
+    def _buckets(self, key_id: int, branch: int, width: int, after: int, upto: int) -> list[Point]:
+        rows = self._db.execute(
+            "SELECT g.newest, g.low, g.high, g.mean, g.n, g.good,"
+            " (SELECT value FROM metrics WHERE key_id = :k AND branch = :b AND step = g.newest) FROM"
+            " (SELECT max(step) AS newest, min(v) AS low, max(v) AS high, avg(v) AS mean, count(*) AS n,"
+            "  count(v) AS good FROM (SELECT step, CASE WHEN abs(value) <= :huge THEN value END AS v FROM metrics"
+            "        WHERE key_id = :k AND branch = :b AND step > :after AND step <= :upto)"
+            "  GROUP BY step / :w) AS g ORDER BY g.newest",
+            {"k": key_id, "b": branch, "w": width, "after": after, "upto": upto, "huge": _HUGE},
+        )
+        return [
+            Point(step, low, high, _finite(mean), _finite(last), n, n - good)
+            for step, low, high, mean, n, good, last in rows
+        ]
+
+    def _view(self, key_id: int, branch: int, track: _Track, width: int, from_step: int, to_step: int) -> list[Point]:
+        if width < track.width and to_step - from_step <= EXACT_STEPS:
+            return self._buckets(key_id, branch, width, from_step - 1, to_step)
+        view = track.view(max(width, track.width))
+        return [point for point in view.values() if from_step <= point.step <= to_step]
+
+
+def bucket_width(steps: int, max_points: int) -> int:
+    """The smallest power of two that divides so many steps into at most `max_points` buckets (one more at the edge)."""
+    width = 1
+    while steps / width > max(1, max_points):
+        width *= 2
+    return width
+
+
+def merge_points(older: Point, newer: Point) -> Point:
+    """One bucket of two neighbours."""
+    good_old, good_new = older.rows - older.bad, newer.rows - newer.bad
+    if not good_new or not good_old:
+        kept = newer if good_new else older
+        return Point(
+            newer.step, kept.low, kept.high, kept.mean, newer.last, older.rows + newer.rows, older.bad + newer.bad
+        )
+    assert older.low is not None and older.high is not None and newer.low is not None and newer.high is not None
+    share = good_new / (good_old + good_new)
+    mean = (older.mean or 0.0) * (1 - share) + (newer.mean or 0.0) * share
+    return Point(
+        newer.step, min(older.low, newer.low), max(older.high, newer.high), mean, newer.last,
+        older.rows + newer.rows, older.bad + newer.bad,
+    )  # fmt: skip
+
+
+def _cut(key: str, branch: int, points: Sequence[Point], pieces: Sequence[Segment]) -> list[Series]:
+    mine = [piece for piece in pieces if piece.branch == branch] or [Segment(branch, -1, None, False)]
+    found = []
+    for piece in mine:
+        inside = tuple(p for p in points if p.step > piece.start and (piece.stop is None or p.step <= piece.stop))
+        if inside:
+            found.append(Series(key, branch, piece.abandoned, inside))
+    return found
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

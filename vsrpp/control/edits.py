@@ -1,0 +1,187 @@
+"""Asking something of a live run: preview and apply an edit, give a command, wait for the answer."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+from vsrpp import config, schedule
+from vsrpp.config.condition import parse_conditions
+from vsrpp.control.fold import CONFIG_EVENTS, ConfigHistory, who
+from vsrpp.control.runs import run_state
+from vsrpp.errors import NotLive, Refused
+from vsrpp.paths import RunPaths
+from vsrpp.store import Answer, Inbox, RunReader
+
+MAX_EDIT_BYTES = 64 * 1024
+DEFAULT_WAIT_S = 60.0
+on_sent: ContextVar[Callable[[], None] | None] = ContextVar("on_sent", default=None)
+"""Called as soon as a command stands in the inbox: a face that asks from several threads keeps their order by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preview:
+    """What an edit would do, as data that every face draws."""
+
+    revision: int
+    changes: list[dict[str, Any]]
+    """[{key, old, new, tier}]; keys whose value stays are left out."""
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    weight_sum: float | None = None
+    """Sum of the four loss weights after the edit, when it sets one of them."""
+    rate_ahead: list[dict[str, float]] = field(default_factory=list)
+    """[{step, old, new}]: the learning rate from the present step to the end, before and after."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def current_config(reader: RunReader) -> ConfigHistory:
+    return ConfigHistory.of(reader.events(types=CONFIG_EVENTS))
+
+
+def run_config_of(reader: RunReader) -> dict[str, Any]:
+    """The run config as resolved at the start."""
+    started = reader.last_event("started")
+    return dict(started.data["run_config"]) if started else {}
+
+
+def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | None = None) -> Preview:
+    """Check an edit against the config in force and say what would follow, without asking the run anything."""
+    with RunReader(paths.run_db) as reader:
+        history, run_config = current_config(reader), run_config_of(reader)
+        step = int(reader.state().get("step", 0))
+    problems = config.check_changes(history.live, changes, run_config)
+    errors = [{"key": p.key, "value": p.value, "message": p.message} for p in problems]
+    errors += stale_keys(history, changes, base_revision)
+    known = config.live_parameters()
+    rows = [
+        {"key": change.key, "old": change.old, "new": change.new, "tier": known[change.key].tier}
+        for change in config.diff(history.live, {**history.live, **changes})
+        if change.key in known
+    ]
+    if errors:
+        return Preview(revision=history.revision, changes=rows, errors=errors)
+    after = {**history.live, **changes}
+    weights = [key for key in after if key.endswith("_weight")]
+    return Preview(
+        revision=history.revision,
+        changes=rows,
+        warnings=config.warnings(history.live, changes),
+        weight_sum=sum(after[key] for key in weights) if set(weights) & set(changes) else None,
+        rate_ahead=_rate_ahead(step, history.live, after, int(run_config.get("warmup_steps", 0))),
+    )
+
+
+def stale_keys(history: ConfigHistory, changes: dict[str, Any], base_revision: int | None) -> list[dict[str, Any]]:
+    """One error for every key that somebody changed after the revision the edit was made on."""
+    if base_revision is None:
+        return []
+    errors = []
+    for key, value in changes.items():
+        event = history.last_change(key, after_revision=base_revision)
+        if event is not None and history.live.get(key) != value:
+            now = config.format_value(key, history.live[key])
+            by = f"{who(event)} set it to {now} at step {event.step} (revision {event.revision})"
+            message = f"stale: made on revision {base_revision}, but {by}"
+            errors.append({"key": key, "value": value, "message": message})
+    return errors
+
+
+def apply(
+    paths: RunPaths, changes: dict[str, Any], *, origin: str, author: str | None = None, reason: str | None = None,
+    base_revision: int | None = None, probation: dict[str, Any] | None = None, wait_s: float = DEFAULT_WAIT_S,
+) -> Answer:  # fmt: skip
+    """Leave an edit in the run's inbox and wait for the trainer's answer (`applied`, `refused`, or `pending`).
+
+    `probation` {"steps": N, "revert_if": "loss > 2x"} lets the run go back by itself if it does harm. The trainer alone
+    decides; a refused edit is on record too. Raises NotLive, and Refused for an edit that is no edit.
+    """
+    if not changes:
+        raise Refused("nothing to set: give KEY=VALUE.")
+    payload: dict[str, Any] = {"changes": changes}
+    if probation is not None:
+        parse_conditions(probation.get("revert_if"))
+        payload["probation"] = probation
+    return _ask(
+        paths, "edit", payload, origin=origin, author=author, reason=reason,
+        base_revision=base_revision, wait_s=wait_s,
+    )  # fmt: skip
+
+
+def command(
+    paths: RunPaths, kind: str, payload: dict[str, Any] | None = None, *, origin: str, author: str | None = None,
+    reason: str | None = None, wait_s: float = DEFAULT_WAIT_S,
+) -> Answer:  # fmt: skip
+    """pause, resume, validate, checkpoint, rollback or stop; answers once it is done. Raises NotLive."""
+    return _ask(
+        paths, kind, payload or {}, origin=origin, author=author, reason=reason, base_revision=None, wait_s=wait_s
+    )
+
+
+def _ask(
+    paths: RunPaths, kind: str, payload: dict[str, Any], *, origin: str, author: str | None, reason: str | None,
+    base_revision: int | None, wait_s: float,
+) -> Answer:  # fmt: skip
+    _check_words(payload, author, reason, base_revision)
+    with RunReader(paths.run_db) as reader:
+        state = run_state(reader)
+        if state not in ("training", "paused", "validating"):
+            raise NotLive(f"run {paths.run_id} is {state}: {_instead(paths, kind, state)}")
+        inbox = Inbox(paths.inbox_db)
+        try:
+            uid = inbox.put(
+                kind, payload, origin=origin, author=author or _login(), reason=reason, base_revision=base_revision
+            )
+            told = on_sent.get()
+            if told is not None:
+                told()
+            return inbox.wait(uid, wait_s, alive=lambda: run_state(reader) in ("training", "paused", "validating"))
+        finally:
+            inbox.close()
+
+
+def _check_words(payload: dict[str, Any], author: Any, reason: Any, base_revision: Any) -> None:
+    """Raises Refused for what the inbox cannot hold: only Python callers and very long texts get here."""
+    try:
+        size = len(json.dumps(payload))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise Refused(f"the edit cannot be written as JSON ({error}); nothing was changed.") from None
+    size += sum(len(text) for text in (author, reason) if isinstance(text, str))
+    if size > MAX_EDIT_BYTES:
+        raise Refused(f"the edit is larger than {MAX_EDIT_BYTES // 1024} KiB; nothing was changed.")
+    for name, text in (("author", author), ("reason", reason)):
+        if text is not None and not isinstance(text, str):
+            raise Refused(f"the {name} must be text, not {type(text).__name__}; nothing was changed.")
+    if base_revision is not None and (type(base_revision) is not int or not 0 <= base_revision < 2**63):
+        raise Refused(f"the base revision must be a revision of the run, not {base_revision!r}; nothing was changed.")
+
+
+def _instead(paths: RunPaths, kind: str, state: str) -> str:
+    if kind == "edit":
+        what = f"nobody is there to take the edit. Continue it: vsrpp train --resume {paths.run_id}"
+        return (
+            what
+            if state != "finished"
+            else f"nobody is there to take the edit. Go on from it: vsrpp train --from {paths.run_id}"
+        )
+    return f"it cannot {kind}. Continue it: vsrpp train --resume {paths.run_id}"
+
+
+def _login() -> str | None:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return None
+
+
+def _rate_ahead(step: int, before: dict[str, Any], after: dict[str, Any], warmup: int) -> list[dict[str, float]]:
+    stop = max(int(before["max_steps"]), int(after["max_steps"]), step + 1)
+    old = schedule.curve(step, stop, before, warmup, points=60)
+    new = schedule.curve(step, stop, after, warmup, points=60)
+    return [{"step": at, "old": was, "new": will} for (at, was), (_, will) in zip(old, new, strict=True)]

@@ -1,0 +1,66 @@
+"""The live config as a fold over the record: what held at any revision, and who set each value last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from vsrpp.store import Event
+
+CONFIG_EVENTS = ("started", "config_applied", "config_reverted", "rolled_back")
+"""The events that make a revision: `started` carries the whole config, the others `changes` [{key, old, new}]."""
+
+
+@dataclass(slots=True)
+class ConfigHistory:
+    """Every revision of the live config. Feed it the events in order with `add`."""
+
+    live: dict[str, Any] = field(default_factory=dict)
+    revision: int = 0
+    changed: dict[str, list[Event]] = field(default_factory=dict)
+    """Events that set a key, oldest first."""
+    _revisions: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, events: Iterable[Event]) -> ConfigHistory:
+        history = cls()
+        for event in events:
+            history.add(event)
+        return history
+
+    def add(self, event: Event) -> None:
+        if event.type not in CONFIG_EVENTS:
+            return
+        if event.type == "started":
+            self.live = dict(event.data["config"])
+        else:
+            self.live = {**self.live, **{change["key"]: change["new"] for change in event.data["changes"]}}
+            for change in event.data["changes"]:
+                self.changed.setdefault(change["key"], []).append(event)
+        self.revision = event.revision
+        self._revisions[event.revision] = self.live
+
+    def rewind(self, live: dict[str, Any], revision: int) -> None:
+        """Let an earlier config be in force again, without forgetting what came after: a resume walks there once more."""
+        self.live, self.revision = dict(live), revision
+
+    def walk(self, event: Event) -> None:
+        """Let an event that is in the history already take effect once more."""
+        if event.type == "config_applied":
+            self.live = {**self.live, **{change["key"]: change["new"] for change in event.data["changes"]}}
+        self.revision = event.revision
+
+    def at(self, revision: int) -> dict[str, Any] | None:
+        """The live config at a revision, or None if there never was such a one."""
+        return self._revisions.get(revision)
+
+    def last_change(self, key: str, *, after_revision: int = -1) -> Event | None:
+        """The newest event that set `key` in a revision beyond `after_revision`."""
+        events = self.changed.get(key, ())
+        return events[-1] if events and events[-1].revision > after_revision else None
+
+
+def who(event: Event) -> str:
+    """`anna (panel)`, or the origin alone: for messages that say whose change stands."""
+    return f"{event.author} ({event.origin})" if event.author else str(event.origin)

@@ -1,0 +1,107 @@
+"""Finding runs on this host and telling whether they live."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Any
+
+from vsrpp.errors import NotFound, Refused
+from vsrpp.paths import RunPaths
+from vsrpp.store import Marks, RunReader
+
+FINAL_STATES = frozenset({"finished", "stopped", "failed"})
+
+
+def process_identity() -> dict[str, Any]:
+    """What tells this process from every other one: host, process id and its start time (seconds since 1970)."""
+    import psutil
+
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": psutil.Process().create_time()}
+
+
+def process_alive(identity: dict[str, Any]) -> bool:
+    """Whether the process of `process_identity` still runs. One on another host cannot be seen and counts as gone."""
+    import psutil
+
+    if identity.get("host") != socket.gethostname() or not identity.get("pid"):
+        return False
+    try:
+        process = psutil.Process(int(identity["pid"]))
+        same = abs(process.create_time() - float(identity["started"])) < 1.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def run_state(reader: RunReader, state: dict[str, Any] | None = None) -> str:
+    """training, paused, validating, finished, stopped, failed, or `dead`: the process went without a final event."""
+    state = reader.state() if state is None else state
+    said = str(state.get("state", "dead"))
+    if said in FINAL_STATES:
+        return said
+    if process_alive(state.get("process", {})):
+        return said
+    last = reader.last_event("started", "restored", *FINAL_STATES)
+    return last.type if last and last.type in FINAL_STATES else "dead"
+
+
+def is_live(paths: RunPaths) -> bool:
+    with RunReader(paths.run_db) as reader:
+        return run_state(reader) not in FINAL_STATES | {"dead"}
+
+
+def local_runs(runs: Path) -> list[RunPaths]:
+    """Every run folder under `runs`, newest first."""
+    if not runs.is_dir():
+        return []
+    found = [RunPaths(entry) for entry in runs.iterdir() if (entry / "run.db").is_file()]
+    return sorted(found, key=_created, reverse=True)
+
+
+def find_run(name: str, runs: Path) -> RunPaths:
+    """The run folder that RUN names: a run ID (ours or MLflow's), a unique prefix, `latest`, or a run folder.
+
+    Raises NotFound, saying what there is, and Refused for a prefix of several.
+    """
+    folder = Path(name).expanduser()
+    if (folder / "run.db").is_file():
+        return RunPaths(folder.resolve())
+    known = local_runs(runs)
+    if name == "latest":
+        if not known:
+            raise NotFound(f"No run in {runs} yet. Start one: vsrpp train --data sample")
+        return known[0]
+    exact = [paths for paths in known if paths.run_id == name or _mlflow_id(paths) == name]
+    if exact:
+        return exact[0]
+    matches = [paths for paths in known if name and paths.run_id.startswith(name)] if re.fullmatch(r"\w+", name) else []
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        ids = ", ".join(paths.run_id for paths in matches[:4])
+        raise Refused(f"{name} is a prefix of {len(matches)} runs ({ids} …); give more of it.")
+    have = f"{len(known)} run(s) there, newest {known[0].run_id}" if known else "no run there yet"
+    raise NotFound(f"No run {name} in {runs} ({have}).")
+
+
+def _created(paths: RunPaths) -> float:
+    try:
+        with RunReader(paths.run_db) as reader:
+            return float(reader.meta("created") or 0.0)
+    except Exception:  # noqa: BLE001 - a damaged folder is sorted last, it must not hide the healthy ones
+        return 0.0
+
+
+def _mlflow_id(paths: RunPaths) -> str | None:
+    try:
+        marks = Marks(paths.delivery_db, readonly=True)
+    except NotFound:
+        return None
+    try:
+        fact = marks.fact("mlflow_run")
+        return fact.get("run_id") if isinstance(fact, dict) else None
+    finally:
+        marks.close()

@@ -1,0 +1,162 @@
+"""What the faces show of a run: status, config, history, runs, curves. Reads only; a live run never notices."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from vsrpp import config
+from vsrpp.control.backlog import MLFLOW, count, open_marks
+from vsrpp.control.edits import current_config, run_config_of
+from vsrpp.control.runs import FINAL_STATES, local_runs, run_state
+from vsrpp.paths import RunPaths, checkpoint_step
+from vsrpp.store import Event, RunReader, Verdict
+
+
+def status(paths: RunPaths) -> dict[str, Any]:
+    """Where a run stands (design: keys of `status --json`)."""
+    with RunReader(paths.run_db) as reader:
+        said, history = reader.state(), current_config(reader)
+        state = run_state(reader, said)
+        latest = reader.latest()
+        quality = {key: _number(latest[key].value) for key in latest if key.startswith("val/")}
+        step = int(said.get("step", 0))
+        left = max(0, int(history.live.get("max_steps", 0)) - step)
+        speed = _number(said.get("steps_per_s"))
+        return {
+            "run_id": reader.run_id,
+            "run_dir": str(paths.root.resolve()),
+            "name": run_config_of(reader).get("name"),
+            "state": state,
+            "step": step,
+            "max_steps": history.live.get("max_steps"),
+            "revision": history.revision,
+            "branch": int(said.get("branch", 0)),
+            "phase": said.get("phase"),
+            "lr": _number(latest["lr"].value) if "lr" in latest else None,
+            "losses": {k.split("/")[1]: _number(latest[k].value) for k in latest if k.startswith("loss/")},
+            "config": history.live,
+            "best": best_checkpoint(paths, reader),
+            "psnr_y": quality.get("val/psnr_y"),
+            "bicubic_psnr_y": quality.get("val/bicubic_psnr_y"),
+            "ssim_y": quality.get("val/ssim_y"),
+            "bicubic_ssim_y": quality.get("val/bicubic_ssim_y"),
+            "checkpoints": checkpoint_steps(paths),
+            "backlog": _backlog(paths, reader),
+            "steps_per_s": speed,
+            "eta_s": left / speed if speed and state not in FINAL_STATES | {"dead"} else None,
+            "probation": said.get("probation"),
+            "updated": said.get("time"),
+        }
+
+
+def config_view(paths: RunPaths) -> dict[str, Any]:
+    """The live config with tiers, ranges and who last changed each; startup keys after it, as they were resolved."""
+    with RunReader(paths.run_db) as reader:
+        history, run_config = current_config(reader), run_config_of(reader)
+    rows = []
+    for key, parameter in config.parameters().items():
+        live = parameter.tier != "startup"
+        event = history.last_change(key)
+        rows.append(
+            {
+                "key": key,
+                "value": (history.live if live else run_config).get(key),
+                "tier": parameter.tier,
+                "minimum": parameter.minimum,
+                "maximum": parameter.maximum,
+                "default": parameter.default_for(str(run_config.get("preset", "base"))),
+                "unit": parameter.unit,
+                "description": parameter.description,
+                "menu": parameter.menu,
+                "changed_by": (event.author or event.origin) if event else None,
+                "changed_origin": event.origin if event else None,
+                "changed_at_step": event.step if event else None,
+            }
+        )
+    return {"revision": history.revision, "parameters": rows}
+
+
+def history(paths: RunPaths) -> list[Event]:
+    """Every event of a run, oldest first."""
+    with RunReader(paths.run_db) as reader:
+        return list(reader.events())
+
+
+def verify(paths: RunPaths) -> Verdict:
+    """Whether the chain of events holds, up to the heads that the checkpoints' manifests anchor."""
+    anchors = []
+    for step in checkpoint_steps(paths):
+        manifest = manifest_of(paths, step)
+        if manifest and "chain" in manifest:
+            anchors.append((f"checkpoint {step}", int(manifest["chain"]["seq"]), str(manifest["chain"]["hash"])))
+    with RunReader(paths.run_db) as reader:
+        return reader.verify(anchors)
+
+
+def runs(folder: Path) -> list[dict[str, Any]]:
+    """The runs of this host, live ones first, then newest first."""
+    rows = []
+    for paths in local_runs(folder):
+        with RunReader(paths.run_db) as reader:
+            said = reader.state()
+            rows.append(
+                {
+                    "run_id": reader.run_id,
+                    "name": run_config_of(reader).get("name"),
+                    "state": run_state(reader, said),
+                    "step": int(said.get("step", 0)),
+                    "best": best_checkpoint(paths, reader),
+                    "started": reader.meta("created"),
+                    "run_dir": str(paths.root.resolve()),
+                }
+            )
+    return sorted(rows, key=lambda row: row["state"] in FINAL_STATES | {"dead"})
+
+
+def checkpoint_steps(paths: RunPaths) -> list[int]:
+    """Steps of the whole checkpoints on disk, ascending."""
+    if not paths.checkpoints.is_dir():
+        return []
+    steps = [checkpoint_step(folder) for folder in paths.checkpoints.iterdir() if (folder / "manifest.json").is_file()]
+    return sorted(step for step in steps if step is not None)
+
+
+def manifest_of(paths: RunPaths, step: int) -> dict[str, Any] | None:
+    try:
+        manifest = json.loads(paths.checkpoint(step).manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) else None
+
+
+def best_checkpoint(paths: RunPaths, reader: RunReader) -> dict[str, Any] | None:
+    """{step, psnr_y} of the checkpoint on the present branch's line with the best validation, or None before the first."""
+    candidates: list[dict[str, Any]] = []
+    for event in reader.events(types=("checkpoint_saved", "rolled_back", "config_reverted")):
+        if event.type != "checkpoint_saved":
+            to_step = int(event.data["to_step"])  # what came after it lies on the branch left behind
+            candidates = [row for row in candidates if row["step"] <= to_step]
+            continue
+        psnr_y = _number(event.data.get("metrics", {}).get("val/psnr_y"))
+        if psnr_y is not None:
+            candidates.append({"step": event.step, "psnr_y": psnr_y})
+    return max(candidates, key=lambda row: (row["psnr_y"], row["step"]), default=None)
+
+
+def _backlog(paths: RunPaths, reader: RunReader) -> dict[str, Any]:
+    """What MLflow has not got yet, its age, and what delivery says of the server."""
+    marks = open_marks(paths)
+    try:
+        sink = (marks.fact(MLFLOW) if marks else None) or {}
+        return {**count(reader, marks).to_json(), "state": sink.get("state"), "error": sink.get("error")}
+    finally:
+        if marks:
+            marks.close()
+
+
+def _number(value: Any) -> float | None:
+    """A JSON-safe float: what is missing, NaN or infinite becomes None."""
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
