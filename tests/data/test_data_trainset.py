@@ -1,0 +1,147 @@
+"""Samples are a pure function of (seed, index), cut from where they may be cut, and small and large frames agree."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.clips import piece, run_config, write_frames
+from vsrpp.data import Data, TrainSet, open_data
+from vsrpp.data.split import Span
+from vsrpp.resize import resize_u8
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    folder = tmp_path_factory.mktemp("clips")
+    write_frames(folder / "000", piece(20, 64, 96))
+    write_frames(folder / "001", piece(44, 48, 60, start=100))
+    return open_data(run_config(folder), cache_dir=folder / "cache")
+
+
+def _train(data: Data, **changes: int) -> TrainSet:
+    values = {"seed": 0, "num_frames": 5, "crop_size": 32, "scale": 4} | changes
+    return TrainSet(data.split.train, **values)
+
+
+def _coloured(frames: int, height: int, width: int, folder: Path) -> Span:
+    """A clip whose pixels say where they are: red is the frame, green the row / 4, blue the column / 4."""
+    gt = np.empty((frames, height, width, 3), np.uint8)
+    gt[..., 0] = np.arange(frames)[:, None, None]
+    gt[..., 1] = np.arange(height)[:, None] // 4
+    gt[..., 2] = np.arange(width) // 4
+    write_frames(folder / "clip", gt)
+    clip = open_data(run_config(folder / "clip", num_frames=1, crop_size=16), cache_dir=folder / "cache").clips[0]
+    return Span(clip, 3, frames - 2)
+
+
+@given(seed=st.integers(0, 2**63), index=st.integers(0, 2**62))
+@settings(max_examples=30)
+def test_a_sample_depends_on_seed_and_index_alone(data: Data, seed: int, index: int) -> None:
+    train = _train(data, seed=seed)
+    first = train.sample(index)
+    np.random.seed(index % 1000)
+    train.sample(index + 1)
+    again = pickle.loads(pickle.dumps(_train(data, seed=seed))).sample(index)
+    for ours, theirs in zip(first, again, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_samples_are_the_same_in_every_version(tmp_path: Path) -> None:
+    """First pixel (frame, row / 4, column / 4) of samples, written down: a newer version must draw the same."""
+    train = TrainSet([_coloured(12, 24, 32, tmp_path)], seed=7, num_frames=2, crop_size=16, scale=4)
+    first_pixels = [train.sample_u8(index)[1][0, :, 0, 0].tolist() for index in (0, 1, 2, 123456)]
+    assert first_pixels == [[8, 0, 2], [8, 4, 2], [5, 1, 7], [3, 1, 6]]
+
+
+def test_neighbouring_indexes_and_seeds_differ(data: Data) -> None:
+    train, other = _train(data), _train(data, seed=1)
+    for index in range(16):
+        gt = train.sample(index)[1]
+        assert not np.array_equal(gt, train.sample(index + 1)[1])
+        assert not np.array_equal(gt, other.sample(index)[1])
+
+
+def test_samples_are_contiguous_floats_between_zero_and_one(data: Data) -> None:
+    lr, gt = _train(data).sample(3)
+    assert (lr.shape, gt.shape) == ((5, 3, 8, 8), (5, 3, 32, 32))
+    for array in (lr, gt):
+        assert array.dtype == np.float32
+        assert array.flags.c_contiguous
+        assert 0 <= array.min() < array.max() <= 1
+
+
+def test_the_small_crop_is_the_large_one_reduced(data: Data) -> None:
+    """Away from the border, whose neighbours the crop lacks; flips and transposes must have turned both alike."""
+    for index in range(40):
+        lr, gt = _train(data).sample_u8(index)
+        reduced = resize_u8(gt.transpose(0, 2, 3, 1), 1 / 4).transpose(0, 3, 1, 2)
+        assert np.abs(reduced[..., 2:-2, 2:-2].astype(int) - lr[..., 2:-2, 2:-2]).max() <= 1
+
+
+@given(height=st.integers(4, 12), width=st.integers(4, 12), crop=st.integers(2, 4), num_frames=st.integers(1, 4))
+@settings(max_examples=15, deadline=None)
+def test_every_crop_lies_in_its_span_aligned_to_the_scale(
+    tmp_path_factory: pytest.TempPathFactory, height: int, width: int, crop: int, num_frames: int
+) -> None:
+    span = _coloured(12, height * 4, width * 4, tmp_path_factory.mktemp("c"))
+    train = TrainSet([span], seed=height, num_frames=num_frames, crop_size=crop * 4, scale=4)
+    for index in range(40):
+        _, gt = train.sample_u8(index)
+        frames, rows, columns = (np.unique(gt[:, channel]) for channel in range(3))
+        assert (len(frames), len(rows), len(columns)) == (num_frames, crop, crop)  # whole 4x4 blocks: aligned
+        assert np.ptp(frames) == num_frames - 1
+        assert frames.min() >= 3
+        assert frames.max() < 10
+
+
+def test_crops_reach_every_window_and_every_corner(tmp_path: Path) -> None:
+    span = _coloured(12, 24, 32, tmp_path)
+    train = TrainSet([span], seed=0, num_frames=2, crop_size=16, scale=4)
+    gts = [train.sample_u8(index)[1] for index in range(400)]
+    assert {int(gt[:, 0].min()) for gt in gts} == set(range(3, 9))
+    assert {int(gt[:, 1].min()) for gt in gts} == {0, 1, 2}
+    assert {int(gt[:, 2].min()) for gt in gts} == {0, 1, 2, 3, 4}
+
+
+def test_flips_transposes_and_reversals_each_happen_half_the_time(tmp_path: Path) -> None:
+    train = TrainSet([_coloured(12, 24, 32, tmp_path)], seed=0, num_frames=2, crop_size=16, scale=4)
+    gts = [train.sample_u8(index)[1].astype(int) for index in range(400)]
+    reversed_time = np.mean([gt[0, 0, 0, 0] > gt[1, 0, 0, 0] for gt in gts])
+    transposed = np.mean([gt[0, 1, 0, 0] == gt[0, 1, -1, 0] for gt in gts])  # green no longer follows the rows
+    turned = np.mean([gt[0, 1].min() == gt[0, 1, 0, 0] for gt in gts])
+    mirrored = np.mean([gt[0, 2].min() == gt[0, 2, 0, 0] for gt in gts])
+    for share in (reversed_time, transposed, turned, mirrored):
+        assert 0.42 < share < 0.58
+
+
+def test_clips_are_drawn_in_proportion_to_their_windows(tmp_path: Path) -> None:
+    for number, frames in enumerate((20, 44)):
+        write_frames(tmp_path / "clips" / str(number), np.full((frames, 32, 32, 3), number, np.uint8))
+    data = open_data(run_config(tmp_path / "clips"), cache_dir=tmp_path / "cache")
+    windows = [span.frames - 4 for span in data.split.train]
+    assert len(data.train) == data.samples_per_epoch == sum(windows)
+    from_second = np.mean([data.train.sample_u8(index)[1].flat[0] for index in range(400)])
+    assert from_second == pytest.approx(windows[1] / sum(windows), abs=0.06)
+
+
+@pytest.mark.parametrize("wrong", [{"num_frames": 16}, {"crop_size": 52}, {"crop_size": 30}])
+def test_a_sample_that_does_not_fit_a_span_is_refused_at_once(data: Data, wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="in every span"):
+        _train(data, **wrong)
+
+
+def test_a_sample_of_five_96_pixel_frames_takes_under_five_milliseconds_of_work(tmp_path: Path) -> None:
+    folder = write_frames(tmp_path / "clip", piece(12, 128, 160))
+    train = open_data(run_config(folder, crop_size=96), cache_dir=tmp_path / "cache").train
+    train.sample(0)
+    started_s = time.process_time()
+    for index in range(50):
+        train.sample(index)
+    assert (time.process_time() - started_s) / 50 < 0.005

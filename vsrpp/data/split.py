@@ -1,0 +1,83 @@
+"""Which frames train and which validate; no frame does both.
+
+- val_data given: all of it validates, all of data trains but for clips also in val_data (REDS4 in REDS, say).
+- Five clips or more: the last val_fraction (0.1 unless set, at least one) whole clips validate.
+- Fewer clips: of each, the last val_fraction (0.15 unless set, at least num_frames) frames validate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from vsrpp.data.cache import StoredClip
+from vsrpp.errors import Refused
+
+WHOLE_CLIPS_FROM = 5
+CLIPS_FRACTION = 0.1
+FRAMES_FRACTION = 0.15
+
+
+@dataclass(frozen=True)
+class Span:
+    """Frames start … stop-1 of a clip."""
+
+    clip: StoredClip
+    start: int
+    stop: int
+
+    @property
+    def frames(self) -> int:
+        """How many frames it is."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True)
+class Split:
+    """What trains and what validates."""
+
+    train: list[Span]
+    val: list[Span]
+
+
+def split(
+    clips: Sequence[StoredClip], val_clips: Sequence[StoredClip], num_frames: int, fraction: float | None = None
+) -> Split:
+    """The split of the module's docstring; val_clips are those of val_data, empty without it.
+
+    Raises Refused, naming the clip, where none is left to train on or a training span is shorter than num_frames.
+    """
+    if val_clips or len(clips) >= WHOLE_CLIPS_FROM:
+        made = _whole_clips(clips, val_clips, CLIPS_FRACTION if fraction is None else fraction)
+    else:
+        made = _tails(clips, num_frames, FRAMES_FRACTION if fraction is None else fraction)
+    for span in made.train:
+        if span.frames < num_frames:
+            raise Refused(
+                f"{span.clip.path} refused: {span.frames} of its {span.clip.frames} frames are left to train on, "
+                f"fewer than num_frames = {num_frames} (its last {span.clip.frames - span.frames} validate); "
+                "use a longer clip, fewer num_frames, a smaller val_fraction, or val_data"
+            )
+    return made
+
+
+def _whole_clips(clips: Sequence[StoredClip], val_clips: Sequence[StoredClip], fraction: float) -> Split:
+    if not val_clips:
+        kept = min(len(clips) - 1, max(1, round(len(clips) * fraction)))
+        clips, val_clips = clips[:-kept], clips[-kept:]
+    seen = {clip.content_sha256 for clip in val_clips}
+    train = [Span(clip, 0, clip.frames) for clip in clips if clip.content_sha256 not in seen]
+    if not train:
+        raise Refused(
+            f"{clips[0].path} refused: every clip to train on is also one to validate on, so none is left; "
+            "give other val_data, or none"
+        )
+    return Split(train, [Span(clip, 0, clip.frames) for clip in val_clips])
+
+
+def _tails(clips: Sequence[StoredClip], num_frames: int, fraction: float) -> Split:
+    cuts = [clip.frames - max(num_frames, round(clip.frames * fraction)) for clip in clips]
+    return Split(
+        [Span(clip, 0, max(0, cut)) for clip, cut in zip(clips, cuts, strict=True)],
+        [Span(clip, max(0, cut), clip.frames) for clip, cut in zip(clips, cuts, strict=True)],
+    )

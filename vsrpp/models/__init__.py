@@ -1,0 +1,12 @@
+"""The networks: built from a run config, described, and run over whole clips.
+
+A network is a `Network`: its `forward` takes (N, T, 3, h, w) in [0, 1] to (N, T, 3, H, W), not clamped.
+"""
+
+from __future__ import annotations
+
+from vsrpp.models.inference import Chunk, chunk_plan, upscale_chunks, upscale_frames
+from vsrpp.models.network import Network
+from vsrpp.models.registry import build, describe, names
+
+__all__ = ["Chunk", "Network", "build", "chunk_plan", "describe", "names", "upscale_chunks", "upscale_frames"]
