@@ -1,0 +1,1 @@
+"""The training loop, its adaptive controller, the plateau detectors, checkpoints and activity statistics."""

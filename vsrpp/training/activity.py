@@ -1,0 +1,76 @@
+"""How hard each block works, and how steady AdamW's direction is: computed at `log_every` steps, free in between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class Activity:
+    """Activity of named blocks on the scale of 0 to 2.0+.
+
+    A block's activity is what it adds, relative to what it is given: RMS(output − input) / RMS(input), or
+    RMS(output) / RMS(input) where the shapes differ; the mean over the frames of one forward pass. 0: it passes its
+    input on. 1: it adds as much as there was. Above 2: it overrides its input, which seldom goes well for long.
+    """
+
+    def __init__(self, blocks: dict[str, nn.Module]) -> None:
+        self._blocks = blocks
+        self._seen: dict[str, list[Tensor]] = {}
+
+    @contextmanager
+    def watching(self, on: bool) -> Iterator[None]:
+        """Measure the forward passes inside, if `on`; otherwise do nothing at all."""
+        if not on:
+            yield
+            return
+        self._seen = {name: [] for name in self._blocks}
+        handles = [block.register_forward_hook(self._hook(name)) for name, block in self._blocks.items()]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def values(self) -> dict[str, float]:
+        """`activity/<block>` of the last measured pass."""
+        names = [name for name, seen in self._seen.items() if seen]
+        if not names:
+            return {}
+        means = torch.stack([torch.stack(self._seen[name]).mean() for name in names]).tolist()
+        self._seen = {}
+        return {f"activity/{name}": value for name, value in zip(names, means, strict=True)}
+
+    def _hook(self, name: str):  # type: ignore[no-untyped-def]
+        def measure(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            with torch.no_grad():
+                given, made = inputs[0].detach().float(), output.detach().float()
+                added = made - given if made.shape == given.shape else made
+                self._seen[name].append(added.square().mean().sqrt() / given.square().mean().sqrt().clamp_min(1e-12))
+
+        return measure
+
+
+def adamw_momentum(optimizer: torch.optim.Optimizer) -> float:
+    """Mean of |m̂| / √v̂ over all weights, in 0 … 1: 1 when every gradient points the same way step after step.
+
+    m̂ and v̂ are AdamW's bias-corrected moments (Loshchilov & Hutter 2019). NaN before the first step.
+    """
+    total, count = None, 0
+    for group in optimizer.param_groups:
+        beta1, beta2 = group["betas"]
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter)
+            if not state:
+                continue
+            steps = float(state["step"])
+            mean = state["exp_avg"].abs() / (1 - beta1**steps)
+            spread = (state["exp_avg_sq"] / (1 - beta2**steps)).sqrt_().add_(1e-12)
+            part = (mean / spread).sum()
+            total = part if total is None else total + part
+            count += parameter.numel()
+    return float(total) / count if total is not None else math.nan

@@ -1,0 +1,195 @@
+"""runtime_config.json as a way in: noticing a save, reading it whole, and writing it back without losing anyone's edit.
+
+Editors truncate before they write, write twice within a clock tick, or replace the file; all of that is met here. What
+a save *means* (the three-way merge) is decided in `vsrpp.training.live`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import pwd
+import stat
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MAX_BYTES = 1024 * 1024
+TORN_GRACE_S = 2.0
+"""How long a file that does not parse is read again before it is refused: an editor may still be writing it."""
+SETTLE_S = 0.05
+"""A second save within one tick of the file system's clock shows only in the content, so it is read again this long."""
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Save:
+    """A whole save of the file, or one that cannot be taken (`error` says why)."""
+
+    values: dict[str, Any]
+    author: str | None
+    error: str | None = None
+
+
+class RuntimeConfigFile:
+    """Watches one file at the cost of a `stat` (about 1 µs) a look."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.path = path
+        self._clock = clock
+        self._seen: tuple[int, ...] | None = None
+        self._content = b""
+        self._settle_until = 0.0
+        self._torn_since: float | None = None
+        self._slipped: list[Path] = []
+
+    def look(self) -> Save | None:
+        """A save that was not looked at yet, or None. A torn one is held back for `TORN_GRACE_S`, then given as an error."""
+        if self._slipped:
+            return self._take_slipped()
+        signature = _signature(self.path)
+        if signature == self._seen and self._torn_since is None and self._clock() > self._settle_until:
+            return None
+        return self._read(self.path, signature)
+
+    def accept(self) -> None:
+        """Take what stands in the file now as known: it is no edit."""
+        self._seen = _signature(self.path)
+        self._content = _content(self.path)
+        self._torn_since = None
+
+    def write(self, text: str) -> None:
+        """Replace the file atomically. A save that came since the last look is kept and given by the next `look`."""
+        fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
+        fresh.write_text(text, encoding="utf-8")
+        before = self._seen
+        if self.path.exists() and _exchange(fresh, self.path):
+            if _signature(fresh) != before and _content(fresh) != self._content:
+                kept = self.path.with_name(f".{self.path.name}.{os.getpid()}.{time.monotonic_ns()}.slipped")
+                fresh.rename(kept)
+                self._slipped.append(kept)
+            elif fresh.is_dir() and not fresh.is_symlink():  # somebody put a folder in its place: kept, out of the way
+                fresh.rename(self.path.with_name(f"{self.path.name}.{time.time_ns()}.folder"))
+            else:
+                fresh.unlink()
+        else:
+            fresh.replace(self.path)
+        self._seen, self._content, self._torn_since = _signature(self.path), text.encode(), None
+        self._settle_until = 0.0
+
+    def _take_slipped(self) -> Save | None:
+        path = self._slipped[0]
+        save = self._read(path, None)
+        if save is not None:
+            self._slipped.pop(0)
+            path.unlink(missing_ok=True)
+            self._torn_since = None
+        return save
+
+    def _read(self, path: Path, signature: tuple[int, ...] | None) -> Save | None:
+        is_main = path == self.path
+        try:
+            values, content = _parse(path)
+        except _Unreadable as why:
+            now = self._clock()
+            if self._torn_since is None:
+                self._torn_since = now
+            if why.final or now - self._torn_since >= TORN_GRACE_S:
+                if is_main:
+                    self._seen, self._content = _signature(path), b""
+                self._torn_since = None
+                return Save({}, _owner(path), str(why))
+            return None
+        self._torn_since = None
+        if is_main:
+            if signature != self._seen:
+                self._settle_until = self._clock() + SETTLE_S
+            self._seen = signature
+            if content == self._content:
+                return None
+            self._content = content
+        return Save(values, _owner(path))
+
+
+class _Unreadable(Exception):
+    """Why the file cannot be taken; `final` when waiting cannot mend it."""
+
+    def __init__(self, why: str, *, final: bool = False) -> None:
+        super().__init__(why)
+        self.final = final
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], bytes]:
+    try:
+        about = path.stat()
+        if not stat.S_ISREG(about.st_mode):
+            raise _Unreadable("is not a regular file", final=True)
+        if about.st_size > MAX_BYTES:
+            raise _Unreadable(f"is {about.st_size:,} bytes; a live config has at most {MAX_BYTES:,}", final=True)
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise _Unreadable("is gone") from None
+    except OSError as error:
+        raise _Unreadable(f"cannot be read: {error.strerror}") from None
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _Unreadable(f"is not UTF-8 (byte {error.start})") from None
+    if not text.strip():
+        raise _Unreadable("is empty (line 1, column 1)")
+    try:
+        values = json.loads(text, object_pairs_hook=_no_twins)
+    except json.JSONDecodeError as error:
+        raise _Unreadable(f"is no JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    except (RecursionError, ValueError) as error:
+        raise _Unreadable(f"is no JSON a config can be: {error}") from None
+    if not isinstance(values, dict):
+        raise _Unreadable("holds no JSON object (line 1, column 1)")
+    return values, content
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"{key} stands in it twice")
+            seen.add(key)
+    return values
+
+
+def _signature(path: Path) -> tuple[int, ...] | None:
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_mtime_ns, about.st_size, about.st_ino
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes() if path.stat().st_size <= MAX_BYTES and path.is_file() else b""
+    except OSError:
+        return b""
+
+
+def _owner(path: Path) -> str | None:
+    try:
+        return pwd.getpwuid(path.stat().st_uid).pw_name
+    except (OSError, KeyError):
+        return None
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Swap two files in one step (Linux renameat2), so that what stood there is never lost; False where that is not had."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, AttributeError):
+        return False
+    result = renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE)
+    return bool(result == 0)

@@ -1,0 +1,78 @@
+"""Scoring on frames with known truth, by the field's protocol: reduce, upscale, compare; frames, then clips, averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsrpp import metrics, resize
+from vsrpp.data.sources import Source, find, read_frames
+from vsrpp.errors import Refused
+from vsrpp.paths import CheckpointPaths
+
+Frames = NDArray[np.uint8]
+Upscale = Callable[[Frames], Frames]
+"""(T, h, w, 3) uint8 -> (T, H, W, 3) uint8."""
+
+WHOLE_CLIP_FRAMES = 128
+"""Clips up to this long go through the network at once, as the field's published figures do; longer ones in chunks."""
+OVERLAP = 16
+SMALLEST_SIDE = 11
+"""SSIM's window."""
+
+
+def bicubic_of(scale: int) -> Upscale:
+    """MATLAB-like bicubic: the baseline of every table."""
+    return lambda frames: resize.resize_u8(frames, scale)
+
+
+def network_of(folder: CheckpointPaths) -> tuple[Upscale, int]:
+    """The EMA network of a checkpoint, every hash checked, and its scale. Raises NotFound, ProofFailed or Refused."""
+    import safetensors.torch
+    import torch
+
+    from vsrpp import models
+    from vsrpp.models.inference import upscale_frames
+    from vsrpp.training.checkpoint import checkpoint_run_config, verify_files
+
+    verify_files(folder)
+    run_config = checkpoint_run_config(folder)
+    model = models.build(run_config)
+    try:
+        model.load_state_dict(safetensors.torch.load_file(folder.model_ema))
+    except RuntimeError as error:
+        raise Refused(f"{folder.model_ema} does not fit the network of its run config: {error}") from None
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def upscale(frames: Frames) -> Frames:
+        chunk = None if len(frames) <= WHOLE_CLIP_FRAMES else WHOLE_CLIP_FRAMES
+        return upscale_frames(model, frames, device=device, chunk_frames=chunk, overlap=OVERLAP)
+
+    return upscale, int(run_config["scale"])
+
+
+def evaluate_path(
+    path: str, upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None
+) -> dict[str, Any]:
+    """psnr_y, ssim_y, psnr_rgb, ssim_rgb (means over frames, then clips), frames, scale, and the same for each of `clips`.
+
+    `path` holds ground truth; its frames start … start+count-1 are reduced by MATLAB-like bicubic and rounded first.
+    Raises Refused or NotFound for what cannot be read or is too small.
+    """
+    _, sources = find(path)
+    clips = [_evaluate(source, upscale, scale, start, count) for source in sources]
+    means = metrics.mean_over_clips([{k: v for k, v in row.items() if k not in ("name", "frames")} for row in clips])
+    return {**means, "frames": sum(row["frames"] for row in clips), "scale": scale, "clips": clips}
+
+
+def _evaluate(source: Source, upscale: Upscale, scale: int, start: int, count: int | None) -> dict[str, Any]:
+    truth = read_frames(source, start, count)
+    height, width = (side - side % scale for side in truth.shape[1:3])
+    if min(height, width) < max(SMALLEST_SIDE, scale):
+        raise Refused(f"{source.path} refused: {truth.shape[2]}×{truth.shape[1]} is too small to score at ×{scale}.")
+    truth = np.ascontiguousarray(truth[:, :height, :width])
+    reduced = resize.resize_u8(truth, 1 / scale)
+    return {"name": source.name, "frames": len(truth), **metrics.evaluate_frames(upscale(reduced), truth)}

@@ -1,0 +1,282 @@
+"""The live config inside the trainer: the only place where config changes.
+
+Edits come from the inbox (every face) and from the file; both are checked here against the config in force and applied
+or refused as a whole. During a resume the recorded edits are applied again at their recorded steps, and new ones wait
+until the run is back where its record ends.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vsrpp import config
+from vsrpp.config.condition import parse_conditions
+from vsrpp.control import ConfigHistory, stale_keys, who
+from vsrpp.errors import Refused
+from vsrpp.paths import RunPaths
+from vsrpp.store import Answer, Command, Event, Inbox, RunWriter
+from vsrpp.store.inbox import PendingCommands
+from vsrpp.training.config_file import RuntimeConfigFile, Save
+
+ANSWER_TRIES = 30
+MAX_TEXT, MAX_ERRORS = 200, 20
+"""How much of a refused edit the record keeps."""
+MAX_PROBATION_STEPS = 100_000
+
+Emit = Callable[..., Event | None]
+"""`emit(type, revision=…, …)`: append an event at the present step and branch."""
+
+
+class AnswerWriter:
+    """Writes answers into the inbox from a thread of its own, so that a busy inbox never holds up a step."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._queue: queue.SimpleQueue[tuple[str, Answer] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
+        self._thread.start()
+
+    def put(self, uid: str, answer: Answer) -> None:
+        self._queue.put((uid, answer))
+
+    def close(self) -> None:
+        """Wait until every answer is written."""
+        self._queue.put(None)
+        self._thread.join()
+        self._inbox.close()
+
+    def _run(self) -> None:
+        while (item := self._queue.get()) is not None:
+            for _ in range(ANSWER_TRIES):
+                try:
+                    self._inbox.answer(*item)
+                    break
+                except sqlite3.Error:  # locked for long, or the disk is full: the command is done, its answer can wait
+                    time.sleep(1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hand:
+    """Whose edit it is, and on what terms."""
+
+    uid: str | None
+    origin: str
+    author: str | None = None
+    reason: str | None = None
+    probation: Any = None
+
+
+class LiveControl:
+    """Takes what people ask for at a step boundary. `live` is the config in force; read it fresh every step."""
+
+    def __init__(
+        self, paths: RunPaths, writer: RunWriter, run_config: dict[str, Any], history: ConfigHistory, emit: Emit,
+        step: Callable[[], int],
+    ) -> None:  # fmt: skip
+        self.history = history
+        self._paths = paths
+        self._writer = writer
+        self._run_config = run_config
+        self._emit = emit
+        self._step = step
+        self._file = RuntimeConfigFile(paths.runtime_config)
+        self._pending = PendingCommands(paths.inbox_db)
+        self.answers = AnswerWriter(Inbox(paths.inbox_db))
+
+    @property
+    def live(self) -> dict[str, Any]:
+        return self.history.live
+
+    @property
+    def revision(self) -> int:
+        return self.history.revision
+
+    def close(self) -> None:
+        """Answer what is still waiting, then let go of the files."""
+        for command in self._pending.take():
+            self.answers.put(command.uid, self.refusal("the run has ended"))
+        self.answers.close()
+        self._pending.close()
+
+    # ---- what is asked
+    def open_file(self, *, fresh: bool) -> None:
+        """Write the file for a fresh start, or, on a resume, leave it to be read: it may have been edited meanwhile."""
+        if fresh or not self._paths.runtime_config.exists():
+            self.rewrite_file()
+
+    def take(self) -> list[Command | Save]:
+        """What came since the last look, in order; about 3 µs when there is nothing."""
+        found: list[Command | Save] = [*self._pending.take()]
+        save = self._file.look()
+        if save is not None:
+            found.append(save)
+        return found
+
+    def rewrite_file(self) -> None:
+        self._file.write(config.dump_runtime(self.live, self.revision))
+
+    def refresh_file(self) -> None:
+        """Bring the file up to the config in force if a kill left it at an older revision; a person's save stays."""
+        try:
+            stands = json.loads(self._paths.runtime_config.read_text(encoding="utf-8"))
+            base = self.history.at(stands.pop("revision"))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return
+        if base is not None and stands == base and base is not self.live:
+            self.rewrite_file()
+
+    # ---- edits
+    def decide(self, asked: Command | Save, *, recorded_uids: dict[str, Event]) -> Answer:
+        """Apply or refuse one edit as a whole, record it, rewrite the file; the answer is also sent to the inbox."""
+        if isinstance(asked, Save):
+            return self._decide_save(asked)
+        done = recorded_uids.get(asked.uid)
+        if done is not None:
+            answer = self._answer_from(done)
+        else:
+            hand = _Hand(asked.uid, asked.origin, asked.author, asked.reason, asked.payload.get("probation"))
+            changes = asked.payload.get("changes")
+            errors = stale_keys(self.history, changes, asked.base_revision) if isinstance(changes, dict) else []
+            answer = self._decide_changes(changes, hand, [*errors, *_probation_errors(hand.probation)])
+        self.answers.put(asked.uid, answer)
+        return answer
+
+    def refusal(self, message: str) -> Answer:
+        return Answer(status="refused", revision=self.revision, message=message)
+
+    def _decide_save(self, save: Save) -> Answer:
+        hand = _Hand(None, "file", save.author)
+        if save.error is not None:
+            if not self._paths.runtime_config.exists():
+                self.rewrite_file()
+            return self._refuse(
+                {}, [{"key": self._paths.runtime_config.name, "value": None, "message": save.error}], hand
+            )
+        values = dict(save.values)
+        base_revision = values.pop("revision", self.revision)
+        base = self.history.at(base_revision) if type(base_revision) is int else None
+        if base is None:
+            why = "there is no such revision of this run"
+            return self._refuse({}, [{"key": "revision", "value": base_revision, "message": why}], hand)
+        changes, conflicts = config.merge(base, values, self.live)
+        errors = [self._conflict(key, values[key], base_revision) for key in conflicts]
+        if not changes and not errors:
+            return Answer(status="applied", revision=self.revision)
+        return self._decide_changes({**changes, **{key: values[key] for key in conflicts}}, hand, errors)
+
+    def _conflict(self, key: str, value: Any, base_revision: int) -> dict[str, Any]:
+        event = self.history.last_change(key, after_revision=base_revision)
+        now = config.format_value(key, self.live[key])
+        by = f"it is {now}"
+        if event is not None:
+            by = f"{who(event)} set it to {now} at step {event.step} (revision {event.revision})"
+        message = f"conflict: the file was written at revision {base_revision}, and {by}"
+        return {"key": key, "value": value, "message": message}
+
+    def _decide_changes(self, changes: Any, hand: _Hand, errors: list[dict[str, Any]]) -> Answer:
+        if not isinstance(changes, dict) or not changes:
+            return self._refuse(
+                {}, [{"key": "", "value": None, "message": "an edit is an object of keys and values"}], hand
+            )
+        problems = config.check_changes(self.live, changes, self._run_config)
+        found = [{"key": p.key, "value": p.value, "message": p.message} for p in problems]
+        named = {row["key"] for row in found}
+        found += [row for row in errors if row["key"] not in named]
+        if found:
+            return self._refuse(changes, found, hand)
+        changed = config.diff(self.live, {**self.live, **config.normalise(changes)})
+        if not changed:
+            return Answer(
+                status="applied", step=self._step(), revision=self.revision, message="already so; nothing changed"
+            )
+        warnings = config.warnings(self.live, changes)
+        data: dict[str, Any] = {
+            "command": hand.uid, "changes": [{"key": c.key, "old": c.old, "new": c.new} for c in changed],
+        }  # fmt: skip
+        if hand.probation:
+            data["probation"] = hand.probation
+        event = self._emit(
+            "config_applied", revision=self.revision + 1, origin=hand.origin, author=hand.author, reason=hand.reason,
+            data=data,
+        )  # fmt: skip
+        assert event is not None
+        self.history.add(event)
+        self.rewrite_file()
+        return self._answer_from(event, warnings)
+
+    def _refuse(self, changes: dict[str, Any], errors: list[dict[str, Any]], hand: _Hand) -> Answer:
+        errors = [{**row, "key": row["key"][:MAX_TEXT], "value": _brief(row["value"])} for row in errors[:MAX_ERRORS]]
+        changes = {str(key)[:MAX_TEXT]: _brief(value) for key, value in list(changes.items())[:MAX_ERRORS]}
+        event = self._emit(
+            "config_refused", revision=self.revision, origin=hand.origin, author=hand.author, reason=hand.reason,
+            data={"command": hand.uid, "changes": changes, "errors": errors, "line": self.refusal_line(errors)},
+        )  # fmt: skip
+        assert event is not None
+        return self._answer_from(event)
+
+    def refusal_line(self, errors: list[dict[str, Any]]) -> str:
+        if errors and errors[0]["key"] == self._paths.runtime_config.name:  # the file itself, not a value in it
+            return f"{errors[0]['key']} refused: it {errors[0]['message']}. Still at revision {self.revision}."
+        problems = [config.Problem(row["key"], row["value"], row["message"]) for row in errors]
+        return config.refusal_line(problems, self.revision, self.live)
+
+    @staticmethod
+    def _answer_from(event: Event, warnings: list[str] | None = None) -> Answer:
+        """The answer that an edit's event stands for; the same whether given now or after a crash."""
+        if event.type == "config_refused":
+            return Answer(
+                status="refused", step=event.step, branch=event.branch, revision=event.revision,
+                errors=event.data["errors"], message=event.data["line"],
+            )  # fmt: skip
+        return Answer(
+            status="applied", step=event.step, branch=event.branch, revision=event.revision,
+            changes=event.data["changes"], warnings=warnings or [],
+        )  # fmt: skip
+
+
+def _probation_errors(asked: Any) -> list[dict[str, Any]]:
+    """What is wrong with the terms of a probation: {"steps": N, "revert_if": CONDITION or null}."""
+    if not asked:
+        return []
+    steps = asked.get("steps") if isinstance(asked, dict) else None
+    if type(steps) is not int or not 1 <= steps <= MAX_PROBATION_STEPS:
+        why = f"must be a whole number of steps between 1 and {MAX_PROBATION_STEPS}"
+        return [{"key": "probation", "value": steps, "message": why}]
+    try:
+        parse_conditions(asked.get("revert_if"))
+    except (Refused, TypeError, AttributeError) as error:
+        return [{"key": "probation", "value": asked.get("revert_if"), "message": str(error).rstrip(".")}]
+    return []
+
+
+def _brief(value: Any) -> Any:
+    """A refused value as far as the record needs it: somebody may have sent a book."""
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except (ValueError, RecursionError):
+        return f"a {type(value).__name__} too large to write down"
+    if len(text) <= MAX_TEXT:
+        return value
+    return f"{text[:MAX_TEXT]}… ({len(text)} characters)"
+
+
+class Throttle:
+    """True at most once per `interval_s`: for what need not be done at every step."""
+
+    def __init__(self, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._due_at = 0.0
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now < self._due_at:
+            return False
+        self._due_at = now + self._interval_s
+        return True

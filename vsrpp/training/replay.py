@@ -1,0 +1,197 @@
+"""Replay: train again from the record alone, with every recorded intervention at its step, and compare.
+
+What a run was asked is walked along its line (turns leave a branch behind, and it is not trained again); what it
+decided by itself, the controller above all, is decided anew and held against the record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from vsrpp import control, paths
+from vsrpp.control import ConfigHistory, Lineage
+from vsrpp.data import open_data
+from vsrpp.errors import Refused
+from vsrpp.paths import CheckpointPaths, RunPaths
+from vsrpp.store import Event, RunReader, RunWriter
+from vsrpp.training.checkpoint import load_checkpoint, versions
+from vsrpp.training.start import Prepared, code_version, resolve_machine
+from vsrpp.training.trainer import Progress, Trainer
+
+COMPARED = ("loss/", "lr", "lr_factor", "grad_norm", "grad_clip", "weight/", "val/", "plateau/")
+"""Metrics that follow from the record; speeds and system figures do not."""
+DECISIONS = frozenset({"plateau_detected", "plateau_cleared", "safety_reset", "phase_changed", "non_finite"})
+WEIGHTS = "model.safetensors"
+
+Rows = dict[tuple[int, int, str], float]
+"""(branch, step, key) -> value."""
+
+
+@dataclass(slots=True)
+class Original:
+    """What is on record of the run to replay, from its folder or from the tracking server."""
+
+    run_id: str
+    events: list[Event]
+    rows: Rows
+    start: CheckpointPaths | None = None
+    """The checkpoint it began from, for a run that continued another one."""
+
+    @classmethod
+    def of(cls, run: RunPaths) -> Original:
+        """From the run's own store. Raises NotFound without one."""
+        with RunReader(run.run_db) as reader:
+            rows = {(r.branch, r.step, r.key): r.value for r in reader.metrics() if _compared(r.key)}
+            events = list(reader.events())
+            return cls(
+                reader.run_id, events, rows, run.checkpoint(events[0].step) if events[0].data.get("parent") else None
+            )
+
+
+@dataclass(slots=True)
+class Verdict:
+    """How a replay ended: the document of `vsrpp replay --json`."""
+
+    run_id: str
+    replayed_run_id: str
+    identical: bool
+    sha256: str
+    original_sha256: str
+    step: int
+    """The step up to which both were compared."""
+    first_difference: dict[str, Any] | None = None
+    causes: list[str] = field(default_factory=list)
+    """What differs between then and now, and may be why."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def replay(
+    original: Original, folder: Path, *, say: Callable[[str], None] = lambda _: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+) -> Verdict:  # fmt: skip
+    """Train the run again in `folder` up to its newest checkpoint on record. Raises Refused if there is nothing to compare."""
+    line = control.lineage(original.events)
+    goal = _last_checkpoint(line)
+    run_config = dict(line.events[0].data["run_config"])
+    prepared = _prepare(original, line, run_config, folder, say)
+    causes = _causes(line.events[0], prepared)
+    for cause in causes:
+        say(f"⚠️  {cause}")
+    trainer = Trainer(prepared, on_progress=on_progress, stop_at=goal.step)
+    trainer.train()
+    weights = trainer.state.capture({}).model
+    sha256 = hashlib.sha256(safetensors.torch.save(weights)).hexdigest()
+    expected = str(goal.data["files"][WEIGHTS])
+    with RunReader(prepared.paths.run_db) as reader:
+        rows = {(r.branch, r.step, r.key): r.value for r in reader.metrics() if _compared(r.key)}
+        events = list(reader.events())
+    difference = _first_row_that_differs(line, original.rows, rows, goal.step) or _first_decision_that_differs(
+        line.events, events, goal.step
+    )
+    identical = sha256 == expected
+    if not identical and difference is None:
+        difference = {"step": goal.step, "what": "the weights, though every recorded figure agrees"}
+    return Verdict(
+        original.run_id, prepared.paths.run_id, identical, sha256, expected, goal.step,
+        None if identical else difference, [] if identical else causes,
+    )  # fmt: skip
+
+
+def _prepare(
+    original: Original, line: Lineage, run_config: dict[str, Any], folder: Path, say: Callable[[str], None]
+) -> Prepared:
+    started = line.events[0]
+    device = resolve_machine(run_config)
+    data = open_data(run_config, cache_dir=paths.cache_dir())
+    snapshot = None
+    if started.data.get("parent"):
+        if original.start is None:
+            raise Refused(f"run {original.run_id} continued another one, and the checkpoint it began from is not here.")
+        snapshot, _ = load_checkpoint(original.start)
+        snapshot.live = dict(started.data["config"])
+    made = RunPaths(folder / uuid.uuid4().hex)
+    made.checkpoints.mkdir(parents=True)
+    writer = RunWriter(made.run_db, made.run_id)
+    return Prepared(
+        made, writer, run_config, data, device, ConfigHistory.of([started]), line, snapshot, started.branch,
+        base_seq=started.seq, replay=True,
+    )  # fmt: skip
+
+
+def _last_checkpoint(line: Lineage) -> Event:
+    saved = [
+        e for e in line.events if e.type == "checkpoint_saved" and line.holds(e.branch, e.step) and e.data.get("files")
+    ]
+    after_start = [event for event in saved if event.data.get("reason") != "start"]
+    if not after_start:
+        raise Refused("nothing to replay: the run has no checkpoint on record.")
+    return max(after_start, key=lambda event: event.step)
+
+
+def _causes(started: Event, now: Prepared) -> list[str]:
+    """What is known to change bits, and is not what it was."""
+    then = started.data
+    found = [
+        f"{name} was {then['versions'].get(name)} and is {here}"
+        for name, here in versions().items()
+        if then["versions"].get(name) != here
+    ]
+    if then.get("code_version") not in (None, code_version()):
+        found.append(f"the code was {then['code_version']} and is {code_version()}")
+    device = torch.cuda.get_device_name(now.device) if now.device.type == "cuda" else "cpu"
+    if then.get("device") != device:
+        found.append(f"the device was {then.get('device')} and is {device}")
+    if then.get("data_fingerprint") != now.data.fingerprint:
+        found.append("the data is not what it was")
+    if not then["run_config"].get("deterministic", True):
+        found.append("deterministic was off: such a run cannot be replayed bit for bit")
+    return found
+
+
+def _first_row_that_differs(
+    line: Lineage, then: Mapping[Any, float], now: Mapping[Any, float], stop: int
+) -> dict[str, Any] | None:
+    """The earliest row of the line that is not the same in both."""
+    on_line = [
+        (step, key, value, now.get((branch, step, key)))
+        for (branch, step, key), value in then.items()
+        if step <= stop and line.holds(branch, step)
+    ]
+    for step, key, value, again in sorted(on_line, key=lambda row: (row[0], row[1])):
+        if again is None:  # a validation by hand, the row of a stop: the replay takes their effect from the record
+            continue
+        if not (value == again or (math.isnan(value) and math.isnan(again))):
+            return {"step": step, "what": f"{key} was {value!r} and is {again!r}"}
+    return None
+
+
+def _first_decision_that_differs(then: Iterable[Event], now: Iterable[Event], stop: int) -> dict[str, Any] | None:
+    """The earliest decision of the controller that was made otherwise."""
+    before, after = (
+        [(e.step, e.type) for e in events if e.type in DECISIONS and e.step <= stop] for events in (then, now)
+    )
+    for was, became in zip(before, after, strict=False):
+        if was != became:
+            return {
+                "step": min(was[0], became[0]),
+                "what": f"{was[1]} at step {was[0]} was {became[1]} at step {became[0]}",
+            }
+    if len(before) != len(after):
+        step, type_ = (before + after)[min(len(before), len(after))] if len(before) > len(after) else after[len(before)]
+        return {"step": step, "what": f"{type_} {'is missing' if len(before) > len(after) else 'was not there'}"}
+    return None
+
+
+def _compared(key: str) -> bool:
+    return key.startswith(COMPARED)

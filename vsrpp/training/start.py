@@ -1,0 +1,252 @@
+"""Before the first step: everything that can be checked is checked here, and the run folder is made or opened."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+import yaml
+
+from vsrpp import control, models, paths
+from vsrpp.control import ConfigHistory, Lineage
+from vsrpp.data import Data, open_data
+from vsrpp.errors import NotFound, Refused, VsrppError
+from vsrpp.paths import CheckpointPaths, RunPaths
+from vsrpp.store import RunReader, RunWriter
+from vsrpp.store.db import on_network_file_system
+from vsrpp.training.checkpoint import (
+    checkpoint_run_config,
+    clear_torn,
+    load_checkpoint,
+    read_manifest,
+    versions,
+    whole_checkpoints,
+)
+from vsrpp.training.state import Snapshot
+
+_BYTES_PER_WEIGHT = 4 * 4
+"""Weights, EMA and two moments in fp32: what a checkpoint holds per parameter."""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A run ready to train: its folder is locked, its record open, its data found."""
+
+    paths: RunPaths
+    writer: RunWriter
+    run_config: dict[str, Any]
+    data: Data
+    device: torch.device
+    history: ConfigHistory
+    line: Lineage
+    """The line of events that leads to the present state; those after `base_seq` are walked through again."""
+    snapshot: Snapshot | None = None
+    """The state to start from; None means fresh weights from the seed."""
+    branch: int = 0
+    """The branch that state was made on."""
+    base_seq: int = 0
+    """The newest event that the state to start from has seen."""
+    fresh: bool = True
+    replay: bool = False
+    """Whether the line is another record's: it is walked, and what happens is written down anew."""
+    lock: IO[str] | None = None
+
+
+def resolve_machine(run_config: dict[str, Any]) -> torch.device:
+    """Fill in what depends on the machine (threads, device) and set torch up for it. Raises Refused."""
+    if run_config["torch_threads"] is None:
+        run_config["torch_threads"] = max(1, min(len(os.sched_getaffinity(0)), 16))
+    torch.set_num_threads(int(run_config["torch_threads"]))
+    wanted = run_config["device"]
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise Refused("device = cuda refused: torch sees no CUDA device here. Use device=cpu, or device=auto.")
+    run_config["device"] = wanted
+    if run_config["deterministic"]:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+    torch.use_deterministic_algorithms(bool(run_config["deterministic"]))
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    return torch.device(wanted)
+
+
+def prepare_new(
+    run_config: dict[str, Any], live: dict[str, Any], *, runs: Path, run_id: Callable[[], str | None],
+    say: Callable[[str], None], parent: CheckpointPaths | None = None, lineage: dict[str, Any] | None = None,
+) -> Prepared:  # fmt: skip
+    """A new run, from fresh weights or from a checkpoint. Raises Refused or NotFound before anything is written.
+
+    `run_id` gives the tracking server's ID for the run, asked for last: by then everything else is known to be right.
+    """
+    device = resolve_machine(run_config)
+    snapshot = None
+    if parent is not None:
+        snapshot, _ = load_checkpoint(parent)
+        _same_network(run_config, checkpoint_run_config(parent))
+        if snapshot.step >= live["max_steps"]:
+            raise Refused(
+                f"the checkpoint is at step {snapshot.step} and max_steps is {live['max_steps']}: nothing to train."
+                f" Give more: --max-steps {snapshot.step + 1000}"
+            )
+    data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
+    _check_disk(runs, run_config)
+    folder = RunPaths(runs / (run_id() or uuid.uuid4().hex))
+    if folder.run_db.exists():
+        raise Refused(f"{folder.root} holds a run already. Continue it: vsrpp train --resume {folder.run_id}")
+    folder.checkpoints.mkdir(parents=True, exist_ok=True)
+    lock = _lock(folder)
+    if on_network_file_system(folder.root):
+        say(f"⚠️  {folder.root} is on a network file system: SQLite runs there without WAL, safe and slower.")
+    folder.run_config.write_text(yaml.safe_dump(run_config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    writer = RunWriter(folder.run_db, folder.run_id)
+    writer.set_meta("created", time.time())
+    step = snapshot.step if snapshot else 0
+    event = writer.append(
+        "started", step=step, branch=0, revision=0, data=_started(run_config, live, data, device, lineage)
+    )  # fmt: skip
+    if snapshot is not None:
+        snapshot.live = dict(live)
+    return Prepared(
+        folder, writer, run_config, data, device, ConfigHistory.of([event]), control.lineage([event]), snapshot,
+        base_seq=event.seq, lock=lock,
+    )  # fmt: skip
+
+
+def prepare_resume(folder: RunPaths, *, say: Callable[[str], None]) -> Prepared:
+    """A run that was killed or stopped, from its newest whole checkpoint and its record. Raises Refused if it lives."""
+    lock = _lock(folder)
+    with RunReader(folder.run_db) as reader:
+        started = reader.last_event("started")
+        if started is None:
+            raise Refused(f"{folder.root} never started; begin anew: vsrpp train")
+        ended = reader.last_event("started", "restored", *control.FINAL_STATES)
+        last_step = control.current_config(reader).live["max_steps"]
+    if ended and ended.type == "finished" and ended.step >= last_step:
+        raise Refused(
+            f"run {folder.run_id} is finished at step {ended.step}. Go on from it:"
+            f" vsrpp train --from {folder.run_id} --max-steps {ended.step + 1000}"
+        )
+    run_config = dict(started.data["run_config"])
+    device = resolve_machine(run_config)
+    data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
+    if data.fingerprint != started.data.get("data_fingerprint"):
+        say("⚠️  The data is not what it was when the run started: it goes on, and will not replay bit for bit.")
+    clear_torn(folder.checkpoints)
+    writer = RunWriter(folder.run_db)
+    line = control.lineage(writer.events())
+    snapshot, base_seq, branch = _resume_point(folder, line, say)
+    base = ConfigHistory.of(event for event in line.events if event.seq <= base_seq)
+    history = control.current_config(writer)
+    history.rewind(snapshot.live if snapshot else base.live, base.revision)
+    return Prepared(
+        folder, writer, run_config, data, device, history, line, snapshot, branch, base_seq, fresh=False, lock=lock
+    )
+
+
+def _resume_point(folder: RunPaths, line: Lineage, say: Callable[[str], None]) -> tuple[Snapshot | None, int, int]:
+    """(state, sequence number of the newest event it has seen, its branch): the newest whole checkpoint on the present line."""
+    for checkpoint in reversed(whole_checkpoints(folder.checkpoints)):
+        try:
+            manifest = read_manifest(checkpoint)
+            if not line.holds(int(manifest["branch"]), int(manifest["step"])):
+                continue
+            snapshot, _ = load_checkpoint(checkpoint)
+        except VsrppError as error:
+            say(f"⚠️  {error} The checkpoint before it is used.")
+            continue
+        return snapshot, int(manifest["chain"]["seq"]), int(manifest["branch"])
+    started = line.events[0]
+    if started.data.get("parent"):
+        raise NotFound(f"{folder.root} has no whole checkpoint left, and its start lies in another run.")
+    return None, started.seq, started.branch
+
+
+def _started(
+    run_config: dict[str, Any], live: dict[str, Any], data: Data, device: torch.device, lineage: dict[str, Any] | None
+) -> dict[str, Any]:
+    return {
+        "run_config": run_config,
+        "config": live,
+        "versions": versions(),
+        "host": socket.gethostname(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "data_fingerprint": data.fingerprint,
+        "parent": lineage,
+        "code_version": code_version(),
+    }
+
+
+def code_version() -> str:
+    """The commit of the checkout this runs from, with `+changes` if it was edited; the package's version otherwise."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return versions()["vsrpp"]
+    try:
+        commit = subprocess.run(
+            ["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
+        )
+        changed = subprocess.run(
+            ["git", "-C", root, "status", "--porcelain", "--untracked-files=no"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return versions()["vsrpp"]
+    return commit.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
+
+
+def _same_network(run_config: dict[str, Any], theirs: dict[str, Any]) -> None:
+    wrong = [
+        f"{key} is {theirs.get(key)} there and {run_config[key]} here"
+        for key in ("network", "n_feats", "n_blocks", "scale")
+        if theirs.get(key) != run_config[key]
+    ]
+    if wrong:
+        raise Refused(f"the checkpoint does not fit this network: {', '.join(wrong)}.")
+
+
+def _check_disk(runs: Path, run_config: dict[str, Any]) -> None:
+    """Room for the checkpoints that retention keeps, one more in the making, and one waiting for its upload."""
+    runs.mkdir(parents=True, exist_ok=True)
+    with torch.random.fork_rng(devices=[]):
+        weights = sum(parameter.numel() for parameter in models.build(run_config).parameters())
+    needed = weights * _BYTES_PER_WEIGHT * (int(run_config["keep_last"]) + 3)
+    free = shutil.disk_usage(runs).free
+    if free < needed:
+        raise Refused(
+            f"{runs} has {free / 2**30:.1f} GiB free; {run_config['keep_last']} checkpoints of this network need"
+            f" {needed / 2**30:.1f} GiB. Keep fewer (--set keep_last=3) or use another disk (--run-dir)."
+        )
+
+
+def _lock(folder: RunPaths) -> IO[str]:
+    """Hold the run folder for this process; the kernel lets go of it however the process ends."""
+    handle = (folder.root / ".lock").open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        handle.close()
+        raise Refused(f"run {folder.run_id} is being trained by another process.") from None
+    return handle
+
+
+def _decoding(say: Callable[[str], None]) -> Callable[[str, int, int], None]:
+    """Says once per clip that it is being decoded; later runs find it in the cache."""
+    seen: set[str] = set()
+
+    def progress(name: str, _done: int, expected: int) -> None:
+        if name not in seen:
+            seen.add(name)
+            say(f"Decoding {name} ({expected} frames) into the cache …")
+
+    return progress

@@ -1,0 +1,139 @@
+"""Everything a step changes: network, EMA, optimizer, controller, random generators, position. Captured and put back exactly."""
+
+from __future__ import annotations
+
+import copy
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vsrpp import losses, models
+from vsrpp.training.controller import Controller
+
+RECENT_STEPS = 20
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A whole training state on the CPU, sharing no memory with the live one."""
+
+    step: int
+    live: dict[str, Any]
+    model: dict[str, Tensor]
+    model_ema: dict[str, Tensor]
+    rest: dict[str, Any]
+    """Optimizer, controller and random generators: tensors and plain values only, so that it loads with weights_only."""
+
+
+class TrainingState:
+    """The live objects. Everything random about it comes from `seed` alone."""
+
+    def __init__(self, run_config: dict[str, Any], device: torch.device) -> None:
+        self.device = device
+        seed = int(run_config["seed"])
+        random.seed(seed)
+        np.random.seed(seed % 2**32)
+        torch.manual_seed(seed)
+        self.model: nn.Module = models.build(run_config).to(device)
+        self.model_ema: nn.Module = copy.deepcopy(self.model).requires_grad_(False).eval()
+        self.losses = losses.build(run_config).to(device)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=0.0,
+            betas=(0.9, 0.99),
+            weight_decay=float(run_config["weight_decay"]),
+            fused=True,
+        )
+        self.rate_ratios: list[float] = [1.0 for _ in self.optimizer.param_groups]
+        """Every group's share of the scheduled rate; kept through every live change of it."""
+        self.controller = Controller(run_config)
+        self.ema_decay = float(run_config["ema_decay"])
+        self.skipped_in_a_row = 0
+        """Steps skipped one after the other because the loss or a gradient was not finite."""
+        self.asked_quality: tuple[float, float] | None = None
+        """(quality, sharpness) of a validation asked for by hand; the controller sees it with the next step."""
+        self.recent: list[dict[str, float]] = []
+        """Terms and gradient norm of the last `RECENT_STEPS` steps: what an edit on probation is held against."""
+        self.step = 0
+
+    def set_rate(self, rate: float) -> None:
+        for group, ratio in zip(self.optimizer.param_groups, self.rate_ratios, strict=True):
+            group["lr"] = rate * ratio
+
+    def update_ema(self) -> None:
+        """Move the EMA toward the weights; the decay grows with the step, so that early weights do not linger."""
+        decay = min(self.ema_decay, (1.0 + self.step) / (10.0 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.model_ema.parameters()), list(self.model.parameters()), 1.0 - decay)
+
+    def capture(self, live: dict[str, Any]) -> Snapshot:
+        """Copy everything to the CPU; training waits for this alone when a checkpoint is due."""
+        rest = {
+            "optimizer": _copied(self.optimizer.state_dict()),
+            "controller": _copied(self.controller.state()),
+            "skipped_in_a_row": self.skipped_in_a_row,
+            "asked_quality": self.asked_quality,
+            "recent": _copied(self.recent),
+            "random": _random_state(self.device),
+        }
+        return Snapshot(self.step, dict(live), _weights(self.model), _weights(self.model_ema), rest)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go back to a captured state, in place. Raises RuntimeError if the weights do not fit the network."""
+        self.model.load_state_dict(snapshot.model)
+        self.model_ema.load_state_dict(snapshot.model_ema)
+        self.optimizer.load_state_dict(_copied(snapshot.rest["optimizer"]))
+        self.controller.load(_copied(snapshot.rest["controller"]))
+        self.skipped_in_a_row = int(snapshot.rest["skipped_in_a_row"])
+        asked = snapshot.rest["asked_quality"]
+        self.asked_quality = tuple(asked) if asked else None
+        self.recent = _copied(snapshot.rest["recent"])
+        _set_random_state(snapshot.rest["random"], self.device)
+        self.step = snapshot.step
+
+
+def _weights(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in module.state_dict().items()}
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copied(item) for item in value)
+    return value
+
+
+def _random_state(device: torch.device) -> dict[str, Any]:
+    kind, keys, position, has_gauss, cached = np.random.get_state()
+    version, words, gauss = random.getstate()
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": [
+            str(kind),
+            torch.from_numpy(np.array(keys, dtype=np.int64)),
+            int(position),
+            int(has_gauss),
+            float(cached),
+        ],
+        "python": [version, list(words), gauss],
+    }
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set_random_state(state: dict[str, Any], device: torch.device) -> None:
+    torch.set_rng_state(state["torch"])
+    kind, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), position, has_gauss, cached))
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(words), gauss))
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"], device)

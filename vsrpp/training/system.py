@@ -1,0 +1,72 @@
+"""System metrics, sampled by a thread of ours so that they are in the store like every other row."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import psutil
+
+INTERVAL_S = 2.0
+_MIB = 1024 * 1024
+
+
+class SystemSampler:
+    """Keeps the newest sample; the trainer puts it into the row of its next `log_every`."""
+
+    def __init__(self) -> None:
+        self.latest: dict[str, float] = {}
+        self._stop = threading.Event()
+        self._process = psutil.Process()
+        self._gpu = _gpu_handle()
+        self._process.cpu_percent()
+        self._thread = threading.Thread(target=self._run, name="system", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self.latest = self._sample()
+            if self._stop.wait(INTERVAL_S):
+                return
+
+    def _sample(self) -> dict[str, float]:
+        memory = psutil.virtual_memory()
+        values = {
+            "system/cpu_percent": psutil.cpu_percent(),
+            "system/process_cpu_percent": self._process.cpu_percent(),
+            "system/memory_used_percent": memory.percent,
+            "system/process_memory_mib": self._process.memory_info().rss / _MIB,
+        }
+        return {**values, **_gpu_sample(self._gpu)}
+
+
+def _gpu_handle() -> Any:
+    """NVML's handle of the first GPU, or None where there is no NVIDIA driver."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return pynvml.nvmlDeviceGetHandleByIndex(0)
+    except Exception:  # noqa: BLE001 - no library, no driver, no device: all mean "no GPU figures"
+        return None
+
+
+def _gpu_sample(handle: Any) -> dict[str, float]:
+    if handle is None:
+        return {}
+    import pynvml
+
+    try:
+        rates, memory = pynvml.nvmlDeviceGetUtilizationRates(handle), pynvml.nvmlDeviceGetMemoryInfo(handle)
+        return {
+            "system/gpu_percent": float(rates.gpu),
+            "system/gpu_memory_mib": memory.used / _MIB,
+            "system/gpu_memory_total_mib": memory.total / _MIB,
+            "system/gpu_power_w": pynvml.nvmlDeviceGetPowerUsage(handle) / 1000.0,
+        }
+    except pynvml.NVMLError:
+        return {}

@@ -1,0 +1,297 @@
+"""The training loop.
+
+One step: batch → forward → losses under the weights in force → backward → clip → AdamW at the rate in force → EMA →
+controller. Between two steps lies the boundary, the only place where anything else happens: rows, validation,
+checkpoint, then what people asked for (`vsrpp.training.boundary`).
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vsrpp import schedule
+from vsrpp.data.loader import Batches
+from vsrpp.errors import VsrppError
+from vsrpp.losses import TERMS
+from vsrpp.store import Event
+from vsrpp.training.activity import Activity, adamw_momentum
+from vsrpp.training.boundary import Boundary
+from vsrpp.training.controller import Outcome
+from vsrpp.training.live import LiveControl
+from vsrpp.training.recorder import Recorder
+from vsrpp.training.start import Prepared
+from vsrpp.training.state import RECENT_STEPS, Snapshot, TrainingState
+from vsrpp.training.system import SystemSampler
+from vsrpp.training.validation import Validator
+
+MAX_SKIPPED = 10
+"""Steps in a row without a finite loss and gradient before the run gives up: the weights are past saving."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the progress line shows."""
+
+    step: int
+    max_steps: int
+    loss: float
+    lr: float
+    steps_per_s: float
+    phase: str
+    state: str
+    psnr_y: float | None
+    bicubic_psnr_y: float | None
+
+    @property
+    def eta_s(self) -> float:
+        return (self.max_steps - self.step) / self.steps_per_s if self.steps_per_s > 0 else math.inf
+
+
+class Trainer:
+    """One run in this process. Call `train` once."""
+
+    def __init__(
+        self, run: Prepared, *, on_event: Callable[[Event], None] = lambda _: None,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+        watch: Callable[[], list[tuple[str, dict[str, Any]]]] = list,
+        stop_at: int | None = None,
+    ) -> None:  # fmt: skip
+        self.run = run
+        self.config = run.run_config
+        self.recorder = Recorder(run.writer, on_event, watch)
+        self.recorder.branch = run.branch
+        self.recorder.revision = run.history.revision
+        self.control = LiveControl(
+            run.paths, run.writer, self.config, run.history, self.recorder.emit, lambda: self.recorder.step
+        )
+        self.state = TrainingState(self.config, run.device)
+        self.validator = Validator(run.data.val, int(self.config["scale"]), run.device, self.config["precision"])
+        self.activity = Activity(self.state.model.blocks())  # type: ignore[operator]
+        self.system = SystemSampler()
+        self.signal: str | None = None
+        """SIGTERM or SIGINT once it came; the boundary acts on it."""
+        self.last: dict[str, float] = {}
+        """The newest values of the step's metrics."""
+        self.last_val: dict[str, float] = {}
+        self.phase = self.state.controller.phase
+        self._on_progress = on_progress
+        self._stop_at = stop_at
+        self._warmup = int(self.config["warmup_steps"])
+        self._steps_per_s = 0.0
+        self._window = (time.perf_counter(), 0)
+        self._data_wait_s = 0.0
+        self._batches: Batches | None = None
+        if run.snapshot is not None:
+            self.state.restore(run.snapshot)
+        self.recorder.step = self.state.step
+        self.forget_pause()
+        self.boundary = Boundary(self)
+
+    @property
+    def live(self) -> dict[str, Any]:
+        return self.control.live
+
+    # ---- the loop
+    def train(self) -> str:
+        """Train to the end or until told to stop.
+
+        Returns the final state: `finished`, `stopped`, `SIGTERM`, or `replayed` at `stop_at`.
+        Raises VsrppError when the run fails; whatever ends it is on record first.
+        """
+        self._catch_signals()
+        try:
+            self.boundary.open()
+            while True:
+                if self.state.step == self._stop_at:
+                    return "replayed"
+                self.boundary.ask()
+                if self.boundary.ended:
+                    return self.boundary.ended
+                if self.state.step >= self.live["max_steps"]:
+                    ended = self.boundary.finish()
+                    if ended:
+                        return ended
+                    continue
+                self.one_step()
+                self.boundary.after_step()
+        except Exception as error:  # whatever ends a run is on record first
+            raise self.boundary.fail(error) from error
+        finally:
+            self.abandon()
+
+    def one_step(self) -> None:
+        """One optimizer step under the config in force."""
+        state, live = self.state, self.live
+        effect = state.controller.effective(live)
+        rate = schedule.learning_rate(state.step, live, self._warmup, effect.lr_factor)
+        state.set_rate(rate)
+        due = self._row_due(state.step + 1)
+        lr_frames, truth = self._next_batch()
+        state.model.train()
+        state.optimizer.zero_grad(set_to_none=True)
+        with self.activity.watching(due), self._autocast():
+            output = state.model(lr_frames)
+        total, terms = state.losses(output, truth, effect.weights)
+        total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), effect.clip)
+        loss, grad_norm, values = _to_floats(total, norm, terms)  # waits for the device, once a step
+        finite = math.isfinite(loss) and math.isfinite(grad_norm)
+        if finite:
+            state.optimizer.step()
+        state.step += 1
+        self.recorder.step = state.step
+        if finite:
+            state.update_ema()
+            state.controller.observe_norm(grad_norm)
+        state.skipped_in_a_row = 0 if finite else state.skipped_in_a_row + 1
+        self.last = {
+            "loss/total": loss, **{f"loss/{term}": value for term, value in values.items()},
+            "lr": rate, "lr_factor": effect.lr_factor, "grad_norm": grad_norm, "grad_clip": effect.clip,
+            **{f"weight/{term}": effect.weights[term] for term in TERMS},
+            **{f"share/{term}": effect.weights[term] * value / loss for term, value in values.items() if loss},
+        }  # fmt: skip
+        state.recent = [*state.recent[1 - RECENT_STEPS :], {"grad_norm": grad_norm, **values}]
+        self._note_finite(finite, loss, grad_norm)
+
+    def decide(self, quality: float | None, sharpness: float | None) -> Outcome:
+        """Let the controller see the step just made; its events go on record."""
+        values = {term: self.last[f"loss/{term}"] for term in TERMS if f"loss/{term}" in self.last}
+        finite = math.isfinite(self.last["loss/total"]) and math.isfinite(self.last["grad_norm"])
+        outcome = self.state.controller.update(
+            self.state.step, loss=self.last["loss/total"], terms=values, quality=quality, sharpness=sharpness,
+            finite=finite, live=self.live,
+        )  # fmt: skip
+        self.phase = outcome.phase
+        for event in outcome.events:
+            self.recorder.emit(event.type, reason=event.reason, data={**event.data, "phase": outcome.phase})
+        return outcome
+
+    def _note_finite(self, finite: bool, loss: float, grad_norm: float) -> None:
+        if finite:
+            return
+        self.recorder.emit("non_finite", data={"loss": loss, "grad_norm": grad_norm, "skipped": True})
+        if self.state.skipped_in_a_row >= MAX_SKIPPED:
+            raise VsrppError(
+                f"{MAX_SKIPPED} steps in a row had a loss or gradient that is not finite (last at step {self.state.step});"
+                f" the run stopped. Go on from a good checkpoint with a lower rate: vsrpp train --from"
+                f" {self.run.paths.run_id}@best --set max_lr={self.live['max_lr'] / 2:.2e}"
+            )
+
+    # ---- rows and speed
+    def _row_due(self, step: int) -> bool:
+        return step % self.live["log_every"] == 0 or step == self.live["max_steps"]
+
+    def row(self, outcome: Outcome) -> None:
+        """Write the row of this step if one is due."""
+        if self._row_due(self.state.step):
+            self.write_row(outcome.metrics)
+
+    def write_row(self, decided: dict[str, float]) -> None:
+        """Write a row at this step: loss, weights, rate, speed, activity, system."""
+        speed = self._speed()
+        momentum = adamw_momentum(self.state.optimizer)
+        self.recorder.row(
+            {**self.last, **decided, **speed, **self.activity.values(), **self.system.latest,
+             "optimizer/momentum": momentum, "run/branch": float(self.recorder.branch)}
+        )  # fmt: skip
+
+    def _speed(self) -> dict[str, float]:
+        now, step = time.perf_counter(), self.state.step
+        since, at = self._window
+        steps, elapsed = step - at, now - since
+        if steps <= 0 or elapsed <= 0:
+            return {}
+        self._steps_per_s = steps / elapsed
+        frames = int(self.config["batch_size"]) * int(self.config["num_frames"])
+        wait = self._data_wait_s / steps
+        self._data_wait_s = 0.0
+        self._window = (now, step)
+        return {
+            "speed/steps_per_s": self._steps_per_s,
+            "speed/step_s": elapsed / steps,
+            "speed/data_wait_s": wait,
+            "speed/frames_per_s": frames * self._steps_per_s,
+        }
+
+    def forget_pause(self) -> None:
+        """Time that was no training (a pause, a validation) does not count as speed."""
+        self._window = (time.perf_counter(), self.state.step)
+        self._data_wait_s = 0.0
+
+    def show(self, state: str, facts: dict[str, Any], *, now: bool = False) -> None:
+        """Tell `status` and the progress line where the run stands."""
+        said = {"state": state, "phase": self.phase, "steps_per_s": self._steps_per_s, **facts}
+        self.recorder.say_state(said, now=now)
+        self._on_progress(
+            Progress(
+                self.state.step, int(self.live["max_steps"]), self.last.get("loss/total", math.nan),
+                self.last.get("lr", math.nan), self._steps_per_s, self.phase, state,
+                self.last_val.get("val/psnr_y"), self.last_val.get("val/bicubic_psnr_y"),
+            )
+        )  # fmt: skip
+
+    # ---- data
+    def _next_batch(self) -> tuple[Tensor, Tensor]:
+        if self._batches is None or self._batches.step != self.state.step:
+            self.drop_batches()
+            self._batches = Batches(
+                self.run.data.train, int(self.config["batch_size"]), self.state.step, int(self.config["num_workers"]),
+                pin_memory=self.run.device.type == "cuda",
+            )  # fmt: skip
+        started = time.perf_counter()
+        lr_frames, truth = next(self._batches)
+        self._data_wait_s += time.perf_counter() - started
+        device = self.run.device
+        return lr_frames.to(device, non_blocking=True), truth.to(device, non_blocking=True)
+
+    def drop_batches(self) -> None:
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
+
+    def go_back(self, snapshot: Snapshot) -> None:
+        """Take on an earlier state, data position included."""
+        self.state.restore(snapshot)
+        self.drop_batches()
+        self.phase = self.state.controller.phase
+        self.last = {}
+        self.recorder.step = self.state.step
+        self.forget_pause()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.run.device.type, torch.bfloat16, enabled=self.config["precision"] == "bf16")
+
+    # ---- ends
+    def _catch_signals(self) -> None:
+        def caught(number: int, _frame: Any) -> None:
+            name = signal.Signals(number).name
+            if self.signal is not None and name == "SIGINT":
+                raise KeyboardInterrupt
+            self.signal = name
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, caught)
+
+    def abandon(self) -> None:
+        """Let go of threads and files, without a word on the record."""
+        self.drop_batches()
+        self.system.close()
+        self.boundary.close()
+        self.control.close()
+        self.run.writer.close()
+        if self.run.lock is not None:
+            self.run.lock.close()
+
+
+def _to_floats(total: Tensor, norm: Tensor, terms: dict[str, Tensor]) -> tuple[float, float, dict[str, float]]:
+    """Every number of a step in one transfer from the device."""
+    loss, grad_norm, *values = torch.stack([total.detach(), norm.detach(), *terms.values()]).tolist()
+    return loss, grad_norm, dict(zip(terms, values, strict=True))

@@ -1,0 +1,110 @@
+"""Validation: the EMA weights on frames never trained on, beside bicubic, by the field's protocol (`vsrpp.metrics`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from vsrpp import metrics, resize
+from vsrpp.data import ValClip
+from vsrpp.models.inference import upscale_frames
+
+CHUNK_FRAMES = 16
+OVERLAP = 4
+PICTURE_CLIPS = 4
+"""Pictures are kept of at most this many clips: they are for looking at, and every one is uploaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The figures of one validation. Means are over frames, then clips."""
+
+    means: dict[str, float]
+    """psnr_y, ssim_y, quality, sharpness, and bicubic_psnr_y, bicubic_ssim_y, bicubic_quality."""
+    clips: list[dict[str, Any]]
+    images: list[dict[str, Any]]
+    """[{path relative to the run folder, clip, frame, width, height}]: bicubic | output | truth, side by side."""
+
+
+class Validator:
+    """Keeps the bicubic baseline of the validation clips, which never changes, and scores the network against them."""
+
+    def __init__(self, clips: Sequence[ValClip], scale: int, device: torch.device, precision: str) -> None:
+        self.clips = clips
+        self._scale = scale
+        self._device = device
+        self._precision = precision
+        self._bicubic: list[dict[str, float]] = []
+
+    def run(
+        self, model: nn.Module, step: int, run_dir: Path, images: Path | None, between: Callable[[], None]
+    ) -> Validation:
+        """Score `model`; `between` is called after every clip (to show that the run lives). No pictures if `images` is None.
+
+        Never touches a random generator.
+        """
+        scores: list[dict[str, float]] = []
+        rows: list[dict[str, Any]] = []
+        pictures: list[dict[str, Any]] = []
+        for number, clip in enumerate(self.clips):
+            lr, gt = clip.lr(), clip.gt()
+            output = upscale_frames(
+                model, lr, device=self._device, chunk_frames=CHUNK_FRAMES, overlap=OVERLAP, precision=self._precision
+            )
+            if number == len(self._bicubic):
+                self._bicubic.append(_figures(resize.resize_u8(lr, self._scale), gt))
+            figures = {**_figures(output, gt), "sharpness": sharpness_ratio(output, gt)}
+            figures |= {f"bicubic_{name}": value for name, value in self._bicubic[number].items()}
+            scores.append(figures)
+            rows.append({"name": clip.name, "frames": clip.frames, **figures})
+            if images is not None and number < PICTURE_CLIPS:
+                pictures.append(self._picture(clip, lr, output, gt, step, run_dir, images))
+            between()
+        means = metrics.mean_over_clips(scores)
+        return Validation(means, rows, pictures)
+
+    def _picture(
+        self, clip: ValClip, lr: NDArray[np.uint8], output: NDArray[np.uint8], gt: NDArray[np.uint8], step: int,
+        run_dir: Path, images: Path,
+    ) -> dict[str, Any]:  # fmt: skip
+        frame = clip.frames // 2
+        bicubic = resize.resize_u8(lr[frame : frame + 1], self._scale)[0]
+        folder = images / f"step_{step:07d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in clip.name)
+        path = folder / f"{name}.png"
+        Image.fromarray(np.concatenate([bicubic, output[frame], gt[frame]], axis=1)).save(path)
+        height, width = gt.shape[1:3]
+        return {
+            "path": str(path.relative_to(run_dir)), "clip": clip.name, "frame": frame, "width": width, "height": height,
+        }  # fmt: skip
+
+
+def sharpness_ratio(output: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
+    """Mean absolute gradient of the output's luma over the truth's; 1 is as sharp as the truth, bicubic ×4 is near 0.6.
+
+    Frames (T, H, W, 3) uint8. A truth without any edge counts as 1.
+    """
+    truth_edges = _edges(truth)
+    return _edges(output) / truth_edges if truth_edges > 0 else 1.0
+
+
+def _edges(frames: NDArray[np.uint8]) -> float:
+    total = 0.0
+    for frame in frames:
+        y = metrics.to_y(frame)
+        total += float(np.abs(np.diff(y, axis=0)).mean() + np.abs(np.diff(y, axis=1)).mean())
+    return total / len(frames)
+
+
+def _figures(frames: NDArray[np.uint8], gt: NDArray[np.uint8]) -> dict[str, float]:
+    figures = metrics.evaluate_frames(frames, gt, rgb=False)
+    return {**figures, "quality": metrics.quality(figures["psnr_y"], figures["ssim_y"])}

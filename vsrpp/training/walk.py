@@ -1,0 +1,70 @@
+"""Walking along the record again: after a resume, and in a replay, what was done then is done at the same step now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vsrpp.control import ConfigHistory, Lineage
+from vsrpp.control.lineage import TURNS
+from vsrpp.store import Event
+from vsrpp.training.recorder import Recorder
+from vsrpp.training.state import TrainingState
+
+
+class Walk:
+    """The steering events of the line after the state training starts from. `over` once the record's end is reached."""
+
+    def __init__(
+        self, line: Lineage, base_seq: int, history: ConfigHistory, recorder: Recorder, state: TrainingState,
+        try_again: Callable[[Event], None], *, replay: bool = False,
+    ) -> None:  # fmt: skip
+        """`try_again` begins the probation of an edit that was never decided, and lets the edit take effect.
+
+        A resume does not write again what is on record; a `replay` has a record of its own.
+        """
+        self._ahead = line.steering(base_seq)
+        self._decided = {e.data.get("command") for e in line.events if e.type == "config_confirmed"}
+        self._last_step = line.last_step()
+        self._history = history
+        self._recorder = recorder
+        self._state = state
+        self._try_again = try_again
+        if not replay:
+            recorder.walk_again(event for event in line.events if event.seq > base_seq)
+
+    @property
+    def over(self) -> bool:
+        return not self._ahead and self._state.step >= self._last_step
+
+    def act(self) -> bool:
+        """Let what was done at the present step act again; whether the config in force changed."""
+        changed = False
+        while self._ahead and _acts_at(self._ahead[0]) <= self._state.step:
+            event = self._ahead.pop(0)
+            if event.type == "validated":
+                self._state.asked_quality = (event.data["quality"], event.data["sharpness"])
+                continue
+            changed = True
+            if event.data.get("probation") and event.data.get("command") not in self._decided:
+                self._try_again(event)
+                continue
+            self.take(event)
+        return changed
+
+    def seen(self, head: tuple[int, str]) -> tuple[int, str]:
+        """(sequence number, hash) of the newest event that the present state has seen; `head` once nothing is ahead."""
+        if not self._ahead:
+            return head
+        before = next(self._recorder.writer.events(after_seq=self._ahead[0].seq - 2, limit=1))
+        return before.seq, before.hash
+
+    def take(self, event: Event) -> None:
+        self._history.walk(event)
+        self._recorder.revision = event.revision
+        if event.type in TURNS:
+            self._recorder.branch = event.branch
+
+
+def _acts_at(event: Event) -> int:
+    """A turn acts at the step it went back to."""
+    return int(event.data["to_step"]) if event.type in TURNS else event.step
