@@ -1,0 +1,106 @@
+"""A real tracking server to kill and start, and what a test asks a tracking store."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vsrpp.store import RunReader
+
+
+class Server:
+    """A real `mlflow server` on loopback over a SQLite store; `kill` and `start` it as often as you like."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.folder, self.uri = folder, f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        log = (self.folder / "server.log").open("ab")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}",
+             "--artifacts-destination", str(self.folder / "artifacts"), "--host", "127.0.0.1", "--port", str(self.port),
+             "--workers", "1"],
+            stdout=log, stderr=log, cwd=self.folder, start_new_session=True,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        )  # fmt: skip
+        wait_until(self._answers, 120, f"mlflow server on port {self.port}")
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def kill(self) -> None:
+        """kill -9 of the server and its workers: the group that this test started."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+
+def wait_until(condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {timeout_s:.0f} s: {what}")
+        time.sleep(0.02)
+
+
+def client_of(uri: str) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=uri)
+
+
+def runs_of(uri: str, run_id: str) -> list[Any]:
+    client = client_of(uri)
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    return list(client.search_runs(experiments, f"tags.`vsrpp.run_id` = '{run_id}'"))
+
+
+def the_run(uri: str, run_id: str) -> Any:
+    """The one MLflow run of our run ID; more or less than one fails."""
+    found = runs_of(uri, run_id)
+    assert len(found) == 1, [run.info.run_id for run in found]
+    return found[0]
+
+
+def assert_same_rows(uri: str, run_db: Path, run_id: str) -> None:
+    """Every metric row of the store is on the server once, with its step, time and value; and no other."""
+    run, client = the_run(uri, run_id), client_of(uri)
+    with RunReader(run_db) as reader:
+        rows = reader.metrics()
+    wanted = Counter((row.key, row.step, round(row.time * 1000), repr(row.value)) for row in rows)
+    there: Counter[tuple[str, int, int, str]] = Counter()
+    for key in {row.key for row in rows} | set(run.data.metrics):
+        history = client.get_metric_history(run.info.run_id, key)
+        there.update((key, m.step, m.timestamp, repr(m.value)) for m in history)
+    assert there == wanted
+
+
+def artifact_paths(uri: str, run_id: str, folder: str | None = None) -> list[str]:
+    return [file.path for file in client_of(uri).list_artifacts(the_run(uri, run_id).info.run_id, folder)]
+
+
+def models_of(uri: str, run_id: str) -> list[Any]:
+    run = the_run(uri, run_id)
+    found = client_of(uri).search_logged_models([run.info.experiment_id], f"tags.`vsrpp.run_id` = '{run_id}'")
+    return sorted(found, key=lambda model: (int(model.tags["vsrpp.branch"]), int(model.tags["vsrpp.step"])))

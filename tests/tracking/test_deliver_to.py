@@ -1,0 +1,43 @@
+"""A run that names its server keeps it, whatever the environment says, and gets there even if the server comes later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from helpers import train_command, vsrpp
+
+from tests.tracking.making import made_run
+from tests.tracking.serving import Server, assert_same_rows, the_run
+from vsrpp.paths import RunPaths
+from vsrpp.store import Marks
+from vsrpp.tracking import Delivery, uri_of
+
+
+def test_a_pinned_server_is_kept_without_its_password(runs: Path, uri: str) -> None:
+    run = made_run(runs, "pinned1")
+    assert uri_of(run.paths, uri) == uri, "nothing is known yet"
+    delivery = Delivery.start(uri="http://anna:secret@127.0.0.1:9", pinned=True)
+    delivery.follow(run.paths.root)
+    delivery.finish(15)
+    assert uri_of(run.paths, uri) == "http://anna@127.0.0.1:9"
+    marks = Marks(run.paths.delivery_db, readonly=True)
+    assert "secret" not in str(marks.fact("deliver_to"))
+    marks.close()
+
+
+@pytest.mark.slow
+def test_a_server_that_is_away_all_the_time_gets_everything_by_sync(
+    tmp_path: Path, tiny_clip: Path, server: Server
+) -> None:
+    server.kill()
+    done = vsrpp(tmp_path, *train_command(tiny_clip), "--deliver-to", server.uri, timeout_s=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Training starts; it gets everything later" in done.stdout
+    (folder,) = (tmp_path / "runs").iterdir()
+    server.start()
+    synced = vsrpp(tmp_path, "sync", folder.name)
+    assert synced.returncode == 0, synced.stdout + synced.stderr
+    assert the_run(server.uri, folder.name).info.status == "FINISHED"
+    assert_same_rows(server.uri, RunPaths(folder).run_db, folder.name)
+    assert not (tmp_path / "mlflow.db").exists(), "the environment's store is not asked"

@@ -1,0 +1,252 @@
+"""Tags of the MLflow UI as commands: put once, taken away, answered; over the real inbox and a real tracking store."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers import TrainingProcess, environment, train_command, wait_until
+
+from tests.tracking.making import made_run
+from tests.tracking.serving import Server, client_of, the_run
+from vsrpp import control
+from vsrpp.paths import RunPaths
+from vsrpp.store import Answer, Inbox, Marks, RunReader
+from vsrpp.store.inbox import Command, PendingCommands
+from vsrpp.tracking.connection import Connection, Target
+from vsrpp.tracking.mlflow_rows import MlflowRows
+from vsrpp.tracking.sync import sync
+from vsrpp.tracking.tag_commands import KNOWN, TagCommands, commands_of
+
+
+class Desk:
+    """A live run whose trainer is this test, and somebody at the UI."""
+
+    def __init__(self, runs: Path, uri: str) -> None:
+        self.run = made_run(runs, "desk1", ended=False)
+        self.run.writer.set_state({"state": "training", "process": control.process_identity()})
+        self.now = time.time()
+        self.connection = Connection(Target(uri=uri))
+        self.reader, self.marks = RunReader(self.run.paths.run_db), Marks(self.run.paths.delivery_db)
+        self.rows = MlflowRows(self.connection, self.run.paths, self.reader, self.marks)
+        self.rows.open()
+        self.inbox, self.pending = Inbox(self.run.paths.inbox_db), PendingCommands(self.run.paths.inbox_db)
+        self.client, self.id = client_of(uri), self.connection.run_id
+        self.tags = self.restarted()
+
+    def restarted(self) -> TagCommands:
+        return TagCommands(self.connection, self.rows, self.run.paths, clock=lambda: self.now)
+
+    def close(self) -> None:
+        for file in (self.tags, self.reader, self.marks, self.inbox, self.pending, self.run):
+            file.close()
+
+    def set(self, **tags: str) -> None:
+        for key, text in tags.items():
+            self.client.set_tag(self.id, "vsrpp." + key.replace("set_", "set.", 1), text)
+
+    def look(self) -> list[Command]:
+        """One poll; what reached the trainer by it."""
+        self.now += 3
+        self.tags.work(hurry=False)
+        return self.pending.take()
+
+    def answer(self, command: Command, **answer: object) -> str:
+        """The trainer answers; what the UI then shows."""
+        self.inbox.answer(command.uid, Answer(**{"step": 1201, "branch": 0, "revision": 7, **answer}))  # type: ignore[arg-type]
+        self.tags.work(hurry=False)
+        return self.shown()
+
+    def shown(self) -> str:
+        return str(self.here().get("vsrpp.last_command", ""))
+
+    def here(self) -> dict[str, str]:
+        return dict(self.client.get_run(self.id).data.tags)
+
+
+@pytest.fixture
+def desk(runs: Path, uri: str) -> Iterator[Desk]:
+    made = Desk(runs, uri)
+    yield made
+    made.close()
+
+
+def test_a_tag_is_an_edit_taken_away_and_answered(desk: Desk) -> None:
+    desk.set(set_max_lr="2e-4")
+    (command,) = desk.look()
+    assert (command.kind, command.payload) == ("edit", {"changes": {"max_lr": 2e-4}})
+    assert (command.origin, command.author) == ("mlflow", None)
+    assert "vsrpp.set.max_lr" not in desk.here()
+    assert desk.shown() == "", "the trainer has not decided yet"
+    assert desk.answer(command, status="applied") == "max_lr=2e-4: applied at step 1201, revision 7"
+    desk.set(set_max_lr="2e-4")
+    (again,) = desk.look()
+    assert again.uid != command.uid, "the same tag set again is asked again"
+
+
+def test_tags_found_together_are_one_edit_and_then_the_command(desk: Desk) -> None:
+    desk.set(set_max_lr="2e-4", set_adaptive="off", do=" Rollback  BEST ")
+    edit, rollback = desk.look()
+    assert edit.payload == {"changes": {"max_lr": 2e-4, "adaptive": False}}
+    assert (rollback.kind, rollback.payload) == ("rollback", {"step": "best"})
+    desk.answer(edit, status="applied", warnings=["max_lr becomes 8x the present value"])
+    refusal = "no checkpoint has been validated yet."
+    assert desk.answer(rollback, status="refused", message=refusal) == (
+        "adaptive=off, max_lr=2e-4: applied at step 1201, revision 7 (max_lr becomes 8x the present value);"
+        " rollback best refused: no checkpoint has been validated yet."
+    )
+
+
+def test_a_refused_edit_is_answered_with_why(desk: Desk) -> None:
+    desk.set(set_max_lr="0.5")
+    (command,) = desk.look()
+    line = "max_lr = 0.5 refused: must be between 1e-05 and 0.001. Still at revision 6 (max_lr = 0.0002)."
+    error = {"key": "max_lr", "value": 0.5, "message": "must be between 1e-05 and 0.001"}
+    assert desk.answer(command, status="refused", errors=[error], message=line) == line
+
+
+def test_what_takes_its_time_is_said_to_wait(desk: Desk) -> None:
+    desk.set(do="validate")
+    (command,) = desk.look()
+    assert desk.shown() == ""
+    desk.now += 5
+    desk.tags.work(hurry=False)
+    assert desk.shown() == "validate: taken, waiting for its turn"
+    assert desk.answer(command, status="done") == "validate: done at step 1201, revision 7"
+
+
+@pytest.mark.parametrize(
+    ("tags", "line"),
+    [
+        ({"do": "dance"}, f"dance refused: no such command; {KNOWN}"),
+        ({"do": "rollback"}, "rollback refused: to which step? As in rollback 500, or rollback best"),
+        ({"do": "rollback -5"}, "rollback -5 refused: to which step? As in rollback 500, or rollback best"),
+        ({"do": "stop now"}, f"stop now refused: no such command; {KNOWN}"),
+        (
+            {"set": "max_lr=2e-4"},
+            "vsrpp.set refused: the key belongs in the tag's name, as in vsrpp.set.max_lr with the value 2e-4",
+        ),
+    ],
+)
+def test_a_wrong_command_is_answered_with_what_there_is(tags: dict[str, str], line: str) -> None:
+    (answered,) = commands_of({f"vsrpp.{key}": text for key, text in tags.items()})
+    assert answered["line"] == line
+
+
+def test_a_wrong_command_is_taken_away_and_answered_at_once(desk: Desk) -> None:
+    desk.set(do="dance")
+    assert desk.look() == []
+    assert desk.shown().startswith("dance refused: no such command")
+    assert "vsrpp.do" not in desk.here()
+
+
+def test_the_tags_are_looked_at_no_more_often_than_every_2_5_seconds(desk: Desk) -> None:
+    desk.look()
+    desk.set(do="pause")
+    desk.now += 2.4
+    desk.tags.work(hurry=False)
+    assert desk.pending.take() == []
+    desk.now += 0.2
+    desk.tags.work(hurry=False)
+    assert [command.kind for command in desk.pending.take()] == ["pause"]
+
+
+@pytest.mark.parametrize("moment", ["put", "_delete", "_keep"])
+def test_a_crash_anywhere_applies_it_once_and_answers(desk: Desk, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deliverer dies before the command is put, before the tag is taken away, and before that is written down."""
+
+    class Died(BaseException):
+        pass
+
+    desk.tags.work(hurry=False)
+    keep = desk.tags._keep
+
+    def die(*_: object, **__: object) -> None:
+        if moment != "_keep" or desk.tags._fact["batches"][-1]["taken"]:
+            raise Died
+        keep()
+
+    desk.set(set_max_lr="2e-4")
+    with monkeypatch.context() as patched:
+        patched.setattr(desk.tags._inbox if moment == "put" else desk.tags, moment, die)
+        with pytest.raises(Died):
+            desk.look()
+    taken = desk.pending.take()
+    desk.tags.close()
+    desk.tags = desk.restarted()
+    taken += desk.look() + desk.look()
+    assert len(taken) == 1
+    assert desk.answer(taken[0], status="applied") == "max_lr=2e-4: applied at step 1201, revision 7"
+    assert "vsrpp.set.max_lr" not in desk.here()
+
+
+@pytest.mark.parametrize(("state", "go_on"), [("finished", "--from"), ("stopped", "--resume"), (None, "--resume")])
+def test_a_tag_on_a_run_that_is_over_is_answered_by_sync(runs: Path, uri: str, state: str | None, go_on: str) -> None:
+    run = made_run(runs, "over1", ended=False)
+    if state:
+        run.end(state)
+    assert sync(run.paths.root, uri).delivered
+    there = the_run(uri, "over1").info.run_id
+    client_of(uri).set_tag(there, "vsrpp.set.max_lr", "2e-4")
+    client_of(uri).set_tag(there, "vsrpp.do", "pause")
+    assert sync(run.paths.root, uri).delivered
+    tags = client_of(uri).get_run(there).data.tags
+    why = f"the run is {state or 'dead'}. Go on with: vsrpp train {go_on} over1"
+    assert tags["vsrpp.last_command"] == f"max_lr=2e-4: not done, {why}; pause: not done, {why}"
+    assert not {"vsrpp.set.max_lr", "vsrpp.do"} & tags.keys()
+    pending = PendingCommands(run.paths.inbox_db)
+    assert pending.take() == []
+    pending.close()
+
+
+# ---- real trainers
+def steer_by_tags(run: RunPaths, uri: str) -> None:
+    client, there = client_of(uri), the_run(uri, run.run_id).info.run_id
+
+    def answered(key: str, text: str, expected: str) -> None:
+        before = time.monotonic()
+        client.set_tag(there, key, text)
+        wait_until(lambda: expected in client.get_run(there).data.tags.get("vsrpp.last_command", ""), 30, expected)
+        assert time.monotonic() - before < 10, f"{key} = {text} was answered late"
+
+    answered("vsrpp.set.max_lr", "5e-4", "max_lr=5e-4: applied at step ")
+    answered("vsrpp.set.max_lr", "0.5", "max_lr = 0.5 refused: must be between 1e-05 and 0.001. Still at revision 1")
+    answered("vsrpp.do", "checkpoint", "checkpoint: done at step ")
+    answered("vsrpp.do", "rollback 1", "rollback 1 refused: no checkpoint at step 1; the nearest is ")
+    answered("vsrpp.do", "rollback best", "rollback best")
+    answered("vsrpp.do", "stop", "stop: done at step ")
+    tags = client.get_run(there).data.tags
+    assert not [key for key in tags if key.startswith("vsrpp.set.") or key == "vsrpp.do"]
+    applied = [event for event in control.history(run) if event.type == "config_applied"]
+    assert [(event.origin, event.data["changes"][0]["new"]) for event in applied] == [("mlflow", 5e-4)]
+
+
+ENDLESS = {"max_steps": 100000, "validate_every": 50, "checkpoint_every": 50}
+
+
+@pytest.mark.slow
+def test_a_live_run_is_steered_from_an_embedded_store(tmp_path: Path, tiny_clip: Path, empty_store: Path) -> None:
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    with TrainingProcess(tmp_path, train_command(tiny_clip, **ENDLESS)) as training:
+        run = RunPaths(training.run_dir())
+        wait_until(lambda: control.checkpoint_steps(run), 60, "training")
+        steer_by_tags(run, environment(tmp_path)["MLFLOW_TRACKING_URI"])
+        assert training.wait() == 0, training.output
+
+
+@pytest.mark.slow
+def test_a_live_run_is_steered_from_a_server(
+    tmp_path: Path, tiny_clip: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import helpers
+
+    here = helpers.environment
+    monkeypatch.setattr(helpers, "environment", lambda folder: {**here(folder), "MLFLOW_TRACKING_URI": server.uri})
+    with TrainingProcess(tmp_path, train_command(tiny_clip, **ENDLESS)) as training:
+        run = RunPaths(training.run_dir())
+        wait_until(lambda: control.checkpoint_steps(run), 60, "training")
+        steer_by_tags(run, server.uri)
+        assert training.wait() == 0, training.output

@@ -1,0 +1,9 @@
+"""Delivery of the run's record to MLflow and TensorBoard, by a process of its own; and the way back, `restore`.
+
+Importing this package imports neither mlflow nor torch.
+"""
+
+from vsrpp.tracking.backlog import Backlog, Report, backlog
+from vsrpp.tracking.process import Delivery, News, uri_of
+
+__all__ = ["Backlog", "Delivery", "News", "Report", "backlog", "uri_of"]

@@ -1,0 +1,192 @@
+"""The MLflow run that a run is delivered to: found, or made, never twice."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from vsrpp.tracking import environment
+from vsrpp.tracking.failures import SinkGone, classify
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag
+
+log = logging.getLogger("vsrpp.delivery")
+RUN_ID_TAG = "vsrpp.run_id"
+SESSION_TAG = "vsrpp.session"
+"""Which `vsrpp train` made the run: a creation whose answer was lost is found again by it."""
+METRICS_PER_BATCH = 1000
+PARAMS_PER_BATCH = 100
+TAG_CHARACTERS = 8000
+PARAM_CHARACTERS = 6000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """Where to deliver to, as `vsrpp train` was told."""
+
+    uri: str
+    mlflow_run_id: str | None = None
+    run_name: str | None = None
+    experiment: str = "vsrpp"
+    session: str = ""
+
+
+class Connection:
+    """A client and the run it writes to. Every method may raise whatever the server's absence raises."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        self.client: MlflowClient
+        self.run_id = ""
+        """MLflow's id of the run; "" until `open` has succeeded."""
+        self.experiment_id = ""
+        self.made_here = False
+
+    def connect(self) -> None:
+        """Import mlflow and open the store; making a new SQLite database takes about seven seconds."""
+        if hasattr(self, "client"):
+            return
+        environment.prepare(self.target.uri)
+        from mlflow import MlflowClient
+
+        environment.quicken_database_errors()
+        self.client = MlflowClient(tracking_uri=self.target.uri)
+
+    def open(self, vsrpp_run_id: str | None = None, *, known: str | None = None, may_make: bool = True) -> bool:
+        """Confirm the run or make it; False only if it is not there and `may_make` is off.
+
+        Tried in order: the id found for this run folder before (`known`), the id given at the start, the run tagged
+        with our run ID, the one this session made and heard no answer of, a new one.
+        """
+        self.connect()
+        for candidate in (known, self.target.mlflow_run_id):
+            if candidate and self._confirm(candidate):
+                return True
+        if vsrpp_run_id and self._find(RUN_ID_TAG, vsrpp_run_id):
+            return True
+        if self.target.session and self._find(SESSION_TAG, self.target.session):
+            return True
+        if not may_make:
+            return False
+        experiment_id = self._experiment(make=True)
+        tags = {SESSION_TAG: self.target.session, "vsrpp.kind": "train"}
+        if vsrpp_run_id:
+            tags[RUN_ID_TAG] = vsrpp_run_id
+        run = self.client.create_run(str(experiment_id), run_name=self.target.run_name, tags=tags)
+        self.run_id, self.experiment_id, self.made_here = run.info.run_id, run.info.experiment_id, True
+        return True
+
+    def discard(self) -> None:
+        """Take back a run that was made for a training that never began."""
+        if self.made_here:
+            self.client.delete_run(self.run_id)
+
+    def set_running(self) -> None:
+        """A resumed run goes on."""
+        if self.client.get_run(self.run_id).info.status != "RUNNING":
+            self.client.update_run(self.run_id, status="RUNNING")
+
+    def _confirm(self, run_id: str) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = self.client.get_run(run_id)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return False
+            raise
+        self._require_active(run)
+        self.run_id, self.experiment_id = run.info.run_id, run.info.experiment_id
+        return True
+
+    def _find(self, tag: str, value: str) -> bool:
+        runs = find_runs(self.client, f"tags.`{tag}` = '{value}'")
+        if not runs:
+            return False
+        self.run_id, self.experiment_id = runs[0].info.run_id, runs[0].info.experiment_id
+        return True
+
+    def _experiment(self, *, make: bool) -> str | None:
+        from mlflow.exceptions import MlflowException
+
+        name = self.target.experiment
+        found = self.client.get_experiment_by_name(name)
+        if found is None and make:
+            root = environment.sqlite_artifact_root(self.target.uri)
+            place = str(root / "".join(c if c.isalnum() or c in "-_." else "_" for c in name)) if root else None
+            try:
+                return self.client.create_experiment(name, artifact_location=place)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = self.client.get_experiment_by_name(name)  # somebody made it in between
+        if found is not None and found.lifecycle_stage != "active":
+            raise SinkGone(f"the MLflow experiment {name} is deleted: restore it in the UI, or name another")
+        return found.experiment_id if found is not None else None
+
+    @staticmethod
+    def _require_active(run: Any) -> None:
+        if run.info.lifecycle_stage != "active":
+            raise SinkGone(f"the MLflow run {run.info.run_id} is deleted: restore it in the UI to go on")
+
+    # ---- writing, refused rows apart
+    def log(
+        self, *, metrics: Sequence[Metric] = (), params: Sequence[Param] = (), tags: Sequence[RunTag] = (),
+    ) -> list[tuple[Any, str]]:  # fmt: skip
+        """Write one batch. A row the server refuses is given back with the reason; every other one is written.
+
+        One refused param rejects its whole batch, so a refused batch is halved until the row stands alone.
+        """
+        try:
+            self.client.log_batch(self.run_id, metrics=metrics, params=params, tags=tags)
+            return []
+        except Exception as error:
+            failure = classify(error)
+            if not failure.of_the_row:
+                raise
+            rows = [*metrics, *params, *tags]
+            if len(rows) == 1:
+                self._confirm_here()
+                return [(rows[0], failure.message)]
+        refused: list[tuple[Any, str]] = []
+        for half in _halves(metrics):
+            refused += self.log(metrics=half)
+        for half in _halves(params):
+            refused += self.log(params=half)
+        for half in _halves(tags):
+            refused += self.log(tags=half)
+        return refused
+
+    def _confirm_here(self) -> None:
+        """A row is only to blame if the run is there and active."""
+        self._require_active(self.client.get_run(self.run_id))
+
+
+def param_text(value: Any) -> str:
+    """A value as a param or tag: a string as it is, anything else as JSON; cut at what MLflow takes."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text[:PARAM_CHARACTERS]
+
+
+def _halves(rows: Sequence[Any]) -> list[Sequence[Any]]:
+    middle = (len(rows) + 1) // 2
+    return [half for half in (rows[:middle], rows[middle:]) if half]
+
+
+def find_runs(client: MlflowClient, filter_string: str, limit: int = 1000) -> list[Any]:
+    """Runs of any experiment, newest first."""
+    experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs: list[Any] = []
+    token = None
+    while experiments:
+        page = client.search_runs(experiments, filter_string, max_results=min(limit, 1000), page_token=token)
+        runs += page
+        token = page.token
+        if not token or len(runs) >= limit:
+            break
+    return runs

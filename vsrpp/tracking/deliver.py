@@ -1,0 +1,246 @@
+"""The delivery process: makes the MLflow run, follows a run folder until its trainer ends, fills the sinks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import select
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from vsrpp.paths import RunPaths
+from vsrpp.store import Marks, RunReader
+from vsrpp.tracking.backlog import Report, count
+from vsrpp.tracking.connection import Connection, Target
+from vsrpp.tracking.engine import Engine, Lane, Pace
+from vsrpp.tracking.failures import classify
+from vsrpp.tracking.lock import DeliveryLock
+from vsrpp.tracking.mlflow_artifacts import MlflowArtifacts
+from vsrpp.tracking.mlflow_rows import MlflowRows, without_password
+from vsrpp.tracking.process import PINNED
+from vsrpp.tracking.tag_commands import TagCommands, TagWatch
+from vsrpp.tracking.view import LIFE, final_state
+
+log = logging.getLogger("vsrpp.delivery")
+POLL_S = 0.25
+PATIENCE_AT_END_S = 10.0
+"""How long a server may have been lost before the end of a run stops waiting for it."""
+PATIENCE_ALONE_S = 60.0
+"""The same when the trainer was killed and nobody waits."""
+NICENESS = 10
+"""From here on the training comes first; before, it waits for the run's id."""
+
+
+class Parent:
+    """The pipe to the trainer: what it says, and whether it is still there."""
+
+    def __init__(self, output_fd: int) -> None:
+        self._out, self._unread, self.process_id = output_fd, b"", os.getppid()
+        self._heard: list[dict[str, Any]] = []
+        self.gone = False
+
+    def listen(self, timeout_s: float) -> list[dict[str, Any]]:
+        """What was said in time. Sets `gone` at the pipe's end, or when the trainer died and a child holds the pipe."""
+        if self._heard:
+            heard, self._heard = self._heard, []
+            return heard
+        if self.gone:
+            time.sleep(min(timeout_s, POLL_S))
+            return []
+        ready, _, _ = select.select([0], [], [], timeout_s)
+        if ready:
+            received = os.read(0, 65536)
+            self.gone = not received
+            *lines, self._unread = (self._unread + received).split(b"\n")
+            return [json.loads(line) for line in lines]
+        self.gone = os.getppid() != self.process_id
+        return []
+
+    def hear_again(self, messages: list[dict[str, Any]]) -> None:
+        """What was said in one breath with the message one waited for is for whoever listens next."""
+        self._heard = messages + self._heard
+
+    def say(self, message: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # nobody there to hear it
+            os.write(self._out, json.dumps(message).encode() + b"\n")
+
+
+class Following:
+    """A run folder being delivered: its files, its lock, its lanes."""
+
+    def __init__(self, run_dir: Path, connection: Connection, *, tensorboard: bool) -> None:
+        self.paths = RunPaths(run_dir)
+        self.lock = DeliveryLock(run_dir)
+        self.reader = RunReader(self.paths.run_db)
+        self.marks = Marks(self.paths.delivery_db)
+        self.rows = MlflowRows(connection, self.paths, self.reader, self.marks)
+        lanes: list[Lane] = [self.rows, MlflowArtifacts(connection, self.rows, self.paths, self.reader, self.marks)]
+        self.board = None
+        if tensorboard:
+            from vsrpp.tracking.tensorboard_sink import TensorBoard
+
+            self.board = TensorBoard(self.paths, self.reader, self.marks)
+            lanes.insert(0, self.board)
+        self.engine = Engine(lanes, self.marks)
+        self.tags = TagWatch(TagCommands(connection, self.rows, self.paths))
+
+    def end(self, state: str) -> None:
+        """Nothing comes any more: the last look at the tags and the end state go behind what is there now."""
+        self.rows.end(state)
+        if self.tags.stop():
+            self.tags.commands.end(state)
+            self.engine.add(self.tags.commands)
+
+    def final_state(self) -> str | None:
+        return final_state(self.reader.last_event(*LIFE))
+
+    def report(self, why: str) -> Report:
+        left = count(self.reader, self.marks)
+        refused = len(self.marks.items("mlflow", "refused"))
+        if refused and not why:
+            why = f"{refused} row(s) were refused by the server and set aside (delivery.log names them)"
+        done = left.rows == 0 and left.artifacts == 0
+        return Report(delivered=done, rows_left=left.rows, artifacts_left=left.artifacts, why=why)
+
+    def close(self) -> None:
+        if self.board is not None:
+            self.board.close()
+        self.tags.close()
+        self.marks.close()
+        self.reader.close()
+        self.lock.close()
+
+
+def main() -> int:
+    """Run until the trainer says `finish` or is gone. Always 0: whoever waits reads the report."""
+    parent = _own_process()
+    start = _first(parent)
+    if start is None:
+        return 0
+    connection = Connection(
+        Target(
+            uri=start["uri"], mlflow_run_id=start.get("mlflow_run_id"), run_name=start.get("run_name"),
+            experiment=start["experiment"], session=start.get("session", ""),
+        )
+    )  # fmt: skip
+    os.environ["MLFLOW_TRACKING_URI"] = start["uri"]  # what a library asks by itself, it asks the same server
+    run_dir = _until_follow(parent, connection)
+    if run_dir is None:
+        with contextlib.suppress(Exception):  # best effort: an empty run is no loss
+            connection.discard()
+        return 0
+    _log_to(RunPaths(run_dir).deliver_log)
+    with contextlib.suppress(OSError):
+        os.nice(NICENESS)
+    following = Following(run_dir, connection, tensorboard=bool(start.get("tensorboard", True)))
+    if start.get("pinned"):
+        following.marks.set_fact(PINNED, {"uri": without_password(start["uri"])})
+    try:
+        finish_s = _follow(parent, following)
+        if finish_s is not None:
+            signal.alarm(round(finish_s) + 10)  # the trainer waits no longer; neither do we
+            parent.say({"report": _wind_up(following, finish_s, PATIENCE_AT_END_S).to_json()})
+        else:
+            _wind_up(following, 24 * 3600.0, PATIENCE_ALONE_S)
+    finally:
+        following.close()
+    return 0
+
+
+def _own_process() -> Parent:
+    """Signals to the terminal's group or the whole service are the trainer's to answer: the pipe's end tells us."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    output = os.dup(1)
+    os.dup2(2, 1)  # what a library prints must not get between the messages
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    return Parent(output)
+
+
+def _first(parent: Parent) -> dict[str, Any] | None:
+    while not parent.gone:
+        messages = parent.listen(POLL_S)
+        for number, message in enumerate(messages):
+            if "start" in message:
+                parent.hear_again(messages[number + 1 :])
+                parent.process_id = int(message["start"]["parent"])
+                return dict(message["start"])
+    return None
+
+
+def _until_follow(parent: Parent, connection: Connection) -> Path | None:
+    """Make or confirm the MLflow run, say its id, until told which folder to follow; None if no training begins."""
+    pace, said = Pace(), False
+    while True:
+        idle = bool(connection.run_id) or time.monotonic() < pace.next_at
+        messages = parent.listen(POLL_S if idle else 0.0)
+        for number, message in enumerate(messages):
+            if "follow" in message:
+                parent.hear_again(messages[number + 1 :])
+                return Path(message["follow"])
+        if parent.gone:
+            return None
+        if idle:
+            continue
+        try:
+            connection.open(may_make=connection.target.mlflow_run_id is None)
+            why = "" if connection.run_id else f"the tracking server has no run {connection.target.mlflow_run_id}"
+        except Exception as error:  # noqa: BLE001 a lost server is an answer, not an end
+            failure = classify(error)
+            why = f"{failure.kind}: {failure.message}"
+            log.warning("no MLflow run yet (%s)", why)
+        if not connection.run_id:
+            pace.failed(time.monotonic(), hurry=False)
+        if connection.run_id or not said:
+            parent.say({"run": {"id": connection.run_id or None, "why": why}})
+            said = True
+
+
+def _log_to(path: Path) -> None:
+    """From here on everything goes to the run folder's log, with what was said before."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    with contextlib.suppress(OSError):
+        os.lseek(2, 0, os.SEEK_SET)
+        os.write(fd, os.read(2, 1 << 20))
+    os.dup2(fd, 2)
+    os.dup2(fd, 1)
+    os.close(fd)
+
+
+def _follow(parent: Parent, following: Following) -> float | None:
+    """Deliver while the trainer runs. Returns the seconds `finish` gives; None when the trainer went without a word."""
+    waiting_said, busy = False, True
+    while True:
+        for message in parent.listen(0.0 if busy else POLL_S):
+            if "finish" in message:
+                return float(message["finish"])
+        if parent.gone:
+            return None
+        if following.lock.take():
+            following.tags.start()
+            busy = following.engine.turn()
+            continue
+        busy = False
+        if not waiting_said:
+            log.warning("process %s delivers this run; waiting for it to end", following.lock.holder())
+            waiting_said = True
+
+
+def _wind_up(following: Following, timeout_s: float, patience_s: float) -> Report:
+    """Deliver the rest and set the end state; a trainer that is gone without a final event leaves a dead run."""
+    deadline = time.time() + timeout_s
+    while not following.lock.take():
+        if time.time() >= min(deadline, deadline - timeout_s + PATIENCE_ALONE_S):
+            return following.report(f"process {following.lock.holder()} delivers this run")
+        time.sleep(POLL_S)
+    following.end(following.final_state() or "dead")
+    why = following.engine.drain(deadline=deadline, patience_s=min(patience_s, timeout_s))
+    report = following.report(why)
+    log.info("ended: %s", report)
+    return report

@@ -1,0 +1,169 @@
+"""The delivery loop: lanes that each take what they can, and back off alone when their sink fails.
+
+This is the one place where every exception is caught: tracking may fail, training may not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from vsrpp.store import Marks
+from vsrpp.tracking.failures import Failure, classify
+
+log = logging.getLogger("vsrpp.delivery")
+BACKOFF_FIRST_S = 0.5
+BACKOFF_CAP_S = 30.0
+DRAIN_BACKOFF_CAP_S = 1.0
+"""While somebody waits for the end, nothing sleeps longer than this."""
+OUTAGES_KEPT = 50
+
+
+class Lane(Protocol):
+    """One stream to one sink. Work is idempotent: what was done and not yet marked may be done again."""
+
+    name: str
+
+    def work(self, hurry: bool) -> bool:
+        """Do one bounded piece, oldest first; True if there was one. `hurry`: wait for no batch to fill. May raise."""
+
+    def pending(self) -> int:
+        """How many pieces or rows are left; what was set aside is not."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """When a lane may be tried again: doubling from 0.5 s to 30 s, each wait drawn from its upper half."""
+
+    failures: int = 0
+    next_at: float = 0.0
+
+    def failed(self, now: float, hurry: bool) -> None:
+        cap = DRAIN_BACKOFF_CAP_S if hurry else BACKOFF_CAP_S
+        wait_s = min(cap, BACKOFF_FIRST_S * 2 ** min(self.failures, 10))
+        self.failures += 1
+        self.next_at = now + random.uniform(wait_s / 2, wait_s)
+
+    def worked(self) -> None:
+        self.failures, self.next_at = 0, 0.0
+
+
+class Engine:
+    """Runs lanes in turn and keeps, as facts in delivery.db, which sinks are lost, since when and why."""
+
+    def __init__(
+        self, lanes: list[Lane], marks: Marks, clock: Callable[[], float] = time.time, *, keeps_outages: bool = True
+    ) -> None:
+        """`keeps_outages` off: another engine of this process keeps the list, which has one writer."""
+        self.lanes, self.marks, self._clock, self._keeps_outages = list(lanes), marks, clock, keeps_outages
+        self._paces = {lane.name: Pace() for lane in lanes}
+        self._lost: dict[str, float] = {}
+        """Lane -> since when; survives a restart through the facts."""
+        self._attempted_since: dict[str, float] = {}
+        for lane in lanes:
+            fact = marks.fact(lane.name) or {}
+            if fact.get("state") == "lost":
+                self._lost[lane.name] = float(fact["since"])
+
+    def add(self, lane: Lane) -> None:
+        """One more lane from now on, behind the others."""
+        self.lanes.append(lane)
+        self._paces[lane.name] = Pace()
+
+    def turn(self, *, hurry: bool = False) -> bool:
+        """Let every lane that is due do one piece of work; True if any did."""
+        worked = False
+        for lane in self.lanes:
+            pace, now = self._paces[lane.name], self._clock()
+            if now < pace.next_at:
+                continue
+            self._attempted_since[lane.name] = now
+            try:
+                did = lane.work(hurry)
+            except Exception as error:  # noqa: BLE001 the one place: whatever a sink raises is a loss, noted and tried again
+                self._failed(lane, classify(error), error)
+                pace.failed(self._clock(), hurry)
+                continue
+            pace.worked()
+            if did:
+                self._worked(lane)
+            worked = worked or did
+        return worked
+
+    def pending(self) -> int:
+        return sum(lane.pending() for lane in self.lanes)
+
+    def drain(self, *, deadline: float, patience_s: float, sleep: Callable[[float], object] = time.sleep) -> str:
+        """Deliver all that is left; returns "" when done, else why not.
+
+        Gives up at `deadline` (seconds since 1970), or as soon as every lane that still has work has been failing for
+        `patience_s` and was tried at least once more just now.
+        """
+        began = self._clock()
+        for pace in self._paces.values():
+            pace.next_at = 0.0
+        while True:
+            worked = self.turn(hurry=True)
+            stuck = [lane for lane in self.lanes if lane.pending()]
+            now = self._clock()
+            if not stuck and not worked:
+                return ""
+            if stuck and not worked and all(self._hopeless(lane, began, now, patience_s) for lane in stuck):
+                return self.why_lost(stuck[0].name)
+            if now >= deadline:
+                return self.why_lost(stuck[0].name) if stuck and stuck[0].name in self._lost else "out of time"
+            if not worked:
+                sleep(0.05)
+
+    def why_lost(self, name: str) -> str:
+        fact = self.marks.fact(name) or {}
+        return f"{fact.get('class', 'unknown')}: {fact.get('error', '')}"
+
+    def _hopeless(self, lane: Lane, began: float, now: float, patience_s: float) -> bool:
+        since = self._lost.get(lane.name)
+        return since is not None and now - since >= patience_s and self._attempted_since.get(lane.name, 0.0) >= began
+
+    def _failed(self, lane: Lane, failure: Failure, error: Exception) -> None:
+        now = self._clock()
+        first = lane.name not in self._lost
+        since = self._lost.setdefault(lane.name, now)
+        if first:
+            log.warning("%s lost (%s): %s", lane.name, failure.kind, failure.message)
+        if failure.kind == "broken":
+            log.error("a fault of our own in %s", lane.name, exc_info=error)
+        fact = {"state": "lost", "since": since, "error": failure.message, "class": failure.kind}
+        with contextlib.suppress(sqlite3.Error):  # the disk under delivery.db may be what is full
+            self.marks.set_fact(lane.name, fact)
+            if first and self._keeps_outages:
+                outages = self._outages()
+                number = 1 + max((outage["n"] for outage in outages), default=0)
+                outages.append({**fact, "n": number, "lane": lane.name, "until": None})
+                self.marks.set_fact("outages", {"last": outages[-OUTAGES_KEPT:]})
+
+    def _worked(self, lane: Lane) -> None:
+        now = self._clock()
+        since = self._lost.pop(lane.name, None)
+        with contextlib.suppress(sqlite3.Error):
+            if since is not None:
+                log.warning("%s is back after %.1f s", lane.name, now - since)
+                self._end_outage(lane, now)
+            if (self.marks.fact(lane.name) or {}).get("state") != "ok":
+                self.marks.set_fact(lane.name, {"state": "ok", "since": now, "error": None, "class": None})
+
+    def _end_outage(self, lane: Lane, now: float) -> None:
+        if not self._keeps_outages:
+            return
+        outages = self._outages()
+        for outage in outages:
+            if outage["lane"] == lane.name and outage["until"] is None:
+                outage["until"], outage["rows"] = now, lane.pending()
+        self.marks.set_fact("outages", {"last": outages})
+
+    def _outages(self) -> list[dict[str, Any]]:
+        return list((self.marks.fact("outages") or {}).get("last", []))

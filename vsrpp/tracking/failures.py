@@ -1,0 +1,102 @@
+"""Errors of a sink, told apart: what a person must do about a dead server, a full disk and a refused row differs."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+KINDS = ("unreachable", "timeout", "server_error", "auth", "disk_full", "gone", "refused", "broken")
+"""unreachable: nobody answers. timeout: an answer takes too long. server_error: 5xx, busy. auth: 401, 403, not allowed.
+disk_full: here or there. gone: the MLflow run was deleted. refused: 4xx, this row is never taken. broken: our fault."""
+FOR_THE_ROW_ALONE = frozenset({"refused", "broken"})
+"""Trying again cannot help: the row is set aside. Everything else is a loss of the whole sink and is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    kind: str
+    message: str
+    """One line, at most 300 characters."""
+
+    @property
+    def of_the_row(self) -> bool:
+        return self.kind in FOR_THE_ROW_ALONE
+
+
+_ADDRESS = re.compile(r"host='([^']+)', port=(\d+)")
+_POOL = re.compile(r"^HTTPS?Connection(Pool)?\([^)]*\): ")
+
+
+class SinkGone(Exception):
+    """The MLflow run that rows belong to was deleted or is not there."""
+
+
+def classify(error: BaseException) -> Failure:
+    """What kind of failure an exception from MLflow, its stores or the disk is."""
+    return Failure(_kind(error), _one_line(error))
+
+
+def _one_line(error: BaseException) -> str:
+    """The reason without the wrapping: requests and urllib3 put it at the end of 300 characters of address."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    address, _, cause = _ADDRESS.search(text), *text.partition("(Caused by ")[1:]
+    if address and cause:
+        reason = _POOL.sub("", cause.partition("(")[2].strip("\"')"))
+        text = f"{address[1]}:{address[2]}: {reason}"
+    return text[:300]
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    current: BaseException | None = error
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = current.__cause__ or current.__context__
+
+
+def _kind(error: BaseException) -> str:
+    if isinstance(error, SinkGone):
+        return "gone"
+    text = " ".join(str(link) for link in _chain(error)).lower()
+    names = {base.__name__ for link in _chain(error) for base in type(link).__mro__}
+    codes = {link.errno for link in _chain(error) if isinstance(link, OSError)}
+    if codes & {errno.ENOSPC, errno.EDQUOT} or "disk is full" in text or "no space left" in text:
+        return "disk_full"
+    if "connection refused" in text or "failed to resolve" in text or "could not connect" in text:
+        return "unreachable"
+    if "timed out" in text or names & {"Timeout", "TimeoutError"} or "database is locked" in text:
+        return "timeout"
+    if "too many 5" in text or "too many 429" in text or names & {"RetryError", "OperationalError", "InternalError"}:
+        return "server_error"
+    if names & {"ConnectionError", "NewConnectionError", "EndpointConnectionError", "gaierror"}:
+        return "unreachable"
+    if names & {"PermissionError", "NoCredentialsError"} or "accessdenied" in text or "expiredtoken" in text:
+        return "auth"
+    by_status = _by_status(error)
+    if by_status is not None:
+        return by_status
+    return "server_error" if isinstance(error, OSError) or names & {"ClientError", "BotoCoreError"} else "broken"
+
+
+def _by_status(error: BaseException) -> str | None:
+    """The kind an HTTP status (or MLflow's own error code, which is translated to one) speaks of."""
+    code = str(getattr(error, "error_code", ""))
+    status_of = getattr(error, "get_http_status_code", None)
+    if status_of is not None:
+        status = int(status_of())
+    else:
+        response = getattr(error, "response", None)
+        found = getattr(response, "status_code", None)
+        if found is None:
+            return None
+        status = int(found)
+    if status in (401, 403):
+        return "auth"
+    if "must be in the 'active' state" in str(error) or (code == "RESOURCE_DOES_NOT_EXIST" and "Run" in str(error)):
+        return "gone"
+    if status in (408, 429) or status >= 500 or code == "ENDPOINT_NOT_FOUND":
+        return "server_error"  # ENDPOINT_NOT_FOUND: something answers at the address, and it is no MLflow
+    return "refused"

@@ -1,0 +1,45 @@
+"""One deliverer for one run folder at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from pathlib import Path
+
+FILE_NAME = "delivery.lock"
+
+
+class DeliveryLock:
+    """An flock on a file in the run folder: the kernel lets go of it with the process, however that ends."""
+
+    def __init__(self, run_dir: Path) -> None:
+        self._fd = os.open(run_dir / FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self.held = False
+
+    def take(self) -> bool:
+        """Try once. True if it is ours (now or already)."""
+        if not self.held:
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+            self.held = True
+        return True
+
+    def holder(self) -> str:
+        """The process that last took it, for a message."""
+        return os.pread(self._fd, 32, 0).decode(errors="replace").strip() or "unknown"
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            os.close(self._fd)
+        self.held = False
+
+    def __enter__(self) -> DeliveryLock:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()

@@ -1,0 +1,160 @@
+"""A checkpoint as a logged model of MLflow: its files, its config as params, and a pyfunc that upscales frames."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import tempfile
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from vsrpp.paths import CheckpointPaths, RunPaths
+from vsrpp.store import Event
+from vsrpp.tracking.connection import RUN_ID_TAG, Connection, param_text
+from vsrpp.tracking.view import psnr_y
+
+log = logging.getLogger("vsrpp.delivery")
+CHECKPOINT_ARTIFACT = "artifacts/checkpoint"
+"""Where the checkpoint's files lie inside the logged model."""
+BRANCH_TAG, STEP_TAG, REVISION_TAG = "vsrpp.branch", "vsrpp.step", "vsrpp.revision"
+PSNR_TAG, MANIFEST_TAG = "vsrpp.psnr_y", "vsrpp.manifest_sha256"
+UPSCALER = Path(__file__).with_name("upscaler.py")
+"""The model's code: run by MLflow where the model is saved and where it is loaded, never imported as a module."""
+PACKAGES = ("torch", "safetensors", "numpy", "PyYAML", "mlflow")
+MAX_PARAM_CHARACTERS = 500
+
+
+def folder_of(paths: RunPaths, event: Event) -> CheckpointPaths | None:
+    """The checkpoint's folder, also after a later branch saved the same step; None if it is gone."""
+    named = paths.root / str(event.data.get("path") or paths.checkpoint(event.step).root.relative_to(paths.root))
+    for folder in (CheckpointPaths(named), CheckpointPaths(named.with_name(f"{named.name}_b{event.branch}"))):
+        try:
+            manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if (manifest.get("step"), manifest.get("branch", 0)) == (event.step, event.branch):
+            return folder
+    return None
+
+
+def upload(
+    connection: Connection, folder: CheckpointPaths, event: Event, *, run_id: str, run_config: dict[str, Any]
+) -> tuple[str, int]:
+    """Make the logged model (or find what an earlier attempt left), upload, finalize. Returns (model id, bytes).
+
+    Idempotent: the model is found again by its tags, its files are written over with the same bytes.
+    """
+    from mlflow.entities import LoggedModelStatus
+
+    client = connection.client
+    model = find_one(connection, run_id, event.step, event.branch)
+    if model is None:
+        model = client.create_logged_model(
+            connection.experiment_id,
+            name=f"step_{event.step:07d}" + (f"_b{event.branch}" if event.branch else ""),
+            source_run_id=connection.run_id,
+            tags=_tags(run_id, event, folder),
+            params=_params(event, folder, run_config),
+            model_type="vsrpp",
+        )
+    if model.status != LoggedModelStatus.READY:
+        with tempfile.TemporaryDirectory(prefix="vsrpp-") as made:
+            _write_skeleton(Path(made), model.model_id, connection.run_id)
+            client.log_model_artifacts(model.model_id, made)
+        client.log_model_artifacts(model.model_id, str(folder.root), CHECKPOINT_ARTIFACT)
+        client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+    return str(model.model_id), sum(path.stat().st_size for path in folder.root.iterdir() if path.is_file())
+
+
+def find_one(connection: Connection, run_id: str, step: int, branch: int) -> Any | None:
+    """The model of one checkpoint. If lost answers made several, the oldest stays and the others are taken back."""
+    wanted = f" AND tags.`{STEP_TAG}` = '{step}' AND tags.`{BRANCH_TAG}` = '{branch}'"
+    models = search(connection.client, [connection.experiment_id], run_id, wanted)
+    models.sort(key=lambda model: (model.creation_timestamp, model.model_id))
+    for surplus in models[1:]:
+        log.warning("logged model %s is there twice; taken back", surplus.model_id)
+        connection.client.delete_logged_model(surplus.model_id)
+    return models[0] if models else None
+
+
+def search(client: Any, experiment_ids: list[str], run_id: str, extra: str = "") -> list[Any]:
+    """Every logged model of a run, by our run ID."""
+    models: list[Any] = []
+    token = None
+    while True:
+        found = client.search_logged_models(
+            experiment_ids, filter_string=f"tags.`{RUN_ID_TAG}` = '{run_id}'{extra}", page_token=token
+        )
+        models += found
+        token = found.token
+        if not token:
+            return models
+
+
+def _tags(run_id: str, event: Event, folder: CheckpointPaths) -> dict[str, str]:
+    tags = {
+        RUN_ID_TAG: run_id,
+        STEP_TAG: str(event.step),
+        BRANCH_TAG: str(event.branch),
+        REVISION_TAG: str(event.data.get("revision", event.revision)),
+        "vsrpp.reason": str(event.data.get("reason") or ""),
+        MANIFEST_TAG: hashlib.sha256(folder.manifest.read_bytes()).hexdigest(),
+    }
+    quality = psnr_y(event.data.get("metrics"))
+    return tags if quality is None else {**tags, PSNR_TAG: repr(quality)}
+
+
+def _params(event: Event, folder: CheckpointPaths, run_config: dict[str, Any]) -> dict[str, str]:
+    """The config that made the checkpoint, as the checkpoints' table of the UI shows it."""
+    live = json.loads(folder.runtime_config.read_text(encoding="utf-8"))
+    live.pop("revision", None)
+    values = {f"config/{key}": value for key, value in live.items()}
+    values |= {f"run/{key}": value for key, value in run_config.items()}
+    values |= {"step": event.step, "branch": event.branch, "revision": event.data.get("revision", event.revision)}
+    return {key: param_text(value)[:MAX_PARAM_CHARACTERS] for key, value in values.items()}
+
+
+def _write_skeleton(target: Path, model_id: str, mlflow_run_id: str) -> None:
+    """What makes a folder of weights a model: MLmodel, the pyfunc's code, its requirements and signature."""
+    import yaml
+
+    for name, content in _skeleton().items():
+        if name == "MLmodel":
+            spec = yaml.safe_load(content)
+            spec |= {"model_id": model_id, "run_id": mlflow_run_id}
+            content = yaml.safe_dump(spec, sort_keys=False).encode()
+        (target / name).write_bytes(content)
+
+
+@cache
+def _skeleton() -> dict[str, bytes]:
+    """The same files for every checkpoint but for two ids; `save_model` takes 0.8 s once, and imports no torch."""
+    import warnings
+
+    import mlflow
+    import numpy as np
+    import yaml
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    frames = Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, 3))])
+    requirements = [f"{name}=={metadata.version(name).split('+')[0]}" for name in PACKAGES]
+    with tempfile.TemporaryDirectory(prefix="vsrpp-") as parent, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        target = Path(parent) / "model"
+        mlflow.pyfunc.save_model(
+            str(target),
+            python_model=str(UPSCALER),
+            signature=ModelSignature(inputs=frames, outputs=frames),
+            pip_requirements=requirements,
+        )
+        files = {path.name: path.read_bytes() for path in target.iterdir() if path.is_file()}
+    spec = yaml.safe_load(files["MLmodel"])
+    flavor = spec["flavors"]["python_function"]
+    flavor["model_code_path"] = UPSCALER.name  # no path of this machine
+    flavor["artifacts"] = {"checkpoint": {"path": CHECKPOINT_ARTIFACT, "uri": CHECKPOINT_ARTIFACT}}
+    files["MLmodel"] = yaml.safe_dump(spec, sort_keys=False).encode()
+    return files

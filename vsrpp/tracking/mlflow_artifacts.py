@@ -1,0 +1,133 @@
+"""The lane of uploads to MLflow that events ask for: checkpoints as logged models, validation pictures."""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any
+
+from vsrpp.paths import RunPaths
+from vsrpp.store import Event, Marks, RunReader
+from vsrpp.tracking import logged_model
+from vsrpp.tracking.backlog import ARTIFACT_EVENTS, ARTIFACTS, MLFLOW
+from vsrpp.tracking.connection import Connection
+from vsrpp.tracking.failures import classify
+from vsrpp.tracking.mlflow_rows import MlflowRows, as_metric
+
+log = logging.getLogger("vsrpp.delivery")
+THUMBNAIL_PIXELS = 256
+"""Longer side of the small picture that the UI's grid shows."""
+LINKED = ("val/", "loss/", "lr")
+"""Metrics of a checkpoint's step that are linked to its logged model."""
+
+
+class MlflowArtifacts:
+    """One upload at a time, oldest first, with a mark of its own: a slow or refusing artifact store holds up no row."""
+
+    name = ARTIFACTS
+
+    def __init__(
+        self, connection: Connection, rows: MlflowRows, paths: RunPaths, reader: RunReader, marks: Marks
+    ) -> None:
+        self._connection, self._rows, self._paths, self._reader, self._marks = connection, rows, paths, reader, marks
+        self._run_config: dict[str, Any] | None = None
+
+    def pending(self) -> int:
+        waiting = self._reader.events(after_seq=self._marks.position(ARTIFACTS)[1], types=ARTIFACT_EVENTS)
+        return sum(1 for _ in waiting)
+
+    def work(self, hurry: bool) -> bool:
+        mark = self._marks.position(ARTIFACTS)[1]
+        event = next(self._reader.events(after_seq=mark, types=ARTIFACT_EVENTS, limit=1), None)
+        if event is None:
+            return False
+        self._rows.open()
+        try:
+            if event.type == "checkpoint_saved":
+                self._checkpoint(event)
+            else:
+                self._pictures(event)
+        except Exception as error:
+            failure = classify(error)
+            if not failure.of_the_row:
+                raise
+            log.exception("event %d (%s) set aside", event.seq, event.type)
+            self._marks.put_item(MLFLOW, "refused", f"event/{event.seq}", {"type": event.type, "why": failure.message})
+        self._marks.advance(ARTIFACTS, event_seq=event.seq)
+        return True
+
+    # ---- checkpoints
+    def _checkpoint(self, event: Event) -> None:
+        key = f"{event.branch}/{event.step}"
+        if self._marks.item(MLFLOW, "checkpoint", key):
+            return
+        if self._config().get("checkpoint_upload") == "local":
+            self._marks.put_item(MLFLOW, "checkpoint", key, {"model_id": None, "bytes": 0, "policy": "local"})
+            return
+        folder = logged_model.folder_of(self._paths, event)
+        if folder is None:  # pruned, or a later branch wrote over it
+            log.warning("checkpoint %s is no longer on disk", key)
+            self._marks.put_item(MLFLOW, "checkpoint", key, {"model_id": None, "bytes": 0, "gone": True})
+            return
+        self._rows.tell(event.seq)
+        model_id, size = logged_model.upload(
+            self._connection, folder, event, run_id=self._reader.run_id, run_config=self._config()
+        )
+        self._link(model_id, event)
+        self._marks.put_item(MLFLOW, "checkpoint", key, {"model_id": model_id, "bytes": size})
+
+    def _config(self) -> dict[str, Any]:
+        if self._run_config is None:
+            started = next(self._reader.events(types=("started",), limit=1), None)
+            self._run_config = dict(started.data.get("run_config") or {}) if started else {}
+        return self._run_config
+
+    def _link(self, model_id: str, event: Event) -> None:
+        """Link the rows of the checkpoint's step; rows of the record alone, so that the run's charts gain no point."""
+        rows = []
+        for key in self._reader.metric_keys():
+            if key.startswith(LINKED):
+                rows += self._reader.series(key, branch=event.branch, from_step=event.step, to_step=event.step)
+        if rows:
+            metrics = [as_metric(row, model_id=model_id, run_id=self._connection.run_id) for row in rows]
+            self._connection.log(metrics=metrics)
+
+    # ---- validations
+    def _pictures(self, event: Event) -> None:
+        uploaded = self._marks.item(MLFLOW, "checkpoint", f"{event.branch}/{event.step}")
+        if uploaded and uploaded.get("model_id"):  # validated after it was saved
+            self._link(uploaded["model_id"], event)
+        for image in event.data.get("images") or []:
+            path = self._paths.root / str(image["path"])
+            if path.is_file():
+                self._picture(path, f"val/{image.get('clip', path.stem)}", event)
+            else:
+                key = f"image/{event.seq}/{image['path']}"
+                self._marks.put_item(MLFLOW, "refused", key, {"why": "the file is gone"})
+
+    def _picture(self, path: Path, key: str, event: Event) -> None:
+        """Two files under the names that `log_image` gives them, which the UI's grid and slider read.
+
+        `log_image` itself draws a random name each time, so that a picture sent again would be there twice.
+        """
+        from PIL import Image
+
+        client, run_id = self._connection.client, self._connection.run_id
+        safe = re.sub(r"[^a-zA-Z0-9_\-. /]", "_", key).replace("/", "~")
+        identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{self._reader.run_id}/{event.branch}/{event.step}/{key}")
+        stem = f"{safe}+step+{event.step}+timestamp+{round(event.time * 1000)}+{identity}"
+        with tempfile.TemporaryDirectory(prefix="vsrpp-") as folder, Image.open(path) as picture:
+            full, small = Path(folder) / f"{stem}.png", Path(folder) / f"{stem}+compressed.webp"
+            if path.suffix == ".png":
+                full.write_bytes(path.read_bytes())
+            else:
+                picture.save(full)
+            thumbnail = picture.convert("RGB")
+            thumbnail.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+            thumbnail.save(small)
+            client.log_artifact(run_id, str(full), "images")
+            client.log_artifact(run_id, str(small), "images")
+        client.set_tag(run_id, "mlflow.loggedImages", "true")

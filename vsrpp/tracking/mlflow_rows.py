@@ -1,0 +1,241 @@
+"""The lane of the record to MLflow: metrics as they are, params, tags, timeline, description, end state."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vsrpp.paths import RunPaths
+from vsrpp.store import Event, Marks, MetricRow, RunReader
+from vsrpp.tracking import report
+from vsrpp.tracking.backlog import MLFLOW
+from vsrpp.tracking.connection import (
+    METRICS_PER_BATCH,
+    PARAMS_PER_BATCH,
+    RUN_ID_TAG,
+    TAG_CHARACTERS,
+    Connection,
+    find_runs,
+    param_text,
+)
+from vsrpp.tracking.failures import classify
+from vsrpp.tracking.view import END_STATUS, RunView
+
+log = logging.getLogger("vsrpp.delivery")
+METRICS_EVERY_S = 1.0
+"""A batch leaves once a second, or when 1000 rows are there: on two cores every batch takes time from the training."""
+EVENTS_EVERY_S = 10.0
+"""Tags, description and the timeline's files are renewed no more often than this."""
+
+
+class MlflowRows:
+    """Brings what run.db holds to the MLflow run, in order. The marks move only after the server has said yes."""
+
+    name = MLFLOW
+
+    def __init__(
+        self,
+        connection: Connection,
+        paths: RunPaths,
+        reader: RunReader,
+        marks: Marks,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._connection, self._paths, self._reader, self._marks, self._clock = connection, paths, reader, marks, clock
+        self._view = RunView()
+        self.opened = False
+        """Whether the MLflow run is confirmed; read by the thread that watches its tags, too."""
+        self._metrics_at = self._events_at = self._renewed_at = 0.0
+        self._renew_cost_s = 0.0
+        self._told_metric_id = -1
+        self._end: str | None = None
+        self._end_told = False
+
+    # ---- the lane
+    def pending(self) -> int:
+        metric_id, event_seq = self._marks.position(MLFLOW)
+        unsaid_end = 1 if self._end and not self._end_told else 0
+        return self._reader.newest_metric_id() - metric_id + self._reader.head()[0] - event_seq + unsaid_end
+
+    def work(self, hurry: bool) -> bool:
+        opened = self.open()
+        return self._metrics(hurry) or self._events(hurry) or self._finish() or opened
+
+    def end(self, state: str) -> None:
+        """Nothing comes after what is there now: set this end state (finished, stopped, failed, dead) behind it."""
+        self._end, self._end_told = state, False
+
+    def tell(self, seq: int) -> None:
+        """Deliver the events up to `seq` now: who finds a checkpoint on the server finds its record there too."""
+        if self._marks.position(MLFLOW)[1] < seq:
+            self._events(hurry=True)
+
+    def open(self) -> bool:
+        """Make sure of the MLflow run; True if that was still to do. Notices a folder delivered elsewhere before."""
+        if self.opened:
+            return False
+        run_id, before = self._reader.run_id, self._marks.fact("mlflow_run") or {}
+        here = self._connection
+        if not here.run_id or (before.get("run_id") and before["run_id"] != here.run_id):
+            given, here.run_id = here.run_id, ""
+            here.open(run_id, known=before.get("run_id"))
+            if given and given != here.run_id:
+                log.warning("this run goes on in its own MLflow run %s, not in %s", here.run_id, given)
+        if before.get("run_id") not in (None, here.run_id):
+            log.warning("another server: everything is delivered again")
+            self._marks.reset(MLFLOW)
+            self._marks.reset(f"{MLFLOW}.artifacts")
+        self._tags({RUN_ID_TAG: run_id, "vsrpp.kind": "train"})
+        if self._end is None:
+            here.set_running()
+        self._marks.set_fact(
+            "mlflow_run",
+            {"run_id": here.run_id, "experiment_id": here.experiment_id, "uri": without_password(here.target.uri)},
+        )
+        for event in self._reader.events():
+            if event.seq <= self._marks.position(MLFLOW)[1]:
+                self._view.add(event)
+        self.opened = True
+        return True
+
+    # ---- metrics
+    def _metrics(self, hurry: bool) -> bool:
+        now, mark = self._clock(), self._marks.position(MLFLOW)[0]
+        waiting = self._reader.newest_metric_id() - mark
+        if not waiting or (waiting < METRICS_PER_BATCH and not hurry and now - self._metrics_at < METRICS_EVERY_S):
+            return False
+        rows = self._reader.metrics(after_id=mark, limit=METRICS_PER_BATCH)
+        self._metrics_at = now
+        for row, why in self._connection.log(metrics=[as_metric(row) for row in rows]):
+            self._set_aside(f"metric/{row.key}/{row.step}/{row.timestamp}", why, {"value": row.value})
+        self._marks.advance(MLFLOW, metric_id=rows[-1].id)
+        return True
+
+    # ---- events
+    def _events(self, hurry: bool) -> bool:
+        """Params of `started` at once, the rest with the next renewal; the mark moves when the timeline has them."""
+        now, mark = self._clock(), self._marks.position(MLFLOW)[1]
+        newest_metric_id = self._marks.position(MLFLOW)[0]
+        waiting = self._reader.head()[0] > mark
+        moved = newest_metric_id != self._told_metric_id
+        wait_s = max(EVENTS_EVERY_S, 20 * self._renew_cost_s)
+        if not (waiting or moved) or (not hurry and now - self._renewed_at < wait_s):
+            return False
+        for event in self._reader.events(after_seq=max(mark, self._view.events[-1].seq if self._view.events else 0)):
+            if event.type == "started":
+                self._started(event)
+            self._view.add(event)
+        began = time.monotonic()
+        if waiting:
+            self._timeline()
+        self._tags(self._facts())
+        self._renew_cost_s, self._renewed_at, self._told_metric_id = time.monotonic() - began, now, newest_metric_id
+        if self._view.events:
+            self._marks.advance(MLFLOW, event_seq=self._view.events[-1].seq)
+        return True
+
+    def _started(self, event: Event) -> None:
+        try:
+            self._params(event)
+        except Exception as error:
+            failure = classify(error)
+            if not failure.of_the_row:
+                raise
+            self._set_aside(f"event/{event.seq}", failure.message, {"type": event.type})
+
+    def _params(self, event: Event) -> None:
+        from mlflow.entities import Param
+
+        data = event.data
+        values: dict[str, Any] = {f"run/{key}": value for key, value in (data.get("run_config") or {}).items()}
+        values |= {f"config/{key}": value for key, value in (data.get("config") or {}).items()}
+        params = [Param(key, param_text(value)) for key, value in values.items()]
+        for start in range(0, len(params), PARAMS_PER_BATCH):
+            for param, why in self._connection.log(params=params[start : start + PARAMS_PER_BATCH]):
+                self._set_aside(f"param/{param.key}", why, {"value": param.value})
+        self._tags(self._lineage(data))
+
+    def _lineage(self, data: dict[str, Any]) -> dict[str, str]:
+        tags = {f"vsrpp.version.{name}": str(version) for name, version in (data.get("versions") or {}).items()}
+        for key in ("host", "device", "data_fingerprint", "code_version"):
+            if data.get(key):
+                tags[f"vsrpp.{key}"] = param_text(data[key])
+        parent = data.get("parent") or {}
+        tags |= {f"vsrpp.parent_{key}": str(value) for key, value in parent.items() if isinstance(value, (str, int))}
+        if parent.get("run_id"):
+            found = find_runs(self._connection.client, f"tags.`{RUN_ID_TAG}` = '{parent['run_id']}'", limit=1)
+            if found:  # the UI draws the tree from this tag
+                tags["mlflow.parentRunId"] = found[0].info.run_id
+        return tags
+
+    def _facts(self) -> dict[str, str]:
+        """What the runs' table, `vsrpp runs` and a doubting reader look at: one query finds all of it."""
+        seq, head = self._reader.head()
+        if self._view.events:
+            seq, head = self._view.events[-1].seq, self._view.events[-1].hash
+        step = max((row.step for row in self._reader.latest("loss/total").values()), default=0)
+        step = max(step, self._view.events[-1].step if self._view.events else 0)
+        tags = {
+            "vsrpp.state": self._view.state if self._end is None else self._end,
+            "vsrpp.step": str(step),
+            "vsrpp.chain_seq": str(seq),
+            "vsrpp.chain_head": head,
+            "mlflow.note.content": report.description(self._view, self._reader.run_id, step),
+        }
+        if self._view.checkpoints:
+            tags["vsrpp.checkpoint_step"] = str(self._view.checkpoints[-1].step)
+        best = self._view.best()
+        if best:
+            tags |= {"vsrpp.best_step": str(best[0]), "vsrpp.best_psnr_y": repr(best[1])}
+        return tags
+
+    def _timeline(self) -> None:
+        texts = {
+            report.TIMELINE: report.timeline_jsonl(self._view.events),
+            "timeline.md": report.timeline_md(self._view.events, self._reader.run_id),
+        }
+        with tempfile.TemporaryDirectory(prefix="vsrpp-") as folder:
+            for name, text in texts.items():
+                (Path(folder) / name).write_text(text, encoding="utf-8")
+            self._connection.client.log_artifacts(self._connection.run_id, folder)
+
+    def _finish(self) -> bool:
+        if self._end is None or self._end_told:
+            return False
+        ended_at = self._view.ended_at or (self._view.events[-1].time if self._view.events else self._clock())
+        if self._end == "dead":
+            self._tags({"vsrpp.state": "dead"})
+        self._connection.client.set_terminated(
+            self._connection.run_id, status=END_STATUS[self._end], end_time=round(ended_at * 1000)
+        )
+        self._end_told = True
+        return True
+
+    def _tags(self, tags: dict[str, str]) -> None:
+        from mlflow.entities import RunTag
+
+        rows = [RunTag(key, value[:TAG_CHARACTERS]) for key, value in tags.items()]
+        for tag, why in self._connection.log(tags=rows):
+            self._set_aside(f"tag/{tag.key}", why, {"value": tag.value[:200]})
+
+    def _set_aside(self, key: str, why: str, data: dict[str, Any]) -> None:
+        log.warning("refused and set aside: %s (%s)", key, why)
+        self._marks.put_item(MLFLOW, "refused", key, {**data, "why": why})
+
+
+def as_metric(row: MetricRow, *, model_id: str | None = None, run_id: str | None = None) -> Any:
+    """A row as MLflow's entity, always with the same timestamp: sent again, it adds nothing."""
+    from mlflow.entities import Metric
+
+    return Metric(row.key, row.value, round(row.time * 1000), row.step, model_id=model_id, run_id=run_id)
+
+
+def without_password(uri: str) -> str:
+    """The address as it may stand in a file that people share."""
+    scheme, separator, rest = uri.partition("://")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}{separator}{user.split(':')[0]}@{host}" if at and ":" in user else uri

@@ -1,0 +1,263 @@
+"""The trainer's side of delivery: starts the delivery process, tells it what to follow, asks how it ended.
+
+Delivery is a process and not a thread: importing mlflow is five seconds of pure Python, and its client would hold the
+interpreter's lock between torch's small operations. Nothing here imports mlflow or torch, and no call but `run_id` and
+`finish` waits for anything.
+
+The talk between both is JSON lines: to the child's standard input `start`, `follow`, `finish`; from its standard output
+`run` and `report`. The pipe's end is how the child knows that the trainer is gone, even by kill -9.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vsrpp.errors import VsrppError
+from vsrpp.paths import RunPaths
+from vsrpp.tracking.backlog import MLFLOW, Backlog, Report, backlog, open_marks
+
+MAX_RESTARTS = 3
+PINNED = "deliver_to"
+"""The fact that names the server of a run whose start did."""
+KILL_GRACE_S = 2.0
+"""How long past `finish`'s timeout the child may take to say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A loss of the tracking server, or its return: the trainer writes it as an event of that type."""
+
+    type: str
+    """`tracking_lost` or `tracking_back`."""
+    time: float
+    data: dict[str, Any]
+
+
+class Delivery:
+    """A handle on the delivery process. Its failures are answers, never exceptions."""
+
+    def __init__(self, start: dict[str, Any]) -> None:
+        self._start = start
+        self._run_dir: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._unread = b""
+        self._run: dict[str, Any] | None = None
+        self._report: dict[str, Any] | None = None
+        self._restarts = 0
+        self._gave_up = False
+        self._told: dict[int, bool] = {}
+        self._began = time.time()
+        self.why = ""
+        """Why there is no MLflow run, after `run_id` gave None; or why delivery could not start."""
+        self._spawn()
+
+    @classmethod
+    def start(
+        cls, *, uri: str, mlflow_run_id: str | None = None, run_name: str | None = None, experiment: str | None = None,
+        tensorboard: bool = True, pinned: bool = False,
+    ) -> Delivery:  # fmt: skip
+        """Start the process at once: it makes (or confirms) the MLflow run while the trainer imports torch.
+
+        `pinned`: the run keeps this server, whatever MLFLOW_TRACKING_URI says when it is resumed or synced.
+        """
+        return cls(
+            {
+                "uri": uri, "mlflow_run_id": mlflow_run_id, "run_name": run_name, "experiment": experiment or "vsrpp",
+                "tensorboard": tensorboard, "pinned": pinned, "session": uuid.uuid4().hex, "parent": os.getpid(),
+            }
+        )  # fmt: skip
+
+    # ---- what the trainer asks
+    @property
+    def pid(self) -> int:
+        """The process's id; 0 if it could not be started."""
+        return self._process.pid if self._process else 0
+
+    def run_id(self, timeout_s: float = 45.0) -> str | None:
+        """The MLflow run's id; None (and `why`) if the server cannot be reached in time or says no."""
+        deadline = time.monotonic() + timeout_s
+        while self._run is None and self._receive(deadline):
+            pass
+        if self._run and self._run.get("id"):
+            return str(self._run["id"])
+        self.why = str(
+            (self._run or {}).get("why") or self.why or f"no answer from the tracking server in {timeout_s:.0f} s"
+        )
+        return None
+
+    def follow(self, run_dir: Path) -> None:
+        """Tell the process which run folder to deliver; its run.db must be there, with the run's id in it."""
+        self._run_dir = run_dir.resolve()
+        self._send({"follow": str(self._run_dir)})
+
+    def check(self) -> str | None:
+        """Start the process again if it died. A line to record when it did, or when it is given up; else None."""
+        if self._gave_up or (self._process is not None and self._process.poll() is None):
+            return None
+        ended = "could not be started" if self._process is None else f"ended with {self._process.returncode}"
+        if self._restarts >= MAX_RESTARTS:
+            self._gave_up = True
+            sync = f"vsrpp sync {self._run_dir or ''}".strip()
+            return (
+                f"The delivery process {ended} and is given up; `{sync}` delivers what is missing. {self.why}".strip()
+            )
+        self._restarts += 1
+        if self._run and self._run.get("id"):
+            self._start["mlflow_run_id"] = self._run["id"]
+        self._spawn()
+        if self._run_dir is not None:
+            self._send({"follow": str(self._run_dir)})
+        return f"The delivery process {ended}; started again ({self._restarts} of {MAX_RESTARTS})."
+
+    def news(self) -> list[News]:
+        """Losses and returns of the tracking server not told before; costs one small read, for once a second."""
+        if self._run_dir is None:
+            return []
+        marks = open_marks(RunPaths(self._run_dir))
+        if marks is None:
+            return []
+        try:
+            outages = (marks.fact("outages") or {}).get("last", [])
+        finally:
+            marks.close()
+        return [item for outage in outages if outage["lane"] == MLFLOW for item in self._untold(outage)]
+
+    def finish(self, timeout_s: float = 60.0) -> Report:
+        """Say that the run has ended, wait while the rest is delivered, and let the process go."""
+        if (
+            self._run_dir is None
+        ):  # nothing to deliver; the child takes back a run it made and ends, nobody waits for it
+            self._hang_up()
+            return Report(delivered=False, rows_left=0, artifacts_left=0, why="the run never began")
+        self._send({"finish": timeout_s})
+        self._hang_up()
+        deadline = time.monotonic() + timeout_s + KILL_GRACE_S
+        while self._report is None and self._receive(deadline):
+            pass
+        self._reap(KILL_GRACE_S)
+        if self._report is not None:
+            return Report(**self._report)
+        return self._report_without_the_child(timeout_s)
+
+    # ---- the process
+    def _spawn(self) -> None:
+        environment = dict(os.environ)
+        root = Path(__file__).resolve().parents[2]
+        if root.name != "site-packages":  # run from a checkout: the child's working directory need not be there
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), environment.get("PYTHONPATH")]))
+        self._unread = b""
+        try:
+            with tempfile.TemporaryFile() as early_log:  # until the child knows its run folder's delivery.log
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", "vsrpp.tracking", "deliver"],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=early_log, env=environment,
+                    start_new_session=True,
+                )  # fmt: skip
+        except OSError as error:
+            self._process, self.why = None, f"{error}."
+            return
+        self._send({"start": self._start})
+
+    def _send(self, message: dict[str, Any]) -> None:
+        process = self._process
+        if process is None or process.stdin is None or process.stdin.closed:
+            return
+        with contextlib.suppress(OSError):  # a dead child is found by `check`
+            process.stdin.write(json.dumps(message).encode() + b"\n")
+            process.stdin.flush()
+
+    def _hang_up(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+
+    def _receive(self, deadline: float) -> bool:
+        """Take what the child says; False when it is too late or the child has gone."""
+        process = self._process
+        if process is None or process.stdout is None:
+            return False
+        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return False
+        received = os.read(process.stdout.fileno(), 65536)
+        if not received:
+            return False
+        *lines, self._unread = (self._unread + received).split(b"\n")
+        for message in map(json.loads, lines):
+            if "run" in message:
+                self._run = message["run"]
+            if "report" in message:
+                self._report = message["report"]
+        return True
+
+    def _reap(self, timeout_s: float) -> None:
+        if self._process is None:
+            return
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def _report_without_the_child(self, timeout_s: float) -> Report:
+        assert self._run_dir is not None
+        try:
+            left = backlog(self._run_dir)
+        except VsrppError as error:
+            return Report(delivered=False, rows_left=0, artifacts_left=0, why=str(error))
+        ended = self._process.returncode if self._process is not None else None
+        why = f"not done within {timeout_s:.0f} s" if ended == -9 else f"the delivery process is gone ({ended})"
+        return _report(left, why)
+
+    def _untold(self, outage: dict[str, Any]) -> list[News]:
+        """The news of one outage; what had come and gone before this trainer started is none."""
+        number, until = outage["n"], outage.get("until")
+        if until is not None and until < self._began:
+            return []
+        told, news = self._told.get(number), []
+        if told is None and outage["since"] >= self._began - 1.0:
+            facts = {"class": outage["class"], "error": outage["error"]}
+            news.append(News("tracking_lost", outage["since"], facts))
+        if until is not None and not told:
+            lost_s = round(until - outage["since"], 1)
+            facts = {"lost_s": lost_s, "rows_delayed": outage.get("rows"), "class": outage["class"]}
+            news.append(News("tracking_back", until, facts))
+        self._told[number] = until is not None
+        return news
+
+
+def uri_of(run: RunPaths, otherwise: str) -> str:
+    """The server a run is delivered to: the one pinned at its start, the environment's, or the one it was delivered to.
+
+    `otherwise` is what the environment says, or the default where it says nothing.
+    """
+    marks = open_marks(run)
+    if marks is None:
+        return otherwise
+    try:
+        pinned, delivered = marks.fact(PINNED), marks.fact("mlflow_run")
+    finally:
+        marks.close()
+    if isinstance(pinned, dict):
+        return str(pinned["uri"])
+    if "MLFLOW_TRACKING_URI" not in os.environ and isinstance(delivered, dict) and delivered.get("uri"):
+        return str(delivered["uri"])
+    return otherwise
+
+
+def _report(left: Backlog, why: str) -> Report:
+    done = left.rows == 0 and left.artifacts == 0
+    return Report(delivered=done, rows_left=left.rows, artifacts_left=left.artifacts, why="" if done else why)

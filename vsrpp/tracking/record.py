@@ -1,0 +1,121 @@
+"""A run's record from the tracking server alone: its events from the timeline, its rows from the metrics' histories."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vsrpp.errors import NotFound, ProofFailed
+from vsrpp.paths import CheckpointPaths
+from vsrpp.store import Event, verify_chain
+from vsrpp.tracking import remote, restore
+from vsrpp.tracking.connection import RUN_ID_TAG
+from vsrpp.tracking.report import TIMELINE
+from vsrpp.tracking.view import BACK, went_back_to
+
+BRANCH_KEY = "run/branch"
+LARGEST = 1.7976931348623157e308
+"""MLflow's stores keep infinity as the largest double."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One value as the server has it, with the branch it was made on."""
+
+    key: str
+    branch: int
+    step: int
+    time_ms: int
+    value: float
+
+
+def fetch(
+    run: str, uri: str, start_folder: Path, keys: tuple[str, ...] = ("",)
+) -> tuple[str, list[Event], dict[tuple[int, int, str], float], CheckpointPaths | None]:
+    """(run ID, events, {(branch, step, key): value}, the checkpoint it began from) of a run, without its folder.
+
+    `keys` are the beginnings of the wanted metrics' names. A run that continued another one has its start downloaded
+    into `start_folder`. Raises NotFound without such a run, timeline or start; ProofFailed if the events' chain breaks.
+    """
+    with remote.reaching(uri) as client:
+        found = remote.find_run(client, run, uri)
+        events = events_of(client, found)
+        rows = {(row.branch, row.step, row.key): row.value for row in rows_of(client, found, events, keys)}
+    run_id = found.data.tags[RUN_ID_TAG]
+    start = None
+    if events[0].data.get("parent"):
+        chosen = restore.choose(remote.candidates(found.info.run_id, uri), events[0].step)
+        start = CheckpointPaths(restore.place(chosen, start_folder, run_id, "mlflow").path)
+    return run_id, events, rows, start
+
+
+def events_of(client: Any, run: Any) -> list[Event]:
+    """Every event that was delivered, oldest first, the chain checked. Raises NotFound, ProofFailed."""
+    run_id = run.data.tags.get(RUN_ID_TAG)
+    with tempfile.TemporaryDirectory(prefix="vsrpp-record-") as folder:
+        here = None
+        if run_id is not None and TIMELINE in {file.path for file in client.list_artifacts(run.info.run_id)}:
+            here = Path(client.download_artifacts(run.info.run_id, TIMELINE, folder)).read_text(encoding="utf-8")
+    if not here:
+        raise NotFound(f"MLflow run {run.info.run_id} has no {TIMELINE}: nothing of a training's record was delivered.")
+    try:
+        events = [Event(**json.loads(line)) for line in here.split("\n") if line]
+    except (ValueError, TypeError) as error:
+        raise ProofFailed(f"{TIMELINE} of run {run_id} cannot be read: {error}.") from None
+    verdict = verify_chain(events, run_id, _anchor(run.data.tags))
+    if not verdict.ok:
+        raise ProofFailed(f"the record of run {run_id} on the tracking server does not hold: {verdict.why}.")
+    return events
+
+
+def rows_of(client: Any, run: Any, events: list[Event], keys: tuple[str, ...] = ("",)) -> Iterator[Row]:
+    """The rows of the metrics whose names begin with one of `keys`; of each metric, oldest first."""
+    branches = _Branches(events, client.get_metric_history(run.info.run_id, BRANCH_KEY))
+    for key in sorted(run.data.metrics):
+        if not key.startswith(keys):
+            continue
+        history = client.get_metric_history(run.info.run_id, key)
+        for metric in sorted(history, key=lambda metric: (metric.timestamp, metric.step)):
+            branch = branches.of(metric.step, metric.timestamp)
+            yield Row(key, branch, metric.step, metric.timestamp, _unclamped(metric.value))
+
+
+class _Branches:
+    """Tells the branch of a row: MLflow keeps only its step and time.
+
+    A training row has its branch beside it, at the same step and time. Any other lies between the turns by its time.
+    """
+
+    def __init__(self, events: Iterable[Event], beside: Iterable[Any]) -> None:
+        self._beside = {(metric.step, metric.timestamp): int(metric.value) for metric in beside}
+        self._turns = [event for event in events if event.type in BACK][::-1]
+
+    def of(self, step: int, time_ms: int) -> int:
+        known = self._beside.get((step, time_ms))
+        if known is not None:
+            return known
+        return next((turn.branch for turn in self._turns if _after(turn, step, time_ms)), 0)
+
+
+def _after(turn: Event, step: int, time_ms: int) -> bool:
+    """Whether a row was made after a turn. In the turn's own millisecond, a row of the step it left came before it."""
+    turned_ms, to_step = round(turn.time * 1000), went_back_to(turn)
+    if step < to_step:
+        return False
+    left = step == turn.data.get("from_step") and step > to_step
+    return time_ms > turned_ms or (time_ms == turned_ms and not left)
+
+
+def _anchor(tags: dict[str, str]) -> list[tuple[str, int, str]]:
+    with contextlib.suppress(KeyError, ValueError):
+        return [("the MLflow run", int(tags["vsrpp.chain_seq"]), tags["vsrpp.chain_head"])]
+    return []
+
+
+def _unclamped(value: float) -> float:
+    return float("inf") * value if abs(value) >= LARGEST else value

@@ -1,0 +1,152 @@
+"""Checkpoints by MLflow's own addresses, and the registry: which checkpoint a name and an alias stand for."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vsrpp.errors import NotFound, Refused
+from vsrpp.tracking import logged_model, remote, restore
+from vsrpp.tracking.connection import RUN_ID_TAG
+from vsrpp.tracking.restore import Candidate, Restored
+
+SCHEME = "models:/"
+DEFAULT_NAME = "vsrpp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promoted:
+    """What an alias points at now."""
+
+    run_id: str
+    step: int
+    name: str
+    version: int
+    alias: str
+    model_id: str
+    uri: str
+    """`models:/NAME@ALIAS`: for `--from`, and for MLflow itself."""
+    previous_version: int | None
+    """What the alias pointed at before; None if it is new."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def fetch(address: str, out: Path, uri: str) -> Restored:
+    """Put the checkpoint behind `models:/m-…`, `models:/NAME@ALIAS` or `models:/NAME/VERSION` into the new folder `out`.
+
+    Raises Refused for another form, NotFound if it is not there or no checkpoint of ours, ProofFailed if it was changed.
+    """
+    with remote.reaching(uri) as client:
+        model = _model(client, _model_id(client, address, uri), address, uri)
+    step = int(model.tags[logged_model.STEP_TAG])
+    chosen = Candidate(step=step, branch=0, score=None, fetch=remote.downloader(model, uri))
+    return restore.place(chosen, out, model.tags[RUN_ID_TAG], "mlflow")
+
+
+def promote(run: str, step: int | str, *, alias: str, name: str = DEFAULT_NAME, uri: str) -> Promoted:
+    """Register an uploaded checkpoint of a run under `name`, unless it is, and point the alias at it.
+
+    `step` is a number, `best` or `latest`. Raises NotFound without such a run or uploaded checkpoint (naming the
+    nearest), Refused for a name or alias that MLflow does not take.
+    """
+    known = remote.candidates(run, uri)
+    chosen = restore.choose(known, step)
+    assert chosen.model_id is not None
+    from mlflow.exceptions import MlflowException
+
+    with remote.reaching(uri) as client:
+        try:
+            before = _version_of(client, name, alias)
+            version = _registered(client, name, chosen.model_id) or _register(client, name, known.run_id, chosen)
+            client.set_registered_model_alias(name, alias, str(version))
+        except MlflowException as error:
+            if error.error_code == "INVALID_PARAMETER_VALUE":
+                raise Refused(f"{name}@{alias} refused: {' '.join(str(error.message).split())}") from None
+            raise
+    return Promoted(
+        run_id=known.run_id, step=chosen.step, name=name, version=version, alias=alias, model_id=chosen.model_id,
+        uri=f"{SCHEME}{name}@{alias}", previous_version=before,
+    )  # fmt: skip
+
+
+def _register(client: Any, name: str, run_id: str, chosen: Candidate) -> int:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    model = client.get_logged_model(chosen.model_id)
+    tags = {RUN_ID_TAG: run_id, logged_model.STEP_TAG: str(chosen.step), logged_model.BRANCH_TAG: str(chosen.branch)}
+    if chosen.score is not None:
+        tags[logged_model.PSNR_TAG] = repr(chosen.score)
+    made = client.create_model_version(
+        name, source=f"{SCHEME}{chosen.model_id}", run_id=model.source_run_id, tags=tags, model_id=chosen.model_id,
+        description=f"VSR++ run {run_id}, step {chosen.step}",
+    )  # fmt: skip
+    return int(made.version)
+
+
+def _registered(client: Any, name: str, model_id: str) -> int | None:
+    """The version that a checkpoint has under the name already: promoting again makes no second one."""
+    versions = client.search_model_versions(f"name = '{name}'")
+    same = [int(version.version) for version in versions if _of_version(version) == model_id]
+    return max(same, default=None)
+
+
+def _version_of(client: Any, name: str, alias: str) -> int | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return int(client.get_model_version_by_alias(name, alias).version)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):  # the name or the alias is new
+            return None
+        raise
+
+
+def _of_version(version: Any) -> str | None:
+    """The logged model a registered version stands for."""
+    source = str(version.source or "")
+    return version.model_id or (source.removeprefix(SCHEME) if source.startswith(f"{SCHEME}m-") else None)
+
+
+def _model_id(client: Any, address: str, uri: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    rest = address.removeprefix(SCHEME).strip("/")
+    name, at, alias = rest.partition("@")
+    if not at:
+        name, slash, number = rest.partition("/")
+        if not slash and rest.startswith("m-"):
+            return rest
+        if not number.isdigit():
+            raise Refused(f"{address} refused: give models:/m-…, models:/NAME@ALIAS or models:/NAME/VERSION.")
+    try:
+        version = client.get_model_version_by_alias(name, alias) if at else client.get_model_version(name, number)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise NotFound(f"No {address} on the tracking server {uri}.") from None
+        raise
+    model_id = _of_version(version)
+    if model_id is None:
+        raise NotFound(f"{address} is no checkpoint of VSR++: it was registered from {version.source}.")
+    return model_id
+
+
+def _model(client: Any, model_id: str, address: str, uri: str) -> Any:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        model = client.get_logged_model(model_id)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise NotFound(f"No {address} on the tracking server {uri}.") from None
+        raise
+    if logged_model.STEP_TAG not in model.tags or RUN_ID_TAG not in model.tags:
+        raise NotFound(f"{address} is no checkpoint of VSR++.")
+    return model

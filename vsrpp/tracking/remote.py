@@ -1,0 +1,101 @@
+"""Reading runs back from a tracking server: which there are, and their checkpoints. Imports mlflow when called."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from vsrpp.errors import NotFound, Refused, VsrppError
+from vsrpp.tracking import environment, logged_model
+from vsrpp.tracking.connection import RUN_ID_TAG, find_runs
+from vsrpp.tracking.failures import classify
+from vsrpp.tracking.restore import Candidate, Known
+from vsrpp.tracking.view import psnr_y
+
+UNSEEN = "No run {} on the tracking server {}."
+
+
+@contextlib.contextmanager
+def reaching(uri: str) -> Iterator[Any]:
+    """A client of the server at `uri`; what goes wrong with it becomes one line that says what to do."""
+    database = environment.sqlite_file(uri)
+    if database is not None and not database.is_file():  # opening it would make it, in seven seconds
+        raise NotFound(f"There is no tracking database {database}.")
+    environment.prepare(uri)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    environment.quicken_database_errors()
+    try:
+        yield MlflowClient(tracking_uri=uri)
+    except VsrppError:
+        raise
+    except (MlflowException, OSError) as error:
+        failure = classify(error)
+        raise VsrppError(f"The tracking server {uri} cannot be used ({failure.kind}): {failure.message}") from error
+
+
+def find_run(client: Any, run: str, uri: str) -> Any:
+    """The MLflow run that RUN names: our run ID, MLflow's, or a unique prefix. Raises NotFound, Refused for several."""
+    from mlflow.exceptions import MlflowException
+
+    if not run or not all(letter.isalnum() or letter in "-_" for letter in run):
+        raise NotFound(UNSEEN.format(run, uri))
+    runs = find_runs(client, f"tags.`{RUN_ID_TAG}` = '{run}'")
+    if runs:
+        return runs[0]
+    with contextlib.suppress(MlflowException):  # refused as an id, or not there
+        return client.get_run(run)
+    matches = find_runs(client, f"tags.`{RUN_ID_TAG}` LIKE '{run}%'", limit=5)
+    if len(matches) > 1:
+        ids = ", ".join(found.data.tags[RUN_ID_TAG] for found in matches[:4])
+        raise Refused(f"{run} is a prefix of several runs on the tracking server ({ids}); give more of it.")
+    if not matches:
+        raise NotFound(UNSEEN.format(run, uri))
+    return matches[0]
+
+
+def candidates(run: str, uri: str) -> Known:
+    """A run's uploaded checkpoints. Raises NotFound, Refused, or VsrppError if the server cannot be used."""
+    with reaching(uri) as client:
+        found = find_run(client, run, uri)
+        run_id = found.data.tags.get(RUN_ID_TAG, found.info.run_id)
+        models = logged_model.search(client, [found.info.experiment_id], run_id)
+        ready = [model for model in models if str(getattr(model.status, "value", model.status)) == "READY"]
+        best, latest = (found.data.tags.get(tag) for tag in ("vsrpp.best_step", "vsrpp.checkpoint_step"))
+        return Known(
+            run_id=run_id,
+            candidates=[_candidate(model, uri) for model in ready],
+            best=int(best) if best else None,
+            latest=int(latest) if latest else None,
+        )
+
+
+def _candidate(model: Any, uri: str) -> Candidate:
+    linked = {metric.key: metric.value for metric in model.metrics or []}
+    tagged = model.tags.get(logged_model.PSNR_TAG)
+    return Candidate(
+        step=int(model.tags[logged_model.STEP_TAG]),
+        branch=int(model.tags.get(logged_model.BRANCH_TAG, 0)),
+        score=psnr_y(linked) if "val/psnr_y" in linked else (float(tagged) if tagged else None),
+        fetch=downloader(model, uri),
+        model_id=str(model.model_id),
+    )
+
+
+def downloader(model: Any, uri: str) -> Callable[[Path], str | None]:
+    def download(target: Path) -> str | None:
+        with reaching(uri), tempfile.TemporaryDirectory(prefix=f"{target.name}-", dir=target.parent) as folder:
+            import mlflow
+
+            place = f"{model.artifact_location}/{logged_model.CHECKPOINT_ARTIFACT}"
+            got = mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=folder, tracking_uri=uri)
+            shutil.move(got, target)
+        tag: str | None = model.tags.get(logged_model.MANIFEST_TAG)
+        return tag
+
+    return download

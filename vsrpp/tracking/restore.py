@@ -1,0 +1,198 @@
+"""A checkpoint back by run ID: from the run folder, or from MLflow alone; put in place when every hash is right."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vsrpp.control import find_run
+from vsrpp.errors import NotFound, ProofFailed, Refused, VsrppError
+from vsrpp.paths import CheckpointPaths, checkpoint_step
+from vsrpp.store import RunReader
+from vsrpp.tracking.view import BACK, RunView, psnr_y
+
+CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restored:
+    """What was restored, and where it lies now."""
+
+    run_id: str
+    step: int
+    revision: int
+    path: Path
+    """The folder that holds model.safetensors."""
+    source: str
+    """`local` or `mlflow`."""
+    verified: bool
+    """Every file had the SHA-256 of the manifest; always true of what is returned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One checkpoint that could be restored."""
+
+    step: int
+    branch: int
+    score: float | None
+    """PSNR-Y, None without a validation at its step."""
+    fetch: Callable[[Path], str | None]
+    """Put its files into a new folder; returns the manifest's SHA-256 kept elsewhere, if one is."""
+    model_id: str | None = None
+    """MLflow's ID of its logged model, of one that is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """The checkpoints of a run in one place."""
+
+    run_id: str
+    candidates: list[Candidate]
+    best: int | None
+    """Step of the present line's best checkpoint (a rollback leaves others behind), where the place knows it."""
+    latest: int | None
+    """Step of that line's newest."""
+
+
+def restore(run: str, *, step: int | str = "latest", out: Path, uri: str, runs: Path) -> Restored:
+    """Put one checkpoint of a run into the folder `out` (made; may be there and empty).
+
+    `step` is a number, `best` (highest PSNR-Y) or `latest`. The run folder is asked first, then MLflow at `uri`.
+    Raises Refused if `out` holds something or `step` is none of these, NotFound without such a run or step (naming the
+    nearest), ProofFailed if a file is not what the manifest says; `out` is then as it was.
+    """
+    out = out.expanduser().absolute()
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise Refused(f"{out} is not empty; name a new folder.")
+    if not isinstance(step, int) and step not in ("best", "latest"):
+        raise Refused(f"step = {step} refused: a step's number, best or latest.")
+    missing: list[str] = []
+    for source, look in (("local", lambda: _local(run, runs)), ("mlflow", lambda: _in_mlflow(run, uri))):
+        try:
+            known = look()
+            chosen = choose(known, step)
+        except NotFound as error:
+            missing.append(str(error))
+            continue
+        return place(chosen, out, known.run_id, source)
+    raise NotFound(missing[-1] if len(set(missing)) == 1 else " ".join(missing))
+
+
+def choose(known: Known, step: int | str) -> Candidate:
+    """The checkpoint asked for; of a step on several branches the newest's. Raises NotFound naming the nearest."""
+    run_id, candidates = known.run_id, known.candidates
+    if not candidates:
+        raise NotFound(f"Run {run_id} has no checkpoint here.")
+    said = {"best": known.best, "latest": known.latest}.get(str(step))
+    on_the_line = [one for one in candidates if one.step == said]
+    if on_the_line:
+        return max(on_the_line, key=lambda one: one.branch)
+    newest = max(candidates, key=lambda one: (one.branch, one.step))
+    if step == "latest":
+        return newest
+    if step == "best":
+        scored = [one for one in candidates if one.score is not None]
+        if not scored:
+            raise NotFound(f"Run {run_id} has no validated checkpoint yet; the latest is step {newest.step}.")
+        return max(scored, key=lambda one: (one.score, one.branch, one.step))
+    matches = [one for one in candidates if one.step == step]
+    if not matches:
+        nearest = min(candidates, key=lambda one: abs(one.step - int(step)))
+        raise NotFound(f"Run {run_id} has no checkpoint at step {step}; the nearest is step {nearest.step}.")
+    return max(matches, key=lambda one: one.branch)
+
+
+def verify(folder: Path, manifest_sha256: str | None = None) -> dict[str, Any]:
+    """Check every file of a checkpoint folder against its manifest; returns it. Raises ProofFailed naming the file."""
+    files = CheckpointPaths(folder)
+    try:
+        text = files.manifest.read_bytes()
+        manifest = dict(json.loads(text))
+        listed = {str(name): str(about["sha256"]) for name, about in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ProofFailed(f"The checkpoint's manifest cannot be read: {error}. Nothing was restored.") from None
+    if manifest_sha256 and hashlib.sha256(text).hexdigest() != manifest_sha256:
+        raise ProofFailed("The checkpoint's manifest was changed after it was uploaded. Nothing was restored.")
+    for name, expected in listed.items():
+        path = folder / name
+        if Path(name).name != name or not path.is_file():
+            raise ProofFailed(f"{name} is missing from the checkpoint. Nothing was restored.")
+        if sha256(path) != expected:
+            raise ProofFailed(f"{name} was changed: its SHA-256 is not the one in the manifest. Nothing was restored.")
+    if files.model.name not in listed:
+        raise ProofFailed(f"The checkpoint's manifest does not list {files.model.name}. Nothing was restored.")
+    return manifest
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def place(chosen: Candidate, out: Path, run_id: str, source: str) -> Restored:
+    """Put one checkpoint into `out`: fetch beside it, check, rename; `out` is whole or as it was. Raises ProofFailed."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    building = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        anchor = chosen.fetch(building)
+        manifest = verify(building, anchor)
+        if manifest.get("step") != chosen.step:
+            said = manifest.get("step")
+            raise ProofFailed(f"The checkpoint says it is of step {said}, not {chosen.step}. Nothing was restored.")
+        if out.exists():
+            out.rmdir()
+        building.rename(out)
+    except OSError as error:
+        raise VsrppError(f"{out} cannot be written: {error}.") from error
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return Restored(
+        run_id=str(manifest.get("run_id") or run_id), step=chosen.step, revision=int(manifest.get("revision", 0)),
+        path=out, source=source, verified=True,
+    )  # fmt: skip
+
+
+def _local(run: str, runs: Path) -> Known:
+    paths = find_run(run, runs)
+    view = RunView()
+    with RunReader(paths.run_db) as reader:
+        for event in reader.events(types=("checkpoint_saved", *BACK)):
+            view.add(event)
+    candidates = []
+    for folder in sorted(paths.checkpoints.iterdir()) if paths.checkpoints.is_dir() else []:
+        # a step that was saved again on a later branch keeps its files under step_…_b<its branch>
+        if checkpoint_step(folder.with_name(folder.name.split("_b", 1)[0])) is None:
+            continue
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            step, branch = int(manifest["step"]), int(manifest.get("branch", 0))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        candidates.append(
+            Candidate(step=step, branch=branch, score=psnr_y(manifest.get("metrics")), fetch=_copier(folder))
+        )
+    best, newest = view.best(), view.checkpoints[-1].step if view.checkpoints else None
+    return Known(run_id=paths.run_id, candidates=candidates, best=best[0] if best else None, latest=newest)
+
+
+def _copier(folder: Path) -> Callable[[Path], None]:
+    def copy(target: Path) -> None:
+        shutil.copytree(folder, target)
+
+    return copy
+
+
+def _in_mlflow(run: str, uri: str) -> Known:
+    from vsrpp.tracking import remote
+
+    return remote.candidates(run, uri)

@@ -1,0 +1,44 @@
+"""The runs a tracking server knows, for `vsrpp runs`; and the mark on runs that only a tool made."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from vsrpp.tracking.connection import RUN_ID_TAG, find_runs
+from vsrpp.tracking.remote import reaching
+
+
+def server_runs(uri: str, timeout_s: float = 5.0) -> list[dict[str, Any]]:
+    """Our training runs at `uri`, newest first: one query, whatever the number of metrics.
+
+    Keys: run_id, mlflow_run_id, name, state, status (MLflow's), step, best {step, psnr_y} or None, started (seconds
+    since 1970). `timeout_s` bounds each call to the server, beside the 5 s that importing mlflow takes.
+    Raises VsrppError if the server cannot be used.
+    """
+    from vsrpp.tracking import environment
+
+    environment.prepare(uri, timeout_s=timeout_s)
+    with reaching(uri) as client:
+        return [_row(run) for run in find_runs(client, "tags.`vsrpp.kind` = 'train'")]
+
+
+def tag_as_tool(run_id: str, uri: str | None = None) -> None:
+    """Mark the MLflow run that `mlflow run . -e …` made for a tool: it is no training. Raises VsrppError."""
+    with reaching(uri or os.environ.get("MLFLOW_TRACKING_URI", "")) as client:
+        client.set_tag(run_id, "vsrpp.kind", "tool")
+
+
+def _row(run: Any) -> dict[str, Any]:
+    tags = run.data.tags
+    best = tags.get("vsrpp.best_step")
+    return {
+        "run_id": tags.get(RUN_ID_TAG, run.info.run_id),
+        "mlflow_run_id": run.info.run_id,
+        "name": run.info.run_name,
+        "state": tags.get("vsrpp.state", "training"),
+        "status": run.info.status,
+        "step": int(tags.get("vsrpp.step", 0)),
+        "best": {"step": int(best), "psnr_y": float(tags["vsrpp.best_psnr_y"])} if best else None,
+        "started": run.info.start_time / 1000.0 if run.info.start_time else None,
+    }

@@ -1,0 +1,41 @@
+"""`vsrpp sync`: deliver what the sinks have not got yet, in the foreground, and set the run's end state."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from vsrpp.control import process_alive
+from vsrpp.errors import NotFound, Refused
+from vsrpp.paths import RunPaths
+from vsrpp.tracking.backlog import Report
+from vsrpp.tracking.connection import Connection, Target
+from vsrpp.tracking.deliver import Following
+
+PATIENCE_S = 5.0
+
+
+def sync(run_dir: Path, uri: str, *, timeout_s: float = 24 * 3600.0, patience_s: float = PATIENCE_S) -> Report:
+    """Deliver everything that is missing to the server at `uri`, then the end state.
+
+    Works on any machine that has the run folder. A run that ended without a final event is marked dead; one that still
+    trains is delivered as far as it is and stays as it was. Gives up once the server has been silent for `patience_s`.
+    Raises NotFound without a record there, Refused while another process delivers the run.
+    """
+    run_dir = run_dir.resolve()
+    if not RunPaths(run_dir).run_db.is_file():
+        raise NotFound(f"{run_dir} is no run folder (no run.db in it).")
+    connection = Connection(Target(uri=uri, run_name=run_dir.name))
+    following = Following(run_dir, connection, tensorboard=RunPaths(run_dir).tensorboard.is_dir())
+    try:
+        if not following.lock.take():
+            holder = following.lock.holder()
+            raise Refused(f"{run_dir.name} is being delivered by process {holder}; nothing to do here until it ends.")
+        live = process_alive(following.reader.state().get("process", {}))
+        state = following.final_state()
+        if state or not live:
+            following.end(state or "dead")
+        why = following.engine.drain(deadline=time.time() + timeout_s, patience_s=patience_s)
+        return following.report(why)
+    finally:
+        following.close()

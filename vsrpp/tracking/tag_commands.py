@@ -1,0 +1,257 @@
+"""Steering from the MLflow UI: tags set on a live run become commands, are taken away, and are answered in a tag.
+
+`vsrpp.set.<key>` = value is an edit (several found together are one), `vsrpp.do` = `pause`, `rollback 500` … a command.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from vsrpp import config, control
+from vsrpp.errors import Refused
+from vsrpp.paths import RunPaths
+from vsrpp.store import Answer, Inbox, Marks, RunReader
+from vsrpp.store.events import canonical
+from vsrpp.tracking.connection import TAG_CHARACTERS, Connection
+from vsrpp.tracking.engine import Engine
+from vsrpp.tracking.mlflow_rows import MlflowRows
+
+SET, DO, ANSWER = "vsrpp.set.", "vsrpp.do", "vsrpp.last_command"
+BARE_SET = "vsrpp.set"
+"""A likely slip: the key is missing from the tag's name."""
+POLL_EVERY_S = 2.5
+SAY_WAITING_S = 4.0
+"""How long a command may go unanswered before the tag says that it waits; a validation takes its time."""
+LOOK_S = 0.25
+STOP_S = 5.0
+"""How long the end of a run waits for a poll that is under way."""
+FACT = "tag_commands"
+PLAIN = ("pause", "resume", "validate", "checkpoint", "stop")
+KNOWN = f"there are {', '.join(PLAIN)}, rollback STEP, rollback best"
+LIVE = frozenset({"training", "paused", "validating"})
+
+
+class TagCommands:
+    """The way from the run's tags to its inbox and back. Nothing here waits for the trainer.
+
+    What was found is first written down as a fact with the commands' uids, then put into the inbox, then taken away
+    from the run: after a crash anywhere the same uids are put again, which the inbox ignores.
+    """
+
+    name = "mlflow.tags"
+
+    def __init__(
+        self, connection: Connection, rows: MlflowRows, paths: RunPaths, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._connection, self._rows, self._clock = connection, rows, clock
+        self.marks = Marks(paths.delivery_db)
+        self._reader, self._inbox = RunReader(paths.run_db), Inbox(paths.inbox_db)
+        self._run_id = self._reader.run_id
+        self._fact: dict[str, Any] = {}
+        self._polled_at = 0.0
+        self._ended: str | None = None
+        self._looked_last = False
+
+    def close(self) -> None:
+        for file in (self._inbox, self.marks, self._reader):
+            file.close()
+
+    # ---- the lane
+    def pending(self) -> int:
+        """Nothing that the end of a run would wait for: what is not answered now is by the next `sync`."""
+        return 0
+
+    def work(self, hurry: bool) -> bool:
+        if not self._rows.opened:
+            return False
+        if not self._fact:  # not before the first work: until then another process may be the run's deliverer
+            self._fact = self.marks.fact(FACT) or {"epoch": uuid.uuid4().hex, "found": 0, "batches": []}
+            self._keep()
+        if self._ended is not None:
+            if self._looked_last:
+                return False
+            self._poll()
+            self._tell()
+            self._looked_last = True
+            return True
+        if self._clock() - self._polled_at >= POLL_EVERY_S:
+            self._polled_at = self._clock()
+            self._poll()
+        self._tell()
+        return True
+
+    def end(self, state: str) -> None:
+        """The run is over (finished, stopped, failed, dead): look once more, and answer that nobody is there."""
+        self._ended, self._looked_last = state, False
+
+    # ---- from the tags
+    def _poll(self) -> None:
+        tags = self._connection.client.get_run(self._connection.run_id).data.tags
+        asked = {key: text for key, text in tags.items() if key.startswith(SET) or key in (DO, BARE_SET)}
+        for batch in self._fact["batches"]:
+            if not batch["taken"]:
+                asked = self._take(batch, asked)
+        if asked and (self._ended is not None or control.run_state(self._reader) in LIVE):
+            self._take(self._write_down(asked), asked)
+
+    def _write_down(self, asked: dict[str, str]) -> dict[str, Any]:
+        self._fact["found"] += 1
+        commands = [self._refused_as_over(one) for one in commands_of(asked)]
+        seed = f"{self._run_id}\n{self._fact['epoch']}\n{self._fact['found']}\n{canonical(asked)}"
+        for number, command in enumerate(commands):
+            command["uid"] = hashlib.sha256(f"{seed}\n{number}".encode()).hexdigest()[:32]
+        batch = {"tags": asked, "commands": commands, "taken": False, "since": self._clock(), "told": ""}
+        self._fact["batches"].append(batch)
+        self._keep()
+        return batch
+
+    def _take(self, batch: dict[str, Any], asked: dict[str, str]) -> dict[str, str]:
+        """Put a batch's commands into the inbox and take its tags away; returns the tags that are not its own."""
+        for command in batch["commands"]:
+            if command.get("line") is None:
+                self._inbox.put(command["kind"], command["payload"], origin="mlflow", uid=command["uid"])
+        left = dict(asked)
+        for key, text in batch["tags"].items():
+            if left.get(key) == text:
+                self._delete(key)
+                del left[key]
+        batch["taken"] = True
+        self._keep()
+        return left
+
+    def _delete(self, key: str) -> None:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._connection.client.delete_tag(self._connection.run_id, key)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # somebody took it away: as good
+                raise
+
+    def _refused_as_over(self, command: dict[str, Any]) -> dict[str, Any]:
+        if self._ended is not None and command.get("line") is None:
+            command["line"] = f"{command['label']}: not done, {over(self._run_id, self._ended)}"
+        return command
+
+    # ---- the answer
+    def _tell(self) -> None:
+        """Write what became of each batch into the tag, whenever there is something new to say."""
+        for batch in list(self._fact["batches"]):
+            if not batch["taken"]:
+                continue
+            lines = [self._line(command) for command in batch["commands"]]
+            waiting = any(line is None for line in lines)
+            if waiting and self._ended is None and self._clock() - batch["since"] < SAY_WAITING_S:
+                continue
+            text = "; ".join(line or self._not_yet(one) for line, one in zip(lines, batch["commands"], strict=True))
+            if text != batch["told"]:
+                self._connection.client.set_tag(self._connection.run_id, ANSWER, text[:TAG_CHARACTERS])
+                batch["told"] = text
+            elif waiting:
+                continue
+            if not waiting:
+                self._fact["batches"].remove(batch)
+            self._keep()
+
+    def _line(self, command: dict[str, Any]) -> str | None:
+        """One command's answer in words; None while there is none."""
+        if command.get("line") is not None:
+            return str(command["line"])
+        answer = self._inbox.answer_of(command["uid"])
+        return None if answer is None else answer_text(command["label"], command["kind"], answer)
+
+    def _not_yet(self, command: dict[str, Any]) -> str:
+        if self._ended is not None:
+            return f"{command['label']}: not answered, {over(self._run_id, self._ended)}"
+        return f"{command['label']}: taken, waiting for its turn"
+
+    def _keep(self) -> None:
+        self.marks.set_fact(FACT, self._fact)
+
+
+def commands_of(tags: dict[str, str]) -> list[dict[str, Any]]:
+    """The commands that tags found together ask for: {label, kind, payload}, or {label, line} for what is none."""
+    commands: list[dict[str, Any]] = []
+    assignments = {key.removeprefix(SET): text for key, text in sorted(tags.items()) if key.startswith(SET)}
+    if assignments:
+        label = ", ".join(f"{key}={_short(text)}" for key, text in assignments.items())
+        try:
+            changes = config.parse_assignments(f"{key}={text}" for key, text in assignments.items())
+            commands.append({"label": label, "kind": "edit", "payload": {"changes": changes}})
+        except Refused as error:
+            commands.append({"label": label, "line": str(error)})
+    if BARE_SET in tags:
+        line = f"{BARE_SET} refused: the key belongs in the tag's name, as in {SET}max_lr with the value 2e-4"
+        commands.append({"label": BARE_SET, "line": line})
+    if DO in tags:
+        commands.append(_command(" ".join(tags[DO].lower().split())))
+    return commands
+
+
+def _command(text: str) -> dict[str, Any]:
+    kind, _, rest = text.partition(" ")
+    if kind in PLAIN and not rest:
+        return {"label": text, "kind": kind, "payload": {}}
+    if kind == "rollback" and (rest == "best" or (rest.isascii() and rest.isdigit() and len(rest) < 10)):
+        return {"label": text, "kind": kind, "payload": {"step": rest if rest == "best" else int(rest)}}
+    if kind == "rollback":
+        return {"label": text, "line": f"{_short(text)} refused: to which step? As in rollback 500, or rollback best"}
+    return {"label": text, "line": f"{_short(text)} refused: no such command; {KNOWN}"}
+
+
+def answer_text(label: str, kind: str, answer: Answer) -> str:
+    """`max_lr=2e-4: applied at step 1201, revision 7`, or why not."""
+    if answer.status == "refused":
+        return answer.message if kind == "edit" and answer.errors else f"{label} refused: {answer.message}"
+    notes = [*([answer.message] if answer.message else []), *answer.warnings]
+    note = f" ({'; '.join(notes)})" if notes else ""
+    return f"{label}: {answer.status} at step {answer.step}, revision {answer.revision}{note}"
+
+
+def over(run_id: str, state: str) -> str:
+    """Why a run that is over takes no command, and the one that makes it go on."""
+    go_on = f"--from {run_id}" if state == "finished" else f"--resume {run_id}"
+    return f"the run is {state}. Go on with: vsrpp train {go_on}"
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 60 else f"{text[:60]}…"
+
+
+class TagWatch:
+    """Runs the lane in a thread of the delivery process: a checkpoint's upload may take minutes, an answer may not."""
+
+    def __init__(self, commands: TagCommands) -> None:
+        self.commands = commands
+        self._engine = Engine([commands], commands.marks, keeps_outages=False)
+        self._stopping = threading.Event()
+        self._started = False
+        self._thread = threading.Thread(target=self._run, name="tags", daemon=True)
+
+    def start(self) -> None:
+        """From now on; a second call changes nothing."""
+        if not self._started:
+            self._started = True
+            self._thread.start()
+
+    def stop(self) -> bool:
+        """False if a call to the server is still under way: the lane is then not to be touched."""
+        if self._thread.is_alive() and not self._stopping.is_set():
+            self._stopping.set()
+            self._thread.join(STOP_S)
+        self._stopping.set()
+        return not self._thread.is_alive()
+
+    def close(self) -> None:
+        if self.stop():
+            self.commands.close()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOK_S):
+            self._engine.turn()

@@ -1,0 +1,49 @@
+"""The code of a logged model (MLflow's "models from code"): frames in, upscaled frames out.
+
+MLflow copies this one file into the model and runs it where the model is loaded; `vsrpp` must be importable there.
+Torch and vsrpp are imported when a model is loaded, not before: the delivery process runs this file too.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+
+
+class Upscaler(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
+    """Frames (T, h, w, 3) uint8 RGB of one clip, in order -> (T, H, W, 3) uint8."""
+
+    def load_context(self, context: Any) -> None:
+        import safetensors.torch
+        import torch
+        import yaml
+
+        from vsrpp import models
+
+        folder = Path(context.artifacts["checkpoint"])
+        run_config = yaml.safe_load((folder / "run_config.yaml").read_text(encoding="utf-8"))
+        averaged = folder / "model_ema.safetensors"  # what validation scored
+        weights = averaged if averaged.is_file() else folder / "model.safetensors"
+        self.model = models.build(run_config)
+        self.model.load_state_dict(safetensors.torch.load_file(weights))
+        self.model.eval()
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def predict(self, context, model_input, params=None):
+        """No type hints: MLflow would read them as a schema, and the signature says it already.
+
+        `params`: chunk_frames (None: the whole clip at once) bounds the memory, overlap joins the chunks."""
+        from vsrpp import models
+
+        asked = params or {}
+        frames = np.ascontiguousarray(model_input, dtype=np.uint8)
+        return models.upscale_frames(
+            self.model, frames, device=self.device,
+            chunk_frames=asked.get("chunk_frames"), overlap=int(asked.get("overlap", 8)),
+        )  # fmt: skip
+
+
+mlflow.models.set_model(Upscaler())
