@@ -1,0 +1,313 @@
+"""What the entry points of MLproject run: MLflow's string parameters, checked and typed, into a call of the package.
+
+MLflow checks neither the types nor the names of parameters and appends those it does not know as further flags. So
+everything arrives here as `ENTRY_POINT --name value --name value …`; one that is wrong is answered with one line on
+standard error and exit status 2, before anything is started.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+NOT_GIVEN = ""  # the default of every optional parameter in MLproject
+SHELLS = {"bash", "sh", "dash", "zsh"}
+WORDS = {"sample", "bicubic", "latest"}  # mean what they say, even beside a folder of that name
+
+
+class WrongParameter(ValueError):
+    """A parameter that cannot be used; its text is the line shown."""
+
+
+Check = Callable[[str], str]  # text as MLflow passes it -> text for the command line; raises ValueError(reason)
+
+
+def text(value: str) -> str:
+    return value
+
+
+def integer(value: str) -> str:
+    """MLflow's only numeric type is float: `300`, `300.0` and `3e2` are all the integer 300."""
+    try:
+        number = float(value)
+        if number == int(number):
+            return str(int(number))
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("must be a whole number")
+
+
+def on_off(value: str) -> str:
+    word = value.strip().lower()
+    if word in {"on", "true", "yes", "1"}:
+        return "on"
+    if word in {"off", "false", "no", "0"}:
+        return "off"
+    raise ValueError("must be on or off")
+
+
+def one_of(*choices: str) -> Check:
+    def check(value: str) -> str:
+        if value not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return value
+
+    return check
+
+
+def step(value: str) -> str:
+    return value if value in {"best", "latest"} else integer(value)
+
+
+def path(value: str) -> str:
+    """A relative path means: from the folder in which `mlflow run` was called, which need not be this one."""
+    return str(caller_dir() / Path(value).expanduser())
+
+
+def path_or_name(value: str) -> str:
+    """A run ID, a models:/ address, a word such as `sample`, or a path if there is something at it."""
+    if value in WORDS:
+        return value
+    looked_up = path(value)
+    return looked_up if Path(looked_up).exists() else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryPoint:
+    command: str
+    parameters: Mapping[str, Check]
+    required: frozenset[str] = frozenset()
+    positional: tuple[str, ...] = ()
+    """Parameters that the command line takes by position, not as `--name value`."""
+    switches: Mapping[str, str] = field(default_factory=dict)
+    """on/off parameters -> the flag that turns them off."""
+    takes_config_keys: bool = False
+    """Whether a name that is no parameter may be a key of the run or live config."""
+
+
+TRAIN = EntryPoint(
+    command="train",
+    parameters={
+        "preset": one_of("demo", "base", "large"),
+        "data": path_or_name,
+        "config": path,
+        "max_steps": integer,
+        "set": text,
+        "from": path_or_name,
+        "resume": path_or_name,
+        "panel": on_off,
+        "tensorboard": on_off,
+        "deliver_to": text,
+        "run_dir": path,
+    },
+    switches={"panel": "--no-panel", "tensorboard": "--no-tensorboard"},
+    takes_config_keys=True,
+)
+
+ENTRY_POINTS: dict[str, EntryPoint] = {
+    "main": TRAIN,
+    "restore": EntryPoint(
+        command="restore",
+        parameters={"run": path_or_name, "step": step, "out": path, "run_dir": path},
+        required=frozenset({"run", "out"}),
+        positional=("run",),
+    ),
+    "rollback": EntryPoint(
+        command="rollback",
+        parameters={"run": path_or_name, "step": step, "reason": text, "run_dir": path},
+        required=frozenset({"run", "step"}),
+        positional=("run",),
+    ),
+    "replay": EntryPoint(
+        command="replay",
+        parameters={"run": path_or_name, "run_dir": path},
+        required=frozenset({"run"}),
+        positional=("run",),
+    ),
+    "evaluate": EntryPoint(
+        command="evaluate",
+        parameters={
+            "run": path_or_name,
+            "data": path_or_name,
+            "scale": one_of("2", "3", "4"),
+            "start": integer,
+            "count": integer,
+            "run_dir": path,
+        },
+        required=frozenset({"run", "data"}),
+        positional=("run",),
+    ),
+    "panel": EntryPoint(
+        command="panel",
+        parameters={"run": path_or_name, "host": text, "port": integer, "auth": path, "run_dir": path},
+        positional=("run",),
+    ),
+    "sync": EntryPoint(
+        command="sync",
+        parameters={"run": path_or_name, "run_dir": path},
+        required=frozenset({"run"}),
+        positional=("run",),
+    ),
+}
+
+
+def command_line(entry_point: str, arguments: Sequence[str]) -> tuple[list[str], str | None]:
+    """The `vsrpp` command line for an entry point, and the folder for runs if one was given.
+
+    `arguments` are MLflow's `--name value` pairs. Raises WrongParameter.
+    """
+    entry = ENTRY_POINTS.get(entry_point)
+    if entry is None:
+        raise WrongParameter(f"no entry point {entry_point!r}: there are {', '.join(ENTRY_POINTS)}")
+    given: dict[str, str] = {}
+    settings: list[str] = []
+    for name, value in pairs(arguments):
+        check = entry.parameters.get(name)
+        if check is not None:
+            if value != NOT_GIVEN:
+                given[name] = checked(name, value, check)
+        elif entry.takes_config_keys and name in config_keys():
+            settings.append(f"{name}={value}")
+        else:
+            raise WrongParameter(unknown(name, entry))
+    for name in sorted(entry.required - given.keys()):
+        raise WrongParameter(f"{name} is missing: -P {name}=…")
+    run_dir = given.pop("run_dir", None)
+    if entry is TRAIN:
+        settings = split_settings(given.pop("set", "")) + settings
+        if not given.keys() & {"config", "from", "resume"}:
+            given = {"preset": "demo", "data": "sample"} | given
+    return [entry.command, *flags(entry, given), *(word for s in settings for word in ("--set", s))], run_dir
+
+
+def flags(entry: EntryPoint, given: Mapping[str, str]) -> Iterator[str]:
+    for name in entry.positional:
+        if name in given:
+            yield given[name]
+    for name, value in given.items():
+        if name in entry.switches:
+            if value == "off":
+                yield entry.switches[name]
+        elif name not in entry.positional:
+            yield f"--{name.replace('_', '-')}"
+            yield value
+
+
+def pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    if len(arguments) % 2:
+        raise WrongParameter(f"{arguments[-1]} has no value: parameters come as --name value")
+    for flag, value in zip(arguments[::2], arguments[1::2], strict=True):
+        if not flag.startswith("--"):
+            raise WrongParameter(f"{flag} is no parameter: parameters come as --name value")
+        yield flag[2:], value
+
+
+def checked(name: str, value: str, check: Check) -> str:
+    try:
+        return check(value)
+    except ValueError as reason:
+        raise WrongParameter(f"{name} = {value} refused: {reason}") from None
+
+
+def split_settings(value: str) -> list[str]:
+    try:
+        settings = shlex.split(value)
+    except ValueError as reason:
+        raise WrongParameter(f"set = {value} refused: {reason}") from None
+    for setting in settings:
+        if "=" not in setting:
+            raise WrongParameter(f'set = {value} refused: {setting} is not KEY=VALUE; several go as set="a=1 b=2"')
+    return settings
+
+
+def config_keys() -> set[str]:
+    from vsrpp import config
+
+    return set(config.parameters())
+
+
+def unknown(name: str, entry: EntryPoint) -> str:
+    known = [*entry.parameters, *(sorted(config_keys()) if entry.takes_config_keys else [])]
+    nearest = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {nearest[0]}?" if nearest else f"{', '.join(entry.parameters)} are known"
+    return f"unknown parameter {name}: {hint}"
+
+
+def caller_dir() -> Path:
+    """The folder in which `mlflow run` was called: MLflow starts its entry points in the project's folder.
+
+    That folder is the working directory of the process that started this one, shells in between left out.
+    """
+    import psutil
+
+    try:
+        for parent in psutil.Process().parents():
+            if parent.name() not in SHELLS:
+                return Path(parent.cwd())
+    except (psutil.Error, OSError):
+        pass
+    return Path.cwd()
+
+
+def is_temporary_copy(project: Path) -> bool:
+    """Whether MLflow unpacked the project (from a zip, from git) into a folder that nobody will look into again."""
+    temporary = Path(tempfile.gettempdir()).resolve()
+    if not project.is_relative_to(temporary) or project == temporary:
+        return False
+    unpacked_to = temporary / project.relative_to(temporary).parts[0]
+    looks_made_by_tempfile = unpacked_to.name.startswith("tmp") and len(unpacked_to.name) == len("tmp") + 8
+    return looks_made_by_tempfile and not caller_dir().resolve().is_relative_to(unpacked_to)
+
+
+def choose_runs_folder(run_dir: str | None) -> None:
+    """Says through VSRPP_RUNS, which child processes inherit, where runs live."""
+    if run_dir is not None:
+        os.environ["VSRPP_RUNS"] = run_dir
+    elif not os.environ.get("VSRPP_RUNS") and is_temporary_copy(Path(__file__).resolve().parent):
+        os.environ["VSRPP_RUNS"] = str(Path.home() / "vsrpp-runs")
+        print(
+            f"MLflow runs a temporary copy of the project: runs are kept in {os.environ['VSRPP_RUNS']} (VSRPP_RUNS)",
+            file=sys.stderr,
+        )
+
+
+def give_up_mlflow_run() -> None:
+    """Marks the run that `mlflow run` made, as it does for every entry point, as a tool's: nothing is trained in it."""
+    run_id = os.environ.pop("MLFLOW_RUN_ID", None)
+    if run_id is None:
+        return
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        MlflowClient().set_tag(run_id, "vsrpp.kind", "tool")
+    except MlflowException as error:
+        print(f"MLflow run {run_id} could not be marked as a tool's: {error}", file=sys.stderr)
+
+
+def main(argv: Sequence[str]) -> int:
+    if not argv:
+        print(f"usage: python mlproject.py {'|'.join(ENTRY_POINTS)} --name value …", file=sys.stderr)
+        return 2
+    try:
+        command, run_dir = command_line(argv[0], argv[1:])
+    except WrongParameter as error:
+        print(f"mlproject: {error}", file=sys.stderr)
+        return 2
+    choose_runs_folder(run_dir)
+    if command[0] != "train" or {"--resume", "--deliver-to"} & set(command):
+        give_up_mlflow_run()
+
+    from vsrpp.cli import main as vsrpp
+
+    return vsrpp(command) or 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,178 @@
+"""MLflow's string parameters, checked and typed into command lines."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mlproject
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def command(entry_point: str, **parameters: str) -> list[str]:
+    arguments = [word for name, value in parameters.items() for word in (f"--{name}", value)]
+    return mlproject.command_line(entry_point, arguments)[0]
+
+
+@pytest.fixture
+def called_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(mlproject, "caller_dir", lambda: tmp_path)
+    return tmp_path
+
+
+def test_no_parameters_train_the_demo_on_the_sample() -> None:
+    assert command("main", preset="", data="", max_steps="") == ["train", "--preset", "demo", "--data", "sample"]
+
+
+@pytest.mark.parametrize("value", ["300", "300.0", "3e2"])
+def test_a_float_that_is_whole_is_an_integer(value: str) -> None:
+    assert command("main", max_steps=value)[-2:] == ["--max-steps", "300"]
+
+
+def test_keys_of_both_configs_are_parameters_and_come_after_set() -> None:
+    words = command("main", n_feats="16", set="batch_size=2 max_lr=3e-4", max_lr="2e-4")
+    assert words[-8:] == [
+        "--set",
+        "batch_size=2",
+        "--set",
+        "max_lr=3e-4",
+        "--set",
+        "n_feats=16",
+        "--set",
+        "max_lr=2e-4",
+    ]
+
+
+def test_a_run_that_is_taken_up_keeps_its_own_preset_and_data() -> None:
+    assert command("main", resume="abcd1234", preset="", data="") == ["train", "--resume", "abcd1234"]
+    assert command("main", **{"from": "abcd1234@200"}) == ["train", "--from", "abcd1234@200"]
+
+
+def test_faces_are_switched_off_by_flags() -> None:
+    assert command("main", panel="off", tensorboard="False")[-2:] == ["--no-panel", "--no-tensorboard"]
+    assert "--no-panel" not in command("main", panel="on")
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "parameters", "words"),
+    [
+        (
+            "restore",
+            {"run": "ab12", "step": "best", "out": "/tmp/x"},
+            ["restore", "ab12", "--step", "best", "--out", "/tmp/x"],
+        ),
+        ("restore", {"run": "ab12", "step": "200.0", "out": "/x"}, ["restore", "ab12", "--step", "200", "--out", "/x"]),
+        (
+            "evaluate",
+            {"run": "bicubic", "data": "sample", "scale": "4", "start": "", "count": "8"},
+            ["evaluate", "bicubic", "--data", "sample", "--scale", "4", "--count", "8"],
+        ),
+        (
+            "panel",
+            {"run": "latest", "host": "::", "port": "5051"},
+            ["panel", "latest", "--host", "::", "--port", "5051"],
+        ),
+        ("sync", {"run": "latest"}, ["sync", "latest"]),
+        ("replay", {"run": "ab12"}, ["replay", "ab12"]),
+        ("rollback", {"run": "ab12", "step": "best"}, ["rollback", "ab12", "--step", "best"]),
+        (
+            "rollback",
+            {"run": "ab12", "step": "200", "reason": "it got worse"},
+            ["rollback", "ab12", "--step", "200", "--reason", "it got worse"],
+        ),
+    ],
+)
+def test_entry_points_become_commands(entry_point: str, parameters: dict[str, str], words: list[str]) -> None:
+    assert command(entry_point, **parameters) == words
+
+
+@pytest.mark.parametrize(
+    ("entry_point", "arguments", "line"),
+    [
+        ("main", ["--max_steps", "abc"], "max_steps = abc refused: must be a whole number"),
+        ("main", ["--max_steps", "300.5"], "max_steps = 300.5 refused: must be a whole number"),
+        ("main", ["--max_steps", "inf"], "max_steps = inf refused: must be a whole number"),
+        ("main", ["--preset", "huge"], "preset = huge refused: must be one of demo, base, large"),
+        ("main", ["--panel", "perhaps"], "panel = perhaps refused: must be on or off"),
+        ("main", ["--max_rl", "1e-4"], "unknown parameter max_rl: did you mean max_lr?"),
+        ("main", ["--set", "a b=1"], 'set = a b=1 refused: a is not KEY=VALUE; several go as set="a=1 b=2"'),
+        ("main", ["--set", "a='1"], "set = a='1 refused: No closing quotation"),
+        ("main", ["--data"], "--data has no value: parameters come as --name value"),
+        ("evaluate", ["--run", "ab"], "data is missing: -P data=…"),
+        ("evaluate", ["--run", "ab", "--data", "x", "--scale", "5"], "scale = 5 refused: must be one of 2, 3, 4"),
+        ("sync", ["--run", "ab", "--max_lr", "1"], "unknown parameter max_lr: run, run_dir are known"),
+        ("trian", [], "no entry point 'trian': there are main, restore, rollback, replay, evaluate, panel, sync"),
+    ],
+)
+def test_a_wrong_parameter_is_one_line_and_exit_2(
+    entry_point: str, arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert mlproject.main([entry_point, *arguments]) == 2
+    captured = capsys.readouterr()
+    assert captured.err == f"mlproject: {line}\n"
+    assert captured.out == ""
+
+
+def test_relative_paths_are_from_where_mlflow_run_was_called(called_in: Path) -> None:
+    (called_in / "clips").mkdir()
+    (called_in / "sample").mkdir()
+    assert command("main", data="clips")[-1] == str(called_in / "clips")
+    assert command("main", data="sample")[-1] == "sample"
+    assert command("restore", run="latest", out="here")[-1] == str(called_in / "here")
+    assert mlproject.command_line("sync", ["--run", "latest", "--run_dir", "r"])[1] == str(called_in / "r")
+
+
+def test_the_callers_folder_is_found_through_a_shell(tmp_path: Path) -> None:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import mlproject; print(mlproject.caller_dir())"
+    shell = ["bash", "-c", 'cd / && true && "$0" -c "$1"', sys.executable, code]
+    called = [sys.executable, "-c", f"import subprocess; subprocess.run({shell!r})"]
+    done = subprocess.run(called, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()) == tmp_path.resolve()
+
+
+@pytest.mark.parametrize(
+    ("folder", "caller", "temporary"),
+    [
+        ("tmpab12cd3_", "/", True),
+        ("tmpab12cd3_/sub", "/", True),
+        ("tmpab12cd3_", "tmpab12cd3_", False),
+        ("clone", "/", False),
+        ("../elsewhere", "/", False),
+    ],
+)
+def test_a_copy_that_mlflow_unpacked_is_told_from_a_checkout(
+    folder: str, caller: str, temporary: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlproject.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(mlproject, "caller_dir", lambda: tmp_path / caller)
+    assert mlproject.is_temporary_copy((tmp_path / folder).resolve()) is temporary
+
+
+def test_runs_of_a_temporary_copy_are_kept_at_home(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("VSRPP_RUNS", "")
+    monkeypatch.setattr(mlproject, "is_temporary_copy", lambda project: True)
+    mlproject.choose_runs_folder(None)
+    assert os.environ["VSRPP_RUNS"] == str(Path.home() / "vsrpp-runs")
+    assert os.environ["VSRPP_RUNS"] in capsys.readouterr().err
+    mlproject.choose_runs_folder("/chosen")
+    assert os.environ["VSRPP_RUNS"] == "/chosen"
+
+
+def test_the_mlflow_run_of_a_tool_is_marked_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client = MlflowClient(uri)
+    run_id = client.create_run("0").info.run_id
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_RUN_ID", run_id)
+    mlproject.give_up_mlflow_run()
+    assert client.get_run(run_id).data.tags["vsrpp.kind"] == "tool"
+    assert "MLFLOW_RUN_ID" not in os.environ

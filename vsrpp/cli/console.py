@@ -1,0 +1,165 @@
+"""What `vsrpp train` prints: a coloured progress line in a terminal, plain lines that a log collector can read elsewhere."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from vsrpp import config, control
+from vsrpp.cli.output import bold, coloured, dim, duration, green, red, yellow
+from vsrpp.paths import RunPaths
+from vsrpp.store import Event
+
+if TYPE_CHECKING:
+    from vsrpp.training.start import Prepared
+    from vsrpp.training.trainer import Progress
+
+PLAIN_INTERVAL_S = 10.0
+"""Seconds between two progress lines where there is no terminal."""
+_BAR_CELLS = 24
+
+
+class Console:
+    """Prints events as they happen and keeps one progress line below them."""
+
+    def __init__(self) -> None:
+        self._live_line = sys.stdout.isatty()
+        self.silent: Callable[[], bool] = lambda: False
+        """Whether somebody else has the terminal now."""
+        self._line = ""
+        self._next_at = 0.0
+
+    def say(self, line: str) -> None:
+        if self.silent():
+            return
+        self.end_progress()
+        self._print(line + "\n")
+        self._draw()
+
+    def _print(self, text: str) -> None:
+        """Whoever read it may be gone, or the disk of the log full: the run does not end for that."""
+        try:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self.silent = lambda: True
+
+    def begin(self, run: Prepared) -> None:
+        facts = run.run_config
+        self.say(f"{bold('Run')} {run.paths.run_id}  {dim(str(run.paths.root))}")
+        self.say(
+            f"{facts['network']} ×{facts['scale']}, {facts['n_feats']} features, {facts['n_blocks']} blocks a direction"
+            f" on {facts['device']} ({facts['torch_threads']} threads), {facts['precision']};"
+            f" {run.data.samples_per_epoch} windows to train on, {sum(c.frames for c in run.data.val)} frames to validate on"
+        )
+        if not facts["deterministic"]:
+            self.say(yellow("⚠️  deterministic is off: this run cannot be replayed bit for bit."))
+        self.say(dim(f"Edit it live: {run.paths.runtime_config}  or: vsrpp set latest max_lr=2e-4"))
+
+    def progress(self, seen: Progress) -> None:
+        now = time.monotonic()
+        if self.silent():
+            return
+        if self._live_line:
+            if now >= self._next_at:
+                self._next_at = now + 0.1
+                self._line = _terminal_line(seen)
+                self._draw()
+        elif now >= self._next_at:
+            self._next_at = now + PLAIN_INTERVAL_S
+            self._print(_plain_line(seen) + "\n")
+
+    def end_progress(self) -> None:
+        if self._live_line and self._line and not self.silent():
+            self._print("\r\033[2K")
+
+    def event(self, event: Event) -> None:
+        for line in event_lines(event):
+            self.say(line)
+
+    def summary(self, run: RunPaths) -> None:
+        self._line = ""
+        seen = control.status(run)
+        self.say(f"{bold(seen['state'])} at step {seen['step']} of {seen['max_steps']}, revision {seen['revision']}")
+        if seen["psnr_y"] is not None:
+            gain = seen["psnr_y"] - seen["bicubic_psnr_y"]
+            best = seen["best"]
+            self.say(
+                f"PSNR-Y {seen['psnr_y']:.2f} dB, {gain:+.2f} dB over bicubic"
+                + (f"; best at step {best['step']}" if best else "")
+            )
+        if seen["state"] == "stopped":
+            self.say(f"Continue it: vsrpp train --resume {seen['run_id']}")
+
+    def _draw(self) -> None:
+        if self._live_line and self._line:
+            self._print(f"\r\033[2K{self._line}")
+
+
+def event_lines(event: Event) -> list[str]:
+    """The lines an event is worth while it trains; none for what the progress line shows anyway."""
+    data: dict[str, Any] = event.data
+    match event.type:
+        case "config_applied":
+            return [config_update(change) for change in data["changes"]]
+        case "config_refused":
+            return [yellow(f"⚠️  {data['line']}")]
+        case "validated":
+            gain = data["psnr_y"] - data["bicubic_psnr_y"]
+            return [
+                f"🔍 Step {event.step}: PSNR-Y {data['psnr_y']:.2f} dB ({gain:+.2f} over bicubic), SSIM-Y {data['ssim_y']:.4f}"
+            ]
+        case "checkpoint_saved":
+            return [dim(f"💾 Checkpoint {event.step} ({data['reason']}, {data['size_bytes'] / 2**20:.1f} MiB)")]
+        case "checkpoint_failed":
+            return [red(f"❌ Checkpoint {data['at_step']} failed: {data['error']}. Training goes on.")]
+        case "restored":
+            return [green(f"✅ Config restored from step {data['from_step']}")]
+        case "rolled_back":
+            way = f"from step {data['from_step']} to {data['to_step']}"
+            return [green(f"↩️  Rolled back {way}: branch {event.branch}, revision {event.revision}")]
+        case "config_reverted":
+            way = f"from step {data['from_step']} to {data['to_step']}"
+            return [yellow(f"↩️  Reverted {way}: {event.reason}"), *map(config_update, data["changes"])]
+        case "config_confirmed":
+            return [green(f"✅ Step {event.step}: the edit of revision {event.revision} is confirmed: {event.reason}")]
+        case "paused" | "resumed":
+            return [yellow(f"{'⏸️  Paused' if event.type == 'paused' else '▶️  Resumed'} at step {event.step}")]
+        case "plateau_detected" | "plateau_cleared" | "safety_reset" | "phase_changed":
+            return [dim(f"📉 Step {event.step}: {event.type.replace('_', ' ')}: {event.reason}")]
+        case "non_finite":
+            return [red(f"❌ Step {event.step}: the loss or a gradient is not finite; the step was skipped")]
+        case "tracking_lost" | "tracking_back" | "face_failed":
+            return [yellow(f"⚠️  {event.type.replace('_', ' ')}: {data.get('error') or data}")]
+        case _:
+            return []
+
+
+def config_update(change: dict[str, Any]) -> str:
+    """`⚙️  Config Update: max_lr 1.50e-04 → 2.00e-04`."""
+    old, new = (config.format_value(change["key"], change[side]) for side in ("old", "new"))
+    return f"⚙️  Config Update: {change['key']} {old} → {green(new)}"
+
+
+def _plain_line(seen: Progress) -> str:
+    parts = [f"step {seen.step}/{seen.max_steps}", seen.state if seen.state != "training" else seen.phase]
+    if math.isfinite(seen.loss):
+        parts.append(f"loss {seen.loss:.5f}  lr {seen.lr:.2e}")
+    if seen.steps_per_s:
+        parts.append(f"{seen.steps_per_s:.2f} steps/s  {duration(seen.eta_s)} to go")
+    if seen.psnr_y is not None and seen.bicubic_psnr_y is not None:
+        parts.append(f"PSNR-Y {seen.psnr_y:.2f} ({seen.psnr_y - seen.bicubic_psnr_y:+.2f})")
+    return "  ".join(parts)
+
+
+def _terminal_line(seen: Progress) -> str:
+    done = min(1.0, seen.step / seen.max_steps) if seen.max_steps else 1.0
+    full = int(done * _BAR_CELLS)
+    bar = "█" * full + "░" * (_BAR_CELLS - full)
+    line = f"{bar} {_plain_line(seen)}"
+    return (green(bar) + line[_BAR_CELLS:]) if coloured() else line

@@ -1,0 +1,210 @@
+"""The commands, their options and help. Importing this is cheap; a command's own code is loaded when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from vsrpp import __version__
+
+_RUN_HELP = "a run ID, a unique prefix of one, `latest` (the newest here), or a run folder"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line instead of argparse's usage dump."""
+        print(f"vsrpp: {message}. See: {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The options of one command; `run` is the function that carries it out. Exits with 2 on a wrong command line."""
+    return _parser().parse_args(argv)
+
+
+def _later(module: str, function: str) -> Callable[[argparse.Namespace], int]:
+    def run(options: argparse.Namespace) -> int:
+        return int(getattr(importlib.import_module(f"vsrpp.cli.{module}"), function)(options) or 0)
+
+    return run
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="vsrpp",
+        description="Train video super-resolution networks, steer them while they train, and get any state back.",
+        epilog="A first run: vsrpp train --preset demo --data sample      Then, beside it: vsrpp set latest max_lr=2e-4",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"vsrpp {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], help: str, *, json: bool = True) -> _Parser:
+        made: _Parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        made.set_defaults(run=run, command=name)
+        if json:
+            made.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+        made.add_argument(
+            "--run-dir", metavar="DIR", help="folder that holds the runs (default: ./runs, or VSRPP_RUNS)"
+        )
+        return made
+
+    _train(command("train", _later("train", "train"), "train a network, new or from a checkpoint", json=False))
+    command("runs", _later("show", "runs"), "list the runs known here and to the tracking server, live ones first")
+    for name, text in {
+        "status": "show where a run stands",
+        "config": "show the live config with tiers, ranges and who last changed each value",
+        "history": "show every event of a run, oldest first",
+    }.items():
+        shown = command(name, _later("show", name if name != "config" else "config_"), text)
+        shown.add_argument("target", metavar="RUN", help=_RUN_HELP)
+        if name == "history":
+            shown.add_argument("--verify", action="store_true", help="check the hash chain; exit 6 where it breaks")
+    _set(command("set", _later("steer", "set_values"), "change the live config of a run while it trains"))
+    for name, text in {
+        "pause": "hold a run at the next step",
+        "resume": "let a paused run go on (to continue one that ended: vsrpp train --resume RUN)",
+        "validate": "validate at the next step",
+        "checkpoint": "write a checkpoint at the next step",
+        "stop": "stop a run at the next step, with a checkpoint",
+    }.items():
+        asked = command(name, _later("steer", "command"), text)
+        asked.add_argument("target", metavar="RUN", help=_RUN_HELP)
+        _waiting(asked)
+    _rollback(command("rollback", _later("steer", "rollback"), "take a live run back to a checkpoint, config included"))
+    _restore(command("restore", _later("bring_back", "restore"), "bring back a checkpoint and its config by run ID"))
+    replay = command(
+        "replay", _later("replaying", "replay"), "train a run again from its record; say if it ends with the same bits"
+    )
+    replay.add_argument("target", metavar="RUN", help=_RUN_HELP + "; from MLflow alone if the folder is gone")
+    _evaluate(
+        command("evaluate", _later("science", "evaluate"), "score a run, a checkpoint or bicubic on known frames")
+    )
+    data = command("data", _later("science", "data"), "show what the trainer would make of a path")
+    data.add_argument("path", metavar="PATH", help="a video file, a folder of videos, or a folder of clips")
+    data.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="a key of the run config")
+    sync = command("sync", _later("bring_back", "sync"), "deliver what the tracking server has not got yet")
+    sync.add_argument("target", metavar="RUN", help=_RUN_HELP)
+    promoted = command("promote", _later("bring_back", "promote"), "register a checkpoint and point an alias at it")
+    promoted.add_argument("target", metavar="RUN[@STEP]", help=_RUN_HELP + "; @best for its best (default: the newest)")
+    promoted.add_argument(
+        "--alias", metavar="NAME", required=True, help="such as champion; then: --from models:/vsrpp@champion"
+    )
+    promoted.add_argument(
+        "--name", metavar="REGISTERED_NAME", default="vsrpp", help="the registered model (default: vsrpp)"
+    )
+    _panel(command("panel", _later("panel", "panel"), "open the control app in a browser", json=False))
+    top = command("top", _later("panel", "top"), "watch and steer a run in the terminal", json=False)
+    top.add_argument("target", metavar="RUN", help=_RUN_HELP)
+    top.add_argument("--lang", choices=("en", "de"), default="en", help="language of the screens")
+    board = command(
+        "tensorboard", _later("panel", "tensorboard"), "rebuild a run's event files and open TensorBoard", json=False
+    )
+    board.add_argument("target", metavar="RUN", help=_RUN_HELP)
+    board.add_argument("--port", type=int, default=6006, help="port (default 6006, or the next free one)")
+    return parser
+
+
+def _train(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("--preset", choices=("demo", "base", "large"), help="where every default comes from (default: demo)")
+    add("--config", metavar="FILE", help="a YAML file with keys of either config")
+    add("--data", metavar="PATH|sample", help="a video file, a folder of videos, a folder of clips, or the sample clip")
+    add("--set", metavar="KEY=VALUE", action="append", default=[], help="any key of either config; may be repeated")
+    add(
+        "--from",
+        metavar="SOURCE",
+        dest="source",
+        help="start a new run from RUN, RUN@STEP, a checkpoint folder, models:/NAME@ALIAS, models:/NAME/VERSION or models:/m-…",
+    )
+    add("--resume", metavar="RUN", help="continue a run that was stopped or killed")
+    add("--max-steps", metavar="N", type=int, help="optimizer steps to train for")
+    add(
+        "--deliver-to",
+        metavar="URL",
+        help="the MLflow server of this run, for good; it may be away at the start (default: MLFLOW_TRACKING_URI)",
+    )
+    add("--no-panel", action="store_true", help="do not start the control app")
+    add("--no-tensorboard", action="store_true", help="do not start TensorBoard")
+    add(
+        "--tui",
+        action="store_true",
+        help="show the terminal UI instead of progress lines; q leaves it, training goes on",
+    )
+
+
+def _set(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("target", metavar="RUN", help=_RUN_HELP)
+    add("values", metavar="KEY=VALUE", nargs="+", help="what to change; all of it is applied, or none")
+    add("--reason", metavar="TEXT", help="why: it is kept with the change")
+    add("--author", metavar="NAME", help="who (default: the login name)")
+    add("--dry-run", action="store_true", help="show what would follow, and change nothing")
+    add("--base-revision", metavar="N", type=int, help="refuse if a key was changed after this revision")
+    add(
+        "--probation",
+        metavar="STEPS",
+        type=int,
+        help="go back by itself, to the very state before, if --revert-if holds within so many steps",
+    )
+    add(
+        "--revert-if",
+        metavar="COND",
+        help="such as 'loss > 2x', 'psnr_y < -0.5', 'grad_norm > 5x'; what is not finite always reverts",
+    )
+    _waiting(parser)
+
+
+def _waiting(parser: _Parser) -> None:
+    parser.add_argument(
+        "--wait", metavar="SECONDS", type=float, default=60.0, help="how long to wait for the answer (60)"
+    )
+
+
+def _rollback(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("target", metavar="RUN", help=_RUN_HELP)
+    to = parser.add_mutually_exclusive_group(required=True)
+    to.add_argument("--step", metavar="N|best", help="the checkpoint of that step, or the best one")
+    to.add_argument("--revision", metavar="R", type=int, help="the newest checkpoint made under that revision")
+    add("--reason", metavar="TEXT", help="why: it is kept with the change")
+    add("--author", metavar="NAME", help="who (default: the login name)")
+    _waiting(parser)
+
+
+def _restore(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("target", metavar="RUN", help=_RUN_HELP + "; from MLflow alone if the folder is gone")
+    add("--step", metavar="N|best|latest", default="latest", help="which checkpoint (default: latest)")
+    add("--out", metavar="DIR", required=True, help="where to put it; must not hold anything yet")
+
+
+def _evaluate(parser: _Parser) -> None:
+    add = parser.add_argument
+    add(
+        "target",
+        metavar="RUN|CHECKPOINT|bicubic",
+        help="a run (its newest checkpoint), RUN@STEP, a checkpoint folder, or bicubic",
+    )
+    add(
+        "--data",
+        metavar="PATH|sample",
+        required=True,
+        help="ground truth: a video, a folder of videos or clips, or of frames",
+    )
+    add("--scale", metavar="N", type=int, choices=(2, 3, 4), help="reduction (default: the network's; 4 for bicubic)")
+    add("--start", metavar="N", type=int, default=0, help="first frame of each clip, counted from 0")
+    add("--count", metavar="N", type=int, help="frames of each clip (default: all)")
+
+
+def _panel(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("target", metavar="RUN", nargs="?", help=_RUN_HELP)
+    add("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1; anything else needs --auth)")
+    add("--port", type=int, default=5050, help="port (default 5050, or the next free one)")
+    add("--auth", metavar="FILE", help="a file of NAME:PASSWORD lines: who may log in")
+    add("--lang", choices=("en", "de"), default="en", help="language of the pages")
+    add("--with-parent", action="store_true", help=argparse.SUPPRESS)

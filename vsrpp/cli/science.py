@@ -1,0 +1,60 @@
+"""evaluate and data: how good a network is, and what the trainer would make of a path."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from vsrpp import config, paths
+from vsrpp.cli.output import bold, print_json
+from vsrpp.cli.steer import runs_folder
+from vsrpp.errors import Refused
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    from vsrpp.cli.bring_back import checkpoint_folder
+
+    if options.start < 0 or (options.count is not None and options.count < 1):
+        raise Refused("--start must be at least 0 and --count at least 1.")
+    folder = None if options.target == "bicubic" else checkpoint_folder(options.target, runs_folder(options))
+    from vsrpp.training import evaluate as scoring
+
+    if folder is None:
+        scale = options.scale or 4
+        upscale = scoring.bicubic_of(scale)
+    else:
+        upscale, scale = scoring.network_of(folder)
+        if options.scale not in (None, scale):
+            raise Refused(f"--scale {options.scale} refused: this network upscales by {scale}.")
+    figures = scoring.evaluate_path(options.data, upscale, scale, start=options.start, count=options.count)
+    if options.json:
+        print_json(figures)
+        return 0
+    print(bold(f"{'CLIP':32} {'FRAMES':>6}  {'PSNR-Y':>8} {'SSIM-Y':>7}  {'PSNR-RGB':>8} {'SSIM-RGB':>8}"))
+    rows = (
+        figures["clips"] if len(figures["clips"]) == 1 else [*figures["clips"], {"name": "mean over clips", **figures}]
+    )
+    for row in rows:
+        print(
+            f"{row['name'][:32]:32} {row['frames']:>6}  {row['psnr_y']:>8.3f} {row['ssim_y']:>7.4f}"
+            f"  {row['psnr_rgb']:>8.3f} {row['ssim_rgb']:>8.4f}"
+        )
+    return 0
+
+
+def data(options: argparse.Namespace) -> int:
+    from vsrpp.data import describe, open_data
+
+    sets: dict[str, Any] = config.parse_assignments(options.set)
+    run_config, _ = config.resolve(None, None, {**sets, "data": options.path})
+    seen = describe(open_data(run_config, cache_dir=paths.cache_dir()))
+    if options.json:
+        print_json(seen)
+        return 0
+    print(f"{bold(seen['kind'])}: {seen['samples_per_epoch']} windows of {run_config['num_frames']} frames to train on")
+    print(bold(f"{'CLIP':32} {'FRAMES':>6} {'SIZE':>11}  SPLIT"))
+    for clip in seen["clips"]:
+        size = f"{clip['width']}×{clip['height']}"
+        parts = f"{clip['train_frames']} train, {clip['val_frames']} validation"
+        print(f"{clip['name'][:32]:32} {clip['frames']:>6} {size:>11}  {clip['split']} ({parts})")
+    return 0

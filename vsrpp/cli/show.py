@@ -1,0 +1,169 @@
+"""runs, status, config, history: what is known of runs. None of them imports torch; all but runs do without MLflow."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from vsrpp import config, control, paths
+from vsrpp.cli.output import bold, dim, duration, green, print_json, red, yellow
+from vsrpp.cli.steer import runs_folder, target
+from vsrpp.errors import ProofFailed, VsrppError
+from vsrpp.store import Event
+
+_STATE_COLOURS = {"training": green, "validating": green, "paused": yellow, "failed": red, "dead": red}
+
+
+def runs(options: argparse.Namespace) -> int:
+    folder = runs_folder(options)
+    rows = _all_runs(folder)
+    if options.json:
+        print_json(rows)
+        return 0
+    if not rows:
+        print(f"No runs in {folder} yet. Start one: vsrpp train --preset demo --data sample")
+        return 0
+    print(bold(f"{'RUN':34} {'STATE':11} {'STEP':>8} {'BEST PSNR-Y':>16}  STARTED           NAME"))
+    for row in rows:
+        best = f"{row['best']['psnr_y']:.2f} dB @ {row['best']['step']}" if row["best"] else "–"
+        started = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"])) if row["started"] else "–"
+        state = _STATE_COLOURS.get(row["state"], str)(f"{row['state']:11}")
+        step = row["step"] if row["step"] is not None else "–"
+        print(f"{row['run_id']:34} {state} {step:>8} {best:>16}  {started}  {row['name'] or ''}")
+    return 0
+
+
+def _all_runs(folder: Path) -> list[dict[str, Any]]:
+    """The runs of this host and those only the tracking server knows; a server that cannot be had is said, not fatal."""
+    rows = control.runs(folder)
+    uri = paths.tracking_uri(folder)
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        return rows  # asking would create an empty database
+    from vsrpp.tracking.runs import server_runs
+
+    try:
+        theirs = server_runs(uri)
+    except VsrppError as error:
+        print(f"vsrpp: {error} Only the runs of this host are listed.", file=sys.stderr)
+        return rows
+    here = {row["run_id"] for row in rows}
+    keys = ("run_id", "name", "state", "step", "best", "started")
+    return rows + [{**{key: row[key] for key in keys}, "run_dir": None} for row in theirs if row["run_id"] not in here]
+
+
+def status(options: argparse.Namespace) -> int:
+    seen = control.status(target(options))
+    if options.json:
+        print_json(seen)
+        return 0
+    state = _STATE_COLOURS.get(seen["state"], str)(seen["state"])
+    speed = f"{seen['steps_per_s']:.2f} steps/s, {duration(seen['eta_s'])} to go" if seen["eta_s"] is not None else ""
+    print(f"{bold(seen['run_id'])}  {state}  step {seen['step']} of {seen['max_steps']}  {speed}".rstrip())
+    print(f"  {seen['run_dir']}")
+    losses = "  ".join(f"{term} {value:.5f}" for term, value in seen["losses"].items() if value is not None)
+    rate = f"{seen['lr']:.2e}" if seen["lr"] is not None else "–"
+    print(f"  phase {seen['phase']}, revision {seen['revision']}, branch {seen['branch']}, rate {rate}")
+    print(f"  loss  {losses or '–'}")
+    if seen["psnr_y"] is not None:
+        gain = seen["psnr_y"] - seen["bicubic_psnr_y"]
+        print(f"  PSNR-Y {seen['psnr_y']:.2f} dB (bicubic {seen['bicubic_psnr_y']:.2f}, {gain:+.2f})")
+    best = f"{seen['best']['psnr_y']:.2f} dB at step {seen['best']['step']}" if seen["best"] else "–"
+    print(f"  best {best}; checkpoints {', '.join(map(str, seen['checkpoints'])) or '–'}")
+    left = seen["backlog"]
+    if left["rows"] or left["artifacts"]:
+        print(
+            yellow(
+                f"  tracking is behind: {left['rows']} rows, {left['artifacts']} artifacts, {duration(left['age_s'])} old"
+            )
+        )
+    return 0
+
+
+def config_(options: argparse.Namespace) -> int:
+    seen = control.config_view(target(options))
+    if options.json:
+        print_json(seen)
+        return 0
+    print(bold(f"revision {seen['revision']}"))
+    tier = None
+    tiers = {name: place for place, name in enumerate(("safe", "careful", "startup"))}
+    for row in sorted(seen["parameters"], key=lambda row: tiers[row["tier"]]):
+        if row["tier"] != tier:
+            tier = row["tier"]
+            print(bold(f"\n{tier}"))
+        value = config.format_value(row["key"], row["value"]) if row["value"] is not None else "–"
+        span = (
+            f"{row['minimum']:g}–{row['maximum']:g}"
+            if row["minimum"] is not None and row["maximum"] is not None
+            else ""
+        )
+        by = f"{row['changed_by']} at step {row['changed_at_step']}" if row["changed_by"] else ""
+        print(f"  {row['key']:26} {value:>14} {row['unit'] or '':8} {dim(f'{span:18}')} {by}".rstrip())
+    return 0
+
+
+def history(options: argparse.Namespace) -> int:
+    run = target(options)
+    events = control.history(run)
+    if options.json:
+        print_json([event.to_json() for event in events])
+    else:
+        for event in events:
+            print(_line(event))
+    if not options.verify:
+        return 0
+    verdict = control.verify(run)
+    if not verdict.ok:
+        raise ProofFailed(f"the record of {run.run_id} does not hold: {verdict.why}.")
+    if not options.json:
+        print(green(f"✅ the chain holds: {verdict.events} events, head {verdict.head[:16]}…"))
+    return 0
+
+
+def _line(event: Event) -> str:
+    """One event in one line: when, where, what, who, why."""
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.time))
+    who = f" by {control.who(event)}" if event.origin else ""
+    why = f" — {event.reason}" if event.reason else ""
+    branch = f"/{event.branch}" if event.branch else ""
+    kind = f"{event.type:18}"
+    paint = red if event.type in ("config_refused", "failed", "non_finite", "checkpoint_failed") else str
+    paint = green if event.type in ("config_applied", "rolled_back") else paint
+    return f"{dim(at)}  {event.step:>7}{branch}  r{event.revision:<3} {paint(kind)} {_what(event)}{who}{why}"
+
+
+def _what(event: Event) -> str:
+    data: dict[str, Any] = event.data
+    match event.type:
+        case "config_applied" | "config_reverted" | "rolled_back":
+            changes = ", ".join(
+                f"{c['key']} {config.format_value(c['key'], c['old'])} → {config.format_value(c['key'], c['new'])}"
+                for c in data["changes"]
+            )
+            return f"to step {data['to_step']} {changes}".strip() if event.type == "rolled_back" else changes
+        case "config_refused":
+            return str(data.get("line", ""))
+        case "validated":
+            return (
+                f"PSNR-Y {data['psnr_y']:.2f} dB, SSIM-Y {data['ssim_y']:.4f} (bicubic {data['bicubic_psnr_y']:.2f} dB)"
+            )
+        case "checkpoint_saved":
+            return f"{data['path']} ({data['size_bytes'] / 2**20:.1f} MiB, {data['reason']})"
+        case "started":
+            facts = data["run_config"]
+            return f"{facts['network']} ×{facts['scale']} on {facts['data']} ({data['device']})"
+        case "restored":
+            return f"from step {data['from_step']}"
+        case "checkpoint_failed" | "failed" | "tracking_lost" | "face_failed" | "out_of_memory":
+            return str(data.get("error", ""))
+        case "phase_changed" | "plateau_detected" | "plateau_cleared" | "safety_reset":
+            return ""
+        case "stopped":
+            return f"({data.get('why')})"
+        case "finished":
+            return f"PSNR-Y {data['psnr_y']:.2f} dB" if "psnr_y" in data else ""
+        case _:
+            return ", ".join(f"{k} {v}" for k, v in data.items() if isinstance(v, (str, int, float)) and k != "command")

@@ -1,0 +1,227 @@
+"""train: resolve the config, start delivery, prepare the run, train, say how it ended."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from vsrpp import config, control, paths
+from vsrpp.cli.console import Console
+from vsrpp.cli.faces import Faces
+from vsrpp.errors import NotFound, Refused
+from vsrpp.paths import CheckpointPaths, RunPaths
+from vsrpp.tracking import Delivery, uri_of
+
+DRAIN_S = 60.0
+"""How long the end of a run waits for what the tracking server has not got yet; the rest is for `vsrpp sync`."""
+START_TEMPFAIL = 75
+"""Exit status after SIGTERM: "start me again with --resume" (sysexits' EX_TEMPFAIL)."""
+
+
+def train(options: argparse.Namespace) -> int:
+    _check_combination(options)
+    if options.tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise Refused("--tui needs a terminal; without one, leave it out: progress is printed line by line.")
+    runs = paths.runs_dir(options.run_dir)
+    console = Console()
+    if options.resume:
+        return _resume(options, runs, console)
+    return _start(options, runs, console)
+
+
+def _start(options: argparse.Namespace, runs: Path, console: Console) -> int:
+    source = _Source.of(options, runs) if options.source else None
+    run_config, live = _resolve(options, source)
+    _look_at_data(run_config)
+    uri = options.deliver_to or paths.tracking_uri(runs)
+    delivery = Delivery.start(
+        uri=uri, mlflow_run_id=None if options.deliver_to else os.environ.get("MLFLOW_RUN_ID"),
+        run_name=run_config["name"], experiment=os.environ.get("MLFLOW_EXPERIMENT_NAME"), tensorboard=True,
+        pinned=bool(options.deliver_to),
+    )  # fmt: skip
+    try:
+        from vsrpp.training.start import prepare_new
+
+        prepared = prepare_new(
+            run_config, live, runs=runs, run_id=lambda: _run_id(delivery, uri, console), say=console.say,
+            parent=source.folder if source else None, lineage=source.lineage if source else None,
+        )  # fmt: skip
+    except BaseException:
+        delivery.finish(1.0)
+        raise
+    return _train(prepared, delivery, options, console)
+
+
+def _resume(options: argparse.Namespace, runs: Path, console: Console) -> int:
+    folder = _found_or_rebuilt(options.resume, runs, options.deliver_to or paths.tracking_uri(runs), console)
+    if control.is_live(folder):
+        raise Refused(f"run {folder.run_id} is training already; only one process may train it.")
+    uri = options.deliver_to or uri_of(folder, paths.tracking_uri(folder.root.parent))
+    delivery = Delivery.start(
+        uri=uri, mlflow_run_id=_mlflow_run_of(folder), run_name=None, experiment=None, tensorboard=True,
+        pinned=bool(options.deliver_to),
+    )  # fmt: skip
+    try:
+        from vsrpp.training.start import prepare_resume
+
+        prepared = prepare_resume(folder, say=console.say)
+    except BaseException:
+        delivery.finish(1.0)
+        raise
+    return _train(prepared, delivery, options, console)
+
+
+def _found_or_rebuilt(name: str, runs: Path, uri: str, console: Console) -> RunPaths:
+    """The run folder; made again from the tracking server where it is not on this host."""
+    try:
+        return control.find_run(name, runs)
+    except NotFound as not_here:
+        from vsrpp.tracking.rebuild import rebuild
+
+        try:
+            rebuilt = rebuild(name, uri, runs)
+        except NotFound as not_there:
+            raise NotFound(f"{not_here} {not_there}") from None
+    console.say(rebuilt.summary)
+    return rebuilt.paths
+
+
+def _train(prepared: Any, delivery: Delivery, options: argparse.Namespace, console: Console) -> int:
+    from vsrpp.training.trainer import Trainer
+
+    delivery.follow(prepared.paths.root)
+    console.begin(prepared)
+    faces = Faces(
+        prepared.paths, panel=not options.no_panel, tensorboard=not options.no_tensorboard, say=console.say,
+        tui=options.tui,
+    )  # fmt: skip
+    console.silent = faces.holds_terminal
+    ended = "failed"
+    try:
+        trainer = Trainer(
+            prepared, on_event=console.event, on_progress=console.progress,
+            watch=lambda: [*_news(delivery), *faces.failures()],
+        )  # fmt: skip
+        ended = trainer.train()
+    finally:
+        console.end_progress()
+        report = delivery.finish(DRAIN_S)
+        faces.close(wait_for_person=ended == "finished")
+        _say_report(report, prepared.paths, console)
+    console.summary(prepared.paths)
+    return START_TEMPFAIL if ended == "SIGTERM" else 0
+
+
+# ---- config and source
+class _Source:
+    """What `--from` names, found on disk or brought from the tracking server."""
+
+    def __init__(self, folder: CheckpointPaths, lineage: dict[str, Any]) -> None:
+        self.folder = folder
+        self.lineage = lineage
+
+    @classmethod
+    def of(cls, options: argparse.Namespace, runs: Path) -> _Source:
+        """Raises NotFound if there is no such checkpoint."""
+        from vsrpp.cli.bring_back import checkpoint_folder
+
+        folder = checkpoint_folder(options.source, runs)
+        manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
+        return cls(folder, {"run_id": manifest["run_id"], "step": manifest["step"], "source": options.source})
+
+
+def _resolve(options: argparse.Namespace, source: _Source | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The two configs: of the source if there is one, else of the preset; then the file, then --set, then options."""
+    sets = config.parse_assignments(options.set)
+    overrides = {"data": options.data, "max_steps": options.max_steps}
+    file = Path(options.config) if options.config else None
+    if source is not None:
+        import yaml
+
+        theirs = yaml.safe_load(source.folder.run_config.read_text(encoding="utf-8"))
+        live = json.loads(source.folder.runtime_config.read_text(encoding="utf-8"))
+        live.pop("revision", None)
+        theirs.pop("preset", None)
+        known = config.parameters()
+        inherited = {key: value for key, value in {**theirs, **live}.items() if key in known}
+        sets = {**inherited, "device": "auto", **sets}
+    run_config, live_config = config.resolve(options.preset, file, sets, **overrides)
+    for key in ("data", "val_data", "perceptual_weights"):
+        value = run_config.get(key)
+        if value and value != "sample":
+            run_config[key] = str(Path(value).expanduser().resolve())
+    return run_config, live_config
+
+
+def _look_at_data(run_config: dict[str, Any]) -> None:
+    """A path that holds nothing is found now, before anything is started."""
+    from vsrpp.data.sources import find
+
+    for key in ("data", "val_data"):
+        if run_config.get(key):
+            find(run_config[key])
+
+
+def _check_combination(options: argparse.Namespace) -> None:
+    if options.resume and options.source:
+        raise Refused("--resume continues a run and --from starts a new one: give one of them.")
+    if options.resume:
+        extra = [
+            name
+            for name, value in (
+                ("--preset", options.preset), ("--config", options.config), ("--data", options.data),
+                ("--set", options.set), ("--max-steps", options.max_steps),
+            )
+            if value
+        ]  # fmt: skip
+        if extra:
+            raise Refused(
+                f"{', '.join(extra)} cannot change a run that is resumed: its config is on record."
+                f" Change it while it trains (vsrpp set), or start a new run: vsrpp train --from {options.resume}"
+            )
+
+
+# ---- tracking
+def _run_id(delivery: Delivery, uri: str, console: Console) -> str | None:
+    """The MLflow run's ID, which names the run; None if the server cannot be had, and training starts all the same."""
+    found = delivery.run_id()
+    if found is None:
+        console.say(
+            f"⚠️  The tracking server at {uri} cannot be reached ({delivery.why}). Training starts; it gets everything later."
+        )
+    return found
+
+
+def _mlflow_run_of(folder: RunPaths) -> str | None:
+    from vsrpp.store import Marks
+
+    try:
+        marks = Marks(folder.delivery_db, readonly=True)
+    except NotFound:
+        return folder.run_id
+    try:
+        fact = marks.fact("mlflow_run")
+        return fact["run_id"] if isinstance(fact, dict) else folder.run_id
+    finally:
+        marks.close()
+
+
+def _news(delivery: Delivery) -> list[tuple[str, dict[str, Any]]]:
+    news = [(item.type, dict(item.data)) for item in delivery.news()]
+    trouble = delivery.check()
+    return [*news, ("face_failed", {"face": "delivery", "error": trouble})] if trouble else news
+
+
+def _say_report(report: Any, run: RunPaths, console: Console) -> None:
+    if not report.delivered:
+        console.say(
+            f"⚠️  Not delivered yet: {report.rows_left} rows, {report.artifacts_left} artifacts ({report.why})."
+            f" Later: vsrpp sync {run.root}"
+        )
+    elif report.why:
+        console.say(f"⚠️  Delivered, but: {report.why}")
+    sys.stdout.flush()
