@@ -1,0 +1,168 @@
+"""Figures as pictures of characters, lines cut and padded, text for terminals that know ASCII alone."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from rich.cells import cell_len
+
+from vsrpp import config
+from vsrpp.tui import drafts
+from vsrpp.tui.canvas import _differences
+from vsrpp.tui.drawing import (
+    activity_bar,
+    activity_level,
+    activity_marker,
+    activity_scale,
+    area,
+    limit_style,
+    peak_of,
+    shares,
+    spark,
+    stacked,
+)
+from vsrpp.tui.figures import loss, number, span
+from vsrpp.tui.lines import cut, ends, fit, length, line, text_of
+from vsrpp.tui.pages.views import slope
+from vsrpp.tui.terminal import plain, speaks_unicode
+
+
+@pytest.mark.parametrize(
+    ("value", "level", "style"),
+    [
+        (0.0, "low", "good"), (0.5, "low", "good"), (0.51, "moderate", "info"), (0.702, "moderate", "info"),
+        (1.0, "moderate", "info"), (1.2, "high", "warn"), (1.6, "unusual", "bad"), (2.1, "extreme", "bad"),
+        (math.nan, "extreme", "bad"), (math.inf, "extreme", "bad"),
+    ],
+)  # fmt: skip
+def test_activity_has_the_levels_and_colours_of_the_brief(value: float, level: str, style: str) -> None:
+    assert activity_level(value) == (level, style)
+
+
+def test_the_activity_bar_is_coloured_by_range_and_marked_at_the_value() -> None:
+    bar = activity_bar(0.702, 40)
+    assert text_of(bar) == "█" * 15 + "░" * 25
+    assert [style for _, style in bar] == ["good", "info", "info dim", "warn dim", "bad dim"]
+    assert text_of(activity_marker(0.702, 40)) == " " * 14 + "▼"
+    assert activity_scale(40).split() == ["0.0", "0.5", "1.0", "1.5", "2.0+"]
+
+
+@pytest.mark.parametrize("value", [-1.0, 0.0, 2.0, 99.0, math.nan, math.inf])
+def test_the_activity_bar_never_leaves_its_width(value: float) -> None:
+    assert length(activity_bar(value, 20)) == 20
+    assert length(activity_marker(value, 20)) <= 20
+
+
+def test_the_peak_is_the_highest_and_a_broken_value_comes_before_all() -> None:
+    assert peak_of({"a": 0.2, "b": 0.9}) == ("b", 0.9)
+    assert peak_of({"a": 0.2, "b": math.nan})[0] == "b"  # type: ignore[index]
+    assert peak_of({}) is None
+
+
+def test_a_sparkline_keeps_its_width_whatever_it_is_given() -> None:
+    assert spark([], 5) == " " * 5
+    assert spark([1.0, 2.0, 3.0], 5) == "  ▁▅█"
+    assert spark([None, 1.0, None, 2.0], 4) == " ▁ █"
+    assert len(spark([float(n) for n in range(1000)], 12)) == 12
+    assert spark([1.0, 1.0], 2) == "▄▄"
+
+
+def test_stacked_bars_fill_their_width_exactly() -> None:
+    values = {"l1": 0.6, "ms": 0.2, "grad": 0.2, "perceptual": 0.0}
+    assert shares(values) == pytest.approx(values)
+    assert [(len(text), style) for text, style in stacked(values, 10)] == [(6, "l1"), (2, "ms"), (2, "grad")]
+    assert length(stacked({"l1": math.nan, "ms": -1.0, "grad": None, "perceptual": None}, 10)) == 10
+    assert math.isclose(sum(shares({"l1": 1e308, "ms": 1e308}).values()), 1.0)
+
+
+def test_a_chart_of_steep_values_is_drawn_on_a_log_scale() -> None:
+    rows, low, high, log = area([1.0, 0.1, 0.01], 6, 4)
+    assert (len(rows), low, high, log) == (4, 0.01, 1.0, True)
+    assert all(length(row) == 6 for row in rows)
+    assert area([], 6, 2)[1:] == (0.0, 0.0, False)
+
+
+def test_lines_are_cut_and_padded_by_cells() -> None:
+    assert text_of(fit(line("abc"), 5)) == "abc  "
+    assert text_of(fit(line("ab", ("cdef", "dim")), 4)) == "abc…"
+    assert length(fit(line("🔥🔥🔥"), 4)) == 4
+    assert text_of(fit(line("abc"), 0)) == ""
+    assert cut("abcdef", 4) == "abc…"
+    assert text_of(ends(line("left"), line("right"), 12)) == "left   right"
+    assert text_of(ends(line("left"), line("right"), 3)) == "ri…"
+
+
+def test_only_the_cells_that_differ_are_repainted() -> None:
+    same = line("VSR++  ", ("step 1230", "bold"))
+    assert _differences(same, line("VSR++  ", ("step 1231", "bold")), 40, 0) == [(15, 0, 1, 1)]
+    assert _differences(same, same, 40, 0) == []
+    assert _differences(line("a", "b" * 20, "c"), line("x", "b" * 20, "y"), 40, 3) == [(0, 3, 1, 1), (21, 3, 1, 1)]
+    assert _differences(line("🔥 a"), line("🔥 b"), 10, 0) == [(3, 0, 1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("environ", "unicode"),
+    [
+        ({}, True), ({"LANG": "C"}, False), ({"LANG": "POSIX"}, False), ({"LANG": "de_DE.UTF-8"}, True),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, False), ({"LC_CTYPE": "C.UTF-8"}, True),
+        ({"LC_ALL": "C", "LANG": "de_DE.UTF-8"}, False), ({"LANG": "de_DE.ISO-8859-1"}, False),
+        ({"LANG": "C.UTF-8", "TERM": "linux"}, False), ({"LANG": "C.UTF-8", "VSRPP_ASCII": "1"}, False),
+    ],
+)  # fmt: skip
+def test_the_locale_and_the_terminal_say_whether_there_is_unicode(environ: dict[str, str], unicode: bool) -> None:
+    assert speaks_unicode(environ) is unicode
+
+
+def test_ascii_stand_ins_keep_every_cell_in_its_place() -> None:
+    text = "🔥 PEAK ▁▂▃▄▅▆▇█░ → ×4 – … ★ ‖ Größe 日本 é"
+    assert plain(text).isascii()
+    assert cell_len(plain(text)) == cell_len(text)
+
+
+@pytest.mark.parametrize(("part", "style"), [(0.5, ""), (0.8, "warn"), (0.99, "warn"), (1.0, "bad"), (math.nan, "bad")])
+def test_a_figure_is_coloured_before_it_reaches_its_limit(part: float, style: str) -> None:
+    assert limit_style(part) == style
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "limit"),
+    [
+        ("max_lr", 1e-4, None), ("max_lr", 9.5e-4, 1e-3), ("max_lr", 1.1e-5, 1e-5), ("plateau_patience", 990, 1000),
+        ("plateau_patience", 400, None), ("max_lr", 1.0, None), ("adaptive", True, None),
+    ],
+)  # fmt: skip
+def test_a_value_close_to_the_end_of_its_range_is_noticed(key: str, value: object, limit: float | None) -> None:
+    assert drafts.near_limit(config.parameters()[key], value) == limit
+
+
+@pytest.mark.parametrize(
+    ("total", "style"), [(1.0, "good"), (0.955, "warn"), (1.05, "warn"), (1.06, "bad"), (0.94, "bad"), (None, "bad")]
+)
+def test_the_sum_of_the_weights_is_coloured_before_it_is_refused(total: float | None, style: str) -> None:
+    rule = drafts.sum_rule("l1_weight")
+    assert rule is not None and drafts.sum_style(total, rule) == style
+
+
+def test_balancing_keeps_one_weight_and_makes_the_sum_one() -> None:
+    found = drafts.balanced({"a": 0.7, "b": 0.2, "c": 0.1, "d": 0.0}, "a")
+    assert found["a"] == 0.7 and found["d"] == 0.0
+    assert math.isclose(sum(found.values()), 1.0)
+    assert drafts.balanced({"a": 1.0, "b": 0.0}, "a") == {"a": 1.0, "b": 0.0}
+
+
+def test_figures_are_short_and_honest() -> None:
+    assert [loss(v) for v in (0.0123456, 12.3456, 1.5e-7, None, math.nan)] == [
+        "0.01235",
+        "12.3456",
+        "1.500e-07",
+        "–",
+        "–",
+    ]
+    assert [span(v) for v in (5, 3725, 200_000, None)] == ["0:05", "1:02:05", "2 d 07:33", "–"]
+    assert number(1e-7) == "1.00e-07"
+
+
+def test_a_trend_is_the_newest_quarter_against_the_oldest() -> None:
+    assert slope([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.5, 1.5]) == pytest.approx(0.5)
+    assert math.isnan(slope([1.0]))

@@ -1,0 +1,204 @@
+"""Every state of a run is told apart, in words as well as in colour; nothing a run may hold brings the screen down."""
+
+from __future__ import annotations
+
+import math
+import queue
+from pathlib import Path
+
+import pytest
+from driving import Driven, drive
+from faking import FakeRun, half_way
+
+from vsrpp.tui.seen import Seen
+from vsrpp.tui.watching import Watcher
+
+
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        ("finished", ["✔ finished", "vsrpp train --from"]), ("stopped", ["■ stopped", "vsrpp train --resume"]),
+        ("failed", ["✖ failed", "disk on fire", "vsrpp train --resume"]),
+    ],
+)  # fmt: skip
+def test_a_run_that_ended_says_how_and_what_to_do(tmp_path: Path, state: str, shown: list[str]) -> None:
+    run = half_way(tmp_path / "runs" / "r1").end(state, {"error": "disk on fire"} if state == "failed" else {})
+
+    async def script(ui: Driven) -> None:
+        await ui.shows(*shown)
+        assert "to go" not in ui.text
+
+    drive(run, script)
+    run.close()
+
+
+def test_a_run_whose_process_is_gone_is_dead(tmp_path: Path) -> None:
+    run = half_way(tmp_path / "runs" / "r1")
+    run.writer.set_state({"state": "training", "step": 1230, "process": {"host": "nowhere", "pid": 1, "started": 0}})
+
+    async def script(ui: Driven) -> None:
+        await ui.shows("✖ dead", "gone without a word", "--resume r1")
+
+    drive(run, script)
+    run.close()
+
+
+def test_a_process_that_says_nothing_is_called_silent(tmp_path: Path) -> None:
+    run = half_way(tmp_path / "runs" / "r1")
+    run.writer._db.execute("UPDATE state SET time = time - 120")
+
+    async def script(ui: Driven) -> None:
+        await ui.shows("▲ silent", "No sign of life for 2:0")
+
+    drive(run, script)
+    run.close()
+
+
+def test_a_paused_run_shows_no_time_to_go(run: FakeRun) -> None:
+    run.state = "paused"
+
+    async def script(ui: Driven) -> None:
+        await ui.shows("‖ paused", "Paused at step 1230", "Go on")
+        assert "to go" not in ui.text
+
+    drive(run, script)
+
+
+def test_a_plateau_and_a_probation_stand_in_the_header(run: FakeRun) -> None:
+    run.event("plateau_detected", {"counter": 251}, reason="no improvement")
+
+    async def script(ui: Driven) -> None:
+        await ui.shows("! plateau")
+        run.event("plateau_cleared", {}, reason="better")
+        await ui.until(lambda: "! plateau" not in ui.text)
+        run.probation = {"until_step": 1280, "revert_if": "loss > 2x", "revision": 2}
+        await ui.shows("! on probation", "On probation until step 1280: goes back if loss > 2x.")
+
+    drive(run, script)
+
+
+def test_the_plateau_counter_is_marked_before_and_beyond_the_patience(run: FakeRun) -> None:
+    async def script(ui: Driven) -> None:
+        run.train(10, **{"plateau/counter": 210.0})
+        await ui.shows("210/250 ! ")
+        run.train(10, **{"plateau/counter": 260.0})
+        await ui.shows("260/250 !! ")
+
+    drive(run, script)
+
+
+def test_a_backlog_is_shown_with_its_age(tmp_path: Path) -> None:
+    run = half_way(tmp_path / "runs" / "r1")
+    run.train(100)
+
+    async def script(ui: Driven) -> None:
+        await ui.shows("!! ", " behind, ")
+
+    drive(run, script, size=(120, 40))
+    run.close()
+
+
+def test_values_that_are_not_numbers_are_shown_and_break_nothing(run: FakeRun) -> None:
+    bad = {"loss/total": math.nan, "loss/l1": math.inf, "grad_norm": math.nan, "activity/forward.3": math.nan,
+           "lr": math.nan, "optimizer/momentum": math.nan, "plateau/counter": math.nan}  # fmt: skip
+    run.train(10, **bad)
+    run.event("non_finite", {"loss": math.nan, "grad_norm": math.nan, "skipped": True})
+
+    async def script(ui: Driven) -> None:
+        await ui.shows("✖ nan", "forward.3 | nan (EXTREME! Check training)", "non finite the step was skipped")
+        for key in "23451":
+            await ui.press(key)
+            await ui.pilot.pause(0.1)
+
+    drive(run, script)
+
+
+def test_a_run_that_has_only_just_begun_has_a_screen(tmp_path: Path) -> None:
+    run = FakeRun(tmp_path / "runs" / "r1")
+
+    async def script(ui: Driven) -> None:
+        await ui.shows("step 0 of 3 000", "no validation yet; v asks for one", "no layer activity recorded yet")
+        for key in ("2", "3", "4", "5", "b"):
+            await ui.press(key)
+            await ui.pilot.pause(0.1)
+        await ui.shows("No checkpoint yet; c saves one.")
+        await ui.press("enter")
+
+    drive(run, script)
+    run.close()
+
+
+def test_a_record_that_cannot_be_read_is_said_and_looked_for_again(tmp_path: Path) -> None:
+    run = half_way(tmp_path / "runs" / "r1")
+    run.close()
+    hidden = run.paths.run_db.with_name("hidden.db")
+    run.paths.run_db.rename(hidden)
+    seen: queue.Queue[object] = queue.Queue()
+    watcher = Watcher(run.paths, seen.put, interval_s=0.02)
+    watcher.start()
+    assert "does not exist" in str(seen.get(timeout=20))
+    hidden.rename(run.paths.run_db)
+    while isinstance(look := seen.get(timeout=20), str):
+        continue
+    watcher.stop()
+    assert isinstance(look, Seen) and look.step == 1230
+
+
+def test_checkpoints_of_a_branch_left_behind_are_not_offered(run: FakeRun) -> None:
+    async def script(ui: Driven) -> None:
+        await ui.press("b", "end", "enter")
+        await ui.shows("Back to step 200")
+        await ui.press("enter")
+        await ui.shows("Rollback: done at step 200")
+        run.train(1500)
+        await ui.shows("step 1 700")
+        await ui.press("b")
+        await ui.shows("1–1 of 1")
+
+    drive(run, script)
+
+
+def test_german_says_it_in_german_and_without_unicode_spells_umlauts_out(run: FakeRun) -> None:
+    async def german(ui: Driven) -> None:
+        await ui.shows("STREAM-ÜBERSICHT (Durchschnitt)", "● trainiert", "Schritt 1 230 von 3 000", "Rückwärts")
+        await ui.press("enter")
+        await ui.shows("LAUFZEIT-KONFIGURATION", "Höchste Lernrate")
+
+    async def ascii_german(ui: Driven) -> None:
+        await ui.shows("STREAM-UEBERSICHT (Durchschnitt)", "* trainiert", "Rueckwaerts")
+        assert ui.text.isascii()
+        for key in ("2", "3", "4", "5", "b"):
+            await ui.press(key)
+            await ui.pilot.pause(0.1)
+            assert ui.text.isascii()
+
+    drive(run, german, lang="de")
+    drive(run, ascii_german, lang="de", unicode=False)
+
+
+def test_an_unknown_language_is_refused() -> None:
+    from vsrpp.tui.texts import Texts
+
+    with pytest.raises(ValueError, match="not one of en, de"):
+        Texts("fr")
+
+
+def test_every_text_is_there_in_both_languages_with_the_same_words() -> None:
+    import string
+
+    from vsrpp.tui.texts import _TEXTS
+
+    for key, texts in _TEXTS.items():
+        fields = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in texts]
+        assert fields[0] == fields[1], key
+
+
+def test_a_resize_draws_everything_anew(run: FakeRun) -> None:
+    async def script(ui: Driven) -> None:
+        for size in ((120, 40), (60, 20), (40, 10), (20, 5), (200, 60), (80, 24)):
+            await ui.pilot.resize_terminal(*size)
+            await ui.until(lambda width=size[0]: len(ui.text.splitlines()[1]) in range(width - 3, width + 1))
+            assert all(len(row) <= size[0] for row in ui.text.splitlines())
+        await ui.shows("Losses", "STREAM OVERVIEW", "q Quit")
+
+    drive(run, script)

@@ -1,0 +1,255 @@
+"""The terminal UI's app: one run watched, screens on top of each other, answers brought to the bottom line.
+
+`run` is what `vsrpp top RUN` and `vsrpp train --tui` call, in a process of its own that is attached to the terminal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, ClassVar, cast
+
+from rich.console import RenderableType
+from textual._compositor import ChopsUpdate
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.driver import Driver
+from textual.message import Message
+from textual.screen import Screen
+
+from vsrpp.paths import RunPaths
+from vsrpp.store import Answer
+from vsrpp.tui import terminal
+from vsrpp.tui.asking import Answered, Asker, Crashed, Saw
+from vsrpp.tui.events import changes_text
+from vsrpp.tui.narrow import Narrow
+from vsrpp.tui.screens.base import Face, processed
+from vsrpp.tui.screens.home import Home
+from vsrpp.tui.seen import Seen
+from vsrpp.tui.texts import Texts
+from vsrpp.tui.watching import Watcher
+
+END_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
+HANGUP_GRACE_S = 3.0
+"""After a hang-up nobody reads what is written: if leaving takes longer than this, the process just ends."""
+
+
+class TerminalUI(App[None]):
+    """Watches `paths`; `seen` is the newest look at it."""
+
+    CSS = """
+    Screen { background: ansi_default; color: ansi_default; overflow: hidden; }
+    #body { height: 1fr; overflow: hidden; }
+    #main { height: 1fr; }
+    #header { height: 2; }
+    .row { height: 1; }
+    .row Canvas { width: 25; padding-right: 1; }
+    Field, Field:focus {
+        width: 1fr; height: 1; border: none; padding: 0;
+        background: ansi_default; color: ansi_default; text-style: underline;
+    }
+    Field > .input--placeholder { color: ansi_default; text-style: dim; }
+    Field > .input--cursor { background: ansi_default; color: ansi_default; text-style: reverse; }
+    Field > .input--selection { background: ansi_default; color: ansi_default; text-style: reverse; }
+    """
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+c,ctrl+q", "leave", show=False, priority=True),
+        Binding("ctrl+z", "suspend_process", show=False, priority=True),
+    ]
+
+    def __init__(
+        self, paths: RunPaths, *, lang: str = "en", unicode: bool = True, interval_s: float = 1.0,
+        driver_class: type[Driver] | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(ansi_color=True, driver_class=driver_class)
+        self.theme = "ansi-dark"
+        self.animation_level = "none"
+        self.paths = paths
+        self.unicode = unicode
+        self.texts = Texts(lang, unicode=unicode)
+        self.seen: Seen | None = None
+        self.message: tuple[str, str] = ("", "")
+        """(what is said at the bottom, its style); empty: the state of the run speaks there."""
+        self.crash: Exception | None = None
+        self.asker = Asker(self._post)
+        self._interval_s = interval_s
+        self._watcher = self._watch(paths)
+
+    def get_default_screen(self) -> Home:
+        return Home()
+
+    def on_mount(self) -> None:
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):  # not in the main thread: in a test
+            for number in END_SIGNALS:
+                asyncio.get_running_loop().add_signal_handler(number, self._end, number)
+        self._watcher.start()
+
+    def on_unmount(self) -> None:
+        self._watcher.stop()
+
+    # ---- what is watched
+    def attach(self, paths: RunPaths) -> None:
+        """Watch another run."""
+        self._watcher.stop()
+        self.paths, self.seen = paths, None
+        self.clear_message()
+        self._watcher = self._watch(paths)
+        self._watcher.start()
+        self.redraw()
+
+    def watch_for(self, needs: str) -> None:
+        """Have the watcher read what the shown view alone needs."""
+        self._watcher.wants_curves = needs == "curves"
+        self._watcher.wants_layers = needs == "layers"
+        if needs:
+            self._watcher.look_now()
+
+    def _watch(self, paths: RunPaths) -> Watcher:
+        def see(seen: Seen | str | Exception) -> None:
+            self._post(Crashed(seen) if isinstance(seen, Exception) else Saw(paths.root, seen))
+
+        return Watcher(paths, see, interval_s=self._interval_s)
+
+    def _post(self, message: Message) -> None:
+        with contextlib.suppress(RuntimeError):  # the UI is gone, and so is its event loop
+            self.post_message(message)
+
+    def on_saw(self, event: Saw) -> None:
+        if event.root != self.paths.root:
+            return
+        if isinstance(event.seen, str):
+            self.message = (self.texts("says.unreadable", why=event.seen), "bad")
+        else:
+            self.seen = event.seen
+        self.redraw()
+
+    # ---- what is asked
+    def ask(self, kind: str, call: Callable[[], Answer]) -> None:
+        """Have `call` ask the run, and say at the bottom what became of it."""
+        what = self.texts(f"do.{kind}")
+        if kind == "edit":
+            self.asker.ask(kind, call)
+        elif not self.asker.ask_once(kind, call):
+            self.say(self.texts("asked.already", what=what), "warn")
+            return
+        self.say(self.texts("asked", what=what), "dim")
+
+    async def on_answered(self, event: Answered) -> None:
+        if event.asker is not None:
+            if self.screen_stack and self.screen is event.asker:
+                await cast("Face", event.asker).take(event)
+        elif event.error:
+            self.say(event.error, "bad")
+        elif isinstance(event.result, Answer):
+            self._say_answer(event.what, event.result)
+            self._watcher.look_now()
+
+    def _say_answer(self, kind: str, answer: Answer) -> None:
+        what, t = self.texts(f"do.{kind}"), self.texts
+        match answer.status:
+            case "applied" if answer.changes:
+                told = changes_text(answer.changes) + "".join(f" ! {warning}" for warning in answer.warnings)
+                self.say(f"✔ {t('applied', step=answer.step, revision=answer.revision, what=told)}", "good")
+            case "applied":
+                self.say(t("applied.nothing"), "good")
+            case "done":
+                self.say(f"✔ {t('done', what=what, step=answer.step)}", "good")
+            case "refused":
+                self.say(f"✖ {t('refused', what=what, why=answer.message)}", "bad")
+            case _:
+                self.say(t("pending", what=what, why=answer.message), "warn")
+
+    def on_crashed(self, event: Crashed) -> None:
+        raise event.error
+
+    # ---- what is said and shown
+    def say(self, text: str, style: str = "") -> None:
+        self.message = (text, style)
+        self.redraw()
+
+    def clear_message(self) -> None:
+        self.message = ("", "")
+
+    def redraw(self) -> None:
+        if self.screen_stack and isinstance(self.screen, Face):  # none: a late message while it closes
+            self.screen.redraw()
+
+    async def open(self, face: Face) -> None:
+        """Show a screen on top; returns when it takes keys."""
+        self.clear_message()
+        self.push_screen(face)
+        await processed(face)
+
+    async def close(self) -> None:
+        """Back to the run."""
+        self.pop_screen()
+        await processed(self.screen)
+
+    async def replace(self, face: Face) -> None:
+        """Show another screen instead of the one on top."""
+        self.switch_screen(face)
+        await processed(face)
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        narrow = cast("RenderableType", Narrow(renderable)) if isinstance(renderable, ChopsUpdate) else renderable
+        super()._display(screen, narrow)
+
+    # ---- how it ends
+    def action_leave(self) -> None:
+        self.exit()
+
+    def _end(self, number: int) -> None:
+        if number == signal.SIGHUP:
+            timer = threading.Timer(HANGUP_GRACE_S, os._exit, (128 + number,))
+            timer.daemon = True
+            timer.start()
+        self.exit(return_code=128 + number)
+
+    def _fatal_error(self) -> None:
+        """Textual's own would print a traceback; the error goes to whoever called `run`, which puts it in one line."""
+        error = sys.exc_info()[1]
+        self.crash = error if isinstance(error, Exception) else self._exception
+        self._close_messages_no_wait()
+
+
+def run(paths: RunPaths, *, lang: str = "en") -> int:
+    """Show a run until the person leaves; returns the exit status. Training never notices.
+
+    Raises Refused where there is no terminal. Whatever ends it, the terminal is left as it was.
+    """
+    terminal.require_terminal()
+    for name in (
+        "COLUMNS",
+        "LINES",
+    ):  # a shell may export them: they would outrank the terminal's real size after a resize
+        os.environ.pop(name, None)
+    from textual.drivers.linux_driver import LinuxDriver
+
+    class OnOutput(LinuxDriver):
+        """Draws on standard output: standard error may be on its way to a file."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self._file = sys.__stdout__
+
+    stdout = sys.__stdout__
+    assert stdout is not None
+    unicode = terminal.speaks_unicode(encoding=stdout.encoding)
+    stdout.reconfigure(errors="replace")
+    app = TerminalUI(paths, lang=lang, unicode=unicode, driver_class=OnOutput)
+    app.run(mouse=False)
+    if app.crash is not None:
+        raise app.crash
+    if app.return_code:
+        return app.return_code
+    if app.seen is not None:
+        t = app.texts
+        then = t("left.live") if app.seen.live else t("left.ended", state=t(f"state.{app.seen.state}"))
+        print(t("left", run=app.paths.run_id, then=then))
+    return 0

@@ -1,0 +1,261 @@
+"""The blocks the overview is put together from; each is a few lines of a given width."""
+
+from __future__ import annotations
+
+import math
+
+from vsrpp.tui.drawing import (
+    TERM_FILLS,
+    TERM_NAMES,
+    TERMS,
+    activity_bar,
+    activity_level,
+    activity_marker,
+    activity_scale,
+    bar,
+    finite,
+    limit_style,
+    peak_of,
+    shares,
+    spark,
+    stacked,
+)
+from vsrpp.tui.events import label_of, matching, style_of
+from vsrpp.tui.events import words as event_words
+from vsrpp.tui.figures import NONE, clock, count, loss, number, rate, span
+from vsrpp.tui.lines import Line, cut, fit, length, line, pad, rpad, rule
+from vsrpp.tui.seen import Seen
+from vsrpp.tui.texts import Texts
+
+STREAM_SIGNS = {"backward": "← ", "forward": "→ ", "fusion": "🔗"}
+SHORT_NAMES = {"perceptual": "Perc."}
+BEHIND_AFTER_S = 30.0
+SOON_S = 10.0
+"""What is younger than this is on its way, not behind."""
+
+
+def losses(seen: Seen, t: Texts, width: int) -> list[Line]:
+    """Total and terms: value, weight in effect, part of the total, recent course."""
+    wide = width >= 36
+    lines = [rule(t("losses"), width, (t("weight"), "dim") if wide else "")]
+    weights = seen.weights()
+    for term in ("total", *TERMS):
+        value, weight = seen.metrics.get(f"loss/{term}"), weights.get(term)
+        off = term != "total" and not weight
+        name = pad(TERM_NAMES[term] if wide else SHORT_NAMES.get(term, TERM_NAMES[term]), 10 if wide else 5)
+        broken = value is not None and not math.isfinite(value)
+        text = rpad("✖ " + str(value) if broken else loss(value), 9 if wide else 8)
+        factor = "" if term == "total" else f"×{weight:.2f}" if weight is not None else ""
+        part = _part(seen, term)
+        tail = f" {factor:5} {part:>4}" if wide else f" {factor:5}"
+        room = width - len(name) - len(text) - len(tail) - 2
+        course = spark(seen.trends.get(f"loss/{term}", ()), room) if room > 3 else ""
+        lines.append(
+            line(
+                (name, "dim" if off else term),
+                (text, "bad bold" if broken else "dim" if off else "bold"),
+                (tail, "dim"),
+            )
+            + line("  ", (course, "dim" if off else term))
+        )
+    return lines
+
+
+def _part(seen: Seen, term: str) -> str:
+    part = seen.metric(f"share/{term}")
+    return f"{part * 100:.0f} %" if part is not None else ""
+
+
+def steering(seen: Seen, t: Texts, width: int) -> list[Line]:
+    """Rate, momentum, gradient, plateau counter, delivery."""
+    short = "" if width >= 34 else ".short"
+    label = 14 if width >= 34 else 9
+    room = width - label - 1
+    top = f" {t('of_limit', n=rate(finite(seen.values.get('max_lr'))))}"
+    course = spark(seen.trends.get("lr", ()), min(16, room - 23)) if room >= 30 else ""
+    rows: list[tuple[str, Line]] = [
+        (
+            t("rate"),
+            [
+                (rate(seen.metric("lr")), "bold"),
+                (top if room >= 8 + len(top) else "", "dim"),
+                ("  " + course if course else "", "info"),
+            ],
+        ),
+        (t(f"gradient{short}"), _gradient(seen, t)),
+        (t(f"momentum{short}"), [(number(seen.metric("optimizer/momentum")), "bold")]),
+        (t("plateau_counter"), _plateau(seen, room)),
+        (t("delivery"), _delivery(seen, t)),
+    ]
+    return [rule(t("steering"), width), *(line(pad(name, label), " ", *value) for name, value in rows)]
+
+
+def _gradient(seen: Seen, t: Texts) -> Line:
+    norm, clip = seen.metric("grad_norm"), seen.metric("grad_clip") or finite(seen.values.get("grad_clip"))
+    if norm is None:
+        raw = seen.metrics.get("grad_norm")
+        return [(NONE if raw is None else f"✖ {raw}", "" if raw is None else "bad bold")]
+    style = limit_style(norm / clip if clip else None)
+    return [(number(norm), style or "bold"), (f" {t('of_limit', n=number(clip, 2))}{_sign(style)}", style or "dim")]
+
+
+def _plateau(seen: Seen, room: int) -> Line:
+    counter, patience = seen.metric("plateau/counter"), finite(seen.values.get("plateau_patience"))
+    if counter is None or not patience:
+        return [(NONE, "")]
+    style = limit_style(counter / patience)
+    text = f"{counter:.0f}/{patience:.0f}{_sign(style)}"
+    return [
+        (text, style or "bold"),
+        (" ", ""),
+        *bar(counter / patience, max(0, min(24, room - len(text) - 1)), style or "info"),
+    ]
+
+
+def _sign(style: str) -> str:
+    """What says the same as the colour."""
+    return {"warn": " !", "bad": " !!"}.get(style, "")
+
+
+def _delivery(seen: Seen, t: Texts) -> Line:
+    rows, artifacts = int(seen.backlog.get("rows") or 0), int(seen.backlog.get("artifacts") or 0)
+    age = finite(seen.backlog.get("age_s")) or 0.0
+    if not rows and not artifacts:
+        return [(f"✔ {t('delivery.done')}", "good")]
+    if age < SOON_S and not seen.backlog.get("error"):
+        return [(t("delivery.soon", rows=count(rows)), "")]
+    style = "bad" if seen.backlog.get("error") else limit_style(age / BEHIND_AFTER_S, near=0.5)
+    text = t("delivery.behind", rows=count(rows), artifacts=artifacts, age=span(age))
+    return [(f"{_sign(style)[1:]} {text}".strip(), style)]
+
+
+def quality(seen: Seen, t: Texts, width: int) -> list[Line]:
+    """PSNR-Y and SSIM-Y of the last validation beside bicubic; the best checkpoint."""
+    every = int(seen.values.get("validate_every") or 0)
+    due = min(seen.max_steps, (seen.step // every + 1) * every) if every and seen.live else 0
+    right = t("next_validation", step=count(due)) if due and width >= 34 else ""
+    head = rule(t("quality"), width, (right, "dim") if right else "")
+    if not seen.validations:
+        return [head, [(t("no_validation" if seen.live else "no_validation.ended"), "dim")], []]
+    last = seen.validations[-1]
+    gain = "" if last.gain is None else t("over_bicubic", n=f"{last.gain:+.2f}")
+    psnr = line(
+        pad("PSNR-Y", 7), (f"{number(last.psnr_y, 2)} dB ", "bold"), (gain, "good" if (last.gain or 0) > 0 else "warn")
+    )
+    ssim = line(
+        pad("SSIM-Y", 7),
+        (number(last.ssim_y, 4), "bold"),
+        (f"  {t('bicubic')} {number(last.bicubic_ssim_y, 4)}", "dim"),
+    )
+    if seen.best:
+        best = (f"  ★ {t('best')} {number(seen.best['psnr_y'], 2)} @ {count(seen.best['step'])}", "info")
+        ssim = line(pad("SSIM-Y", 7), (number(last.ssim_y, 4), "bold"), best) if width < 60 else ssim
+        psnr = psnr if width < 60 else line(*psnr, best)
+    return [head, psnr, ssim]
+
+
+def machine(seen: Seen, t: Texts, width: int) -> list[Line]:
+    """What the process and the GPU use, as sampled by the run."""
+    share, total = seen.metric("system/gpu_memory_mib"), seen.metric("system/gpu_memory_total_mib")
+    wait, step = seen.metric("speed/data_wait_s"), seen.metric("speed/step_s")
+    memory = seen.metric("system/memory_used_percent")
+    used, busy = seen.metric("system/process_memory_mib"), seen.metric("system/process_cpu_percent")
+    process = f"{number(used, 0)} MiB, {number(busy, 0)} % CPU"
+    first = line(pad(t("machine.process"), 9), (process, "bold"))
+    if share is not None and total:
+        whole = t("of_limit", n=f"{total / 1024:.0f} GiB")
+        text = f"{number(seen.metric('system/gpu_percent'), 0)} %, {share / 1024:.1f} {whole}"
+        style = limit_style(share / total, near=0.9)
+        second = line(pad(t("machine.gpu"), 9), (text + _sign(style), style or "bold"))
+    elif memory is not None:
+        style = limit_style(memory / 100, near=0.9)
+        second = line(pad(t("machine.memory"), 9), (f"{memory:.0f} %{_sign(style)}", style or "bold"))
+        if wait is not None and step:
+            part = wait / step
+            second += line(
+                f"  {t('machine.wait')} ", (f"{part:.0%}".replace("%", " %"), "warn" if part > 0.3 else "bold")
+            )
+    else:
+        second = []
+    return [rule(t("machine"), width), first, second]
+
+
+def peak(seen: Seen, t: Texts, width: int, *, rows: int = 5) -> list[Line]:
+    """The layer that works hardest, on the scale of 0 to 2.0+; in five rows, or three."""
+    found = peak_of(seen.activity())
+    if found is None:
+        return [[(t("peak"), "title")], [(t("no_activity"), "dim")]]
+    layer, value = found
+    level, style = activity_level(value)
+    number_ = number(value) if math.isfinite(value) else str(value)
+    figure = line((number_, f"{style} bold"), " ", (f"({t(f'level.{level}')})", style))
+    name = line(f"{t('layer')}: ", (layer, "bold"), f" | {t('value')}: ", *figure)
+    if length(name) > width:
+        name = line((layer, "bold"), " | ", *figure)
+    if rows >= 5:
+        marker = activity_marker(value, width)
+        return [
+            [(cut(t("peak"), width), "title")],
+            name,
+            activity_bar(value, width),
+            marker,
+            [(activity_scale(width), "dim")],
+        ]
+    short = line((t("peak"), "title"), "  ", (f"{layer} {number_} ({t(f'level.{level}')})", style))
+    return [short, activity_bar(value, width), [(activity_scale(width), "dim")]]
+
+
+def streams(seen: Seen, t: Texts, width: int) -> list[Line]:
+    """Mean activity of the backward, forward and fusion layers."""
+    lines: list[Line] = [[(cut(t("streams"), width), "title")]]
+    label = max(len(t(name)) for name in STREAM_SIGNS) + 1
+    for name, values in seen.streams().items():
+        known = [v for v in values if math.isfinite(v)]
+        mean = math.nan if len(known) < len(values) else math.fsum(known) / len(known) if known else None
+        layers = t("one_layer") if len(values) == 1 else t("n_layers", n=len(values))
+        text = NONE if mean is None else number(mean) if math.isfinite(mean) else "✖ nan"
+        tail = f" {text:>5} {layers}"
+        style = activity_level(mean)[1] if mean is not None else "dim"
+        cells = max(4, min(32, width - label - len(tail) - 4))
+        lines.append(
+            line(STREAM_SIGNS.get(name, "  "), " ", pad(f"{t(name) if name in STREAM_SIGNS else name}:", label), " ")
+            + activity_bar(mean, cells)
+            + line((tail[:6], style), (tail[6:], "dim"))
+        )
+    return lines
+
+
+def bars(seen: Seen, t: Texts, width: int) -> list[Line]:
+    """Weights and loss values as stacked bars, with a legend of both."""
+    weights, values = seen.weights(), seen.losses()
+    label = max(len(t("weights_bar")), len(t("values_bar"))) + 1
+    rows = [
+        line((pad(t("weights_bar"), label), ""), *stacked(weights, width - label)),
+        line((pad(t("values_bar"), label), ""), *stacked(values, width - label)),
+    ]
+    parts = shares(weights)
+    legend = line(" " * label)
+    for term in TERMS:
+        if not parts[term] and values[term] is None:
+            continue
+        text = f"{TERM_NAMES[term]} {parts[term] * 100:.0f} %{f' {loss(values[term])}' if width >= 72 else ''}"
+        legend += line((f"{TERM_FILLS[term]} ", term), (text, "" if parts[term] else "dim"), "   ")
+    return [*rows, fit(legend, width)]
+
+
+def events(seen: Seen, t: Texts, width: int, rows: int) -> list[Line]:
+    """The newest events, newest first."""
+    if rows < 2:
+        return []
+    lines = [rule(t("events"), width)]
+    lines += [event_line(event, width) for event in matching(seen.events, "all")[: rows - 1]]
+    return lines
+
+
+def event_line(event, width: int, *, day: bool = False) -> Line:  # type: ignore[no-untyped-def]
+    """When, at which step, what."""
+    from vsrpp.tui.figures import day_clock
+
+    place = f"{event.step}" + (f"/{event.branch}" if event.branch else "")
+    head = f"{(day_clock if day else clock)(event.time)} {place:>7} "
+    return fit(line((head, "dim"), (f"{label_of(event)} ", style_of(event) or "bold"), event_words(event)), width)

@@ -1,0 +1,65 @@
+"""What an edit would do, as `control.preview` says it: drawn while one types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vsrpp import config
+from vsrpp.control import Preview
+from vsrpp.tui import drafts
+from vsrpp.tui.drawing import spark
+from vsrpp.tui.figures import bound, rate, value
+from vsrpp.tui.lines import Line, line, pad, wrap
+from vsrpp.tui.seen import Seen
+from vsrpp.tui.texts import Texts
+
+RATE_KEYS = frozenset({"max_lr", "min_lr", "max_steps"})
+"""Keys that move the learning rate's schedule."""
+
+
+def refusal(preview: Preview, seen: Seen | None) -> str:
+    """Why an edit would be refused, and what holds instead, in one line."""
+    problems = [config.Problem(row["key"], row["value"], row["message"]) for row in preview.errors]
+    return config.refusal_line(problems, preview.revision, dict(seen.values) if seen else {})
+
+
+def preview_lines(preview: Preview, trial: Mapping[str, Any] | None, seen: Seen, t: Texts, width: int) -> list[Line]:
+    """Old and new values, warnings, the terms of a probation, the rate ahead; or why it would be refused."""
+    if preview.errors:
+        return wrap(f"✖ {refusal(preview, seen)}", width, "bad")
+    if not preview.changes:
+        return [[(t("preview.same"), "dim")]]
+    parameters = config.parameters()
+    lines = [
+        _change(change, parameters[change["key"]], t)
+        for change in sorted(preview.changes, key=lambda change: parameters[change["key"]].menu or 0)
+    ]
+    for warning in preview.warnings:
+        lines += wrap(f"! {warning}", width, "warn")
+    if trial:
+        when = trial["revert_if"] or t("says.broken")
+        lines += wrap(f"! {t('probation.follows', when=when, steps=trial['steps'])}", width, "warn")
+    return lines + _rate_ahead(preview, t, width)
+
+
+def _change(change: Mapping[str, Any], parameter: config.Parameter, t: Texts) -> Line:
+    key, limit = change["key"], drafts.near_limit(parameter, change["new"])
+    row = line((f"{key} ", "bold"), value(key, change["old"]), " → ")
+    row += line((value(key, change["new"]), "good bold" if limit is None else "warn bold"))
+    return row + line(("" if limit is None else f"  ! {t('preview.near', limit=bound(limit))}", "warn"))
+
+
+def _rate_ahead(preview: Preview, t: Texts, width: int) -> list[Line]:
+    ahead = preview.rate_ahead
+    if not ahead or not RATE_KEYS & {change["key"] for change in preview.changes}:
+        return []
+    old, new = [row["old"] for row in ahead], [row["new"] for row in ahead]
+    span = (min(old + new), max(old + new))
+    label = max(len(t("preview.before")), len(t("preview.after"))) + 2
+    cells = min(60, width - label)
+    return [
+        line((f"{t('preview.rate')}: ", "dim"), t("preview.next", old=rate(old[0]), new=rate(new[0]))),
+        line((pad(t("preview.before"), label), "dim"), (spark(old, cells, span).ljust(cells), "info")),
+        line((pad(t("preview.after"), label), "dim"), (spark(new, cells, span).ljust(cells), "good")),
+    ]

@@ -1,0 +1,40 @@
+"""A question that wants a clear yes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual.binding import BindingType
+
+from vsrpp.tui.lines import wrap
+from vsrpp.tui.screens.base import Face, on
+from vsrpp.tui.seen import Seen
+
+
+class Confirm(Face):
+    """y does it; n, Esc and q do not; ENTER, pressed by habit, does nothing."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        on("y,j", "yes"),
+        on("n,escape,q", "no"),
+    ]
+
+    def __init__(self, question: str, act: Callable[[], object]) -> None:
+        super().__init__()
+        self._question = question
+        self._act = act
+
+    def draw(self, seen: Seen) -> None:
+        main = self.fill("main")
+        main.show([[], *wrap(self._question, main.size.width - 2, "bold")])
+
+    def keys(self) -> list[tuple[str, str, bool]]:
+        return [("j" if self.t.lang == "de" else "y", "yes", True), ("n", "no", True)]
+
+    async def action_yes(self) -> None:
+        await self.ui.close()
+        self._act()
+
+    async def action_no(self) -> None:
+        await self.ui.close()

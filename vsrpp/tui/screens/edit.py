@@ -1,0 +1,263 @@
+"""Editing a live parameter: the preview shows as one types, ENTER goes on to the reason, ENTER applies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from vsrpp import config, control
+from vsrpp.config.condition import parse_conditions
+from vsrpp.control import Preview
+from vsrpp.errors import Refused
+from vsrpp.store import Answer
+from vsrpp.tui import drafts
+from vsrpp.tui.asking import Answered
+from vsrpp.tui.figures import bound, value
+from vsrpp.tui.lines import Line, rule, wrap
+from vsrpp.tui.pages.preview import preview_lines, refusal
+from vsrpp.tui.screens.base import Face, Field, labelled, on
+from vsrpp.tui.seen import Seen
+
+
+def warm_up() -> None:
+    """Import what the first check needs (0.15 s) while the person still chooses."""
+    config.check_changes({}, {})
+
+
+class Editing(Face):
+    """What both edits share. An edit is made on the revision that was in force when it was opened."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        on("enter", "go_on"),
+        on("escape", "back"),
+        on("ctrl+p", "probation"),
+    ]
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        super().__init__()
+        self._on_trial = False
+        self.edited = tuple(keys)
+        self._asked = 0
+        self._looked_at: object = None
+        """What the newest preview was asked for."""
+        self._preview: Preview | None = None
+        self._problem = ""
+        self._base_revision: int | None = None
+
+    def texts(self) -> dict[str, str]:
+        """What is typed, by key; what is left empty is left out."""
+        raise NotImplementedError
+
+    def last_rows(self) -> ComposeResult:
+        """Probation, hidden until it is asked for, and the reason."""
+        for id, value_ in (("trial-steps", "50"), ("trial-if", "loss > 2x")):
+            row = labelled(self.canvas(f"{id}-label"), Field(id=id, value=value_))
+            row.display = False
+            yield row
+        yield labelled(self.canvas("reason-label"), Field(id="reason", hint=self.t("reason.hint")))
+
+    def draw_last_rows(self) -> None:
+        t = self.t
+        self.fill("trial-steps-label").show([[(t("probation.steps"), "bold")]])
+        self.fill("trial-if-label").show([[(t("probation.if"), "bold")]])
+        self.fill("reason-label").show([[(t("reason"), "bold" if self.focused is self.reason else "dim")]])
+
+    def probation(self) -> dict[str, Any] | None:
+        """The terms as typed, None without probation. Raises Refused for terms that make no sense."""
+        if not self._on_trial:
+            return None
+        steps, condition = self.entry("trial-steps").value.strip(), self.entry("trial-if").value.strip()
+        if not steps.isdigit() or not int(steps):
+            raise Refused(self.t("probation.bad_steps"))
+        parse_conditions(condition)
+        return {"steps": int(steps), "revert_if": condition or None}
+
+    @property
+    def reason(self) -> Field:
+        return self.entry("reason")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        self._base_revision = self.seen.revision if self.seen else None
+
+    # ---- preview
+    def on_input_changed(self, event: Field.Changed) -> None:
+        self.look()
+
+    def look(self) -> None:
+        """Ask for the preview of what is typed now, unless it was asked for; an older answer no longer counts."""
+        texts = self.texts()
+        now = (texts, self._on_trial, self.entry("trial-steps").value, self.entry("trial-if").value)
+        if now == self._looked_at:
+            return
+        self._looked_at = now
+        self._asked += 1
+        self._preview, self._problem = None, ""
+        if texts:
+            try:
+                self.probation()
+                changes = drafts.typed(texts)
+            except Refused as error:
+                self._problem = str(error)
+            else:
+                paths, base = self.ui.paths, self._base_revision
+                self.ui.asker.ask(
+                    "preview",
+                    lambda: control.preview(paths, changes, base_revision=base),
+                    asker=self,
+                    number=self._asked,
+                )
+        self.redraw()
+
+    async def take(self, event: Answered) -> None:
+        if event.number != self._asked:
+            return
+        self._problem = event.error
+        self._preview = event.result
+        if not self._ready and self.focused is self.reason:
+            self._to_values()
+        else:
+            self.redraw()
+
+    @property
+    def _ready(self) -> bool:
+        return self._preview is not None and not self._preview.errors and bool(self._preview.changes)
+
+    # ---- going on
+    async def action_go_on(self) -> None:
+        """ENTER: from a value to the reason, from the reason to the run, without waiting for the preview."""
+        await self.typed()
+        self.look()
+        checking = self._preview is None and not self._problem and bool(self.texts())
+        if not checking and not self._ready:
+            self._to_values()
+        elif self.focused is not self.reason:
+            self.set_focus(self.reason)
+            self.redraw()
+        else:
+            await self._send()
+
+    def _to_values(self) -> None:
+        """It would be refused: the preview says why, and the value is at hand."""
+        if self.focused is self.reason:
+            self.set_focus(self.query(Field).first())
+        self.app.bell()
+        self.redraw()
+
+    async def _send(self) -> None:
+        changes, trial = drafts.typed(self.texts()), self.probation()
+        paths, base, reason = self.ui.paths, self._base_revision, self.reason.value.strip() or None
+
+        def checked_and_applied() -> Answer:
+            seen = control.preview(paths, changes, base_revision=base)
+            if seen.errors:
+                raise Refused(refusal(seen, self.ui.seen))
+            return control.apply(paths, changes, origin="terminal", reason=reason, base_revision=base, probation=trial)
+
+        await self.ui.close()
+        self.ui.ask("edit", checked_and_applied)
+
+    def action_probation(self) -> None:
+        """Show or hide the terms of a probation."""
+        self._on_trial = not self._on_trial
+        for id in ("trial-steps", "trial-if"):
+            row = self.entry(id).parent
+            assert row is not None
+            row.display = self._on_trial
+        if self._on_trial:
+            self.set_focus(self.entry("trial-steps"))
+        elif self.focused is None or (self.focused.id or "").startswith("trial"):
+            self.set_focus(self.query(Field).first())
+        self.look()
+
+    async def action_back(self) -> None:
+        from vsrpp.tui.screens.menu import Menu
+
+        if self.focused is self.reason:
+            self.set_focus(self.query(Field).first())
+            self.redraw()
+        else:
+            await self.ui.replace(Menu(self.edited[0]))
+
+    def keys(self) -> list[tuple[str, str, bool]]:
+        on_reason = self.focused is not None and self.focused.id == "reason"
+        first = ("↵", "apply" if on_reason else "next", self._ready)
+        return [first, ("^P", "probation", True), ("Esc", "back", True)]
+
+    def preview_lines(self, seen: Seen, width: int) -> list[Line]:
+        """What would follow, or why it would be refused."""
+        head = rule(self.t("preview"), width)
+        if self._problem:
+            return [head, *wrap(self._problem, width, "bad")]
+        if not self.texts():
+            return [head, [(self.t("preview.type"), "dim")]]
+        if self._preview is None:
+            return [head, [(self.t("preview.wait"), "dim")]]
+        return [head, *preview_lines(self._preview, self.probation(), seen, self.t, width)]
+
+
+class EditOne(Editing):
+    """One parameter."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        on("up", "cycle(-1)"),
+        on("down", "cycle(1)"),
+    ]
+    AUTO_FOCUS = "#value"
+
+    def __init__(self, parameter: config.Parameter) -> None:
+        super().__init__([parameter.key])
+        self.parameter = parameter
+        self._choices = [str(choice) for choice in parameter.choices] or (
+            ["on", "off"] if parameter.type == "boolean" else []
+        )
+
+    def body(self) -> ComposeResult:
+        yield self.canvas("about")
+        yield labelled(self.canvas("value-label"), Field(id="value"))
+        yield from self.last_rows()
+        yield self.canvas("main")
+
+    def texts(self) -> dict[str, str]:
+        text = self.entry("value").value.strip()
+        return {self.parameter.key: text} if text else {}
+
+    def draw(self, seen: Seen) -> None:
+        width, parameter, t = self.size.width, self.parameter, self.t
+        number = f"{parameter.menu}. " if parameter.menu else ""
+        about = [rule(f"{number}{t.title(parameter)}", width, (parameter.key, "dim"))]
+        room = self.query_one("#body").size.height
+        about += wrap(t.description(parameter), width, "dim")[: 1 if room < 14 else 2 if room < 17 else 6]
+        facts = [t("now", value=value(parameter.key, seen.values.get(parameter.key)))]
+        if self._choices:
+            facts.append(t("choices", values=" ".join(self._choices)))
+        else:
+            facts.append(
+                f"{t('range', low=bound(parameter.minimum), high=bound(parameter.maximum))} {t.unit(parameter)}".strip()
+            )
+        facts.append(
+            t("default", value=value(parameter.key, parameter.default_for(str(seen.run_config.get("preset", "base")))))
+        )
+        event = seen.config.last_change(parameter.key)
+        if event is not None:
+            facts.append(t("set_by", who=control.who(event), step=event.step))
+        about += wrap("  ·  ".join(facts), width)
+        self.fill("about").show(about)
+        self.fill("value-label").show([[(t("new_value"), "bold")]])
+        self.draw_last_rows()
+        self.fill("main").show(self.preview_lines(seen, width))
+
+    async def action_cycle(self, by: int) -> None:
+        await self.typed()
+        field = self.entry("value")
+        now = self.seen.values.get(self.parameter.key) if self.seen else None
+        present = field.value.strip() or value(self.parameter.key, now)
+        at = self._choices.index(present) if present in self._choices else -1
+        field.value = self._choices[(at + by) % len(self._choices)]
+        field.cursor_position = len(field.value)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return bool(self._choices) and self.focused is not self.reason if action == "cycle" else True

@@ -1,0 +1,154 @@
+"""The menu of the live parameters: type a number or a name, or move to it; ENTER opens it."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from vsrpp import config
+from vsrpp.tui.drafts import group_of, near_limit
+from vsrpp.tui.figures import bound, value
+from vsrpp.tui.lines import Line, cut, fit, line, pad, rpad, rule
+from vsrpp.tui.screens.base import Face, Field, labelled, on
+from vsrpp.tui.screens.picker import Rows
+from vsrpp.tui.seen import Seen
+
+
+class Menu(Face):
+    """Numbers 10 and up; the startup parameters stand below, shown and locked."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        on("enter", "choose"),
+        on("up", "move(-1)"),
+        on("down", "move(1)"),
+        on("pageup", "move(-10)"),
+        on("pagedown", "move(10)"),
+        on("escape", "back"),
+    ]
+    AUTO_FOCUS = "#number"
+
+    def __init__(self, chosen: str | None = None) -> None:
+        super().__init__()
+        self.parameters = list(config.parameters().values())
+        self._rows = Rows()
+        keys = [parameter.key for parameter in self.parameters]
+        self._at = keys.index(chosen) if chosen in keys else 0
+
+    def body(self) -> ComposeResult:
+        yield self.canvas("title")
+        yield labelled(self.canvas("number-label"), Field(id="number", hint=self.t("menu.hint")))
+        yield self.canvas("main")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        from vsrpp.tui.screens.edit import warm_up
+
+        self.ui.asker.ask("warm up", warm_up)
+
+    # ---- drawing
+    def draw(self, seen: Seen) -> None:
+        main = self.fill("main")
+        width = main.size.width
+        self.fill("number-label").show([[(self.t("menu.prompt"), "bold")]])
+        lines: list[Line] = []
+        place = 0
+        before = ""
+        for number, parameter in enumerate(self.parameters):
+            if parameter.tier != before:
+                lines.append([(self.t(f"menu.{parameter.tier}"), "dim")])
+                before = parameter.tier
+            if number == self._at:
+                place = len(lines)
+            lines.append(self._row(seen, parameter, width))
+        self._rows.cursor = place
+        main.show(self._rows.draw(lines, width, main.size.height))
+        right = f"{self._rows.more(len(lines))} {self.t('revision', n=seen.revision)}".strip()
+        self.fill("title").show([rule(f"⚙ {self.t('menu')}", width, (right, "dim"))])
+
+    def _row(self, seen: Seen, parameter: config.Parameter, width: int) -> Line:
+        live = parameter.live
+        present = (seen.values if live else seen.run_config).get(parameter.key)
+        event = seen.config.last_change(parameter.key) if live else None
+        wide = width >= 72
+        shown = cut(value(parameter.key, present), 12 if wide else 10)
+        style = "warn" if live and near_limit(parameter, present) is not None else "bold" if live else "dim"
+        row = line((rpad(f"{parameter.menu}." if live else "🔒", 4), "key" if live else "dim"), " ")
+        row += line((pad(self.t.title(parameter), 30 if wide else 24), "" if live else "dim"), " ")
+        row += line((rpad(shown, 12 if wide else 10), style), "  ", (self._range(parameter) if live else "", "dim"))
+        if event is None or not wide:
+            return fit(row, width)
+        return fit([*fit(row, 69), (f"{event.author or event.origin} @{event.step}", "info")], width)
+
+    def _range(self, parameter: config.Parameter) -> str:
+        if parameter.choices:
+            return " ".join(map(str, parameter.choices))
+        if parameter.type == "boolean":
+            return "on off"
+        return f"({bound(parameter.minimum)} – {bound(parameter.maximum)})"
+
+    def keys(self) -> list[tuple[str, str, bool]]:
+        return [("↑↓", "move", True), ("↵", "choose", True), ("Esc", "back", True)]
+
+    # ---- choosing
+    def on_input_changed(self, event: Field.Changed) -> None:
+        if self._look_up():
+            self.ui.clear_message()
+        else:
+            self.ui.say(self.t("menu.unknown", text=event.value.strip()), "warn")
+        self.redraw()
+
+    async def action_choose(self) -> None:
+        await self.typed()
+        if self._look_up():
+            await self._open(self.parameters[self._at])
+        else:
+            self.app.bell()
+
+    def _look_up(self) -> bool:
+        """Move to what is typed; False if there is no such parameter."""
+        found = self._find(self.entry("number").value.strip())
+        self._at = self._at if found is None else found
+        return found is not None
+
+    def _find(self, text: str) -> int | None:
+        """The parameter with that number, else the first whose number, key or title begins so, else holds it."""
+        if not text:
+            return self._at
+        low = text.lower()
+        tests = (
+            lambda p: str(p.menu) == low,
+            lambda p: p.menu is not None and str(p.menu).startswith(low),
+            lambda p: p.key.startswith(low) or self.t.title(p).lower().startswith(low),
+            lambda p: low in p.key or low in self.t.title(p).lower(),
+        )
+        for test in tests:
+            for number, parameter in enumerate(self.parameters):
+                if test(parameter):
+                    return number
+        return None
+
+    async def _open(self, parameter: config.Parameter) -> None:
+        from vsrpp.tui.screens.edit import EditOne
+        from vsrpp.tui.screens.weights import EditWeights
+
+        if not parameter.live:
+            self.ui.say(self.t("menu.locked", key=parameter.key, run=self.ui.paths.run_id), "warn")
+            return
+        keys = group_of(parameter.key)
+        self.ui.clear_message()
+        await self.ui.replace(EditOne(parameter) if len(keys) == 1 else EditWeights(keys, parameter.key))
+
+    async def action_move(self, by: int) -> None:
+        await self.typed()
+        self._at = max(0, min(len(self.parameters) - 1, self._at + by))
+        field = self.entry("number")
+        if field.value:
+            with field.prevent(Field.Changed):
+                field.value = ""
+        self.ui.clear_message()
+        self.redraw()
+
+    async def action_back(self) -> None:
+        await self.ui.close()

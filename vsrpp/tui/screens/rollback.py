@@ -1,0 +1,78 @@
+"""Back to a checkpoint: pick it from the table, say why if you like."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from vsrpp import control
+from vsrpp.tui.figures import clock, count, number, size
+from vsrpp.tui.lines import Line, line, rpad, rule, wrap
+from vsrpp.tui.screens.base import Face, Field, labelled, on
+from vsrpp.tui.screens.picker import Picker
+from vsrpp.tui.seen import Checkpoint, Seen
+
+
+class Rollback(Picker):
+    """The checkpoints on disk, newest first, the best one marked."""
+
+    heading = "rollback"
+    empty = "rollback.none"
+
+    def checkpoints(self) -> list[Checkpoint]:
+        return [kept for kept in reversed(self.seen.checkpoints) if kept.step <= self.seen.step] if self.seen else []
+
+    def head(self, width: int) -> list[Line]:
+        t = self.t
+        names = f"{rpad(t('col.step'), 10)}  {rpad('PSNR-Y', 8)} {rpad(t('col.revision'), 9)} {rpad(t('col.time'), 9)}"
+        return [line((names + (f"  {rpad(t('col.size'), 10)}" if width >= 60 else ""), "dim"))]
+
+    def rows(self, width: int) -> list[Line]:
+        best = self.seen.best["step"] if self.seen and self.seen.best else None
+        found = []
+        for kept in self.checkpoints():
+            place = count(kept.step) + (f"/{kept.branch}" if kept.branch else "")
+            row = line(rpad(place, 10), (" ★" if kept.step == best else "  ", "info"), rpad(number(kept.psnr_y, 2), 8))
+            row += line(f" {rpad(str(kept.revision), 9)} {rpad(clock(kept.time), 9)}")
+            found.append(row + line(f"  {rpad(size(kept.size_bytes), 10)}" if width >= 60 else ""))
+        return found
+
+    async def chosen(self, number: int) -> None:
+        await self.ui.replace(RollbackSure(self.checkpoints()[number]))
+
+
+class RollbackSure(Face):
+    """What will follow; ENTER does it, with or without a reason."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [on("enter", "apply"), on("escape", "back")]
+    AUTO_FOCUS = "#reason"
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        self._to = checkpoint
+
+    def body(self) -> ComposeResult:
+        yield self.canvas("about")
+        yield labelled(self.canvas("reason-label"), Field(id="reason", hint=self.t("reason.hint")))
+
+    def draw(self, seen: Seen) -> None:
+        width = self.size.width
+        text = self.t("rollback.sure", step=count(self._to.step), n=count(max(0, seen.step - self._to.step)))
+        self.fill("about").show([rule(self.t("rollback"), width), *wrap(text, width), []])
+        self.fill("reason-label").show([[(self.t("reason"), "bold")]])
+
+    def keys(self) -> list[tuple[str, str, bool]]:
+        return [("↵", "rollback", True), ("Esc", "back", True)]
+
+    async def action_apply(self) -> None:
+        await self.typed()
+        paths, step, reason = self.ui.paths, self._to.step, self.entry("reason").value.strip() or None
+        await self.ui.close()
+        self.ui.ask(
+            "rollback", lambda: control.command(paths, "rollback", {"step": step}, origin="terminal", reason=reason)
+        )
+
+    async def action_back(self) -> None:
+        await self.ui.replace(Rollback())

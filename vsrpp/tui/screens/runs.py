@@ -1,0 +1,68 @@
+"""The runs of this host: pick one to watch it instead."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vsrpp import control
+from vsrpp.paths import RunPaths
+from vsrpp.tui.asking import Answered
+from vsrpp.tui.figures import NONE, count, day_clock, number
+from vsrpp.tui.lines import Line, fit, line, pad, rpad
+from vsrpp.tui.screens.picker import Picker
+
+
+class Runs(Picker):
+    """Live ones first, then newest first. They are looked up in a thread: there may be many."""
+
+    heading = "runs"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._found: list[dict[str, Any]] = []
+        self.empty = "runs.wait"
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        folder = self.ui.paths.root.parent
+        self.ui.asker.ask("runs", lambda: control.runs(folder), asker=self)
+
+    async def take(self, event: Answered) -> None:
+        """The list has come."""
+        self._found = event.result or []
+        here = [
+            number for number, row in enumerate(self._found) if Path(row["run_dir"]) == self.ui.paths.root.resolve()
+        ]
+        self.list.cursor = here[0] if here else 0
+        if event.error:
+            self.ui.say(event.error, "bad")
+        self.redraw()
+
+    def head(self, width: int) -> list[Line]:
+        t = self.t
+        names = f"{pad(t('col.run'), 13)} {pad(t('col.state'), 12)} {rpad(t('col.step'), 9)} {rpad(t('col.best'), 9)}"
+        return [
+            line(
+                (
+                    f"{names}  {t('col.time')}         {t('col.name')}" if width >= 72 else f"{names}  {t('col.name')}",
+                    "dim",
+                )
+            )
+        ]
+
+    def rows(self, width: int) -> list[Line]:
+        found = []
+        for row in self._found:
+            best = number(row["best"]["psnr_y"], 2) if row["best"] else NONE
+            style = "good" if row["state"] in ("training", "validating") else "warn" if row["state"] == "paused" else ""
+            text = line(pad(row["run_id"][:12], 13), " ", (pad(self.t(f"state.{row['state']}"), 12), style))
+            text += line(f" {rpad(count(row['step']), 9)} {rpad(best, 9)}  ")
+            text += line(f"{day_clock(row['started'])}  " if width >= 72 else "", str(row["name"] or ""))
+            found.append(fit(text, width))
+        return found
+
+    async def chosen(self, number: int) -> None:
+        paths = RunPaths(Path(self._found[number]["run_dir"]))
+        await self.ui.close()
+        self.ui.attach(paths)

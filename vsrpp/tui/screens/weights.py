@@ -1,0 +1,101 @@
+"""The four loss weights, edited as one: their sum is held near 1."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+
+from vsrpp import config
+from vsrpp.tui import drafts
+from vsrpp.tui.drawing import finite, stacked
+from vsrpp.tui.figures import value
+from vsrpp.tui.lines import Line, line, pad, rule
+from vsrpp.tui.screens.base import Field, labelled, on
+from vsrpp.tui.screens.edit import Editing
+from vsrpp.tui.seen import Seen
+
+
+class EditWeights(Editing):
+    """One field per weight; arrows and TAB move between them, = scales the others so that all sum to 1."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        on("up", "app.focus_previous"),
+        on("down", "app.focus_next"),
+        on("equals_sign", "balance"),
+    ]
+
+    def __init__(self, keys: Sequence[str], first: str) -> None:
+        super().__init__(keys)
+        self._first = first
+
+    def body(self) -> ComposeResult:
+        yield self.canvas("title")
+        for key in self.edited:
+            present = value(key, self.seen.values.get(key)) if self.seen else ""
+            yield labelled(self.canvas(f"{key}-label"), Field(id=key, value=present, leaves="="))
+        yield from self.last_rows()
+        yield self.canvas("main")
+
+    def on_mount(self) -> None:
+        super().on_mount()
+        field = self.entry(self._first)
+        field.focus()
+        field.select_all()
+
+    def texts(self) -> dict[str, str]:
+        """What differs from the config in force: a weight left alone is no part of the edit."""
+        typed = {key: self.entry(key).value.strip() for key in self.edited}
+        present = self.seen.values if self.seen else {}
+        return {key: text for key, text in typed.items() if text and drafts.typed({key: text})[key] != present.get(key)}
+
+    def values(self) -> dict[str, float] | None:
+        """The weights as typed (as they are where a field is empty), or None if one is no number."""
+        texts = self.texts()
+        present = {key: finite(self.seen.values.get(key)) if self.seen else None for key in self.edited}
+        found = {key: finite(new) for key, new in {**present, **drafts.typed(texts)}.items()}
+        return None if None in found.values() else {key: known for key, known in found.items() if known is not None}
+
+    def draw(self, seen: Seen) -> None:
+        width, t, parameters = self.size.width, self.t, config.parameters()
+        rule_ = drafts.sum_rule(self.edited[0])
+        assert rule_ is not None
+        weights = self.values()
+        total = round(math.fsum(weights.values()), 9) if weights else None
+        style = drafts.sum_style(total, rule_)
+        bounds = f"{t('sum', sum='–' if total is None else f'{total:g}')} {t('sum.range')}"
+        sign = {"bad": " !!", "warn": " !"}.get(style, "")
+        self.fill("title").show([rule(t("weights"), width, (bounds + sign, style))])
+        for key in self.edited:
+            parameter = parameters[key]
+            term = key.removesuffix("_weight")
+            name = line((f"{parameter.menu}. ", "key"), (t.title(parameter), term))
+            self.fill(f"{key}-label").show([name])
+        self.draw_last_rows()
+        lines: list[Line] = []
+        if weights:
+            shares = {key.removesuffix("_weight"): weight for key, weight in weights.items()}
+            lines.append(line((pad(t("weights_bar"), 10), "dim"), *stacked(shares, width - 10)))
+        if seen.run_config.get("perceptual_weights") is None:
+            lines.append([(t("no_perceptual"), "dim")])
+        self.fill("main").show([*lines, *self.preview_lines(seen, width)])
+
+    async def action_balance(self) -> None:
+        await self.typed()
+        focused, weights = self.focused, self.values()
+        if focused is None or focused.id not in self.edited or weights is None:
+            return
+        for key, weight in drafts.balanced(weights, focused.id).items():
+            if key != focused.id:
+                self.entry(key).value = f"{weight:g}"
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "balance":
+            return self.focused is not None and self.focused.id in self.edited
+        return True
+
+    def keys(self) -> list[tuple[str, str, bool]]:
+        return [("↑↓", "field", True), ("=", "balance", True), *super().keys()]

@@ -1,0 +1,297 @@
+"""Every sentence of the terminal UI, in English and German. What the run itself recorded stays as it was recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vsrpp import config
+from vsrpp.tui import german
+from vsrpp.tui.terminal import spelt_out
+
+LANGUAGES = ("en", "de")
+
+
+class Texts:
+    """`t("eta", span="4:05")` in one language; without Unicode, umlauts are spelt out."""
+
+    def __init__(self, lang: str = "en", *, unicode: bool = True) -> None:
+        """Raises ValueError for a language that is not there."""
+        if lang not in LANGUAGES:
+            raise ValueError(f"language {lang} is not one of {', '.join(LANGUAGES)}")
+        self.lang = lang
+        self._column = LANGUAGES.index(lang)
+        self._unicode = unicode
+
+    def __call__(self, key: str, /, **words: Any) -> str:
+        text = _TEXTS[key][self._column]
+        return self.spelt(text.format(**words) if words else text)
+
+    def spelt(self, text: str) -> str:
+        """The text as this terminal can show it."""
+        return text if self._unicode else spelt_out(text)
+
+    def title(self, parameter: config.Parameter) -> str:
+        """A parameter's label: the schema's title, or its German."""
+        return self.spelt(german.TITLES.get(parameter.key, parameter.title) if self.lang == "de" else parameter.title)
+
+    def description(self, parameter: config.Parameter) -> str:
+        """What the parameter does: the schema's description, or its German."""
+        said = parameter.description
+        return self.spelt(german.DESCRIPTIONS.get(parameter.key, said) if self.lang == "de" else said)
+
+    def unit(self, parameter: config.Parameter) -> str:
+        return german.UNITS.get(parameter.unit, parameter.unit) if self.lang == "de" else parameter.unit
+
+
+_TEXTS: dict[str, tuple[str, str]] = {
+    # states
+    "state.training": ("training", "trainiert"),
+    "state.paused": ("paused", "pausiert"),
+    "state.validating": ("validating", "validiert"),
+    "state.finished": ("finished", "fertig"),
+    "state.stopped": ("stopped", "gestoppt"),
+    "state.failed": ("failed", "gescheitert"),
+    "state.dead": ("dead", "abgebrochen"),
+    "state.silent": ("silent", "stumm"),
+    "plateau": ("plateau", "Plateau"),
+    "probation": ("on probation", "auf Probe"),
+    "says.finished": (
+        "This run has finished; this is its last state. Go on from it: vsrpp train --from {run}",
+        "Dieser Lauf ist fertig; zu sehen ist sein letzter Stand. Von ihm aus weiter: vsrpp train --from {run}",
+    ),
+    "says.stopped": (
+        "This run was stopped at step {step}. Continue it: vsrpp train --resume {run}",
+        "Dieser Lauf wurde bei Schritt {step} gestoppt. Fortsetzen: vsrpp train --resume {run}",
+    ),
+    "says.failed": (
+        "This run failed: {why}. Continue it: vsrpp train --resume {run}",
+        "Dieser Lauf ist gescheitert: {why}. Fortsetzen: vsrpp train --resume {run}",
+    ),
+    "says.dead": (
+        "The training process is gone without a word. Continue it: vsrpp train --resume {run}",
+        "Der Trainingsprozess ist ohne Abmeldung weg. Fortsetzen: vsrpp train --resume {run}",
+    ),
+    "says.silent": (
+        "No sign of life for {age}, though the process is there: a very long step, or it hangs.",
+        "Seit {age} kein Lebenszeichen, obwohl der Prozess da ist: ein sehr langer Schritt, oder er hängt.",
+    ),
+    "says.paused": (
+        "Paused at step {step}. Edits, checkpoints and validations take effect at once.",
+        "Pausiert bei Schritt {step}. Änderungen, Checkpoints und Validierungen wirken sofort.",
+    ),
+    "says.probation": (
+        "On probation until step {step}: goes back if {when}. Until then only pause, resume and stop act.",
+        "Auf Probe bis Schritt {step}: zurück, wenn {when}. Bis dahin wirken nur Pause, Fortsetzen und Stopp.",
+    ),
+    "says.broken": ("a loss is not finite", "ein Verlust nicht endlich ist"),
+    "says.reading": ("Reading the run's record …", "Liest die Aufzeichnung des Laufs …"),
+    "says.unreadable": ("The record cannot be read: {why}", "Die Aufzeichnung ist nicht lesbar: {why}"),
+    "left": ("Left run {run}; {then} Come back: vsrpp top {run}", "Lauf {run} verlassen; {then} Zurück: vsrpp top {run}"),
+    "left.live": ("training goes on.", "das Training läuft weiter."),
+    "left.ended": ("it is {state}.", "er ist {state}."),
+    # header
+    "step_of": ("step {step} of {all}", "Schritt {step} von {all}"),
+    "to_go": ("{span} to go", "noch {span}"),
+    "steps_per_s": ("{n} steps/s", "{n} Schritte/s"),
+    "revision": ("revision {n}", "Revision {n}"),
+    "branch": ("branch {n}", "Zweig {n}"),
+    # overview
+    "losses": ("Losses", "Verluste"),
+    "weight": ("weight", "Gewicht"),
+    "steering": ("Steering", "Regelung"),
+    "rate": ("Rate", "Lernrate"),
+    "momentum": ("AdamW momentum", "AdamW-Momentum"),
+    "gradient": ("Gradient norm", "Gradientennorm"),
+    "momentum.short": ("Momentum", "Momentum"),
+    "gradient.short": ("Gradient", "Gradient"),
+    "of_limit": ("of {n}", "von {n}"),
+    "plateau_counter": ("Plateau", "Plateau"),
+    "delivery": ("Delivery", "Lieferung"),
+    "delivery.done": ("up to date", "vollständig"),
+    "delivery.soon": ("{rows} rows on their way", "{rows} Zeilen unterwegs"),
+    "delivery.behind": ("{age} behind, {rows} rows, {artifacts} files", "{age} zurück, {rows} Zeilen, {artifacts} Dateien"),
+    "quality": ("Quality", "Qualität"),
+    "over_bicubic": ("{n} over bicubic", "{n} gegen bikubisch"),
+    "bicubic": ("bicubic", "bikubisch"),
+    "best": ("best", "bestes"),
+    "no_validation": ("no validation yet; v asks for one", "noch keine Validierung; v fordert eine an"),
+    "no_validation.ended": ("no validation", "keine Validierung"),
+    "next_validation": ("next at step {step}", "nächste bei Schritt {step}"),
+    "machine": ("Machine", "Maschine"),
+    "machine.process": ("Process", "Prozess"),
+    "machine.memory": ("Memory", "Speicher"),
+    "machine.gpu": ("GPU", "GPU"),
+    "machine.wait": ("Data wait", "Datenwarten"),
+    "peak": ("🔥 PEAK LAYER ACTIVITY", "🔥 HÖCHSTE SCHICHTAKTIVITÄT"),
+    "layer": ("Layer", "Schicht"),
+    "value": ("Value", "Wert"),
+    "level.low": ("Low", "Niedrig"),
+    "level.moderate": ("Moderate", "Mäßig"),
+    "level.high": ("High", "Hoch"),
+    "level.unusual": ("Unusually high!", "Ungewöhnlich hoch!"),
+    "level.extreme": ("EXTREME! Check training", "EXTREM! Training prüfen"),
+    "no_activity": ("no layer activity recorded yet", "noch keine Schichtaktivität aufgezeichnet"),
+    "streams": ("📊 STREAM OVERVIEW (average)", "📊 STREAM-ÜBERSICHT (Durchschnitt)"),
+    "backward": ("Backward", "Rückwärts"),
+    "forward": ("Forward", "Vorwärts"),
+    "fusion": ("Fusion", "Fusion"),
+    "n_layers": ("({n} layers)", "({n} Schichten)"),
+    "one_layer": ("(1 layer)", "(1 Schicht)"),
+    "weights_bar": ("Weights", "Gewichte"),
+    "values_bar": ("Loss values", "Verlustwerte"),
+    "no_values": ("no row yet: the first comes after {every} steps", "noch keine Zeile: die erste kommt nach {every} Schritten"),
+    "events": ("Events", "Ereignisse"),
+    # pages
+    "view.overview": ("Overview", "Übersicht"),
+    "view.layers": ("Layers", "Schichten"),
+    "view.charts": ("Charts", "Kurven"),
+    "view.validations": ("Validations", "Validierungen"),
+    "view.timeline": ("Timeline", "Zeitleiste"),
+    "sorted_by": ("by {what}", "nach {what}"),
+    "sort.value": ("value", "Wert"),
+    "sort.trend": ("trend", "Verlauf"),
+    "sort.name": ("name", "Name"),
+    "trend": ("trend", "Verlauf"),
+    "shown_of": ("{first}–{last} of {all}", "{first}–{last} von {all}"),
+    "filter.all": ("all", "alle"),
+    "filter.edits": ("edits", "Änderungen"),
+    "filter.plateau": ("plateaus", "Plateaus"),
+    "filter.validation": ("validations", "Validierungen"),
+    "filter.checkpoint": ("checkpoints", "Checkpoints"),
+    "filter.life": ("life", "Lebenslauf"),
+    "filter.faults": ("faults", "Störungen"),
+    "no_events": ("nothing of this kind yet", "noch nichts dieser Art"),
+    "older": ("older ones: vsrpp history {run}", "ältere: vsrpp history {run}"),
+    "log_scale": ("log scale", "log. Skala"),
+    "whole_history": ("whole history", "ganzer Verlauf"),
+    "chart.loss": ("Total loss", "Gesamtverlust"),
+    "chart.rate": ("Learning rate", "Lernrate"),
+    "chart.psnr": ("PSNR-Y (dB)", "PSNR-Y (dB)"),
+    "col.step": ("step", "Schritt"),
+    "col.branch": ("branch", "Zweig"),
+    "col.gain": ("gain", "Gewinn"),
+    "col.time": ("time", "Zeit"),
+    "col.asked": ("asked for", "angefordert"),
+    "col.revision": ("revision", "Revision"),
+    "col.size": ("size", "Größe"),
+    "col.state": ("state", "Zustand"),
+    "col.best": ("best", "Bestes"),
+    "col.name": ("name", "Name"),
+    "col.run": ("run", "Lauf"),
+    # menu
+    "menu": ("RUNTIME CONFIGURATION", "LAUFZEIT-KONFIGURATION"),
+    "menu.prompt": ("Number or name", "Nummer oder Name"),
+    "menu.hint": ("13, or max_lr", "13, oder max_lr"),
+    "menu.safe": ("Safe while it trains", "Gefahrlos im laufenden Training"),
+    "menu.careful": ("With care: loss weights, edited as one", "Mit Bedacht: Verlustgewichte, gemeinsam zu ändern"),
+    "menu.startup": ("Fixed since the start", "Seit dem Start fest"),
+    "menu.unknown": ("no parameter {text}", "kein Parameter {text}"),
+    "menu.locked": (
+        "{key} cannot change while it trains. Restart, or start a new run from a checkpoint: vsrpp train --from {run}",
+        "{key} ist im laufenden Training fest. Neu starten, oder von einem Checkpoint neu beginnen: vsrpp train --from {run}",
+    ),
+    "range": ("{low} to {high}", "{low} bis {high}"),
+    "now": ("now {value}", "jetzt {value}"),
+    "default": ("default {value}", "Vorgabe {value}"),
+    "set_by": ("set by {who} at step {step}", "von {who} bei Schritt {step} gesetzt"),
+    "new_value": ("New value", "Neuer Wert"),
+    "reason": ("Reason", "Grund"),
+    "reason.hint": ("why; may be empty", "warum; darf leer sein"),
+    "probation.steps": ("Steps on probation", "Schritte auf Probe"),
+    "probation.if": ("Go back if", "Zurück, wenn"),
+    "probation.bad_steps": ("steps on probation: must be a whole number from 1", "Schritte auf Probe: eine ganze Zahl ab 1"),
+    "probation.follows": (
+        "on probation: goes back, config included, if {when} within {steps} steps",
+        "auf Probe: zurück samt Konfiguration, wenn {when} innerhalb von {steps} Schritten",
+    ),
+    "preview": ("Preview", "Vorschau"),
+    "preview.type": ("Type a value and see here what would follow.", "Wert eintippen und hier sehen, was daraus folgt."),
+    "preview.same": ("This is the present value.", "Das ist der jetzige Wert."),
+    "preview.wait": ("checking …", "prüft …"),
+    "preview.rate": ("rate ahead", "Lernrate voraus"),
+    "preview.before": ("as it is", "wie es ist"),
+    "preview.after": ("with the edit", "mit der Änderung"),
+    "preview.next": ("next step {old} → {new}", "nächster Schritt {old} → {new}"),
+    "preview.near": ("close to the limit {limit}", "nahe an der Grenze {limit}"),
+    "weights": ("16–19. Loss weights", "16–19. Verlustgewichte"),
+    "sum": ("Sum {sum}", "Summe {sum}"),
+    "sum.range": ("(0.95 to 1.05)", "(0.95 bis 1.05)"),
+    "no_perceptual": (
+        "Perceptual stays 0: the run was started without a perceptual weight file.",
+        "Perceptual bleibt 0: der Lauf wurde ohne Datei mit perzeptuellen Gewichten gestartet.",
+    ),
+    "choices": ("up and down: {values}", "auf und ab: {values}"),
+    # answers
+    "asked": ("{what}: asked …", "{what}: angefragt …"),
+    "asked.already": ("{what}: still waiting for the answer", "{what}: die Antwort steht noch aus"),
+    "applied": (
+        "Applied at step {step}, revision {revision}: {what}",
+        "Angewendet bei Schritt {step}, Revision {revision}: {what}",
+    ),
+    "applied.nothing": ("Nothing changed: it is so already.", "Nichts geändert: es ist schon so."),
+    "done": ("{what}: done at step {step}", "{what}: erledigt bei Schritt {step}"),
+    "refused": ("{what} refused: {why}", "{what} abgelehnt: {why}"),
+    "pending": ("{what}: {why}", "{what}: {why}"),
+    "do.edit": ("Edit", "Änderung"),
+    "do.pause": ("Pause", "Pause"),
+    "do.resume": ("Resume", "Fortsetzen"),
+    "do.validate": ("Validation", "Validierung"),
+    "do.checkpoint": ("Checkpoint", "Checkpoint"),
+    "do.rollback": ("Rollback", "Zurücksetzen"),
+    "do.stop": ("Stop", "Stopp"),
+    # dialogs
+    "rollback": ("Roll back to a checkpoint", "Auf einen Checkpoint zurücksetzen"),
+    "rollback.none": ("No checkpoint yet; c saves one.", "Noch kein Checkpoint; c speichert einen."),
+    "rollback.sure": (
+        "Back to step {step}: the {n} steps since stay on record as a branch left behind; config as it was then.",
+        "Zurück auf Schritt {step}: die {n} Schritte danach bleiben als verlassener Zweig stehen; Konfiguration wie damals.",
+    ),
+    "stop.sure": (
+        "Stop this run? It saves a checkpoint and ends; vsrpp train --resume continues it.",
+        "Diesen Lauf stoppen? Er speichert einen Checkpoint und endet; vsrpp train --resume setzt ihn fort.",
+    ),
+    "runs": ("Runs on this host", "Läufe auf diesem Rechner"),
+    "runs.here": ("shown now", "gerade gezeigt"),
+    "runs.wait": ("looking …", "sucht …"),
+    "help": ("Help", "Hilfe"),
+    # keys
+    "key.menu": ("Menu", "Menü"),
+    "key.pause": ("Pause", "Pause"),
+    "key.resume": ("Resume", "Weiter"),
+    "key.validate": ("Validate", "Validieren"),
+    "key.checkpoint": ("Checkpoint", "Checkpoint"),
+    "key.rollback": ("Roll back", "Zurücksetzen"),
+    "key.view": ("View", "Ansicht"),
+    "key.runs": ("Runs", "Läufe"),
+    "key.stop": ("Stop", "Stopp"),
+    "key.help": ("Help", "Hilfe"),
+    "key.quit": ("Leave", "Verlassen"),
+    "key.sort": ("Sort", "Sortieren"),
+    "key.filter": ("Filter", "Filter"),
+    "key.scroll": ("Scroll", "Blättern"),
+    "key.back": ("Back", "Zurück"),
+    "key.choose": ("Choose", "Wählen"),
+    "key.next": ("Next", "Weiter"),
+    "key.apply": ("Apply", "Anwenden"),
+    "key.move": ("Move", "Bewegen"),
+    "key.field": ("Field", "Feld"),
+    "key.probation": ("Probation", "Auf Probe"),
+    "key.balance": ("Balance to 1", "Auf 1 ausgleichen"),
+    "key.yes": ("Yes", "Ja"),
+    "key.no": ("No", "Nein"),
+    # the same, short, for narrow terminals
+    "short.menu": ("Menu", "Menü"),
+    "short.pause": ("Pause", "Pause"),
+    "short.resume": ("Go on", "Weiter"),
+    "short.validate": ("Valid", "Valid"),
+    "short.checkpoint": ("Ckpt", "Ckpt"),
+    "short.rollback": ("Back", "Rück"),
+    "short.view": ("View", "Sicht"),
+    "short.runs": ("Runs", "Läufe"),
+    "short.stop": ("Stop", "Stopp"),
+    "short.help": ("Help", "Hilfe"),
+    "short.quit": ("Quit", "Ende"),
+    "short.sort": ("Sort", "Sort."),
+    "short.filter": ("Filter", "Filter"),
+    "short.scroll": ("Scroll", "Blätt."),
+}  # fmt: skip
