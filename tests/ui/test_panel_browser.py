@@ -1,0 +1,380 @@
+"""A real browser on the panel of a real training process."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from helpers import TrainingProcess, train_command, wait_until
+from panel_browser import PanelProcess, browser, open_page
+
+from vsrpp import control
+from vsrpp.paths import RunPaths
+from vsrpp.store import RunReader
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytest.importorskip("playwright")
+pytestmark = pytest.mark.slow
+PACE = {"max_steps": 1_000_000, "log_every": 10, "validate_every": 400, "checkpoint_every": 400, "adaptive": "off"}
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as one:
+        yield one
+
+
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Iterator[RunPaths]:
+    folder = tmp_path_factory.mktemp("panel")
+    with TrainingProcess(folder, train_command(tiny_clip, **PACE)) as process:
+        paths = RunPaths(process.run_dir())
+        wait_until(lambda: control.checkpoint_steps(paths), 90, "the first checkpoint")
+        yield paths
+
+
+@pytest.fixture(scope="module")
+def panel(training: RunPaths) -> Iterator[PanelProcess]:
+    with PanelProcess(training.root.parent.parent) as one:
+        yield one
+
+
+@pytest.fixture
+def visit(chromium: Browser, panel: PanelProcess) -> Iterator[Callable[..., Page]]:
+    pages: list[Page] = []
+
+    def go(path: str, **options: Any) -> Page:
+        page, asked, errors = open_page(chromium, panel.url + path, **options)
+        pages.append(page)
+        page.asked, page.errors = asked, errors  # type: ignore[attr-defined]
+        return page
+
+    yield go
+    for page in pages:
+        assert page.errors == []  # type: ignore[attr-defined]
+        page.context.close()
+
+
+def field(page: Page, key: str) -> Any:
+    return page.locator(f"#f-{key} input, #f-{key} textarea").first
+
+
+def ready(page: Page, revision: int | None = None) -> None:
+    """The form is filled and stands on that revision (the one in force, by default)."""
+    wanted = f"[data-base='{revision}']" if revision is not None else "[data-base]:not([data-base=''])"
+    page.wait_for_selector(wanted, state="attached")
+    page.wait_for_selector("#n-max_lr .note")
+    page.wait_for_function("document.querySelector('#f-max_lr input').value !== ''")
+    page.wait_for_timeout(300)
+
+
+def events(paths: RunPaths, *types: str) -> list[Any]:
+    with RunReader(paths.run_db) as reader:
+        return list(reader.events(types=types))
+
+
+def revision(paths: RunPaths) -> int:
+    return int(control.status(paths)["revision"])
+
+
+def test_the_page_is_live_and_asks_nobody_else(visit: Callable[..., Page], training: RunPaths) -> None:
+    page = visit("monitoring")
+    page.wait_for_selector("svg.chart path.line")
+    step = lambda: page.locator(".figures dd").first.inner_text()  # noqa: E731
+    before = step()
+    page.wait_for_function(f"document.querySelector('.figures dd').innerText !== {before!r}")
+    for name in ("cards", "bars", "peak", "streams", "timeline", "history"):
+        assert page.locator(f"[data-live={name}]").inner_text().strip(), name
+    for other in ("config", "runs"):
+        more = visit(other)
+        more.wait_for_timeout(1500)
+        assert {url.split("/")[2] for url in more.asked if url.startswith("http")} == {more.url.split("/")[2]}  # type: ignore[attr-defined]
+    assert {url.split("/")[2] for url in page.asked if url.startswith("http")} == {page.url.split("/")[2]}  # type: ignore[attr-defined]
+
+
+def test_the_config_button_opens_the_config_in_a_new_tab(visit: Callable[..., Page]) -> None:
+    page = visit("monitoring")
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="⚙️ Configuration").click()
+    assert "/config" in opened.value.url
+    opened.value.close()
+
+
+def test_an_edit_is_previewed_applied_and_on_record(visit: Callable[..., Page], training: RunPaths) -> None:
+    page = visit("config")
+    ready(page)
+    before = revision(training)
+    field(page, "max_lr").fill("5e-4")
+    page.wait_for_selector("#preview .diff")
+    shown = page.locator("#preview").inner_text()
+    assert "5.00e-04" in shown and "Learning rate ahead" in shown and page.locator("#preview svg").count() == 1
+    assert revision(training) == before  # a preview asks nothing of the run
+    page.locator("#reason textarea").fill("a test")
+    page.get_by_role("button", name="Apply", exact=True).click()
+    page.wait_for_selector("#answer .notice.good")
+    said = page.locator("#answer").inner_text()
+    event = events(training, "config_applied")[-1]
+    assert said == f"Applied at step {event.step}, revision {event.revision}."
+    assert (event.origin, event.reason, event.revision) == ("panel", "a test", before + 1)
+    page.wait_for_selector(f"#revisions tr.current td:text-is('{before + 1}')")
+
+
+def test_a_refused_edit_says_why_and_what_holds(visit: Callable[..., Page], training: RunPaths) -> None:
+    page = visit("config")
+    ready(page)
+    before = revision(training)
+    field(page, "max_lr").fill("0.5")
+    page.wait_for_selector("#n-max_lr .note.bad")
+    assert "must be between 1e-05 and 0.001" in page.locator("#n-max_lr").inner_text()
+    page.get_by_role("button", name="Apply", exact=True).click()
+    page.wait_for_selector("#answer .notice.bad")
+    said = page.locator("#answer").inner_text()
+    assert "must be between 1e-05 and 0.001" in said and f"Still at revision {before}" in said
+    assert field(page, "max_lr").input_value() == "0.5" and revision(training) == before
+    assert events(training, "config_refused")[-1].origin == "panel"
+
+
+def test_an_edit_on_probation_is_announced_and_decided(visit: Callable[..., Page], training: RunPaths) -> None:
+    page = visit("config")
+    ready(page)
+    page.locator("#f-cooldown_duration input").first.fill("61")
+    page.get_by_label("Apply on probation").check()
+    page.get_by_label("Steps of probation").fill("400")
+    page.get_by_label("Go back if").fill("loss > 1000x")
+    page.wait_for_selector("#preview .diff")
+    page.get_by_role("button", name="Apply", exact=True).click()
+    page.wait_for_selector("#answer .notice.good")
+    page.wait_for_selector(".badge.probation")
+    assert "loss > 1000x" in page.locator("[data-live=header]").inner_text()
+    wait_until(lambda: events(training, "config_confirmed"), 60, "the end of the probation")
+
+
+def test_weights_move_together(visit: Callable[..., Page]) -> None:
+    page = visit("config")
+    ready(page)
+    weight = page.locator("#f-l1_weight input[type=number]")
+    weight.fill("0.7")
+    weight.blur()
+    page.wait_for_selector("#preview .diff")
+    total = sum(float(page.locator(f"#f-{k}_weight input[type=number]").input_value()) for k in ("l1", "ms", "grad"))
+    assert total == pytest.approx(1.0, abs=0.002)
+
+
+def test_two_people_at_once_stay_apart_and_learn_of_each_other(visit: Callable[..., Page], training: RunPaths) -> None:
+    anna, ben = visit("config"), visit("config")
+    ready(anna)
+    ready(ben)
+    field(anna, "grad_clip").fill("2.5")
+    field(anna, "plateau_patience").fill("333")
+    before = revision(training)
+    field(ben, "plateau_patience").fill("444")
+    field(ben, "cooldown_duration").fill("77")
+    ben.get_by_role("button", name="Apply", exact=True).click()
+    ben.wait_for_selector("#answer .notice.good")
+    ready(anna, before + 1)
+    assert (field(anna, "grad_clip").input_value(), field(anna, "plateau_patience").input_value()) == ("2.5", "333")
+    assert field(anna, "cooldown_duration").input_value() == "77"
+    assert "would replace" in anna.locator("#n-plateau_patience").inner_text()
+    assert "Taken over" in anna.locator("#n-cooldown_duration").inner_text()
+    anna.get_by_role("button", name="Apply", exact=True).click()
+    anna.wait_for_selector("#answer .notice.good")
+    live = control.status(training)["config"]
+    assert (live["grad_clip"], live["plateau_patience"], live["cooldown_duration"]) == (2.5, 333, 77)
+
+
+def test_going_back_to_an_earlier_revision_fills_the_form(visit: Callable[..., Page], training: RunPaths) -> None:
+    control.apply(training, {"max_lr": 6e-4}, origin="cli", wait_s=30)
+    page = visit("config")
+    ready(page)
+    page.get_by_role("button", name="Load revision 0 into the form").click()
+    page.wait_for_selector("#answer .notice:has-text('Values of revision 0')")
+    page.wait_for_selector("#preview .diff")
+    assert field(page, "max_lr").input_value() == "0.001"
+
+
+def test_pause_and_resume(visit: Callable[..., Page], training: RunPaths) -> None:
+    page = visit("monitoring")
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_selector(".badge.paused")
+    assert "done at step" in page.locator("#answer").inner_text()
+    assert "Paused at step" in page.locator("[data-live=header]").inner_text()
+    assert not page.locator("#do-pause").is_visible()
+    page.get_by_role("button", name="Resume").click()
+    page.wait_for_selector(".badge.training")
+
+
+def test_checkpoint_and_validate_by_hand(visit: Callable[..., Page], training: RunPaths) -> None:
+    page = visit("monitoring")
+    page.get_by_role("button", name="Checkpoint").click()
+    page.wait_for_selector("#answer:has-text('Checkpoint: done')")
+    assert any(event.data["reason"] == "asked" for event in events(training, "checkpoint_saved"))
+    page.get_by_role("button", name="Validate").click()
+    page.wait_for_selector("#answer:has-text('Validate: done')")
+    assert any(event.data.get("by_hand") for event in events(training, "validated"))
+
+
+def test_validation_pictures_load(visit: Callable[..., Page], training: RunPaths) -> None:
+    wait_until(lambda: events(training, "validated"), 60, "a validation")
+    page = visit("monitoring")
+    page.wait_for_selector("#compare-main .half")
+    page.wait_for_timeout(500)
+    assert any("/panel/images/" in url for url in page.asked)  # type: ignore[attr-defined]
+    divider = page.locator("#compare-main [data-divider]")
+    divider.focus()
+    page.keyboard.press("ArrowRight")
+    assert "51%" in (page.locator("#compare-main").get_attribute("style") or "")
+
+
+def test_roll_back_from_the_checkpoint_table(visit: Callable[..., Page], training: RunPaths) -> None:
+    page = visit("runs")
+    step = min(control.checkpoint_steps(training))
+    page.locator(f"[data-rollback='{step}']").click()
+    assert f"to step {step}" in page.locator("#sure-text").inner_text().replace("\u202f", "")
+    page.locator("#rollback-yes").click()
+    page.wait_for_selector("#answer .notice.good", state="attached")
+    event = events(training, "rolled_back")[-1]
+    assert (event.data["to_step"], event.origin) == (step, "panel")
+    seen = visit("monitoring")
+    seen.wait_for_selector(".mark.rollback", state="attached")
+    assert seen.locator("path.faint").count() > 0
+
+
+def test_zooming_and_reading_off_the_curves(visit: Callable[..., Page]) -> None:
+    page = visit("monitoring")
+    page.wait_for_selector("#compare-main .half")
+    page.wait_for_timeout(1000)
+    chart = page.locator("svg.chart[data-x0]")
+    chart.scroll_into_view_if_needed()
+    box = chart.bounding_box()
+    assert box is not None
+    page.mouse.move(
+        box["x"] + box["width"] * 0.12, box["y"] + 100
+    )  # the present line may be shorter than what was left
+    page.wait_for_selector(".tip:not([hidden])")
+    assert "Total" in page.locator(".tip").inner_text()
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 100, steps=4)
+    page.mouse.up()
+    page.wait_for_selector("[data-zoom-reset]:not([hidden])")
+    page.wait_for_function("Number(document.querySelector('svg.chart[data-x0]').dataset.x0) > 0")
+    page.locator("[data-zoom-reset]").click()
+    page.wait_for_function("Number(document.querySelector('svg.chart[data-x0]').dataset.x0) === 0")
+
+
+def test_a_hidden_tab_asks_for_nothing(visit: Callable[..., Page]) -> None:
+    page = visit("monitoring")
+    page.evaluate("Object.defineProperty(document, 'hidden', {get: () => true, configurable: true})")
+    page.wait_for_timeout(1500)
+    asked = len([url for url in page.asked if "/panel/live/" in url])  # type: ignore[attr-defined]
+    page.wait_for_timeout(3000)
+    assert len([url for url in page.asked if "/panel/live/" in url]) == asked  # type: ignore[attr-defined]
+    page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_timeout(1500)
+    assert len([url for url in page.asked if "/panel/live/" in url]) > asked  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("path", ["monitoring", "config", "runs"])
+def test_a_phone_never_scrolls_sideways(visit: Callable[..., Page], path: str) -> None:
+    page = visit(path, viewport={"width": 390, "height": 844})
+    page.wait_for_timeout(1500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_everything_can_be_reached_by_keyboard_and_has_a_name(visit: Callable[..., Page]) -> None:
+    page = visit("monitoring")
+    page.wait_for_selector("#compare-main")
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+    assert {"open-config", "do-pause", "do-validate", "do-checkpoint", "do-stop"} <= reached
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('button, input, select, a')].filter(e => e.checkVisibility() &&"
+        " !(e.innerText.trim() || e.ariaLabel || e.labels?.length || e.title)).map(e => e.outerHTML)"
+    )
+    assert nameless == []
+
+
+def test_german(chromium: Browser, training: RunPaths) -> None:
+    with PanelProcess(training.root.parent.parent, "--lang", "de") as german:
+        page, _, errors = open_page(chromium, german.url + "monitoring")
+        assert page.get_by_role("link", name="⚙️ Konfiguration").is_visible()
+        assert (
+            page.get_by_role("button", name="Fortsetzen").count() + page.get_by_role("button", name="Pause").count()
+            >= 1
+        )
+        assert page.evaluate("document.documentElement.lang") == "de" and errors == []
+        page.context.close()
+
+
+def test_login_in_the_browser(chromium: Browser, training: RunPaths, tmp_path: Path) -> None:
+    auth = tmp_path / "auth"
+    auth.write_text("anna:open sesame\n")
+    auth.chmod(0o600)
+    with PanelProcess(training.root.parent.parent, "--auth", str(auth)) as closed:
+        page = chromium.new_context().new_page()
+        page.goto(closed.url + "config")
+        assert "/login" in page.url
+        page.get_by_label("Name").fill("anna")
+        page.get_by_label("Password").fill("wrong")
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_selector(".notice.bad")
+        page.get_by_label("Name").fill("anna")
+        page.get_by_label("Password").fill("open sesame")
+        page.get_by_role("button", name="Sign in").click()
+        ready(page)
+        field(page, "grad_clip").fill("3")
+        page.wait_for_selector("#preview .diff")
+        page.get_by_role("button", name="Apply", exact=True).click()
+        page.wait_for_selector("#answer .notice.good")
+        assert events(training, "config_applied")[-1].author == "anna"
+        page.context.close()
+
+
+def test_the_panel_may_be_restarted_under_an_open_page(visit: Callable[..., Page], panel: PanelProcess) -> None:
+    page = visit("monitoring")
+    panel.stop()
+    page.wait_for_selector("#offline:not([hidden])")
+    assert "Training is not affected" in page.locator("#offline").inner_text()
+    panel.start()
+    page.wait_for_selector("#offline[hidden]", state="attached", timeout=60_000)
+    page.wait_for_selector(".badge.training")
+    page.get_by_role("button", name="Checkpoint").click()
+    page.wait_for_selector("#answer:has-text('Checkpoint: done')")
+
+
+def test_stop_asks_first_and_a_stopped_run_says_so(chromium: Browser, tmp_path: Path, tiny_clip: Path) -> None:
+    with TrainingProcess(tmp_path, train_command(tiny_clip, **PACE)) as process, PanelProcess(tmp_path) as own:
+        paths = RunPaths(process.run_dir())
+        page, _, _ = open_page(chromium, own.url + "monitoring")
+        page.wait_for_selector(".badge.training")
+        page.get_by_role("button", name="Stop …").click()
+        page.get_by_role("button", name="No, go on").click()
+        assert control.is_live(paths)
+        page.get_by_role("button", name="Stop …").click()
+        page.get_by_role("button", name="Yes, stop the run").click()
+        page.wait_for_selector(".badge.stopped", timeout=60_000)
+        assert re.search(r"stopped at step .*--resume", page.locator("[data-live=header]").inner_text())
+        assert not page.locator("#commands").is_visible()
+        assert process.wait(60) == 0
+        page.context.close()
+
+
+def test_a_killed_run_is_called_dead_within_seconds(chromium: Browser, tmp_path: Path, tiny_clip: Path) -> None:
+    with TrainingProcess(tmp_path, train_command(tiny_clip, **PACE)) as process, PanelProcess(tmp_path) as own:
+        process.run_dir()
+        page, _, _ = open_page(chromium, own.url + "monitoring")
+        page.wait_for_selector(".badge.training")
+        process.process.kill()
+        process.process.wait()
+        began = time.monotonic()
+        page.wait_for_selector(".badge.dead", timeout=20_000)
+        assert time.monotonic() - began < 10
+        assert "--resume" in page.locator("[data-live=header]").inner_text()
+        page.context.close()

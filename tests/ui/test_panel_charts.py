@@ -1,0 +1,154 @@
+"""What is drawn for which state: full, empty, not a number, huge."""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from vsrpp_ui.charts import axis, bars, lines
+
+from vsrpp.control.curves import Point, Series
+
+EXTREME = [0.0, -0.0, 1e-300, 1e300, -1e300, math.nan, math.inf, -math.inf, 1.7976931348623157e308]
+WORDS = {f"level.{one}": one for one in ("low", "moderate", "high", "unusual", "extreme")} | {
+    "no_activity": "none", "peak_activity": "Peak", "backward": "B", "forward": "F", "fusion": "U",
+}  # fmt: skip
+
+
+def point(step: int, value: float) -> Point:
+    good = math.isfinite(value)
+    return Point(step, *((value,) * 4 if good else (None,) * 4), rows=1, bad=int(not good))
+
+
+def series(values: list[float], key: str = "loss/total", *, abandoned: bool = False) -> Series:
+    return Series(key, 0, abandoned, tuple(point(step, value) for step, value in enumerate(values)))
+
+
+def numbers_in(markup: str) -> list[float]:
+    return [float(n) for n in re.findall(r"-?\d+\.?\d*(?:e[+-]?\d+)?", " ".join(re.findall(r' d="([^"]*)"', markup)))]
+
+
+def test_the_colours_are_exactly_those_asked_for() -> None:
+    assert bars.TERM_COLOURS == {"l1": "#ef4444", "ms": "#f97316", "grad": "#a855f7", "perceptual": "#06b6d4"}
+
+
+def test_a_weight_bar_is_labelled_in_percent_and_a_loss_bar_with_absolute_values() -> None:
+    weights = bars.stacked_bar({"l1": 0.6, "ms": 0.2, "grad": 0.2, "perceptual": 0.0}, percent=True, title="W",
+                               hint="%", empty="none")  # fmt: skip
+    assert "L1: 60%" in weights and "width:60.000%" in weights and "MS: 20%" in weights
+    losses = bars.stacked_bar({"l1": 0.0122, "ms": 0.0056, "grad": 0.0044, "perceptual": None}, percent=False,
+                              title="L", hint="abs", empty="none")  # fmt: skip
+    assert "0.0122" in losses and "width:54.955%" in losses and "Perceptual <b>–</b>" in losses
+
+
+def test_a_thin_segment_keeps_its_label_in_the_legend() -> None:
+    markup = bars.stacked_bar({"l1": 0.98, "ms": 0.01, "grad": 0.01, "perceptual": 0.0}, percent=True, title="W",
+                              hint="%", empty="none")  # fmt: skip
+    assert markup.count("<li") == 4 and "MS <b>1%</b>" in markup
+
+
+@pytest.mark.parametrize("value", [None, *EXTREME])
+def test_no_value_breaks_a_bar(value: float | None) -> None:
+    found = bars.shares({"l1": value, "ms": 0.5, "grad": value})
+    assert all(0 <= share <= 1 for share in found.values())
+    for percent in (True, False):
+        bars.stacked_bar({"l1": value, "ms": 1e308, "grad": 1e308}, percent=percent, title="t", hint="h", empty="none")
+
+
+def test_a_bar_without_values_says_so() -> None:
+    empty = bars.stacked_bar(dict.fromkeys(bars.TERM_NAMES), percent=False, title="L", hint="h", empty="no values yet")
+    assert "no values yet" in empty
+
+
+@pytest.mark.parametrize(
+    ("value", "level"),
+    [(0.0, "low"), (0.5, "low"), (0.7, "moderate"), (1.2, "high"), (1.5, "high"), (1.51, "unusual"), (2.0, "unusual"),
+     (2.01, "extreme"), (math.nan, "extreme"), (math.inf, "extreme"), (None, "low")],
+)  # fmt: skip
+def test_activity_levels(value: float | None, level: str) -> None:
+    assert bars.activity_level(value) == level
+
+
+def test_the_peak_bar_names_the_layer_and_stays_inside_its_scale() -> None:
+    markup = bars.peak_bar({"backward.0": 0.4, "forward.1": 7.5}, WORDS)
+    assert "forward.1" in markup and "left:100.00%" in markup and "extreme" in markup
+    for tick in ("0.0", "0.5", "1.0", "1.5", "2.0+"):
+        assert f">{tick}<" in markup
+    assert "left:35.10%" in bars.peak_bar({"backward.2": 0.702}, WORDS)
+    assert "none" in bars.peak_bar({}, WORDS)
+
+
+def test_a_layer_that_is_not_finite_is_the_peak() -> None:
+    assert bars.peak_of({"backward.0": 9.0, "forward.0": math.nan}) == (
+        "forward.0",
+        pytest.approx(math.nan, nan_ok=True),
+    )
+
+
+def test_stream_averages_count_layers_and_leave_out_what_is_not_finite() -> None:
+    activity = {"backward.0": 0.5, "backward.1": 1.5, "forward.0": math.nan, "fusion.0": 0.2}
+    assert bars.stream_averages(activity) == {"backward": (1.0, 2), "forward": (None, 1), "fusion": (0.2, 1)}
+    assert "0.200" in bars.stream_bars(activity, WORDS, ["2 layers", "1 layer", "1 layer"])
+
+
+def test_layers_sort_by_number_not_by_letter() -> None:
+    activity = {"backward.10": 0.1, "backward.9": 0.9, "fusion.0": 0.5}
+    assert [name for name, _ in bars.layer_order(activity, "layer")] == ["backward.9", "backward.10", "fusion.0"]
+    assert [name for name, _ in bars.layer_order(activity, "value")] == ["backward.9", "fusion.0", "backward.10"]
+
+
+def test_no_points_draw_no_chart() -> None:
+    assert lines.loss_chart([], []) == "" and lines.line_chart([("a", "b", [])]) == "" and lines.spark([math.nan]) == ""
+
+
+@pytest.mark.parametrize("log", [False, True])
+@given(values=st.lists(st.one_of(st.sampled_from(EXTREME), st.floats()), min_size=1, max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_losses_are_the_chart_is_well_formed_and_inside_its_frame(log: bool, values: list[float]) -> None:
+    drawn = lines.loss_chart([series(values)], [lines.Mark(1, "edit", "<b> & more")], log=log, width=600, height=300)
+    ET.fromstring(drawn)
+    assert "nan" not in " ".join(re.findall(r' (?:d|x|y|x1|y1)="([^"]*)"', drawn))
+    assert all(-12 <= n <= 610 for n in numbers_in(drawn))
+
+
+def test_a_value_that_is_not_finite_gets_a_mark_of_its_own() -> None:
+    drawn = lines.loss_chart([series([1.0, math.nan, 0.5])], [], words={"not_finite": "not finite"})
+    assert 'class="bad"' in drawn and "not finite: 1" in drawn
+
+
+def test_an_abandoned_branch_is_faint_and_the_present_line_is_one_piece() -> None:
+    before = Series("loss/total", 0, False, (point(0, 1.0), point(10, 0.8)))
+    left = Series("loss/total", 0, True, (point(20, 0.9), point(30, 0.9)))
+    after = Series("loss/total", 1, False, (point(20, 0.7),))
+    drawn = lines.loss_chart([before, left, after], [])
+    assert drawn.count("faint") == 1 and drawn.count('class="line strong"') == 1
+
+
+def test_marks_too_near_to_tell_apart_become_one_with_all_their_texts() -> None:
+    marks = [lines.Mark(step, "checkpoint", f"checkpoint {step}") for step in range(50) for _ in range(3)] + [
+        lines.Mark(25, "edit", "max_lr")
+    ]
+    drawn = lines.loss_chart([series([1.0] * 1000)], marks, width=900)
+    assert drawn.count('<g class="mark') < 12 and "max_lr" in drawn and "… " in drawn
+
+
+def test_one_explosion_does_not_flatten_the_rest() -> None:
+    low, high, cut = axis.span_of([1.0] * 99 + [1e9])
+    assert cut and high < 2 and low <= 1
+
+
+@given(low=st.floats(-1e12, 1e12), high=st.floats(-1e12, 1e12))
+def test_ticks_are_few_and_inside(low: float, high: float) -> None:
+    found = axis.linear_ticks(low, high)
+    assert 1 <= len(found) <= 20
+    slack = abs(high - low) * 1e-6 + 1e-9
+    assert all(low - slack <= t <= high + slack for t in found) or high <= low
+
+
+def test_smoothing_does_not_pull_the_start_towards_zero() -> None:
+    points = [point(step, 5.0) for step in range(10)]
+    assert all(value == pytest.approx(5.0) for _, value in lines.smoothed(points, 0.9))

@@ -1,0 +1,214 @@
+"""The pieces of the pages, for every state a run can be in."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+
+import pytest
+from synthetic import SyntheticRun, full_run
+from vsrpp_ui import live as live_module
+from vsrpp_ui.format import clock, count, number, span
+from vsrpp_ui.live import Live, View
+from vsrpp_ui.shown import Shown
+from vsrpp_ui.snapshot import Watches
+from vsrpp_ui.texts import _TEXTS, texts
+from vsrpp_ui.tracked import Tracked
+from vsrpp_ui.views import cards, header, timeline, validation
+from vsrpp_ui.views.cards import training_score
+
+EN = texts("en")
+
+
+def shown_of(runs: Path, run: SyntheticRun) -> Shown:
+    return Watches(runs).run(run.paths.run_id).shown()
+
+
+def fragments(runs: Path, page: str, **asked: object) -> dict[str, str]:
+    watches = Watches(runs)
+    answer = Live(watches, EN, "en", Tracked(runs)).answer(page, asked)
+    watches.close()
+    return {name: piece["html"] for name, piece in answer["fragments"].items()}
+
+
+def test_every_text_is_there_in_both_languages_with_the_same_fields() -> None:
+    import string
+
+    for key, pair in _TEXTS.items():
+        fields = [sorted(name for _, name, _, _ in string.Formatter().parse(text) if name) for text in pair]
+        assert all(pair) and fields[0] == fields[1], key
+
+
+def test_the_button_to_the_config_reads_as_asked_for_in_both_languages() -> None:
+    assert EN("config_button") == "⚙️ Configuration" and texts("de")("config_button") == "⚙️ Konfiguration"
+
+
+@pytest.mark.parametrize("page", ["monitoring", "config", "runs"])
+def test_without_runs_every_page_teaches_what_to_type(runs: Path, page: str) -> None:
+    found = fragments(runs, page)
+    assert set(found) == {"header"} and "vsrpp train --preset demo --data sample" in found["header"]
+
+
+@pytest.mark.parametrize("page", ["monitoring", "config", "runs"])
+def test_a_run_that_has_only_begun_has_no_figures_and_no_errors(runs: Path, page: str) -> None:
+    SyntheticRun(runs).close()
+    found = fragments(runs, page)
+    assert "Error" not in "".join(found.values())
+    if page == "monitoring":
+        assert "No losses yet" in found["losses"] and "No validation yet" in found["history"]
+        assert "60%" in found["bars"]  # the configured weights, before the first row
+
+
+def test_a_full_run_shows_each_thing_the_matrix_asks_for(runs: Path) -> None:
+    full_run(runs)
+    found = fragments(runs, "monitoring")
+    assert "harbour" in found["header"] and "7.2 GiB" in found["header"] and "/config?run=" in found["header"]
+    assert 'target="_blank"' in found["header"]
+    for mark in ("edit", "plateau", "checkpoint", "rollback"):
+        assert f'class="mark {mark}"' in found["losses"]
+    assert "faint" in found["losses"]
+    assert "L1: 50%" in found["bars"] and 'role="meter"' in found["peak"]
+    assert "6 layers" in found["streams"] and "backward.5" in found["streams"] and "spark" in found["streams"]
+    for card in ("quality", "gain", "psnr", "ssim", "best", "plateau", "grad", "momentum", "score"):
+        assert f'data-card="{card}"' in found["cards"]
+    assert "28.74" in found["history"] and "images/step_" in found["pictures"]
+    assert "max_lr 1.00e-03 → 8.00e-04" in found["timeline"] and "loss still falling steadily" in found["timeline"]
+
+
+@pytest.mark.parametrize(
+    ("state", "alive", "quiet_s", "css", "sentence"),
+    [
+        ("training", True, 0, "training", ""),
+        ("training", True, 600, "silent", "No sign of life"),
+        ("paused", True, 600, "paused", "Paused at step 50"),
+        ("training", False, 600, "dead", "gone without a word"),
+        ("finished", False, 600, "finished", "has finished"),
+        ("stopped", False, 5, "stopped", "--resume"),
+        ("failed", False, 5, "failed", "out of disk"),
+    ],
+)
+def test_the_header_says_plainly_how_it_stands(
+    runs: Path, state: str, alive: bool, quiet_s: float, css: str, sentence: str
+) -> None:
+    run = SyntheticRun(runs)
+    run.train(50)
+    if state in ("finished", "stopped", "failed"):
+        run.event(state, error="out of disk")
+    run.say(state, alive=alive, at=time.time() - quiet_s)
+    found = header.header(shown_of(runs, run), EN)
+    assert f'class="badge {css}"' in found and sentence in found
+
+
+def test_plateau_probation_and_a_late_tracking_server_are_badges(runs: Path) -> None:
+    run = SyntheticRun(runs)
+    run.train(20)
+    run.event("plateau_detected", counter=250)
+    run.say("training", probation={"until_step": 70, "revert_if": "loss > 2x", "revision": 1})
+    shown = shown_of(runs, run)
+    shown.status["backlog"] = {"rows": 5, "artifacts": 1, "age_s": 99.0}
+    assert [css for css, _ in header.badges(shown, EN)] == ["training", "probation", "plateau", "behind"]
+    assert "On probation until step 70" in header.notice(shown, EN)
+    assert "Nothing is lost" in header.notice(shown, EN)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300, 0.0])
+def test_no_figure_breaks_a_card_or_a_header(runs: Path, value: float) -> None:
+    run = SyntheticRun(runs)
+    keys = ["loss/total", "loss/l1", "grad_norm", "val/psnr_y", "val/bicubic_psnr_y", "val/quality",
+            "optimizer/momentum", "plateau/counter", "activity/backward.0", "system/gpu_memory_mib", "lr"]  # fmt: skip
+    run.writer.record(10, 0, dict.fromkeys(keys, value))
+    run.event("validated", psnr_y=value, ssim_y=value, images=[{"path": "x"}, {}])
+    run.say("training")
+    found = fragments(runs, "monitoring")
+    assert "Error" not in "".join(found.values())
+
+
+def test_names_and_reasons_cannot_bring_markup(runs: Path) -> None:
+    evil = "<img src=x onerror=alert(1)>\"'"
+    run = SyntheticRun(runs, name=evil)
+    run.edit(author=evil, reason=evil, max_lr=5e-4)
+    run.train(20)
+    run.event("face_failed", face=evil, error=evil)
+    for page in ("monitoring", "config", "runs"):
+        assert "<img src=x" not in "".join(fragments(runs, page).values())
+
+
+def test_only_what_changed_travels(runs: Path) -> None:
+    run = full_run(runs)
+    watches = Watches(runs)
+    live = Live(watches, EN, "en", Tracked(runs))
+    first = live.answer("monitoring", {})
+    have = {name: piece["tag"] for name, piece in first["fragments"].items()}
+    assert live.answer("monitoring", {"have": have})["fragments"] == {}
+    run.event("paused")
+    run.say("paused")
+    time.sleep(0.5)
+    assert set(live.answer("monitoring", {"have": have})["fragments"]) == {"header", "timeline"}
+    watches.close()
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [{}, {"w": "x", "smooth": "nan", "from": "a"}, {"w": 1e99, "smooth": 9, "from": -5, "to": -9},
+     {"clip": 3, "pstep": []}, {"w": None, "log": "yes", "filter": None, "sort": {}, "left": 5}],
+)  # fmt: skip
+def test_a_view_from_the_browser_is_forced_into_its_range(raw: dict[str, object], runs: Path) -> None:
+    view = View.of(raw)
+    assert 280 <= view.width <= 2000 and 0 <= view.smooth <= 0.99 and view.from_step >= 0
+    full_run(runs)
+    assert "Error" not in "".join(fragments(runs, "monitoring", view=raw).values())
+
+
+def test_the_timeline_filters_by_kind(runs: Path) -> None:
+    run = full_run(runs)
+    events = shown_of(runs, run).events
+    edits = timeline.timeline(events, "edits", EN)
+    assert "config refused" in edits and "checkpoint saved" not in edits
+    assert "Nothing of this kind" in timeline.timeline(events, "faults", EN)
+
+
+def test_every_event_type_has_a_group_and_a_summary(runs: Path) -> None:
+    from dataclasses import replace
+
+    from vsrpp.store import EVENT_TYPES
+
+    event = shown_of(runs, full_run(runs)).events[0]
+    for kind in EVENT_TYPES:
+        for data in ({}, {"changes": None, "errors": None, "error": "x"}, {"changes": [{}]}):
+            one = replace(event, type=kind, data=data)
+            assert timeline.group_of(one) and isinstance(timeline.summary(one), str)
+
+
+def test_score_and_gain() -> None:
+    assert [training_score(p, 27.0) for p in (26.0, 27.0, 27.5, 28.0, 40.0)] == [0, 0, 50, 100, 100]
+    assert training_score(None, 27.0) is None
+
+
+def test_the_viewer_compares_two_steps_and_shows_a_profile_where_there_is_one(runs: Path) -> None:
+    run = full_run(runs)
+    found = validation.pictures(shown_of(runs, run).events)
+    drawn = validation.viewer(found, EN, lambda path: f"/p/{path}", step=100, against=300)
+    assert "Output 100" in drawn and "Output 300" in drawn and "data-divider" in drawn and "Temporal" not in drawn
+    one = validation.Picture(step=1, branch=0, clip="c", frame=0, path="a.png", width=10, height=10, profile="b.png")
+    assert "Temporal profile" in validation.viewer([one], EN, lambda path: path)
+
+
+def test_numbers_and_spans_read_well() -> None:
+    assert number(math.nan) == "–" and number(0.00001) == "1.00e-05" and number(1e7) == "1.00e+07"
+    assert count(1234567) == "1\u202f234\u202f567" and span(59) == "59 s" and span(3700) == "1 h 01 min"
+    assert clock(1e99) == "–" and span(None) == "–"
+
+
+def test_a_damaged_piece_says_so_and_leaves_the_others(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full_run(runs)
+    monkeypatch.setattr(live_module.cards, "cards", lambda *_: 1 / int("x"))
+    found = fragments(runs, "monitoring")
+    assert "ValueError" in found["cards"] and "harbour" in found["header"]
+
+
+def test_cards_show_not_a_number_as_a_fault(runs: Path) -> None:
+    run = SyntheticRun(runs)
+    run.writer.record(10, 0, {"grad_norm": math.nan})
+    run.say("training")
+    assert 'class="card bad" data-card="grad"' in cards.cards(shown_of(runs, run), EN)

@@ -1,0 +1,117 @@
+"""The panel as one web app: three Gradio pages and the panel's own addresses; and the server that runs it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported: it reports at import
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+
+from vsrpp.errors import Refused, VsrppError
+
+from .guard import Guard, is_loopback
+from .live import Live
+from .login import Login
+from .pages import HEAD, THEME, config_page, monitoring_page, runs_page
+from .routes import add_routes
+from .snapshot import Watches
+from .texts import LANGUAGES, texts
+from .tracked import Tracked
+
+PORTS_TRIED = 50
+
+
+def build(
+    *, runs: Path, run: str | None = None, host: str = "127.0.0.1", auth: Path | None = None, lang: str = "en"
+) -> FastAPI:
+    """The whole app, ready for a server or a test client.
+
+    Raises Refused for an unknown language, a host other than loopback without `auth`, or an unfit auth file.
+    """
+    if lang not in LANGUAGES:
+        raise Refused(f"lang = {lang} refused: must be {' or '.join(LANGUAGES)}.")
+    if auth is None and not is_loopback(host):
+        raise Refused(
+            f"host = {host} refused: the panel steers a run, so it is open to other machines only with a login. "
+            "Give --auth FILE (one name:password a line), or keep 127.0.0.1 and use an SSH tunnel."
+        )
+    login = Login(auth) if auth else None
+    t, watches = texts(lang), Watches(runs, run)
+    live = Live(watches, t, lang, Tracked(runs))
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.middleware("http")(Guard(host, login))
+    add_routes(app, watches, live, t, lang, login)
+    for name, page in (("monitoring", monitoring_page), ("config", config_page), ("runs", runs_page)):
+        blocks = page(watches, t, lang)
+        gr.mount_gradio_app(
+            app, blocks, path=f"/{name}", theme=THEME, head=HEAD.replace("%lang%", lang), footer_links=[],
+            run_history=False, ssr_mode=False, mcp_server=False, pwa=False, enable_monitoring=False, allowed_paths=[],
+            show_error=True, app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
+        )  # fmt: skip
+    app.state.watches = watches
+    return app
+
+
+def serve(
+    *, runs: Path, run: str | None = None, host: str = "127.0.0.1", port: int = 5050, auth: Path | None = None,
+    lang: str = "en", on_ready: Callable[[str], None] | None = None,
+) -> None:  # fmt: skip
+    """Run the panel until it is told to stop (SIGINT, SIGTERM); a busy port leads to the next free one.
+
+    Hands its address to `on_ready` (without one, prints it) as soon as it answers there.
+    Raises Refused as `build` does.
+    """
+    app = build(runs=runs, run=run, host=host, auth=auth, lang=lang)
+    listener = _listen(host, port)
+    try:
+        shown = "localhost" if is_loopback(host) else host
+        url = f"http://{shown}:{listener.getsockname()[1]}/"
+        server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1))
+        server.tell = lambda: _say(url, on_ready)
+        server.run(sockets=[listener])
+    finally:
+        listener.close()
+        app.state.watches.close()
+
+
+class _Server(uvicorn.Server):
+    tell: Callable[[], None]
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self.tell()
+
+
+def _say(url: str, on_ready: Callable[[str], None] | None) -> None:
+    if on_ready:
+        on_ready(url)
+    else:
+        print(f"Panel: {url}", flush=True)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket on the port, or the next free one. Raises VsrppError when there is none."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    tried = [0] if port == 0 else range(port, min(65536, port + PORTS_TRIED))
+    error: OSError | None = None
+    for candidate in tried:
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        if sys.platform != "win32":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, candidate))
+            listener.listen(128)
+            return listener
+        except OSError as refused:
+            listener.close()
+            error = refused
+    raise VsrppError(f"The panel found no free port on {host} from {port} on: {error}.")

@@ -1,0 +1,165 @@
+// Keeps the page current: asks about every second for what changed, sleeps while the tab is hidden, says when nobody answers.
+(() => {
+  "use strict";
+  const page = location.pathname.replaceAll("/", "");
+  const asked = new URLSearchParams(location.search).get("run");
+  const have = {}, view = JSON.parse(sessionStorage.getItem("vsrpp-view") || "{}");
+  let run = asked, failures = 0, timer = null, busy = false, again = false;
+
+  const slots = () => [...document.querySelectorAll("[data-live]")];
+
+  function put(name, { tag, html }) {
+    const slot = document.querySelector(`[data-live="${name}"]`);
+    if (!slot) return;
+    morph(slot, html);
+    slot.dataset.tag = tag;
+    have[name] = tag;
+    document.querySelectorAll(`#${name} .boot`).forEach((boot) => boot.remove());
+  }
+
+  function obey(answer) {
+    document.body.dataset.state = answer.state;
+    document.body.dataset.live = answer.live;
+    if (answer.run && answer.run !== run) run = answer.run;
+    if (run) document.querySelectorAll("#nav nav a").forEach((a) => { a.search = `?run=${encodeURIComponent(run)}`; });
+    Object.entries(answer.fragments).forEach(([name, piece]) => put(name, piece));
+    const base = document.querySelector("[data-base]");
+    if (page === "config" && base && answer.revision !== null && base.dataset.base !== String(answer.revision)
+        && base.dataset.asked !== String(answer.revision)) {
+      base.dataset.asked = String(answer.revision);
+      document.querySelector("#refresh")?.click();
+    }
+    logSliders();
+  }
+
+  async function look() {
+    clearTimeout(timer);
+    if (busy) { again = true; return; }
+    if (document.hidden) return;
+    let wait = 1;
+    if (!slots().length || !document.body) wait = 0.1;
+    else {
+      busy = true;
+      slots().forEach((slot) => { if (!slot.dataset.tag) delete have[slot.dataset.live]; });
+      const losses = document.querySelector('[data-live="losses"]');
+      if (losses) view.w = Math.floor(losses.clientWidth) || view.w;
+      try {
+        const response = await fetch(`/panel/live/${page}`, {
+          method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ run, view, have }),
+        });
+        if (response.status === 401) { location.assign(`/login?next=/${page}`); return; }
+        if (!response.ok) throw new Error(response.status);
+        const answer = await response.json();
+        obey(answer);
+        wait = answer.next_s;
+        if (losses === null ? page === "monitoring" : Math.abs(losses.clientWidth - (view.w || 0)) > 20) wait = 0.2;
+        failures = 0;
+      } catch (error) {
+        failures += 1;
+        wait = Math.min(5, 1 + failures);
+        if (!(error instanceof TypeError)) console.warn(error);
+      }
+      busy = false;
+      const offline = document.getElementById("offline");
+      if (offline) offline.hidden = failures < 2;
+      document.body.classList.toggle("is-offline", failures >= 2);
+      if (again) { again = false; wait = 0; }
+    }
+    timer = setTimeout(look, wait * 1000);
+  }
+
+  function setView(changes) {
+    Object.assign(view, changes);
+    sessionStorage.setItem("vsrpp-view", JSON.stringify(view));
+    const reset = document.querySelector("[data-zoom-reset]");
+    if (reset) reset.hidden = view.from == null && view.to == null;
+    look();
+  }
+
+  // A logarithmic slider under every rate: moves the text field, and the field moves it.
+  function logSliders() {
+    const source = document.getElementById("log-fields");
+    if (!source) return;
+    Object.entries(JSON.parse(source.dataset.fields)).forEach(([id, [low, high]]) => {
+      const box = document.getElementById(id), field = box?.querySelector("input, textarea");
+      if (!field || box.querySelector(".log-slider")) return;
+      const slider = document.createElement("input");
+      Object.assign(slider, { type: "range", min: Math.log10(low), max: Math.log10(high), step: 0.01, className: "log-slider" });
+      slider.setAttribute("aria-label", box.querySelector("span")?.textContent || id);
+      const follow = () => { const v = Number(field.value); if (v > 0 && document.activeElement !== slider) slider.value = Math.log10(v); };
+      slider.addEventListener("input", () => {
+        const text = (10 ** Number(slider.value)).toPrecision(2);
+        const write = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(field), "value").set;
+        write.call(field, String(Number(text)));
+        field.dispatchEvent(new Event("input", { bubbles: true }));
+      });
+      field.addEventListener("input", follow);
+      setInterval(follow, 500);
+      box.append(slider);
+      follow();
+    });
+  }
+
+  let typing = null;
+  document.addEventListener("input", (event) => {
+    if (event.target.closest("#form") && !event.target.closest("#reason")) {
+      clearTimeout(typing);
+      typing = setTimeout(() => document.querySelector("#check")?.click(), 150);
+    }
+    const control = event.target.closest("[data-view]");
+    if (control && control.tagName !== "BUTTON") {
+      const value = control.type === "checkbox" ? control.checked : control.type === "range" ? Number(control.value) : control.value;
+      setView({ [control.dataset.view]: value });
+    }
+    const divider = event.target.closest("[data-divider]");
+    if (divider) divider.parentNode.style.setProperty("--cut", `${divider.value}%`);
+    if (event.target.closest("[data-run-chooser]")) location.search = `?run=${encodeURIComponent(event.target.value)}`;
+  });
+
+  document.addEventListener("click", async (event) => {
+    const near = (selector) => event.target.closest(selector);
+    const sort = near("button[data-view]"), copy = near("[data-copy]"), back = near("[data-load-revision]");
+    if (sort) setView({ [sort.dataset.view]: sort.dataset.value });
+    if (near("[data-zoom-reset]")) setView({ from: null, to: null });
+    const rewind = near("[data-rollback]");
+    if (rewind) {
+      vsrpp.step = Number(rewind.dataset.rollback);
+      const sure = document.querySelector("#sure-text");
+      sure.textContent = rewind.dataset.sure;
+      vsrpp.sure(true);
+      document.querySelector("#rollback-yes")?.focus();
+    }
+    if (back) {
+      vsrpp.wanted = Number(back.dataset.loadRevision);
+      document.querySelector("#load-revision")?.click();
+      document.querySelector("#preview")?.scrollIntoView({ block: "center" });
+    }
+    if (copy) {
+      await navigator.clipboard.writeText(copy.dataset.copy).catch(() => select(copy));
+      const word = copy.textContent;
+      copy.textContent = copy.dataset.done;
+      setTimeout(() => { copy.textContent = word; }, 1500);
+    }
+  });
+
+  function select(button) {  // without a clipboard (plain http): the text is marked, ready for Ctrl+C
+    const range = document.createRange();
+    range.selectNodeContents(button.previousElementSibling);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+  }
+
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
+  let resized = null;
+  window.addEventListener("resize", () => { clearTimeout(resized); resized = setTimeout(look, 250); });
+
+  window.vsrpp = {
+    run: () => run,
+    sure: (open) => document.body.classList.toggle("asking", open),
+    zoom: (from, to) => setView({ from, to }),
+    rollback: () => [run, vsrpp.step],
+    withRevision: (all) => [...all.slice(0, -1), vsrpp.wanted],
+    look,
+  };
+  document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", look) : look();
+})();

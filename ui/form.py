@@ -1,0 +1,106 @@
+"""The config form apart from its widgets: values to text and back, what was edited, what others changed meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vsrpp import config
+from vsrpp.control import ConfigHistory, who
+from vsrpp.errors import VsrppError
+
+from .format import count
+from .texts import Texts, title_of
+from .views.config import shown_value
+
+WEIGHTS = ("l1_weight", "ms_weight", "grad_weight", "perceptual_weight")
+
+
+def keys() -> list[str]:
+    """The live parameters in the order of the form: the safe tier, then the careful one, each in the schema's order."""
+    known = config.live_parameters()
+    return [k for tier in ("safe", "careful") for k, parameter in known.items() if parameter.tier == tier]
+
+
+def to_widget(key: str, value: Any) -> Any:
+    """A config value as its widget takes it: text for numbers, so that anything can be typed and judged."""
+    if key in WEIGHTS or isinstance(value, bool) or value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        short = f"{value:.3g}"
+        return _short(short if float(short) == value else repr(value))
+    return str(value)
+
+
+def _short(text: str) -> str:
+    """1.5e-04 as 1.5e-4."""
+    mantissa, e, exponent = text.partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else text
+
+
+def from_widget(key: str, raw: Any) -> Any:
+    """What was typed, typed by the schema; text that is no such value stays text, to be refused with a reason."""
+    if not isinstance(raw, str):
+        return raw
+    try:
+        return config.parse_assignments([f"{key}={raw.strip()}"])[key]
+    except VsrppError:
+        return raw
+
+
+def typed(values: Mapping[str, Any]) -> dict[str, Any]:
+    return config.normalise({key: from_widget(key, raw) for key, raw in values.items() if raw is not None})
+
+
+def edited(values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys whose typed value differs from the revision the form was filled with."""
+    return {key: value for key, value in typed(values).items() if key not in base or value != base[key]}
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """The form after others changed the config: every value, and a sentence at each key that was touched."""
+
+    values: dict[str, Any]
+    notes: dict[str, str]
+
+
+def merged(values: Mapping[str, Any], base_revision: int, history: ConfigHistory, t: Texts) -> Merged:
+    """Three-way: what others changed since `base_revision` comes into the form, what was edited here stays."""
+    base = history.at(base_revision) or history.live
+    mine = edited(values, base)
+    found, notes = {**history.live, **mine}, {}
+    for key in history.live:
+        event = history.last_change(key, after_revision=base_revision)
+        if event is None or history.live[key] == base.get(key):
+            continue
+        conflict = key in mine and mine[key] != history.live[key]
+        notes[key] = t(
+            "stale_conflict" if conflict else "stale_merged",
+            who=who(event), key=key, value=shown_value(key, history.live[key]), step=count(event.step),
+            revision=event.revision,
+        )  # fmt: skip
+    return Merged(found, notes)
+
+
+def rebalanced(weights: Mapping[str, float], moved: str, *, fixed: frozenset[str] = frozenset()) -> dict[str, float]:
+    """The weights after one was moved: the others keep their ratios and the sum becomes 1.
+
+    Those in `fixed` stay; if all the others are 0 they share what is left. Values have three decimals.
+    """
+    others = [key for key in weights if key != moved and key not in fixed]
+    left = max(0.0, 1.0 - min(1.0, weights[moved]) - sum(weights[key] for key in fixed if key != moved))
+    total = sum(weights[key] for key in others)
+    found = dict(weights)
+    for key in others:
+        share = weights[key] / total if total > 0 else 1 / len(others)
+        found[key] = round(left * share, 3)
+    if others:  # what rounding left over goes to the largest
+        largest = max(others, key=lambda key: found[key])
+        found[largest] = round(found[largest] + left - sum(found[key] for key in others), 3)
+    return found
+
+
+def label(parameter: config.Parameter, language: str) -> str:
+    return title_of(parameter.key, parameter.title, language)

@@ -1,0 +1,71 @@
+"""Rows for the runs page: the runs of this host and the checkpoints of one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from vsrpp import control
+from vsrpp.control import curves
+from vsrpp.errors import NotFound
+from vsrpp.paths import RunPaths
+from vsrpp.store import Marks, RunReader
+
+from .shown import Shown
+
+FRESH_S = 3.0
+_lock = threading.Lock()
+_kept: dict[Path, tuple[float, list[dict[str, Any]]]] = {}
+
+
+def local_rows(folder: Path) -> list[dict[str, Any]]:
+    """`control.runs` with the number of edits each saw; read at most every three seconds."""
+    with _lock:
+        kept = _kept.get(folder)
+        if kept is None or time.monotonic() - kept[0] > FRESH_S:
+            rows = [{**row, "edits": _edits(Path(row["run_dir"]))} for row in control.runs(folder)]
+            kept = _kept[folder] = (time.monotonic(), rows)
+        return kept[1]
+
+
+def _edits(root: Path) -> int:
+    with RunReader(RunPaths(root).run_db) as reader:
+        return sum(1 for _ in reader.events(types=("config_applied",)))
+
+
+def checkpoint_rows(paths: RunPaths, shown: Shown) -> list[dict[str, Any]]:
+    """Every checkpoint on record, newest first, as the checkpoint table draws it."""
+    here = set(control.checkpoint_steps(paths))
+    uploaded = _uploaded(paths)
+    left = [s for s in curves.segments(e for e in shown.events if e.type in curves.LINEAGE_EVENTS) if s.abandoned]
+    found: dict[tuple[int, int], dict[str, Any]] = {}
+    for event in shown.events:
+        if event.type != "checkpoint_saved":
+            continue
+        found[event.branch, event.step] = {
+            "step": event.step,
+            "branch": event.branch,
+            "psnr_y": (event.data.get("metrics") or {}).get("val/psnr_y"),
+            "revision": event.revision,
+            "size_bytes": event.data.get("size_bytes"),
+            "here": event.step in here,
+            "uploaded": f"{event.branch}/{event.step}" in uploaded,
+            "abandoned": any(
+                s.branch == event.branch and s.start < event.step and (s.stop is None or event.step <= s.stop)
+                for s in left
+            ),
+        }
+    return sorted(found.values(), key=lambda row: (row["step"], row["branch"]), reverse=True)
+
+
+def _uploaded(paths: RunPaths) -> set[str]:
+    try:
+        marks = Marks(paths.delivery_db, readonly=True)
+    except NotFound:
+        return set()
+    try:
+        return set(marks.items("mlflow", "checkpoint"))
+    finally:
+        marks.close()

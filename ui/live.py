@@ -1,0 +1,298 @@
+"""What a page shows at this moment, as named fragments of HTML; only those that changed travel to the browser."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from vsrpp import control
+from vsrpp.control.curves import Curves
+from vsrpp.errors import NotFound, VsrppError
+
+from . import abilities
+from .charts import bars, lines
+from .format import esc
+from .shown import Shown
+from .snapshot import RunWatch, Watches
+from .texts import Texts
+from .tracked import Tracked
+from .views import cards, config, header, runs, timeline, validation
+
+KEPT_PIECES = 200
+LOSS_KEYS = ("loss/total", "loss/l1", "loss/ms", "loss/grad", "loss/perceptual")
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How one tab wants to see it; comes from the browser, so every field is forced into its range."""
+
+    width: int = 900
+    smooth: float = 0.6
+    log: bool = False
+    from_step: int = 0
+    to_step: int | None = None
+    filter: str = "all"
+    sort: str = "layer"
+    clip: str | None = None
+    step: int | None = None
+    against: int | None = None
+    left: str = "bicubic"
+    right: str = "output"
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> View:
+        start, stop = _int(raw.get("from")), _int(raw.get("to"))
+        return cls(
+            width=_class_of(min(2000, max(280, _int(raw.get("w")) or 900))),
+            smooth=min(0.99, max(0.0, _float(raw.get("smooth"), 0.6))),
+            log=raw.get("log") is True,
+            from_step=max(0, start or 0),
+            to_step=stop if stop is not None and stop > (start or 0) else None,
+            filter=str(raw.get("filter", "all"))[:20],
+            sort="value" if raw.get("sort") == "value" else "layer",
+            clip=str(raw["clip"])[:200] if raw.get("clip") else None,
+            step=_int(raw.get("pstep")), against=_int(raw.get("against")),
+            left=str(raw.get("left", "bicubic"))[:10], right=str(raw.get("right", "output"))[:10],
+        )  # fmt: skip
+
+
+def _class_of(width: int) -> int:
+    """A width many tabs share, so that one drawing serves them: the page stretches it by less than a tenth."""
+    return width // 100 * 100 if width > 600 else width // 20 * 20
+
+
+def _int(value: Any) -> int | None:
+    try:
+        return max(-1, min(10**9, int(value)))
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _float(value: Any, default: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return default
+    return number if number == number else default
+
+
+class Live:
+    """Draws the fragments of every page in one language."""
+
+    def __init__(self, watches: Watches, t: Texts, language: str, tracked: Tracked) -> None:
+        self._watches = watches
+        self._t = t
+        self._language = language
+        self._tracked = tracked
+        self._kept: dict[tuple[object, ...], tuple[tuple[object, ...], str]] = {}
+
+    def answer(self, page: str, asked: Mapping[str, Any]) -> dict[str, Any]:
+        """{run, state, revision, next_s, fragments: {name: {tag, html}}}: what changed since `asked["have"]`."""
+        run_id = str(asked.get("run") or "") or self._watches.default_run()
+        raw_view = asked.get("view")
+        view = View.of(raw_view if isinstance(raw_view, dict) else {})
+        facts: dict[str, Any] = {"run": run_id, "state": "none", "live": False, "revision": None, "next_s": 2.0}
+        try:
+            if run_id is None:
+                pieces = self._nothing(None)
+            else:
+                watch = self._watches.run(run_id)
+                shown = watch.shown()
+                facts.update(
+                    run=shown.run_id, state=shown.state, live=shown.live, revision=shown.config.revision,
+                    next_s=1.0 if shown.live else 4.0,
+                )  # fmt: skip
+                pieces = getattr(self, f"_{page}")(watch, shown, view)
+        except NotFound:
+            facts["run"] = None
+            pieces = self._nothing(run_id)
+        have = asked.get("have")
+        return {**facts, "fragments": _changed(pieces, have if isinstance(have, dict) else {})}
+
+    def _nothing(self, missing: str | None) -> dict[str, Callable[[], str]]:
+        return {"header": lambda: header.empty(str(self._watches.folder), self._t, missing=missing)}
+
+    # ---- /monitoring
+    def _monitoring(self, watch: RunWatch, shown: Shown, view: View) -> dict[str, Callable[[], str]]:
+        t = self._t
+        activity = shown.activity()
+        words = self._words()
+        return {
+            "header": lambda: header.header(shown, t, others=self._others()),
+            "losses": lambda: self._losses(watch, shown, view),
+            "bars": lambda: bars.stacked_bar(
+                shown.weights(), percent=True, title=t("weights_bar"), hint=t("in_percent"), empty=t("no_values")
+            ) + bars.stacked_bar(
+                shown.losses(), percent=False, title=t("values_bar"), hint=t("absolute"), empty=t("no_values")
+            ),
+            "peak": lambda: bars.peak_bar(activity, words),
+            "streams": lambda: self._streams(watch, activity, view),
+            "cards": lambda: cards.cards(shown, t),
+            "history": lambda: self._same("history", shown, view, (), lambda: self._history(shown, view)),
+            "pictures": lambda: self._same("pictures", shown, view, (), lambda: self._pictures(shown, view)),
+            "timeline": lambda: self._same(
+                "timeline", shown, view, (), lambda: timeline.timeline(shown.events, view.filter, t)
+            ),
+        }  # fmt: skip
+
+    def _same(self, name: str, shown: Shown, view: View, other: tuple[object, ...], draw: Callable[[], str]) -> str:
+        """A piece that depends on the events, the view and `other` alone: drawn once for all tabs and refreshes."""
+        place, state = (shown.run_id, name, view), (len(shown.events), shown.step == 0, *other)
+        kept = self._kept.get(place)
+        if kept is None or kept[0] != state:
+            if len(self._kept) > KEPT_PIECES:
+                self._kept.clear()
+            kept = self._kept[place] = (state, draw())
+        return kept[1]
+
+    def _pictures(self, shown: Shown, view: View) -> str:
+        return validation.viewer(
+            validation.pictures(shown.events), self._t, self._image_url(shown.run_id), clip=view.clip, step=view.step,
+            against=view.against, left=view.left, right=view.right,
+        )  # fmt: skip
+
+    def _words(self) -> dict[str, str]:
+        keys = ("no_activity", "peak_activity", *bars.STREAMS)
+        levels = ("low", "moderate", "high", "unusual", "extreme")
+        return {key: self._t(key) for key in keys} | {f"level.{one}": self._t(f"level.{one}") for one in levels}
+
+    def _others(self) -> list[tuple[str, str]]:
+        return [(paths.run_id, paths.run_id) for paths in control.local_runs(self._watches.folder)[:50]]
+
+    def _losses(self, watch: RunWatch, shown: Shown, view: View) -> str:
+        points = max(100, view.width // 2)
+        found = watch.read_curves(LOSS_KEYS, points, view.from_step, view.to_step)
+        return self._same("losses", shown, view, (found,), lambda: self._draw_losses(found, shown, view))
+
+    def _draw_losses(self, found: Curves, shown: Shown, view: View) -> str:
+        t = self._t
+        names = {f"loss/{term}": name for term, name in bars.TERM_NAMES.items()} | {"loss/total": t("total")}
+        drawn = lines.loss_chart(
+            found.series, timeline.marks(shown.events), width=view.width, height=320 if view.width > 560 else 260,
+            smooth=view.smooth, log=view.log, names=names, from_step=view.from_step, to_step=view.to_step,
+            words={"not_finite": t("not_finite")},
+        )  # fmt: skip
+        if not drawn:
+            return f'<p class="hint">{esc(t("no_losses", every=shown.config.live.get("log_every", 10)))}</p>'
+        present = list(dict.fromkeys(one.key for one in found.series))
+        key = "".join(
+            f'<span class="key"><i style="background:{lines.COLOURS[one]}"></i>{esc(names[one])}</span>'
+            for one in present
+        )
+        if any(one.abandoned for one in found.series):
+            key += f'<span class="key faint"><i></i>{esc(t("left_behind"))}</span>'
+        late = "" if found.complete else f'<span class="hint">{esc(t("reading"))}</span>'
+        return f'<div class="keys">{key}{late}</div>{drawn}<div class="tip" data-keep hidden></div>'
+
+    def _streams(self, watch: RunWatch, activity: dict[str, float], view: View) -> str:
+        t = self._t
+        if not activity:
+            return f'<p class="hint">{esc(t("no_activity"))}</p>'
+        counted = [t("layer_one") if n == 1 else t("layers", n=n) for _, n in bars.stream_averages(activity).values()]
+        trends = watch.trends(tuple(f"activity/{name}" for name in activity))
+        rows = "".join(
+            f'<tr><th scope="row">{esc(name)}</th><td class="{bars.activity_level(value)}">{value:.3f}</td>'
+            f"<td>{lines.spark(trends.get(f'activity/{name}', ()))}</td></tr>"
+            for name, value in bars.layer_order(activity, view.sort)
+        )
+        heads = "".join(
+            f'<th aria-sort="{"descending" if view.sort == by else "none"}"><button type="button" class="quiet" '
+            f'data-view="sort" data-value="{by}" aria-label="{esc(t("sort_by", what=t(by)))}">{esc(t(by))} '
+            f"{'▾' if view.sort == by else ''}</button></th>"
+            for by in ("layer", "value")
+        )
+        table = (
+            f"<table class='numbers'><thead><tr>{heads}<th>{esc(t('trend'))}</th>"
+            f"</tr></thead><tbody>{rows}</tbody></table>"
+        )
+        return (
+            f"{bars.stream_bars(activity, self._words(), counted)}"
+            f'<details id="all-layers"><summary>{esc(t("all_layers"))}</summary>'
+            f'<div class="scroll">{table}</div></details>'
+        )
+
+    def _history(self, shown: Shown, view: View) -> str:
+        t = self._t
+        ours, bicubic = (thinned(validation.series(shown.events, key)) for key in ("psnr_y", "bicubic_psnr_y"))
+        chart = ""
+        if len(ours) > 1:
+            chart = lines.line_chart(
+                [(t("of_bicubic"), "was", bicubic), (t("of_output"), "will", ours)],
+                width=min(560, view.width), spoken=t("validation_history"),
+            )  # fmt: skip
+            keys = (
+                f'<span class="key will">{esc(t("of_output"))}</span> <span '
+                f'class="key was">{esc(t("of_bicubic"))}</span>'
+            )
+            chart = f'<p class="keys">PSNR-Y (dB) {keys}</p>{chart}'
+        return chart + validation.history(shown, t)
+
+    def _image_url(self, run_id: str) -> Callable[[str], str]:
+        return lambda path: f"/panel/images/{quote(run_id)}/{quote(path)}"
+
+    # ---- /config
+    def _config(self, watch: RunWatch, shown: Shown, view: View) -> dict[str, Callable[[], str]]:
+        t = self._t
+        return {
+            "header": lambda: header.header(shown, t, others=self._others(), config_button=False),
+            "not-live": lambda: "" if shown.live else
+                f'<p class="notice warn">{esc(t("not_live", state=t(f"state.{shown.state}")))}</p>',
+            "startup": lambda: config.startup_table(shown.run_config, t, shown.run_id),
+            "revisions": lambda: config.revisions(shown.events, shown.config.revision, t, live=shown.live),
+        }  # fmt: skip
+
+    # ---- /runs
+    def _runs(self, watch: RunWatch, shown: Shown, view: View) -> dict[str, Callable[[], str]]:
+        t = self._t
+        verbs = abilities.verbs()
+        checkpoints = control_checkpoints(watch, shown)
+        return {
+            "header": lambda: header.header(shown, t, config_button=True),
+            "all-runs": lambda: runs.runs_table(self._all_runs(), shown.run_id, t),
+            "checkpoints": lambda: runs.checkpoint_table(
+                checkpoints, shown.run_id, t, state=shown.state, can_rollback=abilities.rollback(),
+                can_promote="promote" in verbs,
+            ),
+            "commands": lambda: runs.run_commands(shown.run_id, shown.state, t, verbs=verbs),
+            "tracked": lambda: self._tracked.html(shown.run_id, t),
+        }  # fmt: skip
+
+    def _all_runs(self) -> list[dict[str, Any]]:
+        from .listing import local_rows
+
+        return local_rows(self._watches.folder)
+
+
+def thinned(points: list[tuple[int, float]], most: int = 240) -> list[tuple[int, float]]:
+    """At most about so many of the points, the last among them."""
+    every = max(1, len(points) // most)
+    return points[::every] + (points[-1:] if len(points) % every != 1 and every > 1 else [])
+
+
+def control_checkpoints(watch: RunWatch, shown: Shown) -> list[dict[str, Any]]:
+    from .listing import checkpoint_rows
+
+    return checkpoint_rows(watch.paths, shown)
+
+
+def _changed(pieces: Mapping[str, Callable[[], str]], have: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    found = {}
+    for name, draw in pieces.items():
+        try:
+            html = draw()
+        except (VsrppError, sqlite3.Error, OSError, ValueError, KeyError, TypeError) as error:
+            # One damaged record must not take the whole page away: it says so in its place.
+            html = f'<p class="notice bad">{esc(type(error).__name__)}: {esc(error)}</p>'
+        tag = hashlib.blake2b(html.encode(), digest_size=8).hexdigest()
+        if have.get(name) != tag:
+            found[name] = {"tag": tag, "html": html}
+    return found
+
+
+def to_json(answer: Mapping[str, Any]) -> bytes:
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,8 @@
+"""The three pages, each a Gradio Blocks of its own."""
+
+from .config import config_page
+from .monitoring import monitoring_page
+from .runs import runs_page
+from .theme import HEAD, THEME
+
+__all__ = ["HEAD", "THEME", "config_page", "monitoring_page", "runs_page"]

@@ -1,0 +1,58 @@
+"""From a Gradio event to `control`: who asks, of which run, and the answer in a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from vsrpp import control
+from vsrpp.errors import VsrppError
+from vsrpp.store import Answer
+
+from ..format import count, esc
+from ..snapshot import Watches
+from ..texts import Texts
+
+WAIT_S = 20.0
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+"""Events answer at once, draw nothing over the page, and are in no public list of calls."""
+
+
+def run_of(request: gr.Request, watches: Watches) -> str:
+    """The run in the page's address, or the one shown by default; an empty string if there is none."""
+    return str(request.query_params.get("run") or "") or watches.default_run() or ""
+
+
+def author_of(request: gr.Request) -> str | None:
+    """Who has signed in; without a login the one whose panel it is (`control` knows)."""
+    state = getattr(request.request, "state", None)
+    return getattr(state, "user", None)
+
+
+def ask(
+    watches: Watches, run_id: str, kind: str, request: gr.Request, t: Texts, payload: dict[str, Any] | None = None
+) -> str:
+    """Give a command and say what became of it."""
+    what = t(kind) if kind != "rollback" else t("rollback_do")
+    what = what.removesuffix(" …")
+    try:
+        answer = control.command(
+            watches.paths(run_id), kind, payload, origin="panel", author=author_of(request), wait_s=WAIT_S
+        )
+    except VsrppError as error:
+        return notice("bad", str(error))
+    return answered(answer, what, t)
+
+
+def answered(answer: Answer, what: str, t: Texts) -> str:
+    if answer.status in ("done", "applied"):
+        return notice("good", t("answer.done", what=what, step=count(answer.step)))
+    if answer.status == "pending":
+        return notice("warn", t("answer.pending", what=what))
+    why = answer.message or "; ".join(str(error.get("message")) for error in answer.errors)
+    return notice("bad", t("answer.refused", what=what, why=why))
+
+
+def notice(css: str, sentence: str) -> str:
+    return f'<p class="notice {css}" role="status">{esc(sentence)}</p>'

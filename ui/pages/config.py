@@ -1,0 +1,322 @@
+"""/config: a form generated from the schema; checked as one types, previewed, applied on the revision it stands on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from vsrpp import config, control
+from vsrpp.errors import NotFound, Refused, VsrppError
+
+from .. import abilities, form
+from ..format import esc
+from ..shown import Shown
+from ..snapshot import Watches
+from ..texts import Texts
+from ..views import config as view
+from ..views.header import navigation
+from .asking import QUIET, WAIT_S, author_of, notice, run_of
+from .theme import html, slot
+
+
+def config_page(watches: Watches, t: Texts, language: str) -> gr.Blocks:
+    page = _Page(watches, t, language)
+    return page.blocks
+
+
+class _Page:
+    """The widgets of the page and what happens when they are touched. Nothing of a visitor is kept here."""
+
+    def __init__(self, watches: Watches, t: Texts, language: str) -> None:
+        self.watches, self.t, self.language = watches, t, language
+        self.keys = form.keys()
+        self.widgets: dict[str, Any] = {}
+        self.notes: dict[str, gr.HTML] = {}
+        with gr.Blocks(title="VSR++ · " + t("config"), analytics_enabled=False, fill_width=True) as self.blocks:
+            html(navigation("config", None, t), elem_id="nav")
+            html(
+                slot("header", tag="header", extra=f'<p class="boot hint">{esc(t("loading"))}</p>')
+                + slot("not-live", tag="div") + _log_fields(),
+                elem_id="content",
+            )  # fmt: skip
+            self.run_id = gr.Textbox(visible=False)
+            self.base = gr.Number(visible=False, precision=0)
+            self.base_mark = html('<i data-base=""></i>', elem_id="base")
+            with gr.Row(elem_id="form", equal_height=False):
+                with gr.Column(scale=3, min_width=320):
+                    self._tiers()
+                with gr.Column(scale=2, min_width=320, elem_id="side"):
+                    self._side()
+            html(
+                f'<main class="vp-grid">{slot("revisions", title=esc(t("revisions")), css="vp-wide")}'
+                f"{slot('startup', title=esc(t('tier.startup')), css='vp-wide')}"
+                f'<p class="notice bad" id="offline" role="alert" hidden>{esc(t("offline"))}</p></main>',
+                elem_id="body",
+            )
+            self._events()
+
+    # ---- layout
+    def _tiers(self) -> None:
+        known = config.live_parameters()
+        for tier in ("safe", "careful"):
+            with gr.Group(elem_classes=f"tier {tier}"):
+                html(f"<h2>{esc(self.t(f'tier.{tier}'))}</h2>")
+                if tier == "careful":
+                    self.together = gr.Checkbox(True, label=self.t("rebalance"), elem_id="rebalance", container=False)
+                for key in self.keys:
+                    if known[key].tier == tier:
+                        with gr.Row(elem_classes="field", equal_height=False):
+                            self.widgets[key] = self._widget(known[key])
+                            self.notes[key] = html("", elem_id=f"n-{key}", elem_classes="field-note")
+
+    def _widget(self, parameter: config.Parameter) -> gr.components.Component:
+        """The right widget for a parameter. Numbers are text, so that what is typed is judged and not rounded away."""
+        common: dict[str, Any] = {
+            "label": form.label(parameter, self.language), "elem_id": f"f-{parameter.key}", "interactive": True,
+            "info": view.field_info(parameter, self.t, self.language) or None,
+        }  # fmt: skip
+        if parameter.type == "boolean":
+            return gr.Checkbox(**common)
+        if parameter.type == "choice":
+            return gr.Radio(list(parameter.choices), **common)
+        if parameter.key in form.WEIGHTS:
+            return gr.Slider(float(parameter.minimum or 0), float(parameter.maximum or 1), step=0.001, **common)
+        return gr.Textbox(max_lines=1, elem_classes="log-field" if parameter.scale == "log" else "", **common)
+
+    def _side(self) -> None:
+        t = self.t
+        html(f"<h2>{esc(t('preview'))}</h2>")
+        self.preview = html(view.preview(None, t, self.language), elem_id="preview")
+        self.reason = gr.Textbox(
+            label=t("reason"), placeholder=t("reason_hint"), max_lines=3, max_length=500, elem_id="reason",
+            elem_classes="live-only",
+        )  # fmt: skip
+        self.trial = self._probation() if abilities.probation() else []
+        with gr.Row(elem_classes="live-only"):
+            self.apply = gr.Button(t("apply"), variant="primary", elem_id="apply", min_width=90)
+            self.discard = gr.Button(t("discard"), elem_id="discard", min_width=90)
+            self.defaults = gr.Button(t("use_defaults"), elem_id="defaults", min_width=90)
+        self.answer = html("", elem_id="answer")
+        self.check = gr.Button("check", elem_id="check", elem_classes="unseen")
+        self.refresh = gr.Button("refresh", elem_id="refresh", elem_classes="unseen")
+        self.load_revision = gr.Button("load", elem_id="load-revision", elem_classes="unseen")
+        self.wanted = gr.Number(visible=False, precision=0)
+
+    def _probation(self) -> list[Any]:
+        """The switch, the steps and the condition of an edit on probation."""
+        t = self.t
+        with gr.Group(elem_classes="live-only", elem_id="probation"):
+            switch = gr.Checkbox(False, label=t("probation"), elem_id="probation-on", container=False)
+            with gr.Row(elem_id="probation-terms", equal_height=False):
+                steps = gr.Textbox(
+                    "50", label=t("probation_steps"), max_lines=1, elem_id="probation-steps", min_width=90
+                )
+                condition = gr.Textbox(
+                    "loss > 2x", label=t("probation_if"), max_lines=1, elem_id="probation-if", min_width=120
+                )
+            html(f'<p class="hint">{esc(t("probation_hint"))}</p>')
+        return [switch, steps, condition]
+
+    # ---- events
+    def _events(self) -> None:
+        values = [self.widgets[key] for key in self.keys]
+        notes = [self.notes[key] for key in self.keys]
+        asked = [self.run_id, self.base, *values]
+        whole = [self.run_id, self.base, self.base_mark, self.preview, *values, *notes]
+        self.blocks.load(self._fill, None, whole, **QUIET)
+        self.discard.click(self._fill, None, whole, **QUIET)
+        self.refresh.click(self._merge, asked, whole, trigger_mode="always_last", **QUIET)
+        self.defaults.click(self._defaults, asked, whole, **QUIET)
+        self.load_revision.click(
+            self._load, [*asked, self.wanted], [*whole, self.answer], js="(...all) => vsrpp.withRevision(all)", **QUIET
+        )
+        # The script presses it at every input event: Gradio's own `input` misses deleting, pasting and our sliders.
+        self.check.click(self._check, asked, [self.preview, *notes], **QUIET)
+        weights = [self.widgets[key] for key in form.WEIGHTS]
+        for key in form.WEIGHTS:
+            rest = [self.widgets[other] for other in form.WEIGHTS if other != key]
+            self.widgets[key].input(
+                self._rebalance(key), [self.together, self.run_id, *weights], rest, trigger_mode="always_last", **QUIET
+            ).then(self._check, asked, [self.preview, *notes], **QUIET)
+        self.apply.click(
+            self._apply,
+            [*asked, self.reason, *self.trial],
+            [self.answer, self.reason, *whole],
+            trigger_mode="once",
+            **QUIET,
+        )
+
+    def _shown(self, run_id: str, *, fresh: bool = False) -> Shown:
+        return self.watches.run(run_id).shown(fresh=fresh)
+
+    def _fill(self, request: gr.Request) -> list[Any]:
+        """The form as the config in force has it."""
+        run_id = run_of(request, self.watches)
+        try:
+            shown = self._shown(run_id, fresh=True)
+        except NotFound:
+            return [run_id, None, '<i data-base=""></i>', gr.skip()] + [gr.skip()] * (2 * len(self.keys))
+        return self._whole(run_id, shown, shown.config.live, {})
+
+    def _whole(self, run_id: str, shown: Shown, values: dict[str, Any], notes: dict[str, str]) -> list[Any]:
+        """Every output of the form: run, base revision, preview, widgets and notes."""
+        revision = shown.config.revision
+        raw = {key: form.to_widget(key, values.get(key)) for key in self.keys}
+        preview, errors = self._preview(run_id, revision, raw, shown)
+        return [
+            run_id,
+            revision,
+            f'<i data-base="{revision}"></i>',
+            preview,
+            *[self._update(key, raw[key], shown) for key in self.keys],
+            *[
+                view.field_note(k, shown, self.t, self.language, error=errors.get(k), note=notes.get(k))
+                for k in self.keys
+            ],
+        ]
+
+    def _update(self, key: str, value: Any, shown: Shown) -> Any:
+        """A value for its widget. `interactive` stays untouched where it can: Gradio mounts the widget anew."""
+        if key == "perceptual_weight" and shown.run_config.get("perceptual_weights") is None:
+            return gr.update(value=value, interactive=False)
+        return value
+
+    def _preview(self, run_id: str, base: int | None, raw: dict[str, Any], shown: Shown) -> tuple[str, dict[str, str]]:
+        changes = form.edited(raw, shown.config.at(base if base is not None else -1) or shown.config.live)
+        if not changes:
+            return view.preview(None, self.t, self.language), {}
+        found = control.preview(self.watches.paths(run_id), changes, base_revision=base)
+        return view.preview(found, self.t, self.language), {e["key"]: e["message"] for e in found.errors}
+
+    def _check(self, run_id: str, base: int | None, *values: Any) -> list[Any]:
+        """As one types: what would be refused and why, under each field; what would follow, beside."""
+        try:
+            shown = self._shown(run_id)
+            preview, errors = self._preview(
+                run_id, _whole_number(base), dict(zip(self.keys, values, strict=True)), shown
+            )
+        except VsrppError as error:
+            return [notice("bad", str(error))] + [gr.skip()] * len(self.keys)
+        return [
+            preview,
+            *[view.field_note(key, shown, self.t, self.language, error=errors.get(key)) for key in self.keys],
+        ]
+
+    def _rebalance(self, moved: str) -> Callable[..., list[Any]]:
+        def rebalance(together: bool, run_id: str, *weights: float) -> list[Any]:
+            others = [key for key in form.WEIGHTS if key != moved]
+            if not together or any(weight is None for weight in weights):
+                return [gr.skip()] * len(others)
+            try:
+                allowed = self._shown(run_id).run_config.get("perceptual_weights") is not None
+            except NotFound:
+                return [gr.skip()] * len(others)
+            fixed = frozenset() if allowed else frozenset({"perceptual_weight"})
+            found = form.rebalanced(dict(zip(form.WEIGHTS, weights, strict=True)), moved, fixed=fixed)
+            return [found[key] for key in others]
+
+        return rebalance
+
+    def _merge(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
+        """Others changed the config: their values come in, what was typed here stays, and each is told at its field."""
+        run_id = run_id or run_of(request, self.watches)
+        start = _whole_number(base)
+        if start is None:
+            return self._fill(request)
+        try:
+            shown = self._shown(run_id, fresh=True)
+        except NotFound:
+            return self._fill(request)
+        found = form.merged(dict(zip(self.keys, values, strict=True)), start, shown.config, self.t)
+        return self._whole(run_id, shown, found.values, found.notes)
+
+    def _defaults(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
+        try:
+            shown = self._shown(run_id)
+        except NotFound:
+            return self._fill(request)
+        preset = str(shown.run_config.get("preset", config.default_preset()))
+        return self._whole(run_id, shown, {**shown.config.live, **config.defaults(preset)[1]}, {})
+
+    def _load(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
+        """The values of an earlier revision into the form; they are applied by hand, as a new revision."""
+        wanted = _whole_number(values[-1])
+        try:
+            shown = self._shown(run_id)
+        except NotFound:
+            return [*self._fill(request), ""]
+        then = shown.config.at(wanted if wanted is not None else -1)
+        if then is None:
+            return [gr.skip()] * (4 + 2 * len(self.keys)) + [""]
+        return [*self._whole(run_id, shown, then, {}), notice("info", self.t("loaded", revision=wanted))]
+
+    def _apply(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
+        """Ask the run for what differs from the revision the form stands on, and say what became of it."""
+        raw, (reason, *trial) = values[: len(self.keys)], values[len(self.keys) :]
+        typed = dict(zip(self.keys, raw, strict=True))
+        nothing_new = [gr.skip()] * (4 + 2 * len(self.keys))
+        start = _whole_number(base)
+        try:
+            shown = self._shown(run_id)
+            changes = form.edited(typed, shown.config.at(start if start is not None else -1) or shown.config.live)
+            if not changes:
+                return [notice("info", self.t("nothing")), gr.skip(), *nothing_new]
+            probation = _terms(*trial) if trial else None
+            on_trial: dict[str, Any] = {"probation": probation} if probation else {}
+            answer = control.apply(
+                self.watches.paths(run_id), changes, origin="panel", author=author_of(request),
+                reason=str(reason).strip() or None, base_revision=start, wait_s=WAIT_S,
+                **on_trial,
+            )  # fmt: skip
+        except VsrppError as error:
+            return [notice("bad", str(error)), gr.skip(), *nothing_new]
+        if answer.status == "applied":
+            told = notice("good", self.t("applied", step=answer.step, revision=answer.revision))
+            return [
+                told,
+                "",
+                *self._whole(run_id, self._shown(run_id, fresh=True), self._shown(run_id).config.live, {}),
+            ]
+        if answer.status == "pending":
+            return [notice("warn", self.t("pending")), gr.skip(), *nothing_new]
+        return [
+            self._refused(answer.errors, answer.message, run_id),
+            gr.skip(),
+            *self._after_refusal(run_id, start, typed),
+        ]
+
+    def _refused(self, errors: list[dict[str, Any]], message: str, run_id: str) -> str:
+        why = (
+            "; ".join(f"{e['key']} = {view.shown_value(e['key'], e['value'])}: {e['message']}" for e in errors)
+            or message
+        )
+        shown = self._shown(run_id, fresh=True)
+        return notice("bad", f"{self.t('refused', why=why)} {self.t('still', revision=shown.config.revision)}")
+
+    def _after_refusal(self, run_id: str, base: int | None, typed: dict[str, Any]) -> list[Any]:
+        """The form stays as it was typed, brought up to the config in force."""
+        shown = self._shown(run_id)
+        found = form.merged(typed, base if base is not None else shown.config.revision, shown.config, self.t)
+        return self._whole(run_id, shown, found.values, found.notes)
+
+
+def _terms(switched_on: bool, steps: str, condition: str) -> dict[str, Any] | None:
+    """The terms of a probation as `control` takes them, or None without one. Raises Refused."""
+    if not switched_on:
+        return None
+    if not str(steps).strip().isdigit() or int(steps) < 1:
+        raise Refused(f"steps of probation = {steps} refused: must be a whole number of at least 1. Nothing was asked.")
+    return {"steps": int(steps), "revert_if": str(condition).strip()}
+
+
+def _whole_number(value: Any) -> int | None:
+    return int(value) if isinstance(value, (int, float)) and value == value else None
+
+
+def _log_fields() -> str:
+    """For the script that puts a logarithmic slider under the rates."""
+    fields = {f"f-{p.key}": [p.minimum, p.maximum] for p in config.live_parameters().values() if p.scale == "log"}
+    return f'<i id="log-fields" hidden data-fields="{esc(json.dumps(fields))}"></i>'

@@ -1,0 +1,172 @@
+"""Reads a run once for all who look at it: a few milliseconds when something is new, nothing when nothing is."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from vsrpp import control
+from vsrpp.control import curves
+from vsrpp.errors import NotFound, VsrppError
+from vsrpp.paths import RunPaths
+from vsrpp.store import Event, RunReader
+
+from .format import finite
+from .shown import LIVE_STATES, Shown
+
+FRESH_S = 0.4
+"""A second look within this time gets the same answer: ten tabs cost what one does."""
+STATUS_FRESH_S = 5.0
+CURVES_FRESH_S = 1.5
+CURVES_BUDGET_S = 0.08
+KEPT_RUNS = 12
+LONGEST_NAME = 200
+
+
+class RunWatch:
+    """One run under observation."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        """Raises NotFound without a store."""
+        self.paths = paths
+        self._lock = threading.Lock()
+        self._reader = RunReader(paths.run_db)
+        self._curves = curves.CurveReader(paths)
+        self._events: list[Event] = []
+        self._config = control.ConfigHistory()
+        self._shown: Shown | None = None
+        self._read_at = 0.0
+        self._kept_status: tuple[float, int, dict[str, Any]] = (0.0, 0, {})
+        self._mark: tuple[object, ...] = ()
+        self._curve_cache: dict[tuple[object, ...], tuple[float, curves.Curves]] = {}
+        self._trends: tuple[float, dict[str, list[float]]] = (0.0, {})
+
+    def close(self) -> None:
+        with self._lock:
+            self._reader.close()
+            self._curves.close()
+
+    def shown(self, *, fresh: bool = False) -> Shown:
+        """The run as it is now, at most FRESH_S old (just read, with `fresh`)."""
+        with self._lock:
+            now = time.monotonic()
+            if self._shown is None or fresh or now - self._read_at > FRESH_S:
+                self._shown = self._read()
+                self._read_at = time.monotonic()
+            return self._shown
+
+    def _read(self) -> Shown:
+        for event in self._reader.events(after_seq=self._events[-1].seq if self._events else 0):
+            self._events.append(event)
+            self._config.add(event)
+        mark = (self._reader.newest_metric_id(), len(self._events))
+        if self._shown is not None and mark == self._mark:
+            metrics = self._shown.metrics
+        else:
+            metrics = {key: (row.step, row.value) for key, row in self._reader.latest().items()}
+        self._mark = mark
+        said = self._reader.state()
+        return Shown(
+            run_id=self._reader.run_id, status=self._status(said, metrics), metrics=metrics, events=self._events,
+            config=self._config, run_config=control.run_config_of(self._reader), probation=said.get("probation"),
+            now=time.time(),
+        )  # fmt: skip
+
+    def _status(self, said: dict[str, Any], metrics: dict[str, tuple[int, float]]) -> dict[str, Any]:
+        """`control.status`, asked anew after an event and every five seconds; what moves with each step is put over it."""
+        asked_at, events, kept = self._kept_status
+        if not kept or events != len(self._events) or time.monotonic() - asked_at > STATUS_FRESH_S:
+            kept = control.status(self.paths)
+            self._kept_status = (time.monotonic(), len(self._events), kept)
+            return kept
+        step, speed = int(said.get("step", 0)), finite(said.get("steps_per_s"))
+        left = max(0, int(self._config.live.get("max_steps", 0)) - step)
+        state = control.run_state(self._reader, said)
+        return {
+            **kept, "state": state, "step": step, "branch": int(said.get("branch", 0)), "phase": said.get("phase"),
+            "lr": finite(metrics["lr"][1]) if "lr" in metrics else None, "steps_per_s": speed,
+            "eta_s": left / speed if speed and state in LIVE_STATES else None, "updated": said.get("time"),
+        }  # fmt: skip
+
+    def read_curves(self, keys: tuple[str, ...], points: int, from_step: int, to_step: int | None) -> curves.Curves:
+        """The curves, at most CURVES_FRESH_S old; reads a long history bit by bit."""
+        wanted = (keys, points, from_step, to_step)
+        with self._lock:
+            kept = self._curve_cache.get(wanted)
+            if kept and time.monotonic() - kept[0] < CURVES_FRESH_S:
+                return kept[1]
+            read = self._curves.read(
+                keys, max_points=points, from_step=from_step, to_step=to_step, budget_s=CURVES_BUDGET_S,
+                lineage=curves.segments(e for e in self._events if e.type in curves.LINEAGE_EVENTS),
+            )  # fmt: skip
+            if len(self._curve_cache) > 8:
+                self._curve_cache.clear()
+            self._curve_cache[wanted] = (time.monotonic(), read)
+            return read
+
+    def trends(self, keys: tuple[str, ...], last_rows: int = 24) -> dict[str, list[float]]:
+        """The newest values of some metrics on the present branch, oldest first, at most five seconds old."""
+        with self._lock:
+            read_at, kept = self._trends
+            if time.monotonic() - read_at > 5.0 or set(keys) - set(kept):
+                branch = int(self._shown.status.get("branch") or 0) if self._shown else 0
+                kept = self._curves.newest(keys, branch, last_rows)
+                self._trends = (time.monotonic(), kept)
+            return kept
+
+
+class Watches:
+    """The runs somebody looks at, the last few of them kept open."""
+
+    def __init__(self, folder: Path, default_run: str | None = None) -> None:
+        self.folder = folder
+        self._default = default_run
+        self._lock = threading.Lock()
+        self._open: dict[str, RunWatch] = {}
+
+    def default_run(self) -> str | None:
+        """The run shown when none is asked for: the one the panel was started for, a live one, or the newest."""
+        if self._default:
+            try:
+                return control.find_run(self._default, self.folder).run_id
+            except VsrppError:
+                pass
+        known = control.local_runs(self.folder)
+        for paths in known[:20]:
+            try:
+                if control.is_live(paths):
+                    return paths.run_id
+            except (VsrppError, sqlite3.Error):
+                continue
+        return known[0].run_id if known else None
+
+    def run(self, run_id: str) -> RunWatch:
+        """Raises NotFound unless it is a run of this folder, by its exact ID: no path can be smuggled in."""
+        with self._lock:
+            if run_id in self._open:
+                self._open[run_id] = self._open.pop(run_id)
+                return self._open[run_id]
+            watch = RunWatch(self.paths(run_id))
+            self._open[run_id] = watch
+            while len(self._open) > KEPT_RUNS:
+                self._open.pop(next(iter(self._open)))  # closed when the last request that holds it is done
+            return watch
+
+    def paths(self, run_id: str) -> RunPaths:
+        """The folder of a run. Raises NotFound."""
+        root = self.folder / run_id[:LONGEST_NAME]
+        plain = (
+            run_id and len(run_id) <= LONGEST_NAME and run_id not in (".", "..") and not set(run_id) & {"/", "\\", "\0"}
+        )
+        if not plain or not (root / "run.db").is_file() or root.resolve().parent != self.folder.resolve():
+            raise NotFound(f"There is no run {run_id[:80]!r} in {self.folder}.")
+        return RunPaths(root)
+
+    def close(self) -> None:
+        with self._lock:
+            for watch in self._open.values():
+                watch.close()
+            self._open.clear()

@@ -1,0 +1,418 @@
+"""Every sentence of the panel, in English and German. What the run itself says (events, refusals) stays as recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+LANGUAGES = ("en", "de")
+
+_TEXTS: dict[str, tuple[str, str]] = {
+    # pages
+    "monitoring": ("Monitoring", "Überwachung"),
+    "config": ("Configuration", "Konfiguration"),
+    "runs": ("Runs", "Läufe"),
+    "run": ("Run", "Lauf"),
+    "config_button": ("⚙️ Configuration", "⚙️ Konfiguration"),
+    "theme": ("Light or dark", "Hell oder dunkel"),
+    "skip": ("Skip to content", "Zum Inhalt"),
+    "sign_out": ("Sign out", "Abmelden"),
+    "loading": ("loading …", "lädt …"),
+    "offline": (
+        "The panel's own process does not answer. Training is not affected. Trying again every few seconds.",
+        (
+            "Der Prozess der Oberfläche antwortet nicht. Das Training läuft davon "
+            "unberührt. Neuer Versuch alle paar Sekunden."
+        ),
+    ),
+    # states
+    "state.training": ("training", "trainiert"),
+    "state.paused": ("paused", "pausiert"),
+    "state.validating": ("validating", "validiert"),
+    "state.finished": ("finished", "fertig"),
+    "state.stopped": ("stopped", "gestoppt"),
+    "state.failed": ("failed", "gescheitert"),
+    "state.dead": ("dead", "abgebrochen"),
+    "state.silent": ("silent", "stumm"),
+    "state.probation": ("on probation", "auf Probe"),
+    "state.plateau": ("plateau", "Plateau"),
+    "state.behind": ("tracking behind", "Tracking im Rückstand"),
+    "says.finished": (
+        "This run has finished. What you see is its last state.",
+        "Dieser Lauf ist fertig. Zu sehen ist sein letzter Stand.",
+    ),
+    "says.stopped": (
+        "This run was stopped at step {step}. Continue it: vsrpp train --resume {run}",
+        "Dieser Lauf wurde bei Schritt {step} gestoppt. Fortsetzen: vsrpp train --resume {run}",
+    ),
+    "says.failed": ("This run failed: {why}", "Dieser Lauf ist gescheitert: {why}"),
+    "says.dead": (
+        "The training process is gone without a word since {age}. Continue it: vsrpp train --resume {run}",
+        "Der Trainingsprozess ist seit {age} ohne Abmeldung weg. Fortsetzen: vsrpp train --resume {run}",
+    ),
+    "says.silent": (
+        "No sign of life for {age}, though the process is there: a very long step, or it hangs.",
+        "Seit {age} kein Lebenszeichen, obwohl der Prozess da ist: ein sehr langer Schritt, oder er hängt.",
+    ),
+    "says.paused": (
+        "Paused at step {step}. Edits, checkpoints and validations take effect at once.",
+        "Pausiert bei Schritt {step}. Änderungen, Checkpoints und Validierungen wirken sofort.",
+    ),
+    "says.behind": (
+        "MLflow has not got {rows} rows and {artifacts} checkpoints yet; the oldest waits {age}. Nothing is lost.",
+        (
+            "MLflow fehlen noch {rows} Zeilen und {artifacts} Checkpoints; am längsten wartet eine seit {age}. "
+            "Nichts ist verloren."
+        ),
+    ),
+    # header
+    "phase": ("Phase", "Phase"),
+    "step": ("Step", "Schritt"),
+    "of": ("of", "von"),
+    "eta": ("Remaining", "Restzeit"),
+    "speed": ("Speed", "Tempo"),
+    "steps_per_s": ("steps/s", "Schritte/s"),
+    "rate": ("Learning rate", "Lernrate"),
+    "revision": ("Revision", "Revision"),
+    "branch": ("Branch", "Zweig"),
+    "gpu_memory": ("GPU memory", "GPU-Speicher"),
+    "memory": ("Memory", "Speicher"),
+    # commands
+    "pause": ("Pause", "Pause"),
+    "resume": ("Resume", "Fortsetzen"),
+    "validate": ("Validate", "Validieren"),
+    "checkpoint": ("Checkpoint", "Checkpoint"),
+    "stop": ("Stop …", "Stoppen …"),
+    "stop_sure": (
+        "Stop this run? It saves a checkpoint and ends; it can be continued later.",
+        "Diesen Lauf stoppen? Er speichert einen Checkpoint und endet; er lässt sich später fortsetzen.",
+    ),
+    "stop_yes": ("Yes, stop the run", "Ja, Lauf stoppen"),
+    "no": ("No", "Nein"),
+    "stop_no": ("No, go on", "Nein, weiter"),
+    "answer.done": ("{what}: done at step {step}.", "{what}: erledigt bei Schritt {step}."),
+    "answer.pending": (
+        "{what}: no answer yet; the run takes it at its next step boundary.",
+        "{what}: noch keine Antwort; der Lauf nimmt es an der nächsten Schrittgrenze.",
+    ),
+    "answer.refused": ("{what} refused: {why}", "{what} abgelehnt: {why}"),
+    # charts
+    "loss_curves": ("Loss curves", "Verlustkurven"),
+    "smoothing": ("Smoothing", "Glättung"),
+    "log_scale": ("Log scale", "Log-Skala"),
+    "zoom_reset": ("Whole history", "Ganzer Verlauf"),
+    "zoom_hint": (
+        "Drag across the chart to zoom; arrow keys move the cursor.",
+        "Im Diagramm ziehen zum Vergrößern; Pfeiltasten bewegen den Zeiger.",
+    ),
+    "no_losses": (
+        "No losses yet: the first row comes after {every} steps.",
+        "Noch keine Verluste: die erste Zeile kommt nach {every} Schritten.",
+    ),
+    "reading": ("reading older history …", "liest ältere Historie …"),
+    "not_finite": ("not finite", "nicht endlich"),
+    "left_behind": ("left behind", "verlassen"),
+    "total": ("Total", "Gesamt"),
+    "weights_bar": ("Weight distribution", "Verteilung der Gewichte"),
+    "values_bar": ("Loss value distribution", "Verteilung der Verlustwerte"),
+    "in_percent": ("share in %", "Anteil in %"),
+    "absolute": ("absolute values", "absolute Werte"),
+    "no_values": ("no values yet", "noch keine Werte"),
+    "peak_activity": ("Peak layer activity", "Höchste Schichtaktivität"),
+    "layer": ("Layer", "Schicht"),
+    "value": ("Value", "Wert"),
+    "trend": ("Trend", "Verlauf"),
+    "level.low": ("Low", "Niedrig"),
+    "level.moderate": ("Moderate", "Mäßig"),
+    "level.high": ("High", "Hoch"),
+    "level.unusual": ("Unusually high activity", "Ungewöhnlich hohe Aktivität"),
+    "level.extreme": ("Extreme: check training stability", "Extrem: Stabilität des Trainings prüfen"),
+    "no_activity": ("No layer activity recorded yet.", "Noch keine Schichtaktivität aufgezeichnet."),
+    "streams": ("Stream overview (averages)", "Stream-Übersicht (Durchschnitt)"),
+    "backward": ("Backward", "Rückwärts"),
+    "forward": ("Forward", "Vorwärts"),
+    "fusion": ("Fusion", "Fusion"),
+    "layers": ("{n} layers", "{n} Schichten"),
+    "layer_one": ("1 layer", "1 Schicht"),
+    "all_layers": ("All layers", "Alle Schichten"),
+    "sort_by": ("Sort by {what}", "Sortieren nach {what}"),
+    # cards
+    "figures": ("Figures", "Kennzahlen"),
+    "momentum": ("AdamW momentum", "AdamW-Momentum"),
+    "quality": ("Quality", "Qualität"),
+    "of_output": ("output", "Ausgabe"),
+    "of_bicubic": ("bicubic", "bikubisch"),
+    "improvement": ("Improvement", "Verbesserung"),
+    "over_bicubic": ("over bicubic", "gegenüber bikubisch"),
+    "best": ("Best so far", "Bisher bestes"),
+    "at_step": ("at step {step}", "bei Schritt {step}"),
+    "plateau_counter": ("Plateau counter", "Plateau-Zähler"),
+    "of_patience": ("of patience {n}", "von Geduld {n}"),
+    "grad_norm": ("Gradient norm", "Gradientennorm"),
+    "clip_at": ("clip at {n}", "Grenze {n}"),
+    "score": ("Training score", "Trainingsnote"),
+    "score_hint": (
+        "from the gain over bicubic: 1 dB is 100",
+        "aus dem Gewinn über bikubisch: 1 dB ist 100",
+    ),
+    "none_yet": ("none yet", "noch keins"),
+    # validation and timeline
+    "validation": ("Validation", "Validierung"),
+    "validation_history": ("Validation history", "Validierungsverlauf"),
+    "no_validation": (
+        "No validation yet: the next is due at step {step}. The button above asks for one now.",
+        "Noch keine Validierung: die nächste ist bei Schritt {step} fällig. Der Knopf oben fordert sofort eine an.",
+    ),
+    "psnr": ("PSNR-Y (dB)", "PSNR-Y (dB)"),
+    "ssim": ("SSIM-Y", "SSIM-Y"),
+    "gain": ("Gain (dB)", "Gewinn (dB)"),
+    "by_hand": ("asked for", "angefordert"),
+    "pictures": ("Validation pictures", "Validierungsbilder"),
+    "no_pictures": ("No pictures yet; a validation brings them.", "Noch keine Bilder; eine Validierung bringt sie."),
+    "bicubic": ("Input, bicubic", "Eingabe, bikubisch"),
+    "output": ("Output", "Ausgabe"),
+    "truth": ("Truth", "Original"),
+    "left_half": ("Left", "Links"),
+    "right_half": ("Right", "Rechts"),
+    "divider": ("Divider between the two pictures", "Trennlinie zwischen den beiden Bildern"),
+    "clip": ("Clip", "Clip"),
+    "against_step": ("Compare with the output at step", "Vergleich mit der Ausgabe bei Schritt"),
+    "difference": ("Change (amplified)", "Änderung (verstärkt)"),
+    "profile": ("Temporal profile", "Zeitprofil"),
+    "profile_hint": (
+        "One row of pixels over time, top to bottom: steady structure gives straight lines, flicker jagged ones.",
+        "Eine Pixelzeile über die Zeit, von oben nach unten: Ruhiges gibt gerade Linien, Flimmern gezackte.",
+    ),
+    "timeline": ("Event timeline", "Ereignisse"),
+    "filter": ("Filter", "Filter"),
+    "filter.all": ("All", "Alle"),
+    "filter.edits": ("Edits", "Änderungen"),
+    "filter.plateau": ("Plateaus", "Plateaus"),
+    "filter.validation": ("Validations", "Validierungen"),
+    "filter.checkpoint": ("Checkpoints", "Checkpoints"),
+    "filter.life": ("Life", "Lebenslauf"),
+    "filter.faults": ("Faults", "Störungen"),
+    "no_events": ("Nothing of this kind yet.", "Noch nichts dieser Art."),
+    "newest_of": ("newest {shown} of {all}", "neueste {shown} von {all}"),
+    # config
+    "tier.safe": ("Safe while it trains", "Gefahrlos im laufenden Training"),
+    "tier.careful": ("With care: loss weights", "Mit Bedacht: Gewichte der Verluste"),
+    "tier.startup": ("Fixed since the start", "Seit dem Start fest"),
+    "tier.startup.why": (
+        "These shape the network, the data or the record itself. Restart, or start a new run from a checkpoint: {cmd}",
+        (
+            "Sie bestimmen Netz, Daten oder die Aufzeichnung selbst. Neu starten, oder von einem Checkpoint aus einen "
+            "neuen Lauf beginnen: {cmd}"
+        ),
+    ),
+    "range": ("{low} to {high}", "{low} bis {high}"),
+    "at_least": ("at least {low}", "mindestens {low}"),
+    "default": ("default {value}", "Vorgabe {value}"),
+    "never_changed": ("as at the start", "wie beim Start"),
+    "changed_by": ("{who} at step {step}, {age} ago", "{who} bei Schritt {step}, vor {age}"),
+    "rebalance": (
+        "Move together: rebalance the others so that the sum stays 1",
+        "Gemeinsam bewegen: die anderen ausgleichen, damit die Summe 1 bleibt",
+    ),
+    "sum": ("Sum {sum}", "Summe {sum}"),
+    "no_perceptual": (
+        "Stays 0: the run was started without a perceptual weight file.",
+        "Bleibt 0: der Lauf wurde ohne Datei mit perzeptuellen Gewichten gestartet.",
+    ),
+    "preview": ("Preview", "Vorschau"),
+    "preview_none": (
+        "Nothing changed yet. Change a value and see here what would follow.",
+        "Noch nichts geändert. Ändere einen Wert und sieh hier, was daraus folgt.",
+    ),
+    "preview_bad": ("Would be refused:", "Würde abgelehnt:"),
+    "preview_ok": ("Would hold from the next step on:", "Würde ab dem nächsten Schritt gelten:"),
+    "rate_ahead": ("Learning rate ahead", "Lernrate voraus"),
+    "rate_now": ("as it is", "wie es ist"),
+    "rate_then": ("with the edit", "mit der Änderung"),
+    "parameter": ("Parameter", "Parameter"),
+    "old": ("now", "jetzt"),
+    "new": ("then", "dann"),
+    "reason": ("Reason (on record)", "Grund (wird aufgezeichnet)"),
+    "reason_hint": ("why you make this change", "warum du das änderst"),
+    "apply": ("Apply", "Anwenden"),
+    "discard": ("Discard", "Verwerfen"),
+    "use_defaults": ("Defaults", "Vorgaben"),
+    "applied": ("Applied at step {step}, revision {revision}.", "Angewendet bei Schritt {step}, Revision {revision}."),
+    "refused": ("Refused: {why}", "Abgelehnt: {why}"),
+    "pending": (
+        "Not taken yet; it waits for the run's next step boundary.",
+        "Noch nicht übernommen; die Änderung wartet auf die nächste Schrittgrenze.",
+    ),
+    "nothing": ("Nothing to apply: no value differs.", "Nichts anzuwenden: kein Wert weicht ab."),
+    "still": ("Still at revision {revision}.", "Es gilt weiter Revision {revision}."),
+    "stale_merged": (
+        "While you typed, {who} set {key} to {value} at step {step} (revision {revision}). Taken over here.",
+        (
+            "Während du tipptest, hat {who} {key} bei Schritt {step} auf {value} gesetzt (Revision {revision}). "
+            "Hier übernommen."
+        ),
+    ),
+    "stale_conflict": (
+        (
+            "While you typed, {who} set {key} to {value} at step {step} (revision {revision}). "
+            "Yours stays in the form and would replace it."
+        ),
+        (
+            "Während du tipptest, hat {who} {key} bei Schritt {step} auf {value} gesetzt (Revision {revision}). "
+            "Dein Wert bleibt im Formular und würde ihn ersetzen."
+        ),
+    ),
+    "not_live": (
+        "This run is {state}: nobody is there to take an edit. The values are shown as they were last.",
+        "Dieser Lauf ist {state}: niemand ist da, der eine Änderung nähme. Zu sehen sind die letzten Werte.",
+    ),
+    "probation": ("Apply on probation", "Auf Probe anwenden"),
+    "probation_steps": ("Steps of probation", "Schritte auf Probe"),
+    "probation_hint": (
+        (
+            "If the condition holds within these steps, the run goes back to the state before the edit by itself. "
+            "A loss that is not finite always does."
+        ),
+        (
+            "Tritt die Bedingung in diesen Schritten ein, geht der Lauf von selbst in den Stand vor der Änderung zurück. "
+            "Ein Verlust, der nicht endlich ist, bewirkt das immer."
+        ),
+    ),
+    "says.probation": (
+        "On probation until step {step}: revision {revision} is taken back if {condition}.",
+        "Auf Probe bis Schritt {step}: Revision {revision} wird zurückgenommen, wenn {condition}.",
+    ),
+    "probation_if": ("Go back if", "Zurück, wenn"),
+    "revisions": ("Revisions", "Revisionen"),
+    "go_back": ("Load revision {revision} into the form", "Revision {revision} ins Formular laden"),
+    "go_back_short": ("Back to this one", "Zu dieser zurück"),
+    "loaded": (
+        "Values of revision {revision} are in the form. Check the preview, then apply.",
+        "Die Werte von Revision {revision} stehen im Formular. Vorschau prüfen, dann anwenden.",
+    ),
+    "start": ("start of the run", "Start des Laufs"),
+    "when": ("When", "Wann"),
+    "who": ("Who", "Wer"),
+    "what": ("What", "Was"),
+    "why": ("Why", "Warum"),
+    # runs
+    "all_runs": ("Runs on this host", "Läufe auf diesem Rechner"),
+    "tracked_runs": ("Runs on the tracking server", "Läufe auf dem Tracking-Server"),
+    "state": ("State", "Zustand"),
+    "interventions": ("Edits", "Eingriffe"),
+    "started": ("Started", "Begonnen"),
+    "name": ("Name", "Name"),
+    "actions": ("Commands", "Befehle"),
+    "checkpoints": ("Checkpoints", "Checkpoints"),
+    "no_checkpoints": (
+        "No checkpoint yet. The Checkpoint button on the monitoring page saves one now.",
+        "Noch kein Checkpoint. Der Knopf Checkpoint auf der Überwachungsseite speichert sofort einen.",
+    ),
+    "size": ("Size", "Größe"),
+    "where": ("Where", "Wo"),
+    "here": ("here", "hier"),
+    "pruned": ("removed here", "hier entfernt"),
+    "in_mlflow": ("MLflow", "MLflow"),
+    "copy": ("Copy", "Kopieren"),
+    "copied": ("Copied", "Kopiert"),
+    "cmd.status": ("Where it stands", "Wo er steht"),
+    "cmd.history": ("Every event, checked", "Jedes Ereignis, geprüft"),
+    "cmd.resume": ("Continue it", "Ihn fortsetzen"),
+    "cmd.from": ("Go on from here as a new run", "Von hier als neuer Lauf weiter"),
+    "cmd.restore": ("Restore into a folder", "In einen Ordner wiederherstellen"),
+    "cmd.rollback": ("Roll the live run back", "Den laufenden Lauf zurücksetzen"),
+    "cmd.promote": ("Promote to the registry", "In die Registry heben"),
+    "cmd.replay": ("Replay from the record", "Aus der Aufzeichnung wiederholen"),
+    "cmd.set": ("Edit from a terminal", "Aus dem Terminal ändern"),
+    "rollback_do": ("Roll back", "Zurücksetzen"),
+    "rollback_sure": (
+        "Roll the run back to step {step}? What came after stays on record as a branch left behind.",
+        "Den Lauf auf Schritt {step} zurücksetzen? Was danach kam, bleibt als verlassener Zweig aufgezeichnet.",
+    ),
+    "open_mlflow": ("Open in MLflow", "In MLflow öffnen"),
+    "compare_mlflow": ("Compare in MLflow", "In MLflow vergleichen"),
+    "tracking_at": ("Tracking: {uri}", "Tracking: {uri}"),
+    "tracking_none": ("The tracking server does not answer: {why}", "Der Tracking-Server antwortet nicht: {why}"),
+    # nothing there yet
+    "empty_title": ("No run here yet", "Noch kein Lauf hier"),
+    "empty_text": (
+        "Start one in a terminal. This page shows it as soon as it begins; no reload needed.",
+        "Starte einen in einem Terminal. Diese Seite zeigt ihn, sobald er beginnt; Neuladen ist nicht nötig.",
+    ),
+    "empty_demo": ("A one-minute demonstration on a short real clip", "Eine Minute Vorführung an einem kurzen Clip"),
+    "empty_own": ("On your own video or folder of frames", "Mit eigenem Video oder Ordner voller Einzelbilder"),
+    "empty_look": (
+        "First see what the trainer would make of a path",
+        "Erst sehen, was der Trainer aus einem Pfad macht",
+    ),
+    "empty_where": ("Runs are looked for in {folder}", "Läufe werden gesucht in {folder}"),
+    "no_such_run": ("There is no run {run} in {folder}.", "Es gibt keinen Lauf {run} in {folder}."),
+    "unreadable": ("This part cannot be shown: {why}", "Dieser Teil lässt sich nicht zeigen: {why}"),
+    # login
+    "sign_in": ("Sign in", "Anmelden"),
+    "user": ("Name", "Name"),
+    "password": ("Password", "Passwort"),
+    "wrong": ("Name or password is wrong.", "Name oder Passwort ist falsch."),
+}
+
+# Labels of the live parameters; English ones come from the schema's titles.
+GERMAN_TITLES = {
+    "plateau_patience": "Geduld am Plateau",
+    "plateau_safety_threshold": "Sicherheitsschwelle am Plateau",
+    "cooldown_duration": "Abklingzeit",
+    "max_lr": "Höchste Lernrate",
+    "min_lr": "Niedrigste Lernrate",
+    "grad_clip": "Gradientengrenze",
+    "l1_weight": "Gewicht L1",
+    "ms_weight": "Gewicht Mehrskalen",
+    "grad_weight": "Gewicht Gradienten",
+    "perceptual_weight": "Gewicht Perzeptuell",
+    "log_every": "Aufzeichnen alle",
+    "validate_every": "Validieren alle",
+    "checkpoint_every": "Checkpoint alle",
+    "max_steps": "Schritte insgesamt",
+    "adaptive": "Adaptive Regelung",
+    "plateau_action": "Maßnahme am Plateau",
+}
+GERMAN_HELP = {
+    "plateau_patience": "So viele Schritte ohne Zeichen einer Besserung, dann gilt der Lauf als auf einem Plateau.",
+    "plateau_safety_threshold": "Nach so vielen Schritten auf einem Plateau beginnt die Regelung wieder bei den "
+    "eingestellten Werten. Liegt über der Geduld.",
+    "cooldown_duration": "So lange nach einer Maßnahme der Regelung folgt keine weitere, damit sie wirken kann.",
+    "max_lr": "Die Lernrate an der Spitze des Verlaufs, nach dem Aufwärmen. Niedriger, wenn der Verlust springt.",
+    "min_lr": "Die Lernrate, bei der der Verlauf endet; darunter senkt die Regelung nie.",
+    "grad_clip": "Ein längerer Gradient wird auf diese Norm gekürzt. Niedriger gegen Ausreißer.",
+    "l1_weight": "Der Pixelverlust, dem PSNR am engsten folgt.",
+    "ms_weight": "Derselbe Vergleich auf verkleinerten Bildern: für Helligkeit und große Formen.",
+    "grad_weight": "Vergleich der Bildgradienten: für scharfe Kanten.",
+    "perceptual_weight": "Vergleich von VGG19-Merkmalen: Textur, die echt aussieht, auf Kosten von PSNR.",
+    "log_every": "Schritte von einer Zeile Messwerte zur nächsten.",
+    "validate_every": "Schritte von einer Validierung zur nächsten.",
+    "checkpoint_every": "Schritte von einem Checkpoint zum nächsten.",
+    "max_steps": "Ende des Laufs und der Kosinuskurve der Lernrate.",
+    "adaptive": "Ob die Regelung auf Plateaus antwortet und Gewichte verschiebt.",
+    "plateau_action": "Was bei einem Plateau mit der Lernrate geschieht.",
+}
+GERMAN_UNITS = {"steps": "Schritte"}
+
+Texts = Callable[..., str]
+
+
+def texts(language: str) -> Texts:
+    """The function from a text's key (and its fields) to the sentence. Raises ValueError on an unknown language."""
+    if language not in LANGUAGES:
+        raise ValueError(f"no texts in {language!r}: there are {', '.join(LANGUAGES)}")
+    column = LANGUAGES.index(language)
+
+    def text(key: str, /, **fields: object) -> str:
+        sentence = _TEXTS[key][column]
+        return sentence.format(**fields) if fields else sentence
+
+    return text
+
+
+def title_of(key: str, title: str, language: str) -> str:
+    return GERMAN_TITLES.get(key, title) if language == "de" else title
+
+
+def unit_of(unit: str, language: str) -> str:
+    return GERMAN_UNITS.get(unit, unit) if language == "de" else unit

@@ -1,0 +1,97 @@
+"""The cards: one figure each, with the number it is measured against."""
+
+from __future__ import annotations
+
+from ..format import count, esc, finite, number, percent
+from ..shown import Shown
+from ..texts import Texts
+
+FULL_GAIN_DB = 1.0
+"""A gain over bicubic that counts as a score of 100."""
+
+
+def training_score(psnr_db: float | None, bicubic_db: float | None) -> int | None:
+    """0 to 100 from the gain over bicubic: 0 dB is 0, 0.5 dB is 50, 1 dB and more 100. None before a validation."""
+    if psnr_db is None or bicubic_db is None:
+        return None
+    return round(100 * min(1.0, max(0.0, (psnr_db - bicubic_db) / FULL_GAIN_DB)))
+
+
+def cards(shown: Shown, t: Texts) -> str:
+    """All cards of the monitoring page."""
+    found = [
+        *_quality(shown, t),
+        _card("plateau", t("plateau_counter"), count(shown.metric("plateau/counter")), _patience(shown, t),
+              meter=_share(shown.metric("plateau/counter"), shown.config.live.get("plateau_patience"))),
+        _gradient(shown, t),
+        _card("momentum", t("momentum"), number(shown.metric("optimizer/momentum"), 3), ""),
+        _score(shown, t),
+    ]  # fmt: skip
+    return f'<div class="cards">{"".join(found)}</div>'
+
+
+def _quality(shown: Shown, t: Texts) -> list[str]:
+    quality, bicubic = finite(shown.metric("val/quality")), finite(shown.metric("val/bicubic_quality"))
+    psnr, psnr0 = finite(shown.metric("val/psnr_y")), finite(shown.metric("val/bicubic_psnr_y"))
+    ssim, ssim0 = finite(shown.metric("val/ssim_y")), finite(shown.metric("val/bicubic_ssim_y"))
+    gain = psnr - psnr0 if psnr is not None and psnr0 is not None else None
+    best = shown.status.get("best")
+    return [
+        _card("quality", t("quality"), percent(quality), f"{t('of_bicubic')} {percent(bicubic)}", meter=quality),
+        _card("gain", t("improvement"), _big_with_unit(gain, 2, "dB", sign=True), t("over_bicubic"), raw=True,
+              tone="" if gain is None else "good" if gain > 0 else "bad"),
+        _card("psnr", "PSNR-Y", _big_with_unit(psnr, 2, "dB"), raw=True,
+              below=f"{t('of_bicubic')} {_with_unit(psnr0, 2, 'dB')}"),
+        _card("ssim", "SSIM-Y", number(ssim, 4), f"{t('of_bicubic')} {number(ssim0, 4)}"),
+        _card("best", t("best"), _big_with_unit(finite(best["psnr_y"]) if best else None, 2, "dB"), raw=True, below=
+              t("at_step", step=count(best["step"])) if best else t("none_yet")),
+    ]  # fmt: skip
+
+
+def _gradient(shown: Shown, t: Texts) -> str:
+    norm = shown.metric("grad_norm")
+    clip = finite(shown.metric("grad_clip")) or finite(shown.config.live.get("grad_clip"))
+    wild = norm is not None and finite(norm) is None
+    share = 1.0 if wild else _share(norm, clip)
+    shown_norm = str(norm) if wild else number(norm, 3)
+    tone = "bad" if wild else "warn" if share is not None and share >= 1 else ""
+    return _card("grad", t("grad_norm"), shown_norm, t("clip_at", n=number(clip, 2)), meter=share, tone=tone)
+
+
+def _score(shown: Shown, t: Texts) -> str:
+    score = training_score(finite(shown.metric("val/psnr_y")), finite(shown.metric("val/bicubic_psnr_y")))
+    text = "–" if score is None else f"{score} <small>/ 100</small>"
+    return _card("score", t("score"), text, t("score_hint"), meter=None if score is None else score / 100, raw=True)
+
+
+def _patience(shown: Shown, t: Texts) -> str:
+    return t("of_patience", n=count(shown.config.live.get("plateau_patience")))
+
+
+def _share(value: float | None, of: float | None) -> float | None:
+    known, whole = finite(value), finite(of)
+    return known / whole if known is not None and whole else None
+
+
+def _with_unit(value: float | None, digits: int, unit: str) -> str:
+    return "–" if value is None else f"{number(value, digits)} {unit}"
+
+
+def _big_with_unit(value: float | None, digits: int, unit: str, *, sign: bool = False) -> str:
+    """Markup: the unit smaller than its figure."""
+    if value is None:
+        return "–"
+    return f"{value:{'+' if sign else ''}.{digits}f}<small> {unit}</small>"
+
+
+def _card(
+    name: str, title: str, value: str, below: str, *, meter: float | None = None, tone: str = "", raw: bool = False
+) -> str:
+    bar = ""
+    if meter is not None:
+        bar = f'<div class="meter"><i style="width:{min(1.0, max(0.0, meter)) * 100:.1f}%"></i></div>'
+    shown = value if raw else esc(value)
+    return (
+        f'<section class="card {tone}" data-card="{name}"><h3>{esc(title)}</h3><p class="big">{shown}</p>'
+        f'{bar}<p class="below">{esc(below)}</p></section>'
+    )

@@ -1,0 +1,176 @@
+"""The head of every page: which run, in what state, how far, how fast; and the plain word when it no longer trains."""
+
+from __future__ import annotations
+
+from ..format import count, esc, finite, number, rate, size, span
+from ..shown import Shown
+from ..texts import Texts
+
+PAGES = ("monitoring", "config", "runs")
+
+
+def navigation(page: str, run_id: str | None, t: Texts, *, user: str | None = None) -> str:
+    """Brand, links to the three pages, the switch of light and dark."""
+    query = f"?run={esc(run_id)}" if run_id else ""
+    links = "".join(
+        f'<a href="/{name}{query}"{" aria-current=page" if name == page else ""}>{esc(t(name))}</a>' for name in PAGES
+    )
+    leave = f'<a href="/logout">{esc(t("sign_out"))} ({esc(user)})</a>' if user else ""
+    return (
+        f'<div class="vp-nav"><a class="skip" href="#content">{esc(t("skip"))}</a>'
+        '<span class="brand">VSR<b>++</b></span>'
+        f'<nav aria-label="VSR++">{links}</nav><span class="grow"></span>{leave}'
+        f'<button type="button" class="quiet" data-theme aria-label="{esc(t("theme"))}" '
+        f'title="{esc(t("theme"))}">◐</button></div>'
+    )
+
+
+def badges(shown: Shown, t: Texts) -> list[tuple[str, str]]:
+    """(css class, word) of the state and of everything that goes with it."""
+    found = [(shown.state, t(f"state.{shown.state}"))]
+    if shown.silent:
+        found = [("silent", t("state.silent"))]
+    if shown.live and shown.on_probation:
+        found.append(("probation", t("state.probation")))
+    if shown.live and shown.plateau:
+        found.append(("plateau", t("state.plateau")))
+    if shown.behind:
+        found.append(("behind", t("state.behind")))
+    return found
+
+
+def header(shown: Shown, t: Texts, *, others: list[tuple[str, str]] | None = None, config_button: bool = True) -> str:
+    """Name and state, the bar of progress, and the figures one looks for first."""
+    status = shown.status
+    words = "".join(f'<span class="badge {esc(css)}">{esc(word)}</span>' for css, word in badges(shown, t))
+    name = status.get("name") or shown.run_id
+    short = "" if name == shown.run_id else f"<code>{esc(shown.run_id)}</code>"
+    chooser = _chooser(shown.run_id, others or [], t)
+    button = (
+        f'<a class="button" target="_blank" rel="noopener" id="open-config" href="/config?run={esc(shown.run_id)}">'
+        f"{esc(t('config_button'))}</a>"
+        if config_button
+        else ""
+    )
+    return (
+        f'<div class="title"><h1>{esc(name)}</h1>{short}{words}<span class="grow"></span>{chooser}{button}</div>'
+        f"{_progress(shown, t)}{_figures(shown, t)}{notice(shown, t)}"
+    )
+
+
+def _chooser(run_id: str, others: list[tuple[str, str]], t: Texts) -> str:
+    if len(others) < 2:
+        return ""
+    options = "".join(
+        f'<option value="{esc(key)}"{" selected" if key == run_id else ""}>{esc(word)}</option>' for key, word in others
+    )
+    return (
+        f'<label class="chooser"><span class="sr">{esc(t("run"))}</span><select '
+        f"data-run-chooser>{options}</select></label>"
+    )
+
+
+def _progress(shown: Shown, t: Texts) -> str:
+    total = finite(shown.status.get("max_steps")) or 0
+    share = min(1.0, shown.step / total) if total > 0 else 0.0
+    text = f"{count(shown.step)} {t('of')} {count(total or None)}"
+    return (
+        f'<div class="progress" role="progressbar" aria-label="{esc(t("step"))}" aria-valuemin="0" '
+        f'aria-valuemax="{int(total)}" aria-valuenow="{shown.step}" aria-valuetext="{esc(text)}">'
+        f'<i style="width:{share * 100:.2f}%"></i></div>'
+    )
+
+
+def _figures(shown: Shown, t: Texts) -> str:
+    status = shown.status
+    total = finite(status.get("max_steps"))
+    share = f"{shown.step / total * 100:.1f} %" if total else ""
+    speed = finite(status.get("steps_per_s"))
+    figures = [
+        (t("step"), f"{count(shown.step)} <small>{t('of')} {count(total)} · {share}</small>"),
+        (t("phase"), esc(status.get("phase") or "–")),
+        (t("eta"), span(status.get("eta_s")) if shown.live else "–"),
+        (t("speed"), f"{number(speed, 2)} <small>{esc(t('steps_per_s'))}</small>" if shown.live else "–"),
+        (t("rate"), rate(status.get("lr"))),
+        (t("revision"), _revision(shown, t)),
+        _memory(shown, t),
+    ]
+    return '<dl class="figures">' + "".join(f"<div><dt>{esc(k)}</dt><dd>{v}</dd></div>" for k, v in figures) + "</dl>"
+
+
+def _revision(shown: Shown, t: Texts) -> str:
+    branch = int(shown.status.get("branch") or 0)
+    extra = f" <small>{esc(t('branch'))} {branch}</small>" if branch else ""
+    return f"{esc(shown.status.get('revision', 0))}{extra}"
+
+
+def _memory(shown: Shown, t: Texts) -> tuple[str, str]:
+    """GPU memory in use, of how much; on a machine without a GPU, the memory of the training process."""
+    gpu, total = finite(shown.metric("system/gpu_memory_mib")), finite(shown.metric("system/gpu_memory_total_mib"))
+    if gpu is not None:
+        of = f" <small>{t('of')} {size(total * 2**20)}</small>" if total else ""
+        return t("gpu_memory"), f"{size(gpu * 2**20)}{of}"
+    own = finite(shown.metric("system/process_memory_mib"))
+    return t("memory"), size(own * 2**20) if own is not None else "–"
+
+
+def notice(shown: Shown, t: Texts) -> str:
+    """The plain sentence for a state in which nothing moves, or in which something waits."""
+    said = []
+    step, run = count(shown.step), shown.run_id
+    if shown.silent:
+        said.append(("warn", t("says.silent", age=span(shown.quiet_s))))
+    elif shown.state == "paused":
+        said.append(("info", t("says.paused", step=step)))
+    elif shown.state == "finished":
+        said.append(("good", t("says.finished")))
+    elif shown.state == "stopped":
+        said.append(("info", t("says.stopped", step=step, run=run)))
+    elif shown.state == "dead":
+        said.append(("bad", t("says.dead", age=span(shown.quiet_s), run=run)))
+    elif shown.state == "failed":
+        said.append(("bad", t("says.failed", why=_failure(shown))))
+    if shown.on_probation and shown.probation:
+        terms = shown.probation
+        until, condition = count(terms.get("until_step")), terms.get("revert_if")
+        said.append(("warn", t("says.probation", step=until, revision=terms.get("revision"), condition=condition)))
+    if shown.behind:
+        backlog = shown.status["backlog"]
+        said.append(
+            ("warn", t("says.behind", rows=count(backlog["rows"]), artifacts=backlog["artifacts"],
+                       age=span(backlog["age_s"])))
+        )  # fmt: skip
+    return "".join(f'<p class="notice {css}">{esc(sentence)}</p>' for css, sentence in said)
+
+
+def _failure(shown: Shown) -> str:
+    for event in reversed(shown.events):
+        if event.type in ("failed", "out_of_memory", "non_finite"):
+            return str(event.data.get("error") or event.data.get("what") or event.type)
+    return "–"
+
+
+def empty(folder: str, t: Texts, *, missing: str | None = None) -> str:
+    """With no runs yet it teaches: what to type."""
+    rows = "".join(
+        f"<p>{esc(t(key))}</p>{command(line, t)}"
+        for key, line in (
+            ("empty_demo", "vsrpp train --preset demo --data sample"),
+            ("empty_own", "vsrpp train --preset base --data path/to/video.mp4"),
+            ("empty_look", "vsrpp data path/to/video.mp4"),
+        )
+    )
+    title = t("no_such_run", run=missing, folder=folder) if missing else t("empty_title")
+    where = t("empty_where", folder=folder)
+    return (
+        f'<div class="empty-page"><h1>{esc(title)}</h1><p>{esc(t("empty_text"))}</p>{rows}'
+        f'<p class="hint">{esc(where)}</p></div>'
+    )
+
+
+def command(line: str, t: Texts) -> str:
+    """A command to copy."""
+    return (
+        f'<div class="cmd"><code>{esc(line)}</code><button type="button" data-copy="{esc(line)}" '
+        f'data-done="{esc(t("copied"))}" aria-label="{esc(t("copy"))}: {esc(line)}">{esc(t("copy"))}</button></div>'
+    )
