@@ -58,6 +58,7 @@ class Face(Screen[None]):
     def __init__(self) -> None:
         super().__init__()
         self._canvases: dict[str, Canvas] = {}
+        self._fields: dict[str, Field] = {}
 
     def compose(self) -> ComposeResult:
         yield self.canvas("header")
@@ -106,8 +107,13 @@ class Face(Screen[None]):
     def fill(self, id: str) -> Canvas:
         return self._canvases[id]
 
+    def field(self, id: str, *, hint: str = "", value: str = "", leaves: str = "") -> Field:
+        """A new entry, which `entry` finds again, also while the screen is being taken down."""
+        made = self._fields[id] = Field(id=id, hint=hint, value=value, leaves=leaves)
+        return made
+
     def entry(self, id: str) -> Field:
-        return self.query_one(f"#{id}", Field)
+        return self._fields[id]
 
     # ---- drawing
     def redraw(self) -> None:

@@ -54,10 +54,10 @@ class Editing(Face):
     def last_rows(self) -> ComposeResult:
         """Probation, hidden until it is asked for, and the reason."""
         for id, value_ in (("trial-steps", "50"), ("trial-if", "loss > 2x")):
-            row = labelled(self.canvas(f"{id}-label"), Field(id=id, value=value_))
+            row = labelled(self.canvas(f"{id}-label"), self.field(id, value=value_))
             row.display = False
             yield row
-        yield labelled(self.canvas("reason-label"), Field(id="reason", hint=self.t("reason.hint")))
+        yield labelled(self.canvas("reason-label"), self.field("reason", hint=self.t("reason.hint")))
 
     def draw_last_rows(self) -> None:
         t = self.t
@@ -217,7 +217,7 @@ class EditOne(Editing):
 
     def body(self) -> ComposeResult:
         yield self.canvas("about")
-        yield labelled(self.canvas("value-label"), Field(id="value"))
+        yield labelled(self.canvas("value-label"), self.field("value"))
         yield from self.last_rows()
         yield self.canvas("main")
 

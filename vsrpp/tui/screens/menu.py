@@ -38,7 +38,7 @@ class Menu(Face):
 
     def body(self) -> ComposeResult:
         yield self.canvas("title")
-        yield labelled(self.canvas("number-label"), Field(id="number", hint=self.t("menu.hint")))
+        yield labelled(self.canvas("number-label"), self.field("number", hint=self.t("menu.hint")))
         yield self.canvas("main")
 
     def on_mount(self) -> None:

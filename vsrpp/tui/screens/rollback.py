@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from vsrpp import control
 from vsrpp.tui.figures import clock, count, number, size
 from vsrpp.tui.lines import Line, line, rpad, rule, wrap
-from vsrpp.tui.screens.base import Face, Field, labelled, on
+from vsrpp.tui.screens.base import Face, labelled, on
 from vsrpp.tui.screens.picker import Picker
 from vsrpp.tui.seen import Checkpoint, Seen
 
@@ -55,7 +55,7 @@ class RollbackSure(Face):
 
     def body(self) -> ComposeResult:
         yield self.canvas("about")
-        yield labelled(self.canvas("reason-label"), Field(id="reason", hint=self.t("reason.hint")))
+        yield labelled(self.canvas("reason-label"), self.field("reason", hint=self.t("reason.hint")))
 
     def draw(self, seen: Seen) -> None:
         width = self.size.width

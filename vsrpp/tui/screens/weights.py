@@ -14,7 +14,7 @@ from vsrpp.tui import drafts
 from vsrpp.tui.drawing import finite, stacked
 from vsrpp.tui.figures import value
 from vsrpp.tui.lines import Line, line, pad, rule
-from vsrpp.tui.screens.base import Field, labelled, on
+from vsrpp.tui.screens.base import labelled, on
 from vsrpp.tui.screens.edit import Editing
 from vsrpp.tui.seen import Seen
 
@@ -36,7 +36,7 @@ class EditWeights(Editing):
         yield self.canvas("title")
         for key in self.edited:
             present = value(key, self.seen.values.get(key)) if self.seen else ""
-            yield labelled(self.canvas(f"{key}-label"), Field(id=key, value=present, leaves="="))
+            yield labelled(self.canvas(f"{key}-label"), self.field(key, value=present, leaves="="))
         yield from self.last_rows()
         yield self.canvas("main")
 
