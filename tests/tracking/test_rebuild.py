@@ -138,7 +138,7 @@ def test_a_run_whose_host_was_lost_goes_on_in_the_same_mlflow_run_and_replays_id
 ) -> None:
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     uri = environment(tmp_path)["MLFLOW_TRACKING_URI"]
-    sets = {"max_steps": 2000, "log_every": 5, "validate_every": 50, "checkpoint_every": 50}
+    sets = {"max_steps": 1_000_000, "log_every": 5, "validate_every": 50, "checkpoint_every": 50}  # ended by an edit
     with TrainingProcess(tmp_path, train_command(tiny_clip, **sets)) as training:
         run = RunPaths(training.run_dir())
         wait_until(lambda: runs_of(uri, run.run_id), 90, "the run on the server")
