@@ -22,10 +22,12 @@ TINY = {
     "max_steps": 12, "log_every": 2, "validate_every": 10, "checkpoint_every": 10, "max_lr": 1e-3,
 }  # fmt: skip
 """A run of a second or two."""
+REQUEST_TIMEOUT_S = "120"
+"""How long a tracking server may take to answer: one that was killed refuses at once, a slow one is no outage."""
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0, what: str = "the condition") -> Any:
-    """The first true value of `condition`; fails after `timeout_s`."""
+def wait_until(condition: Callable[[], Any], timeout_s: float = 120.0, what: str = "the condition") -> Any:
+    """The first true value of `condition`; fails after `timeout_s`, which is for a machine five times slower than a desk's."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         found = condition()
@@ -61,10 +63,11 @@ def environment(folder: Path) -> dict[str, str]:
     return {
         **kept, "PYTHONPATH": str(ROOT), "VSRPP_CACHE": str(folder / "cache"), "HOME": str(folder),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "COLUMNS": "200",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": REQUEST_TIMEOUT_S,
     }  # fmt: skip
 
 
-def vsrpp(folder: Path, *arguments: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
+def vsrpp(folder: Path, *arguments: str, timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
     """Run one command in `folder` and wait for it."""
     return subprocess.run(
         [sys.executable, "-m", "vsrpp", *arguments], cwd=folder, env=environment(folder), capture_output=True,
@@ -106,7 +109,7 @@ class TrainingProcess:
     def output(self) -> str:
         return Path(self.log.name).read_text()
 
-    def run_dir(self, timeout_s: float = 90.0) -> Path:
+    def run_dir(self, timeout_s: float = 240.0) -> Path:
         """The run folder, once the run has started."""
 
         def found() -> Path | None:
@@ -115,7 +118,7 @@ class TrainingProcess:
 
         return wait_until(found, timeout_s, "the run folder")
 
-    def wait(self, timeout_s: float = 180.0) -> int:
+    def wait(self, timeout_s: float = 400.0) -> int:
         return self.process.wait(timeout_s)
 
 

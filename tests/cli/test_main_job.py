@@ -18,7 +18,7 @@ from helpers import TINY, TrainingProcess, environment, train_command, vsrpp, wa
 from vsrpp import control
 from vsrpp.paths import RunPaths
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.slow
 LONG = {"max_steps": 100_000, "validate_every": 50_000, "checkpoint_every": 100_000}
 """A run that lasts as long as a test needs it."""
 

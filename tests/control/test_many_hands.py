@@ -85,7 +85,6 @@ def values_in(event: Any) -> set[float]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_forty_processes_edit_one_run_at_once(tmp_path: Path, tiny_clip: Path) -> None:
     sets = {"max_steps": 5_000_000, "validate_every": 100_000, "checkpoint_every": 100_000, "keep_last": 1}
     said: list[dict[str, Any]] = []

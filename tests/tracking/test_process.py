@@ -200,7 +200,6 @@ def _marks(run: MadeRun) -> list[tuple[int, int]]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_server_killed_and_restarted_in_the_middle_gets_everything_once(server: Server, runs: Path) -> None:
     delivery = Delivery.start(uri=server.uri, run_name="outage")
     run_id = delivery.run_id(90)
@@ -229,7 +228,6 @@ def test_server_killed_and_restarted_in_the_middle_gets_everything_once(server: 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_server_gone_at_the_end_leaves_the_rest_to_sync_and_restore_works_over_http(
     server: Server, runs: Path, tmp_path: Path
 ) -> None:

@@ -162,3 +162,22 @@ def test_a_byte_order_mark_is_passed_over(file: RuntimeConfigFile) -> None:
     save = file.look()
     assert save is not None
     assert save.error is None
+
+
+def test_a_save_right_after_a_write_is_seen(file: RuntimeConfigFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the exchange and whatever the writer does next there is time for somebody's save."""
+    import vsrpp.training.config_file as config_file
+
+    exchange = config_file._exchange
+
+    def saved_right_after(one: Path, other: Path) -> bool:
+        done = exchange(one, other)
+        fresh = other.with_name("somebody")
+        fresh.write_text('{"max_lr": 0.0009}')
+        fresh.replace(other)
+        return done
+
+    monkeypatch.setattr(config_file, "_exchange", saved_right_after)
+    file.write('{"max_lr": 0.0001}')
+    save = file.look()
+    assert save is not None and save.values == {"max_lr": 0.0009}

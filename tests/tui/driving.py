@@ -37,7 +37,7 @@ class Driven:
         await self.pilot.press(*(_NAMES.get(sign, sign) for sign in text))
 
     async def until(self, condition: Callable[[], object], what: str = "") -> None:
-        deadline = time.monotonic() + 60.0
+        deadline = time.monotonic() + 120.0
         while not condition():
             assert time.monotonic() < deadline, f"{what or 'it'} did not come:\n{self.text}\n{self.app.message}"
             await self.pilot.pause(0.01)
@@ -45,6 +45,15 @@ class Driven:
     async def shows(self, *texts: str) -> None:
         """Wait until all of these are on the screen."""
         await self.until(lambda: all(text in self.text for text in texts), repr(texts))
+
+    async def steady(self) -> None:
+        """Wait until three looks at the run in a row have left the screen as it was: nothing is on its way any more."""
+        shown, same = "", 0
+        while same < 3:
+            before = self.app.seen
+            await self.until(lambda before=before: self.app.seen is not before, "another look")
+            await self.pilot.pause()
+            shown, same = self.text, same + 1 if self.text == shown else 0
 
 
 _NAMES = {".": "full_stop", "-": "minus", "=": "equals_sign", ",": "comma", " ": "space", "_": "underscore"}

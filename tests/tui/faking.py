@@ -52,15 +52,17 @@ class FakeRun:
 
     # ---- writing
     def event(self, type: str, data: dict[str, Any] | None = None, **more: Any) -> Any:
-        fields = {"step": self.step, "branch": self.branch, "revision": self.revision, "at": self.at, **more}
-        return self.writer.append(type, data=data, **fields)
+        with self._lock:  # the writer belongs to one thread at a time
+            fields = {"step": self.step, "branch": self.branch, "revision": self.revision, "at": self.at, **more}
+            return self.writer.append(type, data=data, **fields)
 
     def say(self) -> None:
         process = control.process_identity() if self.state not in control.FINAL_STATES else {}
-        self.writer.set_state(
-            {"state": self.state, "step": self.step, "branch": self.branch, "revision": self.revision, "phase": self.phase,
-             "steps_per_s": 2.5, "process": process, "probation": self.probation}
-        )  # fmt: skip
+        with self._lock:
+            self.writer.set_state(
+                {"state": self.state, "step": self.step, "branch": self.branch, "revision": self.revision,
+                 "phase": self.phase, "steps_per_s": 2.5, "process": process, "probation": self.probation}
+            )  # fmt: skip
 
     def train(self, steps: int, **metrics: float) -> FakeRun:
         """Go on by so many steps, with a row every ten."""
@@ -74,10 +76,13 @@ class FakeRun:
 
     def validate(self, psnr_y: float, *, by_hand: bool = False) -> FakeRun:
         values = {"psnr_y": psnr_y, "ssim_y": psnr_y / 40 + 0.05, "bicubic_psnr_y": 29.5, "bicubic_ssim_y": 0.78}
-        self.writer.record(self.step, self.branch, {f"val/{key}": value for key, value in values.items()}, at=self.at)
-        self.event(
-            "validated", {**values, "quality": 0.6, "sharpness": 0.8, "clips": [], "images": [], "by_hand": by_hand}
-        )
+        with self._lock:
+            self.writer.record(
+                self.step, self.branch, {f"val/{key}": value for key, value in values.items()}, at=self.at
+            )
+            self.event(
+                "validated", {**values, "quality": 0.6, "sharpness": 0.8, "clips": [], "images": [], "by_hand": by_hand}
+            )
         return self
 
     def checkpoint(self, psnr_y: float | None = None) -> FakeRun:
@@ -94,12 +99,13 @@ class FakeRun:
 
     def edit(self, changes: dict[str, Any], *, origin: str = "cli", author: str = "anna", reason: str | None = None,
              uid: str | None = None) -> Any:  # fmt: skip
-        self.revision += 1
-        rows = [{"key": key, "old": self.live[key], "new": new} for key, new in changes.items()]
-        self.live = {**self.live, **changes}
-        return self.event(
-            "config_applied", {"command": uid, "changes": rows}, origin=origin, author=author, reason=reason
-        )
+        with self._lock:
+            self.revision += 1
+            rows = [{"key": key, "old": self.live[key], "new": new} for key, new in changes.items()]
+            self.live = {**self.live, **changes}
+            return self.event(
+                "config_applied", {"command": uid, "changes": rows}, origin=origin, author=author, reason=reason
+            )
 
     def delivered(self) -> FakeRun:
         """As if the tracking server had everything so far."""
@@ -125,7 +131,7 @@ class FakeRun:
     def close(self) -> None:
         self._stop.set()
         if self._thread is not None:
-            self._thread.join(10)
+            self._thread.join(120)
         self.inbox.close()
         self.writer.close()
 

@@ -77,7 +77,7 @@ class Terminal:
         self.output += got
         return got
 
-    def read_until(self, condition: Callable[[bytes], bool], timeout_s: float = 60.0) -> bytes:
+    def read_until(self, condition: Callable[[bytes], bool], timeout_s: float = 120.0) -> bytes:
         """Reads on until the whole output meets the condition."""
         deadline = time.monotonic() + timeout_s
         while not condition(self.output):
@@ -89,7 +89,7 @@ class Terminal:
             self.read(0.05)
         return self.output
 
-    def wait(self, timeout_s: float = 60.0) -> int:
+    def wait(self, timeout_s: float = 120.0) -> int:
         """The exit status; goes on reading meanwhile, as a terminal does."""
         deadline = time.monotonic() + timeout_s
         while self.process.poll() is None:

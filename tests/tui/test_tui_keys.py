@@ -117,9 +117,10 @@ def test_the_timeline_is_filtered_by_f(run: FakeRun) -> None:
 
 def test_keys_of_another_view_do_nothing_here(run: FakeRun) -> None:
     async def script(ui: Driven) -> None:
+        await ui.steady()
         before = ui.text
         await ui.press("o", "f", "down", "end")
-        await ui.pilot.pause(0.1)
+        await ui.steady()
         assert ui.text == before
 
     drive(run, script)

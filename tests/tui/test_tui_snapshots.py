@@ -41,7 +41,7 @@ def test_the_screen_looks_as_it_did(tmp_path: Path, name: str, size: tuple[int, 
         mark = MARKS[name] if name != "timeline" or size[1] > 20 else "Timeline"
         await ui.shows(mark if name != "overview" or size[1] > 20 else "Backward")
         await ui.until(lambda: ui.app.seen and ui.app.seen.checkpoints)
-        await _steady(ui)
+        await ui.steady()
         shot.append(ui.text + "\n")
 
     drive(run, script, size=size)
@@ -55,20 +55,12 @@ def test_the_overview_in_german_without_unicode(tmp_path: Path) -> None:
 
     async def script(ui: Driven) -> None:
         await ui.shows("STREAM-UEBERSICHT")
-        await _steady(ui)
+        await ui.steady()
         shot.append(ui.text + "\n")
 
     drive(run, script, lang="de", unicode=False)
     run.close()
     _compare(FOLDER / "overview_de_ascii_80x24.txt", shot[0], (80, 24))
-
-
-async def _steady(ui: Driven) -> None:
-    """Two looks in a row that show the same."""
-    before = ""
-    while ui.text != before:
-        before = ui.text
-        await ui.pilot.pause(0.15)
 
 
 def _compare(path: Path, text: str, size: tuple[int, int]) -> None:

@@ -45,7 +45,7 @@ def test_a_run_whose_process_is_gone_is_dead(tmp_path: Path) -> None:
 
 def test_a_process_that_says_nothing_is_called_silent(tmp_path: Path) -> None:
     run = half_way(tmp_path / "runs" / "r1")
-    run.writer._db.execute("UPDATE state SET time = time - 120")
+    run.writer._db.execute("UPDATE state SET time = time - 7200")
 
     async def script(ui: Driven) -> None:
         await ui.shows("▲ silent", "No sign of life for 2:0")
@@ -136,9 +136,9 @@ def test_a_record_that_cannot_be_read_is_said_and_looked_for_again(tmp_path: Pat
     seen: queue.Queue[object] = queue.Queue()
     watcher = Watcher(run.paths, seen.put, interval_s=0.02)
     watcher.start()
-    assert "does not exist" in str(seen.get(timeout=20))
+    assert "does not exist" in str(seen.get(timeout=120))
     hidden.rename(run.paths.run_db)
-    while isinstance(look := seen.get(timeout=20), str):
+    while isinstance(look := seen.get(timeout=120), str):
         continue
     watcher.stop()
     assert isinstance(look, Seen) and look.step == 1230

@@ -66,7 +66,7 @@ class RuntimeConfigFile:
         """Replace the file atomically. A save that came since the last look is kept and given by the next `look`."""
         fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
         fresh.write_text(text, encoding="utf-8")
-        before = self._seen
+        before, written = self._seen, _signature(fresh)  # kept by a rename: a save that comes right after it differs
         if self.path.exists() and _exchange(fresh, self.path):
             if _signature(fresh) != before and _content(fresh) != self._content:
                 kept = self.path.with_name(f".{self.path.name}.{os.getpid()}.{time.monotonic_ns()}.slipped")
@@ -78,8 +78,8 @@ class RuntimeConfigFile:
                 fresh.unlink()
         else:
             fresh.replace(self.path)
-        self._seen, self._content, self._torn_since = _signature(self.path), text.encode(), None
-        self._settle_until = 0.0
+        self._seen, self._content, self._torn_since = written, text.encode(), None
+        self._settle_until = self._clock() + SETTLE_S
 
     def _take_slipped(self) -> Save | None:
         path = self._slipped[0]
@@ -100,7 +100,7 @@ class RuntimeConfigFile:
                 self._torn_since = now
             if why.final or now - self._torn_since >= TORN_GRACE_S:
                 if is_main:
-                    self._seen, self._content = _signature(path), b""
+                    self._seen, self._content, self._settle_until = signature, b"", 0.0
                 self._torn_since = None
                 return Save({}, _owner(path), str(why))
             return None

@@ -15,11 +15,11 @@ class SystemSampler:
     """Keeps the newest sample; the trainer puts it into the row of its next `log_every`."""
 
     def __init__(self) -> None:
-        self.latest: dict[str, float] = {}
         self._stop = threading.Event()
         self._process = psutil.Process()
         self._gpu = _gpu_handle()
         self._process.cpu_percent()
+        self.latest = self._sample()
         self._thread = threading.Thread(target=self._run, name="system", daemon=True)
         self._thread.start()
 
@@ -28,10 +28,8 @@ class SystemSampler:
         self._thread.join()
 
     def _run(self) -> None:
-        while True:
+        while not self._stop.wait(INTERVAL_S):
             self.latest = self._sample()
-            if self._stop.wait(INTERVAL_S):
-                return
 
     def _sample(self) -> dict[str, float]:
         memory = psutil.virtual_memory()

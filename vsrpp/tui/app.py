@@ -35,7 +35,7 @@ from vsrpp.tui.texts import Texts
 from vsrpp.tui.watching import Watcher
 
 END_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
-HANGUP_GRACE_S = 3.0
+HANGUP_GRACE_S = 15.0
 """After a hang-up nobody reads what is written: if leaving takes longer than this, the process just ends."""
 
 
