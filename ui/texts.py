@@ -155,6 +155,9 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "aus dem Gewinn über bikubisch: 1 dB ist 100",
     ),
     "none_yet": ("none yet", "noch keins"),
+    "off_host": ("Off this host", "Außer Haus"),
+    "off_host.none": ("none", "keiner"),
+    "off_host.age": ("checkpoint {age} old", "Checkpoint vor {age}"),
     # validation and timeline
     "validation": ("Validation", "Validierung"),
     "validation_history": ("Validation history", "Validierungsverlauf"),

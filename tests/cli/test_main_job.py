@@ -65,6 +65,7 @@ def test_every_read_only_command_answers_with_its_documented_keys(finished) -> N
             "psnr_y", "bicubic_psnr_y", "checkpoints", "backlog", "steps_per_s", "eta_s"} <= status.keys()  # fmt: skip
     assert (status["state"], status["step"], status["revision"], status["run_id"]) == ("finished", 400, 2, run_id)
     assert {"rows", "artifacts", "age_s"} <= status["backlog"].keys()
+    assert (status["off_host"], status["off_host_why"]) == (None, "the tracking store is on this host")
     assert (status["backlog"]["rows"], status["backlog"]["artifacts"]) == (0, 0)
     assert Path(status["run_dir"]).is_absolute()
     rows = {row["key"]: row for row in document(folder, "config", "latest")["parameters"]}

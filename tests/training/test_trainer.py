@@ -125,6 +125,23 @@ def test_a_stale_edit_is_refused_saying_who_changed_it_and_another_key_goes_thro
     assert "anna (cli) set it to 5.00e-04 at step 5 (revision 1)" in run.answer(1).message
 
 
+def test_an_edit_made_on_a_revision_to_come_is_refused_in_one_line(tmp_path: Path, tiny_clip: Path) -> None:
+    previews = []
+
+    def ahead(run: Steered) -> None:
+        previews.append(control.preview(run.paths, {"max_lr": 5e-4}, base_revision=7).errors)
+        run.edit(max_lr=5e-4, base_revision=7)
+        run.edit(max_lr=6e-4, base_revision=0)
+
+    run = Steered.new(tmp_path, tiny_clip, {5: ahead})
+    run.train()
+    assert [run.answer(n).status for n in range(2)] == ["refused", "applied"]
+    assert run.answer(0).message == (
+        "base_revision = 7 refused: there is no such revision of this run yet. Still at revision 0."
+    )
+    assert previews[0] == run.answer(0).errors
+
+
 def test_a_save_of_the_file_is_an_edit_with_its_origin(tmp_path: Path, tiny_clip: Path) -> None:
     def save(run: Steered) -> None:
         values = json.loads(run.paths.runtime_config.read_text())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..format import count, esc, finite, number, percent
+from ..format import count, esc, finite, number, percent, span
 from ..shown import Shown
 from ..texts import Texts
 
@@ -26,6 +26,7 @@ def cards(shown: Shown, t: Texts) -> str:
         _gradient(shown, t),
         _card("momentum", t("momentum"), number(shown.metric("optimizer/momentum"), 3), ""),
         _score(shown, t),
+        _off_host(shown, t),
     ]  # fmt: skip
     return f'<div class="cards">{"".join(found)}</div>'
 
@@ -46,6 +47,15 @@ def _quality(shown: Shown, t: Texts) -> list[str]:
         _card("best", t("best"), _big_with_unit(finite(best["psnr_y"]) if best else None, 2, "dB"), raw=True, below=
               t("at_step", step=count(best["step"])) if best else t("none_yet")),
     ]  # fmt: skip
+
+
+def _off_host(shown: Shown, t: Texts) -> str:
+    """The newest state that would outlive this machine, and how much training it lacks."""
+    away = shown.status.get("off_host")
+    if not away:
+        return _card("off_host", t("off_host"), t("off_host.none"), str(shown.status.get("off_host_why") or ""))
+    age = t("off_host.age", age=span(away["age_s"]))
+    return _card("off_host", t("off_host"), t("at_step", step=count(away["step"])), age)
 
 
 def _gradient(shown: Shown, t: Texts) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from vsrpp import config, control, paths
 from vsrpp.cli.output import bold, dim, duration, green, print_json, red, yellow
 from vsrpp.cli.steer import runs_folder, target
+from vsrpp.control import FINAL_STATES
 from vsrpp.errors import ProofFailed, VsrppError
 from vsrpp.store import Event
 
@@ -72,6 +73,13 @@ def status(options: argparse.Namespace) -> int:
         print(f"  PSNR-Y {seen['psnr_y']:.2f} dB (bicubic {seen['bicubic_psnr_y']:.2f}, {gain:+.2f})")
     best = f"{seen['best']['psnr_y']:.2f} dB at step {seen['best']['step']}" if seen["best"] else "–"
     print(f"  best {best}; checkpoints {', '.join(map(str, seen['checkpoints'])) or '–'}")
+    away = seen["off_host"]
+    kept = (
+        f"step {away['step']}, {duration(away['age_s'])} old, in {away['uri']}"
+        if away
+        else f"none: {seen['off_host_why']}"
+    )
+    print(f"  off this host {kept if away or seen['state'] in FINAL_STATES else yellow(kept)}")
     left = seen["backlog"]
     if left["rows"] or left["artifacts"]:
         print(

@@ -19,6 +19,8 @@ from vsrpp.store import Answer, Inbox, RunReader
 
 MAX_EDIT_BYTES = 64 * 1024
 DEFAULT_WAIT_S = 60.0
+BASE_REVISION = "base_revision"
+"""The name of the revision an edit was made on, where it is itself what is wrong."""
 on_sent: ContextVar[Callable[[], None] | None] = ContextVar("on_sent", default=None)
 """Called as soon as a command stands in the inbox: a face that asks from several threads keeps their order by it."""
 
@@ -79,9 +81,12 @@ def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | No
 
 
 def stale_keys(history: ConfigHistory, changes: dict[str, Any], base_revision: int | None) -> list[dict[str, Any]]:
-    """One error for every key that somebody changed after the revision the edit was made on."""
+    """One error for every key that somebody changed after the revision the edit was made on; one if that is to come."""
     if base_revision is None:
         return []
+    if base_revision > history.revision:
+        why = "there is no such revision of this run yet"
+        return [{"key": BASE_REVISION, "value": base_revision, "message": why}]
     errors = []
     for key, value in changes.items():
         event = history.last_change(key, after_revision=base_revision)

@@ -10,6 +10,7 @@ from typing import Any
 from vsrpp import config
 from vsrpp.control.backlog import MLFLOW, count, open_marks
 from vsrpp.control.edits import current_config, run_config_of
+from vsrpp.control.off_host import line_checkpoints, off_host
 from vsrpp.control.runs import FINAL_STATES, local_runs, run_state
 from vsrpp.paths import RunPaths, checkpoint_step
 from vsrpp.store import Event, RunReader, Verdict
@@ -44,7 +45,7 @@ def status(paths: RunPaths) -> dict[str, Any]:
             "ssim_y": quality.get("val/ssim_y"),
             "bicubic_ssim_y": quality.get("val/bicubic_ssim_y"),
             "checkpoints": checkpoint_steps(paths),
-            "backlog": _backlog(paths, reader),
+            **_delivered(paths, reader),
             "steps_per_s": speed,
             "eta_s": left / speed if speed and state not in FINAL_STATES | {"dead"} else None,
             "probation": said.get("probation"),
@@ -134,24 +135,25 @@ def manifest_of(paths: RunPaths, step: int) -> dict[str, Any] | None:
 
 def best_checkpoint(paths: RunPaths, reader: RunReader) -> dict[str, Any] | None:
     """{step, psnr_y} of the checkpoint on the present branch's line with the best validation, or None before the first."""
-    candidates: list[dict[str, Any]] = []
-    for event in reader.events(types=("checkpoint_saved", "rolled_back", "config_reverted")):
-        if event.type != "checkpoint_saved":
-            to_step = int(event.data["to_step"])  # what came after it lies on the branch left behind
-            candidates = [row for row in candidates if row["step"] <= to_step]
-            continue
-        psnr_y = _number(event.data.get("metrics", {}).get("val/psnr_y"))
-        if psnr_y is not None:
-            candidates.append({"step": event.step, "psnr_y": psnr_y})
+    scored = (
+        (event.step, _number(event.data.get("metrics", {}).get("val/psnr_y"))) for event in line_checkpoints(reader)
+    )
+    candidates = [{"step": step, "psnr_y": psnr_y} for step, psnr_y in scored if psnr_y is not None]
     return max(candidates, key=lambda row: (row["psnr_y"], row["step"]), default=None)
 
 
-def _backlog(paths: RunPaths, reader: RunReader) -> dict[str, Any]:
-    """What MLflow has not got yet, its age, and what delivery says of the server."""
+def _delivered(paths: RunPaths, reader: RunReader) -> dict[str, Any]:
+    """What MLflow has not got yet, its age, what delivery says of the server; and the newest state off this host."""
     marks = open_marks(paths)
     try:
         sink = (marks.fact(MLFLOW) if marks else None) or {}
-        return {**count(reader, marks).to_json(), "state": sink.get("state"), "error": sink.get("error")}
+        away, why = off_host(reader, marks)
+        left = count(reader, marks).to_json()
+        return {
+            "backlog": {**left, "state": sink.get("state"), "error": sink.get("error")},
+            "off_host": away,
+            "off_host_why": why,
+        }
     finally:
         if marks:
             marks.close()

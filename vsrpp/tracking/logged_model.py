@@ -42,8 +42,8 @@ def folder_of(paths: RunPaths, event: Event) -> CheckpointPaths | None:
 
 def upload(
     connection: Connection, folder: CheckpointPaths, event: Event, *, run_id: str, run_config: dict[str, Any]
-) -> tuple[str, int]:
-    """Make the logged model (or find what an earlier attempt left), upload, finalize. Returns (model id, bytes).
+) -> tuple[Any, int]:
+    """Make the logged model (or find what an earlier attempt left), upload, finalize. Returns (the model, bytes).
 
     Idempotent: the model is found again by its tags, its files are written over with the same bytes.
     """
@@ -66,7 +66,7 @@ def upload(
             client.log_model_artifacts(model.model_id, made)
         client.log_model_artifacts(model.model_id, str(folder.root), CHECKPOINT_ARTIFACT)
         client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
-    return str(model.model_id), sum(path.stat().st_size for path in folder.root.iterdir() if path.is_file())
+    return model, sum(path.stat().st_size for path in folder.root.iterdir() if path.is_file())
 
 
 def find_one(connection: Connection, run_id: str, step: int, branch: int) -> Any | None:

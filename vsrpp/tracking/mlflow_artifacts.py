@@ -9,13 +9,15 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control.off_host import PLACE
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, RunReader
 from vsrpp.tracking import logged_model
 from vsrpp.tracking.backlog import ARTIFACT_EVENTS, ARTIFACTS, MLFLOW
 from vsrpp.tracking.connection import Connection
 from vsrpp.tracking.failures import classify
-from vsrpp.tracking.mlflow_rows import MlflowRows, as_metric
+from vsrpp.tracking.mlflow_rows import MlflowRows, as_metric, without_password
+from vsrpp.tracking.off_host import named_place, why_on_this_host
 
 log = logging.getLogger("vsrpp.delivery")
 THUMBNAIL_PIXELS = 256
@@ -73,11 +75,21 @@ class MlflowArtifacts:
             self._marks.put_item(MLFLOW, "checkpoint", key, {"model_id": None, "bytes": 0, "gone": True})
             return
         self._rows.tell(event.seq)
-        model_id, size = logged_model.upload(
+        model, size = logged_model.upload(
             self._connection, folder, event, run_id=self._reader.run_id, run_config=self._config()
         )
-        self._link(model_id, event)
-        self._marks.put_item(MLFLOW, "checkpoint", key, {"model_id": model_id, "bytes": size})
+        self._link(model.model_id, event)
+        away = self._away(model.artifact_location)
+        self._marks.put_item(MLFLOW, "checkpoint", key, {"model_id": model.model_id, "bytes": size, "off_host": away})
+
+    def _away(self, artifact_uri: str) -> str | None:
+        """Where the files lie, if that is another machine; what holds is also a fact, for `status` to say."""
+        tracking_uri = self._connection.target.uri
+        why = why_on_this_host(tracking_uri, artifact_uri)
+        place = {"uri": without_password(named_place(tracking_uri, artifact_uri)), "why_here": why}
+        if self._marks.fact(PLACE) != place:
+            self._marks.set_fact(PLACE, place)
+        return None if why else place["uri"]
 
     def _config(self) -> dict[str, Any]:
         if self._run_config is None:

@@ -84,6 +84,8 @@ class Seen:
     """Those on disk, ascending by step."""
     best: Mapping[str, Any] | None = None
     backlog: Mapping[str, Any] = field(default_factory=dict)
+    off_host: Mapping[str, Any] | None = None
+    """{step, age_s, uri} of the newest state that is off this host."""
     plateau: bool = False
     probation: Mapping[str, Any] | None = None
     """{until_step, revert_if, revision} of an edit that is on probation."""

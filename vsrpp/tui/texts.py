@@ -109,6 +109,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "delivery": ("Delivery", "Lieferung"),
     "delivery.done": ("up to date", "vollständig"),
     "delivery.soon": ("{rows} rows on their way", "{rows} Zeilen unterwegs"),
+    "delivery.away": ("off host: {step}, {age} old", "außer Haus: {step}, vor {age}"),
+    "delivery.here": ("off host: none", "außer Haus: nichts"),
     "delivery.behind": ("{age} behind, {rows} rows, {artifacts} files", "{age} zurück, {rows} Zeilen, {artifacts} Dateien"),
     "quality": ("Quality", "Qualität"),
     "over_bicubic": ("{n} over bicubic", "{n} gegen bikubisch"),

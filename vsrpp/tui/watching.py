@@ -91,6 +91,7 @@ class Reading:
         self._best: dict[str, Any] | None = None
         self._steps_on_disk: list[int] = []
         self._backlog: dict[str, Any] = {}
+        self._off_host: dict[str, Any] | None = None
         self._backlog_at = 0.0
         self._metric_id = -1
         self._metrics: dict[str, float] = {}
@@ -111,7 +112,7 @@ class Reading:
         now = time.time()
         if now - self._backlog_at > BACKLOG_EVERY_S:
             self._backlog_at = now
-            self._backlog = self._read_backlog()
+            self._backlog, self._off_host = self._read_delivered()
             self._steps_on_disk = control.checkpoint_steps(self._paths)
         return Seen(
             run_id=self._paths.run_id, root=self._paths.root, name=self._run_config.get("name"),
@@ -121,15 +122,16 @@ class Reading:
             run_config=self._run_config, metrics=self._metrics, trends=self._trends,
             curves=self._charts if curves else {}, events=tuple(self._events), validations=tuple(self._validations),
             checkpoints=tuple(self._saved[s] for s in self._steps_on_disk if s in self._saved), best=self._best,
-            backlog=self._backlog, plateau=self._plateau, probation=said.get("probation"),
+            backlog=self._backlog, off_host=self._off_host, plateau=self._plateau, probation=said.get("probation"),
         )  # fmt: skip
 
-    def _read_backlog(self) -> dict[str, Any]:
-        """{rows, artifacts, age_s} that MLflow has not got, and what delivery says of the server."""
+    def _read_delivered(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """({rows, artifacts, age_s} that MLflow has not got, and what delivery says of the server; what is off host)."""
         marks = open_marks(self._paths)
         try:
             sink = (marks.fact(MLFLOW) if marks else None) or {}
-            return {**count(self._reader, marks).to_json(), "error": sink.get("error")}
+            left = {**count(self._reader, marks).to_json(), "error": sink.get("error")}
+            return left, control.off_host(self._reader, marks)[0]
         finally:
             if marks:
                 marks.close()

@@ -85,7 +85,7 @@ def steering(seen: Seen, t: Texts, width: int) -> list[Line]:
         (t(f"gradient{short}"), _gradient(seen, t)),
         (t(f"momentum{short}"), [(number(seen.metric("optimizer/momentum")), "bold")]),
         (t("plateau_counter"), _plateau(seen, room)),
-        (t("delivery"), _delivery(seen, t)),
+        (t("delivery"), _with_room(_delivery(seen, t), _off_host(seen, t), room)),
     ]
     return [rule(t("steering"), width), *(line(pad(name, label), " ", *value) for name, value in rows)]
 
@@ -127,6 +127,18 @@ def _delivery(seen: Seen, t: Texts) -> Line:
     style = "bad" if seen.backlog.get("error") else limit_style(age / BEHIND_AFTER_S, near=0.5)
     text = t("delivery.behind", rows=count(rows), artifacts=artifacts, age=span(age))
     return [(f"{_sign(style)[1:]} {text}".strip(), style)]
+
+
+def _off_host(seen: Seen, t: Texts) -> str:
+    """The newest state that would outlive this machine."""
+    away = seen.off_host
+    return t("delivery.away", step=count(away["step"]), age=span(away["age_s"])) if away else t("delivery.here")
+
+
+def _with_room(first: Line, more: str, room: int) -> Line:
+    """`more` faintly behind a line, where there is room for it."""
+    free = room - sum(len(text) for text, _ in first)
+    return [*first, (f"  {more}", "dim")] if free >= len(more) + 2 else first
 
 
 def quality(seen: Seen, t: Texts, width: int) -> list[Line]:

@@ -1,0 +1,44 @@
+"""The newest state that is off this host: what remains of the run if this machine is lost. From the marks alone."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from vsrpp.control.backlog import MLFLOW
+from vsrpp.control.lineage import TURNS
+from vsrpp.store import Event, Marks, RunReader
+
+PLACE = "mlflow.place"
+"""The fact that says where uploads go: {uri, why_here: "" or why that is no other machine}."""
+
+
+def line_checkpoints(reader: RunReader) -> list[Event]:
+    """`checkpoint_saved` of the present branch's line, oldest first; what a turn left behind is left out."""
+    line: list[Event] = []
+    for event in reader.events(types=("checkpoint_saved", *TURNS)):
+        if event.type == "checkpoint_saved":
+            line.append(event)
+        else:
+            to_step = int(event.data["to_step"])
+            line = [saved for saved in line if saved.step <= to_step]
+    return line
+
+
+def off_host(reader: RunReader, marks: Marks | None, now: float | None = None) -> tuple[dict[str, Any] | None, str]:
+    """({step, branch, age_s, uri} of the newest state whose upload is confirmed on another machine, "") or (None, why).
+
+    `age_s` counts from the moment the state was taken: so much training would have to be done again.
+    """
+    place = (marks.fact(PLACE) if marks else None) or {}
+    uploaded = marks.items(MLFLOW, "checkpoint") if marks else {}
+    for event in reversed(line_checkpoints(reader)):
+        there = uploaded.get(f"{event.branch}/{event.step}") or {}
+        if there.get("off_host"):
+            age_s = max(0.0, (time.time() if now is None else now) - event.time)
+            return {"step": event.step, "branch": event.branch, "age_s": age_s, "uri": there["off_host"]}, ""
+    if place.get("why_here"):
+        return None, str(place["why_here"])
+    if any(there.get("policy") == "local" for there in uploaded.values()):
+        return None, "checkpoints are kept local (checkpoint_upload = local)"
+    return None, "no checkpoint has been uploaded yet"
