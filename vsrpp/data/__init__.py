@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vsrpp.data.block import with_absolute_paths
-from vsrpp.data.dataset import Data, ValClip, describe, find_all, open_data
+from vsrpp.data.dataset import Data, ValClip, describe, find_all, look_at_data, open_data
 from vsrpp.data.layouts import find, inspect
 from vsrpp.data.sample import sample_clip
 from vsrpp.data.sources import Clip, iter_frames, read_frames
@@ -22,6 +22,7 @@ __all__ = [
     "find_all",
     "inspect",
     "iter_frames",
+    "look_at_data",
     "open_data",
     "read_frames",
     "sample_clip",

@@ -94,7 +94,7 @@ def _reduced(source: Source, scale: int, content: str) -> Iterator[tuple[Frames,
 
 def validation_harm(content: str) -> Harm:
     """What the realistic chain does to a clip that validates: the same in every run. A training sample draws its own."""
-    return draw_harm(int(content[:16], 16), 0)
+    return draw_harm(int(hashlib.sha256(content.encode()).hexdigest()[:16], 16), 0)
 
 
 def clip_identity(content: str, degradation: str, lq: str) -> str:

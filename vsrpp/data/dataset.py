@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -130,20 +130,31 @@ def open_data(run_config: Mapping[str, Any], *, cache_dir: str | Path, progress:
     While decoding it calls progress(clip name, frames done, frames expected). Raises NotFound for a missing path,
     Refused for anything that cannot be trained on and for more bytes than decode_cache_gib or the disk have room for.
     """
-    found, planned = _planned(run_config, Path(cache_dir).absolute())
+    found, planned = _planned(run_config, Path(cache_dir).absolute(), run_config.get("reading") or "cache")
     limit_gib = run_config.get("decode_cache_gib") or DECODE_CACHE_GIB
     clips = open_clips(planned, run_config["scale"], Path(cache_dir).absolute(), limit_gib, progress or _quiet)
     return _data(run_config, found, clips)
 
 
-def _planned(run_config: Mapping[str, Any], cache: Path) -> tuple[Found, list[Planned]]:
+def look_at_data(run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: Progress | None = None) -> Data:
+    """As `open_data`, but folders of frames that are not decoded yet are left so, their pixels unseen until shown.
+
+    The fingerprint is empty if it would take reading them. Videos are decoded: nothing else tells how many frames.
+    """
+    found, planned = _planned(run_config, Path(cache_dir).absolute(), "look")
+    limit_gib = run_config.get("decode_cache_gib") or DECODE_CACHE_GIB
+    clips = open_clips(planned, run_config["scale"], Path(cache_dir).absolute(), limit_gib, progress or _quiet)
+    data = _data(run_config, found, clips)
+    return replace(data, fingerprint="") if any(item.reading == "look" for item in planned) else data
+
+
+def _planned(run_config: Mapping[str, Any], cache: Path, reading: str) -> tuple[Found, list[Planned]]:
     """What there is to decode, every refusal that needs no decoding made."""
     scale, crop_size, num_frames = run_config["scale"], run_config["crop_size"], run_config["num_frames"]
     if crop_size % scale:
         raise Refused(f"crop_size = {crop_size} refused: must be a multiple of scale = {scale}")
     found = find_all(run_config)
-    as_they_lie = run_config.get("reading") == "originals"
-    planned = [plan(source, scale, cache, as_they_lie) for source in [*chain(*found.groups), *found.val]]
+    planned = [plan(source, scale, cache, reading) for source in [*chain(*found.groups), *found.val]]
     own = sum(map(len, found.groups))
     for item in planned[:own]:
         if item.source.split != "val":
@@ -196,7 +207,7 @@ def describe(data: Data) -> dict[str, Any]:
         "kind": data.kind,
         "clips": [_row(clip, train.get(id(clip), 0), val.get(id(clip), 0)) for clip in data.clips],
         "samples_per_epoch": data.samples_per_epoch,
-        "fingerprint": data.fingerprint,
+        "fingerprint": data.fingerprint or None,
     }
 
 

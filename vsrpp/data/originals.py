@@ -115,6 +115,11 @@ class OriginalClip:
         return realistic(self._whole(number)[None], self.scale, harm, number)[0, rows, columns]
 
 
+def look_at(source: Source, scale: int, width: int, height: int) -> OriginalClip:
+    """The clip with its place instead of its contents' hash: good enough to look at, and read at once."""
+    return OriginalClip(source, str(source.path.resolve()), "", len(source.files), width, height, scale)
+
+
 def open_originals(source: Source, scale: int, width: int, height: int, cache_dir: Path) -> OriginalClip:
     """The clip, its contents hashed: once, then the hashes are kept in the cache folder by size and mtime."""
     kept = cache_dir / f"{cache_name(source, scale)}.sha256"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,8 @@ def _source(root: Path, row: dict[str, Any], as_it_lies: bool, degradation: str)
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise Refused(f"{folder / missing[0]} is missing: the packed copy {root} is not whole; pack again")
+    if hashlib.sha256((folder / FILES[-1]).read_bytes()).hexdigest() != row["sha256"]:
+        raise Refused(f"{folder / FILES[-1]} refused: it is not what was packed; pack again")
     return Source(
         name=row["name"],
         kind="packed" if as_it_lies else "raw",

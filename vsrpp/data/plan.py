@@ -10,7 +10,7 @@ from pathlib import Path
 from vsrpp.data.build import Progress, gib
 from vsrpp.data.cache import StoredClip, decoded_bytes, find_stored, store
 from vsrpp.data.frames import images_size, packet_count, probe_video, raw_shape
-from vsrpp.data.originals import open_originals
+from vsrpp.data.originals import look_at, open_originals
 from vsrpp.data.pairs import check_size as check_pair
 from vsrpp.data.sources import RAW_KINDS, Source
 from vsrpp.data.split import AnyClip
@@ -29,13 +29,14 @@ class Planned:
     height: int
     size: int
     """Bytes it takes in the cache; 0 if it is read as it lies."""
-    as_it_lies: bool = False
+    reading: str = "cache"
+    """`cache`, `originals`, or `look`: as `originals`, its contents not hashed."""
 
 
-def plan(source: Source, scale: int, cache: Path, as_it_lies: bool) -> Planned:
-    """Look at a clip's headers. as_it_lies: a folder of frames is not to be decoded into the cache."""
-    as_it_lies = as_it_lies and source.kind == "frames"
-    stored = None if as_it_lies else find_stored(source, scale, cache)
+def plan(source: Source, scale: int, cache: Path, reading: str) -> Planned:
+    """Look at a clip's headers. reading: as of Planned; what is no folder of frames is decoded into the cache anyway."""
+    stored = None if reading == "originals" and source.kind == "frames" else find_stored(source, scale, cache)
+    as_it_lies = reading != "cache" and source.kind == "frames" and not stored
     if stored:
         frames, width, height = stored.frames, stored.source_width, stored.source_height
     elif source.kind == "video":
@@ -47,7 +48,7 @@ def plan(source: Source, scale: int, cache: Path, as_it_lies: bool) -> Planned:
     if as_it_lies and source.lq is not None:
         check_pair(source.lq.path, (width, height), images_size(source.lq.files), scale)
     size = 0 if as_it_lies or source.kind == "packed" else decoded_bytes(frames, width, height, scale)
-    return Planned(source, stored, frames, width, height, size, as_it_lies)
+    return Planned(source, stored, frames, width, height, size, reading if as_it_lies else "cache")
 
 
 def check_trainable(item: Planned, crop_size: int, num_frames: int) -> None:
@@ -87,12 +88,15 @@ def open_clips(
         )
     check_room(sum(item.size for item in planned if not item.stored), cache, "decodes")
     room = limit - total
-    return [
-        open_originals(item.source, scale, item.width, item.height, cache)
-        if item.as_it_lies
-        else item.stored or store(item.source, scale, cache, item.frames, item.size + room, progress)
-        for item in planned
-    ]
+    return [_open(item, scale, cache, item.size + room, progress) for item in planned]
+
+
+def _open(item: Planned, scale: int, cache: Path, limit: int, progress: Progress) -> AnyClip:
+    if item.reading == "look":
+        return look_at(item.source, scale, item.width, item.height)
+    if item.reading == "originals":
+        return open_originals(item.source, scale, item.width, item.height, cache)
+    return item.stored or store(item.source, scale, cache, item.frames, limit, progress)
 
 
 def check_room(wanted: int, folder: Path, verb: str) -> None:
