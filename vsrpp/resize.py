@@ -7,6 +7,7 @@ Pillow's, OpenCV's and torch's bicubics differ from it by whole decibels in a tr
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,11 +44,16 @@ def resize_u8(frames: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     height, width = output_size(clip.shape[1], scale), output_size(clip.shape[2], scale)
     out = np.empty((len(clip), height, width, clip.shape[3]), np.uint8)
     for frame, made in zip(clip, out, strict=True):
-        rows = _resize_first(frame.astype(np.float32), height, scale)
-        columns = _resize_first(np.ascontiguousarray(rows.swapaxes(0, 1)), width, scale)
-        np.rint(columns, out=columns)
-        made[:] = np.clip(columns, 0, 255, out=columns).swapaxes(0, 1)
+        made[:] = resize_part_u8(frame, scale, slice(0, height), slice(0, width))
     return out if frames.ndim == 4 else out[0]
+
+
+def resize_part_u8(frame: NDArray[np.uint8], scale: float, rows: slice, columns: slice) -> NDArray[np.uint8]:
+    """Some rows and columns (start and stop given) of one (H, W, C) frame resized: the bits that the whole would have."""
+    part = _resize_first(frame, scale, rows)
+    part = _resize_first(np.ascontiguousarray(part.swapaxes(0, 1)), scale, columns)
+    np.rint(part, out=part)
+    return np.clip(part, 0, 255, out=part).swapaxes(0, 1).astype(np.uint8)
 
 
 def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -73,14 +79,15 @@ def _taps(in_size: int, out_size: int, scale: float) -> tuple[NDArray[np.int64],
     return np.minimum(taps, 2 * in_size - 1 - taps), weights / weights.sum(axis=0)  # the border as a mirror
 
 
-def _resize_first(image: NDArray[np.float32], size: int, scale: float) -> NDArray[np.float32]:
-    """Resize the first axis of an (N, …) image."""
-    lines = image.reshape(len(image), -1)
-    taps, weights = _taps(len(image), size, scale)
-    out = np.zeros((size, lines.shape[1]), np.float32)
+def _resize_first(image: NDArray[Any], scale: float, wanted: slice) -> NDArray[np.float32]:
+    """Resize the first axis of an (N, …) image: the wanted lines of the result, in float32."""
+    taps, weights = (table[:, wanted] for table in _taps(len(image), output_size(len(image), scale), scale))
+    first, last = int(taps.min()), int(taps.max())
+    lines = image[first : last + 1].reshape(last + 1 - first, -1).astype(np.float32, copy=False)
+    out = np.zeros((taps.shape[1], lines.shape[1]), np.float32)
     term = np.empty_like(out)
-    for tap, weight in zip(taps, weights.astype(np.float32), strict=True):
+    for tap, weight in zip(taps - first, weights.astype(np.float32), strict=True):
         np.take(lines, tap, axis=0, out=term, mode="clip")  # the default mode copies `out`; no index is out of range
         term *= weight[:, None]
         out += term
-    return out.reshape(size, *image.shape[1:])
+    return out.reshape(-1, *image.shape[1:])

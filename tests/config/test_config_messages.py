@@ -117,8 +117,25 @@ REFUSED_STARTUP = [
     ({"scale": 3}, "scale = 3 refused: must divide crop_size (256)."),
     ({"num_frames": 1}, "num_frames = 1 refused: must be between 2 and 200."),
     ({"data": ""}, 'data = "" refused: must not be empty.'),
-    ({"data": None}, "data = null refused: must be text, not null."),
-    ({"data": 5}, "data = 5 refused: must be text, not a number."),
+    ({"data": None}, "data = null refused: must be text or an object, not null."),
+    ({"data": 5}, "data = 5 refused: must be text or an object, not a number."),
+    ({"data": {"val": []}}, "data.train = null refused: is missing."),
+    ({"data": {"train": []}}, "data.train = [] refused: must not be empty."),
+    ({"data": {"train": "sample"}}, 'data.train = "sample" refused: must be a list, not text.'),
+    ({"data": {"train": [{"kind": "reds"}]}}, "data.train[0].path = null refused: is missing."),
+    (
+        {"data": {"train": [{"path": "a"}, {"path": "b", "weight": 0}]}},
+        "data.train[1].weight = 0 refused: must be between 0.001 and 1000.",
+    ),
+    (
+        {"data": {"train": [{"path": "a", "wieght": 2}]}},
+        "data.train[0].wieght = 2 refused: unknown; did you mean weight?",
+    ),
+    (
+        {"data": {"train": [{"path": "a"}], "val": [{"path": "b", "degradation": "blur"}]}},
+        'data.val[0].degradation = "blur" refused: must be bicubic, bd or realistic.',
+    ),
+    ({"data": {"train": [["a"]]}}, 'data.train[0] = ["a"] refused: must be an object, not a list.'),
     (
         {"val_data": datetime.date(2026, 1, 2)},
         "val_data = a date refused: must be text or null, not a date.",

@@ -143,7 +143,9 @@ def test_a_crop_that_is_no_multiple_of_the_scale_is_refused(tmp_path: Path) -> N
 
 
 def test_an_unknown_degradation_is_refused(tmp_path: Path) -> None:
-    assert "degradation = blur refused: must be bicubic" in _refusal(tmp_path, bikes(), degradation="blur")
+    assert "degradation = blur refused: must be bicubic, bd or realistic" in _refusal(
+        tmp_path, bikes(), degradation="blur"
+    )
 
 
 def test_a_torn_image_is_refused_by_its_name_and_leaves_no_half_clip(tmp_path: Path) -> None:

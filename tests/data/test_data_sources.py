@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.clips import bikes, bikes_frames, piece, write_frames, write_video
 from vsrpp.data import inspect, read_frames, sample_clip
-from vsrpp.data.sources import find
+from vsrpp.data.layouts import find
 from vsrpp.errors import NotFound, Refused
 
 
@@ -112,8 +112,8 @@ def test_an_empty_clip_among_others_is_refused_by_its_name(tmp_path: Path) -> No
 
 
 def test_a_folder_one_level_too_high_is_refused_naming_the_right_one(tmp_path: Path) -> None:
-    write_frames(tmp_path / "train_sharp" / "000", piece(2))
-    assert f"it holds folders (000): give {tmp_path / 'train_sharp'} itself" in _refusal(tmp_path)
+    write_frames(tmp_path / "sharp" / "000", piece(2))
+    assert f"it holds folders (000): give {tmp_path / 'sharp'} itself" in _refusal(tmp_path)
 
 
 def test_frames_of_two_sizes_in_one_folder_are_refused_by_the_odd_ones_name(tmp_path: Path) -> None:

@@ -83,9 +83,7 @@ def _parser() -> _Parser:
     _evaluate(
         command("evaluate", _later("science", "evaluate"), "score a run, a checkpoint or bicubic on known frames")
     )
-    data = command("data", _later("science", "data"), "show what the trainer would make of a path")
-    data.add_argument("path", metavar="PATH", help="a video file, a folder of videos, or a folder of clips")
-    data.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="a key of the run config")
+    _data(command("data", _later("data", "data"), "show what the trainer would make of a path, or pack it"))
     sync = command("sync", _later("bring_back", "sync"), "deliver what the tracking server has not got yet")
     sync.add_argument("target", metavar="RUN", help=_RUN_HELP)
     promoted = command("promote", _later("bring_back", "promote"), "register a checkpoint and point an alias at it")
@@ -112,7 +110,11 @@ def _train(parser: _Parser) -> None:
     add = parser.add_argument
     add("--preset", choices=("demo", "base", "large"), help="where every default comes from (default: demo)")
     add("--config", metavar="FILE", help="a YAML file with keys of either config")
-    add("--data", metavar="PATH|sample", help="a video file, a folder of videos, a folder of clips, or the sample clip")
+    add(
+        "--data",
+        metavar="PATH|sample",
+        help="a video, a folder of videos or clips, a dataset (REDS, …), or the sample clip",
+    )
     add("--set", metavar="KEY=VALUE", action="append", default=[], help="any key of either config; may be repeated")
     add(
         "--from",
@@ -134,6 +136,23 @@ def _train(parser: _Parser) -> None:
         action="store_true",
         help="show the terminal UI instead of progress lines; q leaves it, training goes on",
     )
+
+
+def _data(parser: _Parser) -> None:
+    add = parser.add_argument
+    parser.usage = (
+        "vsrpp data PATH [--json] [--sheet FILE] [--set KEY=VALUE]…\n"
+        "       vsrpp data pack PATH OUT [--json] [--set KEY=VALUE]…"
+    )
+    add(
+        "paths",
+        metavar="PATH",
+        nargs="+",
+        help="a video file, a folder of videos, of clips or of frames, REDS, Vimeo-90K, Vid4, LQ/GT pairs, a packed copy, "
+        "or a config file with a data: block; `pack PATH OUT` writes a packed copy of PATH to the new folder OUT",
+    )
+    add("--sheet", metavar="FILE", help="where the contact sheet goes (default: ./contact_sheet.png)")
+    add("--set", metavar="KEY=VALUE", action="append", default=[], help="a key of the run config, such as scale=2")
 
 
 def _set(parser: _Parser) -> None:

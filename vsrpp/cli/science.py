@@ -1,11 +1,9 @@
-"""evaluate and data: how good a network is, and what the trainer would make of a path."""
+"""evaluate: how good a network is."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
-from vsrpp import config, paths
 from vsrpp.cli.output import bold, print_json
 from vsrpp.cli.steer import runs_folder
 from vsrpp.errors import Refused
@@ -39,22 +37,4 @@ def evaluate(options: argparse.Namespace) -> int:
             f"{row['name'][:32]:32} {row['frames']:>6}  {row['psnr_y']:>8.3f} {row['ssim_y']:>7.4f}"
             f"  {row['psnr_rgb']:>8.3f} {row['ssim_rgb']:>8.4f}"
         )
-    return 0
-
-
-def data(options: argparse.Namespace) -> int:
-    from vsrpp.data import describe, open_data
-
-    sets: dict[str, Any] = config.parse_assignments(options.set)
-    run_config, _ = config.resolve(None, None, {**sets, "data": options.path})
-    seen = describe(open_data(run_config, cache_dir=paths.cache_dir()))
-    if options.json:
-        print_json(seen)
-        return 0
-    print(f"{bold(seen['kind'])}: {seen['samples_per_epoch']} windows of {run_config['num_frames']} frames to train on")
-    print(bold(f"{'CLIP':32} {'FRAMES':>6} {'SIZE':>11}  SPLIT"))
-    for clip in seen["clips"]:
-        size = f"{clip['width']}×{clip['height']}"
-        parts = f"{clip['train_frames']} train, {clip['val_frames']} validation"
-        print(f"{clip['name'][:32]:32} {clip['frames']:>6} {size:>11}  {clip['split']} ({parts})")
     return 0

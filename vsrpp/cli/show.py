@@ -162,7 +162,9 @@ def _what(event: Event) -> str:
             return f"{data['path']} ({data['size_bytes'] / 2**20:.1f} MiB, {data['reason']})"
         case "started":
             facts = data["run_config"]
-            return f"{facts['network']} ×{facts['scale']} on {facts['data']} ({data['device']})"
+            said = facts["data"]
+            named = said if isinstance(said, str) else ", ".join(source["path"] for source in said["train"])
+            return f"{facts['network']} ×{facts['scale']} on {named} ({data['device']})"
         case "restored":
             return f"from step {data['from_step']}"
         case "checkpoint_failed" | "failed" | "tracking_lost" | "face_failed" | "out_of_memory":

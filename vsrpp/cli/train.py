@@ -150,20 +150,18 @@ def _resolve(options: argparse.Namespace, source: _Source | None) -> tuple[dict[
         inherited = {key: value for key, value in {**theirs, **live}.items() if key in known}
         sets = {**inherited, "device": "auto", **sets}
     run_config, live_config = config.resolve(options.preset, file, sets, **overrides)
+    from vsrpp.data import with_absolute_paths
+
     for key in ("data", "val_data", "perceptual_weights"):
-        value = run_config.get(key)
-        if value and value != "sample":
-            run_config[key] = str(Path(value).expanduser().resolve())
+        run_config[key] = with_absolute_paths(run_config.get(key))
     return run_config, live_config
 
 
 def _look_at_data(run_config: dict[str, Any]) -> None:
     """A path that holds nothing is found now, before anything is started."""
-    from vsrpp.data.sources import find
+    from vsrpp.data import find_all
 
-    for key in ("data", "val_data"):
-        if run_config.get(key):
-            find(run_config[key])
+    find_all(run_config)
 
 
 def _check_combination(options: argparse.Namespace) -> None:

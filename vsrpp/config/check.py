@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 MAX_KEYS = 200
 """Keys in one edit: more than there are parameters."""
 _LONGEST_NAME = 100
+_DEEPEST = 3
+"""Levels below a parameter that has parts: `data`, its lists, their sources."""
 _A_TYPE = {
     "number": "a finite number",
     "integer": "a whole number",
     "boolean": "true or false",
     "string": "text",
+    "object": "an object",
+    "array": "a list",
     "null": "null",
 }
 _NOT_A = {str: "text", list: "a list", tuple: "a list", dict: "an object", type(None): "null"}
@@ -137,12 +141,16 @@ def _check_values(name: str, values: Mapping[str, Any]) -> list[Problem]:
         if key not in properties or properties[key].get("readOnly")
     ]
     reported = {problem.key for problem in problems}
-    known = {key: _outline(value) for key, value in values.items() if key in properties and key not in reported}
+    known = {
+        key: _outline(value, _DEEPEST if "properties" in properties[key] else 0)
+        for key, value in values.items()
+        if key in properties and key not in reported
+    }
     for error in validator.of_values(name).iter_errors(known):
         key = str(error.path[0])
         if key not in reported:
             reported.add(key)
-            problems.append(Problem(key, values[key], _why(error, properties[key])))
+            problems.append(_problem(error, values, properties))
     return _in_order(problems, values)
 
 
@@ -177,9 +185,30 @@ def _not_here(name: str, key: object) -> str:
     return unknown(key, list(schema.startup_parameters()))
 
 
-def _outline(value: Any) -> Any:
-    """A list or an object as an empty one: no parameter is either, and their depth must not reach the validator."""
-    return {} if isinstance(value, Mapping) else [] if isinstance(value, (list, tuple)) else value
+def _problem(error: ValidationError, values: Mapping[str, Any], properties: Mapping[str, Any]) -> Problem:
+    """A refused value, or a part of one: `data.train[0].weight`."""
+    key = str(error.path[0])
+    if len(error.path) == 1 and error.validator not in ("additionalProperties", "required"):
+        return Problem(key, values[key], _why(error, properties[key]))
+    place = key + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in list(error.path)[1:])
+    said: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
+    given: Any = error.instance
+    if error.validator == "additionalProperties":
+        name = next(name for name in given if name not in said["properties"])
+        return Problem(f"{place}.{name}", given[name], unknown(str(name), list(said["properties"])))
+    if error.validator == "required":
+        name = next(name for name in said["required"] if name not in given)
+        return Problem(f"{place}.{name}", None, "is missing")
+    return Problem(place, given, _why(error, said))
+
+
+def _outline(value: Any, depth: int = 0) -> Any:
+    """A list or an object as an empty one below `depth`: hardly a parameter is either; no depth may reach the validator."""
+    if isinstance(value, Mapping):
+        return {key: _outline(item, depth - 1) for key, item in value.items()} if depth else {}
+    if isinstance(value, (list, tuple)):
+        return [_outline(item, depth - 1) for item in value] if depth else []
+    return value
 
 
 def _why(error: ValidationError, said: Mapping[str, Any]) -> str:
@@ -193,7 +222,7 @@ def _why(error: ValidationError, said: Mapping[str, Any]) -> str:
             return f"must be between {said['minimum']} and {said['maximum']}"
         case "enum":
             return f"must be {one_of(said['enum'])}"
-        case "minLength":
+        case "minLength" | "minItems":
             return "must not be empty"
         case "maxLength":
             return f"must be at most {said['maxLength']} characters long"
@@ -231,4 +260,4 @@ def _reads_as_number(text: str) -> bool:
 
 def _in_order(problems: list[Problem], values: Mapping[str, Any]) -> list[Problem]:
     position = {str(key): place for place, key in enumerate(values)}
-    return sorted(problems, key=lambda problem: position[problem.key])
+    return sorted(problems, key=lambda problem: position.get(problem.key, position.get(problem.key.split(".")[0], 0)))

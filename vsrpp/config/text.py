@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from vsrpp.config.check import Problem
 
 _LONGEST = 60
+_PLACE = re.compile(r"[^\W\d]\w*(?:\[\d+\]|\.\w+)*")
+"""A parameter's name, or the place of a part of one: data.train[0].weight."""
 
 
 def show(value: Any) -> str:
@@ -79,5 +82,5 @@ def dump_runtime(live: Mapping[str, Any], revision: int) -> str:
 def _one(problem: Problem) -> str:
     if not problem.key:
         return f"edit refused: {problem.message}"
-    key = problem.key if problem.key.isidentifier() and len(problem.key) <= _LONGEST else show(problem.key)
+    key = problem.key if _PLACE.fullmatch(problem.key) and len(problem.key) <= _LONGEST else show(problem.key)
     return f"{key} = {show(problem.value)} refused: {problem.message}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from vsrpp.data.dataset import Data, ValClip, describe, open_data
+from vsrpp.data.block import with_absolute_paths
+from vsrpp.data.dataset import Data, ValClip, describe, find_all, look_at_data, open_data
+from vsrpp.data.layouts import find, inspect
 from vsrpp.data.sample import sample_clip
-from vsrpp.data.sources import Clip, inspect, iter_frames, read_frames
+from vsrpp.data.sources import Clip, iter_frames, read_frames
 from vsrpp.data.split import Span, Split
 from vsrpp.data.trainset import TrainSet
 
@@ -16,9 +18,13 @@ __all__ = [
     "TrainSet",
     "ValClip",
     "describe",
+    "find",
+    "find_all",
     "inspect",
     "iter_frames",
+    "look_at_data",
     "open_data",
     "read_frames",
     "sample_clip",
+    "with_absolute_paths",
 ]

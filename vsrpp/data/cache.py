@@ -12,19 +12,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vsrpp.data.build import META, Progress, build, check_hashes, clip_identity
 from vsrpp.data.sources import Source
 from vsrpp.errors import Refused
-from vsrpp.resize import resize_u8
 
 try:
     import fcntl
@@ -33,12 +32,6 @@ except ImportError:  # Windows: two processes may both decode; the rename still 
 
 FORMAT = 1
 """Raise it when the bytes of a cache folder change meaning: old folders are then never found again."""
-
-Progress = Callable[[str, int, int], None]
-"""Called while decoding: clip name, frames done, frames expected (an upper bound for a video)."""
-
-_CHUNK_FRAMES = 8
-_META = "meta.json"
 
 
 @dataclass(frozen=True)
@@ -49,6 +42,7 @@ class StoredClip:
     path: Path
     folder: Path
     content_sha256: str
+    """Of the ground truth's files: two clips with the same one are the same clip."""
     frames: int
     width: int
     """Of gt: the source's, cut to a multiple of scale at the right and the bottom."""
@@ -56,10 +50,26 @@ class StoredClip:
     source_width: int
     source_height: int
     scale: int
+    degradation: str = "bicubic"
+    """How lr was made; `given` for a pair."""
+    lq_sha256: str = ""
+    """Of a pair's small frames."""
+    uncut: bool = False
+    """Whether the file of gt holds the source's size, as in a packed copy."""
+    split: str = ""
+    scored: tuple[int, ...] = ()
+    """Frames that validation counts; empty for all."""
+    mirrors: bool = False
+
+    @property
+    def identity(self) -> str:
+        """Hash of what training on it depends on, whatever the place and the name."""
+        return clip_identity(self.content_sha256, self.degradation, self.lq_sha256)
 
     def gt(self) -> NDArray[np.uint8]:
         """(T, height, width, 3) uint8, read-only, mapped."""
-        return _mapped(self.folder / "gt.bin", (self.frames, self.height, self.width, 3))
+        size = (self.source_height, self.source_width) if self.uncut else (self.height, self.width)
+        return _mapped(self.folder / "gt.bin", (self.frames, *size, 3))[:, : self.height, : self.width]
 
     def lr(self) -> NDArray[np.uint8]:
         """(T, height / scale, width / scale, 3) uint8, read-only, mapped."""
@@ -73,15 +83,25 @@ def decoded_bytes(frames: int, width: int, height: int, scale: int) -> int:
 
 
 def find_stored(source: Source, scale: int, cache_dir: Path) -> StoredClip | None:
-    """The clip if it is decoded already and whole, else None."""
-    folder = cache_dir / cache_name(source, scale)
+    """The clip if it is decoded already and whole, else None. One of a packed copy is, once its hashes were checked."""
+    if source.kind == "packed":
+        return _stored_at(source, scale, source.path) if _stamp(source, cache_dir).exists() else None
+    return _stored_at(source, scale, cache_dir / cache_name(source, scale))
+
+
+def _stored_at(source: Source, scale: int, folder: Path) -> StoredClip | None:
     try:
-        meta = json.loads((folder / _META).read_text())
-        clip = StoredClip(name=source.name, path=source.path, folder=folder, **meta)
+        meta = json.loads((folder / META).read_text())
+        meta.pop("sha256", None)
+        clip = StoredClip(
+            name=source.name, path=source.path, folder=folder, split=source.split, scored=source.scored,
+            mirrors=source.mirrors, **meta,
+        )  # fmt: skip
+        large = (clip.source_height, clip.source_width) if clip.uncut else (clip.height, clip.width)
         whole = all(
             (folder / name).stat().st_size == int(np.prod(shape))
             for name, shape in (
-                ("gt.bin", (clip.frames, clip.height, clip.width, 3)),
+                ("gt.bin", (clip.frames, *large, 3)),
                 ("lr.bin", (clip.frames, clip.height // scale, clip.width // scale, 3)),
             )
         )
@@ -96,17 +116,19 @@ def store(source: Source, scale: int, cache_dir: Path, expected: int, limit: int
     expected: frames, for progress alone. limit: bytes it may take. Raises Refused when it would take more, when the
     disk is full, and when the source changes meanwhile.
     """
+    if source.kind == "packed":
+        return _store_packed(source, scale, cache_dir)
     name = cache_name(source, scale)
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        with _locked(cache_dir / f"{name}.lock"):
+        with locked(cache_dir / f"{name}.lock"):
             if clip := find_stored(source, scale, cache_dir):
                 return clip
             for left in cache_dir.glob(f"{name}.*.tmp*"):  # of a killed process: this one holds the lock
                 shutil.rmtree(left, ignore_errors=True)
             building = cache_dir / f"{name}.{os.getpid()}.tmp"
             try:
-                _build(source, scale, building, expected, limit, progress)
+                build(source, scale, building, expected, limit, progress)
                 if cache_name(source, scale) != name:
                     raise Refused(
                         f"{source.path} refused: it changed while it was read; start again when it is complete"
@@ -124,75 +146,37 @@ def store(source: Source, scale: int, cache_dir: Path, expected: int, limit: int
     return clip
 
 
+def _store_packed(source: Source, scale: int, cache_dir: Path) -> StoredClip:
+    """Check the hashes of a packed clip, once: a stamp in the cache folder says that they held."""
+    check_hashes(source.path)
+    clip = _stored_at(source, scale, source.path)
+    if clip is None:
+        raise Refused(f"{source.path} refused: this clip of a packed copy is not whole; pack again")
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    _stamp(source, cache_dir).touch()
+    return clip
+
+
+def _stamp(source: Source, cache_dir: Path) -> Path:
+    return cache_dir / f"{cache_name(source, 0)}.checked"
+
+
 def cache_name(source: Source, scale: int) -> str:
-    """Folder name of a clip at a scale: a hash of where it is and what its files' size and mtime are."""
+    """Folder name of a clip at a scale: a hash of where it is, its files' size and mtime, and how lr is made."""
+    parts: list[Any] = [*_identity(source), scale, "bicubic"]
+    if source.lq is not None:
+        parts[-1:] = [source.degradation, *_identity(source.lq)]
+    elif source.degradation != "bicubic":
+        parts[-1] = source.degradation
+    return hashlib.sha256(json.dumps([FORMAT, *parts]).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _identity(source: Source) -> list[Any]:
     try:
         stats = [(file.name, file.stat()) for file in source.files]
     except OSError as error:
         raise Refused(f"{source.path} refused: {error.strerror} ({error.filename})") from None
-    files = [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]
-    identity = json.dumps([FORMAT, str(source.path.resolve()), files, scale, "bicubic"])
-    return hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:32]
-
-
-def _build(source: Source, scale: int, folder: Path, expected: int, limit: int, progress: Progress) -> None:
-    folder.mkdir()
-    frames = source.frames()
-    done = written = 0
-    shape: tuple[int, ...] = ()
-    source_shape: tuple[int, ...] = ()
-    progress(source.name, 0, expected)
-    with (folder / "gt.bin").open("wb") as gt_file, (folder / "lr.bin").open("wb") as lr_file:
-        while chunk := list(islice(frames, _CHUNK_FRAMES)):
-            source_shape = chunk[0].shape
-            shape = (source_shape[0] // scale * scale, source_shape[1] // scale * scale)
-            gt = np.stack([frame[: shape[0], : shape[1]] for frame in chunk])
-            lr = resize_u8(gt, 1 / scale)
-            written += gt.nbytes + lr.nbytes
-            if written > limit:
-                raise Refused(
-                    f"{source.path} refused: it decodes to more than the {gib(limit)} that decode_cache_gib leaves it; "
-                    "raise decode_cache_gib or use a shorter clip"
-                )
-            gt_file.write(gt.data)
-            lr_file.write(lr.data)
-            done += len(chunk)
-            progress(source.name, done, max(expected, done))
-        for file in (gt_file, lr_file):
-            file.flush()
-            os.fsync(file.fileno())
-    meta = {
-        "content_sha256": _content_sha256(source),
-        "frames": done,
-        "width": shape[1],
-        "height": shape[0],
-        "source_width": source_shape[1],
-        "source_height": source_shape[0],
-        "scale": scale,
-    }
-    with (folder / _META).open("w") as meta_file:
-        json.dump(meta, meta_file)
-        meta_file.flush()
-        os.fsync(meta_file.fileno())
-
-
-def gib(size: int) -> str:
-    """Bytes for people: 3.25 GiB; small sizes in MiB."""
-    return f"{size / 2**30:.2f} GiB" if size >= 2**30 // 10 else f"{size / 2**20:.1f} MiB"
-
-
-def _content_sha256(source: Source) -> str:
-    """Of the file's bytes; for a folder of frames, of its files' hashes in order. Names and places do not count."""
-    hashes = [_file_sha256(file) for file in source.files]
-    return hashes[0] if source.kind == "video" else hashlib.sha256("".join(hashes).encode()).hexdigest()
-
-
-def _file_sha256(file: Path) -> str:
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return [str(source.path.resolve()), [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]]
 
 
 def _move_in(building: Path, folder: Path) -> None:
@@ -205,7 +189,7 @@ def _move_in(building: Path, folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Holds an exclusive lock; the system lets go of it when the process ends, however it ends."""
     with path.open("w") as file:
         if fcntl is not None:

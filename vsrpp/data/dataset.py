@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp.data.cache import Progress, StoredClip, decoded_bytes, find_stored, gib, store
-from vsrpp.data.frames import images_size, packet_count, probe_video
-from vsrpp.data.sources import Source, find
-from vsrpp.data.split import Span, Split, split
+from vsrpp.data.block import Entry, read_block
+from vsrpp.data.build import Progress
+from vsrpp.data.plan import Planned, check_frames, check_size, check_trainable, open_clips, plan
+from vsrpp.data.sources import Source
+from vsrpp.data.split import AnyClip, Span, Split, split
 from vsrpp.data.trainset import TrainSet
 from vsrpp.errors import Refused
 
 DECODE_CACHE_GIB = 20.0
+AUTO_VAL_CLIPS = 30
+"""Of the clips a layout keeps for validation, at most so many are validated on unless `data.val` names it."""
 _SMALLEST_SIDE = 11
 """A frame below SSIM's 11x11 window cannot be validated on."""
 
@@ -41,6 +44,12 @@ class ValClip:
         """How many frames it has."""
         return self.span.frames
 
+    @property
+    def scored(self) -> list[int]:
+        """Which of its frames the figures are made of: all, but im4 alone of a Vimeo-90K sequence."""
+        own = [number - self.span.start for number in self.span.clip.scored]
+        return own or list(range(self.frames))
+
     def lr(self, start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
         """Frames start … stop-1 (counted within this clip) as a (T, h, w, 3) uint8 copy."""
         return self._copy(self.span.clip.lr(), start, stop)
@@ -49,18 +58,19 @@ class ValClip:
         """Frames start … stop-1 as a (T, H, W, 3) uint8 copy; H and W are multiples of scale."""
         return self._copy(self.span.clip.gt(), start, stop)
 
-    def _copy(self, frames: NDArray[np.uint8], start: int, stop: int | None) -> NDArray[np.uint8]:
-        return np.array(frames[self.span.start : self.span.stop][start:stop])
+    def _copy(self, frames: Any, start: int, stop: int | None) -> NDArray[np.uint8]:
+        numbers = range(self.span.start, self.span.stop)[start:stop]
+        return np.array(frames[numbers.start : numbers.stop])
 
 
 @dataclass(frozen=True)
 class Data:
-    """A run's data, decoded."""
+    """A run's data, ready to read."""
 
     kind: str
-    """`video`, `videos`, `clips` or `frames`: what the path of `data` holds."""
-    clips: tuple[StoredClip, ...]
-    """All clips of data, then those of val_data."""
+    """What was recognised: `video`, `videos`, `clips`, `frames`, `reds`, `vimeo90k`, `vid4`, `pairs`, `packed`; or `mix`."""
+    clips: tuple[AnyClip, ...]
+    """All clips of data, then those validated on apart from them."""
     split: Split
     train: TrainSet
     val: list[ValClip]
@@ -73,34 +83,115 @@ class Data:
         return len(self.train)
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a run config names, found and not read yet."""
+
+    kind: str
+    groups: list[list[Source]]
+    """One for each source of the mix: what trains, and what its layout validates on."""
+    weights: list[float]
+    val: list[Source]
+
+
+def find_all(run_config: Mapping[str, Any]) -> Found:
+    """Look at every path of a run config. Raises NotFound or Refused for the first that cannot be used."""
+    block, scale = read_block(run_config), run_config["scale"]
+    seen = [entry.find(scale) for entry in block.train]
+    groups = [_group(entry, sources, bool(block.val)) for entry, (_, sources) in zip(block.train, seen, strict=True)]
+    val = [source for entry in block.val for source in _validating(entry, entry.find(scale)[1])]
+    kinds = {kind for kind, _ in seen}
+    return Found(kinds.pop() if len(seen) == 1 else "mix", groups, [entry.weight for entry in block.train], val)
+
+
+def _group(entry: Entry, sources: list[Source], validates_elsewhere: bool) -> list[Source]:
+    kept = [source for source in sources if source.split == "val"]
+    train = _spread([source for source in sources if source.split != "val"], entry.max_clips)
+    if not train:
+        raise Refused(f"{entry.path} refused: every clip of it is kept for validation, so none is left to train on")
+    return train if validates_elsewhere else train + _spread(kept, AUTO_VAL_CLIPS)
+
+
+def _validating(entry: Entry, sources: list[Source]) -> list[Source]:
+    """The clips that the layout keeps for validation, or all where it names none."""
+    return _spread([source for source in sources if source.split == "val"] or sources, entry.max_clips)
+
+
+def _spread(sources: list[Source], most: int | None) -> list[Source]:
+    if most is None or len(sources) <= most:
+        return sources
+    return [sources[place * len(sources) // most] for place in range(most)]
+
+
 def open_data(run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: Progress | None = None) -> Data:
     """Everything a run trains and validates on, decoded into cache_dir where it is not yet.
 
-    Reads data, val_data, val_fraction, scale, num_frames, crop_size, seed, degradation and decode_cache_gib. While
-    decoding it calls progress(clip name, frames done, frames expected). Raises NotFound for a missing path, Refused for
-    anything that cannot be trained on and for more bytes than decode_cache_gib or the disk have room for.
+    Reads data, val_data, val_fraction, scale, num_frames, crop_size, seed, degradation, reading and decode_cache_gib.
+    While decoding it calls progress(clip name, frames done, frames expected). Raises NotFound for a missing path,
+    Refused for anything that cannot be trained on and for more bytes than decode_cache_gib or the disk have room for.
     """
+    found, planned = _planned(run_config, Path(cache_dir).absolute(), run_config.get("reading") or "cache")
+    limit_gib = run_config.get("decode_cache_gib") or DECODE_CACHE_GIB
+    clips = open_clips(planned, run_config["scale"], Path(cache_dir).absolute(), limit_gib, progress or _quiet)
+    return _data(run_config, found, clips)
+
+
+def look_at_data(run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: Progress | None = None) -> Data:
+    """As `open_data`, but folders of frames that are not decoded yet are left so, their pixels unseen until shown.
+
+    The fingerprint is empty if it would take reading them. Videos are decoded: nothing else tells how many frames.
+    """
+    found, planned = _planned(run_config, Path(cache_dir).absolute(), "look")
+    limit_gib = run_config.get("decode_cache_gib") or DECODE_CACHE_GIB
+    clips = open_clips(planned, run_config["scale"], Path(cache_dir).absolute(), limit_gib, progress or _quiet)
+    data = _data(run_config, found, clips)
+    return replace(data, fingerprint="") if any(item.reading == "look" for item in planned) else data
+
+
+def _planned(run_config: Mapping[str, Any], cache: Path, reading: str) -> tuple[Found, list[Planned]]:
+    """What there is to decode, every refusal that needs no decoding made."""
     scale, crop_size, num_frames = run_config["scale"], run_config["crop_size"], run_config["num_frames"]
-    if run_config.get("degradation", "bicubic") != "bicubic":
-        raise Refused(f"degradation = {run_config['degradation']} refused: must be bicubic")
     if crop_size % scale:
         raise Refused(f"crop_size = {crop_size} refused: must be a multiple of scale = {scale}")
-    kind, sources = find(run_config["data"])
-    val_path = run_config.get("val_data")
-    val_sources = find(val_path)[1] if val_path else []
-    cache = Path(cache_dir).absolute()
-    plan = [_plan(source, scale, cache) for source in sources + val_sources]
-    for item in plan[: len(sources)]:
-        _check_trainable(item, crop_size, num_frames, scale)
-    for item in plan[len(sources) :]:
-        _check_size(item, max(_SMALLEST_SIDE, scale), "SSIM's window and scale need")
-    clips = _decode(plan, scale, cache, run_config.get("decode_cache_gib") or DECODE_CACHE_GIB, progress or _quiet)
-    own, theirs = clips[: len(sources)], clips[len(sources) :]
-    for clip in own:
-        _check_frames(clip.path, clip.frames, num_frames)
-    made = split(own, theirs, num_frames, run_config.get("val_fraction"))
-    train = TrainSet(made.train, seed=run_config["seed"], num_frames=num_frames, crop_size=crop_size, scale=scale)
-    return Data(kind, tuple(clips), made, train, [ValClip(span) for span in made.val], _fingerprint(own, theirs))
+    found = find_all(run_config)
+    planned = [plan(source, scale, cache, reading) for source in [*chain(*found.groups), *found.val]]
+    own = sum(map(len, found.groups))
+    for item in planned[:own]:
+        if item.source.split != "val":
+            check_trainable(item, crop_size, num_frames)
+    for item in planned:
+        check_size(item, max(_SMALLEST_SIDE, scale), "SSIM's window and scale need")
+    return found, planned
+
+
+def _data(run_config: Mapping[str, Any], found: Found, clips: list[AnyClip]) -> Data:
+    num_frames = run_config["num_frames"]
+    own = sum(map(len, found.groups))
+    for clip in clips[:own]:
+        if clip.split != "val":
+            check_frames(clip.path, clip.frames, num_frames, clip.mirrors)
+    made, counts = _split(run_config, found, clips)
+    train = TrainSet(
+        made.train, seed=run_config["seed"], num_frames=num_frames, crop_size=run_config["crop_size"],
+        scale=run_config["scale"], mix=list(zip(found.weights, counts, strict=True)),
+    )  # fmt: skip
+    val = [ValClip(span) for span in made.val]
+    return Data(found.kind, tuple(clips), made, train, val, _fingerprint(clips[:own], clips[own:]))
+
+
+def _split(run_config: Mapping[str, Any], found: Found, clips: list[AnyClip]) -> tuple[Split, list[int]]:
+    """The split of the whole mix, and how many training spans each source of it has.
+
+    Without validation clips of its own or of a layout, each source gives some of its own.
+    """
+    num_frames, fraction = run_config["num_frames"], run_config.get("val_fraction")
+    rest = iter(clips)
+    groups = [[next(rest) for _ in group] for group in found.groups]
+    val = list(rest) or [clip for group in groups for clip in group if clip.split == "val"]
+    made = [split(group, val, num_frames, fraction) for group in groups]
+    train = [span for part in made for span in part.train]
+    validating = made[0].val if val else [span for part in made for span in part.val]
+    return Split(train, validating), [len(part.train) for part in made]
 
 
 def describe(data: Data) -> dict[str, Any]:
@@ -108,90 +199,28 @@ def describe(data: Data) -> dict[str, Any]:
 
     A clip's split is `train`, `val`, `train+val` (its last frames validate) or `left out` (it is also in val_data).
     """
-    rows = []
-    for clip in data.clips:
-        train = sum(span.frames for span in data.split.train if span.clip is clip)
-        val = sum(span.frames for span in data.split.val if span.clip is clip)
-        row: dict[str, Any] = {"name": clip.name, "split": _role(train, val), "frames": clip.frames}
-        row |= {"width": clip.source_width, "height": clip.source_height, "paired": False}
-        rows.append(row | {"path": str(clip.path), "train_frames": train, "val_frames": val})
+    train, val = ({}, {})  # type: dict[int, int], dict[int, int]
+    for counted, spans in ((train, data.split.train), (val, data.split.val)):
+        for span in spans:
+            counted[id(span.clip)] = counted.get(id(span.clip), 0) + span.frames
     return {
         "kind": data.kind,
-        "clips": rows,
+        "clips": [_row(clip, train.get(id(clip), 0), val.get(id(clip), 0)) for clip in data.clips],
         "samples_per_epoch": data.samples_per_epoch,
-        "fingerprint": data.fingerprint,
+        "fingerprint": data.fingerprint or None,
     }
 
 
-def _role(train_frames: int, val_frames: int) -> str:
-    return "+".join(["train"] * bool(train_frames) + ["val"] * bool(val_frames)) or "left out"
+def _row(clip: AnyClip, train_frames: int, val_frames: int) -> dict[str, Any]:
+    role = "+".join(["train"] * bool(train_frames) + ["val"] * bool(val_frames)) or "left out"
+    row: dict[str, Any] = {"name": clip.name, "split": role, "frames": clip.frames}
+    row |= {"width": clip.source_width, "height": clip.source_height, "paired": clip.degradation == "given"}
+    row |= {"degradation": clip.degradation, "path": str(clip.path)}
+    return row | {"train_frames": train_frames, "val_frames": val_frames}
 
 
-@dataclass(frozen=True)
-class _Planned:
-    source: Source
-    stored: StoredClip | None
-    frames: int
-    """Exact for frames and stored clips, an upper bound for a video."""
-    width: int
-    height: int
-    size: int
-
-
-def _plan(source: Source, scale: int, cache: Path) -> _Planned:
-    stored = find_stored(source, scale, cache)
-    if stored:
-        frames, width, height = stored.frames, stored.source_width, stored.source_height
-    elif source.kind == "video":
-        (width, height), frames = probe_video(source.path), packet_count(source.path)
-    else:
-        (width, height), frames = images_size(source.files), len(source.files)
-    return _Planned(source, stored, frames, width, height, decoded_bytes(frames, width, height, scale))
-
-
-def _check_trainable(item: _Planned, crop_size: int, num_frames: int, scale: int) -> None:
-    _check_size(item, crop_size, "crop_size needs")
-    _check_size(item, max(_SMALLEST_SIDE, scale), "SSIM's window and scale need")
-    _check_frames(item.source.path, item.frames, num_frames)
-
-
-def _check_size(item: _Planned, side: int, who: str) -> None:
-    if min(item.width, item.height) < side:
-        raise Refused(
-            f"{item.source.path} refused: its frames are {item.width}x{item.height}, {who} at least {side}x{side}; "
-            "use larger frames or a smaller crop_size"
-        )
-
-
-def _check_frames(path: Path, frames: int, num_frames: int) -> None:
-    if frames < num_frames:
-        raise Refused(
-            f"{path} refused: it has {frames} frame{'s' * (frames != 1)}, fewer than num_frames = {num_frames}; "
-            "use a longer clip or fewer num_frames"
-        )
-
-
-def _decode(
-    plan: Sequence[_Planned], scale: int, cache: Path, limit_gib: float, progress: Progress
-) -> list[StoredClip]:
-    limit = int(limit_gib * 2**30)
-    total = sum(item.size for item in plan)
-    if total > limit:
-        raise Refused(
-            f"the data decodes to {gib(total)}, more than decode_cache_gib = {limit_gib:g} allows; "
-            "raise decode_cache_gib or use fewer or smaller clips"
-        )
-    missing = sum(item.size for item in plan if not item.stored)
-    there = next(folder for folder in (cache, *cache.parents) if folder.exists())
-    free = shutil.disk_usage(there).free
-    if missing > free:
-        raise Refused(f"the data decodes to {gib(missing)}, more than the {gib(free)} free for {cache}; free some disk")
-    room = limit - total
-    return [item.stored or store(item.source, scale, cache, item.frames, item.size + room, progress) for item in plan]
-
-
-def _fingerprint(clips: Sequence[StoredClip], val_clips: Sequence[StoredClip]) -> str:
-    contents = [[clip.content_sha256 for clip in group] for group in (clips, val_clips)]
+def _fingerprint(clips: Sequence[AnyClip], val_clips: Sequence[AnyClip]) -> str:
+    contents = [[clip.identity for clip in group] for group in (clips, val_clips)]
     return hashlib.sha256(json.dumps(contents).encode()).hexdigest()
 
 

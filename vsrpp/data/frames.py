@@ -5,6 +5,7 @@ Nothing here trusts a container: its frame count and duration are often wrong, s
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -103,16 +104,35 @@ def read_image(file: Path) -> Frame:
         raise Refused(f"{file} refused: it cannot be read as an image ({_reason(error)})") from None
 
 
+def iter_raw(folder: Path) -> Iterator[Frame]:
+    """Every frame of a clip of a packed copy as (H, W, 3) uint8."""
+    yield from np.memmap(folder / "gt.bin", np.uint8, "r", shape=raw_shape(folder)).view(np.ndarray)
+
+
+def raw_shape(folder: Path) -> tuple[int, int, int, int]:
+    """(T, H, W, 3) of a packed clip's gt.bin; raises Refused where its meta.json or its size do not say so."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        shape = (int(meta["frames"]), int(meta["source_height"]), int(meta["source_width"]), 3)
+        whole = (folder / "gt.bin").stat().st_size == int(np.prod(shape))
+    except (OSError, ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise Refused(f"{folder} refused: this clip of a packed copy is not whole; pack again")
+    return shape
+
+
 def images_size(files: Sequence[Path]) -> tuple[int, int]:
     """(width, height) that all the images share, from their headers; raises Refused naming the first that differs."""
-    first = _header_size(files[0])
+    first = image_size(files[0])
     for file in files[1:]:
-        if (size := _header_size(file)) != first:
+        if (size := image_size(file)) != first:
             raise Refused(_mixed_sizes(file, size, first))
     return first
 
 
-def _header_size(file: Path) -> tuple[int, int]:
+def image_size(file: Path) -> tuple[int, int]:
+    """(width, height) of an image from its header; raises Refused where it is none."""
     try:
         with Image.open(file) as image:
             return image.size

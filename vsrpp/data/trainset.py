@@ -7,23 +7,31 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
+from fractions import Fraction
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vsrpp.data.degradations import draw_harm, realistic
 from vsrpp.data.split import Span
 
 _UINT64 = 2**64
 
 
 class TrainSet:
-    """Windows of num_frames frames, cropped and turned at random. Plain values: it travels to worker processes."""
+    """Windows of num_frames frames of a mix of sources, cropped and turned at random. Plain values: it travels to workers."""
 
-    def __init__(self, spans: Sequence[Span], *, seed: int, num_frames: int, crop_size: int, scale: int) -> None:
-        """Raises ValueError unless every span has num_frames frames and holds a crop that is a multiple of scale."""
-        fits = [span.frames >= num_frames and min(span.clip.height, span.clip.width) >= crop_size for span in spans]
+    def __init__(
+        self, spans: Sequence[Span], *, seed: int, num_frames: int, crop_size: int, scale: int,
+        mix: Sequence[tuple[float, int]] | None = None,
+    ) -> None:  # fmt: skip
+        """mix: (weight, how many of the spans) of each source, in the order of the spans; one source without it.
+
+        Raises ValueError unless every span has num_frames frames and holds a crop that is a multiple of scale.
+        """
+        fits = [span.windows(num_frames) and min(span.clip.height, span.clip.width) >= crop_size for span in spans]
         if not fits or not all(fits) or crop_size % scale:
             raise ValueError(f"no sample of {num_frames} frames of {crop_size} px at scale {scale} in every span")
         self.spans = tuple(spans)
@@ -31,11 +39,21 @@ class TrainSet:
         self.num_frames = num_frames
         self.crop_size = crop_size
         self.scale = scale
-        self._windows_up_to = list(accumulate(span.frames - num_frames + 1 for span in self.spans))
+        weights, counts = zip(*(mix or [(1.0, len(spans))]), strict=True)
+        if sum(counts) != len(spans) or min(counts) < 1 or min(weights) <= 0:
+            raise ValueError(f"a mix of {counts} spans with weights {weights} for {len(spans)} spans")
+        up_to = list(accumulate(map(Fraction, weights)))
+        self._drawn_below = [int(_UINT64 * part / up_to[-1]) for part in up_to]
+        """Of a 64-bit word: below the first it draws the first source, and so on."""
+        self._spans_before = [0, *accumulate(counts)]
+        self._windows_up_to = [
+            list(accumulate(span.windows(num_frames) for span in spans[start:stop]))
+            for start, stop in pairwise(self._spans_before)
+        ]
 
     def __len__(self) -> int:
         """Windows there are: what an epoch would be; indexes go on beyond it without end."""
-        return self._windows_up_to[-1]
+        return sum(windows[-1] for windows in self._windows_up_to)
 
     def sample(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Sample `index` >= 0: lr (T, 3, h, w) and gt (T, 3, H, W), float32 in [0, 1], contiguous."""
@@ -46,18 +64,22 @@ class TrainSet:
         """The same sample before the division by 255: a quarter of the bytes to move between processes."""
         # Philox is counter-based: the key is the position, so no state is carried from sample to sample. Raw words and
         # integer arithmetic only, because numpy promises these to stay what they are and Generator's methods not.
-        draws = iter(np.random.Philox(key=[self.seed % _UINT64, index]).random_raw(7).tolist())
-        window = _below(next(draws), len(self))
-        which = bisect_right(self._windows_up_to, window)
-        span = self.spans[which]
-        start = span.start + window - (self._windows_up_to[which - 1] if which else 0)
+        words = np.random.Philox(key=[self.seed % _UINT64, index]).random_raw(8).tolist()
+        source = bisect_right(self._drawn_below, words[7])
+        windows = self._windows_up_to[source]
+        window = _below(words[0], windows[-1])
+        which = bisect_right(windows, window)
+        span = self.spans[self._spans_before[source] + which]
+        numbers = span.numbers(window - (windows[which - 1] if which else 0), self.num_frames)
         side = self.crop_size // self.scale
-        top = _below(next(draws), span.clip.height // self.scale - side + 1)
-        left = _below(next(draws), span.clip.width // self.scale - side + 1)
-        flips = [word >> 63 for word in draws]  # left-right, up-down, transpose, time
-        lr = _cut(span.clip.lr(), start, self.num_frames, top, left, side)
-        gt = _cut(span.clip.gt(), start, self.num_frames, top * self.scale, left * self.scale, self.crop_size)
-        return _turn(lr, flips), _turn(gt, flips)
+        top = _below(words[1], span.clip.height // self.scale - side + 1)
+        left = _below(words[2], span.clip.width // self.scale - side + 1)
+        flips = [word >> 63 for word in words[3:7]]  # left-right, up-down, transpose, time
+        gt = _turn(_cut(span.clip.gt(), numbers, top * self.scale, left * self.scale, self.crop_size), flips)
+        if span.clip.degradation == "realistic":
+            harm = draw_harm(self.seed, index)
+            return _planes(realistic(gt.transpose(0, 2, 3, 1), self.scale, harm)), gt
+        return _turn(_cut(span.clip.lr(), numbers, top, left, side), flips), gt
 
 
 def to_unit(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -70,8 +92,12 @@ def _below(word: int, bound: int) -> int:
     return word * bound >> 64
 
 
-def _cut(frames: NDArray[np.uint8], start: int, count: int, top: int, left: int, side: int) -> NDArray[np.uint8]:
-    return frames[start : start + count, top : top + side, left : left + side].transpose(0, 3, 1, 2)
+def _cut(frames: NDArray[np.uint8], numbers: slice | list[int], top: int, left: int, side: int) -> NDArray[np.uint8]:
+    return frames[numbers, top : top + side, left : left + side].transpose(0, 3, 1, 2)
+
+
+def _planes(frames: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(frames.transpose(0, 3, 1, 2))
 
 
 def _turn(clip: NDArray[Any], flips: Sequence[int]) -> NDArray[Any]:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrpp import metrics, resize
-from vsrpp.data.sources import Source, find, read_frames
+from vsrpp.data.layouts import Wanted, find
+from vsrpp.data.sources import Source, read_frames
 from vsrpp.errors import Refused
 from vsrpp.paths import CheckpointPaths
 
@@ -59,10 +60,12 @@ def evaluate_path(
 ) -> dict[str, Any]:
     """psnr_y, ssim_y, psnr_rgb, ssim_rgb (means over frames, then clips), frames, scale, and the same for each of `clips`.
 
-    `path` holds ground truth; its frames start … start+count-1 are reduced by MATLAB-like bicubic and rounded first.
+    `path` holds ground truth, frames start … start+count-1 of it count. The small frames are its own (Vid4's BIx4, say)
+    or made by MATLAB-like bicubic. A layout that names its test clips is scored on those (REDS4), Vimeo-90K on im4.
     Raises Refused or NotFound for what cannot be read or is too small.
     """
-    _, sources = find(path)
+    _, found = find(path, wanted=Wanted(scale))
+    sources = [source for source in found if source.split == "val"] or found
     clips = [_evaluate(source, upscale, scale, start, count) for source in sources]
     means = metrics.mean_over_clips([{k: v for k, v in row.items() if k not in ("name", "frames")} for row in clips])
     return {**means, "frames": sum(row["frames"] for row in clips), "scale": scale, "clips": clips}
@@ -74,5 +77,12 @@ def _evaluate(source: Source, upscale: Upscale, scale: int, start: int, count: i
     if min(height, width) < max(SMALLEST_SIDE, scale):
         raise Refused(f"{source.path} refused: {truth.shape[2]}×{truth.shape[1]} is too small to score at ×{scale}.")
     truth = np.ascontiguousarray(truth[:, :height, :width])
-    reduced = resize.resize_u8(truth, 1 / scale)
-    return {"name": source.name, "frames": len(truth), **metrics.evaluate_frames(upscale(reduced), truth)}
+    if source.lq is None:
+        reduced = resize.resize_u8(truth, 1 / scale)
+    else:
+        reduced = read_frames(source.lq, start, count)[:, : height // scale, : width // scale]
+    scored = [n - start for n in source.scored if start <= n < start + len(truth)] or list(range(len(truth)))
+    made = upscale(np.ascontiguousarray(reduced))
+    return {
+        "name": source.name, "frames": len(scored), **metrics.evaluate_frames(made[scored], truth[scored])
+    }  # fmt: skip

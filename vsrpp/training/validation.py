@@ -59,12 +59,13 @@ class Validator:
             output = upscale_frames(
                 model, lr, device=self._device, chunk_frames=CHUNK_FRAMES, overlap=OVERLAP, precision=self._precision
             )
+            scored = clip.scored
             if number == len(self._bicubic):
-                self._bicubic.append(_figures(resize.resize_u8(lr, self._scale), gt))
-            figures = {**_figures(output, gt), "sharpness": sharpness_ratio(output, gt)}
+                self._bicubic.append(_figures(resize.resize_u8(lr[scored], self._scale), gt[scored]))
+            figures = {**_figures(output[scored], gt[scored]), "sharpness": sharpness_ratio(output[scored], gt[scored])}
             figures |= {f"bicubic_{name}": value for name, value in self._bicubic[number].items()}
             scores.append(figures)
-            rows.append({"name": clip.name, "frames": clip.frames, **figures})
+            rows.append({"name": clip.name, "frames": len(scored), **figures})
             if images is not None and number < PICTURE_CLIPS:
                 pictures.append(self._picture(clip, lr, output, gt, step, run_dir, images))
             between()

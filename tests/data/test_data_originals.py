@@ -1,0 +1,82 @@
+"""Frames read as they lie give the very samples that the decoded copy gives."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.clips import piece, run_config, write_frames, write_video
+from tests.layouts import make_clips, make_pairs, make_vimeo
+from vsrpp.data import Data, open_data
+from vsrpp.errors import Refused
+from vsrpp.resize import output_size, resize_part_u8, resize_u8
+
+
+def _both(tmp_path: Path, path: Path, **changes: Any) -> tuple[Data, Data]:
+    return tuple(  # type: ignore[return-value]
+        open_data(run_config(path, reading=reading, **changes), cache_dir=tmp_path / reading)
+        for reading in ("cache", "originals")
+    )
+
+
+@pytest.mark.parametrize("make", [make_clips, make_pairs, make_vimeo])
+@pytest.mark.parametrize(("degradation", "scale"), [("bicubic", 4), ("bicubic", 3), ("bd", 4), ("realistic", 2)])
+def test_samples_and_validation_clips_are_bit_identical(
+    tmp_path: Path, make: Any, degradation: str, scale: int
+) -> None:
+    if make is make_pairs and (scale, degradation) != (4, "bicubic"):
+        degradation = "bd" if scale == 4 else "realistic"
+    root = make(tmp_path / "set")
+    cached, originals = _both(tmp_path, root, degradation=degradation, scale=scale, crop_size=24)
+    assert originals.fingerprint == cached.fingerprint
+    for index in range(20):
+        for ours, theirs in zip(originals.train.sample_u8(index), cached.train.sample_u8(index), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    for ours, theirs in zip(originals.val, cached.val, strict=True):
+        np.testing.assert_array_equal(ours.gt(), theirs.gt())
+        np.testing.assert_array_equal(ours.lr(1, 4), theirs.lr(1, 4))
+    assert not list((tmp_path / "originals").glob("*/gt.bin"))
+
+
+@pytest.mark.parametrize("scale", [1 / 2, 1 / 3, 1 / 4, 3, 0.7])
+def test_a_part_resized_has_the_bits_of_the_whole(scale: float) -> None:
+    frame = piece(1, 60, 90)[0]
+    whole = resize_u8(frame, scale)
+    height, width = (output_size(side, scale) for side in frame.shape[:2])
+    for rows, columns in ((slice(0, 3), slice(width - 5, width)), (slice(height // 2, height // 2 + 7), slice(4, 11))):
+        np.testing.assert_array_equal(resize_part_u8(frame, scale, rows, columns), whole[rows, columns])
+
+
+def test_a_video_is_decoded_all_the_same(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.mkv", piece(14))
+    data = open_data(run_config(path, reading="originals"), cache_dir=tmp_path / "cache")
+    assert list((tmp_path / "cache").glob("*/gt.bin"))
+    assert data.samples_per_epoch == 5
+
+
+def test_originals_need_no_room_in_the_cache(tmp_path: Path) -> None:
+    root = make_clips(tmp_path / "set")
+    with pytest.raises(Refused, match="set reading=originals"):
+        open_data(run_config(root, decode_cache_gib=1e-5), cache_dir=tmp_path / "cache")
+    assert open_data(run_config(root, decode_cache_gib=1e-5, reading="originals"), cache_dir=tmp_path / "cache").val
+
+
+def test_a_file_that_changed_since_it_was_hashed_is_other_data(tmp_path: Path) -> None:
+    root = make_clips(tmp_path / "set")
+    config = run_config(root, reading="originals")
+    before = open_data(config, cache_dir=tmp_path / "cache").fingerprint
+    assert open_data(config, cache_dir=tmp_path / "cache").fingerprint == before
+    write_frames(root / "001", piece(1, start=200))
+    assert open_data(config, cache_dir=tmp_path / "cache").fingerprint != before
+
+
+def test_a_frame_gone_after_the_start_is_refused_by_its_name(tmp_path: Path) -> None:
+    root = make_clips(tmp_path / "set")
+    train = open_data(run_config(root, reading="originals"), cache_dir=tmp_path / "cache").train
+    shutil.rmtree(root)
+    with pytest.raises(Refused, match=r"\.png refused: it cannot be read as an image"):
+        train.sample_u8(0)

@@ -1,0 +1,102 @@
+"""data: what the trainer would make of a path, with a contact sheet; and packing it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from vsrpp import config, paths
+from vsrpp.cli.output import bold, print_json
+from vsrpp.errors import Refused
+
+SHEET = "contact_sheet.png"
+_CONFIG_SUFFIXES = (".yaml", ".yml")
+_LONGEST_LIST = 40
+
+
+def data(options: argparse.Namespace) -> int:
+    """`vsrpp data PATH`, or `vsrpp data pack PATH OUT`."""
+    words: list[str] = options.paths
+    if words[0] == "pack" and len(words) == 3:
+        return _pack(options, *words[1:])
+    if len(words) != 1:
+        raise Refused("expected vsrpp data PATH, or vsrpp data pack PATH OUT.")
+    return _look(options, words[0])
+
+
+def _look(options: argparse.Namespace, path: str) -> int:
+    from vsrpp.data import describe, look_at_data
+    from vsrpp.data.sheet import contact_sheet
+
+    run_config = _run_config(path, config.parse_assignments(options.set))
+    opened = look_at_data(run_config, cache_dir=paths.cache_dir(), progress=_progress("decoding"))
+    seen = describe(opened)
+    sheet = Path(options.sheet or SHEET).expanduser().absolute()
+    on_sheet = contact_sheet(opened, [clip["split"] for clip in seen["clips"]], sheet)
+    if options.json:
+        print_json({**seen, "sheet": str(sheet)})
+        return 0
+    _print(seen, run_config["num_frames"])
+    print(f"contact sheet of {on_sheet} of {len(seen['clips'])} clips: {sheet}")
+    return 0
+
+
+def _run_config(path: str, sets: dict[str, Any]) -> dict[str, Any]:
+    """The run config with PATH as its data, or that of the config file that PATH is."""
+    from vsrpp.data import with_absolute_paths
+
+    if path.endswith(_CONFIG_SUFFIXES):
+        run_config, _ = config.resolve(None, Path(path), sets)
+    else:
+        run_config, _ = config.resolve(None, None, {**sets, "data": path})
+    for key in ("data", "val_data"):
+        run_config[key] = with_absolute_paths(run_config[key])
+    return run_config
+
+
+def _print(seen: dict[str, Any], num_frames: int) -> None:
+    print(f"{bold(seen['kind'])}: {seen['samples_per_epoch']} windows of {num_frames} frames to train on")
+    print(bold(f"{'CLIP':32} {'FRAMES':>6} {'SIZE':>11}  {'SMALL FRAMES':12}  SPLIT"))
+    clips = seen["clips"]
+    for clip in clips[:_LONGEST_LIST]:
+        size = f"{clip['width']}×{clip['height']}"
+        parts = f"{clip['train_frames']} train, {clip['val_frames']} validation"
+        small = "given (LQ)" if clip["paired"] else clip["degradation"]
+        print(f"{clip['name'][:32]:32} {clip['frames']:>6} {size:>11}  {small:12}  {clip['split']} ({parts})")
+    if len(clips) > _LONGEST_LIST:
+        val = sum("val" in clip["split"] for clip in clips)
+        print(f"… and {len(clips) - _LONGEST_LIST} more (all: --json); {len(clips)} clips, {val} of them validate")
+
+
+def _pack(options: argparse.Namespace, path: str, out: str) -> int:
+    from vsrpp.data.build import gib
+    from vsrpp.data.pack import pack
+
+    if path.endswith(_CONFIG_SUFFIXES):
+        raise Refused(f"{path} refused: a packed copy is of one path; pack the sources of a mix one by one.")
+    run_config, _ = config.resolve(None, None, {**config.parse_assignments(options.set), "data": path})
+    made = pack(
+        path, Path(out), scale=run_config["scale"], degradation=run_config["degradation"],
+        progress=_progress("packing"),
+    )  # fmt: skip
+    if options.json:
+        print_json(made)
+    else:
+        print(f"packed {made['clips']} clips, {made['frames']} frames, {gib(made['bytes'])}: --data {made['path']}")
+    return 0
+
+
+def _progress(doing: str) -> Callable[[str, int, int], None]:
+    """A line on standard error that is written over, if a person looks on."""
+    if not sys.stderr.isatty():
+        return lambda *_: None
+
+    def show(name: str, done: int, expected: int) -> None:
+        print(f"\r{doing} {name[:40]}: {done} of {expected} frames \x1b[K", end="", file=sys.stderr, flush=True)
+        if done >= expected:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    return show

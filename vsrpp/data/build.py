@@ -1,0 +1,162 @@
+"""One clip decoded into a folder: gt.bin and lr.bin of raw uint8, and meta.json that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vsrpp.data.degradations import Frames, Harm, draw_harm, realistic, reduce
+from vsrpp.data.pairs import check_size
+from vsrpp.data.sources import RAW_KINDS, Source
+from vsrpp.errors import Refused
+
+META = "meta.json"
+
+Progress = Callable[[str, int, int], None]
+"""Called while decoding: clip name, frames done, frames expected (an upper bound for a video)."""
+
+_CHUNK_FRAMES = 8
+
+
+def build(
+    source: Source, scale: int, folder: Path, expected: int, limit: int, progress: Progress, *, cut: bool = True
+) -> dict[str, Any]:
+    """Decode a clip into a new folder: gt.bin, lr.bin, meta.json, all on disk when it returns the meta's content.
+
+    cut: gt.bin at a multiple of scale. Raises Refused past `limit` bytes and where a pair does not fit.
+    """
+    folder.mkdir()
+    done = written = 0
+    shape: tuple[int, ...] = ()
+    source_shape: tuple[int, ...] = ()
+    content = content_sha256(source)
+    progress(source.name, 0, expected)
+    with (folder / "gt.bin").open("wb") as gt_file, (folder / "lr.bin").open("wb") as lr_file:
+        for frames, gt, lr in _reduced(source, scale, content):
+            source_shape, shape = frames.shape[1:], gt.shape[1:]
+            kept = gt if cut else frames
+            written += kept.nbytes + lr.nbytes
+            if written > limit:
+                raise Refused(
+                    f"{source.path} refused: it decodes to more than the {gib(limit)} that decode_cache_gib leaves it; "
+                    "raise decode_cache_gib or use a shorter clip"
+                )
+            gt_file.write(np.ascontiguousarray(kept).data)
+            lr_file.write(np.ascontiguousarray(lr).data)
+            done += len(frames)
+            progress(source.name, done, max(expected, done))
+        for file in (gt_file, lr_file):
+            file.flush()
+            os.fsync(file.fileno())
+    meta = {
+        "content_sha256": content,
+        "frames": done,
+        "width": shape[1],
+        "height": shape[0],
+        "source_width": source_shape[1],
+        "source_height": source_shape[0],
+        "scale": scale,
+        "degradation": source.degradation,
+        "lq_sha256": content_sha256(source.lq) if source.lq else "",
+        "uncut": not cut,
+    }
+    write_synced(folder / META, json.dumps(meta))
+    return meta
+
+
+def _reduced(source: Source, scale: int, content: str) -> Iterator[tuple[Frames, Frames, Frames]]:
+    """Chunks of a clip: the frames as they are, the ground truth cut to a multiple of scale, and the small frames."""
+    frames = source.frames()
+    small = source.lq.frames() if source.lq else None
+    harm = validation_harm(content)
+    done = 0
+    while chunk := list(islice(frames, _CHUNK_FRAMES)):
+        whole = np.stack(chunk)
+        gt = whole[:, : whole.shape[1] // scale * scale, : whole.shape[2] // scale * scale]
+        if small is not None:
+            lr = _given(source, list(islice(small, len(chunk))), whole, scale, done)
+        elif source.degradation == "realistic":
+            lr = realistic(gt, scale, harm, done)
+        else:
+            lr = reduce(np.ascontiguousarray(gt), scale, source.degradation)
+        done += len(chunk)
+        yield whole, gt, lr
+    if small is not None and next(small, None) is not None:
+        raise Refused(f"{_lq(source)} refused: it has more frames than the {done} GT frames of {source.path}")
+
+
+def validation_harm(content: str) -> Harm:
+    """What the realistic chain does to a clip that validates: the same in every run. A training sample draws its own."""
+    return draw_harm(int(hashlib.sha256(content.encode()).hexdigest()[:16], 16), 0)
+
+
+def clip_identity(content: str, degradation: str, lq: str) -> str:
+    """Hash of what training on a clip depends on, whatever its place and name; the content's alone for bicubic."""
+    if degradation == "bicubic":
+        return content
+    return hashlib.sha256(json.dumps([content, degradation, lq]).encode()).hexdigest()
+
+
+def _given(source: Source, small: list[Frames], whole: Frames, scale: int, done: int) -> Frames:
+    if len(small) < len(whole):
+        raise Refused(f"{_lq(source)} refused: it has {done + len(small)} frames, its GT {source.path} has more")
+    lr = np.stack(small)
+    check_size(_lq(source), (whole.shape[2], whole.shape[1]), (lr.shape[2], lr.shape[1]), scale)
+    return lr[:, : whole.shape[1] // scale, : whole.shape[2] // scale]
+
+
+def _lq(source: Source) -> Path:
+    assert source.lq is not None
+    return source.lq.path
+
+
+def write_synced(file: Path, text: str) -> None:
+    """Write a text file and wait until it is on disk."""
+    with file.open("w", encoding="utf-8") as stream:
+        stream.write(text)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def gib(size: int) -> str:
+    """Bytes for people: 3.25 GiB; small sizes in MiB."""
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 // 10 else f"{size / 2**20:.1f} MiB"
+
+
+def content_sha256(source: Source) -> str:
+    """Of the file's bytes; for a folder of frames, of its files' hashes in order. Names and places do not count.
+
+    A clip of a packed copy has that of the clip it was packed from.
+    """
+    if source.kind in RAW_KINDS:
+        check_hashes(source.path)
+        return str(json.loads((source.path / META).read_text())["content_sha256"])
+    hashes = [file_sha256(file) for file in source.files]
+    return hashes[0] if source.kind == "video" else hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def file_sha256(file: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with file.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_hashes(folder: Path) -> None:
+    """Raise Refused unless the files of a packed clip have the hashes of its meta.json."""
+    try:
+        sha256 = json.loads((folder / META).read_text())["sha256"]
+        changed = [name for name, digest in sha256.items() if file_sha256(folder / name) != digest]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        changed = [META]
+    if changed:
+        raise Refused(f"{folder / changed[0]} refused: it is not what was packed; pack again")

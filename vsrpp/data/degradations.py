@@ -1,0 +1,147 @@
+"""How small frames are made: the field's BI and BD, and a chain of real-world harm drawn per sample.
+
+- bicubic (BI): MATLAB's imresize, antialiased (`vsrpp.resize`).
+- bd (BD): Gaussian blur of sigma 1.6 in a 12x12 kernel, border replicated, then every 4th pixel from index 1; what
+  BasicVSR's BD_degradation.m does. A 13x13 kernel costs a BD model 7 dB.
+- realistic: blur, resize by way of another size, noise, JPEG. What is drawn is a function of (seed, index) and the same
+  for all frames of a sample but for the noise.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from vsrpp.errors import Refused
+from vsrpp.resize import resize_u8
+
+Frames = NDArray[np.uint8]
+
+DEGRADATIONS = ("bicubic", "bd", "realistic")
+
+BD_SCALE = 4
+BD_SIGMA = 1.6
+BD_KERNEL_SIZE = 12
+_BD_BEFORE = 5
+"""Pixels of the even kernel before its centre, as MATLAB's imfilter counts them; six follow."""
+
+_UINT64 = 2**64
+_FILTERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
+
+
+def check_degradation(degradation: str, scale: int) -> None:
+    """Raise Refused for a degradation that there is not, and for BD at another scale than the one it is defined at."""
+    if degradation not in DEGRADATIONS:
+        raise Refused(
+            f"degradation = {degradation} refused: must be {', '.join(DEGRADATIONS[:-1])} or {DEGRADATIONS[-1]}"
+        )
+    if degradation == "bd" and scale != BD_SCALE:
+        raise Refused(f"degradation = bd refused: it is defined at scale = {BD_SCALE}, not at {scale}")
+
+
+def reduce(frames: Frames, scale: int, degradation: str) -> Frames:
+    """(T, H, W, 3) uint8 -> (T, H / scale, W / scale, 3) uint8 by `bicubic` or `bd`; H and W multiples of scale."""
+    return bd(frames) if degradation == "bd" else resize_u8(frames, 1 / scale)
+
+
+def bd(frames: Frames) -> Frames:
+    """(T, H, W, C) uint8, H and W multiples of 4 -> a quarter in each direction, rounded half up as MATLAB does."""
+    kernel = gaussian_kernel()
+    out = np.empty((len(frames), frames.shape[1] // BD_SCALE, frames.shape[2] // BD_SCALE, frames.shape[3]), np.uint8)
+    after = BD_KERNEL_SIZE - 1 - _BD_BEFORE
+    for frame, made in zip(frames, out, strict=True):
+        border = ((_BD_BEFORE, after), (_BD_BEFORE, after), (0, 0))
+        padded = np.pad(frame.astype(np.float64), border, mode="edge")
+        rows = sum(weight * padded[1 + tap :: BD_SCALE][: len(made)] for tap, weight in enumerate(kernel))
+        columns = sum(weight * rows[:, 1 + tap :: BD_SCALE][:, : made.shape[1]] for tap, weight in enumerate(kernel))
+        made[:] = np.clip(np.floor(columns + 0.5), 0, 255)
+    return out
+
+
+def gaussian_kernel() -> NDArray[np.float64]:
+    """BD's kernel along one axis, (12,), summing to 1; the 12x12 kernel is its outer product with itself."""
+    at = np.arange(BD_KERNEL_SIZE) - (BD_KERNEL_SIZE - 1) / 2
+    weights = np.exp(-(at**2) / (2 * BD_SIGMA**2))
+    return np.asarray(weights / weights.sum())
+
+
+@dataclass(frozen=True)
+class Harm:
+    """What the realistic chain does to one sample."""
+
+    blur_x: float
+    """Standard deviation in pixels of the ground truth."""
+    blur_y: float
+    between: float
+    """Size in between, over the small frame's: the frame is resized twice."""
+    filters: tuple[int, int]
+    """Which of box, bilinear, bicubic and Lanczos resize."""
+    noise_read: float
+    """Standard deviation of the noise where it is dark, in grey levels."""
+    noise_shot: float
+    """Variance that each grey level adds."""
+    noise_grey: bool
+    """The same noise in all three channels."""
+    jpeg_quality: int
+    key: tuple[int, int]
+    """Of the noise."""
+
+
+def draw_harm(seed: int, index: int) -> Harm:
+    """The harm of sample `index`: a function of (seed, index) alone."""
+    words = _words(seed, index, 0, 10)
+    unit = [word / _UINT64 for word in words]
+    blur = 0.2 + 2.3 * unit[0]
+    return Harm(
+        blur_x=blur,
+        blur_y=blur if unit[1] < 0.5 else 0.2 + 2.3 * unit[2],
+        between=0.6 + 1.4 * unit[3],
+        filters=(int(4 * unit[4]), int(4 * unit[5])),
+        noise_read=8.0 * unit[6] ** 2,
+        noise_shot=0.4 * unit[7] ** 2,
+        noise_grey=unit[8] < 0.4,
+        jpeg_quality=30 + int(66 * unit[9]),
+        key=(seed % _UINT64, index),
+    )
+
+
+def realistic(frames: Frames, scale: int, harm: Harm, first_frame: int = 0) -> Frames:
+    """(T, H, W, 3) uint8 -> (T, H / scale, W / scale, 3) uint8, harmed. first_frame: number of the first, for its noise."""
+    height, width = frames.shape[1] // scale, frames.shape[2] // scale
+    out = np.empty((len(frames), height, width, 3), np.uint8)
+    for number, frame in enumerate(frames):
+        image = Image.fromarray(np.ascontiguousarray(frame)).filter(
+            ImageFilter.GaussianBlur((harm.blur_x, harm.blur_y))
+        )
+        between = (max(1, round(width * harm.between)), max(1, round(height * harm.between)))
+        small = image.resize(between, _FILTERS[harm.filters[0]]).resize((width, height), _FILTERS[harm.filters[1]])
+        out[number] = _jpeg(_noisy(np.asarray(small), harm, first_frame + number), harm.jpeg_quality)
+    return out
+
+
+def _noisy(frame: Frames, harm: Harm, number: int) -> Frames:
+    """Noise as the sum of four uniforms: near enough to a Gaussian, and the same bits on every machine."""
+    height, width, channels = frame.shape
+    drawn = 1 if harm.noise_grey else channels
+    words = np.random.Philox(key=harm.key, counter=[0, 1 + number, 0, 1]).random_raw(height * width * drawn)
+    quarters = words.view(np.uint16).reshape(height, width, drawn, 4).sum(axis=-1, dtype=np.int64)
+    unit = (quarters - 2 * 65535) * np.float64(np.sqrt(3) / 65535)
+    pixels = frame.astype(np.float64)
+    pixels += unit * np.sqrt(harm.noise_read**2 + harm.noise_shot * pixels)
+    return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
+
+
+def _jpeg(frame: Frames, quality: int) -> Frames:
+    packed = io.BytesIO()
+    Image.fromarray(frame).save(packed, "JPEG", quality=quality)
+    return np.asarray(Image.open(packed))
+
+
+def _words(seed: int, index: int, block: int, count: int) -> list[int]:
+    """Raw words of a stream apart from the one that draws the crop (the counter's last word)."""
+    stream = np.random.Philox(key=[seed % _UINT64, index], counter=[0, block, 0, 1])
+    return [int(word) for word in stream.random_raw(count)]

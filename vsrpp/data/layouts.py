@@ -1,0 +1,154 @@
+"""The field's dataset layouts, recognised from a path: REDS, Vimeo-90K, Vid4's, LQ/GT pairs, and everything plain.
+
+REDS       train_sharp/000/00000000.png, train_sharp_bicubic/X4/…; clips 000, 011, 015, 020 (REDS4) validate
+Vimeo-90K  sequences/00001/0001/im1.png … im7.png, sep_trainlist.txt, sep_testlist.txt; im4 alone is scored
+Vid4       GT/calendar/…, BIx4/calendar/…, BDx4/calendar/…
+pairs      GT and LQ (or HR and LR) side by side, or two paths of a `data:` block
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vsrpp.data import pairs
+from vsrpp.data.pack_index import INDEX, packed_sources
+from vsrpp.data.sources import Clip, Source, clip_at, entries_of, find_plain, measure
+from vsrpp.errors import NotFound, Refused
+
+REDS4 = ("000", "011", "015", "020")
+"""The clips of REDS that every paper keeps out of training and reports on."""
+VIMEO_SCORED = (3,)
+"""Of a Vimeo-90K sequence im4 is scored, the middle of its seven frames."""
+KINDS = ("auto", "reds", "vimeo90k", "vid4", "pairs", "packed", "clips", "videos", "video", "frames")
+
+_GT_NAMES = ("GT", "HR", "gt", "hr")
+_LQ_NAMES = ("LQ", "LR", "lq", "lr")
+_LISTS = {"train": "sep_trainlist.txt", "val": "sep_testlist.txt"}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the run makes of the clips: it decides which of a layout's small frames are taken."""
+
+    scale: int = 4
+    degradation: str = "bicubic"
+
+
+def find(
+    path: str | Path, kind: str = "auto", *, wanted: Wanted | None = None, lq: str | Path | None = None
+) -> tuple[str, list[Source]]:
+    """(kind, clips) of a path, or of the sample clip for "sample"; kind is one of KINDS but `auto`.
+
+    lq: where the small frames of a pair are. Raises NotFound where nothing is, Refused for what matches no layout, for
+    another layout than `kind` asks for, and for pairs that do not fit.
+    """
+    wanted = wanted or Wanted()
+    if lq is not None:
+        return "pairs", pairs.matched(find_plain(path)[1], find_plain(lq)[1], wanted.scale)
+    found = _recognise(Path(path).expanduser().absolute(), wanted) if str(path) != "sample" else None
+    if found is None:
+        if kind in _LOOKED_FOR:
+            _exists(Path(path))
+            raise Refused(f"{path} refused: it is no {kind}; looked for {_LOOKED_FOR[kind]}")
+        plain_kind, sources = find_plain(path)
+        found = plain_kind, [replace(source, degradation=wanted.degradation) for source in sources]
+    if kind not in ("auto", found[0]):
+        raise Refused(f"{path} refused: kind = {kind}, but it was recognised as {found[0]}; leave kind out")
+    return found
+
+
+def inspect(path: str | Path) -> list[Clip]:
+    """The clips of a path, or of the sample clip for "sample"; videos are decoded once to count their frames.
+
+    Raises NotFound where nothing is; Refused for nothing usable, an unreadable file, mixed sizes in a folder of frames.
+    """
+    return [measure(source) for source in find(path)[1]]
+
+
+_LOOKED_FOR = {
+    "reds": "a folder train_sharp in it",
+    "vimeo90k": "a folder sequences (or GT) beside sep_trainlist.txt or sep_testlist.txt in it",
+    "vid4": "a folder GT beside BIx4 or BDx4 in it",
+    "pairs": "a folder GT (or HR) beside LQ (or LR) in it",
+    "packed": f"a file {INDEX} in it, which `vsrpp data pack` writes",
+}
+
+
+def _exists(path: Path) -> None:
+    if not path.expanduser().exists():
+        raise NotFound(f"no data at {path}: there is no such file or folder")
+
+
+def _recognise(root: Path, wanted: Wanted) -> tuple[str, list[Source]] | None:
+    if not root.is_dir():
+        return None
+    if (root / INDEX).is_file():
+        return "packed", packed_sources(root, wanted.scale, wanted.degradation)
+    for base in (root, root / "train", root.parent if root.name == "train_sharp" else root):
+        if (base / "train_sharp").is_dir():
+            return "reds", _reds(base, wanted)
+    lists = {part: root / name for part, name in _LISTS.items() if (root / name).is_file()}
+    ground = next((root / name for name in ("sequences", *_GT_NAMES) if (root / name).is_dir()), None)
+    if ground is None:
+        return None
+    if lists:
+        return "vimeo90k", _vimeo(root, ground, lists, wanted)
+    if ground.name == "sequences":
+        raise Refused(f"{root} refused: it has sequences, as Vimeo-90K, but neither {' nor '.join(_LISTS.values())}")
+    small = _small(root, wanted)
+    beside = [entry.name for entry in entries_of(root)]
+    kind = "vid4" if any(map(_is_vid4_folder, beside)) else "pairs" if set(beside) & set(_LQ_NAMES) else None
+    return (kind, _beside(ground, small, wanted)) if kind else None
+
+
+def _reds(base: Path, wanted: Wanted) -> list[Source]:
+    reduced = base / "train_sharp_bicubic" / f"X{wanted.scale}"
+    small = reduced if wanted.degradation == "bicubic" and reduced.is_dir() else None
+    return [
+        replace(source, split="val" if source.name in REDS4 else "train")
+        for source in _beside(base / "train_sharp", small, wanted)
+    ]
+
+
+def _vimeo(root: Path, ground: Path, lists: dict[str, Path], wanted: Wanted) -> list[Source]:
+    small = _small(root, wanted)
+    beside = root.with_name(f"{root.name}_matlabLRx{wanted.scale}") / "sequences"
+    if small is None and wanted.degradation == "bicubic" and beside.is_dir():
+        small = beside
+    sources = []
+    for part, file in lists.items():
+        names = [line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        if not names:
+            raise Refused(f"{file} refused: it lists no sequence")
+        for name in names:
+            if not (ground / name).is_dir():
+                raise Refused(f"{ground / name} refused: {file.name} lists it, and there is no such folder")
+            made = clip_at(ground / name, name)
+            given = clip_at(small / name, name) if small is not None else None
+            sources.append(
+                replace(pairs.pair(made, given, wanted.scale) if given else replace(made, degradation=wanted.degradation),
+                        split=part, scored=_vimeo_scored(made), mirrors=True)
+            )  # fmt: skip
+    return sources
+
+
+def _vimeo_scored(source: Source) -> tuple[int, ...]:
+    return VIMEO_SCORED if len(source.files) == 2 * VIMEO_SCORED[0] + 1 else ()
+
+
+def _small(root: Path, wanted: Wanted) -> Path | None:
+    """The folder of small frames that fits what is wanted; None if they are to be made."""
+    names = {"bicubic": (*_LQ_NAMES, f"BIx{wanted.scale}"), "bd": (f"BDx{wanted.scale}",)}.get(wanted.degradation, ())
+    return next((root / name for name in names if (root / name).is_dir()), None)
+
+
+def _is_vid4_folder(name: str) -> bool:
+    return name[:2] in ("BI", "BD") and name[2:3] == "x" and name[3:].isdigit()
+
+
+def _beside(ground: Path, small: Path | None, wanted: Wanted) -> list[Source]:
+    sources = find_plain(ground)[1]
+    if small is None:
+        return [replace(source, degradation=wanted.degradation) for source in sources]
+    return pairs.matched(sources, find_plain(small)[1], wanted.scale)

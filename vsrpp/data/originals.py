@@ -1,0 +1,140 @@
+"""Folders of frames read as they lie, frame by frame, when a sample asks: no disk is taken, every sample is decoded anew.
+
+The bits are those of the decoded copy: small frames are made of just the part of a frame that a crop depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vsrpp.data.build import clip_identity, content_sha256, validation_harm
+from vsrpp.data.cache import cache_name
+from vsrpp.data.degradations import BD_SCALE, bd, realistic
+from vsrpp.data.frames import read_image
+from vsrpp.data.sources import Source
+from vsrpp.errors import Refused
+from vsrpp.resize import resize_part_u8
+
+Frame = NDArray[np.uint8]
+ReadPart = Callable[[int, slice, slice], Frame]
+"""Frame number, rows, columns -> (rows, columns, 3) uint8."""
+
+_DECODED_FRAMES = 32
+"""Kept per process: a sample's ground truth and small frames are made of the same ones."""
+_BD_MARGIN = 2 * BD_SCALE
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Frames that are read when they are cut: frames[numbers], or frames[numbers, rows, columns]."""
+
+    shape: tuple[int, int, int, int]
+    read: ReadPart
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> NDArray[np.uint8]:
+        numbers, rows, columns = key if isinstance(key, tuple) else (key, slice(None), slice(None))
+        wanted: Sequence[int] = range(*numbers.indices(len(self))) if isinstance(numbers, slice) else numbers
+        rows, columns = (
+            slice(*part.indices(side)) for part, side in zip((rows, columns), self.shape[1:3], strict=True)
+        )
+        if not len(wanted):
+            return np.empty((0, rows.stop - rows.start, columns.stop - columns.start, 3), np.uint8)
+        return np.stack([self.read(number, rows, columns) for number in wanted])
+
+
+@dataclass(frozen=True)
+class OriginalClip:
+    """A folder of frames, with the fields and methods of a decoded clip. Plain values: it travels to workers."""
+
+    source: Source
+    content_sha256: str
+    lq_sha256: str
+    frames: int
+    source_width: int
+    source_height: int
+    scale: int
+
+    name = property(lambda self: self.source.name)
+    path = property(lambda self: self.source.path)
+    split = property(lambda self: self.source.split)
+    scored = property(lambda self: self.source.scored)
+    mirrors = property(lambda self: self.source.mirrors)
+    degradation = property(lambda self: self.source.degradation)
+    width = property(lambda self: self.source_width // self.scale * self.scale)
+    height = property(lambda self: self.source_height // self.scale * self.scale)
+
+    @property
+    def identity(self) -> str:
+        """As of a decoded clip."""
+        return clip_identity(self.content_sha256, self.source.degradation, self.lq_sha256)
+
+    def gt(self) -> Frames:
+        """(T, height, width, 3) uint8, read when cut."""
+        return Frames((self.frames, self.height, self.width, 3), self._gt)
+
+    def lr(self) -> Frames:
+        """(T, height / scale, width / scale, 3) uint8, read or made when cut."""
+        make = {"given": self._given, "realistic": self._realistic, "bd": self._bd}.get(self.degradation, self._bicubic)
+        return Frames((self.frames, self.height // self.scale, self.width // self.scale, 3), make)
+
+    def _whole(self, number: int) -> Frame:
+        return _decoded(self.source.files[number], self.source_width, self.source_height)[: self.height, : self.width]
+
+    def _gt(self, number: int, rows: slice, columns: slice) -> Frame:
+        return self._whole(number)[rows, columns]
+
+    def _given(self, number: int, rows: slice, columns: slice) -> Frame:
+        assert self.source.lq is not None
+        return _decoded(self.source.lq.files[number])[rows, columns]
+
+    def _bicubic(self, number: int, rows: slice, columns: slice) -> Frame:
+        return resize_part_u8(self._whole(number), 1 / self.scale, rows, columns)
+
+    def _bd(self, number: int, rows: slice, columns: slice) -> Frame:
+        """With more of the frame than the kernel reaches, then cut: what lies beyond counts at the frame's border alone."""
+        whole = self._whole(number)
+        starts = [max(0, part.start * BD_SCALE - _BD_MARGIN) for part in (rows, columns)]
+        piece = whole[starts[0] : rows.stop * BD_SCALE + _BD_MARGIN, starts[1] : columns.stop * BD_SCALE + _BD_MARGIN]
+        made = bd(piece[None])[0]
+        top, left = (part.start - start // BD_SCALE for part, start in zip((rows, columns), starts, strict=True))
+        return made[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
+
+    def _realistic(self, number: int, rows: slice, columns: slice) -> Frame:
+        """Of validation; a training sample is harmed after it is cut."""
+        harm = validation_harm(self.content_sha256)
+        return realistic(self._whole(number)[None], self.scale, harm, number)[0, rows, columns]
+
+
+def look_at(source: Source, scale: int, width: int, height: int) -> OriginalClip:
+    """The clip with its place instead of its contents' hash: good enough to look at, and read at once."""
+    return OriginalClip(source, str(source.path.resolve()), "", len(source.files), width, height, scale)
+
+
+def open_originals(source: Source, scale: int, width: int, height: int, cache_dir: Path) -> OriginalClip:
+    """The clip, its contents hashed: once, then the hashes are kept in the cache folder by size and mtime."""
+    kept = cache_dir / f"{cache_name(source, scale)}.sha256"
+    try:
+        content, lq = kept.read_text(encoding="utf-8").split("\n")
+    except (OSError, ValueError):
+        content, lq = content_sha256(source), content_sha256(source.lq) if source.lq else ""
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        kept.write_text(f"{content}\n{lq}", encoding="utf-8")
+    return OriginalClip(source, content, lq, len(source.files), width, height, scale)
+
+
+@lru_cache(maxsize=_DECODED_FRAMES)
+def _decoded(file: Path, width: int | None = None, height: int | None = None) -> Frame:
+    frame = read_image(file)
+    if width is not None and frame.shape[:2] != (height, width):
+        raise Refused(f"{file} refused: it is {frame.shape[1]}x{frame.shape[0]}, its clip is {width}x{height}")
+    return frame

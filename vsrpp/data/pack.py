@@ -1,0 +1,115 @@
+"""`vsrpp data pack`: a path's clips decoded once into a folder of raw frames that any run, on any machine, can map.
+
+One folder a clip (gt.bin at the source's size, lr.bin, meta.json with their hashes) and an index. It is built beside its
+name and renamed when it is whole; a clip that was finished before a kill is kept when the same is packed again.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vsrpp.data.block import Entry
+from vsrpp.data.build import META, Progress, build, file_sha256, write_synced
+from vsrpp.data.cache import cache_name, locked
+from vsrpp.data.frames import images_size, packet_count, probe_video
+from vsrpp.data.pack_index import INDEX, VERSION
+from vsrpp.data.plan import check_room
+from vsrpp.data.sources import RAW_KINDS, Source
+from vsrpp.errors import Refused
+
+_MADE_OF = "made_of.txt"
+"""In a clip's folder, last of all: what it was made of. A folder without it is not finished."""
+
+
+def pack(
+    path: str, out: Path, *, scale: int, degradation: str = "bicubic", progress: Progress | None = None
+) -> dict[str, Any]:
+    """Pack every clip of a path into the new folder `out`; returns {path, kind, clips, frames, bytes}.
+
+    Small frames are packed as a run at `scale` with `degradation` wants them. progress(clip name, frames done, frames
+    expected) as of `open_data`. Raises Refused where `out` exists, the disk is short, a file cannot be read or written.
+    """
+    out = out.expanduser().absolute()
+    if out.exists():
+        raise Refused(f"{out} refused: it exists; give a folder that does not, or remove it")
+    kind, sources = Entry(path, degradation=degradation).find(scale)
+    if kind == "packed":
+        raise Refused(f"{path} refused: it is a packed copy already")
+    building = out.with_name(f"{out.name}.partial")
+    try:
+        building.mkdir(parents=True, exist_ok=True)
+        with locked(out.with_name(f"{out.name}.lock")):
+            return _pack(sources, {"kind": kind, "scale": scale, "degradation": degradation}, building, out, progress)
+    except OSError as error:
+        what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        raise Refused(f"packing {path} into {out} failed: {what}; what is finished is kept in {building}") from None
+    finally:
+        out.with_name(f"{out.name}.lock").unlink(missing_ok=True)
+
+
+def _pack(
+    sources: Sequence[Source], said: Mapping[str, Any], building: Path, out: Path, progress: Progress | None
+) -> dict[str, Any]:
+    scale = said["scale"]
+    folders = {f"{number:06d}": source for number, source in enumerate(sources)}
+    for left in building.iterdir():
+        source = folders.get(left.name)
+        if source is None or not _is_finished(left, source, scale):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    missing = {name: source for name, source in folders.items() if not (building / name).exists()}
+    expected = {name: _size(source, scale) for name, source in missing.items()}
+    check_room(sum(size for _, size in expected.values()), building, "packs")
+    for name, source in missing.items():
+        _build(source, scale, building / name, expected[name][0], progress or (lambda *_: None))
+    rows = [_row(building / name, source) for name, source in folders.items()]
+    for name in folders:
+        (building / name / _MADE_OF).unlink()
+    write_synced(building / INDEX, json.dumps({"version": VERSION, **said, "clips": rows}, indent=1))
+    building.rename(out)
+    size = sum(file.stat().st_size for file in out.glob("*/*.bin"))
+    return {
+        "path": str(out), "kind": said["kind"], "clips": len(rows), "frames": sum(row["frames"] for row in rows),
+        "bytes": size,
+    }  # fmt: skip
+
+
+def _build(source: Source, scale: int, folder: Path, expected: int, progress: Progress) -> None:
+    made_of = cache_name(source, scale)
+    temporary = folder.with_name(f"{folder.name}.tmp")
+    meta = build(source, scale, temporary, expected, 2**63, progress, cut=False)
+    if cache_name(source, scale) != made_of:
+        raise Refused(f"{source.path} refused: it changed while it was read; start again when it is complete")
+    meta["sha256"] = {name: file_sha256(temporary / name) for name in ("gt.bin", "lr.bin")}
+    write_synced(temporary / META, json.dumps(meta))
+    write_synced(temporary / _MADE_OF, made_of)
+    temporary.rename(folder)
+
+
+def _is_finished(folder: Path, source: Source, scale: int) -> bool:
+    try:
+        return (folder / _MADE_OF).read_text(encoding="utf-8") == cache_name(source, scale)
+    except OSError:
+        return False
+
+
+def _row(folder: Path, source: Source) -> dict[str, Any]:
+    meta = json.loads((folder / META).read_text(encoding="utf-8"))
+    row: dict[str, Any] = {"name": source.name, "folder": folder.name, "split": source.split}
+    row |= {"scored": list(source.scored), "mirrors": source.mirrors, "degradation": source.degradation}
+    row |= {"frames": meta["frames"], "width": meta["source_width"], "height": meta["source_height"]}
+    return row | {"sha256": file_sha256(folder / META)}
+
+
+def _size(source: Source, scale: int) -> tuple[int, int]:
+    """(frames, bytes) that packing takes at most."""
+    assert source.kind not in RAW_KINDS
+    if source.kind == "video":
+        frames, (width, height) = packet_count(source.path), probe_video(source.path)
+    else:
+        frames, (width, height) = len(source.files), images_size(source.files)
+    return frames, 3 * frames * (width * height + (width // scale) * (height // scale))
