@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vsrpp.data.dataset import Data, ValClip, describe, open_data
+from vsrpp.data.identity import datasets
 from vsrpp.data.sample import sample_clip
 from vsrpp.data.sources import Clip, inspect, iter_frames, read_frames
 from vsrpp.data.split import Span, Split
@@ -15,6 +16,7 @@ __all__ = [
     "Split",
     "TrainSet",
     "ValClip",
+    "datasets",
     "describe",
     "inspect",
     "iter_frames",

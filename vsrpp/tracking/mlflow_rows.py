@@ -22,6 +22,7 @@ from vsrpp.tracking.connection import (
     find_runs,
     param_text,
 )
+from vsrpp.tracking.dataset_inputs import dataset_inputs
 from vsrpp.tracking.failures import classify
 from vsrpp.tracking.view import END_STATUS, RunView
 
@@ -141,6 +142,7 @@ class MlflowRows:
     def _started(self, event: Event) -> None:
         try:
             self._params(event)
+            self._connection.client.log_inputs(self._connection.run_id, dataset_inputs(event.data))
         except Exception as error:
             failure = classify(error)
             if not failure.of_the_row:
