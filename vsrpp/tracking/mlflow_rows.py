@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control.effect import Effects, rows_of
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, MetricRow, RunReader
 from vsrpp.tracking import report
@@ -48,6 +49,7 @@ class MlflowRows:
     ) -> None:
         self._connection, self._paths, self._reader, self._marks, self._clock = connection, paths, reader, marks, clock
         self._view = RunView()
+        self._effects = Effects(rows_of(reader))
         self.opened = False
         """Whether the MLflow run is confirmed; read by the thread that watches its tags, too."""
         self._metrics_at = self._events_at = self._renewed_at = 0.0
@@ -186,7 +188,9 @@ class MlflowRows:
             "vsrpp.step": str(step),
             "vsrpp.chain_seq": str(seq),
             "vsrpp.chain_head": head,
-            "mlflow.note.content": report.description(self._view, self._reader.run_id, step),
+            "mlflow.note.content": report.description(
+                self._view, self._reader.run_id, step, self._effects.of(self._view.events)
+            ),
         }
         if self._view.checkpoints:
             tags["vsrpp.checkpoint_step"] = str(self._view.checkpoints[-1].step)
