@@ -80,12 +80,12 @@ class Effects:
         turned = event.type in TURNS
         left = int(event.data.get("from_branch", event.branch - 1)) if turned else event.branch
         at = int(event.data.get("from_step", event.step)) if turned else event.step
-        start = int(event.data.get("to_step", event.step)) if turned else event.step
+        start = _start(event)
         until = _end(events[following], event.branch) if following is not None else None
         every = _log_every(events[: place + 1])
         before = self._rows(left, max(0, at - WINDOW_ROWS * every) + 1, at)
         if preceding is not None and preceding.branch == left:
-            before = [row for row in before if row[0] > preceding.step] or before
+            before = [row for row in before if row[0] > _start(preceding)] or before
         since = self._since(event.branch, start, until, every)
         return Effect(
             _mean(before[-WINDOW_ROWS:]), _mean(since), _last_psnr_y(events[:place]),
@@ -115,6 +115,11 @@ def rows_of(reader: RunReader) -> Rows:
 
 def pairs(rows: Iterable[MetricRow]) -> list[tuple[int, float]]:
     return [(row.step, row.value) for row in rows]
+
+
+def _start(event: Event) -> int:
+    """The step after which training went the way that the intervention set."""
+    return int(event.data.get("to_step", event.step)) if event.type in TURNS else event.step
 
 
 def _end(following: Event, branch: int) -> int:
