@@ -12,7 +12,7 @@ from typing import Any
 from vsrpp.control.effect import Effects, rows_of
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, MetricRow, RunReader
-from vsrpp.tracking import report
+from vsrpp.tracking import report, tree
 from vsrpp.tracking.backlog import MLFLOW
 from vsrpp.tracking.connection import (
     METRICS_PER_BATCH,
@@ -20,7 +20,6 @@ from vsrpp.tracking.connection import (
     RUN_ID_TAG,
     TAG_CHARACTERS,
     Connection,
-    find_runs,
     param_text,
 )
 from vsrpp.tracking.dataset_inputs import dataset_inputs
@@ -162,6 +161,7 @@ class MlflowRows:
             for param, why in self._connection.log(params=params[start : start + PARAMS_PER_BATCH]):
                 self._set_aside(f"param/{param.key}", why, {"value": param.value})
         self._tags(self._lineage(data))
+        tree.adopt(self._connection.client, self._reader.run_id, self._connection.run_id)
 
     def _lineage(self, data: dict[str, Any]) -> dict[str, str]:
         tags = {f"vsrpp.version.{name}": str(version) for name, version in (data.get("versions") or {}).items()}
@@ -170,10 +170,7 @@ class MlflowRows:
                 tags[f"vsrpp.{key}"] = param_text(data[key])
         parent = data.get("parent") or {}
         tags |= {f"vsrpp.parent_{key}": str(value) for key, value in parent.items() if isinstance(value, (str, int))}
-        if parent.get("run_id"):
-            found = find_runs(self._connection.client, f"tags.`{RUN_ID_TAG}` = '{parent['run_id']}'", limit=1)
-            if found:  # the UI draws the tree from this tag
-                tags["mlflow.parentRunId"] = found[0].info.run_id
+        tags |= tree.parent_tags(self._connection.client, parent.get("run_id"), self._connection.run_id)
         return tags
 
     def _facts(self) -> dict[str, str]:
