@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from vsrpp import config
 from vsrpp.control.effect import Effect
+from vsrpp.control.fold import changes_text
 from vsrpp.store import Event
 from vsrpp.tracking.view import RunView, went_back_to
 
@@ -180,16 +180,6 @@ def _summary(event: Event) -> str:
         return f"started from {parent.get('run_id')}@{parent.get('step')}" if parent else "started"
     told = [f"{name} {value}" for name, value in data.items() if type(value) in (str, int, float)]
     return ": ".join([event.type.replace("_", " "), *([", ".join(told[:5])] if told else [])])
-
-
-def changes_text(changes: list[dict[str, Any]]) -> str:
-    """`max_lr 1.50e-04 → 2.00e-04, grad_clip 1 → 0.5`."""
-    parts = []
-    for change in changes:
-        key = str(change.get("key"))
-        old, new = (config.format_value(key, change.get(which)) for which in ("old", "new"))
-        parts.append(f"{key} {old} → {new}")
-    return ", ".join(parts)
 
 
 def _validation(data: dict[str, Any]) -> str:

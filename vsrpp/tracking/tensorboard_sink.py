@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control.fold import changes_text
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, MetricRow, RunReader
 from vsrpp.tracking import report
@@ -149,7 +150,7 @@ class TensorBoard:
             self._started(files, event)
         changes = data.get("changes") or []
         if event.type in CHANGES and changes:
-            files.text(tags.CONFIG_CHANGES, f"Step {step}: {report.changes_text(changes)}{_because(event)}", step, at)
+            files.text(tags.CONFIG_CHANGES, f"Step {step}: {changes_text(changes)}{_because(event)}", step, at)
             values = {tags.CONFIG_CHANGE: float(event.revision)}
             values |= self._parameters({change["key"]: change["new"] for change in changes}, step)
             files.scalars(values, step, at)
