@@ -45,13 +45,13 @@ class MadeRun:
             type, step=self.step, branch=self.branch, revision=self.revision, data=data, at=self._at(), **who
         )
 
-    def start(self, parent: dict[str, Any] | None = None) -> MadeRun:
+    def start(self, parent: dict[str, Any] | None = None, **more: Any) -> MadeRun:
         self.event(
             "started",
             {
                 "run_config": RUN_CONFIG, "config": self.live, "versions": {"vsrpp": "0.1.0", "torch": "2.13.0"},
                 "host": "somewhere", "device": "cpu", "data_fingerprint": "f" * 64, "parent": parent,
-                "code_version": "abc",
+                "code_version": "abc", **more,
             },
         )  # fmt: skip
         return self
@@ -122,6 +122,10 @@ class MadeRun:
         self.event(type)
         self.close()
         return self
+
+    @property
+    def root(self) -> Path:
+        return self.paths.root
 
     def close(self) -> None:
         self.writer.close()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,8 +18,9 @@ from tests.tracking.serving import models_of
 from vsrpp.tracking.sync import sync
 
 
-@pytest.mark.slow
-def test_it_upscales_frames_as_the_network_does(uri: str, runs: Path) -> None:
+@pytest.fixture
+def trained(uri: str, runs: Path) -> tuple[Any, Any]:
+    """(a delivered checkpoint's logged model, the network it holds)."""
     torch = pytest.importorskip("torch")
     import safetensors.torch
 
@@ -39,10 +43,17 @@ def test_it_upscales_frames_as_the_network_does(uri: str, runs: Path) -> None:
     run.saved(folder, {})
     run.end()
     assert sync(run.paths.root, uri).delivered
+    (model,) = models_of(uri, "pyfunc1")
+    return model, network
 
+
+@pytest.mark.slow
+def test_it_upscales_frames_as_the_network_does(uri: str, trained: tuple[Any, Any]) -> None:
     import mlflow
 
-    (model,) = models_of(uri, "pyfunc1")
+    from vsrpp import models
+
+    model, network = trained
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
     try:
@@ -60,18 +71,71 @@ def test_it_upscales_frames_as_the_network_does(uri: str, runs: Path) -> None:
     assert str(Path(__file__).parents[2]) not in spec, "no path of this machine"
 
 
+ELSEWHERE = """
+import sys
+
+class NotHere:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "vsrpp":
+            raise ImportError(f"{name} is not installed here")
+
+sys.meta_path.insert(0, NotHere())
+try:
+    import vsrpp
+    raise SystemExit("vsrpp is importable: this would prove nothing")
+except ImportError:
+    pass
+import mlflow, numpy as np
+uri, address, frames, out = sys.argv[1:]
+mlflow.set_tracking_uri(uri)
+loaded = mlflow.pyfunc.load_model(address)
+np.save(out, loaded.predict(np.load(frames)))
+print(sorted(name for name in sys.modules if name.startswith("vsrpp") and "." not in name))
+"""
+
+
+@pytest.mark.slow
+def test_it_loads_where_vsrpp_is_not_installed(uri: str, trained: tuple[Any, Any], tmp_path: Path) -> None:
+    from vsrpp import models
+
+    model, network = trained
+    frames = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), dtype=np.uint8)
+    away = tmp_path / "away"
+    away.mkdir()
+    np.save(away / "frames.npy", frames)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment.pop("PYTHONPATH", None)
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", ELSEWHERE, uri, f"models:/{model.model_id}", "frames.npy", "out.npy"],
+        cwd=away, env=environment, capture_output=True, text=True, timeout=240,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert np.array_equal(np.load(away / "out.npy"), models.upscale_frames(network, frames, device="cpu"))
+    (carried,) = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert carried.startswith("vsrpp_model_")
+
+
+def test_the_carried_code_speaks_of_no_vsrpp_but_in_words() -> None:
+    from vsrpp.tracking import model_code
+
+    for name, text in model_code.bundle().items():
+        for node in ast.walk(ast.parse(text)):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            assert not any(imported.split(".")[0] == "vsrpp" for imported in names), name
+
+
 def test_making_one_imports_no_torch() -> None:
     code = (
         "import sys; from vsrpp.tracking import logged_model; files = logged_model._skeleton();"
         "print('torch' in sys.modules, sorted(files))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment())
-    assert done.stdout.splitlines()[-1] == (
-        "False ['MLmodel', 'conda.yaml', 'python_env.yaml', 'requirements.txt', 'upscaler.py']"
-    )
+    said = done.stdout.splitlines()[-1]
+    assert said.startswith("False ['MLmodel', 'code/vsrpp_model_")
+    assert "models/vsrpp_net.py" in said
+    assert said.endswith("'conda.yaml', 'python_env.yaml', 'requirements.txt', 'upscaler.py']")
 
 
 def _environment() -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vsrpp.control.effect import Effect
 from vsrpp.store import Event
 from vsrpp.tracking import report
 from vsrpp.tracking.view import RunView
@@ -36,3 +37,63 @@ def test_an_event_with_something_unforeseen_in_it_is_still_a_line() -> None:
     odd = [_event(1, "config_applied", {"changes": [7]}), _event(2, "started", {"parent": "x"})]
     assert report.timeline_md(odd, "ab12").count("\n| ") >= 3
     assert [report.summary(event) for event in odd] == ["config applied", "started"]
+
+
+def _view(*events: Event) -> RunView:
+    view = RunView()
+    for event in events:
+        view.add(event)
+    return view
+
+
+def test_a_row_says_who_what_why_and_what_followed() -> None:
+    changes = [{"key": "max_lr", "old": 1e-4, "new": 2e-4}]
+    edit = _event(2, "config_applied", {"changes": changes}, author="anna", origin="panel", reason="flat")
+    text = report.description(
+        _view(_event(1, "started", {}), edit), "ab12", 50, {2: Effect(0.02, 0.01, 30.0, 30.5, None)}
+    )
+    assert (
+        "| 20 | max_lr 1.00e-04 → 2.00e-04 | anna (panel) | flat | 0.02 → 0.01 (-50 %) | 30.00 → 30.50 (+0.50) |"
+        in text
+    )
+
+
+def test_an_effect_not_seen_yet_is_a_dash() -> None:
+    edit = _event(2, "config_applied", {"changes": []}, author="anna", origin="panel")
+    text = report.description(_view(edit), "ab12", 50, {2: Effect(0.02, None, None, None, None)})
+    assert "| 0.02 → – | – |" in text
+
+
+def test_the_commands_fit_where_the_run_stands() -> None:
+    saved = _event(2, "checkpoint_saved", {"metrics": {"val/psnr_y": 31.0}})
+    live = report.description(_view(saved), "ab12", 50)
+    assert "vsrpp restore ab12 --step best --out DIR" in live
+    assert "vsrpp rollback ab12 --step best" in live
+    assert "`vsrpp.do` = `rollback 20`" in live
+    assert "vsrpp train --from ab12@20" in live
+    assert "vsrpp replay ab12" in live
+    ended = report.description(_view(saved, _event(3, "stopped", {})), "ab12", 50)
+    assert "rollback" not in ended
+    assert "vsrpp train --resume ab12" in ended
+    finished = report.description(_view(saved, _event(3, "finished", {})), "ab12", 50)
+    assert "--resume" not in finished
+
+
+def test_plateaus_are_counted_and_the_newest_shown() -> None:
+    found = [_event(seq, "plateau_detected", {}, reason=f"flat for {seq}") for seq in range(1, 20)]
+    text = report.description(_view(*found, _event(20, "safety_reset", {}, reason="800 steps")), "ab12", 50)
+    assert "### Plateaus: 19" in text
+    assert "- step 200: safety reset (800 steps)" in text
+    assert text.count("\n- step") == report.PLATEAUS_SHOWN
+
+
+def test_plateaus_and_interventions_together_fit_as_well() -> None:
+    events = []
+    for seq in range(1, 400, 2):
+        changes = [{"key": "max_lr", "old": 1e-4, "new": 2e-4}]
+        events.append(
+            _event(seq, "config_applied", {"changes": changes}, author="ä" * 80, origin="panel", reason="|" * 400)
+        )
+        events.append(_event(seq + 1, "plateau_detected", {}, reason="long " * 200))
+    effects = {event.seq: Effect(0.01, 0.02, 30.0, 31.0, None) for event in events}
+    assert len(report.description(_view(*events), "ab12" * 8, 10_000, effects)) <= report.MAX_CHARACTERS

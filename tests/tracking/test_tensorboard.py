@@ -13,7 +13,7 @@ from vsrpp.tracking.tensorboard_sink import TensorBoard, rebuild
 
 SCALARS = {
     "Config/Parameters/plateau_patience", "Config/Parameters/max_lr", "Config/Parameters/cooldown_duration",
-    "Plateau/Counter", "Plateau/EMA_Loss", "Plateau/Best_Quality", "Plateau/Progress_Percent",
+    "Progress/Step_Percent", "Plateau/Counter", "Plateau/EMA_Loss", "Plateau/Best_Quality", "Plateau/Progress_Percent",
     "Weights/Distribution/L1_percent", "Weights/Distribution/MS_percent", "Weights/Distribution/Grad_percent",
     "Weights/Distribution/Perceptual_percent", "Weights/Sum", "Events/Config_Change", "Events/Validation_Run",
     "loss/total", "loss/l1", "loss/ms", "loss/grad", "lr", "val/psnr_y", "val/quality", "Activity/backward.0",
@@ -60,6 +60,77 @@ def test_every_tag_of_the_brief_by_its_exact_name(run: MadeRun) -> None:
     assert {"_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(
         events.summary_metadata
     )
+
+
+def test_progress_is_measured_against_the_steps_asked_for_at_the_time(runs: Path) -> None:
+    run = MadeRun(runs / "progress1", "progress1").start().train(100).edit("max_steps", 1000).train(50)
+    run.writer.record(160, 0, {"loss/total": 0.1, "speed/steps_per_s": 2.0, "speed/frames_per_s": 30.0}, at=run._at())
+    deliver(run)
+    run.step = 160
+    run.train(10).end()
+    deliver(run)
+    events = read(run.paths.tensorboard)
+    percent = {point.step: point.value for point in events.Scalars("Progress/Step_Percent")}
+    assert (percent[100], percent[110], percent[170]) == (25.0, pytest.approx(11.0), pytest.approx(17.0))
+    assert [(p.step, p.value) for p in events.Scalars("Progress/Remaining_s")] == [(160, 420.0)]
+    assert [p.value for p in events.Scalars("Progress/Steps_per_s")] == [2.0]
+    assert [p.value for p in events.Scalars("Progress/Frames_per_s")] == [30.0]
+
+
+def test_hparams_hold_every_parameter_and_name_the_results(run: MadeRun) -> None:
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    deliver(run)
+    metadata = read(run.paths.tensorboard).summary_metadata
+    start = plugin_data_pb2.HParamsPluginData.FromString(
+        metadata["_hparams_/session_start_info"].plugin_data.content
+    ).session_start_info
+    assert {"n_feats", "max_lr", "plateau_patience", "network"} <= set(start.hparams)
+    experiment = plugin_data_pb2.HParamsPluginData.FromString(
+        metadata["_hparams_/experiment"].plugin_data.content
+    ).experiment
+    assert {info.name.tag for info in experiment.metric_infos} >= {"val/psnr_y", "loss/total"}
+
+
+def test_the_histogram_of_weights_holds_each_of_them_at_every_step(run: MadeRun) -> None:
+    deliver(run)
+    points = read(run.paths.tensorboard).Histograms("Weights/Distribution")
+    assert [point.step for point in points] == list(range(10, 210, 10))
+    assert (points[0].histogram_value.num, points[0].histogram_value.sum) == (4, pytest.approx(1.0))
+
+
+@pytest.mark.slow
+def test_the_command_rebuilds_the_files_of_a_run_and_serves_them(run: MadeRun) -> None:
+    import shutil
+    import socket
+    import subprocess
+    import sys
+    import urllib.request
+
+    from tests.tracking.serving import wait_until
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shutil.rmtree(run.paths.tensorboard, ignore_errors=True)
+    command = [sys.executable, "-m", "vsrpp", "tensorboard", str(run.root), "--port", str(port)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert "Rebuilding" in process.stdout.readline()
+        address = process.stdout.readline().split()[1]
+
+        def tags() -> bytes:
+            try:
+                with urllib.request.urlopen(f"{address}/data/plugin/scalars/tags", timeout=5) as answer:
+                    return bytes(answer.read())
+            except OSError:
+                return b""
+
+        assert wait_until(lambda: b"Config/Parameters/max_lr" in tags(), 120, "TensorBoard shows the rebuilt run")
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_values_and_steps_are_the_records(run: MadeRun) -> None:

@@ -84,6 +84,9 @@ def _parser() -> _Parser:
         command("evaluate", _later("science", "evaluate"), "score a run, a checkpoint or bicubic on known frames")
     )
     _data(command("data", _later("data", "data"), "show what the trainer would make of a path, or pack it"))
+    _compare(
+        command("compare", _later("comparing", "compare"), "show where runs part: configs, interventions, results")
+    )
     sync = command("sync", _later("bring_back", "sync"), "deliver what the tracking server has not got yet")
     sync.add_argument("target", metavar="RUN", help=_RUN_HELP)
     promoted = command("promote", _later("bring_back", "promote"), "register a checkpoint and point an alias at it")
@@ -199,6 +202,18 @@ def _restore(parser: _Parser) -> None:
     add("target", metavar="RUN", help=_RUN_HELP + "; from MLflow alone if the folder is gone")
     add("--step", metavar="N|best|latest", default="latest", help="which checkpoint (default: latest)")
     add("--out", metavar="DIR", required=True, help="where to put it; must not hold anything yet")
+
+
+def _compare(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("targets", metavar="RUN", nargs="+", help=_RUN_HELP + "; from MLflow alone if the folder is gone. Two or more")
+    add("--html", metavar="FILE", help="write the tables and curves as one self-contained page")
+    add("--png", metavar="FILE", help="write the curves as a picture")
+    add(
+        "--log-artifact",
+        action="store_true",
+        help="put page and picture on the newest run in MLflow, under comparison/",
+    )
 
 
 def _evaluate(parser: _Parser) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from vsrpp import config
 from vsrpp.store import Event
 
 CONFIG_EVENTS = ("started", "config_applied", "config_reverted", "rolled_back")
@@ -64,3 +65,13 @@ class ConfigHistory:
 def who(event: Event) -> str:
     """`anna (panel)`, or the origin alone: for messages that say whose change stands."""
     return f"{event.author} ({event.origin})" if event.author else str(event.origin)
+
+
+def changes_text(changes: Iterable[dict[str, Any]]) -> str:
+    """`max_lr 1.50e-04 → 2.00e-04, grad_clip 1 → 0.5`."""
+    parts = []
+    for change in changes:
+        key = str(change.get("key"))
+        old, new = (config.format_value(key, change.get(which)) for which in ("old", "new"))
+        parts.append(f"{key} {old} → {new}")
+    return ", ".join(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vsrpp.data.block import with_absolute_paths
 from vsrpp.data.dataset import Data, ValClip, describe, find_all, look_at_data, open_data
+from vsrpp.data.identity import datasets
 from vsrpp.data.layouts import find, inspect
 from vsrpp.data.sample import sample_clip
 from vsrpp.data.sources import Clip, iter_frames, read_frames
@@ -17,6 +18,7 @@ __all__ = [
     "Split",
     "TrainSet",
     "ValClip",
+    "datasets",
     "describe",
     "find",
     "find_all",

@@ -13,6 +13,7 @@ from typing import Any
 
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import Event
+from vsrpp.tracking import model_code
 from vsrpp.tracking.connection import RUN_ID_TAG, Connection, param_text
 from vsrpp.tracking.view import psnr_y
 
@@ -21,8 +22,6 @@ CHECKPOINT_ARTIFACT = "artifacts/checkpoint"
 """Where the checkpoint's files lie inside the logged model."""
 BRANCH_TAG, STEP_TAG, REVISION_TAG = "vsrpp.branch", "vsrpp.step", "vsrpp.revision"
 PSNR_TAG, MANIFEST_TAG = "vsrpp.psnr_y", "vsrpp.manifest_sha256"
-UPSCALER = Path(__file__).with_name("upscaler.py")
-"""The model's code: run by MLflow where the model is saved and where it is loaded, never imported as a module."""
 PACKAGES = ("torch", "safetensors", "numpy", "PyYAML", "mlflow")
 MAX_PARAM_CHARACTERS = 500
 
@@ -126,12 +125,14 @@ def _write_skeleton(target: Path, model_id: str, mlflow_run_id: str) -> None:
             spec = yaml.safe_load(content)
             spec |= {"model_id": model_id, "run_id": mlflow_run_id}
             content = yaml.safe_dump(spec, sort_keys=False).encode()
-        (target / name).write_bytes(content)
+        place = target / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
 
 
 @cache
 def _skeleton() -> dict[str, bytes]:
-    """The same files for every checkpoint but for two ids; `save_model` takes 0.8 s once, and imports no torch."""
+    """The same files for every checkpoint but for two ids, code included; `save_model` takes 0.8 s once, and imports no torch."""
     import warnings
 
     import mlflow
@@ -144,17 +145,19 @@ def _skeleton() -> dict[str, bytes]:
     requirements = [f"{name}=={metadata.version(name).split('+')[0]}" for name in PACKAGES]
     with tempfile.TemporaryDirectory(prefix="vsrpp-") as parent, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        target = Path(parent) / "model"
+        target, upscaler = Path(parent) / "model", Path(parent) / model_code.UPSCALER
+        upscaler.write_text(model_code.bundle()[model_code.UPSCALER], encoding="utf-8")
         mlflow.pyfunc.save_model(
             str(target),
-            python_model=str(UPSCALER),
+            python_model=str(upscaler),
             signature=ModelSignature(inputs=frames, outputs=frames),
             pip_requirements=requirements,
         )
         files = {path.name: path.read_bytes() for path in target.iterdir() if path.is_file()}
     spec = yaml.safe_load(files["MLmodel"])
     flavor = spec["flavors"]["python_function"]
-    flavor["model_code_path"] = UPSCALER.name  # no path of this machine
+    flavor["model_code_path"] = model_code.UPSCALER  # no path of this machine
+    flavor["code"] = model_code.FOLDER
     flavor["artifacts"] = {"checkpoint": {"path": CHECKPOINT_ARTIFACT, "uri": CHECKPOINT_ARTIFACT}}
     files["MLmodel"] = yaml.safe_dump(spec, sort_keys=False).encode()
-    return files
+    return files | {name: text.encode() for name, text in model_code.bundle().items()}

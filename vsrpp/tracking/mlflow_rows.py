@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control.effect import Effects, rows_of
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, MetricRow, RunReader
-from vsrpp.tracking import report
+from vsrpp.tracking import report, tree
 from vsrpp.tracking.backlog import MLFLOW
 from vsrpp.tracking.connection import (
     METRICS_PER_BATCH,
@@ -19,9 +20,9 @@ from vsrpp.tracking.connection import (
     RUN_ID_TAG,
     TAG_CHARACTERS,
     Connection,
-    find_runs,
     param_text,
 )
+from vsrpp.tracking.dataset_inputs import dataset_inputs
 from vsrpp.tracking.failures import classify
 from vsrpp.tracking.view import END_STATUS, RunView
 
@@ -47,6 +48,7 @@ class MlflowRows:
     ) -> None:
         self._connection, self._paths, self._reader, self._marks, self._clock = connection, paths, reader, marks, clock
         self._view = RunView()
+        self._effects = Effects(rows_of(reader))
         self.opened = False
         """Whether the MLflow run is confirmed; read by the thread that watches its tags, too."""
         self._metrics_at = self._events_at = self._renewed_at = 0.0
@@ -141,6 +143,7 @@ class MlflowRows:
     def _started(self, event: Event) -> None:
         try:
             self._params(event)
+            self._connection.client.log_inputs(self._connection.run_id, dataset_inputs(event.data))
         except Exception as error:
             failure = classify(error)
             if not failure.of_the_row:
@@ -158,6 +161,7 @@ class MlflowRows:
             for param, why in self._connection.log(params=params[start : start + PARAMS_PER_BATCH]):
                 self._set_aside(f"param/{param.key}", why, {"value": param.value})
         self._tags(self._lineage(data))
+        tree.adopt(self._connection.client, self._reader.run_id, self._connection.run_id)
 
     def _lineage(self, data: dict[str, Any]) -> dict[str, str]:
         tags = {f"vsrpp.version.{name}": str(version) for name, version in (data.get("versions") or {}).items()}
@@ -166,10 +170,7 @@ class MlflowRows:
                 tags[f"vsrpp.{key}"] = param_text(data[key])
         parent = data.get("parent") or {}
         tags |= {f"vsrpp.parent_{key}": str(value) for key, value in parent.items() if isinstance(value, (str, int))}
-        if parent.get("run_id"):
-            found = find_runs(self._connection.client, f"tags.`{RUN_ID_TAG}` = '{parent['run_id']}'", limit=1)
-            if found:  # the UI draws the tree from this tag
-                tags["mlflow.parentRunId"] = found[0].info.run_id
+        tags |= tree.parent_tags(self._connection.client, parent.get("run_id"), self._connection.run_id)
         return tags
 
     def _facts(self) -> dict[str, str]:
@@ -184,7 +185,9 @@ class MlflowRows:
             "vsrpp.step": str(step),
             "vsrpp.chain_seq": str(seq),
             "vsrpp.chain_head": head,
-            "mlflow.note.content": report.description(self._view, self._reader.run_id, step),
+            "mlflow.note.content": report.description(
+                self._view, self._reader.run_id, step, self._effects.of(self._view.events)
+            ),
         }
         if self._view.checkpoints:
             tags["vsrpp.checkpoint_step"] = str(self._view.checkpoints[-1].step)

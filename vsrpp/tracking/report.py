@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
-from vsrpp import config
+from vsrpp.control.effect import Effect
+from vsrpp.control.fold import changes_text
 from vsrpp.store import Event
 from vsrpp.tracking.view import RunView, went_back_to
 
@@ -16,21 +18,26 @@ TIMELINE = "timeline.jsonl"
 """The artifact that holds every event, complete: from it alone a run is replayed or continued."""
 
 
-def description(view: RunView, run_id: str, step: int) -> str:
-    """The Markdown shown on the run's page: newest interventions first, as many as 8000 characters hold."""
+def description(view: RunView, run_id: str, step: int, effects: Mapping[int, Effect] | None = None) -> str:
+    """The Markdown shown on the run's page: newest interventions first, as many as 8000 characters hold.
+
+    `effects` by the events' numbers: what was seen before and since.
+    """
     best = view.best()
     revision = view.events[-1].revision if view.events else 0
-    lines = [f"**VSR++ run `{run_id}`**: {view.state}, step {step}, revision {revision}", ""]
+    branch = view.events[-1].branch if view.events else 0
+    at = f"{view.state} at step {step}, revision {revision}" + (f", branch {branch}" if branch else "")
+    lines = [f"**VSR++ run `{run_id}`**: {at}", ""]
     if best:
         lines.append(f"Best checkpoint: step **{best[0]}**, PSNR-Y **{best[1]:.3f} dB**")
     elif view.checkpoints:
         lines.append(f"Newest checkpoint: step **{view.checkpoints[-1].step}** (no validation at any checkpoint yet)")
-    lines += ["", *_commands(run_id, best[0] if best else None), "", "### Interventions", ""]
-    rows = [_row(event) for event in reversed(view.interventions())]
+    lines += ["", *_commands(run_id, best[0] if best else None, view), *_plateaus(view), "", "### Interventions", ""]
+    rows = [_row(event, (effects or {}).get(event.seq)) for event in reversed(view.interventions())]
     if not rows:
         return "\n".join([*lines, "None so far.", "", _FOOTER])
-    head = "\n".join([*lines, "| step | what | who | why |", "|---|---|---|---|", ""])
-    room = MAX_CHARACTERS - len(head) - len(_FOOTER) - 60
+    head = "\n".join([*lines, _line(*_COLUMNS), "|---" * len(_COLUMNS) + "|", ""])
+    room = MAX_CHARACTERS - len(head) - len(_FOOTER) - len(_LEGEND) - 60
     shown: list[str] = []
     for row in rows:
         if room < len(row) + 1:
@@ -39,25 +46,73 @@ def description(view: RunView, run_id: str, step: int) -> str:
         room -= len(row) + 1
     left = len(rows) - len(shown)
     more = f"\n{left} earlier ones are in `timeline.md`.\n" if left else ""
-    return head + "\n".join(shown) + "\n" + more + "\n" + _FOOTER
+    return head + "\n".join(shown) + "\n" + more + "\n" + _LEGEND + _FOOTER
 
 
+_COLUMNS = ("step", "what", "who", "why", "loss before → since", "PSNR-Y before → since")
+_LEGEND = (
+    "Loss: mean of the 20 rows before, and of the newest 20 up to the next intervention. PSNR-Y: the last validation "
+    "before, and the last one up to the next.\n\n"
+)
 _FOOTER = "Every event: artifacts `timeline.md` and `timeline.jsonl`. Checkpoints: the run's logged models."
+PLATEAUS = {
+    "plateau_detected": "plateau", "plateau_cleared": "plateau over", "safety_reset": "safety reset",
+}  # fmt: skip
+PLATEAUS_SHOWN = 5
 
 
-def _commands(run_id: str, best_step: int | None) -> list[str]:
+def _commands(run_id: str, best_step: int | None, view: RunView) -> list[str]:
+    step = "best" if best_step is not None else "latest"
     start = f"{run_id}@{best_step}" if best_step is not None else run_id
-    return [
-        "```",
-        f"vsrpp restore {run_id} --step {'best' if best_step is not None else 'latest'} --out DIR",
-        f"vsrpp train --from {start}",
-        f"vsrpp history {run_id} --verify",
-        "```",
+    asked = [
+        (f"vsrpp restore {run_id} --step {step} --out DIR", "the checkpoint and its config"),
+        (f"vsrpp train --from {start}", "a new run from there"),
+        (f"vsrpp replay {run_id}", "train it again from its record, bit for bit"),
+        (f"vsrpp history {run_id} --verify", "every event; does the record hold"),
     ]
+    if not view.ended:
+        asked.insert(1, (f"vsrpp rollback {run_id} --step {step}", "take this run back there, config included"))
+    elif view.state != "finished":
+        asked.insert(1, (f"vsrpp train --resume {run_id}", "go on where it ended"))
+    width = max(len(command) for command, _ in asked)
+    lines = ["```", *(f"{command:{width}}   # {what}" for command, what in asked), "```"]
+    if not view.ended:
+        tag = f"`vsrpp.do` = `rollback {best_step}`" if best_step is not None else "`vsrpp.do` = `pause`"
+        lines += [
+            "",
+            f"From this page, as a tag: {tag}, `vsrpp.set.max_lr` = `2e-4`; the answer: `vsrpp.last_command`.",
+        ]
+    return lines
 
 
-def _row(event: Event) -> str:
-    return _line(str(event.step), summary(event), _who(event), event.reason or "")
+def _plateaus(view: RunView) -> list[str]:
+    found = [event for event in view.events if event.type in PLATEAUS]
+    if not found:
+        return ["", "No plateau so far."]
+    detected = sum(event.type == "plateau_detected" for event in found)
+    rows = [
+        f"- step {event.step}: {PLATEAUS[event.type]}" + (f" ({_cell(event.reason)[:160]})" if event.reason else "")
+        for event in reversed(found[-PLATEAUS_SHOWN:])
+    ]
+    return ["", f"### Plateaus: {detected}", "", *rows]
+
+
+def _row(event: Event, effect: Effect | None) -> str:
+    loss = psnr = "–"
+    if effect is not None:
+        loss = _change(effect.loss_before, effect.loss_since, ".4g")
+        psnr = _change(effect.psnr_y_before, effect.psnr_y_since, ".2f")
+        if effect.loss_ratio is not None:
+            loss += f" ({100 * (effect.loss_ratio - 1):+.0f} %)"
+        if effect.psnr_y_gain_db is not None:
+            psnr += f" ({effect.psnr_y_gain_db:+.2f})"
+    return _line(str(event.step), summary(event), _who(event), event.reason or "", loss, psnr)
+
+
+def _change(before: float | None, since: float | None, form: str) -> str:
+    if before is None and since is None:
+        return "–"
+    return " → ".join("–" if value is None else f"{value:{form}}" for value in (before, since))
 
 
 def _line(*cells: str) -> str:
@@ -102,7 +157,10 @@ def _summary(event: Event) -> str:
         prefix = f"back to step {went_back_to(event)}: " if event.type == "config_reverted" else ""
         return prefix + changes_text(data["changes"])
     if event.type == "rolled_back":
-        return f"back to step {went_back_to(event)}"
+        changes = data.get("changes")
+        return f"back to step {went_back_to(event)}" + (f": {changes_text(changes)}" if changes else "")
+    if event.type == "restored":
+        return f"goes on from step {data['from_step']}"
     if event.type == "config_refused":
         return "refused: " + "; ".join(str(problem.get("message", problem)) for problem in data.get("errors", [])[:3])
     if event.type == "checkpoint_saved":
@@ -110,7 +168,13 @@ def _summary(event: Event) -> str:
         how_big = f", {size / 2**20:.1f} MiB" if isinstance(size, (int, float)) else ""
         return f"checkpoint {data.get('path', '')}{how_big}"
     if event.type == "validated":
-        return "validated " + ", ".join(f"{name} {value:.4g}" for name, value in _figures(data).items())
+        return "validated " + _validation(data)
+    if event.type == "phase_changed":
+        return f"phase {data['from']} → {data['to']}"
+    if event.type in ("plateau_detected", "plateau_cleared", "safety_reset", "config_confirmed", "paused", "resumed"):
+        return event.type.replace("_", " ")
+    if event.type in ("finished", "stopped"):
+        return ": ".join([event.type, *([_validation(data)] if "psnr_y" in data else [])])
     if event.type == "started":
         parent = data.get("parent")
         return f"started from {parent.get('run_id')}@{parent.get('step')}" if parent else "started"
@@ -118,20 +182,10 @@ def _summary(event: Event) -> str:
     return ": ".join([event.type.replace("_", " "), *([", ".join(told[:5])] if told else [])])
 
 
-def changes_text(changes: list[dict[str, Any]]) -> str:
-    """`max_lr 1.50e-04 → 2.00e-04, grad_clip 1 → 0.5`."""
-    parts = []
-    for change in changes:
-        key = str(change.get("key"))
-        old, new = (config.format_value(key, change.get(which)) for which in ("old", "new"))
-        parts.append(f"{key} {old} → {new}")
-    return ", ".join(parts)
-
-
-def _figures(data: dict[str, Any]) -> dict[str, float]:
-    figures = data.get("metrics", data)
-    return {
-        name.removeprefix("val/"): value
-        for name, value in figures.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    }
+def _validation(data: dict[str, Any]) -> str:
+    """`PSNR-Y 30.36 dB (+0.18 over bicubic), SSIM-Y 0.8391`."""
+    figures = {name.removeprefix("val/"): value for name, value in data.get("metrics", data).items()}
+    text = f"PSNR-Y {figures['psnr_y']:.2f} dB"
+    if "bicubic_psnr_y" in figures:
+        text += f" ({figures['psnr_y'] - figures['bicubic_psnr_y']:+.2f} over bicubic)"
+    return text + (f", SSIM-Y {figures['ssim_y']:.4f}" if "ssim_y" in figures else "")

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control.fold import CONFIG_EVENTS, changes_text
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, MetricRow, RunReader
 from vsrpp.tracking import report
@@ -42,6 +43,7 @@ class TensorBoard:
         self._files: EventFiles | None = None
         self._at = 0.0
         self._line = Line()
+        self._max_steps = 0
         self._written: set[tuple[str, int]] = set()
         """(tag, step) of the config's points: both a metric row and an event may speak of one."""
 
@@ -83,9 +85,12 @@ class TensorBoard:
             log.warning("the last session left TensorBoard's files open; they are written anew from the store")
             self._forget()
         self._marks.set_fact("tensorboard_session", {"closed": False})
-        for event in self._reader.events(types=BACK):
-            if event.seq <= self._marks.position(TENSORBOARD)[1]:
-                self._line.go_back(event)
+        written = self._marks.position(TENSORBOARD)[1]
+        for event in self._reader.events(types=(*CONFIG_EVENTS, *BACK)):
+            if event.seq <= written:
+                self._set_max_steps(event)
+                if event.type in BACK:
+                    self._line.go_back(event)
         self._files = EventFiles(self._paths.tensorboard)
         return self._files
 
@@ -117,6 +122,7 @@ class TensorBoard:
                 values[tag] = row.value
             if row.key.startswith("weight/"):
                 weights[row.key.removeprefix("weight/")] = row.value
+        values |= self._progress({row.key: row.value for row in rows}, step)
         if weights:
             total = sum(weights.values())
             values[tags.WEIGHT_SUM] = total
@@ -126,6 +132,23 @@ class TensorBoard:
                 files.histogram(tags.DISTRIBUTION, weights.values(), step, at)
         if values:
             files.scalars(values, step, at)
+
+    def _progress(self, values: dict[str, float], step: int) -> dict[str, float]:
+        """How far a run is, of the steps it was to make at that moment, and its pace."""
+        if "loss/total" not in values:
+            return {}
+        found = {tag: values[key] for key, tag in tags.SPEEDS.items() if key in values}
+        if self._max_steps:
+            found[tags.STEP_PERCENT] = 100.0 * step / self._max_steps
+            speed = values.get("speed/steps_per_s", 0.0)
+            if speed > 0:
+                found[tags.REMAINING] = max(0, self._max_steps - step) / speed
+        return found
+
+    def _set_max_steps(self, event: Event) -> None:
+        live = event.data.get("config") if event.type == "started" else None
+        changes = {c["key"]: c["new"] for c in event.data.get("changes") or [] if isinstance(c, dict) and "key" in c}
+        self._max_steps = int((live or changes).get("max_steps") or self._max_steps)
 
     def _event_or_set_aside(self, files: EventFiles, event: Event) -> None:
         try:
@@ -145,11 +168,13 @@ class TensorBoard:
             self._line.go_back(event)
             files.purge_from(went_back_to(event) + 1, at)
             self._written = {(tag, written) for tag, written in self._written if written <= went_back_to(event)}
+        if event.type in CONFIG_EVENTS:
+            self._set_max_steps(event)
         if event.type == "started":
             self._started(files, event)
         changes = data.get("changes") or []
         if event.type in CHANGES and changes:
-            files.text(tags.CONFIG_CHANGES, f"Step {step}: {report.changes_text(changes)}{_because(event)}", step, at)
+            files.text(tags.CONFIG_CHANGES, f"Step {step}: {changes_text(changes)}{_because(event)}", step, at)
             values = {tags.CONFIG_CHANGE: float(event.revision)}
             values |= self._parameters({change["key"]: change["new"] for change in changes}, step)
             files.scalars(values, step, at)

@@ -16,7 +16,11 @@ CONFIG_CHANGES, CONFIG_PARAMETERS, INITIAL = "Config/Changes", "Config/Parameter
 CONFIG_CHANGE, VALIDATION_RUN = "Events/Config_Change", "Events/Validation_Run"
 VALIDATION, TIMELINE = "Events/Validation", "Events/Timeline"
 DISTRIBUTION, WEIGHT_SUM = "Weights/Distribution", "Weights/Sum"
-PROGRESS = "Plateau/Progress_Percent"
+STEP_PERCENT, REMAINING = "Progress/Step_Percent", "Progress/Remaining_s"
+SPEEDS = {
+    "speed/steps_per_s": "Progress/Steps_per_s", "speed/frames_per_s": "Progress/Frames_per_s",
+}  # fmt: skip
+"""Metrics that are shown under Progress as well, where a run's pace is looked for."""
 
 
 def scalar_tag(key: str) -> str | None:

@@ -1,7 +1,8 @@
 """The code of a logged model (MLflow's "models from code"): frames in, upscaled frames out.
 
-MLflow copies this one file into the model and runs it where the model is loaded; `vsrpp` must be importable there.
-Torch and vsrpp are imported when a model is loaded, not before: the delivery process runs this file too.
+MLflow runs this file where the model is loaded, with the networks it imports beside it (`model_code`): nothing of VSR++
+needs to be installed there. Torch and the networks are imported when a model is loaded, not before: the delivery
+process runs this file too.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Upscaler(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         import torch
         import yaml
 
-        from vsrpp import models
+        from vsrpp import models  # renamed on its way into the model
 
         folder = Path(context.artifacts["checkpoint"])
         run_config = yaml.safe_load((folder / "run_config.yaml").read_text(encoding="utf-8"))

@@ -19,7 +19,7 @@ import yaml
 
 from vsrpp import control, models, paths
 from vsrpp.control import ConfigHistory, Lineage
-from vsrpp.data import Data, open_data
+from vsrpp.data import Data, datasets, open_data
 from vsrpp.errors import NotFound, Refused, VsrppError
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import RunReader, RunWriter
@@ -182,6 +182,7 @@ def _started(
         "host": socket.gethostname(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "data_fingerprint": data.fingerprint,
+        "datasets": datasets(data, run_config),
         "parent": lineage,
         "code_version": code_version(),
     }

@@ -1,0 +1,42 @@
+"""Runs that began from others hang below them in MLflow's UI, whatever order they were delivered in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.tracking.making import MadeRun, made_run
+from tests.tracking.serving import the_run
+from vsrpp.tracking.sync import sync
+
+PARENT = {"run_id": "ab12" * 8, "step": 100, "source": "ab12@100"}
+
+
+def child(runs: Path) -> MadeRun:
+    return MadeRun(runs / "child1", "child1").start(PARENT).train(20).end()
+
+
+def test_a_run_that_began_from_another_hangs_below_it(uri: str, runs: Path) -> None:
+    assert sync(made_run(runs).root, uri).delivered
+    assert sync(child(runs).root, uri).delivered
+    tags = the_run(uri, "child1").data.tags
+    assert tags["mlflow.parentRunId"] == the_run(uri, PARENT["run_id"]).info.run_id
+    assert (tags["vsrpp.parent_run_id"], tags["vsrpp.parent_step"]) == (PARENT["run_id"], "100")
+
+
+def test_a_child_delivered_first_is_adopted(uri: str, runs: Path) -> None:
+    assert sync(child(runs).root, uri).delivered
+    assert "mlflow.parentRunId" not in the_run(uri, "child1").data.tags
+    assert sync(made_run(runs).root, uri).delivered
+    assert the_run(uri, "child1").data.tags["mlflow.parentRunId"] == the_run(uri, PARENT["run_id"]).info.run_id
+
+
+def test_the_runs_table_shows_lineage_code_state_host_and_best(uri: str, runs: Path) -> None:
+    run = made_run(runs)
+    assert sync(run.root, uri).delivered
+    tags = the_run(uri, run.run_id).data.tags
+    wanted = {
+        "vsrpp.state": "finished", "vsrpp.host": "somewhere", "vsrpp.code_version": "abc", "vsrpp.best_step": "100",
+        "vsrpp.best_psnr_y": "31.5", "vsrpp.device": "cpu", "vsrpp.version.torch": "2.13.0", "vsrpp.step": "200",
+        "vsrpp.data_fingerprint": "f" * 64, "vsrpp.kind": "train", "mlflow.loggedImages": "true",
+    }  # fmt: skip
+    assert {key: tags.get(key) for key in wanted} == wanted

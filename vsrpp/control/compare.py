@@ -1,0 +1,248 @@
+"""Where runs part: run config, live config, interventions and results side by side, as plain data for every face."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from vsrpp.control.effect import INTERVENTIONS, Effects, rows_of
+from vsrpp.control.fold import ConfigHistory, changes_text, who
+from vsrpp.control.lineage import Lineage, lineage
+from vsrpp.control.runs import FINAL_STATES, run_state
+from vsrpp.errors import NotFound
+from vsrpp.paths import RunPaths
+from vsrpp.store import Event, RunReader
+
+LOSS, PSNR_Y, SSIM_Y = "loss/total", "val/psnr_y", "val/ssim_y"
+KEYS = (LOSS, PSNR_Y, SSIM_Y)
+STEPS_SHOWN = 10
+"""Rows of the table of results, evenly spread over the steps that all runs have."""
+Points = Sequence[tuple[int, float]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What is compared of one run: its events, and its curves along the line that leads to its present state."""
+
+    run_id: str
+    state: str
+    source: str
+    """`local`, or the address of the tracking server."""
+    events: Sequence[Event]
+    curves: Mapping[str, Points]
+    """Metric -> (step, value), ascending; of the keys in `KEYS`."""
+    effects: Mapping[int, dict[str, Any]] = field(default_factory=dict)
+    """Event's number -> loss and PSNR-Y before and since."""
+
+    @property
+    def started(self) -> Event:
+        return next(event for event in self.events if event.type == "started")
+
+
+def local_record(paths: RunPaths) -> Record:
+    """The record of a run folder. Raises NotFound if nothing of a training is in it."""
+    with RunReader(paths.run_db) as reader:
+        events = list(reader.events())
+        if not any(event.type == "started" for event in events):
+            raise NotFound(f"run {paths.run_id} has not begun: there is nothing to compare.")
+        line = lineage(events)
+        curves = {key: along(line, ((r.branch, r.step, r.value) for r in reader.series(key))) for key in KEYS}
+        effects = Effects(rows_of(reader)).of(events, newest=len(events))
+        return Record(
+            run_id=reader.run_id, state=run_state(reader), source="local", events=events, curves=curves,
+            effects={seq: effect.to_json() for seq, effect in effects.items()},
+        )  # fmt: skip
+
+
+def record_of(run_id: str, source: str, events: Sequence[Event], rows: Mapping[tuple[int, int, str], float]) -> Record:
+    """The record of a run whose folder is not here, from {(branch, step, key): value}."""
+    line = lineage(events)
+    by_key = {key: sorted((b, s, v) for (b, s, name), v in rows.items() if name == key) for key in KEYS}
+    losses = by_key[LOSS]
+
+    def between(branch: int, first: int, last: int) -> list[tuple[int, float]]:
+        return [(s, v) for b, s, v in losses if b == branch and s >= first and (last < 0 or s <= last)]
+
+    effects = Effects(between).of(events, newest=len(events))
+    ended = [event.type for event in events if event.type in FINAL_STATES | {"resumed", "restored", "started"}]
+    return Record(
+        run_id=run_id, state=ended[-1] if ended and ended[-1] in FINAL_STATES else "unknown", source=source,
+        events=events, curves={key: along(line, found) for key, found in by_key.items()},
+        effects={seq: effect.to_json() for seq, effect in effects.items()},
+    )  # fmt: skip
+
+
+def along(line: Lineage, rows: Iterable[tuple[int, int, float]]) -> list[tuple[int, float]]:
+    """Rows (branch, step, value) of the present line alone, by step; a later branch's value stands."""
+    kept = {step: value for branch, step, value in sorted(rows, key=lambda row: row[:2]) if line.holds(branch, step)}
+    return sorted(kept.items())
+
+
+def compare(records: Sequence[Record]) -> dict[str, Any]:
+    """The comparison as one JSON document (keys: docs/mlflow.md). Lists of values are in the order of the runs."""
+    results = _results(records)
+    run_config = _differing([dict(r.started.data.get("run_config") or {}) for r in records], leave_out={"name"})
+    timelines = [_timeline(record) for record in records]
+    return {
+        "runs": [_summary(record) for record in records],
+        "run_config": run_config,
+        "live_config": _live(timelines),
+        "parted": {
+            "run_config": [row["key"] for row in run_config],
+            "live_config_step": _config_parts(timelines),
+            "loss_step": _loss_parts(records),
+        },
+        "interventions": _interventions(records),
+        "results": results,
+    }
+
+
+def _summary(record: Record) -> dict[str, Any]:
+    started, psnr, ssim, loss = record.started, *(record.curves.get(key, ()) for key in (PSNR_Y, SSIM_Y, LOSS))
+    finite = [point for point in psnr if _finite(point[1]) is not None]
+    best = max(finite, key=lambda point: (point[1], point[0]), default=None)
+    parent = started.data.get("parent") or {}
+    return {
+        "run_id": record.run_id,
+        "name": (started.data.get("run_config") or {}).get("name"),
+        "state": record.state,
+        "source": record.source,
+        "started": started.time,
+        "first_step": started.step,
+        "last_step": max([event.step for event in record.events] + [step for step, _ in loss[-1:]]),
+        "branch": record.events[-1].branch,
+        "revision": record.events[-1].revision,
+        "parent": {"run_id": parent.get("run_id"), "step": parent.get("step")} if parent else None,
+        "code_version": started.data.get("code_version"),
+        "data_fingerprint": started.data.get("data_fingerprint"),
+        "best": {"step": best[0], "psnr_y": best[1], "ssim_y": dict(ssim).get(best[0])} if best else None,
+        "last": {
+            "psnr_y": _finite(psnr[-1][1]) if psnr else None,
+            "ssim_y": _finite(ssim[-1][1]) if ssim else None,
+            "loss": _finite(loss[-1][1]) if loss else None,
+        },
+    }
+
+
+def _differing(configs: Sequence[Mapping[str, Any]], leave_out: set[str]) -> list[dict[str, Any]]:
+    keys = [key for key in dict.fromkeys(key for one in configs for key in one) if key not in leave_out]
+    rows = [{"key": key, "values": [one.get(key) for one in configs]} for key in keys]
+    return [row for row in rows if len({_same_form(value) for value in row["values"]}) > 1]
+
+
+def _same_form(value: Any) -> str:
+    return json.dumps(float(value) if type(value) is int else value, sort_keys=True)
+
+
+def _timeline(record: Record) -> list[tuple[int, dict[str, Any]]]:
+    """(step from which on, live config in force) along the present line."""
+    history, found = ConfigHistory(), []
+    for event in lineage(record.events).events:
+        before = history.live
+        history.add(event)
+        if history.live != before:
+            turned = event.type in ("rolled_back", "config_reverted")
+            found.append((int(event.data["to_step"]) if turned else event.step, history.live))
+    return found
+
+
+def _live(timelines: Sequence[list[tuple[int, dict[str, Any]]]]) -> list[dict[str, Any]]:
+    """For each key that is not everywhere the same: what it was from which step on, in each run."""
+    keys = dict.fromkeys(key for timeline in timelines for _, live in timeline for key in live)
+    rows = []
+    for key in keys:
+        changes = [_changes(timeline, key) for timeline in timelines]
+        if len({_same_form([change["value"] for change in one]) for one in changes}) > 1 or _steps_differ(changes):
+            rows.append({"key": key, "changes": changes})
+    return rows
+
+
+def _changes(timeline: list[tuple[int, dict[str, Any]]], key: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for step, live in timeline:
+        if not found or _same_form(found[-1]["value"]) != _same_form(live.get(key)):
+            found.append({"step": step, "value": live.get(key)})
+    return found
+
+
+def _steps_differ(changes: Sequence[list[dict[str, Any]]]) -> bool:
+    """Whether the same values came at other steps; where a run begins is no difference of its config."""
+    return len({tuple(change["step"] for change in one[1:]) for one in changes}) > 1
+
+
+def _config_parts(timelines: Sequence[list[tuple[int, dict[str, Any]]]]) -> int | None:
+    """The first step at which the runs trained under different live configs; None if they never did."""
+    first = max((timeline[0][0] for timeline in timelines if timeline), default=0)
+    steps = sorted({max(first, step) for timeline in timelines for step, _ in timeline})
+    for step in steps:
+        if len({_same_form(_in_force(timeline, step)) for timeline in timelines}) > 1:
+            return step
+    return None
+
+
+def _in_force(timeline: list[tuple[int, dict[str, Any]]], step: int) -> dict[str, Any]:
+    live: dict[str, Any] = {}
+    for since, values in timeline:
+        if since <= step:
+            live = values
+    return live
+
+
+def _loss_parts(records: Sequence[Record]) -> int | None:
+    """The first common step with different losses."""
+    curves = [dict(record.curves.get(LOSS, ())) for record in records]
+    for step in _common(curves):
+        if len({repr(curve[step]) for curve in curves}) > 1:
+            return step
+    return None
+
+
+def _common(curves: Sequence[Mapping[int, float]]) -> list[int]:
+    return sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
+
+
+def _interventions(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """By step: in each run, what was done there."""
+    by_step: dict[int, list[list[dict[str, Any]]]] = {}
+    for number, record in enumerate(records):
+        for event in record.events:
+            if event.type not in INTERVENTIONS:
+                continue
+            cells = by_step.setdefault(event.step, [[] for _ in records])
+            cells[number].append(
+                {
+                    "what": _what(event), "who": who(event), "why": event.reason, "revision": event.revision,
+                    "branch": event.branch, "effect": record.effects.get(event.seq),
+                }
+            )  # fmt: skip
+    return [{"step": step, "runs": by_step[step]} for step in sorted(by_step)]
+
+
+def _what(event: Event) -> str:
+    changes = changes_text(event.data.get("changes") or [])
+    if event.type == "config_applied":
+        return changes
+    back = f"back to step {event.data.get('to_step')}"
+    return f"{back}: {changes}" if changes else back
+
+
+def _results(records: Sequence[Record]) -> dict[str, Any]:
+    """Each metric at steps that all runs have, at most STEPS_SHOWN of them, the last one always."""
+    found = {}
+    for key in KEYS:
+        curves = [dict(record.curves.get(key, ())) for record in records]
+        steps = _spread(_common(curves))
+        found[key] = {"steps": steps, "values": [[_finite(curve[step]) for step in steps] for curve in curves]}
+    return found
+
+
+def _spread(steps: list[int]) -> list[int]:
+    if len(steps) <= STEPS_SHOWN:
+        return steps
+    return [steps[round(number * (len(steps) - 1) / (STEPS_SHOWN - 1))] for number in range(STEPS_SHOWN)]
+
+
+def _finite(value: float) -> float | None:
+    return value if value == value and abs(value) != float("inf") else None

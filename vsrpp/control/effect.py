@@ -1,0 +1,160 @@
+"""What an intervention was followed by: the mean loss and the last validation before it, and since.
+
+Followed by, not caused by: a loss falls anyway while a network learns, so "before" is the rows right before (back to
+the intervention before it, if there are any), and "since" ends where the next intervention begins.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vsrpp.store import Event, MetricRow, RunReader
+
+WINDOW_ROWS = 20
+"""Rows of the loss on either side that a mean is taken over."""
+TURNS = frozenset({"rolled_back", "config_reverted"})
+INTERVENTIONS = frozenset({"config_applied", *TURNS})
+"""The events after which training went another way; a pause, say, changes nothing."""
+Rows = Callable[[int, int, int], Sequence[tuple[int, float]]]
+"""(branch, first step, last step) -> (step, total loss) in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """Means of the total loss and the last PSNR-Y (dB) on either side; None where there was nothing yet."""
+
+    loss_before: float | None
+    loss_since: float | None
+    psnr_y_before: float | None
+    psnr_y_since: float | None
+    until_step: int | None
+    """Where "since" ends: the step of the next intervention, None while it goes on."""
+
+    @property
+    def loss_ratio(self) -> float | None:
+        """Loss since / loss before."""
+        return self.loss_since / self.loss_before if self.loss_before and self.loss_since is not None else None
+
+    @property
+    def psnr_y_gain_db(self) -> float | None:
+        if self.psnr_y_before is None or self.psnr_y_since is None:
+            return None
+        return self.psnr_y_since - self.psnr_y_before
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "loss_before": self.loss_before, "loss_since": self.loss_since, "psnr_y_before": self.psnr_y_before,
+            "psnr_y_since": self.psnr_y_since, "until_step": self.until_step,
+        }  # fmt: skip
+
+
+class Effects:
+    """The effects of a run's interventions; an effect that is complete is not computed again."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._known: dict[int, Effect] = {}
+
+    def of(self, events: Sequence[Event], newest: int = 60) -> dict[int, Effect]:
+        """{event's number: effect} of the newest interventions in a run's whole record."""
+        marks = [place for place, event in enumerate(events) if event.type in INTERVENTIONS]
+        found: dict[int, Effect] = {}
+        for number, place in list(enumerate(marks))[-newest:]:
+            seq = events[place].seq
+            following = marks[number + 1] if number + 1 < len(marks) else None
+            if seq not in self._known:
+                preceding = events[marks[number - 1]] if number else None
+                effect = self._effect(events, place, preceding, following)
+                if following is None or effect.loss_since is None:
+                    found[seq] = effect
+                    continue
+                self._known[seq] = effect
+            found[seq] = self._known[seq]
+        return found
+
+    def _effect(self, events: Sequence[Event], place: int, preceding: Event | None, following: int | None) -> Effect:
+        event = events[place]
+        turned = event.type in TURNS
+        left = int(event.data.get("from_branch", event.branch - 1)) if turned else event.branch
+        at = int(event.data.get("from_step", event.step)) if turned else event.step
+        start = _start(event)
+        until = _end(events[following], event.branch) if following is not None else None
+        every = _log_every(events[: place + 1])
+        before = self._rows(left, max(0, at - WINDOW_ROWS * every) + 1, at)
+        if preceding is not None and preceding.branch == left:
+            before = [row for row in before if row[0] > _start(preceding)] or before
+        since = self._since(event.branch, start, until, every)
+        return Effect(
+            _mean(before[-WINDOW_ROWS:]), _mean(since), _last_psnr_y(events[:place]),
+            _last_psnr_y(events[place + 1 : following]), until,
+        )  # fmt: skip
+
+    def _since(self, branch: int, start: int, until: int | None, every: int) -> Sequence[tuple[int, float]]:
+        """The newest rows of the stretch, found without reading all of it."""
+        if until is not None:
+            return self._rows(branch, max(start + 1, until - WINDOW_ROWS * every), until)[-WINDOW_ROWS:]
+        return self._rows(branch, start + 1, -1)[-WINDOW_ROWS:]
+
+
+def rows_of(reader: RunReader) -> Rows:
+    """Reads them from an open record; a last step of -1 asks for the newest rows."""
+
+    def rows(branch: int, first: int, last: int) -> list[tuple[int, float]]:
+        if last < 0:
+            newest = reader.latest("loss/total").get("loss/total")
+            if newest is None or newest.branch != branch:
+                return []
+            last, first = newest.step, max(first, newest.step - WINDOW_ROWS * 500)
+        return pairs(reader.series("loss/total", branch=branch, from_step=first, to_step=last))
+
+    return rows
+
+
+def pairs(rows: Iterable[MetricRow]) -> list[tuple[int, float]]:
+    return [(row.step, row.value) for row in rows]
+
+
+def _start(event: Event) -> int:
+    """The step after which training went the way that the intervention set."""
+    return int(event.data.get("to_step", event.step)) if event.type in TURNS else event.step
+
+
+def _end(following: Event, branch: int) -> int:
+    """The step up to which a branch was trained when the next intervention came."""
+    if following.type in TURNS and following.branch != branch:
+        return int(following.data.get("from_step", following.step))
+    return following.step
+
+
+def _log_every(events: Sequence[Event]) -> int:
+    """The interval of rows in force after the last of the events."""
+    for event in reversed(events):
+        for change in event.data.get("changes") or []:
+            if isinstance(change, dict) and change.get("key") == "log_every":
+                return max(1, int(change.get("new") or 1))
+        if event.type == "started":
+            return max(1, int((event.data.get("config") or {}).get("log_every") or 10))
+    return 10
+
+
+def _mean(rows: Sequence[tuple[int, float]]) -> float | None:
+    values = [value for _, value in rows if math.isfinite(value)]
+    return math.fsum(values) / len(values) if values else None
+
+
+def _last_psnr_y(events: Sequence[Event]) -> float | None:
+    for event in reversed(events):
+        if event.type == "validated":
+            value = psnr_y_of(event)
+            if value is not None:
+                return value
+    return None
+
+
+def psnr_y_of(event: Event) -> float | None:
+    """PSNR-Y (dB) that a `validated` event speaks of."""
+    value = event.data.get("psnr_y", (event.data.get("metrics") or {}).get("val/psnr_y"))
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

@@ -1,0 +1,51 @@
+"""What a run trains and validates on, as dataset inputs of its MLflow run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+DIGEST_CHARACTERS = 36
+NAME_CHARACTERS = 500
+
+
+def dataset_inputs(started: Mapping[str, Any]) -> list[Any]:
+    """MLflow's entities for the `started` event's data, tagged with their context.
+
+    MLflow knows a dataset by name and digest, and an input by dataset and run: logged again, these add nothing. A
+    record that names no datasets (of an earlier version) gets one, with the fingerprint over all of its data.
+    """
+    return [_input(row) for row in started.get("datasets") or _one_of_all(started)]
+
+
+def _one_of_all(started: Mapping[str, Any]) -> list[dict[str, Any]]:
+    source, fingerprint = (started.get("run_config") or {}).get("data"), started.get("data_fingerprint")
+    if not source or not fingerprint:
+        return []
+    return [{"context": "training", "name": Path(str(source)).name, "source": str(source), "digest": str(fingerprint)}]
+
+
+def _input(row: Mapping[str, Any]) -> Any:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    profile = {
+        key: row[key] for key in ("clips", "frames", "samples", "sample_unit", "size") if row.get(key) is not None
+    }
+    dataset = Dataset(
+        name=str(row["name"])[:NAME_CHARACTERS],
+        digest=str(row["digest"])[:DIGEST_CHARACTERS],
+        source_type="local",
+        source=json.dumps({"uri": str(row["source"])}),
+        schema=json.dumps(_schema()),
+        profile=json.dumps({"num_rows": row.get("samples"), "num_elements": row.get("frames"), **profile}),
+    )
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", str(row["context"]))])
+
+
+def _schema() -> dict[str, Any]:
+    """MLflow's form for tensors: frames as they are stored, low resolution in and ground truth out."""
+    frames = {"type": "tensor", "tensor-spec": {"dtype": "uint8", "shape": [-1, -1, -1, 3]}}
+    return {"mlflow_tensorspec": {"features": json.dumps([{"name": "lr", **frames}]),
+                                  "targets": json.dumps([{"name": "gt", **frames}])}}  # fmt: skip
