@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -35,6 +38,16 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = 120.0, what: str
             return found
         time.sleep(0.02)
     raise AssertionError(f"{what} did not come within {timeout_s} s")
+
+
+def free_port() -> int:
+    """A port for a server that is to be started, or started again, there: none that a connection is given meanwhile."""
+    low, high = 20_000, 32_000  # below what systems hand out by themselves
+    while True:
+        port = random.SystemRandom().randrange(low, high)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
 
 
 def tiny_clip(folder: Path, *, frames: int = 24, width: int = 96, height: int = 64) -> Path:
@@ -85,14 +98,15 @@ def train_command(data: Path | str, **sets: Any) -> list[str]:
 class TrainingProcess:
     """`vsrpp train …` in a process of its own; killed, if it still lives, when the `with` block ends."""
 
-    def __init__(self, folder: Path, arguments: list[str], *, extra_path: Path | None = None) -> None:
+    def __init__(self, folder: Path, arguments: list[str], *, extra_path: Path | None = None, code: str = "") -> None:
+        """`code` runs in place of `python -m vsrpp`, with the same arguments."""
         env = environment(folder)
         if extra_path is not None:
             env["PYTHONPATH"] = f"{extra_path}{os.pathsep}{env['PYTHONPATH']}"
         self.folder = folder
         self.log = (folder / f"train-{time.monotonic_ns()}.log").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "vsrpp", *arguments], cwd=folder, env=env, stdout=self.log,
+            [sys.executable, *(["-c", code] if code else ["-m", "vsrpp"]), *arguments], cwd=folder, env=env, stdout=self.log,
             stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
 

@@ -19,7 +19,7 @@ from vsrpp import control
 from vsrpp.paths import RunPaths
 
 pytestmark = pytest.mark.slow
-LONG = {"max_steps": 100_000, "validate_every": 50_000, "checkpoint_every": 100_000}
+LONG = {"max_steps": 1_000_000, "validate_every": 50_000, "checkpoint_every": 100_000}
 """A run that lasts as long as a test needs it."""
 
 
@@ -30,11 +30,12 @@ def document(folder: Path, *arguments: str, code: int = 0):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path):
-    """A finished run, edited once by command and once by file: (folder, run ID)."""
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path, empty_store: Path):
+    """A finished run, edited once by command, once by file, and ended by a third edit: (folder, run ID, last step)."""
     folder = tmp_path_factory.mktemp("job")
+    shutil.copy(empty_store, folder / "mlflow.db")
     with TrainingProcess(
-        folder, train_command(tiny_clip, max_steps=400, checkpoint_every=200, validate_every=200)
+        folder, train_command(tiny_clip, max_steps=1_000_000, checkpoint_every=200, validate_every=200, keep_every=200)
     ) as run:
         run_dir = run.run_dir()
         paused = vsrpp(folder, "pause", "latest")
@@ -44,12 +45,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path):
         values = json.loads((run_dir / "runtime_config.json").read_text())
         (run_dir / "runtime_config.json").write_text(json.dumps({**values, "grad_clip": 0.5}))
         wait_until(lambda: control.status(RunPaths(run_dir))["revision"] == 2)
+        end = (control.status(RunPaths(run_dir))["step"] // 200 + 2) * 200
+        assert document(folder, "set", "latest", f"max_steps={end}")["status"] == "applied"
         assert vsrpp(folder, "resume", "latest").returncode == 0
         assert run.wait() == 0, run.output
         output = run.output
     assert "⚙️  Config Update: max_lr 1.00e-03 → 2.00e-04" in output
     assert "⚙️  Config Update: grad_clip 1.0 → 0.5" in output
-    return folder, run_dir.name
+    return folder, run_dir.name, end
 
 
 def client(folder: Path):
@@ -59,11 +62,11 @@ def client(folder: Path):
 
 
 def test_every_read_only_command_answers_with_its_documented_keys(finished) -> None:
-    folder, run_id = finished
+    folder, run_id, end = finished
     status = document(folder, "status", run_id[:8])
     assert {"run_id", "run_dir", "state", "step", "max_steps", "revision", "branch", "phase", "lr", "losses", "config", "best",
             "psnr_y", "bicubic_psnr_y", "checkpoints", "backlog", "steps_per_s", "eta_s"} <= status.keys()  # fmt: skip
-    assert (status["state"], status["step"], status["revision"], status["run_id"]) == ("finished", 400, 2, run_id)
+    assert (status["state"], status["step"], status["revision"], status["run_id"]) == ("finished", end, 3, run_id)
     assert {"rows", "artifacts", "age_s"} <= status["backlog"].keys()
     assert (status["off_host"], status["off_host_why"]) == (None, "the tracking store is on this host")
     assert (status["backlog"]["rows"], status["backlog"]["artifacts"]) == (0, 0)
@@ -86,13 +89,13 @@ def test_every_read_only_command_answers_with_its_documented_keys(finished) -> N
         "data",
         "hash",
     } == events[0].keys()
-    assert [e["reason"] for e in events if e["type"] == "config_applied"] == ["too fast", None]
+    assert [e["reason"] for e in events if e["type"] == "config_applied"] == ["too fast", None, None]
     (row,) = document(folder, "runs")
     assert {"run_id", "name", "state", "step", "best", "started", "run_dir"} <= row.keys()
 
 
 def test_the_record_verifies_and_a_changed_row_is_exit_6(finished, tmp_path: Path) -> None:
-    folder, run_id = finished
+    folder, run_id, _ = finished
     assert vsrpp(folder, "history", run_id, "--verify").returncode == 0
     copy = tmp_path / run_id
     shutil.copytree(folder / "runs" / run_id, copy)
@@ -106,7 +109,7 @@ def test_the_record_verifies_and_a_changed_row_is_exit_6(finished, tmp_path: Pat
 
 
 def test_mlflow_has_every_row_the_edits_and_the_checkpoints_as_logged_models(finished) -> None:
-    folder, run_id = finished
+    folder, run_id, end = finished
     mlflow = client(folder)
     run = mlflow.get_run(run_id)
     assert (run.info.status, run.data.tags["vsrpp.kind"], run.data.tags["vsrpp.state"]) == (
@@ -117,7 +120,7 @@ def test_mlflow_has_every_row_the_edits_and_the_checkpoints_as_logged_models(fin
     assert run.data.params["run/n_feats"] == "4"
     assert float(run.data.params["config/max_lr"]) == 1e-3
     assert mlflow.get_metric_history(run_id, "config/max_lr")[-1].value == 2e-4
-    assert mlflow.get_metric_history(run_id, "config/revision")[-1].value == 2
+    assert mlflow.get_metric_history(run_id, "config/revision")[-1].value == 3
     assert len(mlflow.get_metric_history(run_id, "events/config_change")) >= 1
     paths = RunPaths(folder / "runs" / run_id)
     from vsrpp.store import RunReader
@@ -131,55 +134,56 @@ def test_mlflow_has_every_row_the_edits_and_the_checkpoints_as_logged_models(fin
     assert {"timeline.jsonl", "timeline.md"} <= artifacts
     models = mlflow.search_logged_models([run.info.experiment_id])
     by_step = {int(m.tags["vsrpp.step"]): m for m in models if m.source_run_id == run_id}
-    assert {200, 400} <= by_step.keys()
-    linked = {metric.key for metric in by_step[400].metrics or []}
+    assert {end - 200, end} <= by_step.keys()
+    linked = {metric.key for metric in by_step[end].metrics or []}
     assert "val/psnr_y" in linked
 
 
 def test_tensorboard_has_the_edits(finished) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    folder, run_id = finished
+    folder, run_id, _ = finished
     board = EventAccumulator(str(folder / "runs" / run_id / "tensorboard"))
     board.Reload()
     assert board.Scalars("Config/Parameters/max_lr")[-1].value == pytest.approx(2e-4)
 
 
 def test_a_checkpoint_comes_back_from_mlflow_alone_and_trains_on(finished, tiny_clip: Path, tmp_path: Path) -> None:
-    folder, run_id = finished
+    folder, run_id, end = finished
     work = tmp_path / "elsewhere"
     shutil.copytree(folder, work, ignore=shutil.ignore_patterns("runs"))
     env = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}"}
     done = subprocess.run(
         [sys.executable, "-m", "vsrpp", "restore", run_id, "--step", "best", "--out", "back", "--json"], cwd=work,
-        env={**environment(work), **env}, capture_output=True, text=True, timeout=120,
+        env={**environment(work), **env}, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["source"], found["verified"], found["run_id"]) == ("mlflow", True, run_id)
     assert (Path(found["path"]) / "model.safetensors").is_file()
-    words = ["train", "--from", f"{run_id}@200", "--no-panel", "--no-tensorboard", "--max-steps", "220"]
+    words = ["train", "--from", f"{run_id}@{end - 200}", "--no-panel", "--no-tensorboard"]
+    words += ["--max-steps", str(end - 180)]
     on = subprocess.run(
         [sys.executable, "-m", "vsrpp", *words], cwd=work, env={**environment(work), **env}, capture_output=True,
-        text=True, timeout=300,
+        text=True, timeout=600,
     )  # fmt: skip
     assert on.returncode == 0, on.stderr + on.stdout
-    assert "✅ Config restored from step 200" in on.stdout
+    assert f"✅ Config restored from step {end - 200}" in on.stdout
     (new,) = [p for p in (work / "runs").iterdir() if p.is_dir()]
     assert client(folder).get_run(new.name).data.tags["mlflow.parentRunId"] == run_id
-    assert control.status(RunPaths(new))["step"] == 220
+    assert control.status(RunPaths(new))["step"] == end - 180
 
 
 def test_a_step_that_is_not_there_is_exit_3_naming_the_nearest(finished) -> None:
-    folder, run_id = finished
-    done = vsrpp(folder, "restore", run_id, "--step", "210", "--out", str(folder / "none"))
+    folder, run_id, end = finished
+    done = vsrpp(folder, "restore", run_id, "--step", str(end - 190), "--out", str(folder / "none"))
     assert done.returncode == 3
-    assert "200" in done.stderr
+    assert f"nearest is step {end - 200}" in done.stderr or f"nearest is {end - 200}" in done.stderr, done.stderr
     assert not (folder / "none").exists()
 
 
 def test_replay_is_identical_and_evaluate_scores_the_network_and_bicubic(finished, tiny_clip: Path) -> None:
-    folder, run_id = finished
+    folder, run_id, _ = finished
     replayed = document(folder, "replay", run_id)
     assert (replayed["identical"], replayed["first_difference"]) == (True, None)
     assert replayed["sha256"] == replayed["original_sha256"]
@@ -190,19 +194,34 @@ def test_replay_is_identical_and_evaluate_scores_the_network_and_bicubic(finishe
         assert (figures["frames"], figures["scale"]) == (4, 2)
 
 
-def test_kill_9_then_resume_ends_bit_for_bit_in_the_same_mlflow_run(tmp_path: Path, tiny_clip: Path) -> None:
+DIES_AT_130 = """
+import os, signal, sys
+from vsrpp.cli import main
+from vsrpp.training.trainer import Trainer
+one_step = Trainer.one_step
+def step(self):
+    if self.state.step == 130:
+        os.kill(os.getpid(), signal.SIGKILL)
+    one_step(self)
+Trainer.one_step = step
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_kill_9_then_resume_ends_bit_for_bit_in_the_same_mlflow_run(
+    tmp_path: Path, tiny_clip: Path, empty_store: Path
+) -> None:
     sets = {"max_steps": 600, "checkpoint_every": 100, "validate_every": 300}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
+        shutil.copy(empty_store, folder / "mlflow.db")
     with TrainingProcess(whole, train_command(tiny_clip, **sets)) as run:
         undisturbed = run.run_dir()
         assert run.wait() == 0, run.output
-    with TrainingProcess(killed, train_command(tiny_clip, **sets)) as run:
+    with TrainingProcess(killed, train_command(tiny_clip, **sets), code=DIES_AT_130) as run:
         run_dir = run.run_dir()
-        wait_until(lambda: control.status(RunPaths(run_dir))["step"] >= 130, what="step 130")
-        run.process.send_signal(signal.SIGKILL)
-        run.process.wait()
+        assert run.wait() == -signal.SIGKILL, run.output
         assert control.status(RunPaths(run_dir))["state"] == "dead"
     with TrainingProcess(killed, ["train", "--resume", run_dir.name, "--no-panel", "--no-tensorboard"]) as again:
         assert again.wait() == 0, again.output
@@ -283,7 +302,7 @@ def test_pause_checkpoint_resume_answer_with_the_step_they_took_effect_at(live_r
 
 
 def test_a_run_that_is_not_live_is_exit_4_and_an_unknown_one_exit_3(finished) -> None:
-    folder, run_id = finished
+    folder, run_id, _ = finished
     done = vsrpp(folder, "set", run_id, "max_lr=1e-4")
     assert done.returncode == 4
     assert f"vsrpp train --from {run_id}" in done.stderr
@@ -320,8 +339,10 @@ def test_what_cannot_be_trained_is_one_line_before_the_first_step(
 
 
 def test_weights_load_with_safetensors_alone(finished) -> None:
-    folder, run_id = finished
-    model = safetensors.torch.load_file(folder / "runs" / run_id / "checkpoints" / "step_0000400" / "model.safetensors")
+    folder, run_id, end = finished
+    model = safetensors.torch.load_file(
+        folder / "runs" / run_id / "checkpoints" / f"step_{end:07d}" / "model.safetensors"
+    )
     assert all(isinstance(tensor, torch.Tensor) for tensor in model.values())
     assert TINY["n_feats"] in {tensor.shape[0] for tensor in model.values() if tensor.ndim}
 

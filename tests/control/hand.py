@@ -54,9 +54,9 @@ def main() -> None:
         if kind in ("file", "replace"):
             save_file(paths.runtime_config, edit, replace=kind == "replace")
         elif kind == "control":
-            answer = control.apply(paths, edit, origin="cli", reason=token, base_revision=base, wait_s=60)
+            answer = control.apply(paths, edit, origin="cli", reason=token, base_revision=base, wait_s=300)
         else:
-            answer = run.set(edit, reason=token, base_revision=base)
+            answer = run.set(edit, reason=token, base_revision=base, wait_s=300)
         said = {"kind": kind, "token": token, "edit": edit, "began": began, "ended": time.time(), "count": count}
         print(json.dumps({**said, "answer": answer and answer.to_json(), "torch": "torch" in sys.modules}), flush=True)
 

@@ -267,6 +267,19 @@ def test_a_file_that_cannot_be_taken_is_refused_and_mended_by_the_next_edit(
         assert reader.verify().ok
 
 
+def some_edits(count: int) -> list[dict[str, Any]]:
+    """The same ones every time."""
+    found: list[dict[str, Any]] = []
+
+    @settings(max_examples=count, database=None, suppress_health_check=list(HealthCheck))
+    @given(edits)
+    def keep(edit: dict[str, Any]) -> None:
+        found.append(edit)
+
+    keep()
+    return found
+
+
 # ---- every way in, on one real training in a process of its own
 CLI_WRONG = [
     *(f"{key}=nan" for key in LIVE[:6]), *(f"{key}=-1" for key in LIVE[:10]), "max_lr=inf", "max_lr=1e999", "max_lr=5e-324",
@@ -280,13 +293,10 @@ CLI_WRONG = [
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_bad_input_by_every_way_in_leaves_a_real_trainings_weights_untouched(tmp_path: Path, tiny_clip: Path) -> None:
-    from hypothesis.errors import NonInteractiveExampleWarning
-
-    calm, bad = tmp_path / "calm", tmp_path / "bad"
-    calm.mkdir(), bad.mkdir()
-    sets = {"max_steps": 300, "log_every": 50, "validate_every": 300, "checkpoint_every": 300}
-    with TrainingProcess(calm, train_command(tiny_clip, **sets)) as process:
-        assert process.wait() == 0, process.output
+    bad, sets = (
+        tmp_path,
+        {"max_steps": 1_000_000, "log_every": 50, "validate_every": 100_000, "checkpoint_every": 100_000},
+    )
     answers = {"file": 0, "cli": 0, "api": 0}
     with TrainingProcess(bad, train_command(tiny_clip, **sets)) as process:
         run = Run(process.run_dir())
@@ -296,7 +306,7 @@ def test_bad_input_by_every_way_in_leaves_a_real_trainings_weights_untouched(tmp
             head = run.history()[-1].seq
             clear(run.paths.runtime_config)
             place(run.paths.runtime_config)
-            event = run.wait_for("config_refused", after_seq=head, timeout_s=30)
+            event = run.wait_for("config_refused", after_seq=head, timeout_s=240)
             assert event is not None, name
             assert event.origin == "file", name
             answers["file"] += 1
@@ -308,9 +318,7 @@ def test_bad_input_by_every_way_in_leaves_a_real_trainings_weights_untouched(tmp
             assert not (bad / "cache" / "crashes").exists(), done.stderr
             answers["cli"] += 1
 
-        with pytest.warns(NonInteractiveExampleWarning):
-            wrong_edits = [edits.example() for _ in range(80)]
-        for edit in wrong_edits:
+        for edit in some_edits(100):
             if not run.preview(edit).errors:
                 continue  # a right one would change the weights
             with contextlib.suppress(Refused):  # never reached the run
@@ -318,11 +326,14 @@ def test_bad_input_by_every_way_in_leaves_a_real_trainings_weights_untouched(tmp
             answers["api"] += 1
 
         assert run.config()["max_lr"] == TINY["max_lr"]
+        assert run.status()["revision"] == 0
+        end = run.status()["step"] + 100
+        assert run.set(max_steps=end).status == "applied"
         assert run.resume().status == "done", process.output
         assert process.wait() == 0, process.output
     print(f"bad input by every way in: {answers}")
     assert min(answers.values()) >= 45, answers
-    undisturbed = next((calm / "runs").glob("*/checkpoints/step_0000300/model.safetensors")).read_bytes()
-    assert run.paths.checkpoint(300).model.read_bytes() == undisturbed
-    assert run.status()["revision"] == 0
+    calm = vsrpp(bad, "replay", run.run_id, "--json", timeout_s=900)  # trained again with the one edit there was
+    assert json.loads(calm.stdout)["identical"], calm.stderr
+    assert (run.status()["revision"], run.status()["step"]) == (1, end)
     assert control.verify(run.paths).ok

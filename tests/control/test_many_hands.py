@@ -75,7 +75,7 @@ def quiet(run: Run, process: TrainingProcess, number: int) -> None:
     wait_until(lambda: run.status()["step"] >= step + 3, what="three more steps")
     # a torn file is read again for two seconds before it is refused; the edit behind it waits for nobody
     assert run.set(log_every=100 + number, reason="quiet").check().changes
-    wait_until(lambda: on_disk(run) == in_force(run), timeout_s=10, what="the file as the config in force")
+    wait_until(lambda: on_disk(run) == in_force(run), timeout_s=120, what="the file as the config in force")
 
 
 def values_in(event: Any) -> set[float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from helpers import free_port
+
 from vsrpp.store import RunReader
 
 
@@ -21,9 +22,7 @@ class Server:
     """A real `mlflow server` on loopback over a SQLite store; `kill` and `start` it as often as you like."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.folder, self.uri = folder, f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -36,11 +35,11 @@ class Server:
             stdout=log, stderr=log, cwd=self.folder, start_new_session=True,
             env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         )  # fmt: skip
-        wait_until(self._answers, 120, f"mlflow server on port {self.port}")
+        wait_until(self._answers, 300, f"mlflow server on port {self.port}")
 
     def _answers(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.uri}/health", timeout=2) as answer:
+            with urllib.request.urlopen(f"{self.uri}/health", timeout=20) as answer:
                 return answer.status == 200
         except OSError:
             return False

@@ -19,7 +19,7 @@ def test_a_pinned_server_is_kept_without_its_password(runs: Path, uri: str) -> N
     assert uri_of(run.paths, uri) == uri, "nothing is known yet"
     delivery = Delivery.start(uri="http://anna:secret@127.0.0.1:9", pinned=True)
     delivery.follow(run.paths.root)
-    delivery.finish(15)
+    delivery.finish(300)
     assert uri_of(run.paths, uri) == "http://anna@127.0.0.1:9"
     marks = Marks(run.paths.delivery_db, readonly=True)
     assert "secret" not in str(marks.fact("deliver_to"))
@@ -31,7 +31,7 @@ def test_a_server_that_is_away_all_the_time_gets_everything_by_sync(
     tmp_path: Path, tiny_clip: Path, server: Server
 ) -> None:
     server.kill()
-    done = vsrpp(tmp_path, *train_command(tiny_clip), "--deliver-to", server.uri, timeout_s=240)
+    done = vsrpp(tmp_path, *train_command(tiny_clip), "--deliver-to", server.uri, timeout_s=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Training starts; it gets everything later" in done.stdout
     (folder,) = (tmp_path / "runs").iterdir()

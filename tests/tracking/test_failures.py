@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import http.server
 import threading
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -16,10 +15,11 @@ from vsrpp.tracking.failures import KINDS, classify
 
 class Answering(http.server.BaseHTTPRequestHandler):
     code: int | str = 500
+    test_is_over = threading.Event()
 
     def do_GET(self) -> None:
         if self.code == "slow":
-            time.sleep(2.0)
+            self.test_is_over.wait(600)
             return
         if self.code == "cut":
             self.connection.close()
@@ -35,12 +35,13 @@ def address() -> Iterator[str]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answering)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
+    Answering.test_is_over.set()
     server.shutdown()
 
 
-def _failure(uri: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+def _failure(uri: str, monkeypatch: pytest.MonkeyPatch, timeout_s: int = 120) -> tuple[str, str]:
     environment.prepare(uri)
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", str(timeout_s))
     from mlflow import MlflowClient
 
     try:
@@ -60,7 +61,7 @@ def _failure(uri: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
 )  # fmt: skip
 def test_answers_of_a_server(address: str, code: int | str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Answering.code = code
-    assert _failure(address, monkeypatch)[0] == kind
+    assert _failure(address, monkeypatch, 1 if code == "slow" else 120)[0] == kind
 
 
 def test_nobody_there_is_one_short_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,18 +36,18 @@ def test_the_trainers_side_imports_neither_mlflow_nor_torch() -> None:
 
 def test_a_run_from_its_start_to_its_end(uri: str, runs: Path, capfd: pytest.CaptureFixture[str]) -> None:
     delivery = Delivery.start(uri=uri, run_name="whole")
-    run_id = delivery.run_id(60)
+    run_id = delivery.run_id(300)
     assert run_id, delivery.why
     assert client_of(uri).get_run(run_id).info.status == "RUNNING"
     run = MadeRun(runs / run_id, run_id).start()
     delivery.follow(run.paths.root)
     run.train(100).edit("max_lr", 2e-4).validate(30.0)
     run.checkpoint(30.0)
-    wait_until(lambda: backlog(run.paths.root).artifacts == 0, 30, "the checkpoint is uploaded while the run goes on")
+    wait_until(lambda: backlog(run.paths.root).artifacts == 0, 240, "the checkpoint is uploaded while the run goes on")
     assert delivery.check() is None
     assert delivery.news() == []
     run.end()
-    report = delivery.finish(30)
+    report = delivery.finish(300)
     assert (report.delivered, report.why) == (True, "")
     assert_same_rows(uri, run.paths.run_db, run_id)
     there = the_run(uri, run_id)
@@ -61,18 +61,16 @@ def test_a_run_from_its_start_to_its_end(uri: str, runs: Path, capfd: pytest.Cap
 @pytest.mark.slow
 def test_a_server_that_is_away_is_said_at_once_and_costs_the_end_nothing(runs: Path) -> None:
     delivery = Delivery.start(uri="http://127.0.0.1:9")
-    began = time.monotonic()
-    assert delivery.run_id(60) is None
-    assert time.monotonic() - began < 50, "known to be away: not the whole timeout"
+    assert delivery.run_id(3000) is None, (
+        "known to be away: not the whole time-out, which is longer than a test may take"
+    )
     assert delivery.why.startswith("unreachable: 127.0.0.1:9")
     run = made_run(runs, "local1", ended=False)
     delivery.follow(run.paths.root)
-    lost = wait_until(delivery.news, 30, "the loss is news for the trainer")
+    lost = wait_until(delivery.news, 240, "the loss is news for the trainer")
     assert [(item.type, item.data["class"]) for item in lost] == [("tracking_lost", "unreachable")]
     run.end()
-    began = time.monotonic()
-    report = delivery.finish(60)
-    assert time.monotonic() - began < 25
+    report = delivery.finish(3000)
     assert not report.delivered
     assert report.rows_left > 200
     assert report.artifacts_left == 4
@@ -83,29 +81,31 @@ def test_a_server_that_is_away_is_said_at_once_and_costs_the_end_nothing(runs: P
 @pytest.mark.slow
 def test_what_never_began_leaves_no_run_behind(uri: str) -> None:
     delivery = Delivery.start(uri=uri)
-    run_id = delivery.run_id(60)
+    run_id = delivery.run_id(300)
     assert run_id
-    began = time.monotonic()
-    delivery.finish(10)
-    assert time.monotonic() - began < 1, "a refused start is not held up"
-    wait_until(lambda: client_of(uri).get_run(run_id).info.lifecycle_stage == "deleted", 30, "it is taken back")
+    os.kill(_pid(delivery), signal.SIGSTOP)
+    try:
+        delivery.finish(3000)  # a refused start is not held up: who waited for the process would wait for ever
+    finally:
+        os.kill(_pid(delivery), signal.SIGCONT)
+    wait_until(lambda: client_of(uri).get_run(run_id).info.lifecycle_stage == "deleted", 240, "it is taken back")
 
 
 @pytest.mark.slow
 def test_a_dead_deliverer_is_started_again_and_nothing_is_there_twice(uri: str, runs: Path) -> None:
     delivery = Delivery.start(uri=uri)
-    run_id = delivery.run_id(60)
+    run_id = delivery.run_id(300)
     assert run_id
     run = MadeRun(runs / run_id, run_id).start().train(200)
     delivery.follow(run.paths.root)
-    wait_until(lambda: run.paths.delivery_db.is_file() and backlog(run.paths.root).rows == 0, 30, "delivered so far")
+    wait_until(lambda: run.paths.delivery_db.is_file() and backlog(run.paths.root).rows == 0, 240, "delivered so far")
     os.kill(_pid(delivery), signal.SIGKILL)
-    said = wait_until(delivery.check, 10, "its death is noticed")
+    said = wait_until(delivery.check, 240, "its death is noticed")
     assert said == "The delivery process ended with -9; started again (1 of 3)."
     run.train(200)
     run.checkpoint()
     run.end()
-    assert delivery.finish(60).delivered
+    assert delivery.finish(300).delivered
     assert_same_rows(uri, run.paths.run_db, run_id)
     assert len(models_of(uri, run_id)) == 1
 
@@ -116,7 +116,7 @@ TRAINER = """
     from tests.tracking.making import MadeRun
     from vsrpp.tracking import Delivery
     delivery = Delivery.start(uri=sys.argv[1])
-    run_id = delivery.run_id(60)
+    run_id = delivery.run_id(300)
     run = MadeRun(Path(sys.argv[2]) / run_id, run_id).start().train(100)
     delivery.follow(run.paths.root)
     run.train(100)
@@ -135,11 +135,11 @@ def test_a_trainer_killed_without_a_word_leaves_a_dead_run_with_everything_in_it
         assert trainer.stdout is not None
         run_id, holder = trainer.stdout.readline().split()
     try:
-        wait_until(lambda: client_of(uri).get_run(run_id).info.status == "FAILED", 90, "the run is marked")
+        wait_until(lambda: client_of(uri).get_run(run_id).info.status == "FAILED", 240, "the run is marked")
         assert the_run(uri, run_id).data.tags["vsrpp.state"] == "dead"
         assert_same_rows(uri, runs / run_id / "run.db", run_id)
         with DeliveryLock(runs / run_id) as lock:
-            wait_until(lock.take, 30, "the deliverer lets go")
+            wait_until(lock.take, 240, "the deliverer lets go")
     finally:
         os.kill(int(holder), signal.SIGKILL)
 
@@ -155,11 +155,11 @@ def test_a_resumed_run_goes_on_in_the_same_mlflow_run(uri: str, runs: Path) -> N
     first.writer = RunWriter(first.paths.run_db)
     first.event("resumed")
     delivery = Delivery.start(uri=uri, mlflow_run_id=known)
-    assert delivery.run_id(60) == known
+    assert delivery.run_id(300) == known
     delivery.follow(first.paths.root)
-    wait_until(lambda: the_run(uri, "cafe1").info.status == "RUNNING", 30, "it runs again")
+    wait_until(lambda: the_run(uri, "cafe1").info.status == "RUNNING", 240, "it runs again")
     first.train(100).end()
-    assert delivery.finish(30).delivered
+    assert delivery.finish(300).delivered
     there = the_run(uri, "cafe1")
     assert (there.info.run_id, there.info.status) == (known, "FINISHED")
     assert_same_rows(uri, first.paths.run_db, "cafe1")
@@ -178,7 +178,7 @@ def test_kill_of_the_deliverer_at_any_moment_then_sync_gives_everything_once(uri
     for _ in range(2):
         deliverer = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         before = _marks(run)
-        wait_until(lambda: _marks(run) != before or deliverer.poll() is not None, 60, "it delivers")  # noqa: B023
+        wait_until(lambda: _marks(run) != before or deliverer.poll() is not None, 240, "it delivers")  # noqa: B023
         time.sleep(chance.random() * 0.8)  # the moment of the kill
         deliverer.kill()
         deliverer.wait()
@@ -202,24 +202,24 @@ def _marks(run: MadeRun) -> list[tuple[int, int]]:
 @pytest.mark.slow
 def test_server_killed_and_restarted_in_the_middle_gets_everything_once(server: Server, runs: Path) -> None:
     delivery = Delivery.start(uri=server.uri, run_name="outage")
-    run_id = delivery.run_id(90)
+    run_id = delivery.run_id(300)
     assert run_id, delivery.why
     run = MadeRun(runs / run_id, run_id).start().train(500)
     delivery.follow(run.paths.root)
-    wait_until(lambda: run.paths.delivery_db.is_file() and backlog(run.paths.root).rows == 0, 60, "all is there")
+    wait_until(lambda: run.paths.delivery_db.is_file() and backlog(run.paths.root).rows == 0, 240, "all is there")
     server.kill()
     run.train(500).edit("max_lr", 2e-4).validate(30.0)
     run.checkpoint(30.0)
-    lost = wait_until(delivery.news, 60, "the loss is told")
+    lost = wait_until(delivery.news, 240, "the loss is told")
     assert [item.type for item in lost] == ["tracking_lost"]
     assert backlog(run.paths.root).rows > 500
     server.start()
-    back = wait_until(delivery.news, 90, "the return is told")
+    back = wait_until(delivery.news, 240, "the return is told")
     assert [item.type for item in back] == ["tracking_back"]
     assert isinstance(back[0], News)
     assert back[0].data["lost_s"] > 0
     run.train(100).end()
-    report = delivery.finish(90)
+    report = delivery.finish(300)
     assert (report.delivered, report.why) == (True, "")
     assert_same_rows(server.uri, run.paths.run_db, run_id)
     assert the_run(server.uri, run_id).info.status == "FINISHED"
@@ -232,13 +232,13 @@ def test_server_gone_at_the_end_leaves_the_rest_to_sync_and_restore_works_over_h
     server: Server, runs: Path, tmp_path: Path
 ) -> None:
     delivery = Delivery.start(uri=server.uri)
-    run_id = delivery.run_id(90)
+    run_id = delivery.run_id(300)
     assert run_id, delivery.why
     run = made_run(runs, run_id, ended=False)
     server.kill()
     delivery.follow(run.paths.root)
     run.end()
-    report = delivery.finish(60)
+    report = delivery.finish(300)
     assert (report.delivered, report.artifacts_left) == (False, 4)
     server.start()
     assert client_of(server.uri).get_run(run_id).info.status == "RUNNING", "nobody could tell the server"

@@ -141,18 +141,18 @@ def test_a_run_whose_host_was_lost_goes_on_in_the_same_mlflow_run_and_replays_id
     sets = {"max_steps": 1_000_000, "log_every": 5, "validate_every": 50, "checkpoint_every": 50}  # ended by an edit
     with TrainingProcess(tmp_path, train_command(tiny_clip, **sets)) as training:
         run = RunPaths(training.run_dir())
-        wait_until(lambda: runs_of(uri, run.run_id), 90, "the run on the server")
-        wait_until(lambda: models_of(uri, run.run_id), 90, "an uploaded checkpoint")
+        wait_until(lambda: runs_of(uri, run.run_id), 300, "the run on the server")
+        wait_until(lambda: models_of(uri, run.run_id), 300, "an uploaded checkpoint")
         assert control.apply(run, {"max_lr": 5e-4}, origin="cli").status == "applied"
         assert control.command(run, "pause", origin="cli").status == "done"
         end = (control.status(run)["step"] // 50 + 2) * 50
         assert control.apply(run, {"max_steps": end}, origin="cli").status == "applied"
         seq = control.history(run)[-1].seq
         tags = lambda: the_run(uri, run.run_id).data.tags  # noqa: E731
-        wait_until(lambda: int(tags()["vsrpp.chain_seq"]) >= seq, 60, "the edits are on the server")
+        wait_until(lambda: int(tags()["vsrpp.chain_seq"]) >= seq, 300, "the edits are on the server")
         mlflow_run_id = the_run(uri, run.run_id).info.run_id
         lose(training, run)
-    done = vsrpp(tmp_path, "train", "--resume", run.run_id, "--no-panel", "--no-tensorboard", timeout_s=240)
+    done = vsrpp(tmp_path, "train", "--resume", run.run_id, "--no-panel", "--no-tensorboard", timeout_s=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"Run {run.run_id} is rebuilt from MLflow and goes on from step " in done.stdout
     there = the_run(uri, run.run_id)
@@ -166,5 +166,5 @@ def test_a_run_whose_host_was_lost_goes_on_in_the_same_mlflow_run_and_replays_id
     assert set(Counter(metric.step for metric in history).values()) == {1}, "no step is there twice"
     assert {metric.step for metric in history} == set(range(5, end + 1, 5))
     assert vsrpp(tmp_path, "history", run.run_id, "--verify").returncode == 0
-    replayed = vsrpp(tmp_path, "replay", run.run_id, "--json", timeout_s=240)
+    replayed = vsrpp(tmp_path, "replay", run.run_id, "--json", timeout_s=900)
     assert json.loads(replayed.stdout)["identical"], replayed.stderr

@@ -12,19 +12,22 @@ from helpers import TrainingProcess, train_command, vsrpp, wait_until
 from vsrpp import control
 from vsrpp.paths import RunPaths
 
-LONG = {"max_steps": 400, "log_every": 5, "validate_every": 40, "checkpoint_every": 40, "keep_last": 2}
+LONG = {"max_steps": 1_000_000, "log_every": 5, "validate_every": 40, "checkpoint_every": 40, "keep_last": 2}
 
 
 def steer(run: RunPaths) -> None:
-    """Two edits by hand, a rollback, and the end brought near."""
+    """Two edits by hand, a rollback, and the end brought near; paused, so that no step passes between two of them."""
     assert control.apply(run, {"max_lr": 5e-4}, origin="cli", author="anna").status == "applied"
-    wait_until(lambda: control.checkpoint_steps(run), 60, "a checkpoint to go back to")
-    step = control.checkpoint_steps(run)[-1]
-    wait_until(lambda: control.status(run)["step"] > step + 5, 60, "steps to leave behind")
+    wait_until(
+        lambda: len(control.checkpoint_steps(run)) > 1, 240, "a checkpoint to go back to, and steps to leave behind"
+    )
+    assert control.command(run, "pause", origin="cli").status == "done"
+    step = control.checkpoint_steps(run)[-2]
     assert control.command(run, "rollback", {"step": step}, origin="cli").status == "done"
     assert control.apply(run, {"grad_clip": 0.5}, origin="cli").status == "applied"
     end = (control.status(run)["step"] // 40 + 2) * 40
     assert control.apply(run, {"max_steps": end}, origin="cli").status == "applied"
+    assert control.command(run, "resume", origin="cli").status == "done"
 
 
 @pytest.mark.slow
@@ -34,7 +37,7 @@ def test_a_steered_run_replays_identical_from_an_empty_folder(
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     with TrainingProcess(tmp_path, train_command(tiny_clip, **LONG)) as training:
         run = RunPaths(training.run_dir())
-        wait_until(lambda: control.is_live(run), 60, "the first step")
+        wait_until(lambda: control.is_live(run), 240, "the first step")
         steer(run)
         assert training.wait() == 0, training.output
     wanted = json.loads((run.checkpoint(control.status(run)["step"])).manifest.read_text())["files"]

@@ -116,7 +116,7 @@ def test_artifacts_lie_beside_the_database_and_nothing_in_the_working_directory(
         "--uri",
         f"sqlite:///{tmp_path}/new/m.db",
     ]
-    subprocess.run(command, cwd=elsewhere, env=_environment(), check=True, timeout=120)
+    subprocess.run(command, cwd=elsewhere, env=_environment(), check=True, timeout=600)
     assert list(elsewhere.iterdir()) == []
     assert (tmp_path / "new" / "mlartifacts" / "vsrpp").is_dir()
 

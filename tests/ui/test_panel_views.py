@@ -134,7 +134,8 @@ def test_names_and_reasons_cannot_bring_markup(runs: Path) -> None:
         assert "<img src=x" not in "".join(fragments(runs, page).values())
 
 
-def test_only_what_changed_travels(runs: Path) -> None:
+def test_only_what_changed_travels(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsrpp_ui.snapshot.CURVES_BUDGET_S", 60.0)  # the whole curve at the first look
     run = full_run(runs)
     watches = Watches(runs)
     live = Live(watches, EN, "en", Tracked(runs))

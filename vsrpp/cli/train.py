@@ -16,7 +16,7 @@ from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.tracking import Delivery, uri_of
 
-DRAIN_S = 60.0
+DRAIN_S = 120.0
 """How long the end of a run waits for what the tracking server has not got yet; the rest is for `vsrpp sync`."""
 START_TEMPFAIL = 75
 """Exit status after SIGTERM: "start me again with --resume" (sysexits' EX_TEMPFAIL)."""

@@ -84,7 +84,7 @@ class Delivery:
         """The process's id; 0 if it could not be started."""
         return self._process.pid if self._process else 0
 
-    def run_id(self, timeout_s: float = 45.0) -> str | None:
+    def run_id(self, timeout_s: float = 120.0) -> str | None:
         """The MLflow run's id; None (and `why`) if the server cannot be reached in time or says no."""
         deadline = time.monotonic() + timeout_s
         while self._run is None and self._receive(deadline):
