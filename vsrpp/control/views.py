@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import config
+from vsrpp.control import alerts
 from vsrpp.control.backlog import MLFLOW, count, open_marks
 from vsrpp.control.edits import current_config, run_config_of
 from vsrpp.control.runs import FINAL_STATES, local_runs, run_state
@@ -151,7 +152,8 @@ def _backlog(paths: RunPaths, reader: RunReader) -> dict[str, Any]:
     marks = open_marks(paths)
     try:
         sink = (marks.fact(MLFLOW) if marks else None) or {}
-        return {**count(reader, marks).to_json(), "state": sink.get("state"), "error": sink.get("error")}
+        found = {**count(reader, marks).to_json(), "state": sink.get("state"), "error": sink.get("error")}
+        return {**found, "alerts": alerts.state(reader, marks, run_config_of(reader))}
     finally:
         if marks:
             marks.close()
