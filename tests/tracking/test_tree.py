@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.tracking.making import MadeRun, made_run
+from tests.tracking.making import START, MadeRun, made_run
 from tests.tracking.serving import the_run
 from vsrpp.tracking.sync import sync
 
@@ -40,3 +40,13 @@ def test_the_runs_table_shows_lineage_code_state_host_and_best(uri: str, runs: P
         "vsrpp.data_fingerprint": "f" * 64, "vsrpp.kind": "train", "mlflow.loggedImages": "true",
     }  # fmt: skip
     assert {key: tags.get(key) for key in wanted} == wanted
+
+
+def test_a_run_made_after_its_training_has_its_name_and_its_times(uri: str, runs: Path) -> None:
+    run = made_run(runs, ended=False)
+    run.writer.set_meta("created", START)
+    run.end()
+    assert sync(run.root, uri).delivered
+    info = the_run(uri, run.run_id).info
+    assert (info.run_name, info.start_time) == ("made", round(START * 1000))
+    assert info.end_time > info.start_time
