@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.tracking.making import MadeRun, made_run
+from tests.tracking.making import START, MadeRun, made_run
 from tests.tracking.serving import the_run
+from vsrpp.store import Marks
+from vsrpp.tracking.backlog import ARTIFACTS
 from vsrpp.tracking.sync import sync
 
 PARENT = {"run_id": "ab12" * 8, "step": 100, "source": "ab12@100"}
@@ -40,3 +42,24 @@ def test_the_runs_table_shows_lineage_code_state_host_and_best(uri: str, runs: P
         "vsrpp.data_fingerprint": "f" * 64, "vsrpp.kind": "train", "mlflow.loggedImages": "true",
     }  # fmt: skip
     assert {key: tags.get(key) for key in wanted} == wanted
+
+
+def test_the_checkpoints_are_on_the_runs_page_with_their_steps_once(uri: str, runs: Path) -> None:
+    run = made_run(runs)
+    assert sync(run.root, uri).delivered
+    marks = Marks(run.paths.delivery_db)
+    marks.reset(ARTIFACTS)
+    marks.close()
+    assert sync(run.root, uri).delivered
+    outputs = the_run(uri, run.run_id).outputs.model_outputs
+    assert sorted(output.step for output in outputs) == [100, 200]
+
+
+def test_a_run_made_after_its_training_has_its_name_and_its_times(uri: str, runs: Path) -> None:
+    run = made_run(runs, ended=False)
+    run.writer.set_meta("created", START)
+    run.end()
+    assert sync(run.root, uri).delivered
+    info = the_run(uri, run.run_id).info
+    assert (info.run_name, info.start_time) == ("made", round(START * 1000))
+    assert info.end_time > info.start_time

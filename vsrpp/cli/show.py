@@ -87,6 +87,10 @@ def status(options: argparse.Namespace) -> int:
                 f"  tracking is behind: {left['rows']} rows, {left['artifacts']} artifacts, {duration(left['age_s'])} old"
             )
         )
+    told = left["alerts"]
+    if told and (told["waiting"] or told["refused"]):
+        why = f" ({told['error']})" if told["error"] else ""
+        print(yellow(f"  alerts: {told['waiting']} not told yet, {told['refused']} refused by the webhook{why}"))
     return 0
 
 

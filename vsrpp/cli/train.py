@@ -12,6 +12,7 @@ from typing import Any
 from vsrpp import config, control, paths
 from vsrpp.cli.console import Console
 from vsrpp.cli.faces import Faces
+from vsrpp.control import alerts
 from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.tracking import Delivery, uri_of
@@ -36,6 +37,7 @@ def train(options: argparse.Namespace) -> int:
 def _start(options: argparse.Namespace, runs: Path, console: Console) -> int:
     source = _Source.of(options, runs) if options.source else None
     run_config, live = _resolve(options, source)
+    webhook = alerts.take_out(run_config, RunPaths(source.folder.root.parent.parent) if source else None)
     _look_at_data(run_config)
     uri = options.deliver_to or paths.tracking_uri(runs)
     delivery = Delivery.start(
@@ -53,6 +55,7 @@ def _start(options: argparse.Namespace, runs: Path, console: Console) -> int:
     except BaseException:
         delivery.finish(1.0)
         raise
+    alerts.keep(prepared.paths, webhook)
     return _train(prepared, delivery, options, console)
 
 

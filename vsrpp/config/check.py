@@ -224,6 +224,8 @@ def _why(error: ValidationError, said: Mapping[str, Any]) -> str:
             return f"must be {one_of(said['enum'])}"
         case "minLength" | "minItems":
             return "must not be empty"
+        case "pattern":
+            return str(said.get("x-form", error.message))
         case "maxLength":
             return f"must be at most {said['maxLength']} characters long"
         case _:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import config
+from vsrpp.control import alerts
 from vsrpp.control.backlog import MLFLOW, count, open_marks
 from vsrpp.control.edits import current_config, run_config_of
 from vsrpp.control.off_host import line_checkpoints, off_host
@@ -150,7 +151,12 @@ def _delivered(paths: RunPaths, reader: RunReader) -> dict[str, Any]:
         away, why = off_host(reader, marks)
         left = count(reader, marks).to_json()
         return {
-            "backlog": {**left, "state": sink.get("state"), "error": sink.get("error")},
+            "backlog": {
+                **left,
+                "state": sink.get("state"),
+                "error": sink.get("error"),
+                "alerts": alerts.state(reader, marks, run_config_of(reader)),
+            },
             "off_host": away,
             "off_host_why": why,
         }

@@ -34,6 +34,8 @@ class Target:
     run_name: str | None = None
     experiment: str = "vsrpp"
     session: str = ""
+    started_ms: int | None = None
+    """When the run began, for one that is made after its training; None: now."""
 
 
 class Connection:
@@ -77,7 +79,9 @@ class Connection:
         tags = {SESSION_TAG: self.target.session, "vsrpp.kind": "train"}
         if vsrpp_run_id:
             tags[RUN_ID_TAG] = vsrpp_run_id
-        run = self.client.create_run(str(experiment_id), run_name=self.target.run_name, tags=tags)
+        run = self.client.create_run(
+            str(experiment_id), start_time=self.target.started_ms, run_name=self.target.run_name, tags=tags
+        )
         self.run_id, self.experiment_id, self.made_here = run.info.run_id, run.info.experiment_id, True
         return True
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
+from vsrpp.tracking.alerts import AlertWatch
 from vsrpp.tracking.backlog import Report, count
 from vsrpp.tracking.connection import Connection, Target
 from vsrpp.tracking.engine import Engine, Lane, Pace
@@ -88,10 +89,12 @@ class Following:
             lanes.insert(0, self.board)
         self.engine = Engine(lanes, self.marks)
         self.tags = TagWatch(TagCommands(connection, self.rows, self.paths))
+        self.alerts = AlertWatch(self.paths)
 
     def end(self, state: str) -> None:
         """Nothing comes any more: the last look at the tags and the end state go behind what is there now."""
         self.rows.end(state)
+        self.alerts.end(state)
         if self.tags.stop():
             self.tags.commands.end(state)
             self.engine.add(self.tags.commands)
@@ -111,6 +114,7 @@ class Following:
         if self.board is not None:
             self.board.close()
         self.tags.close()
+        self.alerts.close()
         self.marks.close()
         self.reader.close()
         self.lock.close()
@@ -224,6 +228,7 @@ def _follow(parent: Parent, following: Following) -> float | None:
             return None
         if following.lock.take():
             following.tags.start()
+            following.alerts.start()
             busy = following.engine.turn()
             continue
         busy = False

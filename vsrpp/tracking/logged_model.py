@@ -46,7 +46,7 @@ def upload(
 
     Idempotent: the model is found again by its tags, its files are written over with the same bytes.
     """
-    from mlflow.entities import LoggedModelStatus
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
     client = connection.client
     model = find_one(connection, run_id, event.step, event.branch)
@@ -64,6 +64,7 @@ def upload(
             _write_skeleton(Path(made), model.model_id, connection.run_id)
             client.log_model_artifacts(model.model_id, made)
         client.log_model_artifacts(model.model_id, str(folder.root), CHECKPOINT_ARTIFACT)
+        client.log_outputs(connection.run_id, [LoggedModelOutput(model.model_id, event.step)])  # on the run's page
         client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     return model, sum(path.stat().st_size for path in folder.root.iterdir() if path.is_file())
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import config, control
-from vsrpp.control import Lineage
+from vsrpp.control import Lineage, alerts
 from vsrpp.control.backlog import ARTIFACTS, MLFLOW
 from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import RunPaths
@@ -148,6 +148,7 @@ def _marks(
         )
         marks.advance(MLFLOW, metric_id=newest_row, event_seq=events[-1].seq)
         marks.advance(ARTIFACTS, event_seq=events[-1].seq)
+        marks.advance(alerts.SINK, event_seq=events[-1].seq)
         models = {f"{one.branch}/{one.step}": one.model_id for one in uploaded}
         for event in events:
             if event.type == "checkpoint_saved":

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from vsrpp.control import process_alive
+from vsrpp.control import process_alive, run_config_of
 from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import RunPaths
+from vsrpp.store import RunReader
 from vsrpp.tracking.backlog import Report
 from vsrpp.tracking.connection import Connection, Target
 from vsrpp.tracking.deliver import Following
@@ -25,7 +26,10 @@ def sync(run_dir: Path, uri: str, *, timeout_s: float = 24 * 3600.0, patience_s:
     run_dir = run_dir.resolve()
     if not RunPaths(run_dir).run_db.is_file():
         raise NotFound(f"{run_dir} is no run folder (no run.db in it).")
-    connection = Connection(Target(uri=uri, run_name=run_dir.name))
+    with RunReader(RunPaths(run_dir).run_db) as reader:
+        name, created = run_config_of(reader).get("name"), reader.meta("created")
+    started_ms = round(created * 1000) if created else None
+    connection = Connection(Target(uri=uri, run_name=name or run_dir.name, started_ms=started_ms))
     following = Following(run_dir, connection, tensorboard=RunPaths(run_dir).tensorboard.is_dir())
     try:
         if not following.lock.take():

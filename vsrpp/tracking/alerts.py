@@ -1,0 +1,202 @@
+"""The lane of alerts: events that a person wants to hear of, posted to a webhook from a thread of its own.
+
+A webhook that is slow or down holds up neither training nor delivery. Everything that waits goes out as one message, at
+most one in ten seconds, so that a flood of events is a few long messages and none is lost. At least once: a message
+whose answer was lost is sent again with the same `Idempotency-Key`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Callable
+from http.client import HTTPException
+from typing import Any
+
+from vsrpp.control import alerts, run_config_of
+from vsrpp.paths import RunPaths
+from vsrpp.store import Event, Marks, RunReader
+from vsrpp.tracking import report
+from vsrpp.tracking.engine import Engine
+
+log = logging.getLogger("vsrpp.delivery")
+INTERVAL_S = 10.0
+"""Between two messages that the webhook took."""
+LISTED = 20
+"""Events of a message that are spelled out; of the others it says how many."""
+TIMEOUT_S = 10.0
+LOOK_S = 0.5
+PATIENCE_AT_END_S = 5.0
+END_S = 15.0
+"""How long a run's end may wait for its last message; what is left is for `vsrpp sync`."""
+
+
+class WebhookError(OSError):
+    """An answer that is no yes."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the webhook answered {status}")
+        self.status = status
+
+
+class Alerts:
+    """One message at a time. Without an address, there is nothing to do."""
+
+    name = alerts.SINK
+
+    def __init__(
+        self, paths: RunPaths, reader: RunReader, marks: Marks, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._paths, self._reader, self._marks, self._clock = paths, reader, marks, clock
+        self._next_at = 0.0
+        self._dead = False
+        self._settings: dict[str, Any] | None = None
+
+    def pending(self) -> int:
+        return len(self._waiting()) + self._death_untold()
+
+    def work(self, hurry: bool) -> bool:
+        now = self._clock()
+        if now < self._next_at and not hurry:
+            return False
+        events = self._waiting()
+        if not events and not self._death_untold():
+            return False
+        url = alerts.read(self._paths)
+        if url is None:
+            raise FileNotFoundError(f"the address of the webhook is not on this host: set {alerts.ENVIRONMENT}")
+        body = message(
+            events, self._reader.run_id, self._config(), dead=bool(self._death_untold()), host=socket.gethostname()
+        )
+        key = f"{events[0].seq}-{events[-1].seq}" if events else "dead"
+        try:
+            status = post(url, body, f"{self._reader.run_id}/{key}")
+        except WebhookError as error:
+            if error.status in (408, 425, 429) or error.status >= 500:
+                raise
+            log.warning("alerts %s refused by the webhook (%d) and set aside", key, error.status)
+            self._marks.put_item(self.name, "refused", key, {"events": len(events), "status": error.status})
+        else:
+            self._marks.put_item(self.name, "sent", key, {"events": len(events), "status": status})
+        if self._death_untold():
+            self._marks.set_fact("alerts_dead", {"seq": self._reader.head()[0]})
+        if events:
+            self._marks.advance(self.name, event_seq=events[-1].seq)
+        self._next_at = now + INTERVAL_S
+        return True
+
+    def end(self, state: str) -> None:
+        """Nothing comes any more; a trainer that is gone without a word is told as `failed`."""
+        self._dead = state == "dead"
+
+    def _waiting(self) -> list[Event]:
+        types = alerts.event_types(self._config())
+        return list(self._reader.events(after_seq=self._marks.position(self.name)[1], types=types)) if types else []
+
+    def _death_untold(self) -> int:
+        config = self._config()
+        wanted = self._dead and config.get("alerts_url") and "failed" in alerts.names(config)
+        told = (self._marks.fact("alerts_dead") or {}).get("seq")
+        return int(bool(wanted) and told != self._reader.head()[0])
+
+    def _config(self) -> dict[str, Any]:
+        if not self._settings:
+            self._settings = run_config_of(self._reader)
+        return self._settings
+
+
+def message(
+    events: list[Event], run_id: str, run_config: dict[str, Any], *, dead: bool = False, host: str = ""
+) -> dict[str, Any]:
+    """What is posted: `text` for people, which is all that a chat's webhook takes, and with `json` the events as data."""
+    title = f"VSR++ {run_config.get('name') or ''} {run_id[:8]}".replace("  ", " ")
+    lines = [_line(event) for event in events[-LISTED:]]
+    if dead:
+        lines.append("the trainer is gone without a word: vsrpp train --resume " + run_id)
+    if len(events) > LISTED:
+        kinds = Counter(alerts.alert_of(event.type) for event in events[:-LISTED])
+        lines.insert(0, "before: " + ", ".join(f"{count} × {kind}" for kind, count in kinds.items()))
+    text = f"{title}: {lines[0]}" if len(lines) == 1 else "\n".join([f"{title}:", *(f"• {line}" for line in lines)])
+    if run_config.get("alerts_format") == "slack":
+        return {"text": text}
+    told = [
+        {
+            "alert": alerts.alert_of(event.type), "event": event.type, "seq": event.seq, "step": event.step,
+            "branch": event.branch, "time": event.time, "reason": event.reason, "text": report.summary(event),
+        }
+        for event in events[-LISTED:]
+    ]  # fmt: skip
+    told += [{"alert": "failed", "event": "dead", "text": lines[-1]}] if dead else []
+    return {
+        "run_id": run_id, "name": run_config.get("name"), "host": host, "text": text, "alerts": told,
+        "left_out": max(0, len(events) - LISTED),
+    }  # fmt: skip
+
+
+def _line(event: Event) -> str:
+    why = f" ({event.reason})" if event.reason else ""
+    return f"step {event.step}: {report.summary(event)}{why}"[:300]
+
+
+def post(url: str, body: dict[str, Any], key: str) -> int:
+    """Send it; returns the status. Raises WebhookError for an answer that is no yes, OSError for none."""
+    request = urllib.request.Request(
+        url, data=json.dumps(body).encode(), method="POST",
+        headers={"Content-Type": "application/json", "Idempotency-Key": key, "User-Agent": "vsrpp"},
+    )  # fmt: skip
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        raise WebhookError(error.code) from None
+    except (ValueError, HTTPException, urllib.error.URLError) as error:  # its text may hold the address
+        reason = getattr(error, "reason", None)
+        raise OSError(f"the webhook cannot be reached: {reason or type(error).__name__}") from None
+
+
+class AlertWatch:
+    """Runs the lane in a thread of the delivery process, with its own handles on the store."""
+
+    def __init__(self, paths: RunPaths) -> None:
+        self._paths, self._stopping = paths, threading.Event()
+        self._state: str | None = None
+        self._started = False
+        self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
+
+    def start(self) -> None:
+        """From now on; a second call changes nothing."""
+        if not self._started:
+            self._started = True
+            self._thread.start()
+
+    def end(self, state: str) -> None:
+        """Nothing comes any more: say the rest, without waiting for a message's turn."""
+        self.start()
+        self._state = state
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Wait for the last message, for a while."""
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(END_S + TIMEOUT_S)
+
+    def _run(self) -> None:
+        with RunReader(self._paths.run_db) as reader:
+            marks = Marks(self._paths.delivery_db)
+            lane = Alerts(self._paths, reader, marks)
+            engine = Engine([lane], marks, keeps_outages=False)
+            try:
+                while not self._stopping.wait(LOOK_S):
+                    engine.turn()
+                if self._state is not None:
+                    lane.end(self._state)
+                    engine.drain(deadline=time.time() + END_S, patience_s=PATIENCE_AT_END_S)
+            finally:
+                marks.close()
