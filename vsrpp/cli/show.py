@@ -74,12 +74,20 @@ def status(options: argparse.Namespace) -> int:
     print(f"  best {best}; checkpoints {', '.join(map(str, seen['checkpoints'])) or '–'}")
     left = seen["backlog"]
     if left["rows"] or left["artifacts"]:
-        print(
-            yellow(
-                f"  tracking is behind: {left['rows']} rows, {left['artifacts']} artifacts, {duration(left['age_s'])} old"
-            )
-        )
+        print(yellow(f"  tracking is behind: {_behind(left)}"))
     return 0
+
+
+def _behind(left: dict[str, Any]) -> str:
+    """`12 rows, 1 artifacts (2.0 GB), 30 s old; uploading checkpoint 4000, 40 %; timeout: …`."""
+    size = f" ({left['bytes'] / 1e6:.1f} MB)" if left["bytes"] else ""
+    text = f"{left['rows']} rows, {left['artifacts']} artifacts{size}, {duration(left['age_s'])} old"
+    if left["uploading"]:
+        upload = left["uploading"]
+        text += f"; uploading {upload['what']}, {100 * upload['done_bytes'] / max(1, upload['bytes']):.0f} %"
+    if left["end_due"]:
+        text += "; MLflow still shows it running"
+    return text + (f"; {left['class']}: {left['error']}" if left["state"] == "lost" else "")
 
 
 def config_(options: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from vsrpp.cli.faces import Faces
 from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.tracking import Delivery, uri_of
+from vsrpp.tracking.environment import without_password
 
 DRAIN_S = 60.0
 """How long the end of a run waits for what the tracking server has not got yet; the rest is for `vsrpp sync`."""
@@ -191,7 +192,8 @@ def _run_id(delivery: Delivery, uri: str, console: Console) -> str | None:
     found = delivery.run_id()
     if found is None:
         console.say(
-            f"⚠️  The tracking server at {uri} cannot be reached ({delivery.why}). Training starts; it gets everything later."
+            f"⚠️  The tracking server at {without_password(uri)} cannot be reached ({delivery.why})."
+            " Training starts; it gets everything later."
         )
     return found
 

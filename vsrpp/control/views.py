@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import config
-from vsrpp.control.backlog import MLFLOW, count, open_marks
+from vsrpp.control.backlog import count, open_marks, sink_state
 from vsrpp.control.edits import current_config, run_config_of
 from vsrpp.control.runs import FINAL_STATES, local_runs, run_state
 from vsrpp.paths import RunPaths, checkpoint_step
@@ -150,8 +150,7 @@ def _backlog(paths: RunPaths, reader: RunReader) -> dict[str, Any]:
     """What MLflow has not got yet, its age, and what delivery says of the server."""
     marks = open_marks(paths)
     try:
-        sink = (marks.fact(MLFLOW) if marks else None) or {}
-        return {**count(reader, marks).to_json(), "state": sink.get("state"), "error": sink.get("error")}
+        return {**count(reader, marks).to_json(), **sink_state(marks)}
     finally:
         if marks:
             marks.close()
