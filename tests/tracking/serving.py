@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -21,19 +22,25 @@ from vsrpp.store import RunReader
 class Server:
     """A real `mlflow server` on loopback over a SQLite store; `kill` and `start` it as often as you like."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, options: list[str] | None = None, more: list[str] | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        """`options` instead of the SQLite store's, `more` beside them."""
         self.port = free_port()
         self.folder, self.uri = folder, f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
+        self._environment = environment or {}
+        here = ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination"]
+        self._options = [*(options or [*here, str(folder / "artifacts")]), *(more or [])]
 
     def start(self) -> None:
         log = (self.folder / "server.log").open("ab")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}",
-             "--artifacts-destination", str(self.folder / "artifacts"), "--host", "127.0.0.1", "--port", str(self.port),
+            [sys.executable, "-m", "mlflow", "server", *self._options, "--host", "127.0.0.1", "--port", str(self.port),
              "--workers", "1"],
             stdout=log, stderr=log, cwd=self.folder, start_new_session=True,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", **self._environment},
         )  # fmt: skip
         wait_until(self._answers, 300, f"mlflow server on port {self.port}")
 
@@ -87,12 +94,17 @@ def assert_same_rows(uri: str, run_db: Path, run_id: str) -> None:
     run, client = the_run(uri, run_id), client_of(uri)
     with RunReader(run_db) as reader:
         rows = reader.metrics()
-    wanted = Counter((row.key, row.step, round(row.time * 1000), repr(row.value)) for row in rows)
+    wanted = Counter((row.key, row.step, round(row.time * 1000), as_mlflow_keeps(row.value)) for row in rows)
     there: Counter[tuple[str, int, int, str]] = Counter()
     for key in {row.key for row in rows} | set(run.data.metrics):
         history = client.get_metric_history(run.info.run_id, key)
-        there.update((key, m.step, m.timestamp, repr(m.value)) for m in history)
+        there.update((key, m.step, m.timestamp, as_mlflow_keeps(m.value)) for m in history)
     assert there == wanted
+
+
+def as_mlflow_keeps(value: float) -> str:
+    """MLflow's databases hold an infinity as the largest number."""
+    return repr(math.copysign(sys.float_info.max, value) if math.isinf(value) else value)
 
 
 def artifact_paths(uri: str, run_id: str, folder: str | None = None) -> list[str]:

@@ -113,9 +113,14 @@ def test_no_checkpoint_is_on_the_server_before_its_record(runs: Path, uri: str) 
     connection = Connection(Target(uri=uri))
     reader, marks = RunReader(run.paths.run_db), Marks(run.paths.delivery_db)
     rows = MlflowRows(connection, run.paths, reader, marks)
-    assert MlflowArtifacts(connection, rows, run.paths, reader, marks).work(hurry=False), "pictures"
-    while not models_of(uri, run.run_id):
-        assert MlflowArtifacts(connection, rows, run.paths, reader, marks).work(hurry=False)
+    rows.open()
+    uploads = MlflowArtifacts(connection, rows, run.paths, reader, marks)
+    assert uploads.work(hurry=False), "pictures"
+    assert not uploads.work(hurry=False), "the checkpoint waits for its record"
+    while rows.work(hurry=False):
+        pass
+    assert uploads.work(hurry=False)
+    assert len(models_of(uri, run.run_id)) == 1
     events = events_of(connection.client, the_run(uri, run.run_id))
     assert "checkpoint_saved" in [event.type for event in events]
     for file in (reader, marks, run):

@@ -82,16 +82,24 @@ def status(options: argparse.Namespace) -> int:
     print(f"  off this host {kept if away or seen['state'] in FINAL_STATES else yellow(kept)}")
     left = seen["backlog"]
     if left["rows"] or left["artifacts"]:
-        print(
-            yellow(
-                f"  tracking is behind: {left['rows']} rows, {left['artifacts']} artifacts, {duration(left['age_s'])} old"
-            )
-        )
+        print(yellow(f"  tracking is behind: {_behind(left)}"))
     told = left["alerts"]
     if told and (told["waiting"] or told["refused"]):
         why = f" ({told['error']})" if told["error"] else ""
         print(yellow(f"  alerts: {told['waiting']} not told yet, {told['refused']} refused by the webhook{why}"))
     return 0
+
+
+def _behind(left: dict[str, Any]) -> str:
+    """`12 rows, 1 artifacts (2.0 GB), 30 s old; uploading checkpoint 4000, 40 %; timeout: …`."""
+    size = f" ({left['bytes'] / 1e6:.1f} MB)" if left["bytes"] else ""
+    text = f"{left['rows']} rows, {left['artifacts']} artifacts{size}, {duration(left['age_s'])} old"
+    if left["uploading"]:
+        upload = left["uploading"]
+        text += f"; uploading {upload['what']}, {100 * upload['done_bytes'] / max(1, upload['bytes']):.0f} %"
+    if left["end_due"]:
+        text += "; MLflow still shows it running"
+    return text + (f"; {left['class']}: {left['error']}" if left["state"] == "lost" else "")
 
 
 def config_(options: argparse.Namespace) -> int:

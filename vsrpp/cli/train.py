@@ -16,6 +16,7 @@ from vsrpp.control import alerts
 from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.tracking import Delivery, uri_of
+from vsrpp.tracking.environment import without_password
 
 DRAIN_S = 120.0
 """How long the end of a run waits for what the tracking server has not got yet; the rest is for `vsrpp sync`."""
@@ -192,7 +193,8 @@ def _run_id(delivery: Delivery, uri: str, console: Console) -> str | None:
     found = delivery.run_id()
     if found is None:
         console.say(
-            f"⚠️  The tracking server at {uri} cannot be reached ({delivery.why}). Training starts; it gets everything later."
+            f"⚠️  The tracking server at {without_password(uri)} cannot be reached ({delivery.why})."
+            " Training starts; it gets everything later."
         )
     return found
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control.runs import FINAL_STATES, process_alive
 from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
@@ -18,6 +20,12 @@ ARTIFACTS = "mlflow.artifacts"
 """The sink of what is uploaded because an event says so: checkpoints, pictures. A mark of its own holds up no row."""
 TENSORBOARD = "tensorboard"
 ARTIFACT_EVENTS = ("checkpoint_saved", "validated")
+END_TOLD = "end_state"
+"""The fact {state, seq}: MLflow's run was given that end state behind the event `seq`."""
+UPLOADING = "uploading"
+"""The fact on the upload under way: {what, bytes, done_bytes, since}; None without one."""
+UPLOAD_STALE_S = 60.0
+"""What is said of an upload is renewed every second; older than this, its process is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +33,17 @@ class Backlog:
     """What MLflow has not got yet."""
 
     rows: int
-    """Metric rows and events."""
+    """Metric rows and events; one more where the run is over and MLflow still shows it running."""
     artifacts: int
     """Checkpoints, and validations with their pictures."""
     age_s: float
-    """How long the oldest row has been waiting; 0 without one."""
+    """How long the oldest of them has been waiting; 0 without one."""
+    bytes: int = 0
+    """Size of the checkpoints that wait."""
+    uploading: dict[str, Any] | None = None
+    """The upload under way: what, bytes, done_bytes, since (seconds since 1970)."""
+    end_due: bool = False
+    """The run is over and MLflow was not told."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -37,14 +51,27 @@ class Backlog:
 
 def count(reader: RunReader, marks: Marks | None, now: float | None = None) -> Backlog:
     """The backlog of an open record; `marks` None means that nothing was ever delivered."""
+    now = time.time() if now is None else now
     metric_id, event_seq = marks.position(MLFLOW) if marks else (0, 0)
     uploaded_seq = marks.position(ARTIFACTS)[1] if marks else 0
     rows = max(0, reader.newest_metric_id() - metric_id) + max(0, reader.head()[0] - event_seq)
-    waiting = reader.events(after_seq=uploaded_seq, types=ARTIFACT_EVENTS)
-    artifacts = sum(1 for event in waiting if event.type == "checkpoint_saved" or event.data.get("images"))
-    oldest = reader.oldest_time_after(metric_id=metric_id, event_seq=event_seq) if rows else None
-    age_s = max(0.0, (time.time() if now is None else now) - oldest) if oldest is not None else 0.0
-    return Backlog(rows=rows, artifacts=artifacts, age_s=age_s)
+    waiting = [
+        event
+        for event in reader.events(after_seq=uploaded_seq, types=ARTIFACT_EVENTS)
+        if event.type == "checkpoint_saved" or event.data.get("images")
+    ]
+    ended_at = _end_untold(reader, marks)
+    since = [event.time for event in waiting[:1]] + ([ended_at] if ended_at is not None else [])
+    oldest_row = reader.oldest_time_after(metric_id=metric_id, event_seq=event_seq) if rows else None
+    since += [oldest_row] if oldest_row is not None else []
+    return Backlog(
+        rows=rows + (ended_at is not None),
+        artifacts=len(waiting),
+        age_s=max(0.0, now - min(since)) if since else 0.0,
+        bytes=sum(_size(event.data.get("size_bytes")) for event in waiting),
+        uploading=_upload(marks, now),
+        end_due=ended_at is not None,
+    )
 
 
 def backlog(run_dir: Path) -> Backlog:
@@ -67,3 +94,37 @@ def open_marks(paths: RunPaths) -> Marks | None:
     except (VsrppError, sqlite3.Error):  # not there, or there before its tables are
         return None
     return marks
+
+
+def sink_state(marks: Marks | None) -> dict[str, Any]:
+    """What delivery says of MLflow: state (`ok`, `lost`, None), error, class, since, sink; of two lost, the rows'."""
+    facts = [(sink, (marks.fact(sink) if marks else None) or {}) for sink in (MLFLOW, ARTIFACTS)]
+    sink, fact = next(((sink, fact) for sink, fact in facts if fact.get("state") == "lost"), facts[0])
+    return {"sink": sink, **{key: fact.get(key) for key in ("state", "error", "class", "since")}}
+
+
+def _end_untold(reader: RunReader, marks: Marks | None) -> float | None:
+    """When the run ended, if MLflow was not told; a process on another host cannot be seen, and counts as living."""
+    last = reader.last_event("started", "resumed", "restored", *FINAL_STATES)
+    if last is None:
+        return None
+    ended_at: float = last.time
+    if last.type not in FINAL_STATES:
+        said = reader.state()
+        process = said.get("process") or {}
+        if process.get("host") != socket.gethostname() or process_alive(process):
+            return None
+        ended_at = float(said["time"])
+    told = (marks.fact(END_TOLD) if marks else None) or {}
+    return None if int(told.get("seq", -1)) >= last.seq else ended_at
+
+
+def _upload(marks: Marks | None, now: float) -> dict[str, Any] | None:
+    fact = marks.fact(UPLOADING) if marks else None
+    if not isinstance(fact, dict) or now - float(fact.get("at", 0.0)) > UPLOAD_STALE_S:
+        return None
+    return {key: fact[key] for key in ("what", "bytes", "done_bytes", "since")}
+
+
+def _size(value: Any) -> int:
+    return int(value) if isinstance(value, (int, float)) else 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from vsrpp import config
 from vsrpp.control import alerts
-from vsrpp.control.backlog import MLFLOW, count, open_marks
+from vsrpp.control.backlog import count, open_marks, sink_state
 from vsrpp.control.edits import current_config, run_config_of
 from vsrpp.control.off_host import line_checkpoints, off_host
 from vsrpp.control.runs import FINAL_STATES, local_runs, run_state
@@ -147,16 +147,10 @@ def _delivered(paths: RunPaths, reader: RunReader) -> dict[str, Any]:
     """What MLflow has not got yet, its age, what delivery says of the server; and the newest state off this host."""
     marks = open_marks(paths)
     try:
-        sink = (marks.fact(MLFLOW) if marks else None) or {}
         away, why = off_host(reader, marks)
-        left = count(reader, marks).to_json()
+        told = alerts.state(reader, marks, run_config_of(reader))
         return {
-            "backlog": {
-                **left,
-                "state": sink.get("state"),
-                "error": sink.get("error"),
-                "alerts": alerts.state(reader, marks, run_config_of(reader)),
-            },
+            "backlog": {**count(reader, marks).to_json(), **sink_state(marks), "alerts": told},
             "off_host": away,
             "off_host_why": why,
         }

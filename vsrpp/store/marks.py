@@ -57,6 +57,9 @@ class Marks:
             (sink, kind, key, time.time(), canonical(jsonable(data))),
         )
 
+    def drop_item(self, sink: str, kind: str, key: str) -> None:
+        self._db.execute("DELETE FROM items WHERE sink = ? AND kind = ? AND key = ?", (sink, kind, key))
+
     def item(self, sink: str, kind: str, key: str) -> dict[str, Any] | None:
         row = self._db.execute(
             "SELECT data FROM items WHERE sink = ? AND kind = ? AND key = ?", (sink, kind, key)

@@ -191,7 +191,7 @@ class AlertWatch:
         with RunReader(self._paths.run_db) as reader:
             marks = Marks(self._paths.delivery_db)
             lane = Alerts(self._paths, reader, marks)
-            engine = Engine([lane], marks, keeps_outages=False)
+            engine = Engine([lane], marks, outages=None)
             try:
                 while not self._stopping.wait(LOOK_S):
                     engine.turn()

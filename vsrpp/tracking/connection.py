@@ -53,11 +53,13 @@ class Connection:
         """Import mlflow and open the store; making a new SQLite database takes about seven seconds."""
         if hasattr(self, "client"):
             return
-        environment.prepare(self.target.uri)
+        address = environment.address(self.target.uri)
+        environment.prepare(address)
         from mlflow import MlflowClient
 
         environment.quicken_database_errors()
-        self.client = MlflowClient(tracking_uri=self.target.uri)
+        environment.wait_for_uploads()
+        self.client = MlflowClient(tracking_uri=address)
 
     def open(self, vsrpp_run_id: str | None = None, *, known: str | None = None, may_make: bool = True) -> bool:
         """Confirm the run or make it; False only if it is not there and `may_make` is off.
@@ -171,10 +173,15 @@ class Connection:
         self._require_active(self.client.get_run(self.run_id))
 
 
+def clean(text: str) -> str:
+    """Text as every database behind a server takes it: PostgreSQL has no NUL."""
+    return text.replace("\0", "\ufffd")
+
+
 def param_text(value: Any) -> str:
     """A value as a param or tag: a string as it is, anything else as JSON; cut at what MLflow takes."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text[:PARAM_CHARACTERS]
+    return clean(text)[:PARAM_CHARACTERS]
 
 
 def _halves(rows: Sequence[Any]) -> list[Sequence[Any]]:

@@ -19,12 +19,13 @@ from vsrpp.tracking.alerts import AlertWatch
 from vsrpp.tracking.backlog import Report, count
 from vsrpp.tracking.connection import Connection, Target
 from vsrpp.tracking.engine import Engine, Lane, Pace
+from vsrpp.tracking.environment import address, without_password
 from vsrpp.tracking.failures import classify
 from vsrpp.tracking.lock import DeliveryLock
-from vsrpp.tracking.mlflow_artifacts import MlflowArtifacts
-from vsrpp.tracking.mlflow_rows import MlflowRows, without_password
+from vsrpp.tracking.mlflow_rows import MlflowRows
 from vsrpp.tracking.process import PINNED
 from vsrpp.tracking.tag_commands import TagCommands, TagWatch
+from vsrpp.tracking.uploads import Uploads
 from vsrpp.tracking.view import LIFE, final_state
 
 log = logging.getLogger("vsrpp.delivery")
@@ -72,7 +73,7 @@ class Parent:
 
 
 class Following:
-    """A run folder being delivered: its files, its lock, its lanes."""
+    """A run folder being delivered: its files, its lock, its lanes. Rows have this thread, uploads and tags their own."""
 
     def __init__(self, run_dir: Path, connection: Connection, *, tensorboard: bool) -> None:
         self.paths = RunPaths(run_dir)
@@ -80,7 +81,8 @@ class Following:
         self.reader = RunReader(self.paths.run_db)
         self.marks = Marks(self.paths.delivery_db)
         self.rows = MlflowRows(connection, self.paths, self.reader, self.marks)
-        lanes: list[Lane] = [self.rows, MlflowArtifacts(connection, self.rows, self.paths, self.reader, self.marks)]
+        self.uploads = Uploads(connection, self.rows, self.paths)
+        lanes: list[Lane] = [self.rows]
         self.board = None
         if tensorboard:
             from vsrpp.tracking.tensorboard_sink import TensorBoard
@@ -88,8 +90,32 @@ class Following:
             self.board = TensorBoard(self.paths, self.reader, self.marks)
             lanes.insert(0, self.board)
         self.engine = Engine(lanes, self.marks)
+        self.engine.on_back = self.uploads.engine.try_now
         self.tags = TagWatch(TagCommands(connection, self.rows, self.paths))
         self.alerts = AlertWatch(self.paths)
+
+    def turn(self) -> bool:
+        """One round of every lane of this thread; the lock is ours. True if there was anything to do."""
+        self.tags.start()
+        self.uploads.start()
+        busy = self.engine.turn()
+        self.uploads.say_progress(self.marks)
+        return busy
+
+    def retry_set_aside(self) -> None:
+        """What was refused gets another chance. Before the first turn."""
+        self.rows.retry_set_aside()
+        self.uploads.retry_set_aside()
+
+    def drain(self, *, deadline: float, patience_s: float) -> str:
+        """Deliver all that is left, rows first; returns "" when done, else why not."""
+        self.uploads.start()
+        rows_why = self.engine.drain(deadline=deadline, patience_s=patience_s)
+        why = self.uploads.wait(
+            lambda: count(self.reader, self.marks).artifacts, self.marks, deadline=deadline, patience_s=patience_s,
+            rows_why=rows_why,
+        )  # fmt: skip
+        return rows_why or why
 
     def end(self, state: str) -> None:
         """Nothing comes any more: the last look at the tags and the end state go behind what is there now."""
@@ -107,10 +133,13 @@ class Following:
         refused = len(self.marks.items("mlflow", "refused"))
         if refused and not why:
             why = f"{refused} row(s) were refused by the server and set aside (delivery.log names them)"
-        done = left.rows == 0 and left.artifacts == 0
-        return Report(delivered=done, rows_left=left.rows, artifacts_left=left.artifacts, why=why)
+        rows_left = max(left.rows, self.rows.pending())
+        done = rows_left == 0 and left.artifacts == 0
+        return Report(delivered=done, rows_left=rows_left, artifacts_left=left.artifacts, why=why)
 
-    def close(self) -> None:
+    def close(self) -> bool:
+        """False if an upload is still under way: only the end of the process ends it."""
+        whole = self.uploads.close()
         if self.board is not None:
             self.board.close()
         self.tags.close()
@@ -118,6 +147,7 @@ class Following:
         self.marks.close()
         self.reader.close()
         self.lock.close()
+        return whole
 
 
 def main() -> int:
@@ -132,7 +162,7 @@ def main() -> int:
             experiment=start["experiment"], session=start.get("session", ""),
         )
     )  # fmt: skip
-    os.environ["MLFLOW_TRACKING_URI"] = start["uri"]  # what a library asks by itself, it asks the same server
+    os.environ["MLFLOW_TRACKING_URI"] = address(start["uri"])  # what a library asks by itself, it asks the same server
     run_dir = _until_follow(parent, connection)
     if run_dir is None:
         with contextlib.suppress(Exception):  # best effort: an empty run is no loss
@@ -152,7 +182,10 @@ def main() -> int:
         else:
             _wind_up(following, 24 * 3600.0, PATIENCE_ALONE_S)
     finally:
-        following.close()
+        whole = following.close()
+    if not whole:
+        logging.shutdown()
+        os._exit(0)  # the client's own threads would be waited for until the upload is through
     return 0
 
 
@@ -227,9 +260,8 @@ def _follow(parent: Parent, following: Following) -> float | None:
         if parent.gone:
             return None
         if following.lock.take():
-            following.tags.start()
             following.alerts.start()
-            busy = following.engine.turn()
+            busy = following.turn()
             continue
         busy = False
         if not waiting_said:
@@ -245,7 +277,7 @@ def _wind_up(following: Following, timeout_s: float, patience_s: float) -> Repor
             return following.report(f"process {following.lock.holder()} delivers this run")
         time.sleep(POLL_S)
     following.end(following.final_state() or "dead")
-    why = following.engine.drain(deadline=deadline, patience_s=min(patience_s, timeout_s))
+    why = following.drain(deadline=deadline, patience_s=min(patience_s, timeout_s))
     report = following.report(why)
     log.info("ended: %s", report)
     return report

@@ -23,6 +23,8 @@ BACKOFF_CAP_S = 30.0
 DRAIN_BACKOFF_CAP_S = 1.0
 """While somebody waits for the end, nothing sleeps longer than this."""
 OUTAGES_KEPT = 50
+OUTAGES = "outages"
+"""The fact that lists when the sinks were lost and back; each engine keeps one of its own."""
 
 
 class Lane(Protocol):
@@ -58,14 +60,17 @@ class Engine:
     """Runs lanes in turn and keeps, as facts in delivery.db, which sinks are lost, since when and why."""
 
     def __init__(
-        self, lanes: list[Lane], marks: Marks, clock: Callable[[], float] = time.time, *, keeps_outages: bool = True
+        self, lanes: list[Lane], marks: Marks, clock: Callable[[], float] = time.time, *, outages: str | None = OUTAGES
     ) -> None:
-        """`keeps_outages` off: another engine of this process keeps the list, which has one writer."""
-        self.lanes, self.marks, self._clock, self._keeps_outages = list(lanes), marks, clock, keeps_outages
+        """`outages`: the fact that this engine alone writes its list of outages to; None keeps none."""
+        self.lanes, self.marks, self._clock, self._outages_fact = list(lanes), marks, clock, outages
+        self.on_back: Callable[[], object] = lambda: None
+        """Called when a lost lane works again."""
         self._paces = {lane.name: Pace() for lane in lanes}
         self._lost: dict[str, float] = {}
         """Lane -> since when; survives a restart through the facts."""
-        self._attempted_since: dict[str, float] = {}
+        self._failed_at: dict[str, float] = {}
+        """Lane -> when its newest failure in this process came back."""
         for lane in lanes:
             fact = marks.fact(lane.name) or {}
             if fact.get("state") == "lost":
@@ -83,7 +88,6 @@ class Engine:
             pace, now = self._paces[lane.name], self._clock()
             if now < pace.next_at:
                 continue
-            self._attempted_since[lane.name] = now
             try:
                 did = lane.work(hurry)
             except Exception as error:  # noqa: BLE001 the one place: whatever a sink raises is a loss, noted and tried again
@@ -99,22 +103,32 @@ class Engine:
     def pending(self) -> int:
         return sum(lane.pending() for lane in self.lanes)
 
+    def try_now(self) -> None:
+        """Whatever waits out a failure is tried at the next turn; safe from another thread."""
+        for pace in self._paces.values():
+            pace.next_at = 0.0
+
+    def hopeless(self, name: str, began: float, patience_s: float) -> bool:
+        """Whether a lane has been lost for `patience_s` and failed once more since `began`."""
+        since = self._lost.get(name)
+        now = self._clock()
+        return since is not None and now - since >= patience_s and self._failed_at.get(name, 0.0) >= began
+
     def drain(self, *, deadline: float, patience_s: float, sleep: Callable[[float], object] = time.sleep) -> str:
         """Deliver all that is left; returns "" when done, else why not.
 
         Gives up at `deadline` (seconds since 1970), or as soon as every lane that still has work has been failing for
-        `patience_s` and was tried at least once more just now.
+        `patience_s` and failed at least once more just now.
         """
         began = self._clock()
-        for pace in self._paces.values():
-            pace.next_at = 0.0
+        self.try_now()
         while True:
             worked = self.turn(hurry=True)
             stuck = [lane for lane in self.lanes if lane.pending()]
             now = self._clock()
             if not stuck and not worked:
                 return ""
-            if stuck and not worked and all(self._hopeless(lane, began, now, patience_s) for lane in stuck):
+            if stuck and not worked and all(self.hopeless(lane.name, began, patience_s) for lane in stuck):
                 return self.why_lost(stuck[0].name)
             if now >= deadline:
                 return self.why_lost(stuck[0].name) if stuck and stuck[0].name in self._lost else "out of time"
@@ -125,13 +139,10 @@ class Engine:
         fact = self.marks.fact(name) or {}
         return f"{fact.get('class', 'unknown')}: {fact.get('error', '')}"
 
-    def _hopeless(self, lane: Lane, began: float, now: float, patience_s: float) -> bool:
-        since = self._lost.get(lane.name)
-        return since is not None and now - since >= patience_s and self._attempted_since.get(lane.name, 0.0) >= began
-
     def _failed(self, lane: Lane, failure: Failure, error: Exception) -> None:
         now = self._clock()
         first = lane.name not in self._lost
+        self._failed_at[lane.name] = now
         since = self._lost.setdefault(lane.name, now)
         if first:
             log.warning("%s lost (%s): %s", lane.name, failure.kind, failure.message)
@@ -140,15 +151,17 @@ class Engine:
         fact = {"state": "lost", "since": since, "error": failure.message, "class": failure.kind}
         with contextlib.suppress(sqlite3.Error):  # the disk under delivery.db may be what is full
             self.marks.set_fact(lane.name, fact)
-            if first and self._keeps_outages:
+            if first and self._outages_fact:
                 outages = self._outages()
                 number = 1 + max((outage["n"] for outage in outages), default=0)
                 outages.append({**fact, "n": number, "lane": lane.name, "until": None})
-                self.marks.set_fact("outages", {"last": outages[-OUTAGES_KEPT:]})
+                self.marks.set_fact(self._outages_fact, {"last": outages[-OUTAGES_KEPT:]})
 
     def _worked(self, lane: Lane) -> None:
         now = self._clock()
         since = self._lost.pop(lane.name, None)
+        if since is not None:
+            self.on_back()
         with contextlib.suppress(sqlite3.Error):
             if since is not None:
                 log.warning("%s is back after %.1f s", lane.name, now - since)
@@ -157,13 +170,13 @@ class Engine:
                 self.marks.set_fact(lane.name, {"state": "ok", "since": now, "error": None, "class": None})
 
     def _end_outage(self, lane: Lane, now: float) -> None:
-        if not self._keeps_outages:
+        if not self._outages_fact:
             return
         outages = self._outages()
         for outage in outages:
             if outage["lane"] == lane.name and outage["until"] is None:
                 outage["until"], outage["rows"] = now, lane.pending()
-        self.marks.set_fact("outages", {"last": outages})
+        self.marks.set_fact(self._outages_fact, {"last": outages})
 
     def _outages(self) -> list[dict[str, Any]]:
-        return list((self.marks.fact("outages") or {}).get("last", []))
+        return list((self.marks.fact(self._outages_fact or "") or {}).get("last", []))

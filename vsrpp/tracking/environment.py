@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 WAITS = {
     # One call to a dead server takes 246 s by default (7 retries with back-off); the delivery loop retries by itself.
@@ -13,6 +15,8 @@ WAITS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+UPLOAD_TIMEOUT_S = 600
+"""How long a server may take to answer for an upload: it passes a file of gigabytes on before it does."""
 SERVER_ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 """The variable mlflow's own server passes its default artifact root in. Without it, opening a SQLite store makes
 ./mlruns in the working directory and puts artifacts there."""
@@ -50,3 +54,49 @@ def quicken_database_errors() -> None:
 
     if hasattr(utils, "MAX_RETRY_COUNT"):
         utils.MAX_RETRY_COUNT = 2
+
+
+def wait_for_uploads() -> None:
+    """Give uploads to a server's artifact store their own time-out: 15 s are right for a row, and not for 2 GB.
+
+    MLflow has one setting for both. What the user has set for rows (MLFLOW_HTTP_REQUEST_TIMEOUT) stays.
+    """
+    from mlflow.store.artifact import http_artifact_repo as repository
+
+    send = getattr(repository, "http_request", None)
+    if send is None or hasattr(send, "vsrpp_timeout"):
+        return
+
+    def patient(host_creds: Any, endpoint: str, method: str, **how: Any) -> Any:
+        if method == "PUT":
+            how.setdefault("timeout", UPLOAD_TIMEOUT_S)
+        return send(host_creds, endpoint, method, **how)
+
+    patient.vsrpp_timeout = UPLOAD_TIMEOUT_S  # type: ignore[attr-defined]
+    repository.http_request = patient  # type: ignore[assignment]
+
+
+def address(uri: str) -> str:
+    """A server's address without the name and password in it, which go into MLflow's own variables.
+
+    MLflow puts the whole address into its error messages, and so into logs; and a name without its password, as the
+    record keeps it, would overrule the variables.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
+        return uri
+    user, _, host = parts.netloc.rpartition("@")
+    name, _, password = user.partition(":")
+    if password:
+        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(name)
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+    elif name:
+        os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(name))
+    return urlunsplit(parts._replace(netloc=host))
+
+
+def without_password(uri: str) -> str:
+    """The address as it may stand in a file that people share."""
+    scheme, separator, rest = uri.partition("://")
+    user, at, host = rest.rpartition("@")
+    return f"{scheme}{separator}{user.split(':')[0]}@{host}" if at and ":" in user else uri

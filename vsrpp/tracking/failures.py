@@ -25,7 +25,13 @@ class Failure:
         return self.kind in FOR_THE_ROW_ALONE
 
 
+NOT_LET_IN = ("accessdenied", "expiredtoken", "invalidaccesskeyid", "signaturedoesnotmatch", "invalidtoken")
+"""What an S3 store calls it."""
+FAULTS_OF_A_DATABASE = frozenset({"RetryError", "OperationalError", "InternalError", "InterfaceError"})
+_DATABASE = re.compile(r"psycopg2?\.(operationalerror|interfaceerror|errors\.(read|admin|crash|deadlock|serial|idle))")
+"""A server says these with status 400, as if the row were to blame: its database restarts, or is read-only for now."""
 _ADDRESS = re.compile(r"host='([^']+)', port=(\d+)")
+_PASSWORD = re.compile(r"://([^:/@\s]*):[^/@\s]*@")
 _POOL = re.compile(r"^HTTPS?Connection(Pool)?\([^)]*\): ")
 
 
@@ -40,7 +46,7 @@ def classify(error: BaseException) -> Failure:
 
 def _one_line(error: BaseException) -> str:
     """The reason without the wrapping: requests and urllib3 put it at the end of 300 characters of address."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = _PASSWORD.sub(r"://\1@", " ".join(str(error).split()) or type(error).__name__)
     address, _, cause = _ADDRESS.search(text), *text.partition("(Caused by ")[1:]
     if address and cause:
         reason = _POOL.sub("", cause.partition("(")[2].strip("\"')"))
@@ -61,19 +67,26 @@ def _kind(error: BaseException) -> str:
     if isinstance(error, SinkGone):
         return "gone"
     text = " ".join(str(link) for link in _chain(error)).lower()
+    if any(said in text for said in NOT_LET_IN):
+        return "auth"
     names = {base.__name__ for link in _chain(error) for base in type(link).__mro__}
     codes = {link.errno for link in _chain(error) if isinstance(link, OSError)}
     if codes & {errno.ENOSPC, errno.EDQUOT} or "disk is full" in text or "no space left" in text:
         return "disk_full"
     if "connection refused" in text or "failed to resolve" in text or "could not connect" in text:
         return "unreachable"
-    if "timed out" in text or names & {"Timeout", "TimeoutError"} or "database is locked" in text:
+    if (
+        "timed out" in text
+        or "queuepool limit" in text
+        or names & {"Timeout", "TimeoutError"}
+        or "database is locked" in text
+    ):
         return "timeout"
-    if "too many 5" in text or "too many 429" in text or names & {"RetryError", "OperationalError", "InternalError"}:
+    if "too many 5" in text or "too many 429" in text or names & FAULTS_OF_A_DATABASE or _DATABASE.search(text):
         return "server_error"
     if names & {"ConnectionError", "NewConnectionError", "EndpointConnectionError", "gaierror"}:
         return "unreachable"
-    if names & {"PermissionError", "NoCredentialsError"} or "accessdenied" in text or "expiredtoken" in text:
+    if names & {"PermissionError", "NoCredentialsError"}:
         return "auth"
     by_status = _by_status(error)
     if by_status is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 import tempfile
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from vsrpp.control.off_host import PLACE
 from vsrpp.paths import RunPaths
@@ -15,9 +16,11 @@ from vsrpp.store import Event, Marks, RunReader
 from vsrpp.tracking import logged_model
 from vsrpp.tracking.backlog import ARTIFACT_EVENTS, ARTIFACTS, MLFLOW
 from vsrpp.tracking.connection import Connection
+from vsrpp.tracking.environment import without_password
 from vsrpp.tracking.failures import classify
-from vsrpp.tracking.mlflow_rows import MlflowRows, as_metric, without_password
+from vsrpp.tracking.mlflow_rows import MlflowRows, as_metric
 from vsrpp.tracking.off_host import named_place, why_on_this_host
+from vsrpp.tracking.progress import CountedClient, Progress
 
 log = logging.getLogger("vsrpp.delivery")
 THUMBNAIL_PIXELS = 256
@@ -27,7 +30,7 @@ LINKED = ("val/", "loss/", "lr")
 
 
 class MlflowArtifacts:
-    """One upload at a time, oldest first, with a mark of its own: a slow or refusing artifact store holds up no row."""
+    """One upload at a time, oldest first, with a mark of its own; it has a thread, a reader and marks of its own, too."""
 
     name = ARTIFACTS
 
@@ -36,17 +39,23 @@ class MlflowArtifacts:
     ) -> None:
         self._connection, self._rows, self._paths, self._reader, self._marks = connection, rows, paths, reader, marks
         self._run_config: dict[str, Any] | None = None
+        self.progress = Progress()
+        self.waits_for_rows = False
+        """The MLflow run is not confirmed, or the record of the next checkpoint is not there yet."""
+        self.to_retry: list[int] = []
+        """Events whose uploads were set aside and get another chance."""
 
     def pending(self) -> int:
         waiting = self._reader.events(after_seq=self._marks.position(ARTIFACTS)[1], types=ARTIFACT_EVENTS)
         return sum(1 for _ in waiting)
 
     def work(self, hurry: bool) -> bool:
-        mark = self._marks.position(ARTIFACTS)[1]
-        event = next(self._reader.events(after_seq=mark, types=ARTIFACT_EVENTS, limit=1), None)
+        event = self._next()
         if event is None:
             return False
-        self._rows.open()
+        self.waits_for_rows = not self._rows_are_there(event)
+        if self.waits_for_rows:
+            return False
         try:
             if event.type == "checkpoint_saved":
                 self._checkpoint(event)
@@ -58,8 +67,38 @@ class MlflowArtifacts:
                 raise
             log.exception("event %d (%s) set aside", event.seq, event.type)
             self._marks.put_item(MLFLOW, "refused", f"event/{event.seq}", {"type": event.type, "why": failure.message})
+        else:
+            self._marks.drop_item(MLFLOW, "refused", f"event/{event.seq}")
+        finally:
+            self.progress.end()
         self._marks.advance(ARTIFACTS, event_seq=event.seq)
+        if event.seq in self.to_retry:
+            self.to_retry.remove(event.seq)
         return True
+
+    def retry_set_aside(self) -> None:
+        """What the artifact store refused, and pictures that were not there, are tried once more, before all else."""
+        seqs = set()
+        for key, data in self._marks.items(MLFLOW, "refused").items():
+            kind, _, rest = key.partition("/")
+            if kind == "image" or (kind == "event" and data.get("type") in ARTIFACT_EVENTS):
+                seqs.add(int(rest.partition("/")[0]))
+        self.to_retry = sorted(seqs)
+
+    def _next(self) -> Event | None:
+        if self.to_retry:
+            return next(self._reader.events(after_seq=self.to_retry[0] - 1, limit=1), None)
+        mark = self._marks.position(ARTIFACTS)[1]
+        return next(self._reader.events(after_seq=mark, types=ARTIFACT_EVENTS, limit=1), None)
+
+    def _rows_are_there(self, event: Event) -> bool:
+        """Who finds a checkpoint on the server finds its record there, too: asked of the rows' thread, and waited for."""
+        if not self._rows.opened:
+            return False
+        if event.type != "checkpoint_saved" or self._marks.position(MLFLOW)[1] >= event.seq:
+            return True
+        self._rows.wanted_seq = event.seq
+        return False
 
     # ---- checkpoints
     def _checkpoint(self, event: Event) -> None:
@@ -74,9 +113,10 @@ class MlflowArtifacts:
             log.warning("checkpoint %s is no longer on disk", key)
             self._marks.put_item(MLFLOW, "checkpoint", key, {"model_id": None, "bytes": 0, "gone": True})
             return
-        self._rows.tell(event.seq)
+        total = sum(path.stat().st_size for path in folder.root.iterdir() if path.is_file())
+        self.progress.begin(f"checkpoint {event.step}", total)
         model, size = logged_model.upload(
-            self._connection, folder, event, run_id=self._reader.run_id, run_config=self._config()
+            self._counted(folder.root), folder, event, run_id=self._reader.run_id, run_config=self._config()
         )
         self._link(model.model_id, event)
         away = self._away(model.artifact_location)
@@ -90,6 +130,12 @@ class MlflowArtifacts:
         if self._marks.fact(PLACE) != place:
             self._marks.set_fact(PLACE, place)
         return None if why else place["uri"]
+
+    def _counted(self, folder: Path) -> Connection:
+        """The connection with a client that counts; what it writes to is the same."""
+        counted = copy.copy(self._connection)
+        counted.client = cast("Any", CountedClient(self._connection.client, self.progress, folder))
+        return counted
 
     def _config(self) -> dict[str, Any]:
         if self._run_config is None:
@@ -114,10 +160,11 @@ class MlflowArtifacts:
             self._link(uploaded["model_id"], event)
         for image in event.data.get("images") or []:
             path = self._paths.root / str(image["path"])
+            key = f"image/{event.seq}/{image['path']}"
             if path.is_file():
                 self._picture(path, f"val/{image.get('clip', path.stem)}", event)
+                self._marks.drop_item(MLFLOW, "refused", key)
             else:
-                key = f"image/{event.seq}/{image['path']}"
                 self._marks.put_item(MLFLOW, "refused", key, {"why": "the file is gone"})
 
     def _picture(self, path: Path, key: str, event: Event) -> None:

@@ -9,20 +9,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control.backlog import ARTIFACT_EVENTS, ARTIFACTS, END_TOLD, MLFLOW
 from vsrpp.control.effect import Effects, rows_of
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, MetricRow, RunReader
 from vsrpp.tracking import report, tree
-from vsrpp.tracking.backlog import MLFLOW
 from vsrpp.tracking.connection import (
     METRICS_PER_BATCH,
     PARAMS_PER_BATCH,
     RUN_ID_TAG,
     TAG_CHARACTERS,
     Connection,
+    clean,
     param_text,
 )
 from vsrpp.tracking.dataset_inputs import dataset_inputs
+from vsrpp.tracking.environment import without_password
 from vsrpp.tracking.failures import classify
 from vsrpp.tracking.view import END_STATUS, RunView
 
@@ -50,7 +52,11 @@ class MlflowRows:
         self._view = RunView()
         self._effects = Effects(rows_of(reader))
         self.opened = False
-        """Whether the MLflow run is confirmed; read by the thread that watches its tags, too."""
+        """Whether the MLflow run is confirmed; read by the threads of tags and uploads, too."""
+        self.wanted_seq = 0
+        """Events up to here shall be delivered at once; set by the thread of uploads."""
+        self._retry_due = False
+        self._refused_now: set[str] = set()
         self._metrics_at = self._events_at = self._renewed_at = 0.0
         self._renew_cost_s = 0.0
         self._told_metric_id = -1
@@ -61,20 +67,20 @@ class MlflowRows:
     def pending(self) -> int:
         metric_id, event_seq = self._marks.position(MLFLOW)
         unsaid_end = 1 if self._end and not self._end_told else 0
-        return self._reader.newest_metric_id() - metric_id + self._reader.head()[0] - event_seq + unsaid_end
+        left = self._reader.newest_metric_id() - metric_id + self._reader.head()[0] - event_seq
+        return left + unsaid_end + self._retry_due
 
     def work(self, hurry: bool) -> bool:
         opened = self.open()
-        return self._metrics(hurry) or self._events(hurry) or self._finish() or opened
+        return self._metrics(hurry) or self._events(hurry) or self._finish() or self._retry() or opened
 
     def end(self, state: str) -> None:
         """Nothing comes after what is there now: set this end state (finished, stopped, failed, dead) behind it."""
         self._end, self._end_told = state, False
 
-    def tell(self, seq: int) -> None:
-        """Deliver the events up to `seq` now: who finds a checkpoint on the server finds its record there too."""
-        if self._marks.position(MLFLOW)[1] < seq:
-            self._events(hurry=True)
+    def retry_set_aside(self) -> None:
+        """Rows that the server refused get another chance, once: the reason may have passed."""
+        self._retry_due = True
 
     def open(self) -> bool:
         """Make sure of the MLflow run; True if that was still to do. Notices a folder delivered elsewhere before."""
@@ -90,10 +96,12 @@ class MlflowRows:
         if before.get("run_id") not in (None, here.run_id):
             log.warning("another server: everything is delivered again")
             self._marks.reset(MLFLOW)
-            self._marks.reset(f"{MLFLOW}.artifacts")
+            self._marks.reset(ARTIFACTS)
+            self._marks.set_fact(END_TOLD, None)
         self._tags({RUN_ID_TAG: run_id, "vsrpp.kind": "train"})
         if self._end is None:
             here.set_running()
+            self._marks.set_fact(END_TOLD, None)
         self._marks.set_fact(
             "mlflow_run",
             {"run_id": here.run_id, "experiment_id": here.experiment_id, "uri": without_password(here.target.uri)},
@@ -125,7 +133,7 @@ class MlflowRows:
         waiting = self._reader.head()[0] > mark
         moved = newest_metric_id != self._told_metric_id
         wait_s = max(EVENTS_EVERY_S, 20 * self._renew_cost_s)
-        if not (waiting or moved) or (not hurry and now - self._renewed_at < wait_s):
+        if not (waiting or moved) or (not hurry and self.wanted_seq <= mark and now - self._renewed_at < wait_s):
             return False
         for event in self._reader.events(after_seq=max(mark, self._view.events[-1].seq if self._view.events else 0)):
             if event.type == "started":
@@ -215,18 +223,41 @@ class MlflowRows:
         self._connection.client.set_terminated(
             self._connection.run_id, status=END_STATUS[self._end], end_time=round(ended_at * 1000)
         )
+        seq = self._view.events[-1].seq if self._view.events else 0
+        self._marks.set_fact(END_TOLD, {"state": self._end, "seq": seq})
         self._end_told = True
         return True
+
+    # ---- what was refused
+    def _retry(self) -> bool:
+        """Send what was set aside once more; what is taken now is forgotten, what is refused again stays noted."""
+        if not self._retry_due:
+            return False
+        aside = {key: data for key, data in self._marks.items(MLFLOW, "refused").items() if not _of_uploads(key, data)}
+        self._refused_now.clear()
+        metrics = [_metric_aside(key, data["value"]) for key, data in aside.items() if key.startswith("metric/")]
+        for start in range(0, len(metrics), METRICS_PER_BATCH):
+            for metric, why in self._connection.log(metrics=metrics[start : start + METRICS_PER_BATCH]):
+                self._set_aside(f"metric/{metric.key}/{metric.step}/{metric.timestamp}", why, {"value": metric.value})
+        if len(metrics) < len(aside):
+            for event in self._reader.events(types=("started",)):
+                self._started(event)
+            self._tags(self._facts())
+        for key in aside.keys() - self._refused_now:
+            self._marks.drop_item(MLFLOW, "refused", key)
+        self._retry_due = False
+        return bool(aside)
 
     def _tags(self, tags: dict[str, str]) -> None:
         from mlflow.entities import RunTag
 
-        rows = [RunTag(key, value[:TAG_CHARACTERS]) for key, value in tags.items()]
+        rows = [RunTag(key, clean(value)[:TAG_CHARACTERS]) for key, value in tags.items()]
         for tag, why in self._connection.log(tags=rows):
             self._set_aside(f"tag/{tag.key}", why, {"value": tag.value[:200]})
 
     def _set_aside(self, key: str, why: str, data: dict[str, Any]) -> None:
         log.warning("refused and set aside: %s (%s)", key, why)
+        self._refused_now.add(key)
         self._marks.put_item(MLFLOW, "refused", key, {**data, "why": why})
 
 
@@ -237,8 +268,14 @@ def as_metric(row: MetricRow, *, model_id: str | None = None, run_id: str | None
     return Metric(row.key, row.value, round(row.time * 1000), row.step, model_id=model_id, run_id=run_id)
 
 
-def without_password(uri: str) -> str:
-    """The address as it may stand in a file that people share."""
-    scheme, separator, rest = uri.partition("://")
-    user, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}{user.split(':')[0]}@{host}" if at and ":" in user else uri
+def _of_uploads(key: str, data: dict[str, Any]) -> bool:
+    return key.startswith("image/") or (key.startswith("event/") and data.get("type") in ARTIFACT_EVENTS)
+
+
+def _metric_aside(key: str, value: Any) -> Any:
+    """A refused row's entity from its note `metric/KEY/STEP/TIMESTAMP`."""
+    from mlflow.entities import Metric
+
+    name, step, timestamp = key.removeprefix("metric/").rsplit("/", 2)
+    number = float("nan") if value is None else float(value)
+    return Metric(name, number, int(timestamp) if timestamp.isdigit() else round(float(timestamp) * 1000), int(step))

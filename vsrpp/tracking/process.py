@@ -25,9 +25,14 @@ from typing import Any
 
 from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths
-from vsrpp.tracking.backlog import MLFLOW, Backlog, Report, backlog, open_marks
+from vsrpp.tracking.backlog import ARTIFACTS, MLFLOW, Backlog, Report, backlog, open_marks
 
 MAX_RESTARTS = 3
+UPLOADS_LOST_AFTER_S = 5.0
+"""How long uploads alone must have been failing before it is news: a server that is away for all is told once."""
+OUTAGE_FACTS = ("outages", f"outages.{ARTIFACTS}")
+SINKS = {MLFLOW: "rows", ARTIFACTS: "artifacts"}
+"""Lane -> the word for it in the record."""
 PINNED = "deliver_to"
 """The fact that names the server of a run whose start did."""
 KILL_GRACE_S = 2.0
@@ -56,7 +61,7 @@ class Delivery:
         self._report: dict[str, Any] | None = None
         self._restarts = 0
         self._gave_up = False
-        self._told: dict[int, bool] = {}
+        self._told: dict[tuple[str, int], bool] = {}
         self._began = time.time()
         self.why = ""
         """Why there is no MLflow run, after `run_id` gave None; or why delivery could not start."""
@@ -128,10 +133,12 @@ class Delivery:
         if marks is None:
             return []
         try:
-            outages = (marks.fact("outages") or {}).get("last", [])
+            outages = [outage for fact in OUTAGE_FACTS for outage in (marks.fact(fact) or {}).get("last", [])]
         finally:
             marks.close()
-        return [item for outage in outages if outage["lane"] == MLFLOW for item in self._untold(outage)]
+        rows = [outage for outage in outages if outage["lane"] == MLFLOW]
+        uploads = [outage for outage in outages if outage["lane"] == ARTIFACTS and self._of_uploads_alone(outage, rows)]
+        return [item for outage in rows + uploads for item in self._untold(outage)]
 
     def finish(self, timeout_s: float = 60.0) -> Report:
         """Say that the run has ended, wait while the rest is delivered, and let the process go."""
@@ -222,18 +229,29 @@ class Delivery:
         why = f"not done within {timeout_s:.0f} s" if ended == -9 else f"the delivery process is gone ({ended})"
         return _report(left, why)
 
+    def _of_uploads_alone(self, outage: dict[str, Any], rows: list[dict[str, Any]]) -> bool:
+        """Whether uploads fail for a while though rows pass; once told, its end is told, too."""
+        if (ARTIFACTS, outage["n"]) in self._told:
+            return True
+        now = time.time()
+        since = [outage["since"], *(now if row["until"] is None else row["until"] for row in rows)]
+        return outage["until"] is None and now - max(since) >= UPLOADS_LOST_AFTER_S
+
     def _untold(self, outage: dict[str, Any]) -> list[News]:
         """The news of one outage; what had come and gone before this trainer started is none."""
-        number, until = outage["n"], outage.get("until")
+        number, until = (str(outage["lane"]), int(outage["n"])), outage.get("until")
         if until is not None and until < self._began:
             return []
         told, news = self._told.get(number), []
         if told is None and outage["since"] >= self._began - 1.0:
-            facts = {"class": outage["class"], "error": outage["error"]}
+            facts = {"class": outage["class"], "error": outage["error"], "sink": SINKS[outage["lane"]]}
             news.append(News("tracking_lost", outage["since"], facts))
         if until is not None and not told:
             lost_s = round(until - outage["since"], 1)
-            facts = {"lost_s": lost_s, "rows_delayed": outage.get("rows"), "class": outage["class"]}
+            facts = {
+                "lost_s": lost_s, "rows_delayed": outage.get("rows"), "class": outage["class"],
+                "sink": SINKS[outage["lane"]],
+            }  # fmt: skip
             news.append(News("tracking_back", until, facts))
         self._told[number] = until is not None
         return news

@@ -12,6 +12,7 @@ from typing import Any
 from vsrpp.errors import NotFound, Refused, VsrppError
 from vsrpp.tracking import environment, logged_model
 from vsrpp.tracking.connection import RUN_ID_TAG, find_runs
+from vsrpp.tracking.environment import address, without_password
 from vsrpp.tracking.failures import classify
 from vsrpp.tracking.restore import Candidate, Known
 from vsrpp.tracking.view import psnr_y
@@ -25,18 +26,19 @@ def reaching(uri: str) -> Iterator[Any]:
     database = environment.sqlite_file(uri)
     if database is not None and not database.is_file():  # opening it would make it, in seven seconds
         raise NotFound(f"There is no tracking database {database}.")
-    environment.prepare(uri)
+    environment.prepare(address(uri))
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
     environment.quicken_database_errors()
     try:
-        yield MlflowClient(tracking_uri=uri)
+        yield MlflowClient(tracking_uri=address(uri))
     except VsrppError:
         raise
     except (MlflowException, OSError) as error:
         failure = classify(error)
-        raise VsrppError(f"The tracking server {uri} cannot be used ({failure.kind}): {failure.message}") from error
+        where = without_password(uri)
+        raise VsrppError(f"The tracking server {where} cannot be used ({failure.kind}): {failure.message}") from error
 
 
 def find_run(client: Any, run: str, uri: str) -> Any:
@@ -44,7 +46,7 @@ def find_run(client: Any, run: str, uri: str) -> Any:
     from mlflow.exceptions import MlflowException
 
     if not run or not all(letter.isalnum() or letter in "-_" for letter in run):
-        raise NotFound(UNSEEN.format(run, uri))
+        raise NotFound(UNSEEN.format(run, without_password(uri)))
     runs = find_runs(client, f"tags.`{RUN_ID_TAG}` = '{run}'")
     if runs:
         return runs[0]
@@ -55,7 +57,7 @@ def find_run(client: Any, run: str, uri: str) -> Any:
         ids = ", ".join(found.data.tags[RUN_ID_TAG] for found in matches[:4])
         raise Refused(f"{run} is a prefix of several runs on the tracking server ({ids}); give more of it.")
     if not matches:
-        raise NotFound(UNSEEN.format(run, uri))
+        raise NotFound(UNSEEN.format(run, without_password(uri)))
     return matches[0]
 
 
@@ -93,7 +95,7 @@ def downloader(model: Any, uri: str) -> Callable[[Path], str | None]:
             import mlflow
 
             place = f"{model.artifact_location}/{logged_model.CHECKPOINT_ARTIFACT}"
-            got = mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=folder, tracking_uri=uri)
+            got = mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=folder, tracking_uri=address(uri))
             shutil.move(got, target)
         tag: str | None = model.tags.get(logged_model.MANIFEST_TAG)
         return tag

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -14,13 +15,15 @@ from vsrpp.tracking.connection import Connection, Target
 from vsrpp.tracking.deliver import Following
 
 PATIENCE_S = 5.0
+CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
 
 
 def sync(run_dir: Path, uri: str, *, timeout_s: float = 24 * 3600.0, patience_s: float = PATIENCE_S) -> Report:
     """Deliver everything that is missing to the server at `uri`, then the end state.
 
     Works on any machine that has the run folder. A run that ended without a final event is marked dead; one that still
-    trains is delivered as far as it is and stays as it was. Gives up once the server has been silent for `patience_s`.
+    trains is delivered as far as it is and stays as it was. What the server refused before is tried once more. Gives up
+    once the server has been silent for `patience_s`.
     Raises NotFound without a record there, Refused while another process delivers the run.
     """
     run_dir = run_dir.resolve()
@@ -39,7 +42,16 @@ def sync(run_dir: Path, uri: str, *, timeout_s: float = 24 * 3600.0, patience_s:
         state = following.final_state()
         if state or not live:
             following.end(state or "dead")
-        why = following.engine.drain(deadline=time.time() + timeout_s, patience_s=patience_s)
-        return following.report(why)
+        following.retry_set_aside()
+        why = following.drain(deadline=time.time() + timeout_s, patience_s=patience_s)
+        return following.report(f"{why} ({credentials_hint()})" if why.startswith("auth") else why)
     finally:
         following.close()
+
+
+def credentials_hint() -> str:
+    """What to do about a server that does not let us in: the record of a run holds no password."""
+    missing = [name for name in CREDENTIALS if not os.environ.get(name)]
+    if missing and not os.environ.get("MLFLOW_TRACKING_TOKEN"):
+        return f"the record keeps no password: set {' and '.join(CREDENTIALS)} and sync again"
+    return f"what {' and '.join(CREDENTIALS)} say is not taken there, or may not write this run"

@@ -229,7 +229,7 @@ class TagWatch:
 
     def __init__(self, commands: TagCommands) -> None:
         self.commands = commands
-        self._engine = Engine([commands], commands.marks, keeps_outages=False)
+        self._engine = Engine([commands], commands.marks, outages=None)
         self._stopping = threading.Event()
         self._started = False
         self._thread = threading.Thread(target=self._run, name="tags", daemon=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vsrpp import control
-from vsrpp.control.backlog import MLFLOW, count, open_marks
+from vsrpp.control.backlog import count, open_marks, sink_state
 from vsrpp.control.curves import CurveReader
 from vsrpp.control.lineage import TURNS
 from vsrpp.errors import VsrppError
@@ -129,8 +129,7 @@ class Reading:
         """({rows, artifacts, age_s} that MLflow has not got, and what delivery says of the server; what is off host)."""
         marks = open_marks(self._paths)
         try:
-            sink = (marks.fact(MLFLOW) if marks else None) or {}
-            left = {**count(self._reader, marks).to_json(), "error": sink.get("error")}
+            left = {**count(self._reader, marks).to_json(), **sink_state(marks)}
             return left, control.off_host(self._reader, marks)[0]
         finally:
             if marks:

@@ -1,0 +1,104 @@
+"""Uploads beside the rows: a thread of the delivery process with readers, marks and waits of its own."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from vsrpp.control.backlog import ARTIFACTS, UPLOADING
+from vsrpp.paths import RunPaths
+from vsrpp.store import Marks, RunReader
+from vsrpp.tracking.connection import Connection
+from vsrpp.tracking.engine import OUTAGES, Engine
+from vsrpp.tracking.mlflow_artifacts import MlflowArtifacts
+from vsrpp.tracking.mlflow_rows import MlflowRows
+
+LOOK_S = 0.25
+SAY_EVERY_S = 1.0
+STOP_S = 2.0
+"""How long the end waits for a call that is under way; then the process ends without it."""
+UPLOAD_OUTAGES = f"{OUTAGES}.{ARTIFACTS}"
+
+
+class Uploads:
+    """Runs the lane of artifacts: a call that takes minutes delays no row, no event and no answer to a command.
+
+    Nothing is shared with the rows' thread but the client (a pool of HTTP sessions or of database connections, either
+    made for threads), the MLflow run's ids, which are set before `rows.opened`, and two plain numbers.
+    """
+
+    def __init__(self, connection: Connection, rows: MlflowRows, paths: RunPaths) -> None:
+        self._rows = rows
+        self.marks = Marks(paths.delivery_db)
+        self._reader = RunReader(paths.run_db)
+        self.lane = MlflowArtifacts(connection, rows, paths, self._reader, self.marks)
+        self.engine = Engine([self.lane], self.marks, outages=UPLOAD_OUTAGES)
+        self._hurry = False
+        self._said_at = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="uploads", daemon=True)
+        self._started = False
+
+    def start(self) -> None:
+        """From now on; a second call changes nothing."""
+        if not self._started:
+            self._started = True
+            self.marks.set_fact(UPLOADING, None)  # what a killed process said of its upload
+            self._thread.start()
+
+    def retry_set_aside(self) -> None:
+        """Uploads that were set aside get another chance; before `start`."""
+        self.lane.retry_set_aside()
+
+    def say_progress(self, marks: Marks) -> None:
+        """For the other thread, whose marks these are: at most once a second."""
+        now = time.monotonic()
+        if now - self._said_at >= SAY_EVERY_S:
+            self._said_at = now
+            self.lane.progress.say(marks)
+
+    def wait(
+        self, left: Callable[[], int], marks: Marks, *, deadline: float, patience_s: float, rows_why: str = ""
+    ) -> str:
+        """Wait until `left` says 0; returns "" then, else why it does not.
+
+        Gives up at `deadline`, once the sink has been failing for `patience_s`, or when an upload waits for rows that
+        could not be delivered (`rows_why`).
+        """
+        began, self._hurry = time.time(), True
+        self.engine.try_now()
+        self.start()
+        while left() or self.lane.to_retry:
+            if rows_why and self.lane.waits_for_rows:
+                return rows_why
+            if self.engine.hopeless(ARTIFACTS, began, patience_s):
+                return self._why(marks)
+            if time.time() >= deadline:
+                return self._why(marks) if self.engine.hopeless(ARTIFACTS, 0.0, 0.0) else "out of time"
+            self.say_progress(marks)
+            time.sleep(0.05)
+        self._said_at = 0.0
+        self.say_progress(marks)
+        return ""
+
+    @staticmethod
+    def _why(marks: Marks) -> str:
+        fact = marks.fact(ARTIFACTS) or {}
+        return f"{fact.get('class', 'unknown')}: {fact.get('error', '')}"
+
+    def close(self) -> bool:
+        """False if a call is still under way: its thread ends with the process, and the next delivery begins it anew."""
+        self._stopping.set()
+        if self._started:
+            self._thread.join(STOP_S)
+            if self._thread.is_alive():
+                return False
+        self.marks.close()
+        self._reader.close()
+        return True
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            if not self.engine.turn(hurry=self._hurry):
+                self._stopping.wait(LOOK_S if not self._hurry else 0.05)
