@@ -67,6 +67,11 @@ class Proof:
     def holds(self) -> bool:
         return not self.failures and bool(self.replay_identical)
 
+    def fail(self, what: str) -> None:
+        """Note what does not hold any more, once, with the kill after which it was first seen."""
+        if not any(said.endswith(what) for said in self.failures):
+            self.failures.append(f"after kill {self.kills}: {what}")
+
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "holds": self.holds}
 
@@ -249,12 +254,12 @@ def check_what_stands(run: RunPaths, proof: Proof) -> None:
         try:
             verify_files(folder)
         except VsrppError as error:
-            proof.failures.append(f"after kill {proof.kills}: {folder.name}: {error}")
+            proof.fail(f"{folder.name}: {error}")
         proof.checkpoints_verified += 1
     proof.torn_saves += sum(1 for _ in run.checkpoints.glob(".step_*.part"))
     verdict = control.verify(run)
     if not verdict.ok:
-        proof.failures.append(f"after kill {proof.kills}: the chain is broken: {verdict.why}")
+        proof.fail(f"the chain is broken: {verdict.why}")
 
 
 def conclude(folder: Path, run: RunPaths, journal: Path, proof: Proof) -> None:
