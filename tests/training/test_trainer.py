@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import safetensors.torch
 import torch
-from helpers import Steered, configs, wait_until
+from helpers import Killed, Steered, configs, wait_until
 
 from vsrpp import control, schedule
 from vsrpp.errors import Refused, VsrppError
+from vsrpp.paths import CheckpointPaths
 from vsrpp.store import RunReader
 
 
@@ -518,6 +521,44 @@ def test_old_checkpoints_go_and_the_last_and_best_stay(tmp_path: Path, tiny_clip
     assert seen["checkpoints"][-2:] == [50, 60]
     assert seen["best"]["step"] in seen["checkpoints"]
     assert len(seen["checkpoints"]) <= 3
+
+
+def test_a_kill_while_a_checkpoint_is_removed_leaves_no_half_that_passes_for_one(
+    tmp_path: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from vsrpp.training import checkpoint
+
+    run = Steered.new(tmp_path, tiny_clip, max_steps=60, checkpoint_every=10, keep_last=1, checkpoint_upload="local")
+
+    def half_way(folder: Path, **_: Any) -> None:
+        if folder.name.endswith(".gone.part"):
+            (folder / "manifest.json").unlink()
+            (folder / "model.safetensors").unlink()
+            raise Killed
+        shutil.rmtree(folder, ignore_errors=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "shutil", SimpleNamespace(rmtree=half_way))
+        run.train_until_killed()
+    left = {path.name for path in run.paths.checkpoints.iterdir()}
+    assert any(name.endswith(".gone.part") for name in left)
+    for name in left:
+        if name.startswith("step_"):
+            checkpoint.verify_files(CheckpointPaths(run.paths.checkpoints / name))
+    again = Steered.resumed(run.paths)
+    assert not list(run.paths.checkpoints.glob(".step_*"))
+    assert again.train() == "finished"
+
+
+def test_a_checkpoint_set_aside_by_a_later_branch_goes_when_it_is_safe(tmp_path: Path, tiny_clip: Path) -> None:
+    run = Steered.new(
+        tmp_path, tiny_clip, {35: lambda r: r.ask("rollback", step=10)},
+        max_steps=60, checkpoint_every=10, keep_last=9, checkpoint_upload="local",
+    )  # fmt: skip
+    assert run.train() == "finished"
+    assert run.answer().status == "done"
+    assert not list(run.paths.checkpoints.glob("step_*_b*"))
+    assert [step for step in control.checkpoint_steps(run.paths) if step <= 60] == [10, 20, 30, 40, 50, 60]
 
 
 # ---- faults

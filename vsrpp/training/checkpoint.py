@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -10,7 +11,7 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -123,8 +124,18 @@ def _set_aside(final: Path) -> None:
         except VsrppError:  # damaged: it was passed over, and is made anew
             label = "damaged"
         old = final.with_name(f"{final.name}_{label}")
-        shutil.rmtree(old, ignore_errors=True)
+        discard(old)
         final.rename(old)
+
+
+def discard(folder: Path) -> None:
+    """Remove a checkpoint, if it is there: first its name, so that a kill in between leaves no half that passes for one."""
+    going = folder.with_name(f".{folder.name}.{os.getpid()}.gone.part")
+    try:
+        folder.rename(going)
+    except OSError:  # not there
+        return
+    shutil.rmtree(going, ignore_errors=True)
 
 
 def _write_files(folder: CheckpointPaths, request: SaveRequest) -> dict[str, str]:
@@ -221,8 +232,15 @@ def whole_checkpoints(checkpoints: Path) -> list[CheckpointPaths]:
     return sorted(whole, key=lambda folder: checkpoint_step(folder.root) or 0)
 
 
+def set_aside_checkpoints(checkpoints: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """(folder, manifest) of those that a later branch, saving the same step, pushed to a name with their own branch."""
+    for folder in sorted(checkpoints.glob("step_*_b*")) if checkpoints.is_dir() else ():
+        with contextlib.suppress(VsrppError):
+            yield folder, read_manifest(CheckpointPaths(folder))
+
+
 def clear_torn(checkpoints: Path) -> None:
-    """Remove what a killed save left behind."""
+    """Remove what a killed save or removal left behind."""
     if checkpoints.is_dir():
         for folder in checkpoints.glob(".step_*.part"):
             shutil.rmtree(folder, ignore_errors=True)

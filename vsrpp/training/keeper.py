@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 from vsrpp import control
 from vsrpp.control.backlog import MLFLOW, open_marks
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
-from vsrpp.training.checkpoint import Saved, Saver, SaveRequest
+from vsrpp.training.checkpoint import Saved, Saver, SaveRequest, discard, set_aside_checkpoints
 from vsrpp.training.live import LiveControl
 from vsrpp.training.recorder import Recorder
 from vsrpp.training.retention import Kept, to_prune
@@ -32,6 +31,8 @@ class Keeper:
         self._saver = Saver()
         self._waiting: dict[int, list[str]] = {}
         """Commands that asked for a checkpoint, by step: answered once it is written."""
+        self._writing: set[int] = set()
+        """Steps whose folder the writer is about to put in place: the one that stands there is not to be touched."""
         self._protected: set[int] = set()
         self._best: float | None = None
         self.look_for_best()
@@ -53,6 +54,7 @@ class Keeper:
         if score is not None and self.is_best(metrics):
             self._best = score
         self.at_step = step
+        self._writing.add(step)
         self._saver.submit(
             SaveRequest(
                 folder=self._paths.checkpoint(step), snapshot=snapshot, run_id=self._paths.run_id, branch=branch,
@@ -76,6 +78,7 @@ class Keeper:
         request = saved.request
         step = request.snapshot.step
         waiting = self._waiting.pop(step, [])
+        self._writing.discard(step)
         if saved.error is not None:
             self._recorder.emit("checkpoint_failed", data={"at_step": step, "error": saved.error})
             self.at_step = None
@@ -133,7 +136,12 @@ class Keeper:
         local_only = self._config["checkpoint_upload"] == "local"
         line = control.lineage(self._recorder.writer.events())
         rows, left_behind = [], []
+        for folder, manifest in set_aside_checkpoints(self._paths.checkpoints):
+            if local_only or f"{manifest.get('branch')}/{manifest.get('step')}" in uploaded:
+                left_behind.append(folder)
         for step, manifest in self._manifests().items():
+            if step in self._writing:
+                continue
             folder, branch = self._paths.checkpoint(step).root, int(manifest.get("branch", 0))
             pinned = (folder / "pinned").exists() or step in self._protected or manifest.get("reason") == "start"
             on_server = f"{branch}/{step}" in uploaded
@@ -148,7 +156,7 @@ class Keeper:
         )  # fmt: skip
         folders = [*left_behind, *(self._paths.checkpoint(step).root for step in gone)]
         for folder in folders[:1] if short_of_disk else folders:
-            shutil.rmtree(folder, ignore_errors=True)
+            discard(folder)
 
     def _manifests(self) -> dict[int, dict[str, Any]]:
         return {step: control.manifest_of(self._paths, step) or {} for step in control.checkpoint_steps(self._paths)}
