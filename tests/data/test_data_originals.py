@@ -12,6 +12,7 @@ import pytest
 from tests.clips import piece, run_config, write_frames, write_video
 from tests.layouts import make_clips, make_pairs, make_vimeo
 from vsrpp.data import Data, open_data
+from vsrpp.data.loader import Batches
 from vsrpp.errors import Refused
 from vsrpp.resize import output_size, resize_part_u8, resize_u8
 
@@ -72,6 +73,17 @@ def test_a_file_that_changed_since_it_was_hashed_is_other_data(tmp_path: Path) -
     assert open_data(config, cache_dir=tmp_path / "cache").fingerprint == before
     write_frames(root / "001", piece(1, start=200))
     assert open_data(config, cache_dir=tmp_path / "cache").fingerprint != before
+
+
+@pytest.mark.slow
+def test_a_frame_gone_after_the_start_is_one_line_from_a_worker_too(tmp_path: Path) -> None:
+    root = make_clips(tmp_path / "set")
+    train = open_data(run_config(root, reading="originals"), cache_dir=tmp_path / "cache").train
+    shutil.rmtree(root)
+    with Batches(train, 2, num_workers=1) as batches, pytest.raises(Refused) as caught:
+        next(batches)
+    assert str(caught.value).startswith(str(root))
+    assert "\n" not in str(caught.value)
 
 
 def test_a_frame_gone_after_the_start_is_refused_by_its_name(tmp_path: Path) -> None:

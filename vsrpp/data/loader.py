@@ -96,6 +96,8 @@ class Batches:
             failure = VsrppError(f"loading data failed: {why}; fewer workers need less memory: --set num_workers=0")
             failure.__cause__ = error
             self._put(failure)
+        except VsrppError as error:
+            self._put(_in_one_line(error))
         except Exception as error:  # noqa: BLE001  handed to whoever asks for the next batch
             self._put(error)
         finally:
@@ -108,6 +110,12 @@ class Batches:
             with contextlib.suppress(queue.Full):
                 self._ready.put(item, timeout=_POLL_S)
                 return
+
+
+def _in_one_line(error: VsrppError) -> VsrppError:
+    """The error as a worker raised it: torch hands it over with the worker's traceback as its text."""
+    *before, last = str(error).strip().splitlines() or [""]
+    return type(error)(last.partition(": ")[2]) if before else error
 
 
 class _Steps(Dataset[Batch]):
