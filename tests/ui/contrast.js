@@ -35,20 +35,28 @@
     return [plain];
   }
 
+  // Whether an element lies behind the middle of a text: a label may be placed outside the box it belongs to.
+  function behind(element, at) {
+    if (element === document.body || element === document.documentElement) return true;
+    const box = element.getBoundingClientRect(), x = (at.left + at.right) / 2, y = (at.top + at.bottom) / 2;
+    return box.left <= x && x <= box.right && box.top <= y && y <= box.bottom;
+  }
+
   // [text, ground] as painted, for every ground there may be.
-  function painted(chain, place, under, colour) {
+  function painted(chain, place, under, colour, at) {
     if (place === chain.length) return [[over(colour, under), under]];
     const style = getComputedStyle(chain[place]), opacity = Number(style.opacity);
-    return grounds(style, under).flatMap((ground) => painted(chain, place + 1, ground, colour))
+    const laid = behind(chain[place], at) ? grounds(style, under) : [under];
+    return laid.flatMap((ground) => painted(chain, place + 1, ground, colour, at))
       .map(([text, ground]) => [mix(under, text, opacity), mix(under, ground, opacity)]);
   }
 
-  function judge(element, text, colour) {
+  function judge(element, text, colour, at) {
     const chain = [];
     for (let one = element; one; one = one.parentElement) chain.unshift(one);
     const style = getComputedStyle(element), size = parseFloat(style.fontSize);
     const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700) || !/[\p{L}\p{N}]/u.test(text);
-    const worst = Math.min(...painted(chain, 0, [255, 255, 255], rgba(colour)).map(([ink, ground]) => ratio(ink, ground)));
+    const worst = Math.min(...painted(chain, 0, [255, 255, 255], rgba(colour), at).map(([ink, ground]) => ratio(ink, ground)));
     const where = element.outerHTML.slice(0, 120).replace(/\s+/g, " ");
     return worst < (large ? 3 : 4.5) - 0.005 ? [{ text: text.slice(0, 40), ratio: Number(worst.toFixed(2)), where }] : [];
   }
@@ -66,14 +74,15 @@
     if (box.width < 1 || box.height < 1 || /^\p{Emoji_Presentation}+$/u.test(text)) continue;
     count += 1;
     const svg = element instanceof SVGElement;
-    found.push(...judge(element, text, svg ? getComputedStyle(element).fill : getComputedStyle(element).color));
+    found.push(...judge(element, text, svg ? getComputedStyle(element).fill : getComputedStyle(element).color, box));
   }
   for (const field of document.querySelectorAll("input:not([type=range], [type=checkbox], [type=radio], [type=hidden]), textarea, select")) {
     if (!seen(field)) continue;
     const empty = !field.value && field.placeholder;
     if (!field.value && !empty) continue;
     count += 1;
-    found.push(...judge(field, field.value || field.placeholder, getComputedStyle(field, empty ? "::placeholder" : null).color));
+    found.push(...judge(field, field.value || field.placeholder, getComputedStyle(field, empty ? "::placeholder" : null).color,
+      field.getBoundingClientRect()));
   }
   return { count, found };
 }

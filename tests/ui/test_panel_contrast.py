@@ -176,7 +176,8 @@ def test_the_measure_knows_bad_contrast_when_it_sees_it(chromium: Browser) -> No
         '<p style="color:#949494;font-size:24px">large enough</p><div style="opacity:.5"><p style="color:#444">faded</p></div>'
         '<p style="background:#000c;color:#fff">on a veil</p><p style="background:linear-gradient(#fff,#000);color:#fff">over'
         ' a gradient</p><input style="color:#aaa;background:#fff" value="typed"><svg><text y="9" fill="#ccc">drawn</text></svg>'
-        "<p>enough</p><p>of</p></body>"
+        '<p style="background:#000;width:3px;position:relative"><span style="position:absolute;left:9px">beside it</span></p>'
+        "</body>"
     )
     assert [one["text"] for one in failures(page)] == ["a little less", "faded", "over a gradient", "drawn", "typed"]
     page.close()
