@@ -18,12 +18,6 @@ def probation() -> bool:
 
 
 @cache
-def rollback() -> bool:
-    """Whether a live run can be rolled back."""
-    return "rollback" in verbs()
-
-
-@cache
 def verbs() -> tuple[str, ...]:
     """The commands of `vsrpp` that are there, read from its command line's own table of modules."""
     folder = paths.ui_dir().parent / "vsrpp" / "cli"

@@ -17,7 +17,9 @@ from fastapi import FastAPI
 
 from vsrpp.errors import Refused, VsrppError
 
+from .acting import add_actions
 from .guard import Guard, is_loopback
+from .jobs import Jobs
 from .live import Live
 from .login import Login
 from .pages import HEAD, THEME, config_page, monitoring_page, runs_page
@@ -48,10 +50,12 @@ def build(
         )
     login = Login(auth) if auth else None
     t, watches = texts(lang), Watches(runs, run)
-    live = Live(watches, t, lang, Tracked(runs))
+    jobs = Jobs(runs)
+    live = Live(watches, t, lang, Tracked(runs), jobs)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.middleware("http")(Guard(host, login))
     add_routes(app, watches, live, t, lang, login)
+    add_actions(app, watches, jobs, t)
     for name, page in (("monitoring", monitoring_page), ("config", config_page), ("runs", runs_page)):
         blocks = page(watches, t, lang)
         gr.mount_gradio_app(
@@ -60,7 +64,7 @@ def build(
             show_error=True, app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         )  # fmt: skip
         blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = QUEUE_LOOK_S
-    app.state.watches = watches
+    app.state.watches, app.state.jobs = watches, jobs
     return app
 
 
@@ -84,6 +88,7 @@ def serve(
     finally:
         listener.close()
         app.state.watches.close()
+        app.state.jobs.close()
 
 
 class _Server(uvicorn.Server):

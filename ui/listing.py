@@ -21,18 +21,33 @@ _kept: dict[Path, tuple[float, list[dict[str, Any]]]] = {}
 
 
 def local_rows(folder: Path) -> list[dict[str, Any]]:
-    """`control.runs` with the number of edits each saw; read at most every three seconds."""
+    """`control.runs` with the edits each saw and its place in MLflow; read at most every three seconds."""
     with _lock:
         kept = _kept.get(folder)
         if kept is None or time.monotonic() - kept[0] > FRESH_S:
-            rows = [{**row, "edits": _edits(Path(row["run_dir"]))} for row in control.runs(folder)]
+            rows = [{**row, **_more(RunPaths(Path(row["run_dir"])))} for row in control.runs(folder)]
             kept = _kept[folder] = (time.monotonic(), rows)
         return kept[1]
 
 
-def _edits(root: Path) -> int:
-    with RunReader(RunPaths(root).run_db) as reader:
-        return sum(1 for _ in reader.events(types=("config_applied",)))
+def _more(paths: RunPaths) -> dict[str, Any]:
+    with RunReader(paths.run_db) as reader:
+        edits = sum(1 for _ in reader.events(types=("config_applied",)))
+    return {"edits": edits, "mlflow": _mlflow(paths)}
+
+
+def _mlflow(paths: RunPaths) -> dict[str, Any] | None:
+    """{run_id, experiment_id, uri} of the MLflow run it is delivered to; None before the first delivery."""
+    try:
+        marks = Marks(paths.delivery_db, readonly=True)
+    except NotFound:
+        return None
+    try:
+        fact = marks.fact("mlflow_run")
+    finally:
+        marks.close()
+    whole = isinstance(fact, dict) and all(fact.get(key) for key in ("run_id", "experiment_id", "uri"))
+    return dict(fact) if isinstance(fact, dict) and whole else None
 
 
 def checkpoint_rows(paths: RunPaths, shown: Shown) -> list[dict[str, Any]]:

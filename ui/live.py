@@ -17,11 +17,14 @@ from vsrpp.errors import NotFound, VsrppError
 from . import abilities
 from .charts import bars, lines
 from .format import esc
-from .shown import Shown
+from .jobs import Jobs
+from .listing import checkpoint_rows, local_rows
+from .shown import LIVE_STATES, Shown
 from .snapshot import RunWatch, Watches
 from .texts import Texts
 from .tracked import Tracked
-from .views import cards, config, header, runs, timeline, validation
+from .views import cards, compare, config, header, runs, timeline, validation
+from .views import jobs as jobs_view
 
 KEPT_PIECES = 200
 LOSS_KEYS = ("loss/total", "loss/l1", "loss/ms", "loss/grad", "loss/perceptual")
@@ -43,10 +46,13 @@ class View:
     against: int | None = None
     left: str = "bicubic"
     right: str = "output"
+    picked: tuple[str, ...] = ()
+    """Runs ticked for comparing."""
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> View:
         start, stop = _int(raw.get("from")), _int(raw.get("to"))
+        picked = raw.get("picked")
         return cls(
             width=_class_of(min(2000, max(280, _int(raw.get("w")) or 900))),
             smooth=min(0.99, max(0.0, _float(raw.get("smooth"), 0.6))),
@@ -58,6 +64,7 @@ class View:
             clip=str(raw["clip"])[:200] if raw.get("clip") else None,
             step=_int(raw.get("pstep")), against=_int(raw.get("against")),
             left=str(raw.get("left", "bicubic"))[:10], right=str(raw.get("right", "output"))[:10],
+            picked=tuple(str(one)[:200] for one in picked[: compare.MOST]) if isinstance(picked, list) else (),
         )  # fmt: skip
 
 
@@ -84,8 +91,9 @@ def _float(value: Any, default: float) -> float:
 class Live:
     """Draws the fragments of every page in one language."""
 
-    def __init__(self, watches: Watches, t: Texts, language: str, tracked: Tracked) -> None:
+    def __init__(self, watches: Watches, t: Texts, language: str, tracked: Tracked, jobs: Jobs | None = None) -> None:
         self._watches = watches
+        self._jobs = jobs or Jobs(watches.folder)
         self._t = t
         self._language = language
         self._tracked = tracked
@@ -248,36 +256,27 @@ class Live:
 
     # ---- /runs
     def _runs(self, watch: RunWatch, shown: Shown, view: View) -> dict[str, Callable[[], str]]:
-        t = self._t
-        verbs = abilities.verbs()
-        checkpoints = control_checkpoints(watch, shown)
+        t, rows, verbs = self._t, local_rows(self._watches.folder), abilities.verbs()
+        busy = [str(row.get("name") or row["run_id"]) for row in rows if row["state"] in LIVE_STATES]
+        about = runs.About(
+            run_id=shown.run_id, state=shown.state, runs=self._watches.folder, verbs=verbs, busy=busy
+        )  # fmt: skip
+        picked = [row for row in rows if row["run_id"] in view.picked]
         return {
             "header": lambda: header.header(shown, t, config_button=True),
-            "all-runs": lambda: runs.runs_table(self._all_runs(), shown.run_id, t),
-            "checkpoints": lambda: runs.checkpoint_table(
-                checkpoints, shown.run_id, t, state=shown.state, can_rollback=abilities.rollback(),
-                can_promote="promote" in verbs,
-            ),
-            "commands": lambda: runs.run_commands(shown.run_id, shown.state, t, verbs=verbs),
+            "jobs": lambda: jobs_view.jobs(self._jobs.all(), t),
+            "all-runs": lambda: runs.runs_table(rows, shown.run_id, t, view.picked),
+            "compare": lambda: compare.compare(picked, t, can_compare="compare" in verbs),
+            "checkpoints": lambda: runs.checkpoint_table(checkpoint_rows(watch.paths, shown), about, t),
+            "commands": lambda: runs.run_commands(about, t),
             "tracked": lambda: self._tracked.html(shown.run_id, t),
-        }  # fmt: skip
-
-    def _all_runs(self) -> list[dict[str, Any]]:
-        from .listing import local_rows
-
-        return local_rows(self._watches.folder)
+        }
 
 
 def thinned(points: list[tuple[int, float]], most: int = 240) -> list[tuple[int, float]]:
     """At most about so many of the points, the last among them."""
     every = max(1, len(points) // most)
     return points[::every] + (points[-1:] if len(points) % every != 1 and every > 1 else [])
-
-
-def control_checkpoints(watch: RunWatch, shown: Shown) -> list[dict[str, Any]]:
-    from .listing import checkpoint_rows
-
-    return checkpoint_rows(watch.paths, shown)
 
 
 def _changed(pieces: Mapping[str, Callable[[], str]], have: Mapping[str, Any]) -> dict[str, dict[str, str]]:

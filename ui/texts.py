@@ -304,7 +304,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "interventions": ("Edits", "Eingriffe"),
     "started": ("Started", "Begonnen"),
     "name": ("Name", "Name"),
-    "actions": ("Commands", "Befehle"),
+    "actions": ("Actions", "Aktionen"),
+    "commands": ("Commands", "Befehle"),
+    "commands_and_actions": ("Actions and commands", "Aktionen und Befehle"),
+    "open": ("open ↗", "öffnen ↗"),
     "checkpoints": ("Checkpoints", "Checkpoints"),
     "no_checkpoints": (
         "No checkpoint yet. The Checkpoint button on the monitoring page saves one now.",
@@ -326,11 +329,85 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "cmd.promote": ("Promote to the registry", "In die Registry heben"),
     "cmd.replay": ("Replay from the record", "Aus der Aufzeichnung wiederholen"),
     "cmd.set": ("Edit from a terminal", "Aus dem Terminal ändern"),
-    "rollback_do": ("Roll back", "Zurücksetzen"),
-    "rollback_sure": (
+    "do.rollback": ("Roll back", "Zurücksetzen"),
+    "do.restore": ("Restore", "Wiederherstellen"),
+    "do.from": ("New run", "Neuer Lauf"),
+    "do.resume": ("Continue", "Fortsetzen"),
+    "do.promote": ("Promote", "Befördern"),
+    "do.replay": ("Replay", "Wiederholen"),
+    "sure.rollback": (
         "Roll the run back to step {step}? What came after stays on record as a branch left behind.",
         "Den Lauf auf Schritt {step} zurücksetzen? Was danach kam, bleibt als verlassener Zweig aufgezeichnet.",
     ),
+    "sure.restore": (
+        "Restore the checkpoint of step {step} into {folder}? Every hash is checked; the run itself is not touched.",
+        (
+            "Den Checkpoint von Schritt {step} in {folder} wiederherstellen? Jede Prüfsumme wird geprüft; der Lauf "
+            "selbst bleibt unberührt."
+        ),
+    ),
+    "sure.from": (
+        (
+            "Start a new run from this one's checkpoint? It trains on this machine in a process of its own, goes on when "
+            "this panel ends, and appears in the table of runs."
+        ),
+        (
+            "Vom Checkpoint dieses Laufs aus einen neuen beginnen? Er trainiert auf diesem Rechner in einem eigenen "
+            "Prozess, läuft weiter, wenn diese Oberfläche endet, und erscheint in der Tabelle der Läufe."
+        ),
+    ),
+    "sure.resume": (
+        "Continue this run where it ended? It trains on this machine and goes on when this panel ends.",
+        (
+            "Diesen Lauf fortsetzen, wo er geendet hat? Er trainiert auf diesem Rechner und läuft weiter, wenn diese "
+            "Oberfläche endet."
+        ),
+    ),
+    "sure.promote": (
+        "Register the checkpoint of step {step} and point this alias at it? An alias that is taken moves here.",
+        "Den Checkpoint von Schritt {step} registrieren und diesen Alias darauf zeigen lassen? Ein vergebener zieht um.",
+    ),
+    "sure.replay": (
+        "Train this run again from its record and compare the weights bit by bit? It takes about as long as the run did.",
+        (
+            "Diesen Lauf aus seiner Aufzeichnung noch einmal trainieren und die Gewichte Bit für Bit vergleichen? Das "
+            "dauert etwa so lange wie der Lauf."
+        ),
+    ),
+    "sure.shared": (
+        "Training on this machine now: {runs}. Both would share the device and be slower.",
+        "Auf diesem Rechner trainiert gerade: {runs}. Beide würden sich das Gerät teilen und langsamer werden.",
+    ),
+    "alias": ("Alias", "Alias"),
+    "jobs": ("Started from here", "Von hier gestartet"),
+    "job.running": ("running", "läuft"),
+    "job.ending": ("ending", "endet"),
+    "job.done": ("done", "erledigt"),
+    "job.failed": ("failed", "gescheitert"),
+    "job.cancelled": ("cancelled", "abgebrochen"),
+    "job.cancel": ("Cancel", "Abbrechen"),
+    "job.output": ("Last lines", "Letzte Zeilen"),
+    "job.started": ("Started: {line}", "Gestartet: {line}"),
+    "job.cancelling": ("Asked to end: {line}", "Um Ende gebeten: {line}"),
+    "compare": ("Compare", "Vergleichen"),
+    "compare.pick": (
+        "Tick two or more runs to compare them.",
+        "Zwei oder mehr Läufe ankreuzen, um sie zu vergleichen.",
+    ),
+    "compare.own": (
+        "Where their configs, edits and results part",
+        "Wo sich Konfiguration, Eingriffe und Ergebnisse trennen",
+    ),
+    "compare.missing": (
+        "Not in MLflow yet, so not to be compared there: {runs}",
+        "Noch nicht in MLflow und dort nicht zu vergleichen: {runs}",
+    ),
+    "compare.apart": (
+        "These runs are on different tracking servers; MLflow compares runs of one.",
+        "Diese Läufe liegen auf verschiedenen Tracking-Servern; MLflow vergleicht die eines einzigen.",
+    ),
+    "compare.start": ("Start the MLflow UI on their store", "Die MLflow-Oberfläche zu ihrer Datenbank starten"),
+    "compare.then": ("Then compare them there", "Dann dort vergleichen"),
     "open_mlflow": ("Open in MLflow", "In MLflow öffnen"),
     "compare_mlflow": ("Compare in MLflow", "In MLflow vergleichen"),
     "tracking_at": ("Tracking: {uri}", "Tracking: {uri}"),

@@ -15,7 +15,7 @@ from PIL import Image
 
 from vsrpp import config, control
 from vsrpp.paths import RunPaths
-from vsrpp.store import RunWriter
+from vsrpp.store import Marks, RunReader, RunWriter
 
 BLOCKS = [f"{s}.{i}" for s, n in (("backward", 6), ("forward", 6), ("fusion", 3)) for i in range(n)]
 
@@ -161,3 +161,41 @@ def full_run(runs: Path, **options: Any) -> SyntheticRun:
 
 def pid() -> int:
     return os.getpid()
+
+
+def deliver(run: SyntheticRun, uri: str = "http://tracking.example:5000", experiment: str = "7") -> None:
+    """Mark everything of a run as delivered to an MLflow server."""
+    marks = Marks(run.paths.delivery_db)
+    marks.set_fact("mlflow_run", {"run_id": f"m-{run.paths.run_id}", "experiment_id": experiment, "uri": uri})
+    with RunReader(run.paths.run_db) as reader:
+        saved = [(event.branch, event.step) for event in reader.events(types=("checkpoint_saved",))]
+    for branch, step in saved:
+        marks.put_item("mlflow", "checkpoint", f"{branch}/{step}", {})
+    marks.close()
+
+
+def job_key(number: int) -> str:
+    """The id of a made-up job, older than any that a test starts; the greater the number, the older."""
+    return f"{0x1500000000000000 - number:x}"
+
+
+def job_records(runs: Path, run_id: str) -> None:
+    """Jobs in every state, as the panel leaves them beside the runs."""
+    home, now = runs / ".jobs", time.time()
+    home.mkdir()
+    own = control.process_identity()
+    jobs = [
+        ("replay", None, f"replay {run_id}", None, {}, ["Replaying from its record …", "step 120 of 300   3.2 steps/s"]),
+        ("restore", 200, f"restore {run_id} --step 200 --out {run_id}@200", f"/data/{run_id}@200",
+         {"status": 0, "ended": now - 60}, ["✅ Config restored from step 200", "every hash checked"]),
+        ("promote", 300, f"promote {run_id}@300 --alias champion", None, {"status": 3, "ended": now - 200},
+         ["vsrpp: the tracking server at http://tracking.example:5000 cannot be reached."]),
+        ("from", 100, f"train --from {run_id}@100 --no-panel", None,
+         {"status": 75, "ended": now - 300, "cancelled_by": "ben"}, ["stopped at step 140"]),
+    ]  # fmt: skip
+    for number, (verb, step, line, target, more, tail) in enumerate(jobs):
+        key = job_key(number)
+        job = {"id": key, "verb": verb, "run_id": run_id, "step": step, "line": f"vsrpp {line}", "target": target,
+               "author": "anna", "started": now - 90 * (number + 1), "process": own, **more}  # fmt: skip
+        (home / f"{key}.json").write_text(json.dumps(job))
+        (home / f"{key}.log").write_text("\n".join(tail) + "\n")

@@ -249,10 +249,11 @@ def test_validation_pictures_load(visit: Callable[..., Page], still: None) -> No
 def test_roll_back_from_the_checkpoint_table(visit: Callable[..., Page], training: RunPaths) -> None:
     page = visit("runs")
     step = min(control.checkpoint_steps(training))
-    page.locator(f"[data-rollback='{step}']").click()
-    assert f"to step {step}" in page.locator("#sure-text").inner_text().replace("\u202f", "")
-    page.locator("#rollback-yes").click()
-    page.wait_for_selector("#answer .notice.good", state="attached")
+    page.locator(f"[data-act=rollback][data-step='{step}']").click()
+    assert f"to step {step}" in page.locator("#ask-sure").inner_text().replace("\u202f", "")
+    assert page.locator("#ask-line").inner_text() == f"vsrpp rollback {training.run_id} --step {step}"
+    page.locator("#ask-yes").click()
+    page.wait_for_selector("#told .notice.good")
     event = events(training, "rolled_back")[-1]
     assert (event.data["to_step"], event.origin) == (step, "panel")
     seen = visit("monitoring")

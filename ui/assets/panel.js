@@ -30,6 +30,8 @@
       document.querySelector("#refresh")?.click();
     }
     logSliders();
+    // Rows move: what is ticked belongs to a run, not to a place in the table.
+    document.querySelectorAll("[data-pick]").forEach((box) => { box.checked = (view.picked || []).includes(box.dataset.pick); });
   }
 
   async function look() {
@@ -121,14 +123,6 @@
     const sort = near("button[data-view]"), copy = near("[data-copy]"), back = near("[data-load-revision]");
     if (sort) setView({ [sort.dataset.view]: sort.dataset.value });
     if (near("[data-zoom-reset]")) setView({ from: null, to: null });
-    const rewind = near("[data-rollback]");
-    if (rewind) {
-      vsrpp.step = Number(rewind.dataset.rollback);
-      const sure = document.querySelector("#sure-text");
-      sure.textContent = rewind.dataset.sure;
-      vsrpp.sure(true);
-      document.querySelector("#rollback-yes")?.focus();
-    }
     if (back) {
       vsrpp.wanted = Number(back.dataset.loadRevision);
       document.querySelector("#load-revision")?.click();
@@ -157,7 +151,7 @@
     run: () => run,
     sure: (open) => document.body.classList.toggle("asking", open),
     zoom: (from, to) => setView({ from, to }),
-    rollback: () => [run, vsrpp.step],
+    pick: (id, on) => setView({ picked: [...(view.picked || []).filter((one) => one !== id), ...(on ? [id] : [])] }),
     withRevision: (all) => [...all.slice(0, -1), vsrpp.wanted],
     look,
   };

@@ -30,16 +30,11 @@ def author_of(request: gr.Request) -> str | None:
     return getattr(state, "user", None)
 
 
-def ask(
-    watches: Watches, run_id: str, kind: str, request: gr.Request, t: Texts, payload: dict[str, Any] | None = None
-) -> str:
+def ask(watches: Watches, run_id: str, kind: str, request: gr.Request, t: Texts) -> str:
     """Give a command and say what became of it."""
-    what = t(kind) if kind != "rollback" else t("rollback_do")
-    what = what.removesuffix(" …")
+    what = t(kind).removesuffix(" …")
     try:
-        answer = control.command(
-            watches.paths(run_id), kind, payload, origin="panel", author=author_of(request), wait_s=WAIT_S
-        )
+        answer = control.command(watches.paths(run_id), kind, origin="panel", author=author_of(request), wait_s=WAIT_S)
     except VsrppError as error:
         return notice("bad", str(error))
     return answered(answer, what, t)

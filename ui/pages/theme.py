@@ -20,13 +20,14 @@ HEAD = (
     '<script src="/panel/assets/morph.js"></script>'
     '<script src="/panel/assets/chart.js"></script>'
     '<script src="/panel/assets/panel.js"></script>'
+    '<script src="/panel/assets/acting.js"></script>'
 )
 
 
-def slot(name: str, *, tag: str = "section", title: str = "", css: str = "", extra: str = "") -> str:
-    """A place that the live fragments fill."""
+def slot(name: str, *, tag: str = "section", title: str = "", css: str = "", extra: str = "", after: str = "") -> str:
+    """A place that the live fragments fill, with what stands before and after it."""
     head = f"<h2>{title}</h2>" if title else ""
-    return f'<{tag} class="vp-block {css}" id="{name}">{head}{extra}<div data-live="{name}"></div></{tag}>'
+    return f'<{tag} class="vp-block {css}" id="{name}">{head}{extra}<div data-live="{name}"></div>{after}</{tag}>'
 
 
 def html(value: str, **options: Any) -> gr.HTML:
