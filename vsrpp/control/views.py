@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 from vsrpp import config
 from vsrpp.control.backlog import MLFLOW, count, open_marks
 from vsrpp.control.edits import current_config, run_config_of
+from vsrpp.control.numbers import finite, numbers
 from vsrpp.control.runs import FINAL_STATES, local_runs, run_state
 from vsrpp.paths import RunPaths, checkpoint_step
 from vsrpp.store import Event, RunReader, Verdict
@@ -21,10 +21,9 @@ def status(paths: RunPaths) -> dict[str, Any]:
         said, history = reader.state(), current_config(reader)
         state = run_state(reader, said)
         latest = reader.latest()
-        quality = {key: _number(latest[key].value) for key in latest if key.startswith("val/")}
+        quality = {key: finite(latest[key].value) for key in latest if key.startswith("val/")}
         step = int(said.get("step", 0))
-        left = max(0, int(history.live.get("max_steps", 0)) - step)
-        speed = _number(said.get("steps_per_s"))
+        ended = reader.last_event(*FINAL_STATES) if state in FINAL_STATES else None
         return {
             "run_id": reader.run_id,
             "run_dir": str(paths.root.resolve()),
@@ -35,8 +34,8 @@ def status(paths: RunPaths) -> dict[str, Any]:
             "revision": history.revision,
             "branch": int(said.get("branch", 0)),
             "phase": said.get("phase"),
-            "lr": _number(latest["lr"].value) if "lr" in latest else None,
-            "losses": {k.split("/")[1]: _number(latest[k].value) for k in latest if k.startswith("loss/")},
+            "lr": finite(latest["lr"].value) if "lr" in latest else None,
+            "losses": {k.split("/")[1]: finite(latest[k].value) for k in latest if k.startswith("loss/")},
             "config": history.live,
             "best": best_checkpoint(paths, reader),
             "psnr_y": quality.get("val/psnr_y"),
@@ -45,8 +44,11 @@ def status(paths: RunPaths) -> dict[str, Any]:
             "bicubic_ssim_y": quality.get("val/bicubic_ssim_y"),
             "checkpoints": checkpoint_steps(paths),
             "backlog": _backlog(paths, reader),
-            "steps_per_s": speed,
-            "eta_s": left / speed if speed and state not in FINAL_STATES | {"dead"} else None,
+            "steps_per_s": finite(said.get("steps_per_s")),
+            **numbers(
+                {key: row.value for key, row in latest.items()}, said, state, history.live, run_config_of(reader)
+            ),
+            "ended_because": (ended.reason or ended.data.get("error") or ended.data.get("why")) if ended else None,
             "probation": said.get("probation"),
             "updated": said.get("time"),
         }
@@ -140,7 +142,7 @@ def best_checkpoint(paths: RunPaths, reader: RunReader) -> dict[str, Any] | None
             to_step = int(event.data["to_step"])  # what came after it lies on the branch left behind
             candidates = [row for row in candidates if row["step"] <= to_step]
             continue
-        psnr_y = _number(event.data.get("metrics", {}).get("val/psnr_y"))
+        psnr_y = finite(event.data.get("metrics", {}).get("val/psnr_y"))
         if psnr_y is not None:
             candidates.append({"step": event.step, "psnr_y": psnr_y})
     return max(candidates, key=lambda row: (row["psnr_y"], row["step"]), default=None)
@@ -155,8 +157,3 @@ def _backlog(paths: RunPaths, reader: RunReader) -> dict[str, Any]:
     finally:
         if marks:
             marks.close()
-
-
-def _number(value: Any) -> float | None:
-    """A JSON-safe float: what is missing, NaN or infinite becomes None."""
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
