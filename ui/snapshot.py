@@ -15,7 +15,7 @@ from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
 
 from .format import finite
-from .shown import LIVE_STATES, Shown
+from .shown import Shown
 
 FRESH_S = 0.4
 """A second look within this time gets the same answer: ten tabs cost what one does."""
@@ -82,13 +82,14 @@ class RunWatch:
             kept = control.status(self.paths)
             self._kept_status = (time.monotonic(), len(self._events), kept)
             return kept
-        step, speed = int(said.get("step", 0)), finite(said.get("steps_per_s"))
-        left = max(0, int(self._config.live.get("max_steps", 0)) - step)
         state = control.run_state(self._reader, said)
+        newest = {key: value for key, (_, value) in metrics.items()}
+        run_config = control.run_config_of(self._reader)
         return {
-            **kept, "state": state, "step": step, "branch": int(said.get("branch", 0)), "phase": said.get("phase"),
-            "lr": finite(metrics["lr"][1]) if "lr" in metrics else None, "steps_per_s": speed,
-            "eta_s": left / speed if speed and state in LIVE_STATES else None, "updated": said.get("time"),
+            **kept, "state": state, "step": int(said.get("step", 0)), "branch": int(said.get("branch", 0)),
+            "phase": said.get("phase"), "lr": finite(newest.get("lr")), "updated": said.get("time"),
+            "steps_per_s": finite(said.get("steps_per_s")),
+            **control.numbers(newest, said, state, self._config.live, run_config),
         }  # fmt: skip
 
     def read_curves(self, keys: tuple[str, ...], points: int, from_step: int, to_step: int | None) -> curves.Curves:

@@ -205,6 +205,10 @@ def figures(step: int, live: dict[str, Any]) -> dict[str, float]:
         "grad_norm": 0.42 + 0.1 * wave, "grad_clip": 1.0, "optimizer/momentum": 0.213,
         "plateau/counter": float(step % 180), "plateau/ema_loss": loss, "plateau/best_loss": loss,
         "speed/steps_per_s": 2.5, "speed/step_s": 0.4, "speed/data_wait_s": 0.02, "run/branch": 0.0,
+        "speed/compute_s": 0.37, "speed/boundary_s": 0.01, "speed/validation_s": 0.05, "speed/checkpoint_s": 0.0,
+        "progress/convergence": 1.0, "progress/slope_percent_per_1000_steps": -21.4, "progress/slope_error_percent": 1.6,
+        "progress/score": 62.4, "progress/score_gain": 36.0, "progress/score_sharpness": 8.0,
+        "progress/score_convergence": 10.0, "progress/score_stability": 8.4, "progress/spent_s": 492.0,
         "system/process_cpu_percent": 98.0, "system/process_memory_mib": 812.0, "system/memory_used_percent": 41.0,
     }  # fmt: skip
     for number, layer in enumerate(LAYERS):

@@ -17,6 +17,7 @@ from vsrpp import config, control
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader, RunWriter
 
+TIMES = {"data_wait": 0.02, "compute": 0.28, "boundary": 0.01, "validation": 0.05, "checkpoint": 0.004}
 BLOCKS = [f"{s}.{i}" for s, n in (("backward", 6), ("forward", 6), ("fusion", 3)) for i in range(n)]
 
 
@@ -72,6 +73,11 @@ class SyntheticRun:
         return row | {
             "lr": self.live["max_lr"] * 0.9, "grad_norm": 0.4 + abs(noise(0, 0.2)), "grad_clip": self.live["grad_clip"],
             "optimizer/momentum": 0.9, "plateau/counter": float(step % 180), "system/gpu_memory_mib": 7340.0,
+            "progress/convergence": 1.0, "progress/slope_percent_per_1000_steps": -21.4,
+            "progress/slope_error_percent": 1.6, "progress/spent_s": 0.3 * step, "system/gpu_percent": 93.0,
+            "progress/score": 62.4, "progress/score_gain": 36.0, "progress/score_sharpness": 8.0,
+            "progress/score_convergence": 10.0, "progress/score_stability": 8.4, "speed/step_s": 0.31,
+            **{f"speed/{part}_s": value for part, value in TIMES.items()},
             "system/gpu_memory_total_mib": 16384.0,
         }  # fmt: skip
 

@@ -16,7 +16,6 @@ from vsrpp_ui.snapshot import Watches
 from vsrpp_ui.texts import _TEXTS, texts
 from vsrpp_ui.tracked import Tracked
 from vsrpp_ui.views import cards, header, timeline, validation
-from vsrpp_ui.views.cards import training_score
 
 EN = texts("en")
 
@@ -70,7 +69,19 @@ def test_a_full_run_shows_each_thing_the_matrix_asks_for(runs: Path) -> None:
     assert "faint" in found["losses"]
     assert "L1: 50%" in found["bars"] and 'role="meter"' in found["peak"]
     assert "6 layers" in found["streams"] and "backward.5" in found["streams"] and "spark" in found["streams"]
-    for card in ("quality", "gain", "psnr", "ssim", "best", "plateau", "grad", "momentum", "score"):
+    for card in (
+        "quality",
+        "gain",
+        "psnr",
+        "ssim",
+        "best",
+        "plateau",
+        "grad",
+        "momentum",
+        "convergence",
+        "score",
+        "time",
+    ):
         assert f'data-card="{card}"' in found["cards"]
     assert "28.74" in found["history"] and "images/step_" in found["pictures"]
     assert "max_lr 1.00e-03 → 8.00e-04" in found["timeline"] and "loss still falling steadily" in found["timeline"]
@@ -181,9 +192,24 @@ def test_every_event_type_has_a_group_and_a_summary(runs: Path) -> None:
             assert timeline.group_of(one) and isinstance(timeline.summary(one), str)
 
 
-def test_score_and_gain() -> None:
-    assert [training_score(p, 27.0) for p in (26.0, 27.0, 27.5, 28.0, 40.0)] == [0, 0, 50, 100, 100]
-    assert training_score(None, 27.0) is None
+def test_the_recorded_numbers_are_shown_with_their_parts_and_the_cost_only_with_a_price(runs: Path) -> None:
+    run = SyntheticRun(runs)
+    run.train(50)
+    drawn = cards.cards(shown_of(runs, run), EN)
+    for text in (
+        "62 <small>/ 100",
+        "gain 36, sharpness 8",
+        "falling",
+        "-21.4 ± 1.6 %",
+        "310 ms",
+        "compute 280 ms",
+        "GPU 93 %",
+    ):
+        assert text in drawn, text
+    assert "Cost" not in drawn
+    run.say("training", max_hours=8.0, cost_per_hour=3.0, spent_s=3600.0, eta_s=7200.0)
+    drawn = cards.cards(shown_of(runs, run), EN)
+    assert "Cost so far" in drawn and "3.00" in drawn and "1 of 8 hours, 6.00 to come" in drawn
 
 
 def test_the_viewer_compares_two_steps_and_shows_a_profile_where_there_is_one(runs: Path) -> None:

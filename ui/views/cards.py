@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
+from vsrpp.control.numbers import SCORE_PARTS, TIME_PARTS
+
 from ..format import count, esc, finite, number, percent, span
 from ..shown import Shown
 from ..texts import Texts
-
-FULL_GAIN_DB = 1.0
-"""A gain over bicubic that counts as a score of 100."""
-
-
-def training_score(psnr_db: float | None, bicubic_db: float | None) -> int | None:
-    """0 to 100 from the gain over bicubic: 0 dB is 0, 0.5 dB is 50, 1 dB and more 100. None before a validation."""
-    if psnr_db is None or bicubic_db is None:
-        return None
-    return round(100 * min(1.0, max(0.0, (psnr_db - bicubic_db) / FULL_GAIN_DB)))
 
 
 def cards(shown: Shown, t: Texts) -> str:
@@ -25,7 +17,10 @@ def cards(shown: Shown, t: Texts) -> str:
               meter=_share(shown.metric("plateau/counter"), shown.config.live.get("plateau_patience"))),
         _gradient(shown, t),
         _card("momentum", t("momentum"), number(shown.metric("optimizer/momentum"), 3), ""),
+        _convergence(shown, t),
         _score(shown, t),
+        _time(shown, t),
+        *_cost(shown, t),
         _off_host(shown, t),
     ]  # fmt: skip
     return f'<div class="cards">{"".join(found)}</div>'
@@ -69,9 +64,52 @@ def _gradient(shown: Shown, t: Texts) -> str:
 
 
 def _score(shown: Shown, t: Texts) -> str:
-    score = training_score(finite(shown.metric("val/psnr_y")), finite(shown.metric("val/bicubic_psnr_y")))
-    text = "–" if score is None else f"{score} <small>/ 100</small>"
-    return _card("score", t("score"), text, t("score_hint"), meter=None if score is None else score / 100, raw=True)
+    score = shown.status.get("score")
+    if not score:
+        return _card("score", t("score"), "–", t("score_hint"))
+    parts = ", ".join(f"{t(f'score.{part}')} {number(score[part], 0)}" for part in SCORE_PARTS)
+    text = f"{score['total']:.0f} <small>/ 100</small>"
+    return _card("score", t("score"), text, parts, meter=score["total"] / 100, raw=True)
+
+
+def _convergence(shown: Shown, t: Texts) -> str:
+    """The word, and the slope with its standard error."""
+    found = shown.status.get("convergence")
+    if not found:
+        return _card("convergence", t("convergence"), "–", t("convergence_hint"))
+    slope, error = found["slope_percent_per_1000_steps"], found["slope_error_percent"]
+    below = t("convergence_hint") if slope is None else t("slope", n=f"{slope:+.1f}", error=number(error, 1))
+    tone = {"falling": "good", "rising": "bad"}.get(found["state"], "")
+    return _card("convergence", t("convergence"), t(f"convergence.{found['state']}"), below, tone=tone)
+
+
+def _time(shown: Shown, t: Texts) -> str:
+    """What a step takes, what it takes it for, and how busy the device is."""
+    spent, use = shown.status.get("time"), shown.status.get("device_use")
+    if not spent:
+        return _card("time", t("step_time"), "–", "")
+    parts = [f"{t(f'time.{part}')} {_ms(spent[f'{part}_s'])}" for part in TIME_PARTS if finite(spent[f"{part}_s"])]
+    busy = [f"{t('use.' + use['kind'])} {use['percent']:.0f} %"] if use else []
+    return _card("time", t("step_time"), _ms(spent["step_s"]), ", ".join([*parts, *busy]))
+
+
+def _ms(seconds: float | None) -> str:
+    known = finite(seconds)
+    return "–" if known is None else f"{known * 1e3:.3g} ms" if known < 1 else f"{known:.2f} s"
+
+
+def _cost(shown: Shown, t: Texts) -> list[str]:
+    """Machine time and what it costs, where the run has a price or a limit."""
+    hours, cost = shown.status.get("hours"), shown.status.get("cost")
+    if not hours or (cost is None and hours["max"] is None):
+        return []
+    most = t("hours_of", n=f"{hours['spent']:.3g}", max=f"{hours['max']:g}") if hours["max"] is not None else t(
+        "hours", n=f"{hours['spent']:.3g}")  # fmt: skip
+    share = _share(hours["spent"], hours["max"])
+    if cost is None:
+        return [_card("cost", t("machine_time"), most, "", meter=share)]
+    ahead = "" if cost["to_come"] is None else f", {t('cost_ahead', n=number(cost['to_come'], 2))}"
+    return [_card("cost", t("cost"), number(cost["spent"], 2), f"{most}{ahead}", meter=share)]
 
 
 def _patience(shown: Shown, t: Texts) -> str:

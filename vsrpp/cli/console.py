@@ -94,7 +94,10 @@ class Console:
                 + (f"; best at step {best['step']}" if best else "")
             )
         if seen["state"] == "stopped":
-            self.say(f"Continue it: vsrpp train --resume {seen['run_id']}")
+            hours = seen["hours"] or {}
+            more = f" --max-hours {2 * hours['max']:g}" if hours.get("left") == 0 else ""
+            why = f"Stopped because {seen['ended_because']}. " if more else ""
+            self.say(f"{why}Continue it: vsrpp train --resume {seen['run_id']}{more}")
 
     def _draw(self) -> None:
         if self._live_line and self._line:

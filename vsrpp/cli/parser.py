@@ -128,6 +128,12 @@ def _train(parser: _Parser) -> None:
     add("--resume", metavar="RUN", help="continue a run that was stopped or killed")
     add("--max-steps", metavar="N", type=int, help="optimizer steps to train for")
     add(
+        "--max-hours",
+        metavar="H",
+        help="end with a checkpoint after so much machine time, resumes and pauses included (with --resume: the new total)",
+    )
+    add("--cost-per-hour", metavar="X", help="price of an hour of this machine: shows what is spent and to come")
+    add(
         "--deliver-to",
         metavar="URL",
         help="the MLflow server of this run, for good; it may be away at the start (default: MLFLOW_TRACKING_URI)",

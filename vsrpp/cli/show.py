@@ -12,6 +12,7 @@ from vsrpp import config, control, paths
 from vsrpp.cli.output import bold, dim, duration, green, print_json, red, yellow
 from vsrpp.cli.steer import runs_folder, target
 from vsrpp.control import FINAL_STATES
+from vsrpp.control.numbers import TIME_PARTS
 from vsrpp.errors import ProofFailed, VsrppError
 from vsrpp.store import Event
 
@@ -71,6 +72,8 @@ def status(options: argparse.Namespace) -> int:
     if seen["psnr_y"] is not None:
         gain = seen["psnr_y"] - seen["bicubic_psnr_y"]
         print(f"  PSNR-Y {seen['psnr_y']:.2f} dB (bicubic {seen['bicubic_psnr_y']:.2f}, {gain:+.2f})")
+    for line in number_lines(seen):
+        print(f"  {line}")
     best = f"{seen['best']['psnr_y']:.2f} dB at step {seen['best']['step']}" if seen["best"] else "–"
     print(f"  best {best}; checkpoints {', '.join(map(str, seen['checkpoints'])) or '–'}")
     away = seen["off_host"]
@@ -100,6 +103,44 @@ def _behind(left: dict[str, Any]) -> str:
     if left["end_due"]:
         text += "; MLflow still shows it running"
     return text + (f"; {left['class']}: {left['error']}" if left["state"] == "lost" else "")
+
+
+def number_lines(seen: dict[str, Any]) -> list[str]:
+    """What `control.numbers` found: convergence and score, where the time goes, machine time and cost."""
+    lines, first = [], []
+    found, score, step = seen["convergence"], seen["score"], seen["time"]
+    if found is not None:
+        slope = found["slope_percent_per_1000_steps"]
+        how = "" if slope is None else f" ({slope:+.1f} ± {found['slope_error_percent']:.1f} % per 1000 steps)"
+        first.append(f"loss {found['state']}{how}")
+    if seen["momentum"] is not None:
+        first.append(f"AdamW momentum {seen['momentum']:.3f}")
+    lines += [", ".join(first)] if first else []
+    if score is not None:
+        parts = ", ".join(
+            f"{name} {value:.0f}" for name, value in score.items() if name != "total" and value is not None
+        )
+        lines.append(f"score {score['total']:.0f} of 100 ({parts})")
+    if step is not None:
+        parts = ", ".join(f"{part.replace('_', ' ')} {_ms(step[f'{part}_s'])}" for part in TIME_PARTS)
+        use = seen["device_use"]
+        busy = f"; {use['kind'].upper()} {use['percent']:.0f} %" if use else ""
+        lines.append(f"a step {_ms(step['step_s'])}: {parts}{busy}")
+    hours, cost = seen["hours"], seen["cost"]
+    if hours is not None and (hours["max"] is not None or cost is not None):
+        most = f" of {hours['max']:g}" if hours["max"] is not None else ""
+        lines.append(f"{hours['spent']:.3g}{most} hours{f', {cost_words(cost)}' if cost else ''}")
+    return lines
+
+
+def cost_words(cost: dict[str, Any]) -> str:
+    """`cost 1.20 so far, 3.40 to come`."""
+    ahead = "" if cost["to_come"] is None else f", {cost['to_come']:.2f} to come"
+    return f"cost {cost['spent']:.2f} so far{ahead}"
+
+
+def _ms(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds * 1e3:.1f} ms" if seconds < 10 else f"{seconds:.1f} s"
 
 
 def config_(options: argparse.Namespace) -> int:
@@ -184,7 +225,7 @@ def _what(event: Event) -> str:
         case "phase_changed" | "plateau_detected" | "plateau_cleared" | "safety_reset":
             return ""
         case "stopped":
-            return f"({data.get('why')})"
+            return "" if event.reason else f"({data.get('why')})"
         case "finished":
             return f"PSNR-Y {data['psnr_y']:.2f} dB" if "psnr_y" in data else ""
         case _:

@@ -13,6 +13,7 @@ from vsrpp import config, control, paths
 from vsrpp.cli.console import Console
 from vsrpp.cli.faces import Faces
 from vsrpp.control import alerts
+from vsrpp.control.numbers import LIMITS
 from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.tracking import Delivery, uri_of
@@ -61,6 +62,7 @@ def _start(options: argparse.Namespace, runs: Path, console: Console) -> int:
 
 
 def _resume(options: argparse.Namespace, runs: Path, console: Console) -> int:
+    limits = _limits(options)
     folder = _found_or_rebuilt(options.resume, runs, options.deliver_to or paths.tracking_uri(runs), console)
     if control.is_live(folder):
         raise Refused(f"run {folder.run_id} is training already; only one process may train it.")
@@ -72,7 +74,7 @@ def _resume(options: argparse.Namespace, runs: Path, console: Console) -> int:
     try:
         from vsrpp.training.start import prepare_resume
 
-        prepared = prepare_resume(folder, say=console.say)
+        prepared = prepare_resume(folder, say=console.say, limits=limits)
     except BaseException:
         delivery.finish(1.0)
         raise
@@ -141,7 +143,7 @@ class _Source:
 def _resolve(options: argparse.Namespace, source: _Source | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The two configs: of the source if there is one, else of the preset; then the file, then --set, then options."""
     sets = config.parse_assignments(options.set)
-    overrides = {"data": options.data, "max_steps": options.max_steps}
+    overrides = {"data": options.data, "max_steps": options.max_steps, **_limits(options)}
     file = Path(options.config) if options.config else None
     if source is not None:
         import yaml
@@ -150,6 +152,7 @@ def _resolve(options: argparse.Namespace, source: _Source | None) -> tuple[dict[
         live = json.loads(source.folder.runtime_config.read_text(encoding="utf-8"))
         live.pop("revision", None)
         theirs.pop("preset", None)
+        theirs.pop("max_hours", None)  # it was that run's budget
         known = config.parameters()
         inherited = {key: value for key, value in {**theirs, **live}.items() if key in known}
         sets = {**inherited, "device": "auto", **sets}
@@ -159,6 +162,13 @@ def _resolve(options: argparse.Namespace, source: _Source | None) -> tuple[dict[
     for key in ("data", "val_data", "perceptual_weights"):
         run_config[key] = with_absolute_paths(run_config.get(key))
     return run_config, live_config
+
+
+def _limits(options: argparse.Namespace) -> dict[str, Any]:
+    """max_hours and cost_per_hour as far as they were given, checked. `none` takes one away. Raises Refused."""
+    given = {key: getattr(options, key) for key in LIMITS}
+    said = config.parse_assignments(f"{key}={value}" for key, value in given.items() if value is not None)
+    return {key: value for key, value in config.resolve(None, None, said)[0].items() if key in said}
 
 
 def _look_at_data(run_config: dict[str, Any]) -> None:

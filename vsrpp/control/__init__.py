@@ -4,6 +4,7 @@ from vsrpp.control.backlog import Backlog, backlog
 from vsrpp.control.edits import Preview, apply, command, current_config, preview, run_config_of, stale_keys
 from vsrpp.control.fold import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.lineage import Lineage, lineage, steers
+from vsrpp.control.numbers import numbers
 from vsrpp.control.off_host import off_host
 from vsrpp.control.runs import FINAL_STATES, find_run, is_live, local_runs, process_alive, process_identity, run_state
 from vsrpp.control.views import (
@@ -37,6 +38,7 @@ __all__ = [
     "lineage",
     "local_runs",
     "manifest_of",
+    "numbers",
     "off_host",
     "preview",
     "process_alive",

@@ -12,6 +12,7 @@ from typing import Any
 from vsrpp import config, schedule
 from vsrpp.config.condition import parse_conditions
 from vsrpp.control.fold import CONFIG_EVENTS, ConfigHistory, who
+from vsrpp.control.numbers import LIMITS
 from vsrpp.control.runs import run_state
 from vsrpp.errors import NotLive, Refused
 from vsrpp.paths import RunPaths
@@ -48,9 +49,12 @@ def current_config(reader: RunReader) -> ConfigHistory:
 
 
 def run_config_of(reader: RunReader) -> dict[str, Any]:
-    """The run config as resolved at the start."""
-    started = reader.last_event("started")
-    return dict(started.data["run_config"]) if started else {}
+    """The run config as resolved at the start, with the limits (`control.numbers.LIMITS`) that the last resume set."""
+    started, restored = reader.last_event("started"), reader.last_event("restored")
+    if started is None:
+        return {}
+    unlimited: dict[str, Any] = dict.fromkeys(LIMITS)
+    return {**unlimited, **started.data["run_config"], **(restored.data.get("limits", {}) if restored else {})}
 
 
 def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | None = None) -> Preview:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from vsrpp import config
 from vsrpp.control import alerts
 from vsrpp.control.backlog import count, open_marks, sink_state
 from vsrpp.control.edits import current_config, run_config_of
+from vsrpp.control.numbers import finite, numbers
 from vsrpp.control.off_host import line_checkpoints, off_host
 from vsrpp.control.runs import FINAL_STATES, local_runs, run_state
 from vsrpp.paths import RunPaths, checkpoint_step
@@ -23,10 +23,9 @@ def status(paths: RunPaths) -> dict[str, Any]:
         said, history = reader.state(), current_config(reader)
         state = run_state(reader, said)
         latest = reader.latest()
-        quality = {key: _number(latest[key].value) for key in latest if key.startswith("val/")}
+        quality = {key: finite(latest[key].value) for key in latest if key.startswith("val/")}
         step = int(said.get("step", 0))
-        left = max(0, int(history.live.get("max_steps", 0)) - step)
-        speed = _number(said.get("steps_per_s"))
+        ended = reader.last_event(*FINAL_STATES) if state in FINAL_STATES else None
         return {
             "run_id": reader.run_id,
             "run_dir": str(paths.root.resolve()),
@@ -37,8 +36,8 @@ def status(paths: RunPaths) -> dict[str, Any]:
             "revision": history.revision,
             "branch": int(said.get("branch", 0)),
             "phase": said.get("phase"),
-            "lr": _number(latest["lr"].value) if "lr" in latest else None,
-            "losses": {k.split("/")[1]: _number(latest[k].value) for k in latest if k.startswith("loss/")},
+            "lr": finite(latest["lr"].value) if "lr" in latest else None,
+            "losses": {k.split("/")[1]: finite(latest[k].value) for k in latest if k.startswith("loss/")},
             "config": history.live,
             "best": best_checkpoint(paths, reader),
             "psnr_y": quality.get("val/psnr_y"),
@@ -47,8 +46,11 @@ def status(paths: RunPaths) -> dict[str, Any]:
             "bicubic_ssim_y": quality.get("val/bicubic_ssim_y"),
             "checkpoints": checkpoint_steps(paths),
             **_delivered(paths, reader),
-            "steps_per_s": speed,
-            "eta_s": left / speed if speed and state not in FINAL_STATES | {"dead"} else None,
+            "steps_per_s": finite(said.get("steps_per_s")),
+            **numbers(
+                {key: row.value for key, row in latest.items()}, said, state, history.live, run_config_of(reader)
+            ),
+            "ended_because": (ended.reason or ended.data.get("error") or ended.data.get("why")) if ended else None,
             "probation": said.get("probation"),
             "updated": said.get("time"),
         }
@@ -137,7 +139,7 @@ def manifest_of(paths: RunPaths, step: int) -> dict[str, Any] | None:
 def best_checkpoint(paths: RunPaths, reader: RunReader) -> dict[str, Any] | None:
     """{step, psnr_y} of the checkpoint on the present branch's line with the best validation, or None before the first."""
     scored = (
-        (event.step, _number(event.data.get("metrics", {}).get("val/psnr_y"))) for event in line_checkpoints(reader)
+        (event.step, finite(event.data.get("metrics", {}).get("val/psnr_y"))) for event in line_checkpoints(reader)
     )
     candidates = [{"step": step, "psnr_y": psnr_y} for step, psnr_y in scored if psnr_y is not None]
     return max(candidates, key=lambda row: (row["psnr_y"], row["step"]), default=None)
@@ -157,8 +159,3 @@ def _delivered(paths: RunPaths, reader: RunReader) -> dict[str, Any]:
     finally:
         if marks:
             marks.close()
-
-
-def _number(value: Any) -> float | None:
-    """A JSON-safe float: what is missing, NaN or infinite becomes None."""
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None

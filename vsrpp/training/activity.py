@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,14 +26,18 @@ class Activity:
 
     @contextmanager
     def watching(self, on: bool) -> Iterator[None]:
-        """Measure the forward passes inside, if `on`; otherwise do nothing at all."""
+        """Measure the forward passes inside, if `on`; otherwise do nothing at all.
+
+        A network under `torch.compile` knows nothing of hooks that come later: what is measured runs uncompiled.
+        """
         if not on:
             yield
             return
         self._seen = {name: [] for name in self._blocks}
         handles = [block.register_forward_hook(self._hook(name)) for name, block in self._blocks.items()]
         try:
-            yield
+            with _uncompiled():
+                yield
         finally:
             for handle in handles:
                 handle.remove()
@@ -53,6 +59,13 @@ class Activity:
                 self._seen[name].append(added.square().mean().sqrt() / given.square().mean().sqrt().clamp_min(1e-12))
 
         return measure
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Runs compiled networks eagerly inside; free where nothing was compiled in this process."""
+    if "torch._dynamo.eval_frame" not in sys.modules:
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")
 
 
 def adamw_momentum(optimizer: torch.optim.Optimizer) -> float:

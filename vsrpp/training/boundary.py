@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from vsrpp import control
+from vsrpp.control.numbers import LIMITS
 from vsrpp.errors import VsrppError
 from vsrpp.store import Answer, Command, Event
 from vsrpp.training.checkpoint import load_checkpoint
@@ -76,7 +77,8 @@ class Boundary:
                 self._keeper.collect(wait=True)
                 recorder.emit("restored", data={"resume": False, "from_step": trainer.state.step})
         else:
-            recorder.emit("restored", data={"resume": True, "from_step": trainer.state.step})
+            limits = {key: trainer.config[key] for key in LIMITS}
+            recorder.emit("restored", data={"resume": True, "from_step": trainer.state.step, "limits": limits})
         self._show(now=True)
 
     def after_step(self) -> None:
@@ -112,12 +114,14 @@ class Boundary:
             self._take()
             self._keeper.collect()
             self._stop_if_signalled()
+            self._stop_if_out_of_hours()
             if self._slow_look.due():
                 self._recorder.look_at_faces()
             if not self._paused or self.ended:
                 break
             self._show()
-            time.sleep(PAUSE_LOOK_S)
+            with self._trainer.pace.doing("paused"):
+                time.sleep(PAUSE_LOOK_S)
         self._write_config_row()
 
     def finish(self) -> str | None:
@@ -250,7 +254,6 @@ class Boundary:
         if self._paused:
             self._paused = False
             self._event("resumed", asked)
-            self._trainer.forget_pause()
             self._show(now=True)
         self._done(asked)
 
@@ -289,6 +292,20 @@ class Boundary:
         self._show("stopped", now=True)
         self._refuse_rest([])
         self.ended = "SIGTERM" if name == "SIGTERM" else "stopped"
+
+    def _stop_if_out_of_hours(self) -> None:
+        """The run's machine time is used up: the same end as a stop, and a resume with more hours goes on from it."""
+        hours, spent_s = self._trainer.config["max_hours"], self._trainer.pace.spent_s
+        if hours is None or self.ended or self._trainer.run.replay or spent_s < 3600 * hours:
+            return
+        self._halt()
+        self._recorder.emit(
+            "stopped", reason=f"the {hours:g} hours of max_hours are used up",
+            data={"why": "max_hours", "max_hours": hours, "spent_s": spent_s},
+        )  # fmt: skip
+        self._show("stopped", now=True)
+        self._refuse_rest([])
+        self.ended = "stopped"
 
     def _leave_if_signalled(self) -> None:
         """While the record is walked again there is nothing new to save: just leave; a resume walks it once more."""
@@ -413,22 +430,20 @@ class Boundary:
     # ---- validation and checkpoints
     def _figures(self) -> dict[str, float]:
         """Score the EMA network without a word to anybody: for a probation's judgement alone."""
-        run = self._trainer.validator.run(
-            self._trainer.state.model_ema,
-            self._trainer.state.step,
-            self._paths.root,
-            None,
-            lambda: self._show("validating"),
-        )
-        self._trainer.forget_pause()
+        with self._trainer.pace.doing("validation"):
+            run = self._trainer.validator.run(
+                self._trainer.state.model_ema, self._trainer.state.step, self._paths.root, None,
+                lambda: self._show("validating"),
+            )  # fmt: skip
         return {f"val/{name}": value for name, value in run.means.items()}
 
     def _validate(self, asked: Command | None = None) -> dict[str, float]:
         trainer, step = self._trainer, self._trainer.state.step
         self._show("validating", now=True)
-        result = trainer.validator.run(
-            trainer.state.model_ema, step, self._paths.root, self._paths.images, lambda: self._show("validating")
-        )
+        with trainer.pace.doing("validation"):
+            result = trainer.validator.run(
+                trainer.state.model_ema, step, self._paths.root, self._paths.images, lambda: self._show("validating")
+            )
         figures = {f"val/{name}": value for name, value in result.means.items()}
         trainer.last_val = figures
         self._recorder.row({**figures, "events/validation": 1.0})
@@ -439,7 +454,6 @@ class Boundary:
         else:
             self._recorder.emit("validated", data=data)
         self._validated_at = step
-        trainer.forget_pause()
         self._show(now=True)
         return figures
 
@@ -451,10 +465,11 @@ class Boundary:
         metrics = {key: value for key, value in trainer.last.items() if key.startswith("loss/")}
         if self._validated_at == step:
             metrics |= trainer.last_val
-        self._keeper.save(
-            trainer.state.capture(trainer.live), branch=self._recorder.branch, revision=self._control.revision,
-            chain=self._walk.seen(self._recorder.writer.head()), metrics=metrics, reason=reason, waiting=waiting,
-        )  # fmt: skip
+        with trainer.pace.doing("checkpoint"):
+            self._keeper.save(
+                trainer.state.capture(trainer.live), branch=self._recorder.branch, revision=self._control.revision,
+                chain=self._walk.seen(self._recorder.writer.head()), metrics=metrics, reason=reason, waiting=waiting,
+            )  # fmt: skip
 
     def _write_config_row(self) -> None:
         """`config/<key>` of every numeric live value, and the revision, once however many edits this boundary saw."""

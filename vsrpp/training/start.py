@@ -123,8 +123,13 @@ def prepare_new(
     )  # fmt: skip
 
 
-def prepare_resume(folder: RunPaths, *, say: Callable[[str], None]) -> Prepared:
-    """A run that was killed or stopped, from its newest whole checkpoint and its record. Raises Refused if it lives."""
+def prepare_resume(
+    folder: RunPaths, *, say: Callable[[str], None], limits: dict[str, float] | None = None
+) -> Prepared:  # fmt: skip
+    """A run that was killed or stopped, from its newest whole checkpoint and its record. Raises Refused if it lives.
+
+    `limits` (of `control.numbers.LIMITS`) hold from now on in place of those on record.
+    """
     lock = _lock(folder)
     with RunReader(folder.run_db) as reader:
         started = reader.last_event("started")
@@ -132,12 +137,14 @@ def prepare_resume(folder: RunPaths, *, say: Callable[[str], None]) -> Prepared:
             raise Refused(f"{folder.root} never started; begin anew: vsrpp train")
         ended = reader.last_event("started", "restored", *control.FINAL_STATES)
         last_step = control.current_config(reader).live["max_steps"]
+        run_config = {**control.run_config_of(reader), **(limits or {})}
+        spent_s = spent_before(reader)
     if ended and ended.type == "finished" and ended.step >= last_step:
         raise Refused(
             f"run {folder.run_id} is finished at step {ended.step}. Go on from it:"
             f" vsrpp train --from {folder.run_id} --max-steps {ended.step + 1000}"
         )
-    run_config = dict(started.data["run_config"])
+    _check_hours(folder, run_config["max_hours"], spent_s)
     device = resolve_machine(run_config)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
     if data.fingerprint != started.data.get("data_fingerprint"):
@@ -152,6 +159,20 @@ def prepare_resume(folder: RunPaths, *, say: Callable[[str], None]) -> Prepared:
     return Prepared(
         folder, writer, run_config, data, device, history, line, snapshot, branch, base_seq, fresh=False, lock=lock
     )
+
+
+def spent_before(reader: RunReader) -> float:
+    """Seconds of machine time the run has used so far: what its trainer said last, or recorded last."""
+    said, row = reader.state().get("spent_s", 0.0), reader.latest("progress/spent_s").get("progress/spent_s")
+    return max(float(said), row.value if row else 0.0)
+
+
+def _check_hours(folder: RunPaths, max_hours: float | None, spent_s: float) -> None:
+    if max_hours is not None and spent_s >= 3600 * max_hours:
+        raise Refused(
+            f"run {folder.run_id} has used {spent_s / 3600:.4g} of its {max_hours:g} hours (max_hours). Give it more:"
+            f" vsrpp train --resume {folder.run_id} --max-hours {2 * max_hours:g}"
+        )
 
 
 def _resume_point(folder: RunPaths, line: Lineage, say: Callable[[str], None]) -> tuple[Snapshot | None, int, int]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from vsrpp import losses, models
 from vsrpp.training.controller import Controller
+from vsrpp.training.numbers import Convergence
 
 RECENT_STEPS = 20
 
@@ -58,6 +59,7 @@ class TrainingState:
         """(quality, sharpness) of a validation asked for by hand; the controller sees it with the next step."""
         self.recent: list[dict[str, float]] = []
         """Terms and gradient norm of the last `RECENT_STEPS` steps: what an edit on probation is held against."""
+        self.convergence = Convergence()
         self.step = 0
 
     def set_rate(self, rate: float) -> None:
@@ -78,6 +80,7 @@ class TrainingState:
             "skipped_in_a_row": self.skipped_in_a_row,
             "asked_quality": self.asked_quality,
             "recent": _copied(self.recent),
+            "convergence": self.convergence.to_state(),
             "random": _random_state(self.device),
         }
         return Snapshot(self.step, dict(live), _weights(self.model), _weights(self.model_ema), rest)
@@ -92,6 +95,7 @@ class TrainingState:
         asked = snapshot.rest["asked_quality"]
         self.asked_quality = tuple(asked) if asked else None
         self.recent = _copied(snapshot.rest["recent"])
+        self.convergence.load(snapshot.rest.get("convergence", {}))
         _set_random_state(snapshot.rest["random"], self.device)
         self.step = snapshot.step
 

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import psutil
+import torch
 
 INTERVAL_S = 2.0
 _MIB = 1024 * 1024
@@ -14,10 +15,11 @@ _MIB = 1024 * 1024
 class SystemSampler:
     """Keeps the newest sample; the trainer puts it into the row of its next `log_every`."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        """GPU figures are those of `device`, if it is one."""
         self._stop = threading.Event()
         self._process = psutil.Process()
-        self._gpu = _gpu_handle()
+        self._gpu = _gpu_handle(device)
         self._process.cpu_percent()
         self.latest = self._sample()
         self._thread = threading.Thread(target=self._run, name="system", daemon=True)
@@ -42,13 +44,15 @@ class SystemSampler:
         return {**values, **_gpu_sample(self._gpu)}
 
 
-def _gpu_handle() -> Any:
-    """NVML's handle of the first GPU, or None where there is no NVIDIA driver."""
+def _gpu_handle(device: torch.device) -> Any:
+    """NVML's handle of the GPU that trains, by its UUID (CUDA and NVML may count GPUs otherwise); None without one."""
+    if device.type != "cuda":
+        return None
     try:
         import pynvml
 
         pynvml.nvmlInit()
-        return pynvml.nvmlDeviceGetHandleByIndex(0)
+        return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
     except Exception:  # noqa: BLE001 - no library, no driver, no device: all mean "no GPU figures"
         return None
 

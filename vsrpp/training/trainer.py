@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vsrpp import schedule
+from vsrpp.control.numbers import LIMITS
 from vsrpp.data.loader import Batches
 from vsrpp.errors import VsrppError
 from vsrpp.losses import TERMS
@@ -26,8 +26,10 @@ from vsrpp.training.activity import Activity, adamw_momentum
 from vsrpp.training.boundary import Boundary
 from vsrpp.training.controller import Outcome
 from vsrpp.training.live import LiveControl
+from vsrpp.training.numbers import score
+from vsrpp.training.pace import Pace
 from vsrpp.training.recorder import Recorder
-from vsrpp.training.start import Prepared
+from vsrpp.training.start import Prepared, spent_before
 from vsrpp.training.state import RECENT_STEPS, Snapshot, TrainingState
 from vsrpp.training.system import SystemSampler
 from vsrpp.training.validation import Validator
@@ -49,10 +51,7 @@ class Progress:
     state: str
     psnr_y: float | None
     bicubic_psnr_y: float | None
-
-    @property
-    def eta_s(self) -> float:
-        return (self.max_steps - self.step) / self.steps_per_s if self.steps_per_s > 0 else math.inf
+    eta_s: float | None
 
 
 class Trainer:
@@ -75,7 +74,8 @@ class Trainer:
         self.state = TrainingState(self.config, run.device)
         self.validator = Validator(run.data.val, int(self.config["scale"]), run.device, self.config["precision"])
         self.activity = Activity(self.state.model.blocks())  # type: ignore[operator]
-        self.system = SystemSampler()
+        self.system = SystemSampler(run.device)
+        self.pace = Pace(spent_before(run.writer))
         self.signal: str | None = None
         """SIGTERM or SIGINT once it came; the boundary acts on it."""
         self.last: dict[str, float] = {}
@@ -85,14 +85,11 @@ class Trainer:
         self._on_progress = on_progress
         self._stop_at = stop_at
         self._warmup = int(self.config["warmup_steps"])
-        self._steps_per_s = 0.0
-        self._window = (time.perf_counter(), 0)
-        self._data_wait_s = 0.0
         self._batches: Batches | None = None
         if run.snapshot is not None:
             self.state.restore(run.snapshot)
         self.recorder.step = self.state.step
-        self.forget_pause()
+        self.pace.forget_step(self.state.step)
         self.boundary = Boundary(self)
 
     @property
@@ -129,6 +126,11 @@ class Trainer:
 
     def one_step(self) -> None:
         """One optimizer step under the config in force."""
+        self.pace.step_begins()
+        with self.pace.doing("compute"):
+            self._one_step()
+
+    def _one_step(self) -> None:
         state, live = self.state, self.live
         effect = state.controller.effective(live)
         rate = schedule.learning_rate(state.step, live, self._warmup, effect.lr_factor)
@@ -158,6 +160,7 @@ class Trainer:
             **{f"weight/{term}": effect.weights[term] for term in TERMS},
             **{f"share/{term}": effect.weights[term] * value / loss for term, value in values.items() if loss},
         }  # fmt: skip
+        state.convergence.add(loss)
         state.recent = [*state.recent[1 - RECENT_STEPS :], {"grad_norm": grad_norm, **values}]
         self._note_finite(finite, loss, grad_norm)
 
@@ -195,46 +198,46 @@ class Trainer:
             self.write_row(outcome.metrics)
 
     def write_row(self, decided: dict[str, float]) -> None:
-        """Write a row at this step: loss, weights, rate, speed, activity, system."""
-        speed = self._speed()
+        """Write a row at this step: loss, weights, rate, speed, progress, activity, system."""
+        frames = int(self.config["batch_size"]) * int(self.config["num_frames"])
+        speed = self.pace.row(self.state.step, frames)
         momentum = adamw_momentum(self.state.optimizer)
         self.recorder.row(
-            {**self.last, **decided, **speed, **self.activity.values(), **self.system.latest,
+            {**self.last, **decided, **speed, **self._progress(), **self.activity.values(), **self.system.latest,
              "optimizer/momentum": momentum, "run/branch": float(self.recorder.branch)}
         )  # fmt: skip
 
-    def _speed(self) -> dict[str, float]:
-        now, step = time.perf_counter(), self.state.step
-        since, at = self._window
-        steps, elapsed = step - at, now - since
-        if steps <= 0 or elapsed <= 0:
-            return {}
-        self._steps_per_s = steps / elapsed
-        frames = int(self.config["batch_size"]) * int(self.config["num_frames"])
-        wait = self._data_wait_s / steps
-        self._data_wait_s = 0.0
-        self._window = (now, step)
-        return {
-            "speed/steps_per_s": self._steps_per_s,
-            "speed/step_s": elapsed / steps,
-            "speed/data_wait_s": wait,
-            "speed/frames_per_s": frames * self._steps_per_s,
+    def _progress(self) -> dict[str, float]:
+        """`progress/*`: convergence, score, time to go, machine time and what it cost."""
+        state, eta_s, spent_s = self.state, self._eta_s(), self.pace.spent_s
+        norms = [row["grad_norm"] for row in state.recent]
+        values = {
+            **state.convergence.values(),
+            **score(self.last_val, state.convergence.state(), norms, self.last["grad_clip"]),
+            "progress/spent_s": spent_s,
         }
+        if eta_s is not None:
+            values["progress/eta_s"] = eta_s
+        if self.config["cost_per_hour"] is not None:
+            values["progress/cost"] = float(self.config["cost_per_hour"]) * spent_s / 3600
+        return values
 
-    def forget_pause(self) -> None:
-        """Time that was no training (a pause, a validation) does not count as speed."""
-        self._window = (time.perf_counter(), self.state.step)
-        self._data_wait_s = 0.0
+    def _eta_s(self) -> float | None:
+        return self.pace.eta_s(self.state.step, self.live)
 
     def show(self, state: str, facts: dict[str, Any], *, now: bool = False) -> None:
         """Tell `status` and the progress line where the run stands."""
-        said = {"state": state, "phase": self.phase, "steps_per_s": self._steps_per_s, **facts}
+        steps_per_s, eta_s = 1.0 / self.pace.step_s if self.pace.step_s else 0.0, self._eta_s()
+        said = {
+            "state": state, "phase": self.phase, "steps_per_s": steps_per_s, "eta_s": eta_s,
+            "spent_s": self.pace.spent_s, **{key: self.config[key] for key in LIMITS}, **facts,
+        }  # fmt: skip
         self.recorder.say_state(said, now=now)
         self._on_progress(
             Progress(
                 self.state.step, int(self.live["max_steps"]), self.last.get("loss/total", math.nan),
-                self.last.get("lr", math.nan), self._steps_per_s, self.phase, state,
-                self.last_val.get("val/psnr_y"), self.last_val.get("val/bicubic_psnr_y"),
+                self.last.get("lr", math.nan), steps_per_s, self.phase, state,
+                self.last_val.get("val/psnr_y"), self.last_val.get("val/bicubic_psnr_y"), eta_s,
             )
         )  # fmt: skip
 
@@ -246,9 +249,8 @@ class Trainer:
                 self.run.data.train, int(self.config["batch_size"]), self.state.step, int(self.config["num_workers"]),
                 pin_memory=self.run.device.type == "cuda",
             )  # fmt: skip
-        started = time.perf_counter()
-        lr_frames, truth = next(self._batches)
-        self._data_wait_s += time.perf_counter() - started
+        with self.pace.doing("data_wait"):
+            lr_frames, truth = next(self._batches)
         device = self.run.device
         return lr_frames.to(device, non_blocking=True), truth.to(device, non_blocking=True)
 
@@ -264,7 +266,7 @@ class Trainer:
         self.phase = self.state.controller.phase
         self.last = {}
         self.recorder.step = self.state.step
-        self.forget_pause()
+        self.pace.forget_step(self.state.step)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.run.device.type, torch.bfloat16, enabled=self.config["precision"] == "bf16")

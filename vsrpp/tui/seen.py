@@ -66,6 +66,8 @@ class Seen:
     branch: int = 0
     phase: str = ""
     steps_per_s: float | None = None
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    """`control.numbers`: time to go, convergence, score, where the time goes, cost."""
     updated: float | None = None
     """When the trainer last said anything, seconds since 1970."""
     now: float = 0.0
@@ -117,9 +119,8 @@ class Seen:
 
     @property
     def eta_s(self) -> float | None:
-        if self.state not in ("training", "validating") or not self.steps_per_s:
-            return None
-        return max(0, self.max_steps - self.step) / self.steps_per_s
+        """Seconds to go; None while nothing moves."""
+        return self.numbers.get("eta_s") if self.state in ("training", "validating") else None
 
     @property
     def quiet_s(self) -> float:

@@ -13,6 +13,7 @@ from vsrpp import control
 from vsrpp.control.backlog import count, open_marks, sink_state
 from vsrpp.control.curves import CurveReader
 from vsrpp.control.lineage import TURNS
+from vsrpp.control.numbers import LIMITS
 from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
@@ -114,9 +115,12 @@ class Reading:
             self._backlog_at = now
             self._backlog, self._off_host = self._read_delivered()
             self._steps_on_disk = control.checkpoint_steps(self._paths)
+        state = control.run_state(self._reader, said)
+        run_config = {**self._run_config, **{key: said[key] for key in LIMITS if key in said}}
         return Seen(
+            numbers=control.numbers(self._metrics, said, state, self._config.live, run_config),
             run_id=self._paths.run_id, root=self._paths.root, name=self._run_config.get("name"),
-            state=control.run_state(self._reader, said), step=int(said.get("step", 0)),
+            state=state, step=int(said.get("step", 0)),
             branch=int(said.get("branch", 0)), phase=str(said.get("phase") or ""),
             steps_per_s=finite(said.get("steps_per_s")), updated=said.get("time"), now=now, config=self._config,
             run_config=self._run_config, metrics=self._metrics, trends=self._trends,

@@ -24,6 +24,7 @@ from vsrpp.tui.events import label_of, matching, style_of
 from vsrpp.tui.events import words as event_words
 from vsrpp.tui.figures import NONE, clock, count, loss, number, rate, span
 from vsrpp.tui.lines import Line, cut, fit, length, line, pad, rpad, rule
+from vsrpp.tui.pages.progress import convergence
 from vsrpp.tui.seen import Seen
 from vsrpp.tui.texts import Texts
 
@@ -85,6 +86,7 @@ def steering(seen: Seen, t: Texts, width: int) -> list[Line]:
         (t(f"gradient{short}"), _gradient(seen, t)),
         (t(f"momentum{short}"), [(number(seen.metric("optimizer/momentum")), "bold")]),
         (t("plateau_counter"), _plateau(seen, room)),
+        *((t("convergence"), words) for words in [convergence(seen, t, room)] if words),
         (t("delivery"), _with_room(_delivery(seen, t), _off_host(seen, t), room)),
     ]
     return [rule(t("steering"), width), *(line(pad(name, label), " ", *value) for name, value in rows)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vsrpp.tui.lines import Line, beside, line
-from vsrpp.tui.pages import blocks
+from vsrpp.tui.pages import blocks, progress
 from vsrpp.tui.seen import Seen
 from vsrpp.tui.texts import Texts
 
@@ -23,7 +23,10 @@ def _wide(seen: Seen, t: Texts, width: int, height: int) -> list[Line]:
     right = width - 2 - left
     air: list[Line] = [[]] if height >= 26 else []
     lines = beside([(blocks.losses(seen, t, left), left), (blocks.steering(seen, t, right), right)])
-    lines += [*air, *beside([(blocks.quality(seen, t, left), left), (blocks.machine(seen, t, right), right)])]
+    quality = [*blocks.quality(seen, t, left), *progress.score(seen, t, left)]
+    machine = [*blocks.machine(seen, t, right), *progress.step_time(seen, t, right)]
+    lines += [*air, *beside([(quality, left), (machine, right)])]
+    lines += progress.spent(seen, t, width)
     if height >= 30:
         lines += [*air, *blocks.bars(seen, t, width)]
     rows = 5 if height >= 18 else 3

@@ -1,0 +1,64 @@
+"""Lines of the overview that show `control.numbers`: convergence, score, where the time goes, machine time and cost."""
+
+from __future__ import annotations
+
+from vsrpp.control.numbers import SCORE_PARTS, TIME_PARTS
+from vsrpp.tui.drawing import finite
+from vsrpp.tui.figures import number
+from vsrpp.tui.lines import Line, cut, fit, line, pad
+from vsrpp.tui.seen import Seen
+from vsrpp.tui.texts import Texts
+
+_STYLES = {"falling": "good", "rising": "bad"}
+
+
+def convergence(seen: Seen, t: Texts, room: int) -> Line:
+    """The word, and where there is room the slope with its standard error."""
+    found = seen.numbers.get("convergence")
+    if not found:
+        return []
+    word = t(f"convergence.{found['state']}")
+    words = line((cut(word, room), f"{_STYLES.get(found['state'], '')} bold".strip()))
+    slope, error = found["slope_percent_per_1000_steps"], found["slope_error_percent"]
+    if slope is None or error is None:
+        return words
+    text = f"  {t('slope', n=f'{slope:+.1f}', error=f'{error:.1f}')}"
+    return words + line((text, "dim")) if len(word) + len(text) <= room else words
+
+
+def score(seen: Seen, t: Texts, width: int) -> list[Line]:
+    """The training score of 100 with its parts; nothing before a validation."""
+    found = seen.numbers.get("score")
+    if not found:
+        return []
+    parts = " ".join(f"{t(f'score.{part}')} {number(found[part], 0)}" for part in SCORE_PARTS)
+    return [fit(line(pad(t("score"), 7), (f"{found['total']:.0f}", "bold"), (f"  {parts}", "dim")), width)]
+
+
+def step_time(seen: Seen, t: Texts, width: int) -> list[Line]:
+    """A step's seconds, and the parts of the time since the last row, the greatest first."""
+    found = seen.numbers.get("time")
+    if not found or finite(found["compute_s"]) is None:
+        return []
+    seconds = {part: finite(found[f"{part}_s"]) or 0.0 for part in TIME_PARTS}
+    whole = sum(seconds.values()) or 1.0
+    shares = sorted(((value / whole, part) for part, value in seconds.items()), reverse=True)
+    parts = [f"  {t(f'time.{part}')} {share:.0%}".replace("%", " %") for share, part in shares if share >= 0.005]
+    step_s = found["step_s"]
+    took = f"{step_s * 1e3:.0f} ms" if step_s < 10 else f"{step_s:.1f} s"
+    while parts and 10 + len(took) + sum(map(len, parts)) > width:
+        parts.pop()
+    return [fit(line(pad(t("step_time"), 9), (took, "bold"), ("".join(parts), "dim")), width)]
+
+
+def spent(seen: Seen, t: Texts, width: int) -> list[Line]:
+    """Machine time and cost, of a run that has a limit or a price."""
+    hours, cost = seen.numbers.get("hours"), seen.numbers.get("cost")
+    if not hours or (cost is None and hours["max"] is None):
+        return []
+    used = f"{hours['spent']:.3g}"
+    words = [t("hours", n=used) if hours["max"] is None else t("hours_of", n=used, max=f"{hours['max']:g}")]
+    if cost is not None:
+        words.append(t("cost", n=number(cost["spent"], 2)))
+        words += [t("cost_ahead", n=number(cost["to_come"], 2))] if cost["to_come"] is not None else []
+    return [fit(line((", ".join(words), "")), width)]
