@@ -146,11 +146,12 @@ def _resolve(options: argparse.Namespace, source: _Source | None) -> tuple[dict[
         live = json.loads(source.folder.runtime_config.read_text(encoding="utf-8"))
         live.pop("revision", None)
         theirs.pop("preset", None)
+        theirs.pop("pretrained", None)  # the weights are the checkpoint's
         known = config.parameters()
         inherited = {key: value for key, value in {**theirs, **live}.items() if key in known}
         sets = {**inherited, "device": "auto", **sets}
     run_config, live_config = config.resolve(options.preset, file, sets, **overrides)
-    for key in ("data", "val_data", "perceptual_weights"):
+    for key in ("data", "val_data", "perceptual_weights", "pretrained"):
         value = run_config.get(key)
         if value and value != "sample":
             run_config[key] = str(Path(value).expanduser().resolve())
