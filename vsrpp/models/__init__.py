@@ -5,8 +5,8 @@ A network is a `Network`: its `forward` takes (N, T, 3, h, w) in [0, 1] to (N, T
 
 from __future__ import annotations
 
-from vsrpp.models.inference import Chunk, chunk_plan, upscale_chunks, upscale_frames
 from vsrpp.models.cost import StepCost, step_cost
+from vsrpp.models.inference import Chunk, chunk_plan, upscale_chunks, upscale_frames
 from vsrpp.models.network import Network
 from vsrpp.models.pretrained import load_pretrained
 from vsrpp.models.registry import build, describe, differing_keys, exact, names

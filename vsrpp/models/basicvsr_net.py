@@ -6,6 +6,7 @@ Shapes: N clips, T frames, C features, h × w pixels of low resolution, H × W =
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import torch
@@ -110,7 +111,7 @@ class BasicVsrNet(Network):
         pairs = earlier.shape[1]
         if not torch.is_grad_enabled():  # without a graph to keep, one pair at a time takes T times less memory
             pictures = lr.unbind(dim=1)
-            neighbours = list(zip(pictures, pictures[1:], strict=False))
+            neighbours = list(itertools.pairwise(pictures))
             return [self.spynet(a, b) for a, b in neighbours], [self.spynet(b, a) for a, b in neighbours]
         if not pairs:
             return [], []
@@ -158,6 +159,6 @@ class BasicVsrNet(Network):
             multiply_adds += conv.weight.numel() * pixels
             pixels *= factor**2
         multiply_adds += (self.conv_hr.weight.numel() + self.conv_last.weight.numel()) * pixels
-        one_level = sum(a * b for a, b in zip(CHANNELS, CHANNELS[1:], strict=False)) * KERNEL**2
+        one_level = sum(a * b for a, b in itertools.pairwise(CHANNELS)) * KERNEL**2
         pyramid = sum(4.0**-level for level in range(LEVELS))
         return int(2 * (multiply_adds + 2 * one_level * pyramid))

@@ -6,6 +6,8 @@ Flow is (N, 2, h, w) in pixels, x first. Everything here is fp32 whatever autoca
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -40,7 +42,7 @@ class FlowLevel(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for given, made in zip(CHANNELS, CHANNELS[1:], strict=False):
+        for given, made in itertools.pairwise(CHANNELS):
             layers += [nn.Conv2d(given, made, KERNEL, padding=KERNEL // 2), nn.ReLU()]
         self.basic_module = nn.Sequential(*layers[:-1])
 
