@@ -6,12 +6,13 @@ A network is a `Network`: its `forward` takes (N, T, 3, h, w) in [0, 1] to (N, T
 from __future__ import annotations
 
 from vsrpp.models.cost import StepCost, step_cost
-from vsrpp.models.inference import Chunk, chunk_plan, upscale_chunks, upscale_frames
+from vsrpp.models.inference import Bounds, Chunk, chunk_plan, upscale_chunks, upscale_frames, upscale_stream
 from vsrpp.models.network import Network
 from vsrpp.models.pretrained import load_pretrained
 from vsrpp.models.registry import build, describe, differing_keys, exact, names
 
 __all__ = [
+    "Bounds",
     "Chunk",
     "Network",
     "StepCost",
@@ -25,4 +26,5 @@ __all__ = [
     "step_cost",
     "upscale_chunks",
     "upscale_frames",
+    "upscale_stream",
 ]
