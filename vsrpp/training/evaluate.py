@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from vsrpp import metrics, resize
 from vsrpp.data.sources import Source, find, read_frames
 from vsrpp.errors import Refused
 from vsrpp.paths import CheckpointPaths
+
+if TYPE_CHECKING:
+    from vsrpp.models import Network
 
 Frames = NDArray[np.uint8]
 Upscale = Callable[[Frames], Frames]
@@ -29,13 +32,11 @@ def bicubic_of(scale: int) -> Upscale:
     return lambda frames: resize.resize_u8(frames, scale)
 
 
-def network_of(folder: CheckpointPaths) -> tuple[Upscale, int]:
-    """The EMA network of a checkpoint, every hash checked, and its scale. Raises NotFound, ProofFailed or Refused."""
+def load_network(folder: CheckpointPaths) -> tuple[Network, dict[str, Any]]:
+    """The EMA network of a checkpoint, every hash checked, and its run config. Raises NotFound, ProofFailed or Refused."""
     import safetensors.torch
-    import torch
 
     from vsrpp import models
-    from vsrpp.models.inference import upscale_frames
     from vsrpp.training.checkpoint import checkpoint_run_config, verify_files
 
     verify_files(folder)
@@ -45,6 +46,16 @@ def network_of(folder: CheckpointPaths) -> tuple[Upscale, int]:
         model.load_state_dict(safetensors.torch.load_file(folder.model_ema))
     except RuntimeError as error:
         raise Refused(f"{folder.model_ema} does not fit the network of its run config: {error}") from None
+    return model.eval(), run_config
+
+
+def network_of(folder: CheckpointPaths) -> tuple[Upscale, int]:
+    """The EMA network of a checkpoint as a function, and its scale. Raises NotFound, ProofFailed or Refused."""
+    import torch
+
+    from vsrpp.models.inference import upscale_frames
+
+    model, run_config = load_network(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def upscale(frames: Frames) -> Frames:
