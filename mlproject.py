@@ -140,6 +140,7 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
             "scale": one_of("2", "3", "4"),
             "start": integer,
             "count": integer,
+            "profile": path,
             "run_dir": path,
         },
         required=frozenset({"run", "data"}),

@@ -84,6 +84,11 @@ def sound_of(path: Path) -> list[bytes]:
         return [bytes(packet) for packet in container.demux(audio=0) if packet.size]
 
 
+def start_of_sound(path: Path) -> float:
+    with av.open(str(path)) as container:
+        return next(float(packet.pts * packet.time_base) for packet in container.demux(audio=0) if packet.size)
+
+
 STAMPS = [0, 40, 80, 200, 240, 400, 410, 520, 600]
 
 
@@ -93,14 +98,17 @@ def test_uneven_time_stamps_and_the_sound_are_kept(suffix: str, tmp_path: Path) 
     done = run(source, tmp_path / f"out{suffix}")
     assert done["frames"] == 9
     assert done["output_size"] == [128, 96]
-    assert seconds(tmp_path / f"out{suffix}") == seconds(source) == [stamp / 1000 for stamp in STAMPS]
+    made = seconds(tmp_path / f"out{suffix}")
+    # Matroska has no negative time: it begins with the sound's priming, and moves pictures and sound alike
+    assert [round(stamp - made[0], 3) for stamp in made] == [stamp / 1000 for stamp in STAMPS]
+    assert made[0] - start_of_sound(tmp_path / f"out{suffix}") == pytest.approx(-start_of_sound(source), abs=0.002)
     assert sound_of(tmp_path / f"out{suffix}") == sound_of(source)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["in.mp4", f"out{suffix}"])
 
 
 @pytest.mark.parametrize(("matrix", "full"), [(1, False), (6, False), (1, True)])
 def test_matrix_and_range_are_named_and_the_colours_stay(matrix: int, full: bool, tmp_path: Path) -> None:
-    frames = piece(3, 48, 64)
+    frames = (piece(3, 48, 64) * [1.0, 0.4, 0.3]).astype(np.uint8)  # reddish: there the matrices differ most
     source = film(tmp_path / "in.mp4", frames, [0, 40, 80], sound=False, matrix=matrix, full=full)
     run(source, tmp_path / "out.mp4", crf=1)
     with av.open(str(tmp_path / "out.mp4")) as container:
@@ -113,7 +121,7 @@ def test_matrix_and_range_are_named_and_the_colours_stay(matrix: int, full: bool
             format="rgb24", src_colorspace=matrix, src_color_range=2 if full else 1, dst_color_range=2
         ).to_ndarray()
     means = np.abs(shown.astype(float).mean((0, 1)) - frames[0].astype(float).mean((0, 1)))
-    assert means.max() < 2.5  # grey levels; the wrong matrix or range is off by more
+    assert means.max() < 4  # grey levels: swscale loses one each time it converts full range; a wrong matrix is ten off
 
 
 def test_ffv1_holds_the_networks_very_pixels(tmp_path: Path) -> None:

@@ -199,6 +199,9 @@ def _evaluate(parser: _Parser) -> None:
     add("--scale", metavar="N", type=int, choices=(2, 3, 4), help="reduction (default: the network's; 4 for bicubic)")
     add("--start", metavar="N", type=int, default=0, help="first frame of each clip, counted from 0")
     add("--count", metavar="N", type=int, help="frames of each clip (default: all)")
+    add(
+        "--profile", metavar="FILE.png", help="save one row of pixels over time: bicubic, output and truth side by side"
+    )
 
 
 def _upscale(parser: _Parser) -> None:

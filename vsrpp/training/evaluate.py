@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vsrpp import metrics, resize
 from vsrpp.data.sources import Source, find, read_frames
@@ -23,6 +25,7 @@ Upscale = Callable[[Frames], Frames]
 WHOLE_CLIP_FRAMES = 128
 """Clips up to this long go through the network at once, as the field's published figures do; longer ones in chunks."""
 OVERLAP = 16
+_NOT_AVERAGED = ("name", "frames", "tdiff_y")
 SMALLEST_SIDE = 11
 """SSIM's window."""
 
@@ -66,24 +69,51 @@ def network_of(folder: CheckpointPaths) -> tuple[Upscale, int]:
 
 
 def evaluate_path(
-    path: str, upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None
+    path: str, upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None, profile: Path | None = None
 ) -> dict[str, Any]:
     """psnr_y, ssim_y, psnr_rgb, ssim_rgb (means over frames, then clips), frames, scale, and the same for each of `clips`.
 
+    Beside them tdiff_y (`metrics.temporal_difference_y`; None for single frames). With `profile` the temporal profile
+    of each clip, bicubic | output | truth, is saved there; of several clips as NAME_CLIP.png.
     `path` holds ground truth; its frames start … start+count-1 are reduced by MATLAB-like bicubic and rounded first.
     Raises Refused or NotFound for what cannot be read or is too small.
     """
     _, sources = find(path)
-    clips = [_evaluate(source, upscale, scale, start, count) for source in sources]
-    means = metrics.mean_over_clips([{k: v for k, v in row.items() if k not in ("name", "frames")} for row in clips])
-    return {**means, "frames": sum(row["frames"] for row in clips), "scale": scale, "clips": clips}
+    clips = []
+    for source in sources:
+        picture = profile
+        if profile is not None and len(sources) > 1:
+            picture = profile.with_name(f"{profile.stem}_{source.name}{profile.suffix}")
+        clips.append(_evaluate(source, upscale, scale, start, count, picture))
+    means = metrics.mean_over_clips([{k: v for k, v in row.items() if k not in _NOT_AVERAGED} for row in clips])
+    steady = [row["tdiff_y"] for row in clips if row["tdiff_y"] is not None]
+    tdiff = sum(steady) / len(steady) if steady else None
+    return {**means, "tdiff_y": tdiff, "frames": sum(row["frames"] for row in clips), "scale": scale, "clips": clips}
 
 
-def _evaluate(source: Source, upscale: Upscale, scale: int, start: int, count: int | None) -> dict[str, Any]:
+def _evaluate(
+    source: Source, upscale: Upscale, scale: int, start: int, count: int | None, profile: Path | None
+) -> dict[str, Any]:
     truth = read_frames(source, start, count)
     height, width = (side - side % scale for side in truth.shape[1:3])
     if min(height, width) < max(SMALLEST_SIDE, scale):
         raise Refused(f"{source.path} refused: {truth.shape[2]}×{truth.shape[1]} is too small to score at ×{scale}.")
     truth = np.ascontiguousarray(truth[:, :height, :width])
     reduced = resize.resize_u8(truth, 1 / scale)
-    return {"name": source.name, "frames": len(truth), **metrics.evaluate_frames(upscale(reduced), truth)}
+    output = upscale(reduced)
+    if profile is not None:
+        save_profile(profile, [resize.resize_u8(reduced, scale), output, truth])
+    figures = metrics.evaluate_frames(output, truth)
+    return {
+        "name": source.name, "frames": len(truth), **figures,
+        "tdiff_y": metrics.temporal_difference_y(output, truth),
+    }  # fmt: skip
+
+
+def save_profile(path: Path, clips: list[Frames]) -> None:
+    """The temporal profile of clips of one size, side by side, as a PNG. Raises Refused if it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(metrics.temporal_profile(clips)).save(path, format="PNG")
+    except OSError as error:
+        raise Refused(f"{path} could not be written: {error}.") from None
