@@ -87,6 +87,8 @@ class EntryPoint:
     """Parameters that the command line takes by position, not as `--name value`."""
     switches: Mapping[str, str] = field(default_factory=dict)
     """on/off parameters -> the flag that turns them off."""
+    turned_on: Mapping[str, str] = field(default_factory=dict)
+    """on/off parameters -> the flag that turns them on."""
     takes_config_keys: bool = False
     """Whether a name that is no parameter may be a key of the run or live config."""
 
@@ -138,10 +140,33 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
             "scale": one_of("2", "3", "4"),
             "start": integer,
             "count": integer,
+            "profile": path,
             "run_dir": path,
         },
         required=frozenset({"run", "data"}),
         positional=("run",),
+    ),
+    "upscale": EntryPoint(
+        command="upscale",
+        parameters={
+            "run": path_or_name,
+            "input": path,
+            "output": path,
+            "codec": one_of("h264", "hevc", "vp9", "ffv1"),
+            "crf": integer,
+            "fps": text,
+            "chunk": integer,
+            "overlap": integer,
+            "tile": integer,
+            "tile_overlap": integer,
+            "audio": on_off,
+            "overwrite": on_off,
+            "run_dir": path,
+        },
+        required=frozenset({"run", "input", "output"}),
+        positional=("run", "input", "output"),
+        switches={"audio": "--no-audio"},
+        turned_on={"overwrite": "--overwrite"},
     ),
     "panel": EntryPoint(
         command="panel",
@@ -194,6 +219,9 @@ def flags(entry: EntryPoint, given: Mapping[str, str]) -> Iterator[str]:
         if name in entry.switches:
             if value == "off":
                 yield entry.switches[name]
+        elif name in entry.turned_on:
+            if value == "on":
+                yield entry.turned_on[name]
         elif name not in entry.positional:
             yield f"--{name.replace('_', '-')}"
             yield value

@@ -78,6 +78,23 @@ def test_faces_are_switched_off_by_flags() -> None:
             ["panel", "latest", "--host", "::", "--port", "5051"],
         ),
         ("sync", {"run": "latest"}, ["sync", "latest"]),
+        (
+            "upscale",
+            {
+                "run": "latest",
+                "input": "/i.mp4",
+                "output": "/o.mkv",
+                "tile": "128.0",
+                "audio": "on",
+                "overwrite": "off",
+            },
+            ["upscale", "latest", "/i.mp4", "/o.mkv", "--tile", "128"],
+        ),
+        (
+            "upscale",
+            {"run": "ab12", "input": "/i", "output": "/o", "fps": "25", "audio": "off", "overwrite": "on"},
+            ["upscale", "ab12", "/i", "/o", "--fps", "25", "--no-audio", "--overwrite"],
+        ),
         ("replay", {"run": "ab12"}, ["replay", "ab12"]),
         ("rollback", {"run": "ab12", "step": "best"}, ["rollback", "ab12", "--step", "best"]),
         (
@@ -106,7 +123,11 @@ def test_entry_points_become_commands(entry_point: str, parameters: dict[str, st
         ("evaluate", ["--run", "ab"], "data is missing: -P data=…"),
         ("evaluate", ["--run", "ab", "--data", "x", "--scale", "5"], "scale = 5 refused: must be one of 2, 3, 4"),
         ("sync", ["--run", "ab", "--max_lr", "1"], "unknown parameter max_lr: run, run_dir are known"),
-        ("trian", [], "no entry point 'trian': there are main, restore, rollback, replay, evaluate, panel, sync"),
+        (
+            "trian",
+            [],
+            "no entry point 'trian': there are main, restore, rollback, replay, evaluate, upscale, panel, sync",
+        ),
     ],
 )
 def test_a_wrong_parameter_is_one_line_and_exit_2(

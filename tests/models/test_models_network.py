@@ -230,11 +230,36 @@ def test_the_flops_estimate_is_the_convolutions_counted_by_hand() -> None:
 
 def test_an_unknown_network_is_refused_with_the_names_there_are() -> None:
     with pytest.raises(Refused) as refused:
-        models.build({**SMALL, "network": "basicvsr"})
-    assert str(refused.value) == "network = basicvsr refused: no such network; there is: vsrpp."
-    assert models.names() == ("vsrpp",)
+        models.build({**SMALL, "network": "edsr"})
+    assert str(refused.value) == "network = edsr refused: no such network; there is: vsrpp, basicvsr."
+    assert models.names() == ("vsrpp", "basicvsr")
 
 
 def test_the_same_seed_builds_the_same_weights() -> None:
     first, second = network(3).state_dict(), network(3).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_gated_fusion_starts_as_the_plain_join_and_learns_to_weigh() -> None:
+    lr = lr_clip()
+    gated = network(awake=True, gated_fusion=True)
+    gate = gated.fusion[0].gate
+    assert not gate.weight.any()
+    before = gated(lr)
+    join = gated.fusion[0].join
+    plain = network(awake=True)
+    shared = {k.replace("fusion.0.join.", "fusion.0."): v for k, v in gated.state_dict().items() if ".gate." not in k}
+    plain.load_state_dict(shared)
+    torch.testing.assert_close(before, plain(lr), rtol=0, atol=1e-6)
+    (before - 0.3).abs().mean().backward()
+    assert moved(gate.weight)
+    assert moved(join[0].weight)
+    extra = sum(p.numel() for p in gated.parameters()) - sum(p.numel() for p in plain.parameters())
+    assert extra == 9 * 2 * 8 * 8 + 8
+    assert models.describe(gated)["gated_fusion"] is True
+
+
+def test_an_older_run_config_without_gated_fusion_builds_and_fits_the_plain_network() -> None:
+    assert models.describe(network())["gated_fusion"] is False
+    assert models.differing_keys({**SMALL, "gated_fusion": False}, SMALL) == []
+    assert models.differing_keys({**SMALL, "gated_fusion": True}, SMALL) == [("gated_fusion", True, False)]

@@ -50,6 +50,8 @@ class Console:
             self.silent = lambda: True
 
     def begin(self, run: Prepared) -> None:
+        from vsrpp import models
+
         facts = run.run_config
         self.say(f"{bold('Run')} {run.paths.run_id}  {dim(str(run.paths.root))}")
         self.say(
@@ -57,7 +59,15 @@ class Console:
             f" on {facts['device']} ({facts['torch_threads']} threads), {facts['precision']};"
             f" {run.data.samples_per_epoch} windows to train on, {sum(c.frames for c in run.data.val)} frames to validate on"
         )
-        if not facts["deterministic"]:
+        self.say(_cost_line(facts))
+        if not models.exact(facts) and facts["device"] == "cuda":
+            self.say(
+                yellow(
+                    f"⚠️  network {facts['network']} has operations without a deterministic backward on CUDA:"
+                    " this run cannot be replayed bit for bit."
+                )
+            )
+        elif not facts["deterministic"]:
             self.say(yellow("⚠️  deterministic is off: this run cannot be replayed bit for bit."))
         self.say(dim(f"Edit it live: {run.paths.runtime_config}  or: vsrpp set latest max_lr=2e-4"))
 
@@ -102,6 +112,25 @@ class Console:
     def _draw(self) -> None:
         if self._live_line and self._line:
             self._print(f"\r\033[2K{self._line}")
+
+
+def _cost_line(run_config: dict[str, Any]) -> str:
+    """What a step takes, by the estimate of `vsrpp.models.cost`: `2.79 M parameters; a step: 8.2 TFLOP, about 5.1 GiB`."""
+    from vsrpp import models
+
+    cost = models.step_cost(run_config)
+    return (
+        f"{cost.parameters / 1e6:.3g} M parameters; a step takes {_flops(cost.flops)}"
+        f" and about {_bytes(cost.memory_bytes)} of memory"
+    )
+
+
+def _flops(number: float) -> str:
+    return f"{number / 1e12:.3g} TFLOP" if number >= 1e12 else f"{number / 1e9:.3g} GFLOP"
+
+
+def _bytes(number: float) -> str:
+    return f"{number / 2**30:.3g} GiB" if number >= 2**30 else f"{number / 2**20:.3g} MiB"
 
 
 def event_lines(event: Event) -> list[str]:

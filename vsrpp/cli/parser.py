@@ -83,6 +83,7 @@ def _parser() -> _Parser:
     _evaluate(
         command("evaluate", _later("science", "evaluate"), "score a run, a checkpoint or bicubic on known frames")
     )
+    _upscale(command("upscale", _later("upscaling", "upscale"), "upscale a video file or a folder of frames"))
     _data(command("data", _later("data", "data"), "show what the trainer would make of a path, or pack it"))
     _compare(
         command("compare", _later("comparing", "compare"), "show where runs part: configs, interventions, results")
@@ -238,6 +239,35 @@ def _evaluate(parser: _Parser) -> None:
     add("--scale", metavar="N", type=int, choices=(2, 3, 4), help="reduction (default: the network's; 4 for bicubic)")
     add("--start", metavar="N", type=int, default=0, help="first frame of each clip, counted from 0")
     add("--count", metavar="N", type=int, help="frames of each clip (default: all)")
+    add(
+        "--profile", metavar="FILE.png", help="save one row of pixels over time: bicubic, output and truth side by side"
+    )
+
+
+def _upscale(parser: _Parser) -> None:
+    add = parser.add_argument
+    add(
+        "target",
+        metavar="RUN|CHECKPOINT",
+        help="a run (its newest checkpoint), RUN@STEP, RUN@best, or a checkpoint folder",
+    )
+    add("input", metavar="INPUT", help="a video file or a folder of frames")
+    add("output", metavar="OUTPUT", help="a video file, by its suffix, or a folder for frames")
+    add("--codec", choices=("h264", "hevc", "vp9", "ffv1"), help="of the video (default: by the suffix, mostly h264)")
+    add("--crf", metavar="N", type=int, help="quality of the codec, smaller is better (default: near to lossless)")
+    add("--fps", metavar="RATE", help="frames a second of a folder of frames, such as 25 or 30000/1001")
+    add("--chunk", metavar="N", type=int, default=16, help="frames kept of each chunk (16); fewer take less memory")
+    add("--overlap", metavar="N", type=int, default=8, help="frames read on either side of a chunk (8)")
+    add("--tile", metavar="N", type=int, default=256, help="side of a tile, in input pixels (256); 0: whole frames")
+    add("--tile-overlap", metavar="N", type=int, default=32, help="pixels that neighbouring tiles share (32)")
+    add(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="what computes (default: CUDA if there is one)",
+    )
+    add("--no-audio", action="store_true", help="copy neither sound nor subtitles")
+    add("--overwrite", action="store_true", help="replace an output that is there already")
 
 
 def _panel(parser: _Parser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from vsrpp.cli.output import bold, print_json
 from vsrpp.cli.steer import runs_folder
@@ -24,17 +25,26 @@ def evaluate(options: argparse.Namespace) -> int:
         upscale, scale = scoring.network_of(folder)
         if options.scale not in (None, scale):
             raise Refused(f"--scale {options.scale} refused: this network upscales by {scale}.")
-    figures = scoring.evaluate_path(options.data, upscale, scale, start=options.start, count=options.count)
+    figures = scoring.evaluate_path(
+        options.data, upscale, scale, start=options.start, count=options.count,
+        profile=Path(options.profile) if options.profile else None,
+    )  # fmt: skip
     if options.json:
         print_json(figures)
         return 0
-    print(bold(f"{'CLIP':32} {'FRAMES':>6}  {'PSNR-Y':>8} {'SSIM-Y':>7}  {'PSNR-RGB':>8} {'SSIM-RGB':>8}"))
+    print(
+        bold(f"{'CLIP':32} {'FRAMES':>6}  {'PSNR-Y':>8} {'SSIM-Y':>7}  {'PSNR-RGB':>8} {'SSIM-RGB':>8}  {'TDIFF-Y':>7}")
+    )
     rows = (
         figures["clips"] if len(figures["clips"]) == 1 else [*figures["clips"], {"name": "mean over clips", **figures}]
     )
     for row in rows:
         print(
             f"{row['name'][:32]:32} {row['frames']:>6}  {row['psnr_y']:>8.3f} {row['ssim_y']:>7.4f}"
-            f"  {row['psnr_rgb']:>8.3f} {row['ssim_rgb']:>8.4f}"
+            f"  {row['psnr_rgb']:>8.3f} {row['ssim_rgb']:>8.4f}  {_steady(row['tdiff_y']):>7}"
         )
     return 0
+
+
+def _steady(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"

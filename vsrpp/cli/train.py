@@ -153,13 +153,14 @@ def _resolve(options: argparse.Namespace, source: _Source | None) -> tuple[dict[
         live.pop("revision", None)
         theirs.pop("preset", None)
         theirs.pop("max_hours", None)  # it was that run's budget
+        theirs.pop("pretrained", None)  # the weights are the checkpoint's
         known = config.parameters()
         inherited = {key: value for key, value in {**theirs, **live}.items() if key in known}
         sets = {**inherited, "device": "auto", **sets}
     run_config, live_config = config.resolve(options.preset, file, sets, **overrides)
     from vsrpp.data import with_absolute_paths
 
-    for key in ("data", "val_data", "perceptual_weights"):
+    for key in ("data", "val_data", "perceptual_weights", "pretrained"):
         run_config[key] = with_absolute_paths(run_config.get(key))
     return run_config, live_config
 

@@ -21,6 +21,10 @@ class Network(nn.Module, ABC):
     def forward(self, lr: Tensor) -> Tensor:
         """(N, T, 3, h, w) in [0, 1] -> (N, T, 3, scale·h, scale·w), not clamped."""
 
+    def flow_network(self) -> nn.Module | None:
+        """The part that finds optical flow, trained at a rate of its own; None without one."""
+        return None
+
     @abstractmethod
     def blocks(self) -> dict[str, nn.Module]:
         """The blocks whose activity is watched, in order, named `<stream>.<number>`: backward.0 …, fusion.2."""

@@ -6,20 +6,43 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vsrpp.errors import Refused
+from vsrpp.models.basicvsr_net import BasicVsrNet
 from vsrpp.models.network import Network
 from vsrpp.models.vsrpp_net import VsrppNet
 
+NETWORK_KEYS = {"network": "vsrpp", "n_feats": None, "n_blocks": None, "scale": None, "gated_fusion": False}
+"""The keys of a run config that a network's weights depend on, with what holds where an older run lacks the key."""
+
 
 def _vsrpp(run_config: Mapping[str, Any]) -> Network:
-    return VsrppNet(scale=run_config["scale"], n_feats=run_config["n_feats"], n_blocks=run_config["n_blocks"])
+    return VsrppNet(
+        scale=run_config["scale"], n_feats=run_config["n_feats"], n_blocks=run_config["n_blocks"],
+        gated_fusion=run_config.get("gated_fusion", False),
+    )  # fmt: skip
 
 
-_BUILDERS: dict[str, Callable[[Mapping[str, Any]], Network]] = {"vsrpp": _vsrpp}
+def _basicvsr(run_config: Mapping[str, Any]) -> Network:
+    return BasicVsrNet(scale=run_config["scale"], n_feats=run_config["n_feats"], n_blocks=run_config["n_blocks"])
+
+
+_BUILDERS: dict[str, Callable[[Mapping[str, Any]], Network]] = {"vsrpp": _vsrpp, "basicvsr": _basicvsr}
+_CLASSES: dict[str, type[Network]] = {"vsrpp": VsrppNet, "basicvsr": BasicVsrNet}
 
 
 def names() -> tuple[str, ...]:
     """The networks a run config may name."""
     return tuple(_BUILDERS)
+
+
+def differing_keys(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """(key, ours, theirs) of everything that keeps weights of one run config from fitting the network of another."""
+    pairs = [(key, ours.get(key, unsaid), theirs.get(key, unsaid)) for key, unsaid in NETWORK_KEYS.items()]
+    return [(key, mine, other) for key, mine, other in pairs if mine != other]
+
+
+def exact(run_config: Mapping[str, Any]) -> bool:
+    """Whether the network of a run config has only operations with a deterministic backward on CUDA."""
+    return _CLASSES[run_config["network"]].exact
 
 
 def build(run_config: Mapping[str, Any]) -> Network:

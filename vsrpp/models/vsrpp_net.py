@@ -59,9 +59,27 @@ class Trunk(nn.Module):
         return self.blocks(self.head(torch.cat(known, dim=1)))
 
 
-def _fusion(n_feats: int) -> nn.Sequential:
+class GatedJoin(nn.Module):
+    """Both directions, (N, 2C, h, w) -> (N, C, h, w): a 1×1 convolution, each value of it weighed by a gate in 0 … 2.
+
+    The gate sees both directions over 3×3 pixels, and so can shut out the one that is occluded or misaligned there. It
+    starts at 1 everywhere: untrained, this is the plain join.
+    """
+
+    def __init__(self, n_feats: int) -> None:
+        super().__init__()
+        self.join = nn.Sequential(_conv(2 * n_feats, n_feats, 1), _act())
+        self.gate = _conv(2 * n_feats, n_feats, gain=0.0)
+
+    def forward(self, both: Tensor) -> Tensor:
+        joined: Tensor = self.join(both)
+        return joined * (2.0 * torch.sigmoid(self.gate(both)))
+
+
+def _fusion(n_feats: int, gated: bool) -> nn.Sequential:
     """A 1×1 convolution joins both directions, two 3×3 ones smooth over what does not match."""
-    layers = [nn.Sequential(_conv(2 * n_feats, n_feats, 1), _act())]
+    first = GatedJoin(n_feats) if gated else nn.Sequential(_conv(2 * n_feats, n_feats, 1), _act())
+    layers: list[nn.Module] = [first]
     layers += [nn.Sequential(_conv(n_feats, n_feats), _act()) for _ in range(FUSION_LAYERS - 1)]
     return nn.Sequential(*layers)
 
@@ -92,37 +110,43 @@ class VsrppNet(Network):
 
     exact = True
 
-    def __init__(self, *, scale: int, n_feats: int, n_blocks: int) -> None:
+    def __init__(self, *, scale: int, n_feats: int, n_blocks: int, gated_fusion: bool = False) -> None:
         super().__init__()
         self.scale, self.n_feats, self.n_blocks = scale, n_feats, n_blocks
+        self.gated_fusion = gated_fusion
         self.backward_trunk = Trunk(3 + n_feats, n_feats, n_blocks)
         self.forward_trunk = Trunk(3 + 2 * n_feats, n_feats, n_blocks)
-        self.fusion = _fusion(n_feats)
+        self.fusion = _fusion(n_feats, gated_fusion)
         self.upsampler = _upsampler(scale, n_feats, max(1, n_feats // 2))
         self.bicubic = BicubicUpscale(scale)
 
     def forward(self, lr: Tensor) -> Tensor:
-        clips, frames, _, height, width = lr.shape
+        clips, _, _, height, width = lr.shape
         pictures = (lr - MID_GREY).unbind(dim=1)
         nothing = lr.new_zeros(clips, self.n_feats, height, width)
         hidden, from_future = nothing, []
         for picture in reversed(pictures):
             hidden = self.backward_trunk(picture, hidden)
             from_future.append(hidden)
-        from_future.reverse()
-        hidden, joined = nothing, []
-        for picture, future in zip(pictures, from_future, strict=True):
-            hidden = self.forward_trunk(picture, hidden, future)
-            joined.append(torch.cat((future, hidden), dim=1))
-        detail = self._detail(joined).unflatten(0, (frames, clips)).transpose(0, 1)
+        detail = self._detail(pictures, from_future, nothing)
         return self.bicubic(lr) + detail
 
-    def _detail(self, joined: list[Tensor]) -> Tensor:
-        """T features of both directions, each (N, 2C, h, w) -> (T·N, 3, H, W)."""
-        if torch.is_grad_enabled():
-            return self.upsampler(self.fusion(torch.cat(joined)))
-        # Full resolution takes the memory: without a graph to keep, one frame of it at a time.
-        return torch.cat([self.upsampler(self.fusion(features)) for features in joined])
+    def _detail(self, pictures: tuple[Tensor, ...], from_future: list[Tensor], hidden: Tensor) -> Tensor:
+        """The forward direction and what both give -> (N, T, 3, H, W). Takes the T backward features, last frame first."""
+        joined, details = [], []
+        keeps_graph = torch.is_grad_enabled()
+        for picture in pictures:
+            future = from_future.pop()
+            hidden = self.forward_trunk(picture, hidden, future)
+            both = torch.cat((future, hidden), dim=1)
+            if keeps_graph:
+                joined.append(both)
+            else:  # Full resolution takes the memory: without a graph to keep, one frame of it at a time.
+                details.append(self.upsampler(self.fusion(both)))
+        if not keeps_graph:
+            return torch.stack(details, dim=1)
+        whole: Tensor = self.upsampler(self.fusion(torch.cat(joined)))
+        return whole.unflatten(0, (len(pictures), len(hidden))).transpose(0, 1)
 
     def blocks(self) -> dict[str, nn.Module]:
         """Residual blocks, called once a frame, and fusion layers, called once a clip (once a frame under no_grad)."""
@@ -135,6 +159,7 @@ class VsrppNet(Network):
             "n_feats": self.n_feats,
             "per_direction_blocks": self.n_blocks,
             "fusion_layers": FUSION_LAYERS,
+            "gated_fusion": self.gated_fusion,
             "flops_per_lr_pixel": self._flops_per_lr_pixel(),
         }
 

@@ -148,7 +148,7 @@ def _write_files(folder: CheckpointPaths, request: SaveRequest) -> dict[str, str
         yaml.safe_dump(request.run_config, sort_keys=False, allow_unicode=True), encoding="utf-8"
     )
     files = {
-        path.name: {"sha256": _sha256(path), "bytes": path.stat().st_size} for path in sorted(folder.root.iterdir())
+        path.name: {"sha256": file_sha256(path), "bytes": path.stat().st_size} for path in sorted(folder.root.iterdir())
     }
     manifest = {
         "format": FORMAT,
@@ -198,7 +198,7 @@ def verify_files(folder: CheckpointPaths) -> dict[str, Any]:
         path = folder.root / name
         if not path.is_file():
             raise ProofFailed(f"{folder.root} is not whole: {name} is missing.")
-        if _sha256(path) != about["sha256"]:
+        if file_sha256(path) != about["sha256"]:
             raise ProofFailed(f"{path} was changed: its SHA-256 is not the one in the manifest.")
     return manifest
 
@@ -246,7 +246,8 @@ def clear_torn(checkpoints: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

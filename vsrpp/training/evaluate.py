@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vsrpp import metrics, resize
 from vsrpp.data.layouts import Wanted, find
 from vsrpp.data.sources import Source, read_frames
 from vsrpp.errors import Refused
 from vsrpp.paths import CheckpointPaths
+
+if TYPE_CHECKING:
+    from vsrpp.models import Network
 
 Frames = NDArray[np.uint8]
 Upscale = Callable[[Frames], Frames]
@@ -21,6 +26,7 @@ Upscale = Callable[[Frames], Frames]
 WHOLE_CLIP_FRAMES = 128
 """Clips up to this long go through the network at once, as the field's published figures do; longer ones in chunks."""
 OVERLAP = 16
+_NOT_AVERAGED = ("name", "frames", "tdiff_y")
 SMALLEST_SIDE = 11
 """SSIM's window."""
 
@@ -30,13 +36,11 @@ def bicubic_of(scale: int) -> Upscale:
     return lambda frames: resize.resize_u8(frames, scale)
 
 
-def network_of(folder: CheckpointPaths) -> tuple[Upscale, int]:
-    """The EMA network of a checkpoint, every hash checked, and its scale. Raises NotFound, ProofFailed or Refused."""
+def load_network(folder: CheckpointPaths) -> tuple[Network, dict[str, Any]]:
+    """The EMA network of a checkpoint, every hash checked, and its run config. Raises NotFound, ProofFailed or Refused."""
     import safetensors.torch
-    import torch
 
     from vsrpp import models
-    from vsrpp.models.inference import upscale_frames
     from vsrpp.training.checkpoint import checkpoint_run_config, verify_files
 
     verify_files(folder)
@@ -46,6 +50,16 @@ def network_of(folder: CheckpointPaths) -> tuple[Upscale, int]:
         model.load_state_dict(safetensors.torch.load_file(folder.model_ema))
     except RuntimeError as error:
         raise Refused(f"{folder.model_ema} does not fit the network of its run config: {error}") from None
+    return model.eval(), run_config
+
+
+def network_of(folder: CheckpointPaths) -> tuple[Upscale, int]:
+    """The EMA network of a checkpoint as a function, and its scale. Raises NotFound, ProofFailed or Refused."""
+    import torch
+
+    from vsrpp.models.inference import upscale_frames
+
+    model, run_config = load_network(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
     def upscale(frames: Frames) -> Frames:
@@ -56,22 +70,33 @@ def network_of(folder: CheckpointPaths) -> tuple[Upscale, int]:
 
 
 def evaluate_path(
-    path: str, upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None
+    path: str, upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None, profile: Path | None = None
 ) -> dict[str, Any]:
     """psnr_y, ssim_y, psnr_rgb, ssim_rgb (means over frames, then clips), frames, scale, and the same for each of `clips`.
 
+    Beside them tdiff_y (`metrics.temporal_difference_y`; None for single frames). With `profile` the temporal profile
+    of each clip, bicubic | output | truth, is saved there; of several clips as NAME_CLIP.png.
     `path` holds ground truth, frames start … start+count-1 of it count. The small frames are its own (Vid4's BIx4, say)
     or made by MATLAB-like bicubic. A layout that names its test clips is scored on those (REDS4), Vimeo-90K on im4.
     Raises Refused or NotFound for what cannot be read or is too small.
     """
     _, found = find(path, wanted=Wanted(scale))
     sources = [source for source in found if source.split == "val"] or found
-    clips = [_evaluate(source, upscale, scale, start, count) for source in sources]
-    means = metrics.mean_over_clips([{k: v for k, v in row.items() if k not in ("name", "frames")} for row in clips])
-    return {**means, "frames": sum(row["frames"] for row in clips), "scale": scale, "clips": clips}
+    clips = []
+    for source in sources:
+        picture = profile
+        if profile is not None and len(sources) > 1:
+            picture = profile.with_name(f"{profile.stem}_{source.name.replace('/', '_')}{profile.suffix}")
+        clips.append(_evaluate(source, upscale, scale, start, count, picture))
+    means = metrics.mean_over_clips([{k: v for k, v in row.items() if k not in _NOT_AVERAGED} for row in clips])
+    steady = [row["tdiff_y"] for row in clips if row["tdiff_y"] is not None]
+    tdiff = sum(steady) / len(steady) if steady else None
+    return {**means, "tdiff_y": tdiff, "frames": sum(row["frames"] for row in clips), "scale": scale, "clips": clips}
 
 
-def _evaluate(source: Source, upscale: Upscale, scale: int, start: int, count: int | None) -> dict[str, Any]:
+def _evaluate(
+    source: Source, upscale: Upscale, scale: int, start: int, count: int | None, profile: Path | None
+) -> dict[str, Any]:
     truth = read_frames(source, start, count)
     height, width = (side - side % scale for side in truth.shape[1:3])
     if min(height, width) < max(SMALLEST_SIDE, scale):
@@ -80,9 +105,21 @@ def _evaluate(source: Source, upscale: Upscale, scale: int, start: int, count: i
     if source.lq is None:
         reduced = resize.resize_u8(truth, 1 / scale)
     else:
-        reduced = read_frames(source.lq, start, count)[:, : height // scale, : width // scale]
+        reduced = np.ascontiguousarray(read_frames(source.lq, start, count)[:, : height // scale, : width // scale])
     scored = [n - start for n in source.scored if start <= n < start + len(truth)] or list(range(len(truth)))
-    made = upscale(np.ascontiguousarray(reduced))
+    output = upscale(reduced)
+    if profile is not None:
+        save_profile(profile, [resize.resize_u8(reduced, scale), output, truth])
     return {
-        "name": source.name, "frames": len(scored), **metrics.evaluate_frames(made[scored], truth[scored])
+        "name": source.name, "frames": len(scored), **metrics.evaluate_frames(output[scored], truth[scored]),
+        "tdiff_y": metrics.temporal_difference_y(output, truth),
     }  # fmt: skip
+
+
+def save_profile(path: Path, clips: list[Frames]) -> None:
+    """The temporal profile of clips of one size, side by side, as a PNG. Raises Refused if it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(metrics.temporal_profile(clips)).save(path, format="PNG")
+    except OSError as error:
+        raise Refused(f"{path} could not be written: {error}.") from None

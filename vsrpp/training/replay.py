@@ -17,14 +17,14 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from vsrpp import control, paths
+from vsrpp import control, models, paths
 from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.data import open_data
 from vsrpp.errors import Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import Event, RunReader, RunWriter
 from vsrpp.training.checkpoint import load_checkpoint, versions
-from vsrpp.training.start import Prepared, code_version, resolve_machine
+from vsrpp.training.start import Prepared, code_version, pretrained_sha256, resolve_machine
 from vsrpp.training.trainer import Progress, Trainer
 
 COMPARED = ("loss/", "lr", "lr_factor", "grad_norm", "grad_clip", "weight/", "val/", "plateau/")
@@ -154,6 +154,10 @@ def _causes(started: Event, now: Prepared) -> list[str]:
         found.append(f"the device was {then.get('device')} and is {device}")
     if then.get("data_fingerprint") != now.data.fingerprint:
         found.append("the data is not what it was")
+    if then.get("pretrained_sha256") not in (None, pretrained_sha256(now.run_config)):
+        found.append("the pretrained weight file is not what it was")
+    if now.device.type == "cuda" and not models.exact(now.run_config):
+        found.append(f"network {now.run_config['network']} cannot be replayed bit for bit on CUDA")
     if not then["run_config"].get("deterministic", True):
         found.append("deterministic was off: such a run cannot be replayed bit for bit")
     return found

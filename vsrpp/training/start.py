@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 import uuid
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ from vsrpp.store.db import on_network_file_system
 from vsrpp.training.checkpoint import (
     checkpoint_run_config,
     clear_torn,
+    file_sha256,
     load_checkpoint,
     read_manifest,
     versions,
@@ -76,7 +78,10 @@ def resolve_machine(run_config: dict[str, Any]) -> torch.device:
     if run_config["deterministic"]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.backends.cudnn.benchmark = False
-    torch.use_deterministic_algorithms(bool(run_config["deterministic"]))
+    exact = models.exact(run_config)
+    torch.use_deterministic_algorithms(bool(run_config["deterministic"]), warn_only=not exact)
+    if not exact:  # said once at the start, and not again at every operation
+        warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     return torch.device(wanted)
 
@@ -99,6 +104,8 @@ def prepare_new(
                 f"the checkpoint is at step {snapshot.step} and max_steps is {live['max_steps']}: nothing to train."
                 f" Give more: --max-steps {snapshot.step + 1000}"
             )
+    elif run_config["pretrained"]:
+        _check_pretrained(run_config, say)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
     _check_disk(runs, run_config)
     folder = RunPaths(runs / (run_id() or uuid.uuid4().hex))
@@ -153,6 +160,8 @@ def prepare_resume(
     writer = RunWriter(folder.run_db)
     line = control.lineage(writer.events())
     snapshot, base_seq, branch = _resume_point(folder, line, say)
+    if snapshot is None and pretrained_sha256(run_config) != started.data.get("pretrained_sha256"):
+        say("⚠️  The pretrained weight file is not what it was when the run started: it will not replay bit for bit.")
     base = ConfigHistory.of(event for event in line.events if event.seq <= base_seq)
     history = control.current_config(writer)
     history.rewind(snapshot.live if snapshot else base.live, base.revision)
@@ -206,7 +215,14 @@ def _started(
         "datasets": datasets(data, run_config),
         "parent": lineage,
         "code_version": code_version(),
+        "pretrained_sha256": pretrained_sha256(run_config) if lineage is None else None,
     }
+
+
+def pretrained_sha256(run_config: dict[str, Any]) -> str | None:
+    """The hash of the weight file a run starts from, for a replay to hold against; None without one or if it is gone."""
+    path = run_config.get("pretrained")
+    return file_sha256(Path(path)) if path and Path(path).is_file() else None
 
 
 def code_version() -> str:
@@ -229,12 +245,17 @@ def code_version() -> str:
 
 def _same_network(run_config: dict[str, Any], theirs: dict[str, Any]) -> None:
     wrong = [
-        f"{key} is {theirs.get(key)} there and {run_config[key]} here"
-        for key in ("network", "n_feats", "n_blocks", "scale")
-        if theirs.get(key) != run_config[key]
+        f"{key} is {other} there and {ours} here" for key, ours, other in models.differing_keys(run_config, theirs)
     ]
     if wrong:
         raise Refused(f"the checkpoint does not fit this network: {', '.join(wrong)}.")
+
+
+def _check_pretrained(run_config: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Weights that do not fit are found before anything is written. Raises NotFound or Refused."""
+    with torch.random.fork_rng(devices=[]):
+        loaded = models.load_pretrained(models.build(run_config), run_config["pretrained"])
+    say(f"Starts from pretrained weights: {loaded}")
 
 
 def _check_disk(runs: Path, run_config: dict[str, Any]) -> None:

@@ -33,23 +33,34 @@ class Snapshot:
 class TrainingState:
     """The live objects. Everything random about it comes from `seed` alone."""
 
-    def __init__(self, run_config: dict[str, Any], device: torch.device) -> None:
+    def __init__(self, run_config: dict[str, Any], device: torch.device, *, fresh: bool = True) -> None:
+        """`fresh`: whether a `pretrained` file is read; not where the state is about to be restored anyway.
+
+        Raises NotFound or Refused for a weight file that is not there or does not fit.
+        """
         self.device = device
         seed = int(run_config["seed"])
         random.seed(seed)
         np.random.seed(seed % 2**32)
         torch.manual_seed(seed)
-        self.model: nn.Module = models.build(run_config).to(device)
+        network = models.build(run_config)
+        if fresh and run_config.get("pretrained"):
+            models.load_pretrained(network, run_config["pretrained"])
+        self.model: nn.Module = network.to(device)
         self.model_ema: nn.Module = copy.deepcopy(self.model).requires_grad_(False).eval()
         self.losses = losses.build(run_config).to(device)
+        flow = network.flow_network()
+        self._flow: list[nn.Parameter] = list(flow.parameters()) if flow is not None else []
+        self._flow_freeze_steps = int(run_config.get("flow_freeze_steps", 0))
         self.optimizer = torch.optim.AdamW(
-            self.model.parameters(),
+            self._groups(),
             lr=0.0,
             betas=(0.9, 0.99),
             weight_decay=float(run_config["weight_decay"]),
             fused=True,
         )
-        self.rate_ratios: list[float] = [1.0 for _ in self.optimizer.param_groups]
+        flow_ratio = float(run_config.get("flow_lr_ratio", 1.0))
+        self.rate_ratios: list[float] = [1.0, flow_ratio][: len(self.optimizer.param_groups)]
         """Every group's share of the scheduled rate; kept through every live change of it."""
         self.controller = Controller(run_config)
         self.ema_decay = float(run_config["ema_decay"])
@@ -62,7 +73,20 @@ class TrainingState:
         self.convergence = Convergence()
         self.step = 0
 
+    def _groups(self) -> list[dict[str, Any]]:
+        """One group of weights, or two with the flow network last: it learns at a rate of its own."""
+        apart = {id(parameter) for parameter in self._flow}
+        rest = [parameter for parameter in self.model.parameters() if id(parameter) not in apart]
+        return [{"params": group} for group in (rest, self._flow) if group]
+
     def set_rate(self, rate: float) -> None:
+        """Before a step: the scheduled rate into every group; the flow network rests while it is frozen.
+
+        A frozen weight has no gradient, so it neither counts in the gradient norm nor gathers moments.
+        """
+        flow_learns = self.step >= self._flow_freeze_steps and self.rate_ratios[-1] > 0
+        for parameter in self._flow:
+            parameter.requires_grad_(flow_learns)
         for group, ratio in zip(self.optimizer.param_groups, self.rate_ratios, strict=True):
             group["lr"] = rate * ratio
 

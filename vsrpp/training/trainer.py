@@ -71,7 +71,7 @@ class Trainer:
         self.control = LiveControl(
             run.paths, run.writer, self.config, run.history, self.recorder.emit, lambda: self.recorder.step
         )
-        self.state = TrainingState(self.config, run.device)
+        self.state = TrainingState(self.config, run.device, fresh=run.snapshot is None)
         self.validator = Validator(run.data.val, int(self.config["scale"]), run.device, self.config["precision"])
         self.activity = Activity(self.state.model.blocks())  # type: ignore[operator]
         self.system = SystemSampler(run.device)

@@ -31,7 +31,8 @@ class Validation:
     """psnr_y, ssim_y, quality, sharpness, and bicubic_psnr_y, bicubic_ssim_y, bicubic_quality."""
     clips: list[dict[str, Any]]
     images: list[dict[str, Any]]
-    """[{path relative to the run folder, clip, frame, width, height}]: bicubic | output | truth, side by side."""
+    """[{path, profile, clip, frame, width, height}], paths relative to the run folder: bicubic | output | truth, side by
+    side; the profile is one row of pixels of each over time."""
 
 
 class Validator:
@@ -83,8 +84,12 @@ class Validator:
         name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in clip.name)
         path = folder / f"{name}.png"
         Image.fromarray(np.concatenate([bicubic, output[frame], gt[frame]], axis=1)).save(path)
+        profile = folder / f"{name}_profile.png"
+        clips = [resize.resize_u8(lr, self._scale), output, gt]
+        Image.fromarray(metrics.temporal_profile(clips)).save(profile)
         height, width = gt.shape[1:3]
         return {
+            "profile": str(profile.relative_to(run_dir)),
             "path": str(path.relative_to(run_dir)), "clip": clip.name, "frame": frame, "width": width, "height": height,
         }  # fmt: skip
 

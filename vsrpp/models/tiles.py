@@ -1,0 +1,52 @@
+"""One picture larger than the memory: tiles that overlap, upscaled one after the other and faded into each other."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+DROPPED = 0.25
+"""Share of an overlap, at either end, where a tile does not count: there zero padding is felt most."""
+
+
+def tile_spans(size: int, tile: int, overlap: int) -> list[tuple[int, int]]:
+    """Half-open spans of `tile` pixels that cover 0 … size, neighbours sharing at least `overlap`; tile 0: the whole.
+
+    Raises ValueError for a tile that is not larger than twice its overlap.
+    """
+    if tile < 0 or overlap < 0 or (tile and tile <= 2 * overlap):
+        raise ValueError(f"tile = {tile} must be 0 or more than twice the overlap of {overlap}")
+    if tile == 0 or tile >= size:
+        return [(0, size)]
+    starts = [*range(0, size - tile, tile - overlap), size - tile]
+    return [(start, start + tile) for start in starts]
+
+
+def fade_in(spans: list[tuple[int, int]], scale: int) -> list[NDArray[np.float32]]:
+    """For each span, the weight of its upscaled pixels over what lies there already: 0 … 1 over the overlap, then 1."""
+    weights = [np.ones((stop - start) * scale, np.float32) for start, stop in spans]
+    for weight, (before, now) in zip(weights[1:], pairwise(spans), strict=True):
+        shared = (before[1] - now[0]) * scale
+        places = (np.arange(shared, dtype=np.float32) + 0.5) / max(shared, 1)
+        weight[:shared] = np.clip((places - DROPPED) / (1 - 2 * DROPPED), 0.0, 1.0)
+    return weights
+
+
+def lay_over(
+    canvas: NDArray[np.uint8], made: NDArray[np.uint8], rows: NDArray[np.float32], columns: NDArray[np.float32]
+) -> None:
+    """Blend upscaled frames (T, H, W, 3) into the same part of the canvas, in place, frame by frame."""
+    if rows.min() == 1.0 and columns.min() == 1.0:
+        canvas[:] = made
+        return
+    weight = (rows[:, None] * columns)[..., None]
+    for below, above in zip(canvas, made, strict=True):
+        below[:] = blend(below, above, weight)
+
+
+def blend(below: NDArray[np.uint8], above: NDArray[np.uint8], weight: NDArray[np.float32] | float) -> NDArray[np.uint8]:
+    """Rounded `below` where the weight is 0, `above` where it is 1."""
+    mixed = below + (above.astype(np.float32) - below) * weight
+    return np.asarray(np.rint(mixed), np.uint8)
