@@ -15,8 +15,7 @@ from typing import Any
 import av
 import torch
 
-from vsrpp.data.layouts import find
-from vsrpp.data.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Source
+from vsrpp.data.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Source, find_plain
 from vsrpp.errors import Refused, VsrppError
 from vsrpp.models import Bounds, Network, upscale_stream
 from vsrpp.training.upscale_video import FolderWriter, Reading, VideoWriter, codec_for, read
@@ -103,7 +102,7 @@ def upscale(
 
 
 def _input(path: str) -> Source:
-    kind, sources = find(path)
+    kind, sources = find_plain(path)
     if kind not in ("video", "frames") or len(sources) != 1:
         raise Refused(
             f"{path} refused: it holds {len(sources)} clips; upscale takes one video or one folder of frames."
