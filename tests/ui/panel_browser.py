@@ -88,7 +88,7 @@ def open_page(chromium: Browser, url: str, **options: object) -> tuple[Page, lis
     errors: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: errors.append(str(error)))
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(90_000)
     page.goto(url)
     page.wait_for_selector("[data-live=header] h1")
     return page, asked, errors
