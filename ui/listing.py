@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from pathlib import Path
@@ -25,7 +26,10 @@ def local_rows(folder: Path) -> list[dict[str, Any]]:
     with _lock:
         kept = _kept.get(folder)
         if kept is None or time.monotonic() - kept[0] > FRESH_S:
-            rows = [{**row, **_more(RunPaths(Path(row["run_dir"])))} for row in control.runs(folder)]
+            try:
+                rows = [{**row, **_more(RunPaths(Path(row["run_dir"])))} for row in control.runs(folder)]
+            except sqlite3.OperationalError:  # a run is being born: its store has no tables yet
+                return kept[1] if kept else []
             kept = _kept[folder] = (time.monotonic(), rows)
         return kept[1]
 

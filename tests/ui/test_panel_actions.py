@@ -97,10 +97,10 @@ def test_promoting_asks_for_an_alias_and_refuses_a_wrong_one(visit: Callable[...
     page = visit()
     page.locator("[data-act=promote][data-step='10']").click()
     assert page.evaluate("document.activeElement.id") == "ask-alias"
-    page.get_by_label("Alias").fill("two words")
+    page.locator("#ask-alias").fill("two words")
     page.keyboard.press("Enter")
     page.wait_for_selector("#ask-told .notice.bad")
-    page.get_by_label("Alias").fill("shown")
+    page.locator("#ask-alias").fill("shown")
     assert page.locator("#ask-line").inner_text() == f"vsrpp promote {finished.run_id}@10 --alias shown"
     page.keyboard.press("Enter")
     page.wait_for_selector(".job:has-text('Promote') .badge.done", timeout=ENDED_MS)
@@ -118,8 +118,9 @@ def test_a_new_run_warns_of_another_and_can_be_stopped(
     visit: Callable[..., Page], panel: PanelProcess, finished: RunPaths, tiny_clip: Path
 ) -> None:
     runs = finished.root.parent
+    before = len(list(runs.glob("*/runtime_config.json")))
     with TrainingProcess(panel.folder, train_command(tiny_clip, max_steps=1_000_000, name="other")) as process:
-        wait_until(lambda: any(control.is_live(p) for p in control.local_runs(runs)), 90, "the other run")
+        wait_until(lambda: len(list(runs.glob("*/runtime_config.json"))) > before, 90, "the other run")
         page = visit()
         page.wait_for_selector("[data-act=from][data-warn]", state="attached")
         page.locator("[data-act=from][data-step='10']").click()
@@ -132,7 +133,12 @@ def test_a_new_run_warns_of_another_and_can_be_stopped(
     page.locator("[data-act=from][data-step='10']").click()
     assert not page.locator("#ask-warn").is_visible()
     page.locator("#ask-yes").click()
-    new = wait_until(lambda: next((p for p in control.local_runs(runs) if p.run_id not in known), None), 120, "a run")
+    new = RunPaths(
+        wait_until(
+            lambda: next((p.parent for p in runs.glob("*/runtime_config.json") if p.parent.name not in known), None),
+            120, "a run",
+        )
+    )  # fmt: skip
     wait_until(lambda: control.status(new)["state"] == "finished", 120, "its end")
     page.wait_for_selector(f"[data-live=all-runs] :text('{new.run_id}')", timeout=60_000)
     assert control.status(new)["step"] == 12

@@ -264,8 +264,9 @@ def test_a_training_outlives_its_panel_and_the_next_panel_can_end_it(tmp_path: P
         process.wait(120)
     with PanelProcess(tmp_path) as first:
         assert post(first.url, {"verb": "from", "run": paths.run_id})["ok"]
-        new = wait_until(
-            lambda: next((p for p in control.local_runs(tmp_path / "runs") if p != paths), None), 120, "a run"
+        written = lambda: (tmp_path / "runs").glob("*/runtime_config.json")  # noqa: E731
+        new = RunPaths(
+            wait_until(lambda: next((p.parent for p in written() if p.parent != paths.root), None), 120, "a run")
         )
         wait_until(lambda: control.is_live(new), 60, "the training")
         first.process.kill()

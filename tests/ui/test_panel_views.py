@@ -239,3 +239,10 @@ def test_cards_show_not_a_number_as_a_fault(runs: Path) -> None:
     run.writer.record(10, 0, {"grad_norm": math.nan})
     run.say("training")
     assert 'class="card bad" data-card="grad"' in cards.cards(shown_of(runs, run), EN)
+
+
+def test_a_run_whose_store_is_being_created_takes_no_page_away(runs: Path) -> None:
+    full_run(runs)
+    (runs / "20270101-000000-born").mkdir()
+    (runs / "20270101-000000-born" / "run.db").write_bytes(b"")
+    assert "harbour" in fragments(runs, "runs")["header"]
