@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
+from faking import half_way
 from rich.cells import cell_len
 
 from vsrpp import config
@@ -26,6 +28,7 @@ from vsrpp.tui.figures import loss, number, span
 from vsrpp.tui.lines import cut, ends, fit, length, line, text_of
 from vsrpp.tui.pages.views import slope
 from vsrpp.tui.terminal import plain, speaks_unicode
+from vsrpp.tui.watching import Reading
 
 
 @pytest.mark.parametrize(
@@ -166,3 +169,30 @@ def test_figures_are_short_and_honest() -> None:
 def test_a_trend_is_the_newest_quarter_against_the_oldest() -> None:
     assert slope([1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.5, 1.5]) == pytest.approx(0.5)
     assert math.isnan(slope([1.0]))
+
+
+def test_what_a_turn_left_behind_is_drawn_faintly_where_the_present_line_leaves_room() -> None:
+    rows, low, high, _ = area([1.0, 2.0, 2.0, None], 4, 2, "good", [None, None, 4.0, 4.0])
+    assert (low, high) == (1.0, 4.0)
+    assert [style for _, style in rows[0]][-1] == "dim"
+    assert text_of(rows[0]).rstrip() == "  ██"
+    assert rows[1][-1][1] == "dim"
+    assert all(style != "dim" for row in area([1.0, 2.0], 4, 2, "good")[0] for _, style in row)
+
+
+def test_the_watcher_lays_the_abandoned_branch_beside_the_present_line(tmp_path: Path) -> None:
+    run = half_way(tmp_path / "run")
+    run.event("rolled_back", {"to_step": 600, "to_seq": 1, "from_branch": 0, "changes": []}, branch=1)
+    for step in range(610, 811, 10):
+        run.writer.record(step, 1, {"loss/total": 0.5})
+    reading = Reading(run.paths)
+    seen = reading.look(curves=True)
+    now, left = seen.curves["loss/total"], seen.left_behind["loss/total"]
+    assert len(now) == len(left)
+    assert now[-1] is None, "the present line ends where it is"
+    assert left[-1] is not None
+    assert left[0] is None
+    assert 0.5 in now
+    assert reading.look().left_behind == {}
+    reading.close()
+    run.close()

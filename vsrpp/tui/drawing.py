@@ -144,22 +144,33 @@ def stacked(values: Mapping[str, float | None], width: int) -> Line:
 
 
 # ---- charts
-def area(values: Sequence[Value], width: int, height: int, style: str = "") -> tuple[list[Line], float, float, bool]:
-    """A chart of `height` rows; also its least and greatest value, and whether it is drawn on a logarithmic scale."""
-    points = _resampled(values, width)
-    if points and len(points) < width:  # few values: each as wide as it takes to fill the chart
-        points = [points[cell * len(points) // width] for cell in range(width)]
-    known = [value for value in points if value is not None]
+def area(
+    values: Sequence[Value], width: int, height: int, style: str = "", left: Sequence[Value] = ()
+) -> tuple[list[Line], float, float, bool]:
+    """A chart of `height` rows; also its least and greatest value, and whether it is drawn on a logarithmic scale.
+
+    `left`, as long as `values`, is what a turn left behind: drawn faintly where the present line leaves room.
+    """
+    points, faint = _stretched(values, width), _stretched(left, width)
+    known = [value for value in (*points, *faint) if value is not None]
     if not known:
         return [[(" " * width, "")] for _ in range(height)], 0.0, 0.0, False
     low, high = min(known), max(known)
     log = low > 0 and high / low > 20
-    levels = [None if v is None else _level(v, low, high, height, log) for v in points]
+    levels, behind = ([None if v is None else _level(v, low, high, height, log) for v in of] for of in (points, faint))
     rows: list[Line] = []
     for row in range(height - 1, -1, -1):
-        signs = "".join(" " if n is None else _cell(n, row) for n in levels)
-        rows.append([(signs, style)])
+        signs = [" " if n is None else _cell(n, row) for n in levels]
+        ghosts = [" " if n is None else _cell(n, row) for n in behind] or [" "] * len(signs)
+        cells = [(g, "dim") if s == " " and g != " " else (s, style) for s, g in zip(signs, ghosts, strict=True)]
+        rows.append(merged(cells))
     return rows, low, high, log
+
+
+def _stretched(values: Sequence[Value], width: int) -> list[Value]:
+    """Exactly `width` values, where there is one: few values are each as wide as it takes to fill the chart."""
+    points = _resampled(values, width)
+    return [points[cell * len(points) // width] for cell in range(width)] if points else []
 
 
 def _level(value: float, low: float, high: float, height: int, log: bool) -> int:

@@ -79,6 +79,8 @@ class Seen:
     """The recent course of some metrics on the present line, oldest first."""
     curves: Mapping[str, Sequence[Value]] = field(default_factory=dict)
     """The whole course of some metrics; read only while the page of charts is shown."""
+    left_behind: Mapping[str, Sequence[Value]] = field(default_factory=dict)
+    """What turns left behind of the same metrics, each as long as its curve: None where there is nothing of it."""
     events: Sequence[Event] = ()
     """The newest ones, oldest first."""
     validations: Sequence[Validated] = ()

@@ -98,6 +98,7 @@ class Reading:
         self._metrics: dict[str, float] = {}
         self._trends: dict[str, list[Value]] = {}
         self._charts: dict[str, list[Value]] = {}
+        self._left_behind: dict[str, list[Value]] = {}
         self._charts_done = False
         self._had_layers = False
 
@@ -124,7 +125,8 @@ class Reading:
             branch=int(said.get("branch", 0)), phase=str(said.get("phase") or ""),
             steps_per_s=finite(said.get("steps_per_s")), updated=said.get("time"), now=now, config=self._config,
             run_config=self._run_config, metrics=self._metrics, trends=self._trends,
-            curves=self._charts if curves else {}, events=tuple(self._events), validations=tuple(self._validations),
+            curves=self._charts if curves else {}, left_behind=self._left_behind if curves else {},
+            events=tuple(self._events), validations=tuple(self._validations),
             checkpoints=tuple(self._saved[s] for s in self._steps_on_disk if s in self._saved), best=self._best,
             backlog=self._backlog, off_host=self._off_host, plateau=self._plateau, probation=said.get("probation"),
         )  # fmt: skip
@@ -188,7 +190,7 @@ class Reading:
         self._had_layers = layers
         if curves and (fresh or not self._charts_done):
             read = self._curves.read(CHART_KEYS, max_points=CHART_POINTS, budget_s=CURVES_BUDGET_S)
-            self._charts = _present_line(read.series)
+            self._charts, self._left_behind = _courses(read.series)
             self._charts_done = read.complete
         elif not curves:
             self._charts_done = False
@@ -209,3 +211,25 @@ def _present_line(series: Any) -> dict[str, list[Value]]:
         if not one.abandoned:
             found.setdefault(one.key, []).extend(point.mean for point in one.points)
     return found
+
+
+def _courses(series: Any) -> tuple[dict[str, list[Value]], dict[str, list[Value]]]:
+    """(the line that leads to now, what was left behind) of every metric, side by side over the steps of both.
+
+    Where branches left behind overlap, the newest is shown; a gap of the present line is closed by its value before.
+    """
+    present: dict[str, dict[int, Value]] = {}
+    left: dict[str, dict[int, Value]] = {}
+    for one in series:
+        (left if one.abandoned else present).setdefault(one.key, {}).update((p.step, p.mean) for p in one.points)
+    now: dict[str, list[Value]] = {}
+    behind: dict[str, list[Value]] = {}
+    for key, points in present.items():
+        steps = sorted({*points, *left.get(key, {})})
+        first, last, value = min(points), max(points), None
+        now[key] = []
+        for step in steps:
+            value = points.get(step, value)
+            now[key].append(value if first <= step <= last else None)
+        behind[key] = [left.get(key, {}).get(step) for step in steps] if key in left else []
+    return now, behind

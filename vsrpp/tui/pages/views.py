@@ -127,23 +127,30 @@ class Charts(View):
 
     def draw(self, seen: Seen, t: Texts, width: int, height: int) -> list[Line]:
         bars = blocks.bars(seen, t, width)
-        curves: list[tuple[str, list[Value], str, str]] = [
-            (t("chart.loss"), list(seen.curves.get("loss/total", ())), "l1", "loss"),
-            (t("chart.psnr"), [v.psnr_y for v in seen.validations], "good", "psnr"),
-            (t("chart.rate"), list(seen.curves.get("lr", ())), "info", "rate"),
+        curves: list[tuple[str, list[Value], list[Value], str, str]] = [
+            (t("chart.loss"), *_of(seen, "loss/total"), "l1", "loss"),
+            (t("chart.psnr"), [v.psnr_y for v in seen.validations], [], "good", "psnr"),
+            (t("chart.rate"), *_of(seen, "lr"), "info", "rate"),
         ]
         room = height - len(bars) - 1
         count_ = 3 if room >= 15 else 2 if room >= 8 else 1
         lines = list(bars)
-        for number_, (title, values, style, kind) in enumerate(curves[:count_]):
+        for number_, (title, values, left, style, kind) in enumerate(curves[:count_]):
             share = room // count_ + (number_ < room % count_)
-            lines += _chart(title, values, t, width, share, style, kind)
+            lines += _chart(title, values, t, width, share, style, kind, left)
         return lines
 
 
-def _chart(title: str, values: list[Value], t: Texts, width: int, height: int, style: str, kind: str) -> list[Line]:
+def _of(seen: Seen, key: str) -> tuple[list[Value], list[Value]]:
+    """A metric's course, and beside it what was left behind."""
+    return list(seen.curves.get(key, ())), list(seen.left_behind.get(key, ()))
+
+
+def _chart(
+    title: str, values: list[Value], t: Texts, width: int, height: int, style: str, kind: str, left: list[Value]
+) -> list[Line]:
     label = 10
-    rows, low, high, log = area(values, width - label, max(1, height - 1), style)
+    rows, low, high, log = area(values, width - label, max(1, height - 1), style, left)
     write = rate if kind == "rate" else (lambda v: number(v, 2)) if kind == "psnr" else (lambda v: number(v, 4))
     known = [value for value in values if value is not None]
     now = write(known[-1]) if known else t("no_events")
