@@ -113,8 +113,9 @@ class S3:
             return False
 
     def kill(self) -> None:
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        if self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
 
 
 def environment_of(s3: S3) -> dict[str, str]:

@@ -119,8 +119,8 @@ def test_no_checkpoint_is_on_the_server_before_its_record(runs: Path, uri: str) 
     assert not uploads.work(hurry=False), "the checkpoint waits for its record"
     while rows.work(hurry=False):
         pass
-    assert uploads.work(hurry=False)
-    assert len(models_of(uri, run.run_id)) == 1
+    while not models_of(uri, run.run_id):
+        assert uploads.work(hurry=False), "the timeline, then the checkpoint"
     events = events_of(connection.client, the_run(uri, run.run_id))
     assert "checkpoint_saved" in [event.type for event in events]
     for file in (reader, marks, run):

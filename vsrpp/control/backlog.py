@@ -18,6 +18,8 @@ MLFLOW = "mlflow"
 """The sink of metric rows and events, as marks and facts name it."""
 ARTIFACTS = "mlflow.artifacts"
 """The sink of what is uploaded because an event says so: checkpoints, pictures. A mark of its own holds up no row."""
+TIMELINE = "mlflow.timeline"
+"""How far the events are in the run's timeline files, which lie in the artifact store."""
 TENSORBOARD = "tensorboard"
 ARTIFACT_EVENTS = ("checkpoint_saved", "validated")
 END_TOLD = "end_state"
@@ -35,7 +37,7 @@ class Backlog:
     rows: int
     """Metric rows and events; one more where the run is over and MLflow still shows it running."""
     artifacts: int
-    """Checkpoints, and validations with their pictures."""
+    """Checkpoints, validations with their pictures, and the timeline's files where they are behind the events."""
     age_s: float
     """How long the oldest of them has been waiting; 0 without one."""
     bytes: int = 0
@@ -53,6 +55,7 @@ def count(reader: RunReader, marks: Marks | None, now: float | None = None) -> B
     """The backlog of an open record; `marks` None means that nothing was ever delivered."""
     now = time.time() if now is None else now
     metric_id, event_seq = marks.position(MLFLOW) if marks else (0, 0)
+    timeline_due = bool(marks and marks.position(TIMELINE)[1] < event_seq)
     uploaded_seq = marks.position(ARTIFACTS)[1] if marks else 0
     rows = max(0, reader.newest_metric_id() - metric_id) + max(0, reader.head()[0] - event_seq)
     waiting = [
@@ -66,7 +69,7 @@ def count(reader: RunReader, marks: Marks | None, now: float | None = None) -> B
     since += [oldest_row] if oldest_row is not None else []
     return Backlog(
         rows=rows + (ended_at is not None),
-        artifacts=len(waiting),
+        artifacts=len(waiting) + timeline_due,
         age_s=max(0.0, now - min(since)) if since else 0.0,
         bytes=sum(_size(event.data.get("size_bytes")) for event in waiting),
         uploading=_upload(marks, now),

@@ -6,19 +6,21 @@ import copy
 import logging
 import re
 import tempfile
+import time
 import uuid
 from pathlib import Path
 from typing import Any, cast
 
+from vsrpp.control.backlog import TIMELINE
 from vsrpp.control.off_host import PLACE
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, RunReader
-from vsrpp.tracking import logged_model
+from vsrpp.tracking import logged_model, report
 from vsrpp.tracking.backlog import ARTIFACT_EVENTS, ARTIFACTS, MLFLOW
 from vsrpp.tracking.connection import Connection
 from vsrpp.tracking.environment import without_password
 from vsrpp.tracking.failures import classify
-from vsrpp.tracking.mlflow_rows import MlflowRows, as_metric
+from vsrpp.tracking.mlflow_rows import EVENTS_EVERY_S, MlflowRows, as_metric
 from vsrpp.tracking.off_host import named_place, why_on_this_host
 from vsrpp.tracking.progress import CountedClient, Progress
 
@@ -39,6 +41,7 @@ class MlflowArtifacts:
     ) -> None:
         self._connection, self._rows, self._paths, self._reader, self._marks = connection, rows, paths, reader, marks
         self._run_config: dict[str, Any] | None = None
+        self._timeline_at = self._timeline_cost_s = 0.0
         self.progress = Progress()
         self.waits_for_rows = False
         """The MLflow run is not confirmed, or the record of the next checkpoint is not there yet."""
@@ -50,7 +53,12 @@ class MlflowArtifacts:
         return sum(1 for _ in waiting)
 
     def work(self, hurry: bool) -> bool:
+        self.waits_for_rows = not self._rows.opened
+        if self.waits_for_rows:
+            return False
         event = self._next()
+        if self._timeline(hurry or event is not None):
+            return True
         if event is None:
             return False
         self.waits_for_rows = not self._rows_are_there(event)
@@ -93,12 +101,33 @@ class MlflowArtifacts:
 
     def _rows_are_there(self, event: Event) -> bool:
         """Who finds a checkpoint on the server finds its record there, too: asked of the rows' thread, and waited for."""
-        if not self._rows.opened:
-            return False
         if event.type != "checkpoint_saved" or self._marks.position(MLFLOW)[1] >= event.seq:
             return True
         self._rows.wanted_seq = event.seq
         return False
+
+    # ---- the timeline
+    def _timeline(self, hurry: bool) -> bool:
+        """Bring the timeline's files up to the events that the rows' lane has told, and then say so in the run's tags."""
+        from mlflow.entities import RunTag
+
+        told, now = self._marks.position(MLFLOW)[1], time.monotonic()
+        wait_s = max(EVENTS_EVERY_S, 20 * self._timeline_cost_s)
+        if self._marks.position(TIMELINE)[1] >= told:
+            return False
+        if not hurry and self._timeline_at and now - self._timeline_at < wait_s:
+            return False
+        events = [event for event in self._reader.events() if event.seq <= told]
+        with tempfile.TemporaryDirectory(prefix="vsrpp-") as folder:
+            (Path(folder) / report.TIMELINE).write_text(report.timeline_jsonl(events), encoding="utf-8")
+            text = report.timeline_md(events, self._reader.run_id)
+            (Path(folder) / "timeline.md").write_text(text, encoding="utf-8")
+            self._connection.client.log_artifacts(self._connection.run_id, folder)
+        tags = [RunTag("vsrpp.chain_seq", str(events[-1].seq)), RunTag("vsrpp.chain_head", events[-1].hash)]
+        self._connection.log(tags=tags)
+        self._marks.advance(TIMELINE, event_seq=told)
+        self._timeline_at, self._timeline_cost_s = now, time.monotonic() - now
+        return True
 
     # ---- checkpoints
     def _checkpoint(self, event: Event) -> None:

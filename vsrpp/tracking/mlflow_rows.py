@@ -1,15 +1,13 @@
-"""The lane of the record to MLflow: metrics as they are, params, tags, timeline, description, end state."""
+"""The lane of the record to MLflow: metrics as they are, params, tags, description, end state. It uploads no file."""
 
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from vsrpp.control.backlog import ARTIFACT_EVENTS, ARTIFACTS, END_TOLD, MLFLOW
+from vsrpp.control.backlog import ARTIFACT_EVENTS, ARTIFACTS, END_TOLD, MLFLOW, TIMELINE
 from vsrpp.control.effect import Effects, rows_of
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, MetricRow, RunReader
@@ -32,7 +30,7 @@ log = logging.getLogger("vsrpp.delivery")
 METRICS_EVERY_S = 1.0
 """A batch leaves once a second, or when 1000 rows are there: on two cores every batch takes time from the training."""
 EVENTS_EVERY_S = 10.0
-"""Tags, description and the timeline's files are renewed no more often than this."""
+"""Tags, description and, by the lane of uploads, the timeline's files are renewed no more often than this."""
 
 
 class MlflowRows:
@@ -80,7 +78,8 @@ class MlflowRows:
 
     def retry_set_aside(self) -> None:
         """Rows that the server refused get another chance, once: the reason may have passed."""
-        self._retry_due = True
+        aside = self._marks.items(MLFLOW, "refused")
+        self._retry_due = any(not _of_uploads(key, data) for key, data in aside.items())
 
     def open(self) -> bool:
         """Make sure of the MLflow run; True if that was still to do. Notices a folder delivered elsewhere before."""
@@ -97,6 +96,7 @@ class MlflowRows:
             log.warning("another server: everything is delivered again")
             self._marks.reset(MLFLOW)
             self._marks.reset(ARTIFACTS)
+            self._marks.reset(TIMELINE)
             self._marks.set_fact(END_TOLD, None)
         self._tags({RUN_ID_TAG: run_id, "vsrpp.kind": "train"})
         if self._end is None:
@@ -127,7 +127,7 @@ class MlflowRows:
 
     # ---- events
     def _events(self, hurry: bool) -> bool:
-        """Params of `started` at once, the rest with the next renewal; the mark moves when the timeline has them."""
+        """Params of `started` at once, the rest with the next renewal; then the mark moves, and the timeline's files follow."""
         now, mark = self._clock(), self._marks.position(MLFLOW)[1]
         newest_metric_id = self._marks.position(MLFLOW)[0]
         waiting = self._reader.head()[0] > mark
@@ -140,8 +140,6 @@ class MlflowRows:
                 self._started(event)
             self._view.add(event)
         began = time.monotonic()
-        if waiting:
-            self._timeline()
         self._tags(self._facts())
         self._renew_cost_s, self._renewed_at, self._told_metric_id = time.monotonic() - began, now, newest_metric_id
         if self._view.events:
@@ -183,16 +181,11 @@ class MlflowRows:
 
     def _facts(self) -> dict[str, str]:
         """What the runs' table, `vsrpp runs` and a doubting reader look at: one query finds all of it."""
-        seq, head = self._reader.head()
-        if self._view.events:
-            seq, head = self._view.events[-1].seq, self._view.events[-1].hash
         step = max((row.step for row in self._reader.latest("loss/total").values()), default=0)
         step = max(step, self._view.events[-1].step if self._view.events else 0)
         tags = {
             "vsrpp.state": self._view.state if self._end is None else self._end,
             "vsrpp.step": str(step),
-            "vsrpp.chain_seq": str(seq),
-            "vsrpp.chain_head": head,
             "mlflow.note.content": report.description(
                 self._view, self._reader.run_id, step, self._effects.of(self._view.events)
             ),
@@ -203,16 +196,6 @@ class MlflowRows:
         if best:
             tags |= {"vsrpp.best_step": str(best[0]), "vsrpp.best_psnr_y": repr(best[1])}
         return tags
-
-    def _timeline(self) -> None:
-        texts = {
-            report.TIMELINE: report.timeline_jsonl(self._view.events),
-            "timeline.md": report.timeline_md(self._view.events, self._reader.run_id),
-        }
-        with tempfile.TemporaryDirectory(prefix="vsrpp-") as folder:
-            for name, text in texts.items():
-                (Path(folder) / name).write_text(text, encoding="utf-8")
-            self._connection.client.log_artifacts(self._connection.run_id, folder)
 
     def _finish(self) -> bool:
         if self._end is None or self._end_told:

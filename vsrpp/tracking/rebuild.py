@@ -16,7 +16,7 @@ from typing import Any
 
 from vsrpp import config, control
 from vsrpp.control import Lineage, alerts
-from vsrpp.control.backlog import ARTIFACTS, MLFLOW
+from vsrpp.control.backlog import ARTIFACTS, END_TOLD, MLFLOW, TIMELINE
 from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, RunWriter
@@ -149,6 +149,9 @@ def _marks(
         marks.advance(MLFLOW, metric_id=newest_row, event_seq=events[-1].seq)
         marks.advance(ARTIFACTS, event_seq=events[-1].seq)
         marks.advance(alerts.SINK, event_seq=events[-1].seq)
+        marks.advance(TIMELINE, event_seq=events[-1].seq)
+        if run.info.status != "RUNNING":
+            marks.set_fact(END_TOLD, {"state": run.data.tags.get("vsrpp.state"), "seq": events[-1].seq})
         models = {f"{one.branch}/{one.step}": one.model_id for one in uploaded}
         for event in events:
             if event.type == "checkpoint_saved":
