@@ -140,7 +140,7 @@ def test_an_s3_store_that_is_away_holds_up_checkpoints_alone_and_is_told_apart(
         ]
         wait_until(lambda: backlog(run.paths.root).rows == 0, 120, "rows pass all the same")
         left = backlog(run.paths.root)
-        assert left.artifacts == 1
+        assert left.artifacts == 2, "the checkpoint, and the timeline that tells of it"
         assert left.bytes > 5000
         assert left.age_s > 0
         s3.start()
