@@ -65,7 +65,7 @@ def _uncompiled() -> AbstractContextManager[Any]:
     """Runs compiled networks eagerly inside; free where nothing was compiled in this process."""
     if "torch._dynamo.eval_frame" not in sys.modules:
         return nullcontext()
-    return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
+    return torch.compiler.set_stance("force_eager")
 
 
 def adamw_momentum(optimizer: torch.optim.Optimizer) -> float:
