@@ -17,10 +17,8 @@ from vsrpp.store import RunReader
 from vsrpp.training.activity import Activity, adamw_momentum
 
 NETWORK = {"network": "vsrpp", "n_feats": 4, "n_blocks": 2, "scale": 2}
-LAYERS = {
-    f"activity/{name}"
-    for name in ("backward.0", "backward.1", "forward.0", "forward.1", *(f"fusion.{n}" for n in range(3)))
-}
+COUNTS = {"backward": 2, "forward": 2, "fusion": 3}
+LAYERS = {f"activity/{stream}.{number}" for stream, count in COUNTS.items() for number in range(count)}
 
 
 def network() -> nn.Module:

@@ -250,3 +250,23 @@ def test_benchmark_prints_its_document_and_the_goal_holds_on_a_few_curves():
     assert ours <= fixed / 2 and ours <= torch / 2
     delays = [row["median_delay_steps"] for row in results]
     assert max(delays) - min(delays) < 30
+
+
+def test_recorded_curves_are_labelled_by_their_probes_alone():
+    import importlib.machinery
+    import importlib.util
+
+    folder = Path(__file__).parents[2]
+    loader = importlib.machinery.SourceFileLoader("record_curves", str(folder / "scripts" / "record_curves"))
+    spec = importlib.util.spec_from_loader("record_curves", loader)
+    assert spec is not None
+    script = importlib.util.module_from_spec(spec)
+    loader.exec_module(script)
+    labels = set()
+    for name in script.RUNS:
+        curve = json.loads((script.CURVES / f"{name}.json").read_text())
+        assert len(curve["loss"]) == script.STEPS and all(loss > 0 for loss in curve["loss"])
+        made = script.label(curve["probes"], len(curve["loss"]))
+        assert made == curve["segments"], name
+        labels |= {kind for _, _, kind in made}
+    assert labels == {"falling", "plateau"}

@@ -110,7 +110,8 @@ class FakeRun:
     def delivered(self) -> FakeRun:
         """As if the tracking server had everything so far."""
         marks = Marks(self.paths.delivery_db)
-        marks.advance("mlflow.artifacts", event_seq=self.writer.head()[0])
+        for sink in ("mlflow.artifacts", TIMELINE):
+            marks.advance(sink, event_seq=self.writer.head()[0])
         marks.advance("mlflow", metric_id=self.writer.newest_metric_id(), event_seq=self.writer.head()[0])
         marks.close()
         return self

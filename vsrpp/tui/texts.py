@@ -131,6 +131,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "delivery": ("Delivery", "Lieferung"),
     "delivery.done": ("up to date", "vollständig"),
     "delivery.soon": ("{rows} rows on their way", "{rows} Zeilen unterwegs"),
+    "delivery.files": ("files on their way: {files}", "Dateien unterwegs: {files}"),
     "delivery.away": ("off host: {step}, {age} old", "außer Haus: {step}, vor {age}"),
     "delivery.here": ("off host: none", "außer Haus: nichts"),
     "delivery.behind": ("{age} behind, {rows} rows, {artifacts} files", "{age} zurück, {rows} Zeilen, {artifacts} Dateien"),

@@ -125,7 +125,7 @@ def _delivery(seen: Seen, t: Texts) -> Line:
     if not rows and not artifacts:
         return [(f"✔ {t('delivery.done')}", "good")]
     if age < SOON_S and not seen.backlog.get("error"):
-        return [(t("delivery.soon", rows=count(rows)), "")]
+        return [(t("delivery.soon", rows=count(rows)) if rows else t("delivery.files", files=artifacts), "")]
     style = "bad" if seen.backlog.get("error") else limit_style(age / BEHIND_AFTER_S, near=0.5)
     text = t("delivery.behind", rows=count(rows), artifacts=artifacts, age=span(age))
     return [(f"{_sign(style)[1:]} {text}".strip(), style)]
