@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import config, control
+from vsrpp.control.backlog import ARTIFACTS, TIMELINE
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Command, Inbox, Marks, RunWriter
 from vsrpp.store.inbox import PendingCommands
@@ -110,7 +111,7 @@ class FakeRun:
     def delivered(self) -> FakeRun:
         """As if the tracking server had everything so far."""
         marks = Marks(self.paths.delivery_db)
-        for sink in ("mlflow.artifacts", TIMELINE):
+        for sink in (ARTIFACTS, TIMELINE):
             marks.advance(sink, event_seq=self.writer.head()[0])
         marks.advance("mlflow", metric_id=self.writer.newest_metric_id(), event_seq=self.writer.head()[0])
         marks.close()
