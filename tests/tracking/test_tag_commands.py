@@ -122,6 +122,7 @@ def test_what_takes_its_time_is_said_to_wait(desk: Desk) -> None:
     ("tags", "line"),
     [
         ({"do": "dance"}, f"dance refused: no such command; {KNOWN}"),
+        ({"do": " \n"}, f"vsrpp.do refused: it is empty; {KNOWN}"),
         ({"do": "rollback"}, "rollback refused: to which step? As in rollback 500, or rollback best"),
         ({"do": "rollback -5"}, "rollback -5 refused: to which step? As in rollback 500, or rollback best"),
         ({"do": "stop now"}, f"stop now refused: no such command; {KNOWN}"),

@@ -65,6 +65,8 @@ def status(options: argparse.Namespace) -> int:
     speed = f"{seen['steps_per_s']:.2f} steps/s, {duration(seen['eta_s'])} to go" if seen["eta_s"] is not None else ""
     print(f"{bold(seen['run_id'])}  {state}  step {seen['step']} of {seen['max_steps']}  {speed}".rstrip())
     print(f"  {seen['run_dir']}")
+    if seen["probation"] and seen["state"] not in FINAL_STATES | {"dead"}:
+        print(yellow(f"  {_on_probation(seen['probation'])}"))
     losses = "  ".join(f"{term} {value:.5f}" for term, value in seen["losses"].items() if value is not None)
     rate = f"{seen['lr']:.2e}" if seen["lr"] is not None else "–"
     print(f"  phase {seen['phase']}, revision {seen['revision']}, branch {seen['branch']}, rate {rate}")
@@ -80,9 +82,9 @@ def status(options: argparse.Namespace) -> int:
     kept = (
         f"step {away['step']}, {duration(away['age_s'])} old, in {away['uri']}"
         if away
-        else f"none: {seen['off_host_why']}"
+        else f"none, {seen['off_host_why']}"
     )
-    print(f"  off this host {kept if away or seen['state'] in FINAL_STATES else yellow(kept)}")
+    print(f"  off this host: {kept if away or seen['state'] in FINAL_STATES else yellow(kept)}")
     left = seen["backlog"]
     if left["rows"] or left["artifacts"]:
         print(yellow(f"  tracking is behind: {_behind(left)}"))
@@ -141,6 +143,11 @@ def cost_words(cost: dict[str, Any]) -> str:
 
 def _ms(seconds: float | None) -> str:
     return "–" if seconds is None else f"{seconds * 1e3:.1f} ms" if seconds < 10 else f"{seconds:.1f} s"
+
+
+def _on_probation(trial: dict[str, Any]) -> str:
+    terms = " or ".join(filter(None, ["a loss or gradient is not finite", trial["revert_if"]]))
+    return f"revision {trial['revision']} is on probation until step {trial['until_step']}: it goes back if {terms}"
 
 
 def config_(options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import getpass
 import json
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vsrpp import config, schedule
@@ -150,7 +150,9 @@ def _ask(
             told = on_sent.get()
             if told is not None:
                 told()
-            return inbox.wait(uid, wait_s, alive=lambda: run_state(reader) in ("training", "paused", "validating"))
+            answer = inbox.wait(uid, wait_s, alive=lambda: run_state(reader) in ("training", "paused", "validating"))
+            trial = reader.state().get("probation") if answer.status == "pending" else None
+            return replace(answer, message=f"{answer.message}: {_on_probation(trial)}") if trial else answer
         finally:
             inbox.close()
 
@@ -172,14 +174,16 @@ def _check_words(payload: dict[str, Any], author: Any, reason: Any, base_revisio
 
 
 def _instead(paths: RunPaths, kind: str, state: str) -> str:
-    if kind == "edit":
-        what = f"nobody is there to take the edit. Continue it: vsrpp train --resume {paths.run_id}"
-        return (
-            what
-            if state != "finished"
-            else f"nobody is there to take the edit. Go on from it: vsrpp train --from {paths.run_id}"
-        )
-    return f"it cannot {kind}. Continue it: vsrpp train --resume {paths.run_id}"
+    what = {"edit": "take the edit", "rollback": "roll back"}.get(kind, kind)
+    go_on = "Go on from it: vsrpp train --from" if state == "finished" else "Continue it: vsrpp train --resume"
+    return f"nobody is there to {what}. {go_on} {paths.run_id}"
+
+
+def _on_probation(trial: dict[str, Any]) -> str:
+    return (
+        f"revision {trial['revision']} is on probation until step {trial['until_step']}, and before that only pause,"
+        " resume and stop act"
+    )
 
 
 def _login() -> str | None:

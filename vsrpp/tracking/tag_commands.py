@@ -194,6 +194,8 @@ def commands_of(tags: dict[str, str]) -> list[dict[str, Any]]:
 
 
 def _command(text: str) -> dict[str, Any]:
+    if not text:
+        return {"label": DO, "line": f"{DO} refused: it is empty; {KNOWN}"}
     kind, _, rest = text.partition(" ")
     if kind in PLAIN and not rest:
         return {"label": text, "kind": kind, "payload": {}}
