@@ -7,6 +7,7 @@ Shapes: N clips, T frames, C features, h × w pixels of low resolution, H × W =
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -132,11 +133,9 @@ class BasicVsrNet(Network):
 
     def blocks(self) -> dict[str, nn.Module]:
         """Residual blocks and the fusion convolution, each called once a frame."""
-        streams = {
-            "backward": self.backward_trunk.blocks,
-            "forward": self.forward_trunk.blocks,
-            "fusion": [self.fusion],
-        }
+        streams: dict[str, Iterable[nn.Module]] = {
+            "backward": self.backward_trunk.blocks, "forward": self.forward_trunk.blocks, "fusion": [self.fusion],
+        }  # fmt: skip
         return {f"{stream}.{number}": block for stream, row in streams.items() for number, block in enumerate(row)}
 
     def facts(self) -> dict[str, Any]:

@@ -142,9 +142,9 @@ class VideoWriter:
         encoder, options = CODECS[codec]
         if crf is not None and "crf" in options:
             options = {**options, "crf": str(crf)}
-        self._container = av.open(str(path), "w")
+        self._container: Any = av.open(str(path), "w")
         try:
-            self._stream = self._container.add_stream(encoder, rate=rate, options=dict(options))
+            self._stream: Any = self._container.add_stream(encoder, rate=rate, options=dict(options))
         except (av.error.FFmpegError, ValueError) as error:
             self._container.close()
             raise Refused(f"codec {codec} refused: {path.suffix} files cannot hold it here ({error}).") from None
@@ -153,7 +153,7 @@ class VideoWriter:
         self._lossless = codec == "ffv1"
         self._describe(size)
         self._copied: dict[int, Any] = {}
-        self._input = av.open(str(source)) if source is not None and audio else None
+        self._input: Any = av.open(str(source)) if source is not None and audio else None
         self._pending: Iterator[Any] = iter(())
         self._next: Any = None
         self._carry_over()
