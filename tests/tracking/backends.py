@@ -157,7 +157,7 @@ class PasswordServer(Server):
 
         answer = requests.patch(
             f"{self.uri}/api/2.0/mlflow/users/update-password", auth=(self.NAME, old), timeout=60,
-            json={"username": self.NAME, "password": new},
+            json={"username": self.NAME, "password": new, "current_password": old},
         )  # fmt: skip
         assert answer.status_code == 200, answer.text
 
