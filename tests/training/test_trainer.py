@@ -282,6 +282,25 @@ def test_a_killed_run_resumes_and_ends_bit_for_bit_as_one_never_disturbed(
     assert control.verify(run.paths).ok
 
 
+def test_a_checkpoint_whose_event_a_kill_cut_off_is_told_by_the_resume(
+    tmp_path: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Steered.new(tmp_path, tiny_clip, max_steps=30)
+    with monkeypatch.context() as cut:
+        cut.setattr(run.trainer.boundary._keeper, "_record", lambda _: run.kill())
+        run.train_until_killed()
+    assert control.checkpoint_steps(run.paths) == [10]
+    assert not [event for event in control.history(run.paths) if event.type == "checkpoint_saved"]
+    again = Steered.resumed(run.paths)
+    again.train()
+    told = [event for event in control.history(run.paths) if event.type == "checkpoint_saved"]
+    assert [event.step for event in told] == [10, 20, 30]
+    assert told[0].data.keys() == told[1].data.keys()
+    assert told[0].data["files"] == {
+        name: about["sha256"] for name, about in (control.manifest_of(run.paths, 10) or {})["files"].items()
+    }
+
+
 def test_an_edit_acknowledged_just_before_the_kill_is_applied_again_at_its_step(
     tmp_path: Path, tiny_clip: Path
 ) -> None:

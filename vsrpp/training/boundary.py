@@ -78,6 +78,7 @@ class Boundary:
                 recorder.emit("restored", data={"resume": False, "from_step": trainer.state.step})
         else:
             limits = {key: trainer.config[key] for key in LIMITS}
+            self._keeper.tell_unrecorded()
             recorder.emit("restored", data={"resume": True, "from_step": trainer.state.step, "limits": limits})
         self._show(now=True)
 

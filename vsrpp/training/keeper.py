@@ -100,6 +100,25 @@ class Keeper:
         self._protected = {kept for kept in self._protected if kept > step}
         self._prune()
 
+    def tell_unrecorded(self) -> None:
+        """A kill between a checkpoint's rename and its event left the run's newest state unsaid, so never uploaded."""
+        step = self._recorder.step
+        manifest = control.manifest_of(self._paths, step)
+        if self.at_step != step or not manifest:
+            return
+        branch = int(manifest["branch"])
+        saved = self._recorder.writer.events(types=("checkpoint_saved",))
+        if any((event.branch, event.step) == (branch, step) for event in saved):
+            return
+        files = manifest["files"]
+        self._recorder.emit(
+            "checkpoint_saved", step=step, branch=branch,
+            data={"path": str(self._paths.checkpoint(step).root.relative_to(self._paths.root)),
+                  "metrics": manifest["metrics"], "files": {name: about["sha256"] for name, about in files.items()},
+                  "size_bytes": sum(int(about["bytes"]) for about in files.values()), "reason": manifest["reason"],
+                  "revision": manifest["revision"]},
+        )  # fmt: skip
+
     # ---- the best
     @property
     def _best_key(self) -> str:
