@@ -44,6 +44,18 @@ def test_activity_is_what_a_block_adds_over_what_it_is_given() -> None:
     assert activity.values() == {}
 
 
+def test_a_block_that_returns_several_tensors_is_measured_by_its_first() -> None:
+    class Splits(nn.Module):
+        def forward(self, given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return 2 * given, given.sum()
+
+    block = Splits()
+    activity = Activity({"fusion.0": block})
+    with activity.watching(True):
+        block(torch.randn(2, 3))
+    assert activity.values() == {"activity/fusion.0": pytest.approx(1.0, rel=1e-5)}
+
+
 def test_between_rows_there_is_no_hook_and_nothing_is_computed() -> None:
     model = network()
     activity = Activity(model.blocks())  # type: ignore[operator]

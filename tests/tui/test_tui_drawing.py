@@ -57,6 +57,11 @@ def test_the_activity_bar_never_leaves_its_width(value: float) -> None:
     assert length(activity_marker(value, 20)) <= 20
 
 
+def test_the_peak_is_a_number_chosen_by_value_not_by_name() -> None:
+    layer, value = peak_of({"backward.0": 1.7, "forward.9": 0.2}) or ("", 0.0)
+    assert (layer, value / 2.0) == ("backward.0", 0.85), "the brief's display took the largest tuple, and crashed on /"
+
+
 def test_the_peak_is_the_highest_and_a_broken_value_comes_before_all() -> None:
     assert peak_of({"a": 0.2, "b": 0.9}) == ("b", 0.9)
     assert peak_of({"a": 0.2, "b": math.nan})[0] == "b"  # type: ignore[index]

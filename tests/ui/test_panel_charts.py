@@ -80,6 +80,7 @@ def test_the_peak_bar_names_the_layer_and_stays_inside_its_scale() -> None:
         assert f">{tick}<" in markup
     assert "left:35.10%" in bars.peak_bar({"backward.2": 0.702}, WORDS)
     assert "none" in bars.peak_bar({}, WORDS)
+    assert "backward.0" in bars.peak_bar({"backward.0": 1.7, "forward.9": 0.2}, WORDS), "by value, not by name"
 
 
 def test_a_layer_that_is_not_finite_is_the_peak() -> None:

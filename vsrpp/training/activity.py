@@ -16,8 +16,8 @@ class Activity:
     """Activity of named blocks on the scale of 0 to 2.0+.
 
     A block's activity is what it adds, relative to what it is given: RMS(output − input) / RMS(input), or
-    RMS(output) / RMS(input) where the shapes differ; the mean over the frames of one forward pass. 0: it passes its
-    input on. 1: it adds as much as there was. Above 2: it overrides its input, which seldom goes well for long.
+    RMS(output) / RMS(input) where the shapes differ (of a block that returns several tensors, the first); the mean over
+    the frames of one forward pass. 0: it passes its input on. 1: it adds as much as there was. Above 2: it overrides its input, which seldom goes well for long.
     """
 
     def __init__(self, blocks: dict[str, nn.Module]) -> None:
@@ -52,9 +52,10 @@ class Activity:
         return {f"activity/{name}": value for name, value in zip(names, means, strict=True)}
 
     def _hook(self, name: str):  # type: ignore[no-untyped-def]
-        def measure(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        def measure(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
+            main = output[0] if isinstance(output, tuple) else output
             with torch.no_grad():
-                given, made = inputs[0].detach().float(), output.detach().float()
+                given, made = inputs[0].detach().float(), main.detach().float()
                 added = made - given if made.shape == given.shape else made
                 self._seen[name].append(added.square().mean().sqrt() / given.square().mean().sqrt().clamp_min(1e-12))
 
