@@ -110,6 +110,21 @@ def test_server_away_is_one_line(gone: MadeRun, runs: Path, tmp_path: Path) -> N
         restore(gone.run_id, out=tmp_path / "out", uri="http://127.0.0.1:9", runs=runs)
 
 
+def test_a_run_that_ended_while_mlflow_was_away_is_marked_until_sync_tells_its_end(
+    run: MadeRun, uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.tracking.serving import client_of, the_run
+    from vsrpp import cli
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    arguments = ["runs", "--run-dir", str(run.paths.root.parent)]
+    assert cli.main(arguments) == 0
+    assert "still shows it running" not in capsys.readouterr().out
+    client_of(uri).update_run(the_run(uri, run.run_id).info.run_id, status="RUNNING")
+    assert cli.main(arguments) == 0
+    assert f"MLflow still shows it running; tell it: vsrpp sync {run.run_id}" in capsys.readouterr().out
+
+
 def test_runs_of_the_server_are_ours_alone(run: MadeRun, uri: str) -> None:
     from tests.tracking.serving import client_of
 

@@ -19,6 +19,9 @@ from vsrpp.store import Event
 _STATE_COLOURS = {"training": green, "validating": green, "paused": yellow, "failed": red, "dead": red}
 
 
+_OVER = FINAL_STATES | {"dead"}
+
+
 def runs(options: argparse.Namespace) -> int:
     folder = runs_folder(options)
     rows = _all_runs(folder)
@@ -35,6 +38,8 @@ def runs(options: argparse.Namespace) -> int:
         state = _STATE_COLOURS.get(row["state"], str)(f"{row['state']:11}")
         step = row["step"] if row["step"] is not None else "–"
         print(f"{row['run_id']:34} {state} {step:>8} {best:>16}  {started}  {row['name'] or ''}")
+        if row.get("orphan"):
+            print(yellow(f"  MLflow still shows it running; tell it: vsrpp sync {row['run_id']}"))
     return 0
 
 
@@ -51,9 +56,11 @@ def _all_runs(folder: Path) -> list[dict[str, Any]]:
     except VsrppError as error:
         print(f"vsrpp: {error} Only the runs of this host are listed.", file=sys.stderr)
         return rows
-    here = {row["run_id"] for row in rows}
     keys = ("run_id", "name", "state", "step", "best", "started")
-    return rows + [{**{key: row[key] for key in keys}, "run_dir": None} for row in theirs if row["run_id"] not in here]
+    here = {row["run_id"] for row in rows}
+    found = rows + [{**{key: row[key] for key in keys}, "run_dir": None} for row in theirs if row["run_id"] not in here]
+    running = {row["run_id"] for row in theirs if row["status"] == "RUNNING"}
+    return [{**row, "orphan": row["run_id"] in running and row["state"] in _OVER} for row in found]
 
 
 def status(options: argparse.Namespace) -> int:
