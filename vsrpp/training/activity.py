@@ -17,7 +17,8 @@ class Activity:
 
     A block's activity is what it adds, relative to what it is given: RMS(output − input) / RMS(input), or
     RMS(output) / RMS(input) where the shapes differ (of a block that returns several tensors, the first); the mean over
-    the frames of one forward pass. 0: it passes its input on. 1: it adds as much as there was. Above 2: it overrides its input, which seldom goes well for long.
+    the frames of one forward pass. 0: it passes its input on. 1: it adds as much as there was. Above 2: it
+    overrides its input, which seldom goes well for long.
     """
 
     def __init__(self, blocks: dict[str, nn.Module]) -> None:
