@@ -87,7 +87,7 @@ class Lane:
         self.now = 1000.0
         self.reader, self.marks = RunReader(run.paths.run_db), Marks(run.paths.delivery_db)
         self.lane = Alerts(run.paths, self.reader, self.marks, clock=lambda: self.now)
-        self.engine = Engine([self.lane], self.marks, lambda: self.now, keeps_outages=False)
+        self.engine = Engine([self.lane], self.marks, lambda: self.now, outages=None)
 
     def turn(self, after_s: float = 0.0) -> bool:
         self.now += after_s

@@ -11,7 +11,7 @@ import pytest
 from helpers import TrainingProcess, environment, train_command, wait_until
 
 from tests.tracking.making import made_run
-from tests.tracking.serving import Server, client_of, the_run
+from tests.tracking.serving import Server, client_of, runs_of, the_run
 from vsrpp import control
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Inbox, Marks, RunReader
@@ -205,6 +205,7 @@ def test_a_tag_on_a_run_that_is_over_is_answered_by_sync(runs: Path, uri: str, s
 
 # ---- real trainers
 def steer_by_tags(run: RunPaths, uri: str) -> None:
+    wait_until(lambda: runs_of(uri, run.run_id), 240, "the run on the server")
     client, there = client_of(uri), the_run(uri, run.run_id).info.run_id
 
     def answered(key: str, text: str, expected: str) -> None:

@@ -202,7 +202,7 @@ def test_a_command_to_a_finished_run_says_what_to_do(tmp_path: Path, key: str) -
     async def script(ui: Driven) -> None:
         await ui.press(key)
         await ui.until(lambda: "is finished" in ui.message)
-        assert "vsrpp train --resume" in ui.message
+        assert "vsrpp train --from" in ui.message
 
     drive(run, script)
     run.close()
