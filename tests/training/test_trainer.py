@@ -586,15 +586,15 @@ def test_a_step_that_is_not_finite_is_skipped_and_recorded(tmp_path: Path, tiny_
     before: list = []
 
     def poison(_run: Steered) -> None:
-        batches = run.trainer._next_batch
+        batches = run.trainer.stepper._next_batch
 
         def poisoned():
             lr, gt = batches()
-            run.trainer._next_batch = batches
+            run.trainer.stepper._next_batch = batches
             before.extend(p.detach().clone() for p in run.trainer.state.model.parameters())
             return lr, gt * float("nan")
 
-        run.trainer._next_batch = poisoned
+        run.trainer.stepper._next_batch = poisoned
 
     run.at[5] = poison
     run.at[6] = lambda r: before.append(
@@ -655,14 +655,14 @@ def test_an_edit_that_does_harm_is_undone_as_if_it_had_never_been(tmp_path: Path
 def test_a_not_finite_step_always_reverts(tmp_path: Path, tiny_clip: Path) -> None:
     def poisoned(run: Steered) -> None:
         on_probation(run, 10, None, max_lr=1e-3)
-        batches = run.trainer._next_batch
+        batches = run.trainer.stepper._next_batch
 
         def once():
             lr, gt = batches()
-            run.trainer._next_batch = batches
+            run.trainer.stepper._next_batch = batches
             return lr, gt * float("nan")
 
-        run.trainer._next_batch = once
+        run.trainer.stepper._next_batch = once
 
     whole = Steered.new(tmp_path / "a", tiny_clip, **calm())
     whole.train()

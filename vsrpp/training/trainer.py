@@ -1,8 +1,7 @@
 """The training loop.
 
-One step: batch → forward → losses under the weights in force → backward → clip → AdamW at the rate in force → EMA →
-controller. Between two steps lies the boundary, the only place where anything else happens: rows, validation,
-checkpoint, then what people asked for (`vsrpp.training.boundary`).
+One step (`vsrpp.training.step`), then the controller. Between two steps lies the boundary, the only place where anything
+else happens: rows, validation, checkpoint, then what people asked for (`vsrpp.training.boundary`).
 """
 
 from __future__ import annotations
@@ -13,16 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from vsrpp import schedule
 from vsrpp.control.numbers import LIMITS
-from vsrpp.data.loader import Batches
 from vsrpp.errors import VsrppError
 from vsrpp.losses import TERMS
 from vsrpp.store import Event
-from vsrpp.training.activity import Activity, adamw_momentum
+from vsrpp.training.activity import adamw_momentum
 from vsrpp.training.boundary import Boundary
 from vsrpp.training.controller import Outcome
 from vsrpp.training.live import LiveControl
@@ -30,7 +24,8 @@ from vsrpp.training.numbers import score
 from vsrpp.training.pace import Pace
 from vsrpp.training.recorder import Recorder
 from vsrpp.training.start import Prepared, spent_before
-from vsrpp.training.state import RECENT_STEPS, Snapshot, TrainingState
+from vsrpp.training.state import Snapshot, TrainingState
+from vsrpp.training.step import Stepped, Stepper
 from vsrpp.training.system import SystemSampler
 from vsrpp.training.validation import Validator
 
@@ -73,9 +68,9 @@ class Trainer:
         )
         self.state = TrainingState(self.config, run.device, fresh=run.snapshot is None)
         self.validator = Validator(run.data.val, int(self.config["scale"]), run.device, self.config["precision"])
-        self.activity = Activity(self.state.model.blocks())  # type: ignore[operator]
         self.system = SystemSampler(run.device)
         self.pace = Pace(spent_before(run.writer))
+        self.stepper = Stepper(run, self.state, self.pace)
         self.signal: str | None = None
         """SIGTERM or SIGINT once it came; the boundary acts on it."""
         self.last: dict[str, float] = {}
@@ -84,8 +79,6 @@ class Trainer:
         self.phase = self.state.controller.phase
         self._on_progress = on_progress
         self._stop_at = stop_at
-        self._warmup = int(self.config["warmup_steps"])
-        self._batches: Batches | None = None
         if run.snapshot is not None:
             self.state.restore(run.snapshot)
         self.recorder.step = self.state.step
@@ -128,41 +121,10 @@ class Trainer:
         """One optimizer step under the config in force."""
         self.pace.step_begins()
         with self.pace.doing("compute"):
-            self._one_step()
-
-    def _one_step(self) -> None:
-        state, live = self.state, self.live
-        effect = state.controller.effective(live)
-        rate = schedule.learning_rate(state.step, live, self._warmup, effect.lr_factor)
-        state.set_rate(rate)
-        due = self._row_due(state.step + 1)
-        lr_frames, truth = self._next_batch()
-        state.model.train()
-        state.optimizer.zero_grad(set_to_none=True)
-        with self.activity.watching(due), self._autocast():
-            output = state.model(lr_frames)
-        total, terms = state.losses(output, truth, effect.weights)
-        total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), effect.clip)
-        loss, grad_norm, values = _to_floats(total, norm, terms)  # waits for the device, once a step
-        finite = math.isfinite(loss) and math.isfinite(grad_norm)
-        if finite:
-            state.optimizer.step()
-        state.step += 1
-        self.recorder.step = state.step
-        if finite:
-            state.update_ema()
-            state.controller.observe_norm(grad_norm)
-        state.skipped_in_a_row = 0 if finite else state.skipped_in_a_row + 1
-        self.last = {
-            "loss/total": loss, **{f"loss/{term}": value for term, value in values.items()},
-            "lr": rate, "lr_factor": effect.lr_factor, "grad_norm": grad_norm, "grad_clip": effect.clip,
-            **{f"weight/{term}": effect.weights[term] for term in TERMS},
-            **{f"share/{term}": effect.weights[term] * value / loss for term, value in values.items() if loss},
-        }  # fmt: skip
-        state.convergence.add(loss)
-        state.recent = [*state.recent[1 - RECENT_STEPS :], {"grad_norm": grad_norm, **values}]
-        self._note_finite(finite, loss, grad_norm)
+            made = self.stepper.take(self.live, watched=self._row_due(self.state.step + 1))
+        self.recorder.step = self.state.step
+        self.last = made.metrics
+        self._note_finite(made)
 
     def decide(self, quality: float | None, sharpness: float | None) -> Outcome:
         """Let the controller see the step just made; its events go on record."""
@@ -177,10 +139,10 @@ class Trainer:
             self.recorder.emit(event.type, reason=event.reason, data={**event.data, "phase": outcome.phase})
         return outcome
 
-    def _note_finite(self, finite: bool, loss: float, grad_norm: float) -> None:
-        if finite:
+    def _note_finite(self, made: Stepped) -> None:
+        if made.finite:
             return
-        self.recorder.emit("non_finite", data={"loss": loss, "grad_norm": grad_norm, "skipped": True})
+        self.recorder.emit("non_finite", data={"loss": made.loss, "grad_norm": made.grad_norm, "skipped": True})
         if self.state.skipped_in_a_row >= MAX_SKIPPED:
             raise VsrppError(
                 f"{MAX_SKIPPED} steps in a row had a loss or gradient that is not finite (last at step {self.state.step});"
@@ -203,7 +165,7 @@ class Trainer:
         speed = self.pace.row(self.state.step, frames)
         momentum = adamw_momentum(self.state.optimizer)
         self.recorder.row(
-            {**self.last, **decided, **speed, **self._progress(), **self.activity.values(), **self.system.latest,
+            {**self.last, **decided, **speed, **self._progress(), **self.stepper.activity.values(), **self.system.latest,
              "optimizer/momentum": momentum, "run/branch": float(self.recorder.branch)}
         )  # fmt: skip
 
@@ -241,35 +203,14 @@ class Trainer:
             )
         )  # fmt: skip
 
-    # ---- data
-    def _next_batch(self) -> tuple[Tensor, Tensor]:
-        if self._batches is None or self._batches.step != self.state.step:
-            self.drop_batches()
-            self._batches = Batches(
-                self.run.data.train, int(self.config["batch_size"]), self.state.step, int(self.config["num_workers"]),
-                pin_memory=self.run.device.type == "cuda",
-            )  # fmt: skip
-        with self.pace.doing("data_wait"):
-            lr_frames, truth = next(self._batches)
-        device = self.run.device
-        return lr_frames.to(device, non_blocking=True), truth.to(device, non_blocking=True)
-
-    def drop_batches(self) -> None:
-        if self._batches is not None:
-            self._batches.close()
-            self._batches = None
-
     def go_back(self, snapshot: Snapshot) -> None:
         """Take on an earlier state, data position included."""
         self.state.restore(snapshot)
-        self.drop_batches()
+        self.stepper.drop_batches()
         self.phase = self.state.controller.phase
         self.last = {}
         self.recorder.step = self.state.step
         self.pace.forget_step(self.state.step)
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.run.device.type, torch.bfloat16, enabled=self.config["precision"] == "bf16")
 
     # ---- ends
     def _catch_signals(self) -> None:
@@ -284,16 +225,10 @@ class Trainer:
 
     def abandon(self) -> None:
         """Let go of threads and files, without a word on the record."""
-        self.drop_batches()
+        self.stepper.drop_batches()
         self.system.close()
         self.boundary.close()
         self.control.close()
         self.run.writer.close()
         if self.run.lock is not None:
             self.run.lock.close()
-
-
-def _to_floats(total: Tensor, norm: Tensor, terms: dict[str, Tensor]) -> tuple[float, float, dict[str, float]]:
-    """Every number of a step in one transfer from the device."""
-    loss, grad_norm, *values = torch.stack([total.detach(), norm.detach(), *terms.values()]).tolist()
-    return loss, grad_norm, dict(zip(terms, values, strict=True))

@@ -1,0 +1,107 @@
+"""One optimizer step: batch → forward → losses under the weights in force → backward → clip → AdamW → EMA.
+
+It asks for nothing and writes nothing: what it made comes back as figures, and the trainer decides what to do with them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vsrpp import schedule
+from vsrpp.data.loader import Batches
+from vsrpp.losses import TERMS
+from vsrpp.training.activity import Activity
+from vsrpp.training.pace import Pace
+from vsrpp.training.start import Prepared
+from vsrpp.training.state import RECENT_STEPS, TrainingState
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """What one step made."""
+
+    loss: float
+    grad_norm: float
+    """The norm of the whole gradient before it was clipped."""
+    finite: bool
+    """Whether loss and gradient were finite; where not, the weights were left as they are."""
+    metrics: dict[str, float]
+    """`loss/*`, `weight/*`, `share/*`, `lr`, `lr_factor`, `grad_norm`, `grad_clip`."""
+
+
+class Stepper:
+    """Makes steps of a training state under a config that may change between any two of them."""
+
+    def __init__(self, run: Prepared, state: TrainingState, pace: Pace) -> None:
+        self._run = run
+        self._config = run.run_config
+        self._state = state
+        self._pace = pace
+        self._warmup = int(self._config["warmup_steps"])
+        self._batches: Batches | None = None
+        self.activity = Activity(state.model.blocks())  # type: ignore[operator]
+
+    def take(self, live: dict[str, Any], *, watched: bool) -> Stepped:
+        """One step under `live`. `watched`: whether the blocks' activity is measured on the way."""
+        state = self._state
+        effect = state.controller.effective(live)
+        rate = schedule.learning_rate(state.step, live, self._warmup, effect.lr_factor)
+        state.set_rate(rate)
+        lr_frames, truth = self._next_batch()
+        state.model.train()
+        state.optimizer.zero_grad(set_to_none=True)
+        with self.activity.watching(watched), self._autocast():
+            output = state.model(lr_frames)
+        total, terms = state.losses(output, truth, effect.weights)
+        total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), effect.clip)
+        loss, grad_norm, values = _to_floats(total, norm, terms)  # waits for the device, once a step
+        finite = math.isfinite(loss) and math.isfinite(grad_norm)
+        if finite:
+            state.optimizer.step()
+        state.step += 1
+        if finite:
+            state.update_ema()
+            state.controller.observe_norm(grad_norm)
+        state.skipped_in_a_row = 0 if finite else state.skipped_in_a_row + 1
+        state.convergence.add(loss)
+        state.recent = [*state.recent[1 - RECENT_STEPS :], {"grad_norm": grad_norm, **values}]
+        metrics = {
+            "loss/total": loss, **{f"loss/{term}": value for term, value in values.items()},
+            "lr": rate, "lr_factor": effect.lr_factor, "grad_norm": grad_norm, "grad_clip": effect.clip,
+            **{f"weight/{term}": effect.weights[term] for term in TERMS},
+            **{f"share/{term}": effect.weights[term] * value / loss for term, value in values.items() if loss},
+        }  # fmt: skip
+        return Stepped(loss, grad_norm, finite, metrics)
+
+    def drop_batches(self) -> None:
+        """Let go of the batches under way and of who makes them; the next step asks for its own anew."""
+        if self._batches is not None:
+            self._batches.close()
+            self._batches = None
+
+    def _next_batch(self) -> tuple[Tensor, Tensor]:
+        if self._batches is None or self._batches.step != self._state.step:
+            self.drop_batches()
+            self._batches = Batches(
+                self._run.data.train, int(self._config["batch_size"]), self._state.step,
+                int(self._config["num_workers"]), pin_memory=self._run.device.type == "cuda",
+            )  # fmt: skip
+        with self._pace.doing("data_wait"):
+            lr_frames, truth = next(self._batches)
+        device = self._run.device
+        return lr_frames.to(device, non_blocking=True), truth.to(device, non_blocking=True)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self._run.device.type, torch.bfloat16, enabled=self._config["precision"] == "bf16")
+
+
+def _to_floats(total: Tensor, norm: Tensor, terms: dict[str, Tensor]) -> tuple[float, float, dict[str, float]]:
+    """Every number of a step in one transfer from the device."""
+    loss, grad_norm, *values = torch.stack([total.detach(), norm.detach(), *terms.values()]).tolist()
+    return loss, grad_norm, dict(zip(terms, values, strict=True))
