@@ -105,10 +105,12 @@ TRAIN = EntryPoint(
         "resume": path_or_name,
         "panel": on_off,
         "tensorboard": on_off,
+        "check": on_off,
         "deliver_to": text,
         "run_dir": path,
     },
     switches={"panel": "--no-panel", "tensorboard": "--no-tensorboard"},
+    turned_on={"check": "--check"},
     takes_config_keys=True,
 )
 
@@ -329,7 +331,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"mlproject: {error}", file=sys.stderr)
         return 2
     choose_runs_folder(run_dir)
-    if command[0] != "train" or {"--resume", "--deliver-to"} & set(command):
+    if command[0] != "train" or {"--resume", "--deliver-to", "--check"} & set(command):
         give_up_mlflow_run()
 
     from vsrpp.cli import main as vsrpp

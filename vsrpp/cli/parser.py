@@ -139,6 +139,12 @@ def _train(parser: _Parser) -> None:
         metavar="URL",
         help="the MLflow server of this run, for good; it may be away at the start (default: MLFLOW_TRACKING_URI)",
     )
+    add(
+        "--check",
+        action="store_true",
+        help="start nothing: try three steps, a validation and a checkpoint; say what the run would take and what would fail",
+    )
+    add("--json", action="store_true", help="with --check: print one JSON document and nothing else")
     add("--no-panel", action="store_true", help="do not start the control app")
     add("--no-tensorboard", action="store_true", help="do not start TensorBoard")
     add(
