@@ -140,6 +140,7 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
             "run": path_or_name,
             "data": path_or_name,
             "scale": one_of("2", "3", "4"),
+            "degradation": one_of("bicubic", "bd", "realistic"),
             "start": integer,
             "count": integer,
             "profile": path,

@@ -243,6 +243,12 @@ def _evaluate(parser: _Parser) -> None:
         help="ground truth: a video, a folder of videos or clips, or of frames",
     )
     add("--scale", metavar="N", type=int, choices=(2, 3, 4), help="reduction (default: the network's; 4 for bicubic)")
+    add(
+        "--degradation",
+        choices=("bicubic", "bd", "realistic"),
+        help="how small frames are made where there is ground truth alone, and which of a layout's are taken"
+        " (default: what the network was trained on; bicubic for bicubic)",
+    )
     add("--start", metavar="N", type=int, default=0, help="first frame of each clip, counted from 0")
     add("--count", metavar="N", type=int, help="frames of each clip (default: all)")
     add(
