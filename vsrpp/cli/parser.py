@@ -113,7 +113,11 @@ def _parser() -> _Parser:
 def _train(parser: _Parser) -> None:
     add = parser.add_argument
     add("--preset", choices=("demo", "base", "large"), help="where every default comes from (default: demo)")
-    add("--config", metavar="FILE", help="a YAML file with keys of either config")
+    add(
+        "--config",
+        metavar="FILE|RECIPE",
+        help="a YAML file with keys of either config, or a recipe: basicvsr_reds, basicvsr_vimeo, vsrpp_video",
+    )
     add(
         "--data",
         metavar="PATH|sample",

@@ -156,7 +156,7 @@ def _resolve(options: argparse.Namespace, source: _Source | None) -> tuple[dict[
     """The two configs: of the source if there is one, else of the preset; then the file, then --set, then options."""
     sets = config.parse_assignments(options.set)
     overrides = {"data": options.data, "max_steps": options.max_steps, **_limits(options)}
-    file = Path(options.config) if options.config else None
+    file = config.config_file(options.config) if options.config else None
     if source is not None:
         import yaml
 
