@@ -98,7 +98,7 @@ TRAIN = EntryPoint(
     parameters={
         "preset": one_of("demo", "base", "large"),
         "data": path_or_name,
-        "config": path,
+        "config": path_or_name,
         "max_steps": integer,
         "set": text,
         "from": path_or_name,

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from helpers import configs, free_port, train_command, train_in_process, vsrpp
 
 from vsrpp.cli.rehearsing import lines, unreachable
@@ -133,10 +134,17 @@ def test_a_run_from_a_checkpoint_is_tried_from_there(tmp_path: Path, tiny_clip: 
 def test_a_loss_that_is_not_finite_is_a_problem(
     tmp_path: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vsrpp.losses import terms
-    from vsrpp.losses.losses import _PLAIN
+    from vsrpp import models
 
-    monkeypatch.setitem(_PLAIN, "l1", lambda error: terms.l1(error) * math.nan)
+    build = models.build
+
+    def poisoned(run_config: Any) -> Any:
+        made = build(run_config)
+        with torch.no_grad():
+            next(iter(made.parameters())).fill_(math.nan)
+        return made
+
+    monkeypatch.setattr(models, "build", poisoned)
     seen = tried(tmp_path / "runs", tiny_clip)
     assert [line for line in seen.problems if "of step 1 is not finite" in line]
 
