@@ -149,6 +149,24 @@ def test_a_loss_that_is_not_finite_is_a_problem(
     assert [line for line in seen.problems if "of step 1 is not finite" in line]
 
 
+@pytest.mark.parametrize(("frozen", "learns"), [(5, True), (12, False)])
+def test_a_flow_network_that_thaws_later_is_tried_as_it_learns(
+    tmp_path: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch, frozen: int, learns: bool
+) -> None:
+    tried_with: list[Any] = []
+
+    class Watched(rehearsal.Trainer):
+        def __init__(self, *args: Any, **how: Any) -> None:
+            super().__init__(*args, **how)
+            tried_with.append(self.state.model)
+
+    monkeypatch.setattr(rehearsal, "Trainer", Watched)
+    sets = {"network": "basicvsr", "scale": 4, "flow_freeze_steps": frozen, "num_workers": 0}
+    assert tried(tmp_path / "runs", tiny_clip, **sets).problems == []
+    [model] = tried_with
+    assert all(parameter.requires_grad is learns for parameter in model.flow_network().parameters())
+
+
 def test_a_server_that_does_not_answer_is_a_warning_and_no_problem() -> None:
     [line] = unreachable(f"http://anna:secret@127.0.0.1:{free_port()}")
     assert "cannot be reached" in line and "secret" not in line

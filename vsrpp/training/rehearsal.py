@@ -94,7 +94,7 @@ def _try(
     seen.warnings += oddities(run_config, live, cores=len(os.sched_getaffinity(0)), start=start)
     short = {**live, "max_steps": start + STEPS, "log_every": 1}
     run = prepare_new(
-        {**run_config, "max_hours": None}, short, runs=folder, run_id=lambda: "rehearsal", say=say, parent=parent
+        _tried(run_config, live), short, runs=folder, run_id=lambda: "rehearsal", say=say, parent=parent
     )  # fmt: skip
     try:
         _look_at_run(seen, run)
@@ -110,6 +110,12 @@ def _try(
     seen.measured = _measured(run, trainer, times, start)
     seen.forecast = forecast(seen.measured, run_config, live, start)
     _look_at_figures(seen, run, run_config, live, start)
+
+
+def _tried(run_config: dict[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+    """The run as it will be for most of its steps: a flow network that learns later takes its time and memory now."""
+    thaws = int(run_config["flow_freeze_steps"]) < int(live["max_steps"])
+    return {**run_config, "max_hours": None, **({"flow_freeze_steps": 0} if thaws else {})}
 
 
 def _look_at_run(seen: Rehearsal, run: Prepared) -> None:
