@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-LANGUAGES = ("en", "de")
+from vsrpp.control.words import LANGUAGES, WORDS
 
 _TEXTS: dict[str, tuple[str, str]] = {
+    **WORDS,
     # pages
     "monitoring": ("Monitoring", "Überwachung"),
     "config": ("Configuration", "Konfiguration"),
@@ -58,12 +59,10 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Pausiert bei Schritt {step}. Änderungen, Checkpoints und Validierungen wirken sofort.",
     ),
     "says.behind": (
-        "MLflow has not got {rows} rows and {artifacts} checkpoints yet; the oldest waits {age}. Nothing is lost.",
-        (
-            "MLflow fehlen noch {rows} Zeilen und {artifacts} Checkpoints; am längsten wartet eine seit {age}. "
-            "Nichts ist verloren."
-        ),
+        "MLflow has not got {rows} rows and {artifacts} files yet; the oldest waits {age}.",
+        "MLflow fehlen noch {rows} Zeilen und {artifacts} Dateien; am längsten wartet etwas seit {age}.",
     ),
+    "says.lost": ("{trouble} for {age}: {error}.", "{trouble} seit {age}: {error}."),
     # header
     "phase": ("Phase", "Phase"),
     "step": ("Step", "Schritt"),
@@ -180,6 +179,12 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "off_host": ("Off this host", "Außer Haus"),
     "off_host.none": ("none", "keiner"),
     "off_host.age": ("checkpoint {age} old", "Checkpoint vor {age}"),
+    "delivery": ("Delivery to MLflow", "Lieferung an MLflow"),
+    "delivery.done": ("up to date", "vollständig"),
+    "delivery.waiting": ("{rows} rows, {artifacts} files", "{rows} Zeilen, {artifacts} Dateien"),
+    "delivery.oldest": ("waiting {age}", "warten seit {age}"),
+    "delivery.end": ("end not told yet", "Ende noch nicht gemeldet"),
+    "delivery.upload": ("{what}: {done} of {all}", "{what}: {done} von {all}"),
     # validation and timeline
     "validation": ("Validation", "Validierung"),
     "validation_history": ("Validation history", "Validierungsverlauf"),

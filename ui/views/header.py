@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..format import count, esc, finite, number, rate, size, span
 from ..shown import Shown
 from ..texts import Texts
+from .delivery import sentences
 
 PAGES = ("monitoring", "config", "runs")
 
@@ -134,12 +135,7 @@ def notice(shown: Shown, t: Texts) -> str:
         terms = shown.probation
         until, condition = count(terms.get("until_step")), terms.get("revert_if")
         said.append(("warn", t("says.probation", step=until, revision=terms.get("revision"), condition=condition)))
-    if shown.behind:
-        backlog = shown.status["backlog"]
-        said.append(
-            ("warn", t("says.behind", rows=count(backlog["rows"]), artifacts=backlog["artifacts"],
-                       age=span(backlog["age_s"])))
-        )  # fmt: skip
+    said += [("warn", sentence) for sentence in sentences(shown, t)]
     return "".join(f'<p class="notice {css}">{esc(sentence)}</p>' for css, sentence in said)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from vsrpp import config
+from vsrpp.control.words import LANGUAGES, WORDS
 from vsrpp.tui import german
 from vsrpp.tui.terminal import spelt_out
-
-LANGUAGES = ("en", "de")
 
 
 class Texts:
@@ -44,6 +43,7 @@ class Texts:
 
 
 _TEXTS: dict[str, tuple[str, str]] = {
+    **WORDS,
     # states
     "state.training": ("training", "trainiert"),
     "state.paused": ("paused", "pausiert"),
@@ -134,6 +134,9 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "delivery.files": ("files on their way: {files}", "Dateien unterwegs: {files}"),
     "delivery.away": ("off host: {step}, {age} old", "außer Haus: {step}, vor {age}"),
     "delivery.here": ("off host: none", "außer Haus: nichts"),
+    "delivery.waiting": ("{rows} rows, {artifacts} files", "{rows} Zeilen, {artifacts} Dateien"),
+    "delivery.end": ("end not told", "Ende ungemeldet"),
+    "upload": ("Upload", "Hochladen"),
     "delivery.behind": ("{age} behind, {rows} rows, {artifacts} files", "{age} zurück, {rows} Zeilen, {artifacts} Dateien"),
     "quality": ("Quality", "Qualität"),
     "over_bicubic": ("{n} over bicubic", "{n} gegen bikubisch"),
