@@ -5,6 +5,79 @@ from __future__ import annotations
 LANGUAGES = ("en", "de")
 
 WORDS: dict[str, tuple[str, str]] = {
+    # what stands on panel and terminal alike, by the key of the one or the other
+    "key.runs": ("Runs", "Läufe"),
+    "state.training": ("training", "trainiert"),
+    "state.paused": ("paused", "pausiert"),
+    "state.validating": ("validating", "validiert"),
+    "state.finished": ("finished", "fertig"),
+    "state.stopped": ("stopped", "gestoppt"),
+    "state.failed": ("failed", "gescheitert"),
+    "state.dead": ("dead", "abgebrochen"),
+    "state.silent": ("silent", "stumm"),
+    "state.probation": ("on probation", "auf Probe"),
+    "state.plateau": ("plateau", "Plateau"),
+    "says.stopped": (
+        "This run was stopped at step {step}. Continue it: vsrpp train --resume {run}",
+        "Dieser Lauf wurde bei Schritt {step} gestoppt. Fortsetzen: vsrpp train --resume {run}",
+    ),
+    "says.silent": (
+        "No sign of life for {age}, though the process is there: a very long step, or it hangs.",
+        "Seit {age} kein Lebenszeichen, obwohl der Prozess da ist: ein sehr langer Schritt, oder er hängt.",
+    ),
+    "says.paused": (
+        "Paused at step {step}. Edits, checkpoints and validations take effect at once.",
+        "Pausiert bei Schritt {step}. Änderungen, Checkpoints und Validierungen wirken sofort.",
+    ),
+    "step": ("Step", "Schritt"),
+    "chart.rate": ("Learning rate", "Lernrate"),
+    "memory": ("Memory", "Speicher"),
+    "pause": ("Pause", "Pause"),
+    "resume": ("Resume", "Fortsetzen"),
+    "validate": ("Validate", "Validieren"),
+    "checkpoint": ("Checkpoint", "Checkpoint"),
+    "no": ("No", "Nein"),
+    "answer.refused": ("{what} refused: {why}", "{what} abgelehnt: {why}"),
+    "layer": ("Layer", "Schicht"),
+    "value": ("Value", "Wert"),
+    "level.low": ("Low", "Niedrig"),
+    "level.moderate": ("Moderate", "Mäßig"),
+    "level.high": ("High", "Hoch"),
+    "backward": ("Backward", "Rückwärts"),
+    "forward": ("Forward", "Vorwärts"),
+    "fusion": ("Fusion", "Fusion"),
+    "momentum": ("AdamW momentum", "AdamW-Momentum"),
+    "quality": ("Quality", "Qualität"),
+    "of_bicubic": ("bicubic", "bikubisch"),
+    "grad_norm": ("Gradient norm", "Gradientennorm"),
+    "score.gain": ("gain", "Gewinn"),
+    "convergence.falling": ("falling", "fallend"),
+    "convergence.flat": ("flat", "flach"),
+    "convergence.rising": ("rising", "steigend"),
+    "convergence.noisy": ("too noisy to tell", "zu verrauscht"),
+    "convergence.unknown": ("not known yet", "noch unbekannt"),
+    "time.checkpoint": ("checkpoint", "Checkpoint"),
+    "use.gpu": ("GPU", "GPU"),
+    "cost_ahead": ("{n} to come", "{n} stehen aus"),
+    "delivery.done": ("up to date", "vollständig"),
+    "delivery.waiting": ("{rows} rows, {artifacts} files", "{rows} Zeilen, {artifacts} Dateien"),
+    "validation": ("Validation", "Validierung"),
+    "psnr": ("PSNR-Y (dB)", "PSNR-Y (dB)"),
+    "by_hand": ("asked for", "angefordert"),
+    "filter": ("Filter", "Filter"),
+    "view.validations": ("Validations", "Validierungen"),
+    "tier.safe": ("Safe while it trains", "Gefahrlos im laufenden Training"),
+    "tier.startup": ("Fixed since the start", "Seit dem Start fest"),
+    "range": ("{low} to {high}", "{low} bis {high}"),
+    "default": ("default {value}", "Vorgabe {value}"),
+    "sum": ("Sum {sum}", "Summe {sum}"),
+    "preview": ("Preview", "Vorschau"),
+    "rate_now": ("as it is", "wie es ist"),
+    "rate_then": ("with the edit", "mit der Änderung"),
+    "apply": ("Apply", "Anwenden"),
+    "probation_if": ("Go back if", "Zurück, wenn"),
+    "all_runs": ("Runs on this host", "Läufe auf diesem Rechner"),
+    "key.rollback": ("Roll back", "Zurücksetzen"),
     # what keeps MLflow from having all of a run: in short, and what it means
     "trouble.unreachable": ("not reachable", "nicht erreichbar"),
     "trouble.timeout": ("no answer in time", "antwortet zu spät"),
@@ -29,15 +102,21 @@ WORDS: dict[str, tuple[str, str]] = {
         "Der Tracking-Server oder sein Speicher hat einen Fehler (5xx). Er wird immer wieder gefragt; nichts ist verloren.",
     ),
     "means.auth": (
-        ("The tracking server or its store does not let us in: the sign-in is wrong or has expired. Renew it; what waits "
-        "then goes out, at the latest with: vsrpp sync {run}"),
-        ("Der Tracking-Server oder sein Speicher lässt uns nicht ein: die Anmeldung ist falsch oder abgelaufen. Erneuern; "
-        "was wartet, geht dann hinaus, spätestens mit: vsrpp sync {run}"),
+        (
+            "The tracking server or its store does not let us in: the sign-in is wrong or has expired. Renew it; what waits "
+            "then goes out, at the latest with: vsrpp sync {run}"
+        ),
+        (
+            "Der Tracking-Server oder sein Speicher lässt uns nicht ein: die Anmeldung ist falsch oder abgelaufen. Erneuern; "
+            "was wartet, geht dann hinaus, spätestens mit: vsrpp sync {run}"
+        ),
     ),
     "means.disk_full": (
         "A disk is full, the tracking server's or this machine's. Make room; delivery then goes on by itself.",
-        ("Eine Platte ist voll, die des Tracking-Servers oder die dieses Rechners. Platz schaffen; dann geht es von "
-        "selbst weiter."),
+        (
+            "Eine Platte ist voll, die des Tracking-Servers oder die dieses Rechners. Platz schaffen; dann geht es von "
+            "selbst weiter."
+        ),
     ),
     "means.gone": (
         "The run was deleted in MLflow. Restore it there; delivery then goes on by itself.",
@@ -64,4 +143,4 @@ WORDS: dict[str, tuple[str, str]] = {
         "The run has ended and MLflow still shows it running. Tell it: vsrpp sync {run}",
         "Der Lauf ist zu Ende, und MLflow zeigt ihn noch als laufend. Sagen mit: vsrpp sync {run}",
     ),
-}  # fmt: skip
+}
