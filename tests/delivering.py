@@ -10,12 +10,15 @@ from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
 
 
-def delivered(paths: RunPaths) -> None:
+def delivered(paths: RunPaths, *, but_last_checkpoint: bool = False) -> None:
     """The server has every row, event and file so far, and knows of the end if there was one."""
     with RunReader(paths.run_db) as reader:
         newest, seq = reader.newest_metric_id(), reader.head()[0]
+        saved = reader.last_event("checkpoint_saved")
     marks = Marks(paths.delivery_db)
-    for sink in (MLFLOW, ARTIFACTS, TIMELINE):
+    marks.reset(ARTIFACTS)
+    marks.advance(ARTIFACTS, event_seq=saved.seq - 1 if saved and but_last_checkpoint else seq)
+    for sink in (MLFLOW, TIMELINE):
         marks.advance(sink, metric_id=newest, event_seq=seq)
     marks.set_fact(END_TOLD, {"state": "finished", "seq": seq})
     marks.set_fact(UPLOADING, None)

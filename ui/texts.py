@@ -37,8 +37,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Der Trainingsprozess ist seit {age} ohne Abmeldung weg. Fortsetzen: vsrpp train --resume {run}",
     ),
     "says.behind": (
-        "MLflow has not got {rows} rows and {artifacts} files yet; the oldest waits {age}.",
-        "MLflow fehlen noch {rows} Zeilen und {artifacts} Dateien; am längsten wartet etwas seit {age}.",
+        "MLflow is behind: rows {rows}, files {artifacts}; the oldest waits {age}.",
+        "MLflow ist im Rückstand: Zeilen {rows}, Dateien {artifacts}; die älteste wartet seit {age}.",
     ),
     "says.lost": ("{trouble} for {age}: {error}.", "{trouble} seit {age}: {error}."),
     # header
@@ -129,6 +129,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "off_host.none": ("none", "keiner"),
     "off_host.age": ("checkpoint {age} old", "Checkpoint vor {age}"),
     "delivery": ("Delivery to MLflow", "Lieferung an MLflow"),
+    "delivery.soon": ("on its way", "unterwegs"),
     "delivery.oldest": ("waiting {age}", "warten seit {age}"),
     "delivery.end": ("end not told yet", "Ende noch nicht gemeldet"),
     "delivery.upload": ("{what}: {done} of {all}", "{what}: {done} von {all}"),

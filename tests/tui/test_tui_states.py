@@ -95,7 +95,7 @@ def test_a_backlog_is_shown_with_its_age(tmp_path: Path) -> None:
     run.train(100)
 
     async def script(ui: Driven) -> None:
-        await ui.shows("Delivery       !! slow ", "580 rows, 0 files", "MLflow gets less than the run makes")
+        await ui.shows("Delivery       !! slow ", "rows 580, files 0", "MLflow gets less than the run makes")
 
     drive(run, script, size=(120, 40))
     run.close()

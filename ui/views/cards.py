@@ -125,7 +125,7 @@ def _share(value: float | None, of: float | None) -> float | None:
 
 
 def _with_unit(value: float | None, digits: int, unit: str) -> str:
-    return "–" if value is None else f"{number(value, digits)} {unit}"
+    return "–" if value is None else f"{number(value, digits)}\u00a0{unit}"
 
 
 def _big_with_unit(value: float | None, digits: int, unit: str, *, sign: bool = False) -> str:

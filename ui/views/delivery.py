@@ -31,7 +31,7 @@ def delivery(shown: Shown, t: Texts) -> str:
     elif going:
         big = percent(going["share"], 0)
     elif below:
-        big = span(left.get("age_s"))
+        big = t("delivery.soon")
     meter = going["share"] if going else None
     tone = "bad" if kind else "warn" if shown.behind else "" if below else "good"
     return card("delivery", t("delivery"), big, " · ".join(below), meter=meter, tone=tone)

@@ -86,12 +86,12 @@ def _figures(shown: Shown, t: Texts) -> str:
     status = shown.status
     total = finite(status.get("max_steps"))
     share = f"{shown.step / total * 100:.1f} %" if total else ""
-    speed = finite(status.get("steps_per_s"))
+    speed, moving = finite(status.get("steps_per_s")), shown.live and shown.state != "paused"
     figures = [
         (t("step"), f"{count(shown.step)} <small>{t('of')} {count(total)} · {share}</small>"),
         (t("phase"), esc(status.get("phase") or "–")),
-        (t("eta"), span(status.get("eta_s")) if shown.live else "–"),
-        (t("speed"), f"{number(speed, 2)} <small>{esc(t('steps_per_s'))}</small>" if shown.live else "–"),
+        (t("eta"), span(status.get("eta_s")) if moving else "–"),
+        (t("speed"), f"{number(speed, 2)} <small>{esc(t('steps_per_s'))}</small>" if moving else "–"),
         (t("rate"), rate(status.get("lr"))),
         (t("revision"), _revision(shown, t)),
         _memory(shown, t),

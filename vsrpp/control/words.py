@@ -60,7 +60,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "use.gpu": ("GPU", "GPU"),
     "cost_ahead": ("{n} to come", "{n} stehen aus"),
     "delivery.done": ("up to date", "vollständig"),
-    "delivery.waiting": ("{rows} rows, {artifacts} files", "{rows} Zeilen, {artifacts} Dateien"),
+    "delivery.waiting": ("rows {rows}, files {artifacts}", "Zeilen {rows}, Dateien {artifacts}"),
     "validation": ("Validation", "Validierung"),
     "psnr": ("PSNR-Y (dB)", "PSNR-Y (dB)"),
     "by_hand": ("asked for", "angefordert"),

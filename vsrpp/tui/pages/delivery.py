@@ -45,7 +45,7 @@ def _state(seen: Seen, t: Texts, room: int) -> Line:
         how_long = span(age if since is None else since)
         text = f"!! {cut(t(f'trouble.{kind}'), room - len(how_long) - 4)} {how_long}"
         waiting = t("delivery.waiting", rows=count(rows), artifacts=artifacts)
-        return [(f"{text}, {waiting}" if len(text) + len(waiting) + 2 <= room else text, "bad")]
+        return [(f"{text}, {waiting}" if len(text) + len(waiting) + 2 <= room else text, "bad bold")]
     if not rows and not artifacts:
         return [(f"✔ {t('delivery.done')}", "good")]
     if end_due and rows == 1 and not artifacts:
