@@ -1,14 +1,13 @@
 """Kill -9 at random moments of a real training that others edit meanwhile; resume; at the end, prove that nothing was lost.
 
 `prove` is the whole experiment, used by `scripts/prove_kill` and by a test. The trainer and the hand that edits are
-processes of their own: `killing.py nursery FOLDER DATA` forks a trainer whenever it is told to, so that torch is
-imported once; `killing.py hand RUN_DIR SEED JOURNAL` edits.
+processes of their own: `killing.py FOLDER DATA` forks a trainer whenever it is told to, so that torch is imported
+once; `killing_hand.py` edits; `killing_proof.py` says what must hold.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import random
 import select
@@ -16,20 +15,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-from helpers import TINY, configs, environment, tiny_clip, train_command, wait_until
+from helpers import TINY, configs, tiny_clip, train_command, wait_until
+from killing_hand import hand
+from killing_proof import Proof, check_what_stands, child_environment, conclude
 
 from vsrpp import control
-from vsrpp.control.edits import current_config
-from vsrpp.errors import NotLive, Refused, VsrppError
+from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader
-from vsrpp.tracking.restore import verify as verify_files
 
 SETS = {
     **TINY, "max_steps": 1_000_000, "log_every": 5, "validate_every": 150, "checkpoint_every": 10, "keep_last": 5,
@@ -38,42 +35,6 @@ SETS = {
 """A run that ends when it is told to, with a checkpoint always near; retention as if nothing were uploaded."""
 LIFE_S = 1.0
 """A trainer is killed within so long of its first word, or of its first new checkpoint, or while it starts up."""
-
-
-@dataclass(slots=True)
-class Proof:
-    """What was done, and what was found; `failures` is empty if the promise holds."""
-
-    kills: int = 0
-    kills_by_moment: dict[str, int] = field(default_factory=dict)
-    """starting, walking the record again, training, paused …, as `status` said at the kill."""
-    acknowledged: int = 0
-    """Edits and commands that were answered as applied or done before any kill that followed."""
-    in_flight: int = 0
-    """Those a kill left without an answer: taken by a later process, or not, but never twice."""
-    events: int = 0
-    step: int = 0
-    branches: int = 0
-    checkpoints_verified: int = 0
-    """Checkpoint folders whose every hash was compared, after every kill."""
-    torn_saves: int = 0
-    """Saves that a kill cut: a temporary folder, never a checkpoint."""
-    replay_identical: bool | None = None
-    sha256: str = ""
-    failures: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def holds(self) -> bool:
-        return not self.failures and bool(self.replay_identical)
-
-    def fail(self, what: str) -> None:
-        """Note what does not hold any more, once, with the kill after which it was first seen."""
-        if not any(said.endswith(what) for said in self.failures):
-            self.failures.append(f"after kill {self.kills}: {what}")
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "holds": self.holds}
 
 
 def prove(
@@ -141,13 +102,13 @@ class Trainers:
 
     def _forked(self) -> Trainer:
         if self._nursery is None:
-            self._nursery = self._popen(__file__, "nursery", str(self.folder), str(self.data), talks=True)
+            self._nursery = self._popen(__file__, str(self.folder), str(self.data), talks=True)
         return Forked(self._nursery)
 
     def _popen(self, *words: str, talks: bool = False) -> subprocess.Popen[bytes]:
         with self._log.open("ab") as log:
             return subprocess.Popen(
-                [sys.executable, *words], cwd=self.folder, env=_environment(self.folder), stderr=log,
+                [sys.executable, *words], cwd=self.folder, env=child_environment(self.folder), stderr=log,
                 stdout=subprocess.PIPE if talks else log, stdin=subprocess.PIPE if talks else subprocess.DEVNULL,
             )  # fmt: skip
 
@@ -241,194 +202,6 @@ def _state(run: RunPaths) -> str:
     return str(control.status(run)["state"])
 
 
-# ---- what must hold after every kill
-def checkpoint_folders(run: RunPaths) -> list[Path]:
-    """Every folder that passes for a checkpoint, those that a later branch pushed aside included."""
-    if not run.checkpoints.is_dir():
-        return []
-    return sorted(path for path in run.checkpoints.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def check_what_stands(run: RunPaths, proof: Proof) -> None:
-    for folder in checkpoint_folders(run):
-        try:
-            verify_files(folder)
-        except VsrppError as error:
-            proof.fail(f"{folder.name}: {error}")
-        proof.checkpoints_verified += 1
-    proof.torn_saves += sum(1 for _ in run.checkpoints.glob(".step_*.part"))
-    verdict = control.verify(run)
-    if not verdict.ok:
-        proof.fail(f"the chain is broken: {verdict.why}")
-
-
-def conclude(folder: Path, run: RunPaths, journal: Path, proof: Proof) -> None:
-    from vsrpp.paths import CheckpointPaths
-    from vsrpp.training.checkpoint import load_checkpoint
-
-    events = control.history(run)
-    proof.events, proof.step = len(events), events[-1].step
-    proof.branches = 1 + max(event.branch for event in events)
-    check_what_stands(run, proof)
-    for path in checkpoint_folders(run):
-        try:
-            load_checkpoint(CheckpointPaths(path))
-        except VsrppError as error:
-            proof.failures.append(f"{path.name} cannot be loaded: {error}")
-    rows = [json.loads(line) for line in journal.read_text().splitlines()]
-    proof.failures += lost_or_doubled(rows, events)
-    proof.acknowledged = sum(row["status"] in ("applied", "done") for row in rows)
-    proof.in_flight = sum(row["status"] == "in flight" for row in rows)
-    with RunReader(run.run_db) as reader:
-        in_force, revision = current_config(reader).live, current_config(reader).revision
-    on_disk = json.loads(run.runtime_config.read_text())
-    if (on_disk.pop("revision"), on_disk) != (revision, in_force):
-        proof.failures.append("the file on disk is not the config in force")
-    done = subprocess.run(
-        [sys.executable, "-m", "vsrpp", "replay", str(run.root), "--json"], cwd=folder, env=_environment(folder),
-        capture_output=True, text=True,
-    )  # fmt: skip
-    if done.returncode not in (0, 6):
-        proof.failures.append(f"replay: {done.stderr.strip()}")
-        return
-    verdict = json.loads(done.stdout)
-    proof.replay_identical, proof.sha256 = verdict["identical"], verdict["original_sha256"]
-    if not verdict["identical"]:
-        proof.failures.append(f"the undisturbed run parted: {verdict['first_difference']}")
-
-
-def lost_or_doubled(rows: list[dict[str, Any]], events: list[Any]) -> list[str]:
-    """What was acknowledged and is not on record as it was answered; what is on record twice."""
-    by_token: dict[str, list[Any]] = {}
-    for event in events:
-        if event.reason and event.reason.startswith("hand "):
-            by_token.setdefault(event.reason, []).append(event)
-    found = []
-    for row in rows:
-        mine = by_token.get(row["token"], [])
-        if len(mine) > 1:
-            found.append(f"{row['token']} ({row['kind']}) is on record {len(mine)} times")
-        if row["status"] != "applied" and (row["status"] != "done" or row["kind"] not in ("validate", "rollback")):
-            continue
-        if row["kind"] == "file":
-            kept = [e for e in events if e.type == "config_applied" and row["changes"][0] in _settings(e)]
-            if len(kept) != 1:
-                found.append(f"a saved file's {row['changes']} was acknowledged and is on record {len(kept)} times")
-        elif not mine:
-            found.append(f"{row['token']} ({row['kind']}) was acknowledged and is not on record")
-        elif row["kind"] == "edit" and (mine[0].revision, mine[0].step, mine[0].data["changes"]) != (
-            row["revision"], row["step"], row["changes"],
-        ):  # fmt: skip
-            found.append(f"{row['token']} is on record otherwise than it was acknowledged: {row} {mine[0]}")
-    revisions = Counter(e.revision for e in events if e.type in ("config_applied", "config_reverted", "rolled_back"))
-    if sorted(revisions) != list(range(1, len(revisions) + 1)) or set(revisions.values()) - {1}:
-        found.append("the revisions have a gap, or one twice")
-    return found
-
-
-def _settings(event: Any) -> list[dict[str, Any]]:
-    return [{"key": change["key"], "new": change["new"]} for change in event.data["changes"]]
-
-
-# ---- the hand
-@contextlib.contextmanager
-def hand(run: RunPaths, seed: int, journal: Path) -> Iterator[None]:
-    """A process that edits until the block ends; what was answered is then in the journal."""
-    process = subprocess.Popen(
-        [sys.executable, __file__, "hand", str(run.root), str(seed), str(journal)], stdin=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
-    try:
-        yield
-        assert process.stdin is not None
-        process.stdin.close()
-        assert process.wait(120) == 0, "the hand failed"
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-
-
-def be_a_hand(run: RunPaths, draw: random.Random, journal: Path) -> None:
-    """Ask, note the answer, ask again, until standard input ends. A run that is dead is waited for."""
-    with journal.open("a", buffering=1) as notes:
-        for number in range(10_000_000):
-            if select.select([0], [], [], draw.uniform(0.005, 0.08))[0]:
-                return
-            row = ask_once(run, draw, f"hand {number}")
-            if row is None:
-                time.sleep(0.2)
-            else:
-                notes.write(json.dumps(row) + "\n")
-
-
-def ask_once(run: RunPaths, draw: random.Random, token: str) -> dict[str, Any] | None:
-    """One request by a random way; None if nobody was there to take it, `in flight` if a kill came before the answer."""
-    kind = draw.choices(
-        ["edit", "probation", "file", "validate", "checkpoint", "rollback"], [70, 6, 12, 4, 5, 3]
-    )[0]  # fmt: skip
-    row: dict[str, Any] = {"token": token, "kind": "edit" if kind == "probation" else kind}
-    sent: list[bool] = []
-    control.edits.on_sent.set(lambda: sent.append(True))
-    try:
-        if kind == "file" and not control.is_live(run):
-            return None
-        if kind == "file":
-            return save_the_file(run, draw, row)
-        if kind in ("edit", "probation"):
-            terms = {"steps": draw.randint(3, 25), "revert_if": f"loss > {draw.choice([1e-3, 1.05, 5])}x"}
-            answer = control.apply(
-                run, some_edit(draw), origin="cli", reason=token, wait_s=60,
-                probation=terms if kind == "probation" else None,
-            )  # fmt: skip
-        else:
-            payload = (
-                {"step": draw.choice([*control.checkpoint_steps(run)[-3:], "best"])} if kind == "rollback" else None
-            )
-            answer = control.command(run, kind, payload, origin="cli", reason=token, wait_s=60)
-    except (NotLive, Refused):
-        return {**row, "status": "in flight"} if sent else None
-    status = answer.status if answer.status != "pending" else "in flight"
-    return {**row, "status": status, "revision": answer.revision, "step": answer.step, "changes": answer.changes,
-            "message": answer.message}  # fmt: skip
-
-
-def some_edit(draw: random.Random) -> dict[str, Any]:
-    """A value nobody else asks for, so that it is found in the record; one in ten is out of range."""
-    if draw.random() < 0.1:
-        return {"max_lr": draw.uniform(1, 2)}
-    weight = draw.uniform(0.3, 0.7)
-    return draw.choice(
-        [
-            {"max_lr": draw.uniform(1e-4, 1e-3)},
-            {"grad_clip": draw.uniform(0.1, 10)},
-            {"min_lr": draw.uniform(1e-8, 5e-5), "grad_clip": draw.uniform(0.1, 10)},
-            {"l1_weight": weight, "ms_weight": 0.8 - weight if weight < 0.8 else 0.0, "grad_weight": 0.2},
-        ]
-    )
-
-
-def save_the_file(run: RunPaths, draw: random.Random, row: dict[str, Any]) -> dict[str, Any] | None:
-    """Save as an editor does; acknowledged once the file itself names a later revision that holds the value."""
-    try:
-        values = json.loads(run.runtime_config.read_text())
-    except (OSError, ValueError):
-        return None
-    clip = draw.uniform(0.1, 10)
-    fresh = run.root / ".hand"
-    fresh.write_text(json.dumps({**values, "grad_clip": clip}, indent=2))
-    fresh.replace(run.runtime_config)
-    deadline = time.monotonic() + 1.0
-    while time.monotonic() < deadline:
-        with contextlib.suppress(OSError, ValueError):
-            now = json.loads(run.runtime_config.read_text())
-            if now["revision"] > values["revision"]:
-                changes = [{"key": "grad_clip", "new": clip}]
-                return {**row, "status": "applied" if now["grad_clip"] == clip else "superseded", "changes": changes}
-        time.sleep(0.01)
-    return {**row, "status": "in flight"}
-
-
 # ---- the trainer
 def be_a_nursery(folder: Path, data: Path) -> None:
     """Fork a trainer for every line of standard input; say its pid, then how it ended."""
@@ -469,14 +242,5 @@ def be_a_trainer(folder: Path, data: Path) -> int:
     return 0
 
 
-def _environment(folder: Path) -> dict[str, str]:
-    made = environment(folder)
-    return {**made, "PYTHONPATH": os.pathsep.join([made["PYTHONPATH"], str(Path(__file__).parent)])}
-
-
 if __name__ == "__main__":
-    role, *rest = sys.argv[1:]
-    if role == "nursery":
-        be_a_nursery(Path(rest[0]), Path(rest[1]))
-    else:
-        be_a_hand(RunPaths(Path(rest[0])), random.Random(int(rest[1])), Path(rest[2]))
+    be_a_nursery(Path(sys.argv[1]), Path(sys.argv[2]))

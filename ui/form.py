@@ -11,7 +11,7 @@ from vsrpp.control import ConfigHistory, who
 from vsrpp.errors import VsrppError
 
 from .format import count
-from .texts import Texts, title_of
+from .texts import Texts
 from .views.config import shown_value
 
 WEIGHTS = ("l1_weight", "ms_weight", "grad_weight", "perceptual_weight")
@@ -103,4 +103,4 @@ def rebalanced(weights: Mapping[str, float], moved: str, *, fixed: frozenset[str
 
 
 def label(parameter: config.Parameter, language: str) -> str:
-    return title_of(parameter.key, parameter.title, language)
+    return parameter.title_in(language)

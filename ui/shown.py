@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vsrpp.control import ConfigHistory
+from vsrpp.control.trouble import BEHIND_AFTER_S
 from vsrpp.store import Event
 
 LIVE_STATES = ("training", "paused", "validating")
 SILENT_AFTER_S = 20.0
-BEHIND_AFTER_S = 30.0
 TERMS = ("l1", "ms", "grad", "perceptual")
 
 
@@ -58,9 +58,10 @@ class Shown:
 
     @property
     def behind(self) -> bool:
+        """Delivery is in trouble, or the run's end has been waiting to be told."""
         backlog = self.status.get("backlog") or {}
-        waiting = (backlog.get("rows") or 0) + (backlog.get("artifacts") or 0)
-        return bool(waiting and (backlog.get("age_s") or 0.0) > BEHIND_AFTER_S)
+        late = (backlog.get("age_s") or 0.0) > BEHIND_AFTER_S
+        return bool(backlog.get("trouble") or (backlog.get("end_due") and late))
 
     @property
     def on_probation(self) -> bool:

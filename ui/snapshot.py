@@ -20,6 +20,8 @@ from .shown import Shown
 FRESH_S = 0.4
 """A second look within this time gets the same answer: ten tabs cost what one does."""
 STATUS_FRESH_S = 5.0
+UPLOAD_FRESH_S = 1.0
+"""While something is uploaded its progress is said anew every second."""
 CURVES_FRESH_S = 1.5
 CURVES_BUDGET_S = 0.08
 KEPT_RUNS = 12
@@ -78,7 +80,8 @@ class RunWatch:
     def _status(self, said: dict[str, Any], metrics: dict[str, tuple[int, float]]) -> dict[str, Any]:
         """`control.status`, asked anew after an event and every five seconds; what moves with each step is put over it."""
         asked_at, events, kept = self._kept_status
-        if not kept or events != len(self._events) or time.monotonic() - asked_at > STATUS_FRESH_S:
+        fresh_s = UPLOAD_FRESH_S if kept and kept["backlog"]["uploading"] else STATUS_FRESH_S
+        if not kept or events != len(self._events) or time.monotonic() - asked_at > fresh_s:
             kept = control.status(self.paths)
             self._kept_status = (time.monotonic(), len(self._events), kept)
             return kept

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-LANGUAGES = ("en", "de")
+from vsrpp.control.words import LANGUAGES, WORDS
 
 _TEXTS: dict[str, tuple[str, str]] = {
+    **WORDS,
     # pages
     "monitoring": ("Monitoring", "Überwachung"),
     "config": ("Configuration", "Konfiguration"),
-    "runs": ("Runs", "Läufe"),
+    "runs": WORDS["key.runs"],
     "run": ("Run", "Lauf"),
     "config_button": ("⚙️ Configuration", "⚙️ Konfiguration"),
     "theme": ("Light or dark", "Hell oder dunkel"),
@@ -25,76 +26,44 @@ _TEXTS: dict[str, tuple[str, str]] = {
         ),
     ),
     # states
-    "state.training": ("training", "trainiert"),
-    "state.paused": ("paused", "pausiert"),
-    "state.validating": ("validating", "validiert"),
-    "state.finished": ("finished", "fertig"),
-    "state.stopped": ("stopped", "gestoppt"),
-    "state.failed": ("failed", "gescheitert"),
-    "state.dead": ("dead", "abgebrochen"),
-    "state.silent": ("silent", "stumm"),
-    "state.probation": ("on probation", "auf Probe"),
-    "state.plateau": ("plateau", "Plateau"),
     "state.behind": ("tracking behind", "Tracking im Rückstand"),
     "says.finished": (
         "This run has finished. What you see is its last state.",
         "Dieser Lauf ist fertig. Zu sehen ist sein letzter Stand.",
-    ),
-    "says.stopped": (
-        "This run was stopped at step {step}. Continue it: vsrpp train --resume {run}",
-        "Dieser Lauf wurde bei Schritt {step} gestoppt. Fortsetzen: vsrpp train --resume {run}",
     ),
     "says.failed": ("This run failed: {why}", "Dieser Lauf ist gescheitert: {why}"),
     "says.dead": (
         "The training process is gone without a word since {age}. Continue it: vsrpp train --resume {run}",
         "Der Trainingsprozess ist seit {age} ohne Abmeldung weg. Fortsetzen: vsrpp train --resume {run}",
     ),
-    "says.silent": (
-        "No sign of life for {age}, though the process is there: a very long step, or it hangs.",
-        "Seit {age} kein Lebenszeichen, obwohl der Prozess da ist: ein sehr langer Schritt, oder er hängt.",
-    ),
-    "says.paused": (
-        "Paused at step {step}. Edits, checkpoints and validations take effect at once.",
-        "Pausiert bei Schritt {step}. Änderungen, Checkpoints und Validierungen wirken sofort.",
-    ),
     "says.behind": (
-        "MLflow has not got {rows} rows and {artifacts} checkpoints yet; the oldest waits {age}. Nothing is lost.",
-        (
-            "MLflow fehlen noch {rows} Zeilen und {artifacts} Checkpoints; am längsten wartet eine seit {age}. "
-            "Nichts ist verloren."
-        ),
+        "MLflow is behind: rows {rows}, files {artifacts}; the oldest waits {age}.",
+        "MLflow ist im Rückstand: Zeilen {rows}, Dateien {artifacts}; die älteste wartet seit {age}.",
     ),
+    "says.lost": ("{trouble} for {age}: {error}.", "{trouble} seit {age}: {error}."),
     # header
     "phase": ("Phase", "Phase"),
-    "step": ("Step", "Schritt"),
     "of": ("of", "von"),
     "eta": ("Remaining", "Restzeit"),
     "speed": ("Speed", "Tempo"),
     "steps_per_s": ("steps/s", "Schritte/s"),
-    "rate": ("Learning rate", "Lernrate"),
+    "rate": WORDS["chart.rate"],
     "revision": ("Revision", "Revision"),
     "branch": ("Branch", "Zweig"),
     "gpu_memory": ("GPU memory", "GPU-Speicher"),
-    "memory": ("Memory", "Speicher"),
     # commands
-    "pause": ("Pause", "Pause"),
-    "resume": ("Resume", "Fortsetzen"),
-    "validate": ("Validate", "Validieren"),
-    "checkpoint": ("Checkpoint", "Checkpoint"),
     "stop": ("Stop …", "Stoppen …"),
     "stop_sure": (
         "Stop this run? It saves a checkpoint and ends; it can be continued later.",
         "Diesen Lauf stoppen? Er speichert einen Checkpoint und endet; er lässt sich später fortsetzen.",
     ),
     "stop_yes": ("Yes, stop the run", "Ja, Lauf stoppen"),
-    "no": ("No", "Nein"),
     "stop_no": ("No, go on", "Nein, weiter"),
     "answer.done": ("{what}: done at step {step}.", "{what}: erledigt bei Schritt {step}."),
     "answer.pending": (
         "{what}: no answer yet; the run takes it at its next step boundary.",
         "{what}: noch keine Antwort; der Lauf nimmt es an der nächsten Schrittgrenze.",
     ),
-    "answer.refused": ("{what} refused: {why}", "{what} abgelehnt: {why}"),
     # charts
     "loss_curves": ("Loss curves", "Verlustkurven"),
     "smoothing": ("Smoothing", "Glättung"),
@@ -118,79 +87,60 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "absolute": ("absolute values", "absolute Werte"),
     "no_values": ("no values yet", "noch keine Werte"),
     "peak_activity": ("Peak layer activity", "Höchste Schichtaktivität"),
-    "layer": ("Layer", "Schicht"),
-    "value": ("Value", "Wert"),
     "trend": ("Trend", "Verlauf"),
-    "level.low": ("Low", "Niedrig"),
-    "level.moderate": ("Moderate", "Mäßig"),
-    "level.high": ("High", "Hoch"),
     "level.unusual": ("Unusually high activity", "Ungewöhnlich hohe Aktivität"),
     "level.extreme": ("Extreme: check training stability", "Extrem: Stabilität des Trainings prüfen"),
     "no_activity": ("No layer activity recorded yet.", "Noch keine Schichtaktivität aufgezeichnet."),
     "streams": ("Stream overview (averages)", "Stream-Übersicht (Durchschnitt)"),
-    "backward": ("Backward", "Rückwärts"),
-    "forward": ("Forward", "Vorwärts"),
-    "fusion": ("Fusion", "Fusion"),
     "layers": ("{n} layers", "{n} Schichten"),
     "layer_one": ("1 layer", "1 Schicht"),
     "all_layers": ("All layers", "Alle Schichten"),
     "sort_by": ("Sort by {what}", "Sortieren nach {what}"),
     # cards
     "figures": ("Figures", "Kennzahlen"),
-    "momentum": ("AdamW momentum", "AdamW-Momentum"),
-    "quality": ("Quality", "Qualität"),
     "of_output": ("output", "Ausgabe"),
-    "of_bicubic": ("bicubic", "bikubisch"),
     "improvement": ("Improvement", "Verbesserung"),
     "over_bicubic": ("over bicubic", "gegenüber bikubisch"),
     "best": ("Best so far", "Bisher bestes"),
     "at_step": ("at step {step}", "bei Schritt {step}"),
     "plateau_counter": ("Plateau counter", "Plateau-Zähler"),
     "of_patience": ("of patience {n}", "von Geduld {n}"),
-    "grad_norm": ("Gradient norm", "Gradientennorm"),
     "clip_at": ("clip at {n}", "Grenze {n}"),
     "score": ("Training score", "Trainingsnote"),
     "score_hint": ("after the first validation", "nach der ersten Validierung"),
-    "score.gain": ("gain", "Gewinn"),
     "score.sharpness": ("sharpness", "Schärfe"),
     "score.convergence": ("convergence", "Konvergenz"),
     "score.stability": ("stability", "Stabilität"),
     "convergence": ("Convergence", "Konvergenz"),
     "convergence_hint": ("after the first 64 steps", "nach den ersten 64 Schritten"),
     "slope": ("{n} ± {error} % per 1000 steps", "{n} ± {error} % je 1000 Schritte"),
-    "convergence.falling": ("falling", "fallend"),
-    "convergence.flat": ("flat", "flach"),
-    "convergence.rising": ("rising", "steigend"),
-    "convergence.noisy": ("too noisy to tell", "zu verrauscht"),
-    "convergence.unknown": ("not known yet", "noch unbekannt"),
     "step_time": ("Time of a step", "Zeit eines Schritts"),
     "time.data_wait": ("data wait", "Datenwarten"),
     "time.compute": ("compute", "Rechnen"),
     "time.validation": ("validation", "Validierung"),
-    "time.checkpoint": ("checkpoint", "Checkpoint"),
     "time.boundary": ("between steps", "zwischen Schritten"),
-    "use.gpu": ("GPU", "GPU"),
     "use.cpu": ("process CPU", "Prozess-CPU"),
     "machine_time": ("Machine time", "Maschinenzeit"),
     "hours": ("{n} hours", "{n} Stunden"),
     "hours_of": ("{n} of {max} hours", "{n} von {max} Stunden"),
     "cost": ("Cost so far", "Kosten bisher"),
-    "cost_ahead": ("{n} to come", "{n} stehen aus"),
     "none_yet": ("none yet", "noch keins"),
     "off_host": ("Off this host", "Außer Haus"),
     "off_host.none": ("none", "keiner"),
     "off_host.age": ("checkpoint {age} old", "Checkpoint vor {age}"),
+    "delivery": ("Delivery to MLflow", "Lieferung an MLflow"),
+    "delivery.soon": ("on its way", "unterwegs"),
+    "delivery.oldest": ("waiting {age}", "warten seit {age}"),
+    "delivery.end": ("end not told yet", "Ende noch nicht gemeldet"),
+    "delivery.upload": ("{what}: {done} of {all}", "{what}: {done} von {all}"),
     # validation and timeline
-    "validation": ("Validation", "Validierung"),
     "validation_history": ("Validation history", "Validierungsverlauf"),
     "no_validation": (
         "No validation yet: the next is due at step {step}. The button above asks for one now.",
         "Noch keine Validierung: die nächste ist bei Schritt {step} fällig. Der Knopf oben fordert sofort eine an.",
     ),
-    "psnr": ("PSNR-Y (dB)", "PSNR-Y (dB)"),
     "ssim": ("SSIM-Y", "SSIM-Y"),
     "gain": ("Gain (dB)", "Gewinn (dB)"),
-    "by_hand": ("asked for", "angefordert"),
     "pictures": ("Validation pictures", "Validierungsbilder"),
     "no_pictures": ("No pictures yet; a validation brings them.", "Noch keine Bilder; eine Validierung bringt sie."),
     "bicubic": ("Input, bicubic", "Eingabe, bikubisch"),
@@ -208,20 +158,17 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "Eine Pixelzeile über die Zeit, von oben nach unten: Ruhiges gibt gerade Linien, Flimmern gezackte.",
     ),
     "timeline": ("Event timeline", "Ereignisse"),
-    "filter": ("Filter", "Filter"),
     "filter.all": ("All", "Alle"),
     "filter.edits": ("Edits", "Änderungen"),
     "filter.plateau": ("Plateaus", "Plateaus"),
-    "filter.validation": ("Validations", "Validierungen"),
+    "filter.validation": WORDS["view.validations"],
     "filter.checkpoint": ("Checkpoints", "Checkpoints"),
     "filter.life": ("Life", "Lebenslauf"),
     "filter.faults": ("Faults", "Störungen"),
     "no_events": ("Nothing of this kind yet.", "Noch nichts dieser Art."),
     "newest_of": ("newest {shown} of {all}", "neueste {shown} von {all}"),
     # config
-    "tier.safe": ("Safe while it trains", "Gefahrlos im laufenden Training"),
     "tier.careful": ("With care: loss weights", "Mit Bedacht: Gewichte der Verluste"),
-    "tier.startup": ("Fixed since the start", "Seit dem Start fest"),
     "tier.startup.why": (
         "These shape the network, the data or the record itself. Restart, or start a new run from a checkpoint: {cmd}",
         (
@@ -229,21 +176,17 @@ _TEXTS: dict[str, tuple[str, str]] = {
             "neuen Lauf beginnen: {cmd}"
         ),
     ),
-    "range": ("{low} to {high}", "{low} bis {high}"),
     "at_least": ("at least {low}", "mindestens {low}"),
-    "default": ("default {value}", "Vorgabe {value}"),
     "never_changed": ("as at the start", "wie beim Start"),
     "changed_by": ("{who} at step {step}, {age} ago", "{who} bei Schritt {step}, vor {age}"),
     "rebalance": (
         "Move together: rebalance the others so that the sum stays 1",
         "Gemeinsam bewegen: die anderen ausgleichen, damit die Summe 1 bleibt",
     ),
-    "sum": ("Sum {sum}", "Summe {sum}"),
     "no_perceptual": (
         "Stays 0: the run was started without a perceptual weight file.",
         "Bleibt 0: der Lauf wurde ohne Datei mit perzeptuellen Gewichten gestartet.",
     ),
-    "preview": ("Preview", "Vorschau"),
     "preview_none": (
         "Nothing changed yet. Change a value and see here what would follow.",
         "Noch nichts geändert. Ändere einen Wert und sieh hier, was daraus folgt.",
@@ -251,14 +194,11 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "preview_bad": ("Would be refused:", "Würde abgelehnt:"),
     "preview_ok": ("Would hold from the next step on:", "Würde ab dem nächsten Schritt gelten:"),
     "rate_ahead": ("Learning rate ahead", "Lernrate voraus"),
-    "rate_now": ("as it is", "wie es ist"),
-    "rate_then": ("with the edit", "mit der Änderung"),
     "parameter": ("Parameter", "Parameter"),
     "old": ("now", "jetzt"),
     "new": ("then", "dann"),
     "reason": ("Reason (on record)", "Grund (wird aufgezeichnet)"),
     "reason_hint": ("why you make this change", "warum du das änderst"),
-    "apply": ("Apply", "Anwenden"),
     "discard": ("Discard", "Verwerfen"),
     "use_defaults": ("Defaults", "Vorgaben"),
     "applied": ("Applied at step {step}, revision {revision}.", "Angewendet bei Schritt {step}, Revision {revision}."),
@@ -306,7 +246,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
         "On probation until step {step}: revision {revision} is taken back if {condition}.",
         "Auf Probe bis Schritt {step}: Revision {revision} wird zurückgenommen, wenn {condition}.",
     ),
-    "probation_if": ("Go back if", "Zurück, wenn"),
     "revisions": ("Revisions", "Revisionen"),
     "go_back": ("Load revision {revision} into the form", "Revision {revision} ins Formular laden"),
     "go_back_short": ("Back to this one", "Zu dieser zurück"),
@@ -320,7 +259,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "what": ("What", "Was"),
     "why": ("Why", "Warum"),
     # runs
-    "all_runs": ("Runs on this host", "Läufe auf diesem Rechner"),
     "tracked_runs": ("Runs on the tracking server", "Läufe auf dem Tracking-Server"),
     "state": ("State", "Zustand"),
     "interventions": ("Edits", "Eingriffe"),
@@ -351,7 +289,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "cmd.promote": ("Promote to the registry", "In die Registry heben"),
     "cmd.replay": ("Replay from the record", "Aus der Aufzeichnung wiederholen"),
     "cmd.set": ("Edit from a terminal", "Aus dem Terminal ändern"),
-    "do.rollback": ("Roll back", "Zurücksetzen"),
+    "do.rollback": WORDS["key.rollback"],
     "do.restore": ("Restore", "Wiederherstellen"),
     "do.from": ("New run", "Neuer Lauf"),
     "do.resume": ("Continue", "Fortsetzen"),
@@ -405,7 +343,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "job.running": ("running", "läuft"),
     "job.ending": ("ending", "endet"),
     "job.done": ("done", "erledigt"),
-    "job.failed": ("failed", "gescheitert"),
+    "job.failed": WORDS["state.failed"],
     "job.cancelled": ("cancelled", "abgebrochen"),
     "job.cancel": ("Cancel", "Abbrechen"),
     "job.output": ("Last lines", "Letzte Zeilen"),
@@ -456,46 +394,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "wrong": ("Name or password is wrong.", "Name oder Passwort ist falsch."),
 }
 
-# Labels of the live parameters; English ones come from the schema's titles.
-GERMAN_TITLES = {
-    "plateau_patience": "Geduld am Plateau",
-    "plateau_safety_threshold": "Sicherheitsschwelle am Plateau",
-    "cooldown_duration": "Abklingzeit",
-    "max_lr": "Höchste Lernrate",
-    "min_lr": "Niedrigste Lernrate",
-    "grad_clip": "Gradientengrenze",
-    "l1_weight": "Gewicht L1",
-    "ms_weight": "Gewicht Mehrskalen",
-    "grad_weight": "Gewicht Gradienten",
-    "perceptual_weight": "Gewicht Perzeptuell",
-    "log_every": "Aufzeichnen alle",
-    "validate_every": "Validieren alle",
-    "checkpoint_every": "Checkpoint alle",
-    "max_steps": "Schritte insgesamt",
-    "adaptive": "Adaptive Regelung",
-    "plateau_action": "Maßnahme am Plateau",
-}
-GERMAN_HELP = {
-    "plateau_patience": "So viele Schritte ohne Zeichen einer Besserung, dann gilt der Lauf als auf einem Plateau.",
-    "plateau_safety_threshold": "Nach so vielen Schritten auf einem Plateau beginnt die Regelung wieder bei den "
-    "eingestellten Werten. Liegt über der Geduld.",
-    "cooldown_duration": "So lange nach einer Maßnahme der Regelung folgt keine weitere, damit sie wirken kann.",
-    "max_lr": "Die Lernrate an der Spitze des Verlaufs, nach dem Aufwärmen. Niedriger, wenn der Verlust springt.",
-    "min_lr": "Die Lernrate, bei der der Verlauf endet; darunter senkt die Regelung nie.",
-    "grad_clip": "Ein längerer Gradient wird auf diese Norm gekürzt. Niedriger gegen Ausreißer.",
-    "l1_weight": "Der Pixelverlust, dem PSNR am engsten folgt.",
-    "ms_weight": "Derselbe Vergleich auf verkleinerten Bildern: für Helligkeit und große Formen.",
-    "grad_weight": "Vergleich der Bildgradienten: für scharfe Kanten.",
-    "perceptual_weight": "Vergleich von VGG19-Merkmalen: Textur, die echt aussieht, auf Kosten von PSNR.",
-    "log_every": "Schritte von einer Zeile Messwerte zur nächsten.",
-    "validate_every": "Schritte von einer Validierung zur nächsten.",
-    "checkpoint_every": "Schritte von einem Checkpoint zum nächsten.",
-    "max_steps": "Ende des Laufs und der Kosinuskurve der Lernrate.",
-    "adaptive": "Ob die Regelung auf Plateaus antwortet und Gewichte verschiebt.",
-    "plateau_action": "Was bei einem Plateau mit der Lernrate geschieht.",
-}
-GERMAN_UNITS = {"steps": "Schritte"}
-
 Texts = Callable[..., str]
 
 
@@ -510,11 +408,3 @@ def texts(language: str) -> Texts:
         return sentence.format(**fields) if fields else sentence
 
     return text
-
-
-def title_of(key: str, title: str, language: str) -> str:
-    return GERMAN_TITLES.get(key, title) if language == "de" else title
-
-
-def unit_of(unit: str, language: str) -> str:
-    return GERMAN_UNITS.get(unit, unit) if language == "de" else unit

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from killing import lost_or_doubled, prove
+from killing import prove
+from killing_proof import lost_or_doubled
 
 from vsrpp.store import Event
 

@@ -23,7 +23,8 @@ LAYERS = (*(f"backward.{n}" for n in range(8)), *(f"forward.{n}" for n in range(
 class FakeRun:
     """A run written through the store's own writer. Without `serve` nothing moves, which is what snapshots want."""
 
-    def __init__(self, folder: Path, run_id: str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0", **live: Any) -> None:
+    def __init__(self, folder: Path, run_id: str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0", *, at: float = START,
+                 **live: Any) -> None:  # fmt: skip
         folder.mkdir(parents=True)
         self.paths = RunPaths(folder)
         self.run_config, self.live = config.defaults("demo")
@@ -32,7 +33,9 @@ class FakeRun:
         self.step = self.branch = self.revision = 0
         self.state = "training"
         self.phase = "stable"
-        self.at = START
+        self.at = at
+        self.limits: dict[str, Any] = {}
+        """What the trainer says of hours and price, if there are any."""
         self.probation: dict[str, Any] | None = None
         self.refuse: str | None = None
         """What the next command is refused with."""
@@ -43,7 +46,7 @@ class FakeRun:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self.writer = RunWriter(self.paths.run_db, run_id)
-        self.writer.set_meta("created", START)
+        self.writer.set_meta("created", at)
         self.inbox = Inbox(self.paths.inbox_db)
         self.event(
             "started",
@@ -62,7 +65,7 @@ class FakeRun:
         with self._lock:
             self.writer.set_state(
                 {"state": self.state, "step": self.step, "branch": self.branch, "revision": self.revision,
-                 "phase": self.phase, "steps_per_s": 2.5, "process": process, "probation": self.probation}
+                 "phase": self.phase, "steps_per_s": 2.5, "process": process, "probation": self.probation, **self.limits}
             )  # fmt: skip
 
     def train(self, steps: int, **metrics: float) -> FakeRun:
@@ -185,9 +188,9 @@ class FakeRun:
         return Answer(status="applied", step=self.step, revision=self.revision, changes=event.data["changes"])
 
 
-def half_way(folder: Path) -> FakeRun:
-    """A run in the middle: six validations and checkpoints, an edit, everything delivered."""
-    run = FakeRun(folder)
+def half_way(folder: Path, *, at: float = START) -> FakeRun:
+    """A run in the middle: six validations and checkpoints, an edit, everything delivered; begun `at`."""
+    run = FakeRun(folder, at=at)
     for number in range(6):
         run.train(200).validate(29.6 + 0.1 * number).checkpoint(29.6 + 0.1 * number)
         if number == 2:

@@ -7,9 +7,12 @@ import queue
 from pathlib import Path
 
 import pytest
+from delivering import delivered, lost, uploading
 from driving import Driven, drive
 from faking import FakeRun, half_way
 
+from vsrpp.control.words import WORDS
+from vsrpp.tracking.failures import KINDS as FAILURES
 from vsrpp.tui.seen import Seen
 from vsrpp.tui.watching import Watcher
 
@@ -92,9 +95,54 @@ def test_a_backlog_is_shown_with_its_age(tmp_path: Path) -> None:
     run.train(100)
 
     async def script(ui: Driven) -> None:
-        await ui.shows("!! ", " behind, ")
+        await ui.shows("Delivery       !! slow ", "rows 580, files 0", "MLflow gets less than the run makes")
 
     drive(run, script, size=(120, 40))
+    run.close()
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+@pytest.mark.parametrize(("lang", "size"), [("en", (80, 24)), ("de", (60, 20))])
+def test_every_kind_of_trouble_with_delivery_is_told_apart(
+    tmp_path: Path, kind: str, lang: str, size: tuple[int, int]
+) -> None:
+    run = half_way(tmp_path / "runs" / "r1")
+    lost(run.paths, kind, "what the server said", for_s=245.0)
+
+    async def script(ui: Driven) -> None:
+        await ui.shows(f"!! {WORDS[f'trouble.{kind}'][lang == 'de']}"[:11], " 4:", "what the server said")
+        assert len(ui.text.splitlines()) <= size[1]
+
+    drive(run, script, size=size, lang=lang)
+    run.close()
+
+
+def test_an_upload_is_drawn_with_its_progress_and_goes_when_it_is_done(tmp_path: Path) -> None:
+    run = half_way(tmp_path / "runs" / "r1")
+    uploading(run.paths, "checkpoint 1200", 15 * 2**20, 60 * 2**20)
+
+    async def script(ui: Driven) -> None:
+        await ui.shows("Upload         checkpoint 1200 25 % ██░░░░░░░ 15.0/60.0 MiB")
+        uploading(run.paths, "checkpoint 1200", 45 * 2**20, 60 * 2**20)
+        await ui.shows("checkpoint 1200 75 % ███████░░ 45.0/60.0 MiB")
+        delivered(run.paths)
+        await ui.until(lambda: "Upload" not in ui.text, "the end of the upload")
+        await ui.shows("✔ up to date")
+
+    drive(run, script, size=(120, 40))
+    run.close()
+
+
+def test_an_end_that_mlflow_was_not_told_is_said_with_the_command_that_tells_it(tmp_path: Path) -> None:
+    run = half_way(tmp_path / "runs" / "r1")
+    run.end("finished").delivered()  # the events are there, the end state is not
+
+    async def script(ui: Driven) -> None:
+        await ui.shows("Delivery       ! end not told", "vsrpp sync")
+        delivered(run.paths)
+        await ui.shows("✔ up to date", "vsrpp train --from")
+
+    drive(run, script)
     run.close()
 
 

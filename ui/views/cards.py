@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from vsrpp.control.numbers import SCORE_PARTS, TIME_PARTS
 
-from ..format import count, esc, finite, number, percent, span
+from ..format import count, finite, number, percent, span
 from ..shown import Shown
 from ..texts import Texts
+from .card import card
+from .delivery import delivery
 
 
 def cards(shown: Shown, t: Texts) -> str:
     """All cards of the monitoring page."""
     found = [
         *_quality(shown, t),
-        _card("plateau", t("plateau_counter"), count(shown.metric("plateau/counter")), _patience(shown, t),
+        card("plateau", t("plateau_counter"), count(shown.metric("plateau/counter")), _patience(shown, t),
               meter=_share(shown.metric("plateau/counter"), shown.config.live.get("plateau_patience"))),
         _gradient(shown, t),
-        _card("momentum", t("momentum"), number(shown.metric("optimizer/momentum"), 3), ""),
+        card("momentum", t("momentum"), number(shown.metric("optimizer/momentum"), 3), ""),
         _convergence(shown, t),
         _score(shown, t),
         _time(shown, t),
         *_cost(shown, t),
+        delivery(shown, t),
         _off_host(shown, t),
     ]  # fmt: skip
     return f'<div class="cards">{"".join(found)}</div>'
@@ -33,13 +36,13 @@ def _quality(shown: Shown, t: Texts) -> list[str]:
     gain = psnr - psnr0 if psnr is not None and psnr0 is not None else None
     best = shown.status.get("best")
     return [
-        _card("quality", t("quality"), percent(quality), f"{t('of_bicubic')} {percent(bicubic)}", meter=quality),
-        _card("gain", t("improvement"), _big_with_unit(gain, 2, "dB", sign=True), t("over_bicubic"), raw=True,
+        card("quality", t("quality"), percent(quality), f"{t('of_bicubic')} {percent(bicubic)}", meter=quality),
+        card("gain", t("improvement"), _big_with_unit(gain, 2, "dB", sign=True), t("over_bicubic"), raw=True,
               tone="" if gain is None else "good" if gain > 0 else "bad"),
-        _card("psnr", "PSNR-Y", _big_with_unit(psnr, 2, "dB"), raw=True,
+        card("psnr", "PSNR-Y", _big_with_unit(psnr, 2, "dB"), raw=True,
               below=f"{t('of_bicubic')} {_with_unit(psnr0, 2, 'dB')}"),
-        _card("ssim", "SSIM-Y", number(ssim, 4), f"{t('of_bicubic')} {number(ssim0, 4)}"),
-        _card("best", t("best"), _big_with_unit(finite(best["psnr_y"]) if best else None, 2, "dB"), raw=True, below=
+        card("ssim", "SSIM-Y", number(ssim, 4), f"{t('of_bicubic')} {number(ssim0, 4)}"),
+        card("best", t("best"), _big_with_unit(finite(best["psnr_y"]) if best else None, 2, "dB"), raw=True, below=
               t("at_step", step=count(best["step"])) if best else t("none_yet")),
     ]  # fmt: skip
 
@@ -48,9 +51,9 @@ def _off_host(shown: Shown, t: Texts) -> str:
     """The newest state that would outlive this machine, and how much training it lacks."""
     away = shown.status.get("off_host")
     if not away:
-        return _card("off_host", t("off_host"), t("off_host.none"), str(shown.status.get("off_host_why") or ""))
+        return card("off_host", t("off_host"), t("off_host.none"), str(shown.status.get("off_host_why") or ""))
     age = t("off_host.age", age=span(away["age_s"]))
-    return _card("off_host", t("off_host"), t("at_step", step=count(away["step"])), age)
+    return card("off_host", t("off_host"), t("at_step", step=count(away["step"])), age)
 
 
 def _gradient(shown: Shown, t: Texts) -> str:
@@ -60,37 +63,37 @@ def _gradient(shown: Shown, t: Texts) -> str:
     share = 1.0 if wild else _share(norm, clip)
     shown_norm = str(norm) if wild else number(norm, 3)
     tone = "bad" if wild else "warn" if share is not None and share >= 1 else ""
-    return _card("grad", t("grad_norm"), shown_norm, t("clip_at", n=number(clip, 2)), meter=share, tone=tone)
+    return card("grad", t("grad_norm"), shown_norm, t("clip_at", n=number(clip, 2)), meter=share, tone=tone)
 
 
 def _score(shown: Shown, t: Texts) -> str:
     score = shown.status.get("score")
     if not score:
-        return _card("score", t("score"), "–", t("score_hint"))
+        return card("score", t("score"), "–", t("score_hint"))
     parts = ", ".join(f"{t(f'score.{part}')} {number(score[part], 0)}" for part in SCORE_PARTS)
     text = f"{score['total']:.0f} <small>/ 100</small>"
-    return _card("score", t("score"), text, parts, meter=score["total"] / 100, raw=True)
+    return card("score", t("score"), text, parts, meter=score["total"] / 100, raw=True)
 
 
 def _convergence(shown: Shown, t: Texts) -> str:
     """The word, and the slope with its standard error."""
     found = shown.status.get("convergence")
     if not found:
-        return _card("convergence", t("convergence"), "–", t("convergence_hint"))
+        return card("convergence", t("convergence"), "–", t("convergence_hint"))
     slope, error = found["slope_percent_per_1000_steps"], found["slope_error_percent"]
     below = t("convergence_hint") if slope is None else t("slope", n=f"{slope:+.1f}", error=number(error, 1))
     tone = {"falling": "good", "rising": "bad"}.get(found["state"], "")
-    return _card("convergence", t("convergence"), t(f"convergence.{found['state']}"), below, tone=tone)
+    return card("convergence", t("convergence"), t(f"convergence.{found['state']}"), below, tone=tone)
 
 
 def _time(shown: Shown, t: Texts) -> str:
     """What a step takes, what it takes it for, and how busy the device is."""
     spent, use = shown.status.get("time"), shown.status.get("device_use")
     if not spent:
-        return _card("time", t("step_time"), "–", "")
+        return card("time", t("step_time"), "–", "")
     parts = [f"{t(f'time.{part}')} {_ms(spent[f'{part}_s'])}" for part in TIME_PARTS if finite(spent[f"{part}_s"])]
     busy = [f"{t('use.' + use['kind'])} {use['percent']:.0f} %"] if use else []
-    return _card("time", t("step_time"), _ms(spent["step_s"]), ", ".join([*parts, *busy]))
+    return card("time", t("step_time"), _ms(spent["step_s"]), ", ".join([*parts, *busy]))
 
 
 def _ms(seconds: float | None) -> str:
@@ -107,9 +110,9 @@ def _cost(shown: Shown, t: Texts) -> list[str]:
         "hours", n=f"{hours['spent']:.3g}")  # fmt: skip
     share = _share(hours["spent"], hours["max"])
     if cost is None:
-        return [_card("cost", t("machine_time"), most, "", meter=share)]
+        return [card("cost", t("machine_time"), most, "", meter=share)]
     ahead = "" if cost["to_come"] is None else f", {t('cost_ahead', n=number(cost['to_come'], 2))}"
-    return [_card("cost", t("cost"), number(cost["spent"], 2), f"{most}{ahead}", meter=share)]
+    return [card("cost", t("cost"), number(cost["spent"], 2), f"{most}{ahead}", meter=share)]
 
 
 def _patience(shown: Shown, t: Texts) -> str:
@@ -122,7 +125,7 @@ def _share(value: float | None, of: float | None) -> float | None:
 
 
 def _with_unit(value: float | None, digits: int, unit: str) -> str:
-    return "–" if value is None else f"{number(value, digits)} {unit}"
+    return "–" if value is None else f"{number(value, digits)}\u00a0{unit}"
 
 
 def _big_with_unit(value: float | None, digits: int, unit: str, *, sign: bool = False) -> str:
@@ -130,16 +133,3 @@ def _big_with_unit(value: float | None, digits: int, unit: str, *, sign: bool = 
     if value is None:
         return "–"
     return f"{value:{'+' if sign else ''}.{digits}f}<small> {unit}</small>"
-
-
-def _card(
-    name: str, title: str, value: str, below: str, *, meter: float | None = None, tone: str = "", raw: bool = False
-) -> str:
-    bar = ""
-    if meter is not None:
-        bar = f'<div class="meter"><i style="width:{min(1.0, max(0.0, meter)) * 100:.1f}%"></i></div>'
-    shown = value if raw else esc(value)
-    return (
-        f'<section class="card {tone}" data-card="{name}"><h3>{esc(title)}</h3><p class="big">{shown}</p>'
-        f'{bar}<p class="below">{esc(below)}</p></section>'
-    )

@@ -12,7 +12,7 @@ from vsrpp.store import Event
 from ..charts.lines import line_chart
 from ..format import clock, count, esc, number, span, value
 from ..shown import Shown
-from ..texts import GERMAN_HELP, Texts, title_of, unit_of
+from ..texts import Texts
 from .timeline import change_text
 
 
@@ -27,7 +27,7 @@ def shown_value(key: str, raw: Any) -> str:
 def field_info(parameter: config.Parameter, t: Texts, language: str) -> str:
     """Unit, range and default, for the line under a label."""
     parts = []
-    unit = unit_of(parameter.unit, language)
+    unit = parameter.unit_in(language)
     if parameter.minimum is not None and parameter.maximum is not None:
         low, high = (_bound(parameter, bound) for bound in (parameter.minimum, parameter.maximum))
         parts.append(t("range", low=low, high=high) + (f" {unit}" if unit else ""))
@@ -45,7 +45,7 @@ def field_note(
 ) -> str:
     """Beside a field: why its value would be refused or what happened to it; who set it last; what it does."""
     parameter = config.live_parameters()[key]
-    about = GERMAN_HELP.get(key, parameter.description) if language == "de" else parameter.description
+    about = parameter.description_in(language)
     return f'{_alert(error, note)}{_standing(parameter, shown, t)}<p class="note about">{esc(about)}</p>'
 
 
@@ -95,7 +95,7 @@ def preview(found: Preview | None, t: Texts, language: str, *, width: int = 460)
 def _diff(changes: Sequence[Mapping[str, Any]], t: Texts, language: str) -> str:
     known = config.live_parameters()
     rows = "".join(
-        f'<tr class="{esc(c["tier"])}"><th scope="row">{esc(title_of(c["key"], known[c["key"]].title, language))}'
+        f'<tr class="{esc(c["tier"])}"><th scope="row">{esc(known[c["key"]].title_in(language))}'
         f"<small>{esc(c['key'])}</small></th><td><del>{esc(shown_value(c['key'], c['old']))}</del></td>"
         f"<td><ins>{esc(shown_value(c['key'], c['new']))}</ins></td></tr>"
         for c in changes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..format import count, esc, finite, number, rate, size, span
 from ..shown import Shown
 from ..texts import Texts
+from .delivery import sentences
 
 PAGES = ("monitoring", "config", "runs")
 
@@ -85,12 +86,12 @@ def _figures(shown: Shown, t: Texts) -> str:
     status = shown.status
     total = finite(status.get("max_steps"))
     share = f"{shown.step / total * 100:.1f} %" if total else ""
-    speed = finite(status.get("steps_per_s"))
+    speed, moving = finite(status.get("steps_per_s")), shown.live and shown.state != "paused"
     figures = [
         (t("step"), f"{count(shown.step)} <small>{t('of')} {count(total)} · {share}</small>"),
         (t("phase"), esc(status.get("phase") or "–")),
-        (t("eta"), span(status.get("eta_s")) if shown.live else "–"),
-        (t("speed"), f"{number(speed, 2)} <small>{esc(t('steps_per_s'))}</small>" if shown.live else "–"),
+        (t("eta"), span(status.get("eta_s")) if moving else "–"),
+        (t("speed"), f"{number(speed, 2)} <small>{esc(t('steps_per_s'))}</small>" if moving else "–"),
         (t("rate"), rate(status.get("lr"))),
         (t("revision"), _revision(shown, t)),
         _memory(shown, t),
@@ -134,12 +135,7 @@ def notice(shown: Shown, t: Texts) -> str:
         terms = shown.probation
         until, condition = count(terms.get("until_step")), terms.get("revert_if")
         said.append(("warn", t("says.probation", step=until, revision=terms.get("revision"), condition=condition)))
-    if shown.behind:
-        backlog = shown.status["backlog"]
-        said.append(
-            ("warn", t("says.behind", rows=count(backlog["rows"]), artifacts=backlog["artifacts"],
-                       age=span(backlog["age_s"])))
-        )  # fmt: skip
+    said += [("warn", sentence) for sentence in sentences(shown, t)]
     return "".join(f'<p class="notice {css}">{esc(sentence)}</p>' for css, sentence in said)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import config, control, paths
+from vsrpp.cli.delivered import delivery_lines
 from vsrpp.cli.output import bold, dim, duration, green, print_json, red, yellow
 from vsrpp.cli.steer import runs_folder, target
 from vsrpp.control import FINAL_STATES
@@ -93,25 +94,13 @@ def status(options: argparse.Namespace) -> int:
     )
     print(f"  off this host: {kept if away or seen['state'] in FINAL_STATES else yellow(kept)}")
     left = seen["backlog"]
-    if left["rows"] or left["artifacts"]:
-        print(yellow(f"  tracking is behind: {_behind(left)}"))
+    for line in delivery_lines(left, seen["run_id"]):
+        print(yellow(f"  {line}"))
     told = left["alerts"]
     if told and (told["waiting"] or told["refused"]):
         why = f" ({told['error']})" if told["error"] else ""
         print(yellow(f"  alerts: {told['waiting']} not told yet, {told['refused']} refused by the webhook{why}"))
     return 0
-
-
-def _behind(left: dict[str, Any]) -> str:
-    """`12 rows, 1 artifacts (2.0 GB), 30 s old; uploading checkpoint 4000, 40 %; timeout: …`."""
-    size = f" ({left['bytes'] / 1e6:.1f} MB)" if left["bytes"] else ""
-    text = f"{left['rows']} rows, {left['artifacts']} artifacts{size}, {duration(left['age_s'])} old"
-    if left["uploading"]:
-        upload = left["uploading"]
-        text += f"; uploading {upload['what']}, {100 * upload['done_bytes'] / max(1, upload['bytes']):.0f} %"
-    if left["end_due"]:
-        text += "; MLflow still shows it running"
-    return text + (f"; {left['class']}: {left['error']}" if left["state"] == "lost" else "")
 
 
 def number_lines(seen: dict[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
@@ -49,6 +49,17 @@ class Parameter:
     scale: str
     """`linear` or `log`: how a slider divides the range, and how values are written."""
     group: str
+    german: Mapping[str, str] = field(default_factory=dict)
+    """`title`, `description` and `unit` in German (`x-de`), as far as there are any."""
+
+    def title_in(self, language: str) -> str:
+        return self.german.get("title", self.title) if language == "de" else self.title
+
+    def description_in(self, language: str) -> str:
+        return self.german.get("description", self.description) if language == "de" else self.description
+
+    def unit_in(self, language: str) -> str:
+        return self.german.get("unit", self.unit) if language == "de" else self.unit
 
     @property
     def live(self) -> bool:
@@ -138,4 +149,5 @@ def _read(key: str, said: Mapping[str, Any]) -> Parameter:
         menu=said.get("x-menu"),
         scale=said.get("x-scale", "linear"),
         group=said["x-group"],
+        german=said.get("x-de", {}),
     )

@@ -7,6 +7,7 @@ from vsrpp.control.lineage import Lineage, lineage, steers
 from vsrpp.control.numbers import numbers
 from vsrpp.control.off_host import off_host
 from vsrpp.control.runs import FINAL_STATES, find_run, is_live, local_runs, process_alive, process_identity, run_state
+from vsrpp.control.trouble import delivery, upload
 from vsrpp.control.views import (
     best_checkpoint,
     checkpoint_steps,
@@ -32,6 +33,7 @@ __all__ = [
     "command",
     "config_view",
     "current_config",
+    "delivery",
     "find_run",
     "history",
     "is_live",
@@ -49,6 +51,7 @@ __all__ = [
     "stale_keys",
     "status",
     "steers",
+    "upload",
     "verify",
     "who",
 ]

@@ -8,11 +8,12 @@ from typing import Any
 
 from vsrpp import config
 from vsrpp.control import alerts
-from vsrpp.control.backlog import count, open_marks, sink_state
+from vsrpp.control.backlog import open_marks
 from vsrpp.control.edits import current_config, run_config_of
 from vsrpp.control.numbers import finite, numbers
 from vsrpp.control.off_host import line_checkpoints, off_host
 from vsrpp.control.runs import FINAL_STATES, local_runs, run_state
+from vsrpp.control.trouble import delivery
 from vsrpp.paths import RunPaths, checkpoint_step
 from vsrpp.store import Event, RunReader, Verdict
 
@@ -45,7 +46,7 @@ def status(paths: RunPaths) -> dict[str, Any]:
             "ssim_y": quality.get("val/ssim_y"),
             "bicubic_ssim_y": quality.get("val/bicubic_ssim_y"),
             "checkpoints": checkpoint_steps(paths),
-            **_delivered(paths, reader),
+            **_delivered(paths, reader, state),
             "steps_per_s": finite(said.get("steps_per_s")),
             **numbers(
                 {key: row.value for key, row in latest.items()}, said, state, history.live, run_config_of(reader)
@@ -145,14 +146,14 @@ def best_checkpoint(paths: RunPaths, reader: RunReader) -> dict[str, Any] | None
     return max(candidates, key=lambda row: (row["psnr_y"], row["step"]), default=None)
 
 
-def _delivered(paths: RunPaths, reader: RunReader) -> dict[str, Any]:
+def _delivered(paths: RunPaths, reader: RunReader, state: str) -> dict[str, Any]:
     """What MLflow has not got yet, its age, what delivery says of the server; and the newest state off this host."""
     marks = open_marks(paths)
     try:
         away, why = off_host(reader, marks)
         told = alerts.state(reader, marks, run_config_of(reader))
         return {
-            "backlog": {**count(reader, marks).to_json(), **sink_state(marks), "alerts": told},
+            "backlog": {**delivery(reader, marks, state), "alerts": told},
             "off_host": away,
             "off_host_why": why,
         }

@@ -21,7 +21,8 @@ MAX_BYTES = 1024 * 1024
 TORN_GRACE_S = 2.0
 """How long a file that does not parse is read again before it is refused: an editor may still be writing it."""
 SETTLE_S = 0.05
-"""A second save within one tick of the file system's clock shows only in the content, so it is read again this long."""
+"""A second save within one tick of the file system's clock shows only in the content: the file is read again until one
+reading came later than this, however long the step before it took."""
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
@@ -43,7 +44,8 @@ class RuntimeConfigFile:
         self._clock = clock
         self._seen: tuple[int, ...] | None = None
         self._content = b""
-        self._settle_until = 0.0
+        self._settle_until: float | None = None
+        """Until then a save may be one that only the content shows; None once a reading came later."""
         self._torn_since: float | None = None
         self._slipped: list[Path] = []
 
@@ -52,8 +54,11 @@ class RuntimeConfigFile:
         if self._slipped:
             return self._take_slipped()
         signature = _signature(self.path)
-        if signature == self._seen and self._torn_since is None and self._clock() > self._settle_until:
-            return None
+        if signature == self._seen:
+            if self._torn_since is None and self._settle_until is None:
+                return None
+            if self._settle_until is not None and self._clock() > self._settle_until:
+                self._settle_until = None  # this is the reading that comes late enough
         return self._read(self.path, signature)
 
     def accept(self) -> None:
@@ -68,7 +73,8 @@ class RuntimeConfigFile:
         fresh.write_text(text, encoding="utf-8")
         before, written = self._seen, _signature(fresh)  # kept by a rename: a save that comes right after it differs
         if self.path.exists() and _exchange(fresh, self.path):
-            if _signature(fresh) != before and _content(fresh) != self._content:
+            may_be_theirs = _signature(fresh) != before or self._settle_until is not None
+            if may_be_theirs and _content(fresh) != self._content:
                 kept = self.path.with_name(f".{self.path.name}.{os.getpid()}.{time.monotonic_ns()}.slipped")
                 fresh.rename(kept)
                 self._slipped.append(kept)
@@ -100,7 +106,7 @@ class RuntimeConfigFile:
                 self._torn_since = now
             if why.final or now - self._torn_since >= TORN_GRACE_S:
                 if is_main:
-                    self._seen, self._content, self._settle_until = signature, b"", 0.0
+                    self._seen, self._content, self._settle_until = signature, b"", None
                 self._torn_since = None
                 return Save({}, _owner(path), str(why))
             return None

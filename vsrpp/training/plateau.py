@@ -77,7 +77,8 @@ class Detector(ABC):
     def __init__(self) -> None:
         self.counter = 0.0
         self.countable = 0
-        """Steps that could count since the last restart or better quality; the count is never backdated beyond."""
+        """Steps that could count since the last restart, better quality or end of a plateau: the count is never
+        backdated beyond."""
         self.held = False
         self.ema: float | None = None
         self.best: float | None = None
@@ -102,6 +103,8 @@ class Detector(ABC):
             self.countable = 0
         if improved:
             self.counter = 0.0
+            if self.held:  # what chance cleared on a flat curve must not be backdated into a plateau at the next block
+                self.countable = 0
         elif not grace and seen is not _NOTHING:
             self.countable += 1
             self.counter = max(self.counter + seen.counted, min(seen.backdated, float(self.countable)))

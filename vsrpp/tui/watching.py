@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vsrpp import control
-from vsrpp.control.backlog import count, open_marks, sink_state
+from vsrpp.control.backlog import open_marks
 from vsrpp.control.curves import CurveReader
 from vsrpp.control.lineage import TURNS
 from vsrpp.control.numbers import LIMITS
@@ -27,6 +27,8 @@ CHART_POINTS = 200
 CHART_KEYS = ("loss/total", "lr")
 CURVES_BUDGET_S = 0.05
 BACKLOG_EVERY_S = 3.0
+UPLOAD_EVERY_S = 1.0
+"""While something is uploaded its progress is said anew every second."""
 PLATEAU_ENDS = ("plateau_cleared", "safety_reset", *TURNS)
 
 
@@ -111,12 +113,11 @@ class Reading:
         said = self._reader.state()
         self._read_events()
         self._read_metrics(int(said.get("step", 0)), curves, layers)
-        now = time.time()
-        if now - self._backlog_at > BACKLOG_EVERY_S:
+        now, state = time.time(), control.run_state(self._reader, said)
+        if now - self._backlog_at > (UPLOAD_EVERY_S if self._backlog.get("uploading") else BACKLOG_EVERY_S):
             self._backlog_at = now
-            self._backlog, self._off_host = self._read_delivered()
+            self._backlog, self._off_host = self._read_delivered(state)
             self._steps_on_disk = control.checkpoint_steps(self._paths)
-        state = control.run_state(self._reader, said)
         run_config = {**self._run_config, **{key: said[key] for key in LIMITS if key in said}}
         return Seen(
             numbers=control.numbers(self._metrics, said, state, self._config.live, run_config),
@@ -131,12 +132,11 @@ class Reading:
             backlog=self._backlog, off_host=self._off_host, plateau=self._plateau, probation=said.get("probation"),
         )  # fmt: skip
 
-    def _read_delivered(self) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """({rows, artifacts, age_s} that MLflow has not got, and what delivery says of the server; what is off host)."""
+    def _read_delivered(self, state: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """(`control.delivery`, what is off host)."""
         marks = open_marks(self._paths)
         try:
-            left = {**count(self._reader, marks).to_json(), **sink_state(marks)}
-            return left, control.off_host(self._reader, marks)[0]
+            return control.delivery(self._reader, marks, state), control.off_host(self._reader, marks)[0]
         finally:
             if marks:
                 marks.close()

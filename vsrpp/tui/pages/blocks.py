@@ -22,17 +22,15 @@ from vsrpp.tui.drawing import (
 )
 from vsrpp.tui.events import label_of, matching, style_of
 from vsrpp.tui.events import words as event_words
-from vsrpp.tui.figures import NONE, clock, count, loss, number, rate, span
+from vsrpp.tui.figures import NONE, clock, count, loss, number, rate
 from vsrpp.tui.lines import Line, cut, fit, length, line, pad, rpad, rule
+from vsrpp.tui.pages.delivery import delivery, sign
 from vsrpp.tui.pages.progress import convergence
 from vsrpp.tui.seen import Seen
 from vsrpp.tui.texts import Texts
 
 STREAM_SIGNS = {"backward": "← ", "forward": "→ ", "fusion": "🔗"}
 SHORT_NAMES = {"perceptual": "Perc."}
-BEHIND_AFTER_S = 30.0
-SOON_S = 10.0
-"""What is younger than this is on its way, not behind."""
 
 
 def losses(seen: Seen, t: Texts, width: int) -> list[Line]:
@@ -68,7 +66,7 @@ def _part(seen: Seen, term: str) -> str:
 
 
 def steering(seen: Seen, t: Texts, width: int) -> list[Line]:
-    """Rate, momentum, gradient, plateau counter, delivery."""
+    """Rate, momentum, gradient, plateau counter, delivery with the upload under way."""
     short = "" if width >= 34 else ".short"
     label = 14 if width >= 34 else 9
     room = width - label - 1
@@ -87,9 +85,9 @@ def steering(seen: Seen, t: Texts, width: int) -> list[Line]:
         (t(f"momentum{short}"), [(number(seen.metric("optimizer/momentum")), "bold")]),
         (t("plateau_counter"), _plateau(seen, room)),
         *((t("convergence"), words) for words in [convergence(seen, t, room)] if words),
-        (t("delivery"), _with_room(_delivery(seen, t), _off_host(seen, t), room)),
     ]
-    return [rule(t("steering"), width), *(line(pad(name, label), " ", *value) for name, value in rows)]
+    lines = [line(pad(name, label), " ", *value) for name, value in rows]
+    return [rule(t("steering"), width), *lines, *delivery(seen, t, label, room)]
 
 
 def _gradient(seen: Seen, t: Texts) -> Line:
@@ -98,7 +96,7 @@ def _gradient(seen: Seen, t: Texts) -> Line:
         raw = seen.metrics.get("grad_norm")
         return [(NONE if raw is None else f"✖ {raw}", "" if raw is None else "bad bold")]
     style = limit_style(norm / clip if clip else None)
-    return [(number(norm), style or "bold"), (f" {t('of_limit', n=number(clip, 2))}{_sign(style)}", style or "dim")]
+    return [(number(norm), style or "bold"), (f" {t('of_limit', n=number(clip, 2))}{sign(style)}", style or "dim")]
 
 
 def _plateau(seen: Seen, room: int) -> Line:
@@ -106,41 +104,12 @@ def _plateau(seen: Seen, room: int) -> Line:
     if counter is None or not patience:
         return [(NONE, "")]
     style = limit_style(counter / patience)
-    text = f"{counter:.0f}/{patience:.0f}{_sign(style)}"
+    text = f"{counter:.0f}/{patience:.0f}{sign(style)}"
     return [
         (text, style or "bold"),
         (" ", ""),
         *bar(counter / patience, max(0, min(24, room - len(text) - 1)), style or "info"),
     ]
-
-
-def _sign(style: str) -> str:
-    """What says the same as the colour."""
-    return {"warn": " !", "bad": " !!"}.get(style, "")
-
-
-def _delivery(seen: Seen, t: Texts) -> Line:
-    rows, artifacts = int(seen.backlog.get("rows") or 0), int(seen.backlog.get("artifacts") or 0)
-    age = finite(seen.backlog.get("age_s")) or 0.0
-    if not rows and not artifacts:
-        return [(f"✔ {t('delivery.done')}", "good")]
-    if age < SOON_S and not seen.backlog.get("error"):
-        return [(t("delivery.soon", rows=count(rows)) if rows else t("delivery.files", files=artifacts), "")]
-    style = "bad" if seen.backlog.get("error") else limit_style(age / BEHIND_AFTER_S, near=0.5)
-    text = t("delivery.behind", rows=count(rows), artifacts=artifacts, age=span(age))
-    return [(f"{_sign(style)[1:]} {text}".strip(), style)]
-
-
-def _off_host(seen: Seen, t: Texts) -> str:
-    """The newest state that would outlive this machine."""
-    away = seen.off_host
-    return t("delivery.away", step=count(away["step"]), age=span(away["age_s"])) if away else t("delivery.here")
-
-
-def _with_room(first: Line, more: str, room: int) -> Line:
-    """`more` faintly behind a line, where there is room for it."""
-    free = room - sum(len(text) for text, _ in first)
-    return [*first, (f"  {more}", "dim")] if free >= len(more) + 2 else first
 
 
 def quality(seen: Seen, t: Texts, width: int) -> list[Line]:
@@ -180,10 +149,10 @@ def machine(seen: Seen, t: Texts, width: int) -> list[Line]:
         whole = t("of_limit", n=f"{total / 1024:.0f} GiB")
         text = f"{number(seen.metric('system/gpu_percent'), 0)} %, {share / 1024:.1f} {whole}"
         style = limit_style(share / total, near=0.9)
-        second = line(pad(t("machine.gpu"), 9), (text + _sign(style), style or "bold"))
+        second = line(pad(t("machine.gpu"), 9), (text + sign(style), style or "bold"))
     elif memory is not None:
         style = limit_style(memory / 100, near=0.9)
-        second = line(pad(t("machine.memory"), 9), (f"{memory:.0f} %{_sign(style)}", style or "bold"))
+        second = line(pad(t("machine.memory"), 9), (f"{memory:.0f} %{sign(style)}", style or "bold"))
         if wait is not None and step:
             part = wait / step
             second += line(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from vsrpp.tui.drawing import bar
 from vsrpp.tui.figures import count, number, span
 from vsrpp.tui.lines import Line, cut, ends, length, line, wrap
+from vsrpp.tui.pages import delivery
 from vsrpp.tui.seen import Seen
 from vsrpp.tui.texts import Texts
 
@@ -60,7 +61,7 @@ def _progress(seen: Seen, t: Texts, width: int) -> Line:
 
 def notice(seen: Seen, t: Texts) -> tuple[str, str]:
     """(what is to be said of the run's state, its style); empty while all is as usual."""
-    run = seen.run_id
+    run, (late, late_style) = seen.run_id, delivery.says(seen, t)
     if seen.silent:
         return t("says.silent", age=span(seen.quiet_s)), "warn"
     if seen.live and seen.probation:
@@ -72,14 +73,14 @@ def notice(seen: Seen, t: Texts) -> tuple[str, str]:
         case "paused":
             return t("says.paused", step=seen.step), "warn"
         case "stopped":
-            return t("says.stopped", step=seen.step, run=run), ""
+            return " · ".join(filter(None, [t("says.stopped", step=seen.step, run=run), late])), late_style
         case "failed":
             return t("says.failed", why=seen.failure().rstrip("."), run=run), "bad"
         case "dead":
             return t("says.dead", run=run), "bad"
         case "finished":
-            return t("says.finished", run=run), ""
-    return "", ""
+            return " · ".join(filter(None, [t("says.finished", run=run), late])), late_style
+    return late, late_style
 
 
 def message_lines(text: str, style: str, width: int, most: int = 3) -> list[Line]:

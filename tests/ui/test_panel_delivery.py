@@ -1,0 +1,103 @@
+"""How delivery to MLflow stands is on the monitoring page: the kind of trouble, its age, what is uploaded now."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from delivering import delivered, lost, set_aside, uploading
+from synthetic import SyntheticRun, full_run
+from vsrpp_ui.live import Live
+from vsrpp_ui.shown import Shown
+from vsrpp_ui.snapshot import Watches
+from vsrpp_ui.texts import texts
+from vsrpp_ui.tracked import Tracked
+from vsrpp_ui.views import header
+from vsrpp_ui.views.delivery import delivery
+
+from vsrpp.control.words import WORDS
+from vsrpp.tracking.failures import KINDS as FAILURES
+
+EN, DE = texts("en"), texts("de")
+
+
+def shown_of(runs: Path, run: SyntheticRun) -> Shown:
+    return Watches(runs).run(run.paths.run_id).shown()
+
+
+@pytest.mark.parametrize("kind", FAILURES)
+def test_every_kind_of_trouble_has_its_card_and_its_sentence_in_both_languages(runs: Path, kind: str) -> None:
+    run = SyntheticRun(runs)
+    run.train(20)
+    lost(run.paths, kind, "what <the> server said", for_s=245.0)
+    shown = shown_of(runs, run)
+    for column, t in enumerate((EN, DE)):
+        assert f">{WORDS[f'trouble.{kind}'][column]}<" in delivery(shown, t)
+        said = header.notice(shown, t)
+        assert "4 min" in said and "what &lt;the&gt; server said" in said
+        assert WORDS[f"means.{kind}"][column].split(". ")[0].split(";")[0].replace("'", "&#x27;") in said
+    assert ("behind", EN("state.behind")) in header.badges(shown, EN)
+    assert 'class="card bad" data-card="delivery"' in delivery(shown, EN)
+
+
+def test_an_upload_has_a_bar_its_bytes_and_its_pace(runs: Path) -> None:
+    run = SyntheticRun(runs)
+    run.train(20)
+    delivered(run.paths)
+    uploading(run.paths, "checkpoint 20", 1_258_291, 5_033_164)
+    drawn = delivery(shown_of(runs, run), EN)
+    assert re.search(r'class="big">25.%<', drawn) and 'style="width:25.0%"' in drawn
+    assert re.search(r"checkpoint 20: 1.2 MiB of 4.8 MiB, \d+.* KiB/s", drawn)
+    assert 'class="card bad' not in drawn and header.notice(shown_of(runs, run), EN) == ""
+
+
+def test_an_uploads_progress_is_read_anew_every_second(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vsrpp_ui.snapshot.UPLOAD_FRESH_S", 0.0)
+    run = SyntheticRun(runs)
+    uploading(run.paths, "checkpoint 20", 1_000_000, 4_000_000)
+    watch = Watches(runs).run(run.paths.run_id)
+    assert watch.shown().status["backlog"]["uploading"]["done_bytes"] == 1_000_000
+    uploading(run.paths, "checkpoint 20", 3_000_000, 4_000_000)
+    assert watch.shown(fresh=True).status["backlog"]["uploading"]["done_bytes"] == 3_000_000
+
+
+def test_what_is_all_there_is_called_so_and_what_was_set_aside_is_counted(runs: Path) -> None:
+    run = full_run(runs)
+    delivered(run.paths)
+    drawn = delivery(shown_of(runs, run), EN)
+    assert ">up to date<" in drawn and 'class="card good"' in drawn
+    set_aside(run.paths, "param/run/data", "it was changed")
+    assert "1 set aside: it was changed" in delivery(shown_of(runs, run), EN)
+
+
+def test_an_end_that_mlflow_was_not_told_is_said_with_the_command_that_tells_it(runs: Path) -> None:
+    run = SyntheticRun(runs)
+    run.train(20)
+    run.writer.append("finished", step=20, branch=0, revision=0, at=time.time() - 300)
+    run.say("finished")
+    delivered(run.paths)
+    assert "vsrpp sync" not in header.notice(shown_of(runs, run), EN)
+    _forget_the_end(run)
+    shown = shown_of(runs, run)
+    assert f"Tell it: vsrpp sync {run.paths.run_id}" in header.notice(shown, EN)
+    assert f"Sagen mit: vsrpp sync {run.paths.run_id}" in header.notice(shown, DE)
+    assert "end not told yet" in delivery(shown, EN)
+
+
+def test_the_card_is_on_the_monitoring_page(runs: Path) -> None:
+    full_run(runs)
+    watches = Watches(runs)
+    found = Live(watches, EN, "en", Tracked(runs)).answer("monitoring", {})["fragments"]["cards"]["html"]
+    watches.close()
+    assert 'data-card="delivery"' in found
+
+
+def _forget_the_end(run: SyntheticRun) -> None:
+    from vsrpp.control.backlog import END_TOLD
+    from vsrpp.store import Marks
+
+    marks = Marks(run.paths.delivery_db)
+    marks.set_fact(END_TOLD, None)
+    marks.close()

@@ -1,0 +1,59 @@
+"""How delivery to MLflow stands: a card with the upload under way, and the sentences for what is in its way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vsrpp import control
+
+from ..format import count, percent, size, span
+from ..shown import Shown
+from ..texts import Texts
+from .card import card
+
+
+def delivery(shown: Shown, t: Texts) -> str:
+    """What waits, for how long and why; with a bar while something is uploaded."""
+    left = shown.status.get("backlog") or {}
+    kind, going = left.get("trouble"), control.upload(left, shown.now)
+    below = [_waiting(left, t)] if left.get("rows") or left.get("artifacts") else []
+    if left.get("end_due"):
+        below.append(t("delivery.end"))
+    if going:
+        pace = f", {size(going['bytes_per_s'])}/s" if going["bytes_per_s"] else ""
+        done = t("delivery.upload", what=going["what"], done=size(going["done_bytes"]), all=size(going["bytes"]))
+        below.insert(0, done + pace)
+    if left.get("set_aside"):
+        below.append(t("set_aside", n=left["set_aside"], why=left["set_aside_why"]))
+    big = t("delivery.done")
+    if kind:
+        big = t(f"trouble.{kind}")
+    elif going:
+        big = percent(going["share"], 0)
+    elif below:
+        big = t("delivery.soon")
+    meter = going["share"] if going else None
+    tone = "bad" if kind else "warn" if shown.behind else "" if below else "good"
+    return card("delivery", t("delivery"), big, " · ".join(below), meter=meter, tone=tone)
+
+
+def sentences(shown: Shown, t: Texts) -> list[str]:
+    """What is to be said above everything else: a backlog that has grown old, with its cause."""
+    left, said = shown.status.get("backlog") or {}, []
+    kind, end_due = left.get("trouble"), bool(left.get("end_due"))
+    rows, artifacts = int(left.get("rows") or 0), int(left.get("artifacts") or 0)
+    if shown.behind and (rows > end_due or artifacts):
+        said.append(t("says.behind", rows=count(rows), artifacts=artifacts, age=span(left["age_s"])))
+    if kind:
+        if left.get("lost_s") is not None:
+            word, error = t(f"trouble.{kind}"), str(left.get("error") or "–").rstrip(".")
+            said.append(t("says.lost", trouble=word[:1].upper() + word[1:], age=span(left["lost_s"]), error=error))
+        said.append(t(f"means.{kind}", run=shown.run_id))
+    elif end_due and shown.behind:
+        said.append(t("end_due", run=shown.run_id))
+    return [" ".join(said)] if said else []
+
+
+def _waiting(left: dict[str, Any], t: Texts) -> str:
+    text = t("delivery.waiting", rows=count(left.get("rows") or 0), artifacts=left.get("artifacts") or 0)
+    return f"{text}, {t('delivery.oldest', age=span(left.get('age_s')))}"

@@ -1,0 +1,64 @@
+"""How delivery to MLflow stands, for every face: what waits and for how long, what goes out now, what is in its way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from vsrpp.control.backlog import MLFLOW, count, sink_state
+from vsrpp.control.runs import FINAL_STATES
+from vsrpp.store import Marks, RunReader
+
+BEHIND_AFTER_S = 30.0
+"""What waits no longer than this is on its way, not behind."""
+KINDS = (
+    "unreachable", "timeout", "server_error", "auth", "disk_full", "gone", "refused", "broken", "slow", "undelivered",
+)  # fmt: skip
+"""The classes of failure that delivery tells apart; `slow`: no call fails, and yet the oldest row has been waiting for
+long; `undelivered`: the run is over and something was left. Each has its words in `control.words`."""
+
+
+def delivery(reader: RunReader, marks: Marks | None, state: str, now: float | None = None) -> dict[str, Any]:
+    """The backlog with what delivery says of the server, what was set aside, and the trouble by its kind.
+
+    Keys: those of `Backlog`, those of `sink_state`, `trouble` (one of KINDS, or None), `lost_s` (how long the server has
+    been failing, or None), `set_aside` (rows and files that are not tried again) and `set_aside_why` (the newest's reason).
+    """
+    now = time.time() if now is None else now
+    refused = list(marks.items(MLFLOW, "refused").values()) if marks else []
+    left = {**count(reader, marks, now).to_json(), **sink_state(marks)}
+    since = left["since"] if left["state"] == "lost" else None
+    return {
+        **left,
+        "trouble": trouble(left, over=state in FINAL_STATES | {"dead"}),
+        "lost_s": None if since is None else max(0.0, now - float(since)),
+        "set_aside": len(refused),
+        "set_aside_why": str(refused[-1].get("why") or "") if refused else "",
+    }
+
+
+def trouble(left: Mapping[str, Any], *, over: bool) -> str | None:
+    """The kind of trouble, or None.
+
+    A long upload alone is none, its progress is known; nor is an end that was not told, which `end_due` says.
+    """
+    if left["state"] == "lost":
+        return str(left["class"] or "broken")
+    rows = left["rows"] - bool(left["end_due"])
+    if left["age_s"] <= BEHIND_AFTER_S or not (rows or (left["artifacts"] and not left["uploading"])):
+        return None
+    return "undelivered" if over else "slow"
+
+
+def upload(left: Mapping[str, Any], now: float | None = None) -> dict[str, Any] | None:
+    """The upload under way: what, bytes, done_bytes, share (0 to 1), bytes_per_s (None in its first second)."""
+    said = left.get("uploading")
+    if not said:
+        return None
+    whole, done = float(said["bytes"]), float(said["done_bytes"])
+    took_s = (time.time() if now is None else now) - float(said["since"])
+    return {
+        "what": str(said["what"]), "bytes": whole, "done_bytes": done, "share": min(1.0, done / whole) if whole else 0.0,
+        "bytes_per_s": done / took_s if took_s >= 1.0 and done else None,
+    }  # fmt: skip

@@ -1,0 +1,146 @@
+"""The words that panel, terminal and command line share, in English and German. What is a face's own stays with it."""
+
+from __future__ import annotations
+
+LANGUAGES = ("en", "de")
+
+WORDS: dict[str, tuple[str, str]] = {
+    # what stands on panel and terminal alike, by the key of the one or the other
+    "key.runs": ("Runs", "Läufe"),
+    "state.training": ("training", "trainiert"),
+    "state.paused": ("paused", "pausiert"),
+    "state.validating": ("validating", "validiert"),
+    "state.finished": ("finished", "fertig"),
+    "state.stopped": ("stopped", "gestoppt"),
+    "state.failed": ("failed", "gescheitert"),
+    "state.dead": ("dead", "abgebrochen"),
+    "state.silent": ("silent", "stumm"),
+    "state.probation": ("on probation", "auf Probe"),
+    "state.plateau": ("plateau", "Plateau"),
+    "says.stopped": (
+        "This run was stopped at step {step}. Continue it: vsrpp train --resume {run}",
+        "Dieser Lauf wurde bei Schritt {step} gestoppt. Fortsetzen: vsrpp train --resume {run}",
+    ),
+    "says.silent": (
+        "No sign of life for {age}, though the process is there: a very long step, or it hangs.",
+        "Seit {age} kein Lebenszeichen, obwohl der Prozess da ist: ein sehr langer Schritt, oder er hängt.",
+    ),
+    "says.paused": (
+        "Paused at step {step}. Edits, checkpoints and validations take effect at once.",
+        "Pausiert bei Schritt {step}. Änderungen, Checkpoints und Validierungen wirken sofort.",
+    ),
+    "step": ("Step", "Schritt"),
+    "chart.rate": ("Learning rate", "Lernrate"),
+    "memory": ("Memory", "Speicher"),
+    "pause": ("Pause", "Pause"),
+    "resume": ("Resume", "Fortsetzen"),
+    "validate": ("Validate", "Validieren"),
+    "checkpoint": ("Checkpoint", "Checkpoint"),
+    "no": ("No", "Nein"),
+    "answer.refused": ("{what} refused: {why}", "{what} abgelehnt: {why}"),
+    "layer": ("Layer", "Schicht"),
+    "value": ("Value", "Wert"),
+    "level.low": ("Low", "Niedrig"),
+    "level.moderate": ("Moderate", "Mäßig"),
+    "level.high": ("High", "Hoch"),
+    "backward": ("Backward", "Rückwärts"),
+    "forward": ("Forward", "Vorwärts"),
+    "fusion": ("Fusion", "Fusion"),
+    "momentum": ("AdamW momentum", "AdamW-Momentum"),
+    "quality": ("Quality", "Qualität"),
+    "of_bicubic": ("bicubic", "bikubisch"),
+    "grad_norm": ("Gradient norm", "Gradientennorm"),
+    "score.gain": ("gain", "Gewinn"),
+    "convergence.falling": ("falling", "fallend"),
+    "convergence.flat": ("flat", "flach"),
+    "convergence.rising": ("rising", "steigend"),
+    "convergence.noisy": ("too noisy to tell", "zu verrauscht"),
+    "convergence.unknown": ("not known yet", "noch unbekannt"),
+    "time.checkpoint": ("checkpoint", "Checkpoint"),
+    "use.gpu": ("GPU", "GPU"),
+    "cost_ahead": ("{n} to come", "{n} stehen aus"),
+    "delivery.done": ("up to date", "vollständig"),
+    "delivery.waiting": ("rows {rows}, files {artifacts}", "Zeilen {rows}, Dateien {artifacts}"),
+    "validation": ("Validation", "Validierung"),
+    "psnr": ("PSNR-Y (dB)", "PSNR-Y (dB)"),
+    "by_hand": ("asked for", "angefordert"),
+    "filter": ("Filter", "Filter"),
+    "view.validations": ("Validations", "Validierungen"),
+    "tier.safe": ("Safe while it trains", "Gefahrlos im laufenden Training"),
+    "tier.startup": ("Fixed since the start", "Seit dem Start fest"),
+    "range": ("{low} to {high}", "{low} bis {high}"),
+    "default": ("default {value}", "Vorgabe {value}"),
+    "sum": ("Sum {sum}", "Summe {sum}"),
+    "preview": ("Preview", "Vorschau"),
+    "rate_now": ("as it is", "wie es ist"),
+    "rate_then": ("with the edit", "mit der Änderung"),
+    "apply": ("Apply", "Anwenden"),
+    "probation_if": ("Go back if", "Zurück, wenn"),
+    "all_runs": ("Runs on this host", "Läufe auf diesem Rechner"),
+    "key.rollback": ("Roll back", "Zurücksetzen"),
+    # what keeps MLflow from having all of a run: in short, and what it means
+    "trouble.unreachable": ("not reachable", "nicht erreichbar"),
+    "trouble.timeout": ("no answer in time", "antwortet zu spät"),
+    "trouble.server_error": ("server error", "Serverfehler"),
+    "trouble.auth": ("sign-in refused", "Anmeldung abgelehnt"),
+    "trouble.disk_full": ("disk full", "Platte voll"),
+    "trouble.gone": ("run deleted there", "Lauf dort gelöscht"),
+    "trouble.refused": ("refused", "abgelehnt"),
+    "trouble.broken": ("delivery fault", "Lieferfehler"),
+    "trouble.slow": ("slow", "langsam"),
+    "trouble.undelivered": ("not delivered", "nicht geliefert"),
+    "means.unreachable": (
+        "Nobody answers at the tracking server. It is asked again and again; nothing is lost.",
+        "Am Tracking-Server antwortet niemand. Er wird immer wieder gefragt; nichts ist verloren.",
+    ),
+    "means.timeout": (
+        "The tracking server takes too long to answer. It is asked again and again; nothing is lost.",
+        "Der Tracking-Server antwortet zu spät. Er wird immer wieder gefragt; nichts ist verloren.",
+    ),
+    "means.server_error": (
+        "The tracking server or its store fails (5xx). It is asked again and again; nothing is lost.",
+        "Der Tracking-Server oder sein Speicher hat einen Fehler (5xx). Er wird immer wieder gefragt; nichts ist verloren.",
+    ),
+    "means.auth": (
+        (
+            "The tracking server or its store does not let us in: the sign-in is wrong or has expired. Renew it; what waits "
+            "then goes out, at the latest with: vsrpp sync {run}"
+        ),
+        (
+            "Der Tracking-Server oder sein Speicher lässt uns nicht ein: die Anmeldung ist falsch oder abgelaufen. Erneuern; "
+            "was wartet, geht dann hinaus, spätestens mit: vsrpp sync {run}"
+        ),
+    ),
+    "means.disk_full": (
+        "A disk is full, the tracking server's or this machine's. Make room; delivery then goes on by itself.",
+        (
+            "Eine Platte ist voll, die des Tracking-Servers oder die dieses Rechners. Platz schaffen; dann geht es von "
+            "selbst weiter."
+        ),
+    ),
+    "means.gone": (
+        "The run was deleted in MLflow. Restore it there; delivery then goes on by itself.",
+        "Der Lauf wurde in MLflow gelöscht. Dort wiederherstellen; dann geht die Lieferung von selbst weiter.",
+    ),
+    "means.refused": (
+        "The tracking server refuses this for good (4xx); delivery.log says what.",
+        "Der Tracking-Server lehnt das endgültig ab (4xx); delivery.log sagt, was.",
+    ),
+    "means.broken": (
+        "Delivery itself has a fault; delivery.log says which. Nothing is lost.",
+        "Die Lieferung selbst hat einen Fehler; delivery.log sagt, welchen. Nichts ist verloren.",
+    ),
+    "means.slow": (
+        "No call fails, yet MLflow gets less than the run makes. Nothing is lost.",
+        "Kein Aufruf scheitert, doch MLflow bekommt weniger, als der Lauf macht. Nichts ist verloren.",
+    ),
+    "means.undelivered": (
+        "The run is over and MLflow has not got all of it. Deliver the rest: vsrpp sync {run}",
+        "Der Lauf ist vorbei, und MLflow hat nicht alles. Den Rest liefern: vsrpp sync {run}",
+    ),
+    "set_aside": ("{n} set aside: {why}", "{n} beiseitegelegt: {why}"),
+    "end_due": (
+        "The run has ended and MLflow still shows it running. Tell it: vsrpp sync {run}",
+        "Der Lauf ist zu Ende, und MLflow zeigt ihn noch als laufend. Sagen mit: vsrpp sync {run}",
+    ),
+}

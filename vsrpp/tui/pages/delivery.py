@@ -1,0 +1,86 @@
+"""Lines that show how delivery to MLflow stands: what waits, what goes out now, what is in its way."""
+
+from __future__ import annotations
+
+from vsrpp import control
+from vsrpp.control.trouble import BEHIND_AFTER_S
+from vsrpp.tui.drawing import bar, finite, limit_style
+from vsrpp.tui.figures import count, span
+from vsrpp.tui.lines import Line, cut, line, pad
+from vsrpp.tui.seen import Seen
+from vsrpp.tui.texts import Texts
+
+SOON_S = 10.0
+"""What is younger than this is on its way, not behind."""
+
+
+def delivery(seen: Seen, t: Texts, label: int, room: int) -> list[Line]:
+    """The state of delivery; below it the upload under way, while there is one."""
+    first = line(pad(t("delivery"), label), " ", *_with_room(_state(seen, t, room), _off_host(seen, t), room))
+    going = control.upload(seen.backlog, seen.now)
+    if going is None:
+        return [first]
+    what = going["what"].replace("checkpoint", "ckpt") if room < 24 else going["what"]
+    words = cut(f"{what} " + f"{going['share']:.0%}".replace("%", " %"), room)
+    sizes = f" {_of(going['done_bytes'], going['bytes'])}"
+    if room - len(words) - len(sizes) < 7:
+        sizes = ""
+    cells = min(16, room - len(words) - len(sizes) - 1)
+    drawn = [(" ", ""), *bar(going["share"], cells, "info")] if cells >= 3 else []
+    return [first, line(pad(t("upload"), label), " ", (words, "bold"), *drawn, (sizes, "dim"))]
+
+
+def _of(done_bytes: float, whole_bytes: float) -> str:
+    """`15.0/60.0 MiB`."""
+    unit, name = (2**20, "MiB") if whole_bytes < 2**30 else (2**30, "GiB")
+    return f"{done_bytes / unit:.1f}/{whole_bytes / unit:.1f} {name}"
+
+
+def _state(seen: Seen, t: Texts, room: int) -> Line:
+    rows, artifacts = int(seen.backlog.get("rows") or 0), int(seen.backlog.get("artifacts") or 0)
+    age = finite(seen.backlog.get("age_s")) or 0.0
+    kind, end_due = seen.backlog.get("trouble"), bool(seen.backlog.get("end_due"))
+    if kind:
+        since = finite(seen.backlog.get("lost_s"))
+        how_long = span(age if since is None else since)
+        text = f"!! {cut(t(f'trouble.{kind}'), room - len(how_long) - 4)} {how_long}"
+        waiting = t("delivery.waiting", rows=count(rows), artifacts=artifacts)
+        return [(f"{text}, {waiting}" if len(text) + len(waiting) + 2 <= room else text, "bad bold")]
+    if not rows and not artifacts:
+        return [(f"✔ {t('delivery.done')}", "good")]
+    if end_due and rows == 1 and not artifacts:
+        return [(f"! {t('delivery.end')}", "warn")]
+    if age < SOON_S:
+        return [(t("delivery.soon", rows=count(rows)) if rows else t("delivery.files", files=artifacts), "")]
+    style = limit_style(age / BEHIND_AFTER_S, near=0.5) if rows else ""
+    text = t("delivery.behind", rows=count(rows), artifacts=artifacts, age=span(age))
+    return [(f"{sign(style)[1:]} {text}".strip(), style)]
+
+
+def says(seen: Seen, t: Texts) -> tuple[str, str]:
+    """(what is to be said of a delivery in trouble, its style); empty while there is none."""
+    kind, run = seen.backlog.get("trouble"), seen.run_id
+    if kind:
+        means = t(f"means.{kind}", run=run)
+        error = str(seen.backlog.get("error") or "") if seen.backlog.get("state") == "lost" else ""
+        return f"{error.rstrip('.')}. {means}" if error else means, "warn"
+    if seen.backlog.get("end_due") and (finite(seen.backlog.get("age_s")) or 0.0) > BEHIND_AFTER_S:
+        return t("end_due", run=run), "warn"
+    return "", ""
+
+
+def sign(style: str) -> str:
+    """What says the same as the colour."""
+    return {"warn": " !", "bad": " !!"}.get(style, "")
+
+
+def _off_host(seen: Seen, t: Texts) -> str:
+    """The newest state that would outlive this machine."""
+    away = seen.off_host
+    return t("delivery.away", step=count(away["step"]), age=span(away["age_s"])) if away else t("delivery.here")
+
+
+def _with_room(first: Line, more: str, room: int) -> Line:
+    """`more` faintly behind a line, where there is room for it."""
+    free = room - sum(len(text) for text, _ in first)
+    return [*first, (f"  {more}", "dim")] if free >= len(more) + 2 else first
