@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from vsrpp.control.effect import Effect
+import random
+from pathlib import Path
+
+from vsrpp.control.effect import Effect, Effects
 from vsrpp.store import Event
 from vsrpp.tracking import report
 from vsrpp.tracking.view import RunView
@@ -33,9 +36,11 @@ def test_a_run_nobody_touched_says_so() -> None:
     assert "None so far." in report.description(view, "ab12", 0)
 
 
-def test_an_event_with_something_unforeseen_in_it_is_still_a_line() -> None:
+def test_an_event_with_something_unforeseen_in_it_is_still_a_line(tmp_path: Path) -> None:
     odd = [_event(1, "config_applied", {"changes": [7]}), _event(2, "started", {"parent": "x"})]
-    assert report.timeline_md(odd, "ab12").count("\n| ") >= 3
+    assert report.write_timeline(odd, "ab12", tmp_path) is odd[-1]
+    assert (tmp_path / "timeline.md").read_text().count("\n| ") >= 3
+    assert len((tmp_path / "timeline.jsonl").read_text().splitlines()) == 2
     assert [report.summary(event) for event in odd] == ["config applied", "started"]
 
 
@@ -44,6 +49,40 @@ def _view(*events: Event) -> RunView:
     for event in events:
         view.add(event)
     return view
+
+
+def test_a_long_record_is_described_from_few_of_its_events_just_as_from_all() -> None:
+    chance = random.Random(5)
+    view, whole = RunView(), RunView(_thin_at=10**9)
+    weights = {"config_applied": 5, "validated": 5, "plateau_detected": 1, "paused": 1, "rolled_back": 1, "resumed": 1}
+    weights |= {"config_refused": 4, "checkpoint_saved": 2}
+    view.add(started := _event(1, "started", {"config": {"log_every": 20}}))
+    whole.add(started)
+    longest = 0
+    for seq in range(2, 8000):
+        kind = chance.choices([*weights], [*weights.values()])[0]
+        data: dict[str, object] = {}
+        if kind == "config_applied":
+            key = "log_every" if chance.random() < 0.002 else "max_lr"
+            data = {"changes": [{"key": key, "old": 1, "new": chance.randint(1, 50)}]}
+        elif kind == "validated" and chance.random() < 0.5:
+            data = {"psnr_y": chance.random()}
+        elif kind == "rolled_back":
+            data = {"to_step": 0}
+        event = _event(seq, kind, data, author="anna", origin="cli", reason=str(seq))
+        view.add(event)
+        whole.add(event)
+        longest = max(longest, len(view.events))
+        if seq % 997 == 0 or seq == 7999:
+            told = [
+                report.description(one, "ab12", 8 * seq, Effects(_rows_at_random).of(one.events)) for one in (view, whole)
+            ]
+            assert told[0] == told[1]
+    assert longest < 2000 < len(whole.events)
+
+
+def _rows_at_random(branch: int, first: int, last: int) -> list[tuple[int, float]]:
+    return [(first, first + last / 7.0), (last, branch + 1.0)]
 
 
 def test_a_row_says_who_what_why_and_what_followed() -> None:
