@@ -75,7 +75,8 @@ def test_a_long_record_is_described_from_few_of_its_events_just_as_from_all() ->
         longest = max(longest, len(view.events))
         if seq % 997 == 0 or seq == 7999:
             told = [
-                report.description(one, "ab12", 8 * seq, Effects(_rows_at_random).of(one.events)) for one in (view, whole)
+                report.description(one, "ab12", 8 * seq, Effects(_rows_at_random).of(one.events))
+                for one in (view, whole)
             ]
             assert told[0] == told[1]
     assert longest < 2000 < len(whole.events)

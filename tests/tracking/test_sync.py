@@ -16,6 +16,7 @@ from vsrpp.errors import NotFound, Refused
 from vsrpp.store import Marks
 from vsrpp.tracking import Report, backlog
 from vsrpp.tracking.lock import DeliveryLock
+from vsrpp.tracking.mlflow_pictures import NO_OUTPUT
 from vsrpp.tracking.sync import sync
 
 DONE = Report(delivered=True, rows_left=0, artifacts_left=0)
@@ -97,10 +98,24 @@ def test_each_checkpoint_is_one_logged_model_with_its_config_and_metrics(deliver
 
 def test_pictures_carry_key_and_step_as_the_image_grid_reads_them(delivered: MadeRun, uri: str) -> None:
     names = sorted(path.removeprefix("images/") for path in artifact_paths(uri, delivered.run_id, "images"))
-    assert len(names) == 4
-    assert [name.split("+")[:3] for name in names[::2]] == [["val~bikes", "step", "100"], ["val~bikes", "step", "200"]]
+    assert len(names) == 6
+    steps = [name.split("+")[:3] for name in names[::2]]
+    assert steps == [["val~bikes", "step", "0"], ["val~bikes", "step", "100"], ["val~bikes", "step", "200"]]
     assert {name.rsplit(".", 1)[1] for name in names} == {"png", "webp"}
     assert the_run(uri, delivered.run_id).data.tags["mlflow.loggedImages"] == "true"
+
+
+def test_the_image_grid_opens_at_step_0_on_bicubic_and_truth(delivered: MadeRun, uri: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    client, run_id = client_of(uri), the_run(uri, delivered.run_id).info.run_id
+    paths = artifact_paths(uri, delivered.run_id, "images")
+    (first,) = [path for path in paths if "+step+0+" in path and path.endswith(".png")]
+    with Image.open(client.download_artifacts(run_id, first, str(tmp_path))) as picture:
+        assert picture.size == (24, 8)
+        left, middle, right = (picture.getpixel((x, 0)) for x in (0, 9, 23))
+    assert left == right == (128, 128, 128), "as in the validation's picture"
+    assert middle == (NO_OUTPUT,) * 3, "no output before the first step"
 
 
 def test_artifacts_lie_beside_the_database_and_nothing_in_the_working_directory(runs: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control.backlog import ARTIFACT_EVENTS, ARTIFACTS, MLFLOW, TIMELINE
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
 from vsrpp.tracking.alerts import AlertWatch
@@ -112,10 +113,15 @@ class Following:
         self.uploads.start()
         rows_why = self.engine.drain(deadline=deadline, patience_s=patience_s)
         why = self.uploads.wait(
-            lambda: count(self.reader, self.marks).artifacts, self.marks, deadline=deadline, patience_s=patience_s,
-            rows_why=rows_why,
+            self._uploads_left, self.marks, deadline=deadline, patience_s=patience_s, rows_why=rows_why
         )  # fmt: skip
         return rows_why or why
+
+    def _uploads_left(self) -> bool:
+        """Asked many times a second: counts nothing."""
+        newest = self.reader.last_event(*ARTIFACT_EVENTS)
+        timeline_due = self.marks.position(TIMELINE)[1] < self.marks.position(MLFLOW)[1]
+        return timeline_due or (newest is not None and self.marks.position(ARTIFACTS)[1] < newest.seq)
 
     def end(self, state: str) -> None:
         """Nothing comes any more: the last look at the tags and the end state go behind what is there now."""
