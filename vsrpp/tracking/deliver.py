@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control import alerts, run_config_of
 from vsrpp.control.backlog import ARTIFACT_EVENTS, ARTIFACTS, MLFLOW, TIMELINE
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
@@ -115,6 +116,7 @@ class Following:
         why = self.uploads.wait(
             self._uploads_left, self.marks, deadline=deadline, patience_s=patience_s, rows_why=rows_why
         )  # fmt: skip
+        self.alerts.wait(deadline)
         return rows_why or why
 
     def _uploads_left(self) -> bool:
@@ -139,9 +141,17 @@ class Following:
         refused = len(self.marks.items("mlflow", "refused"))
         if refused and not why:
             why = f"{refused} row(s) were refused by the server and set aside (delivery.log names them)"
+        if not why:
+            why = self._untold_alerts()
         rows_left = max(left.rows, self.rows.pending())
         done = rows_left == 0 and left.artifacts == 0
         return Report(delivered=done, rows_left=rows_left, artifacts_left=left.artifacts, why=why)
+
+    def _untold_alerts(self) -> str:
+        told = alerts.state(self.reader, self.marks, run_config_of(self.reader))
+        if not told or not told["waiting"]:
+            return ""
+        return f"{told['waiting']} alert(s) are not told yet ({told['error'] or 'no answer'}); vsrpp sync tells them"
 
     def close(self) -> bool:
         """False if an upload is still under way: only the end of the process ends it."""

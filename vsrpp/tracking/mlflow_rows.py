@@ -152,7 +152,9 @@ class MlflowRows:
     def _started(self, event: Event) -> None:
         try:
             self._params(event)
-            self._connection.client.log_inputs(self._connection.run_id, dataset_inputs(event.data))
+            inputs = dataset_inputs(event.data)
+            if inputs:
+                self._connection.client.log_inputs(self._connection.run_id, inputs)
         except Exception as error:
             failure = classify(error)
             if not failure.of_the_row:
