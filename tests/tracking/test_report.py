@@ -119,6 +119,21 @@ def test_the_commands_fit_where_the_run_stands() -> None:
     assert "--resume" not in finished
 
 
+def test_checkpoints_stand_best_first() -> None:
+    scores = (30.5, 31.75, None, 29.25, 32.5, 31.0, 30.0)
+    saved = [
+        _event(seq, "checkpoint_saved", {"metrics": {"val/psnr_y": score} if score else {}})
+        for seq, score in enumerate(scores, 1)
+    ]
+    text = report.description(_view(*saved), "ab12", 80)
+    table = text[text.index("### Checkpoints: 7, best first") : text.index("No plateau")]
+    assert [line for line in table.splitlines() if line.startswith("| ")] == [
+        "| step | PSNR-Y, dB | revision |", "| 50 | 32.500 | 5 |", "| 20 | 31.750 | 2 |", "| 60 | 31.000 | 6 |",
+        "| 10 | 30.500 | 1 |", "| 70 | 30.000 | 7 |",
+    ]  # fmt: skip
+    assert "best first" not in report.description(_view(saved[0]), "ab12", 80)
+
+
 def test_plateaus_are_counted_and_the_newest_shown() -> None:
     found = [_event(seq, "plateau_detected", {}, reason=f"flat for {seq}") for seq in range(1, 20)]
     text = report.description(_view(*found, _event(20, "safety_reset", {}, reason="800 steps")), "ab12", 50)

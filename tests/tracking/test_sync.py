@@ -96,6 +96,22 @@ def test_each_checkpoint_is_one_logged_model_with_its_config_and_metrics(deliver
     marks.close()
 
 
+def test_checkpoints_are_found_best_first(uri: str, runs: Path) -> None:
+    run = MadeRun(runs / "order1", "order1").start()
+    scores = {50: 30.5, 100: 31.75, 150: 29.25, 200: 32.5}
+    for score in scores.values():
+        run.train(50).validate(score)
+        run.checkpoint(score)
+    run.end()
+    assert sync(run.root, uri).delivered
+    client, experiment = client_of(uri), the_run(uri, "order1").info.experiment_id
+    for ascending in (True, False):
+        order = [{"field_name": "metrics.val/psnr_y", "ascending": ascending}]
+        found = client.search_logged_models([experiment], order_by=order)
+        wanted = sorted(scores, key=lambda step: scores[step], reverse=not ascending)
+        assert [int(model.params["step"]) for model in found] == wanted
+
+
 def test_pictures_carry_key_and_step_as_the_image_grid_reads_them(delivered: MadeRun, uri: str) -> None:
     names = sorted(path.removeprefix("images/") for path in artifact_paths(uri, delivered.run_id, "images"))
     assert len(names) == 6

@@ -11,7 +11,7 @@ from typing import Any
 from vsrpp.control.effect import Effect
 from vsrpp.control.fold import changes_text
 from vsrpp.store import Event
-from vsrpp.tracking.view import INTERVENTIONS, RunView, went_back_to
+from vsrpp.tracking.view import INTERVENTIONS, RunView, psnr_y, went_back_to
 
 MAX_CHARACTERS = 8000
 """A tag of MLflow holds no more, and the description is one."""
@@ -35,7 +35,8 @@ def description(view: RunView, run_id: str, step: int, effects: Mapping[int, Eff
         lines.append(f"Best checkpoint: step **{best[0]}**, PSNR-Y **{best[1]:.3f} dB**")
     elif view.checkpoints:
         lines.append(f"Newest checkpoint: step **{view.checkpoints[-1].step}** (no validation at any checkpoint yet)")
-    lines += ["", *_commands(run_id, best[0] if best else None, view), *_plateaus(view), "", "### Interventions", ""]
+    lines += ["", *_commands(run_id, best[0] if best else None, view), *_best_first(view), *_plateaus(view), ""]
+    lines += ["### Interventions", ""]
     rows = [_row(event, (effects or {}).get(event.seq)) for event in reversed(view.interventions())]
     if not rows:
         return "\n".join([*lines, "None so far.", "", _FOOTER])
@@ -62,6 +63,7 @@ PLATEAUS = {
     "plateau_detected": "plateau", "plateau_cleared": "plateau over", "safety_reset": "safety reset",
 }  # fmt: skip
 PLATEAUS_SHOWN = 5
+BEST_SHOWN = 5
 
 
 def _commands(run_id: str, best_step: int | None, view: RunView) -> list[str]:
@@ -86,6 +88,20 @@ def _commands(run_id: str, best_step: int | None, view: RunView) -> list[str]:
             f"From this page, as a tag: {tag}, `vsrpp.set.max_lr` = `2e-4`; the answer: `vsrpp.last_command`.",
         ]
     return lines
+
+
+def _best_first(view: RunView) -> list[str]:
+    """MLflow's own table of models has no order but that of creation."""
+    scored = [(score, saved) for saved in view.checkpoints if (score := psnr_y(saved.data.get("metrics"))) is not None]
+    if len(scored) < 2:
+        return []
+    scored.sort(key=lambda row: (row[0], row[1].step), reverse=True)
+    rows = [
+        _line(str(saved.step), f"{score:.3f}", str(saved.data.get("revision", saved.revision)))
+        for score, saved in scored[:BEST_SHOWN]
+    ]
+    return ["", f"### Checkpoints: {len(view.checkpoints)}, best first", "",
+            _line("step", "PSNR-Y, dB", "revision"), "|---|---|---|", *rows]  # fmt: skip
 
 
 def _plateaus(view: RunView) -> list[str]:
