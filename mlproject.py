@@ -20,6 +20,13 @@ NOT_GIVEN = ""  # the default of every optional parameter in MLproject
 SHELLS = {"bash", "sh", "dash", "zsh"}
 WORDS = {"sample", "bicubic", "latest"}  # mean what they say, even beside a folder of that name
 
+SECRET = "alerts_url"
+SECRET_REFUSED = (
+    f"{SECRET} refused: `mlflow run` logs what -P says in clear, and has done so now: delete this MLflow run"
+    " (mlflow runs delete, mlflow gc) and change the webhook's address. Give it as VSRPP_ALERTS_URL in the environment or"
+    " in the file of -P config=FILE"
+)
+
 
 class WrongParameter(ValueError):
     """A parameter that cannot be used; its text is the line shown."""
@@ -209,6 +216,8 @@ def command_line(entry_point: str, arguments: Sequence[str]) -> tuple[list[str],
     run_dir = given.pop("run_dir", None)
     if entry is TRAIN:
         settings = split_settings(given.pop("set", "")) + settings
+        if any(setting.startswith(f"{SECRET}=") and setting != f"{SECRET}=" for setting in settings):
+            raise WrongParameter(SECRET_REFUSED)
         if not given.keys() & {"config", "from", "resume"}:
             given = {"preset": "demo", "data": "sample"} | given
     return [entry.command, *flags(entry, given), *(word for s in settings for word in ("--set", s))], run_dir

@@ -119,6 +119,8 @@ def test_entry_points_become_commands(entry_point: str, parameters: dict[str, st
         ("main", ["--max_rl", "1e-4"], "unknown parameter max_rl: did you mean max_lr?"),
         ("main", ["--set", "a b=1"], 'set = a b=1 refused: a is not KEY=VALUE; several go as set="a=1 b=2"'),
         ("main", ["--set", "a='1"], "set = a='1 refused: No closing quotation"),
+        ("main", ["--alerts_url", "https://hooks.example.com/secret"], mlproject.SECRET_REFUSED),
+        ("main", ["--set", "max_lr=1e-4 alerts_url=https://hooks.example.com/secret"], mlproject.SECRET_REFUSED),
         ("main", ["--data"], "--data has no value: parameters come as --name value"),
         ("evaluate", ["--run", "ab"], "data is missing: -P data=…"),
         ("evaluate", ["--run", "ab", "--data", "x", "--scale", "5"], "scale = 5 refused: must be one of 2, 3, 4"),

@@ -165,11 +165,12 @@ class PasswordServer(Server):
 class Proxy:
     """Stands before a server. `mode`: "pass", a status to answer with, "hang" (nothing comes), "cut" (closed at once),
     "lost" (the server does it, its answer never comes back). `delay_s` before every answer, `put_delay_s` before an
-    upload's."""
+    upload's whose address has `put_delay_in` in it."""
 
     def __init__(self, upstream_port: int) -> None:
         self.mode: str | int = "pass"
         self.delay_s = self.put_delay_s = 0.0
+        self.put_delay_in = ""
         self.requests = 0
         self.met: dict[str, int] = {}
         proxy = self
@@ -182,7 +183,8 @@ class Proxy:
                 mode = proxy.mode
                 proxy.met[str(mode)] = proxy.met.get(str(mode), 0) + 1
                 body = self._body()
-                time.sleep(proxy.put_delay_s if self.command == "PUT" and proxy.put_delay_s else proxy.delay_s)
+                slow = self.command == "PUT" and proxy.put_delay_s and proxy.put_delay_in in self.path
+                time.sleep(proxy.put_delay_s if slow else proxy.delay_s)
                 self.close_connection = True
                 if mode == "hang":
                     proxy.released.wait(60)

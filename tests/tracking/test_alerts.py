@@ -21,6 +21,7 @@ from vsrpp import config, control
 from vsrpp.control import alerts
 from vsrpp.errors import Refused
 from vsrpp.store import Marks, RunReader
+from vsrpp.tracking import Delivery, Report
 from vsrpp.tracking.alerts import INTERVAL_S, Alerts, AlertWatch, message
 from vsrpp.tracking.engine import Engine
 from vsrpp.tracking.sync import sync
@@ -220,6 +221,24 @@ def test_sync_tells_what_was_not_told_and_that_the_trainer_is_gone(uri: str, run
     assert [alert["event"] for alert in got["alerts"]] == ["plateau_detected", "dead"]
     assert sync(run.root, uri).delivered
     assert len(webhook.got) == 1
+
+
+def test_what_a_webhook_that_is_down_at_the_end_missed_is_said_and_left_to_sync(
+    uri: str, runs: Path, webhook: Webhook
+) -> None:
+    run = alerting(runs, webhook.url)
+    webhook.answers = [503] * 1000
+    delivery = Delivery.start(uri=uri, tensorboard=False)
+    assert delivery.run_id(240), delivery.why
+    delivery.follow(run.root)
+    run.train(20).end()
+    report = delivery.finish(120)
+    assert report.delivered
+    assert report.why == "1 alert(s) are not told yet (the webhook answered 503); vsrpp sync tells them"
+    assert webhook.got == []
+    webhook.answers = []
+    assert sync(run.root, uri) == Report(delivered=True, rows_left=0, artifacts_left=0)
+    assert [alert["event"] for got in webhook.got for alert in got["alerts"]] == ["finished"]
 
 
 def test_the_address_is_in_no_record_and_in_no_param(uri: str, runs: Path, webhook: Webhook, tmp_path: Path) -> None:

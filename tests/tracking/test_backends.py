@@ -207,7 +207,7 @@ def test_a_slow_upload_delays_no_row_and_its_progress_is_told(
     assert delivery.run_id(120), delivery.why
     delivery.follow(run.paths.root)
     wait_until(lambda: run.paths.delivery_db.is_file() and backlog(run.paths.root).rows == 0, 120, "rows")
-    proxy.put_delay_s = 8.0
+    proxy.put_delay_s, proxy.put_delay_in = 8.0, "/models/"
     run.checkpoint(30.0)
     uploading = wait_until(lambda: backlog(run.paths.root).uploading, 120, "the upload is told of")
     assert uploading["what"] == "checkpoint 100"
@@ -216,6 +216,11 @@ def test_a_slow_upload_delays_no_row_and_its_progress_is_told(
     wait_until(lambda: backlog(run.paths.root).rows == 0, 120, "rows pass the upload")
     assert backlog(run.paths.root).artifacts == 1, "it is still under way"
     assert the_run(server.uri, "slow1").data.metrics["loss/total"] == 1.0 / 600
+    run.edit("max_lr", 2e-4)
+    head = run.writer.head()[1]
+    said = "vsrpp.chain_head"
+    wait_until(lambda: the_run(server.uri, "slow1").data.tags.get(said) == head, 120, "the timeline passes it, too")
+    assert backlog(run.paths.root).uploading, "it is still under way"
     proxy.put_delay_s = 0.0
     run.end()
     assert delivery.finish(120).delivered
@@ -240,7 +245,7 @@ def test_answers_that_go_wrong_lose_and_double_nothing(
     assert sync(run.paths.root, proxy.uri) == DONE
     assert_same_rows(server.uri, run.paths.run_db, "wrong1")
     assert len(models_of(server.uri, "wrong1")) == 3
-    assert len(client_of(server.uri).list_artifacts(the_run(server.uri, "wrong1").info.run_id, "images")) == 6
+    assert len(client_of(server.uri).list_artifacts(the_run(server.uri, "wrong1").info.run_id, "images")) == 8
 
 
 def test_a_run_whose_end_could_not_be_told_counts_as_undelivered_until_sync(

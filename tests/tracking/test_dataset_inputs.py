@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.tracking.making import RUN_CONFIG, MadeRun, made_run
+from tests.tracking.making import MadeRun
 from tests.tracking.serving import the_run
 from vsrpp.store import Marks
 from vsrpp.tracking.backlog import MLFLOW
@@ -47,12 +47,6 @@ def test_mlflow_reads_them_as_datasets_with_source_and_schema(uri: str, runs: Pa
     assert mlflow.data.get_source(logged.dataset).uri == "/data/bikes.mp4"
     assert TensorDatasetSchema.from_dict(json.loads(logged.dataset.schema)).features.input_names() == ["lr"]
     assert json.loads(logged.dataset.profile)["num_rows"] == 223
-
-
-def test_a_record_that_names_no_datasets_gives_its_fingerprint(uri: str, runs: Path) -> None:
-    run = made_run(runs)
-    assert sync(run.paths.root, uri).delivered
-    assert inputs(uri, run.run_id) == [("training", RUN_CONFIG["data"], "f" * 36)]
 
 
 def test_without_any_word_of_data_there_is_none() -> None:

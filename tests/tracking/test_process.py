@@ -186,7 +186,7 @@ def test_kill_of_the_deliverer_at_any_moment_then_sync_gives_everything_once(uri
     assert_same_rows(uri, run.paths.run_db, "killed1")
     assert len(models_of(uri, "killed1")) == 4
     images = client_of(uri).list_artifacts(the_run(uri, "killed1").info.run_id, "images")
-    assert len(images) == 8
+    assert len(images) == 10
 
 
 def _marks(run: MadeRun) -> list[tuple[int, int]]:
@@ -224,7 +224,7 @@ def test_server_killed_and_restarted_in_the_middle_gets_everything_once(server: 
     assert_same_rows(server.uri, run.paths.run_db, run_id)
     assert the_run(server.uri, run_id).info.status == "FINISHED"
     assert len(models_of(server.uri, run_id)) == 1
-    assert len(client_of(server.uri).list_artifacts(run_id, "images")) == 2
+    assert len(client_of(server.uri).list_artifacts(run_id, "images")) == 4
 
 
 @pytest.mark.slow

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from vsrpp.control.effect import Effect
+import random
+from pathlib import Path
+
+from vsrpp.control.effect import Effect, Effects
 from vsrpp.store import Event
 from vsrpp.tracking import report
 from vsrpp.tracking.view import RunView
@@ -33,9 +36,11 @@ def test_a_run_nobody_touched_says_so() -> None:
     assert "None so far." in report.description(view, "ab12", 0)
 
 
-def test_an_event_with_something_unforeseen_in_it_is_still_a_line() -> None:
+def test_an_event_with_something_unforeseen_in_it_is_still_a_line(tmp_path: Path) -> None:
     odd = [_event(1, "config_applied", {"changes": [7]}), _event(2, "started", {"parent": "x"})]
-    assert report.timeline_md(odd, "ab12").count("\n| ") >= 3
+    assert report.write_timeline(odd, "ab12", tmp_path) is odd[-1]
+    assert (tmp_path / "timeline.md").read_text().count("\n| ") >= 3
+    assert len((tmp_path / "timeline.jsonl").read_text().splitlines()) == 2
     assert [report.summary(event) for event in odd] == ["config applied", "started"]
 
 
@@ -44,6 +49,41 @@ def _view(*events: Event) -> RunView:
     for event in events:
         view.add(event)
     return view
+
+
+def test_a_long_record_is_described_from_few_of_its_events_just_as_from_all() -> None:
+    chance = random.Random(5)
+    view, whole = RunView(), RunView(_thin_at=10**9)
+    weights = {"config_applied": 5, "validated": 5, "plateau_detected": 1, "paused": 1, "rolled_back": 1, "resumed": 1}
+    weights |= {"config_refused": 4, "checkpoint_saved": 2}
+    view.add(started := _event(1, "started", {"config": {"log_every": 20}}))
+    whole.add(started)
+    longest = 0
+    for seq in range(2, 8000):
+        kind = chance.choices([*weights], [*weights.values()])[0]
+        data: dict[str, object] = {}
+        if kind == "config_applied":
+            key = "log_every" if chance.random() < 0.002 else "max_lr"
+            data = {"changes": [{"key": key, "old": 1, "new": chance.randint(1, 50)}]}
+        elif kind == "validated" and chance.random() < 0.5:
+            data = {"psnr_y": chance.random()}
+        elif kind == "rolled_back":
+            data = {"to_step": 0}
+        event = _event(seq, kind, data, author="anna", origin="cli", reason=str(seq))
+        view.add(event)
+        whole.add(event)
+        longest = max(longest, len(view.events))
+        if seq % 997 == 0 or seq == 7999:
+            told = [
+                report.description(one, "ab12", 8 * seq, Effects(_rows_at_random).of(one.events))
+                for one in (view, whole)
+            ]
+            assert told[0] == told[1]
+    assert longest < 2000 < len(whole.events)
+
+
+def _rows_at_random(branch: int, first: int, last: int) -> list[tuple[int, float]]:
+    return [(first, first + last / 7.0), (last, branch + 1.0)]
 
 
 def test_a_row_says_who_what_why_and_what_followed() -> None:
@@ -77,6 +117,21 @@ def test_the_commands_fit_where_the_run_stands() -> None:
     assert "vsrpp train --resume ab12" in ended
     finished = report.description(_view(saved, _event(3, "finished", {})), "ab12", 50)
     assert "--resume" not in finished
+
+
+def test_checkpoints_stand_best_first() -> None:
+    scores = (30.5, 31.75, None, 29.25, 32.5, 31.0, 30.0)
+    saved = [
+        _event(seq, "checkpoint_saved", {"metrics": {"val/psnr_y": score} if score else {}})
+        for seq, score in enumerate(scores, 1)
+    ]
+    text = report.description(_view(*saved), "ab12", 80)
+    table = text[text.index("### Checkpoints: 7, best first") : text.index("No plateau")]
+    assert [line for line in table.splitlines() if line.startswith("| ")] == [
+        "| step | PSNR-Y, dB | revision |", "| 50 | 32.500 | 5 |", "| 20 | 31.750 | 2 |", "| 60 | 31.000 | 6 |",
+        "| 10 | 30.500 | 1 |", "| 70 | 30.000 | 7 |",
+    ]  # fmt: skip
+    assert "best first" not in report.description(_view(saved[0]), "ab12", 80)
 
 
 def test_plateaus_are_counted_and_the_newest_shown() -> None:

@@ -16,6 +16,7 @@ from vsrpp.errors import NotFound, Refused
 from vsrpp.store import Marks
 from vsrpp.tracking import Report, backlog
 from vsrpp.tracking.lock import DeliveryLock
+from vsrpp.tracking.mlflow_pictures import NO_OUTPUT
 from vsrpp.tracking.sync import sync
 
 DONE = Report(delivered=True, rows_left=0, artifacts_left=0)
@@ -95,12 +96,42 @@ def test_each_checkpoint_is_one_logged_model_with_its_config_and_metrics(deliver
     marks.close()
 
 
+def test_checkpoints_are_found_best_first(uri: str, runs: Path) -> None:
+    run = MadeRun(runs / "order1", "order1").start()
+    scores = {50: 30.5, 100: 31.75, 150: 29.25, 200: 32.5}
+    for score in scores.values():
+        run.train(50).validate(score)
+        run.checkpoint(score)
+    run.end()
+    assert sync(run.root, uri).delivered
+    client, experiment = client_of(uri), the_run(uri, "order1").info.experiment_id
+    for ascending in (True, False):
+        order = [{"field_name": "metrics.val/psnr_y", "ascending": ascending}]
+        found = client.search_logged_models([experiment], order_by=order)
+        wanted = sorted(scores, key=lambda step: scores[step], reverse=not ascending)
+        assert [int(model.params["step"]) for model in found] == wanted
+
+
 def test_pictures_carry_key_and_step_as_the_image_grid_reads_them(delivered: MadeRun, uri: str) -> None:
     names = sorted(path.removeprefix("images/") for path in artifact_paths(uri, delivered.run_id, "images"))
-    assert len(names) == 4
-    assert [name.split("+")[:3] for name in names[::2]] == [["val~bikes", "step", "100"], ["val~bikes", "step", "200"]]
+    assert len(names) == 6
+    steps = [name.split("+")[:3] for name in names[::2]]
+    assert steps == [["val~bikes", "step", "0"], ["val~bikes", "step", "100"], ["val~bikes", "step", "200"]]
     assert {name.rsplit(".", 1)[1] for name in names} == {"png", "webp"}
     assert the_run(uri, delivered.run_id).data.tags["mlflow.loggedImages"] == "true"
+
+
+def test_the_image_grid_opens_at_step_0_on_bicubic_and_truth(delivered: MadeRun, uri: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    client, run_id = client_of(uri), the_run(uri, delivered.run_id).info.run_id
+    paths = artifact_paths(uri, delivered.run_id, "images")
+    (first,) = [path for path in paths if "+step+0+" in path and path.endswith(".png")]
+    with Image.open(client.download_artifacts(run_id, first, str(tmp_path))) as picture:
+        assert picture.size == (24, 8)
+        left, middle, right = (picture.getpixel((x, 0)) for x in (0, 9, 23))
+    assert left == right == (128, 128, 128), "as in the validation's picture"
+    assert middle == (NO_OUTPUT,) * 3, "no output before the first step"
 
 
 def test_artifacts_lie_beside_the_database_and_nothing_in_the_working_directory(runs: Path, tmp_path: Path) -> None:

@@ -181,6 +181,11 @@ class AlertWatch:
         self._state = state
         self._stopping.set()
 
+    def wait(self, deadline: float) -> None:
+        """After `end`: until the rest is said or given up, or until `deadline` (seconds since 1970)."""
+        if self._state is not None:
+            self._thread.join(max(0.0, min(END_S + TIMEOUT_S, deadline - time.time())))
+
     def close(self) -> None:
         """Wait for the last message, for a while."""
         self._stopping.set()

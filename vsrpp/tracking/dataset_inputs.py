@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 DIGEST_CHARACTERS = 36
@@ -14,17 +13,9 @@ NAME_CHARACTERS = 500
 def dataset_inputs(started: Mapping[str, Any]) -> list[Any]:
     """MLflow's entities for the `started` event's data, tagged with their context.
 
-    MLflow knows a dataset by name and digest, and an input by dataset and run: logged again, these add nothing. A
-    record that names no datasets (of an earlier version) gets one, with the fingerprint over all of its data.
+    MLflow knows a dataset by name and digest, and an input by dataset and run: logged again, these add nothing.
     """
-    return [_input(row) for row in started.get("datasets") or _one_of_all(started)]
-
-
-def _one_of_all(started: Mapping[str, Any]) -> list[dict[str, Any]]:
-    source, fingerprint = (started.get("run_config") or {}).get("data"), started.get("data_fingerprint")
-    if not source or not fingerprint:
-        return []
-    return [{"context": "training", "name": Path(str(source)).name, "source": str(source), "digest": str(fingerprint)}]
+    return [_input(row) for row in started.get("datasets") or []]
 
 
 def _input(row: Mapping[str, Any]) -> Any:

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control import alerts, run_config_of
+from vsrpp.control.backlog import ARTIFACT_EVENTS, ARTIFACTS, MLFLOW, TIMELINE
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
 from vsrpp.tracking.alerts import AlertWatch
@@ -112,10 +114,16 @@ class Following:
         self.uploads.start()
         rows_why = self.engine.drain(deadline=deadline, patience_s=patience_s)
         why = self.uploads.wait(
-            lambda: count(self.reader, self.marks).artifacts, self.marks, deadline=deadline, patience_s=patience_s,
-            rows_why=rows_why,
+            self._uploads_left, self.marks, deadline=deadline, patience_s=patience_s, rows_why=rows_why
         )  # fmt: skip
+        self.alerts.wait(deadline)
         return rows_why or why
+
+    def _uploads_left(self) -> bool:
+        """Asked many times a second: counts nothing."""
+        newest = self.reader.last_event(*ARTIFACT_EVENTS)
+        timeline_due = self.marks.position(TIMELINE)[1] < self.marks.position(MLFLOW)[1]
+        return timeline_due or (newest is not None and self.marks.position(ARTIFACTS)[1] < newest.seq)
 
     def end(self, state: str) -> None:
         """Nothing comes any more: the last look at the tags and the end state go behind what is there now."""
@@ -133,9 +141,17 @@ class Following:
         refused = len(self.marks.items("mlflow", "refused"))
         if refused and not why:
             why = f"{refused} row(s) were refused by the server and set aside (delivery.log names them)"
+        if not why:
+            why = self._untold_alerts()
         rows_left = max(left.rows, self.rows.pending())
         done = rows_left == 0 and left.artifacts == 0
         return Report(delivered=done, rows_left=rows_left, artifacts_left=left.artifacts, why=why)
+
+    def _untold_alerts(self) -> str:
+        told = alerts.state(self.reader, self.marks, run_config_of(self.reader))
+        if not told or not told["waiting"]:
+            return ""
+        return f"{told['waiting']} alert(s) are not told yet ({told['error'] or 'no answer'}); vsrpp sync tells them"
 
     def close(self) -> bool:
         """False if an upload is still under way: only the end of the process ends it."""

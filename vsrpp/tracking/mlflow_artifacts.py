@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import copy
 import logging
-import re
-import tempfile
-import time
-import uuid
 from pathlib import Path
 from typing import Any, cast
 
-from vsrpp.control.backlog import TIMELINE
 from vsrpp.control.off_host import PLACE
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, RunReader
-from vsrpp.tracking import logged_model, report
+from vsrpp.tracking import logged_model, mlflow_pictures
 from vsrpp.tracking.backlog import ARTIFACT_EVENTS, ARTIFACTS, MLFLOW
 from vsrpp.tracking.connection import Connection
 from vsrpp.tracking.environment import without_password
 from vsrpp.tracking.failures import classify
-from vsrpp.tracking.mlflow_rows import EVENTS_EVERY_S, MlflowRows, as_metric
+from vsrpp.tracking.mlflow_rows import MlflowRows, as_metric
+from vsrpp.tracking.mlflow_timeline import Timeline, kept_current
 from vsrpp.tracking.off_host import named_place, why_on_this_host
 from vsrpp.tracking.progress import CountedClient, Progress
 
 log = logging.getLogger("vsrpp.delivery")
-THUMBNAIL_PIXELS = 256
-"""Longer side of the small picture that the UI's grid shows."""
+REFERENCE = "reference"
+"""Items of the pictures at step 0 that are there, by their key."""
 LINKED = ("val/", "loss/", "lr")
 """Metrics of a checkpoint's step that are linked to its logged model."""
 
@@ -41,8 +37,10 @@ class MlflowArtifacts:
     ) -> None:
         self._connection, self._rows, self._paths, self._reader, self._marks = connection, rows, paths, reader, marks
         self._run_config: dict[str, Any] | None = None
-        self._timeline_at = self._timeline_cost_s = 0.0
+        self._timeline = Timeline(connection, reader, marks)
         self.progress = Progress()
+        self.ending = False
+        """Nothing comes any more: what is small waits for no batch to fill. Set by another thread."""
         self.waits_for_rows = False
         """The MLflow run is not confirmed, or the record of the next checkpoint is not there yet."""
         self.to_retry: list[int] = []
@@ -57,7 +55,7 @@ class MlflowArtifacts:
         if self.waits_for_rows:
             return False
         event = self._next()
-        if self._timeline(hurry or event is not None):
+        if self._timeline.work(hurry or event is not None):
             return True
         if event is None:
             return False
@@ -106,29 +104,6 @@ class MlflowArtifacts:
         self._rows.wanted_seq = event.seq
         return False
 
-    # ---- the timeline
-    def _timeline(self, hurry: bool) -> bool:
-        """Bring the timeline's files up to the events that the rows' lane has told, and then say so in the run's tags."""
-        from mlflow.entities import RunTag
-
-        told, now = self._marks.position(MLFLOW)[1], time.monotonic()
-        wait_s = max(EVENTS_EVERY_S, 20 * self._timeline_cost_s)
-        if self._marks.position(TIMELINE)[1] >= told:
-            return False
-        if not hurry and self._timeline_at and now - self._timeline_at < wait_s:
-            return False
-        events = [event for event in self._reader.events() if event.seq <= told]
-        with tempfile.TemporaryDirectory(prefix="vsrpp-") as folder:
-            (Path(folder) / report.TIMELINE).write_text(report.timeline_jsonl(events), encoding="utf-8")
-            text = report.timeline_md(events, self._reader.run_id)
-            (Path(folder) / "timeline.md").write_text(text, encoding="utf-8")
-            self._connection.client.log_artifacts(self._connection.run_id, folder)
-        tags = [RunTag("vsrpp.chain_seq", str(events[-1].seq)), RunTag("vsrpp.chain_head", events[-1].hash)]
-        self._connection.log(tags=tags)
-        self._marks.advance(TIMELINE, event_seq=told)
-        self._timeline_at, self._timeline_cost_s = now, time.monotonic() - now
-        return True
-
     # ---- checkpoints
     def _checkpoint(self, event: Event) -> None:
         key = f"{event.branch}/{event.step}"
@@ -144,9 +119,10 @@ class MlflowArtifacts:
             return
         total = sum(path.stat().st_size for path in folder.root.iterdir() if path.is_file())
         self.progress.begin(f"checkpoint {event.step}", total)
-        model, size = logged_model.upload(
-            self._counted(folder.root), folder, event, run_id=self._reader.run_id, run_config=self._config()
-        )
+        with kept_current(self._connection, self._paths, lambda: self.ending):
+            model, size = logged_model.upload(
+                self._counted(folder.root), folder, event, run_id=self._reader.run_id, run_config=self._config()
+            )
         self._link(model.model_id, event)
         away = self._away(model.artifact_location)
         self._marks.put_item(MLFLOW, "checkpoint", key, {"model_id": model.model_id, "bytes": size, "off_host": away})
@@ -189,33 +165,17 @@ class MlflowArtifacts:
             self._link(uploaded["model_id"], event)
         for image in event.data.get("images") or []:
             path = self._paths.root / str(image["path"])
-            key = f"image/{event.seq}/{image['path']}"
+            item, key = f"image/{event.seq}/{image['path']}", f"val/{image.get('clip', path.stem)}"
             if path.is_file():
-                self._picture(path, f"val/{image.get('clip', path.stem)}", event)
-                self._marks.drop_item(MLFLOW, "refused", key)
+                self._reference(event, key, path)
+                mlflow_pictures.upload(self._connection, self._reader.run_id, event, key, path)
+                self._marks.drop_item(MLFLOW, "refused", item)
             else:
-                self._marks.put_item(MLFLOW, "refused", key, {"why": "the file is gone"})
+                self._marks.put_item(MLFLOW, "refused", item, {"why": "the file is gone"})
 
-    def _picture(self, path: Path, key: str, event: Event) -> None:
-        """Two files under the names that `log_image` gives them, which the UI's grid and slider read.
-
-        `log_image` itself draws a random name each time, so that a picture sent again would be there twice.
-        """
-        from PIL import Image
-
-        client, run_id = self._connection.client, self._connection.run_id
-        safe = re.sub(r"[^a-zA-Z0-9_\-. /]", "_", key).replace("/", "~")
-        identity = uuid.uuid5(uuid.NAMESPACE_URL, f"{self._reader.run_id}/{event.branch}/{event.step}/{key}")
-        stem = f"{safe}+step+{event.step}+timestamp+{round(event.time * 1000)}+{identity}"
-        with tempfile.TemporaryDirectory(prefix="vsrpp-") as folder, Image.open(path) as picture:
-            full, small = Path(folder) / f"{stem}.png", Path(folder) / f"{stem}+compressed.webp"
-            if path.suffix == ".png":
-                full.write_bytes(path.read_bytes())
-            else:
-                picture.save(full)
-            thumbnail = picture.convert("RGB")
-            thumbnail.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-            thumbnail.save(small)
-            client.log_artifact(run_id, str(full), "images")
-            client.log_artifact(run_id, str(small), "images")
-        client.set_tag(run_id, "mlflow.loggedImages", "true")
+    def _reference(self, event: Event, key: str, path: Path) -> None:
+        if event.step == 0 or self._marks.item(ARTIFACTS, REFERENCE, key):
+            return
+        first = next(self._reader.events(limit=1))
+        mlflow_pictures.upload_reference(self._connection, self._reader.run_id, first.time, key, path)
+        self._marks.put_item(ARTIFACTS, REFERENCE, key, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 from vsrpp.control.backlog import ARTIFACT_EVENTS, ARTIFACTS, END_TOLD, MLFLOW, TIMELINE
@@ -70,7 +71,9 @@ class MlflowRows:
 
     def work(self, hurry: bool) -> bool:
         opened = self.open()
-        return self._metrics(hurry) or self._events(hurry) or self._finish() or self._retry() or opened
+        metrics = self._metrics(hurry)
+        events = self._events(hurry and not metrics)  # while rows stream in, events keep their interval
+        return metrics or events or self._finish() or self._retry() or opened
 
     def end(self, state: str) -> None:
         """Nothing comes after what is there now: set this end state (finished, stopped, failed, dead) behind it."""
@@ -106,9 +109,9 @@ class MlflowRows:
             "mlflow_run",
             {"run_id": here.run_id, "experiment_id": here.experiment_id, "uri": without_password(here.target.uri)},
         )
-        for event in self._reader.events():
-            if event.seq <= self._marks.position(MLFLOW)[1]:
-                self._view.add(event)
+        told = self._marks.position(MLFLOW)[1]
+        for event in takewhile(lambda event: event.seq <= told, self._reader.events()):
+            self._view.add(event)
         self.opened = True
         return True
 
@@ -149,7 +152,9 @@ class MlflowRows:
     def _started(self, event: Event) -> None:
         try:
             self._params(event)
-            self._connection.client.log_inputs(self._connection.run_id, dataset_inputs(event.data))
+            inputs = dataset_inputs(event.data)
+            if inputs:
+                self._connection.client.log_inputs(self._connection.run_id, inputs)
         except Exception as error:
             failure = classify(error)
             if not failure.of_the_row:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from vsrpp.control.effect import Effect
 from vsrpp.control.fold import changes_text
 from vsrpp.store import Event
-from vsrpp.tracking.view import RunView, went_back_to
+from vsrpp.tracking.view import INTERVENTIONS, RunView, psnr_y, went_back_to
 
 MAX_CHARACTERS = 8000
 """A tag of MLflow holds no more, and the description is one."""
 TIMELINE = "timeline.jsonl"
 """The artifact that holds every event, complete: from it alone a run is replayed or continued."""
+TIMELINE_FOR_PEOPLE = "timeline.md"
+_TIMELINE_COLUMNS = ("#", "time (UTC)", "step", "branch", "event", "what", "who", "why")
 
 
 def description(view: RunView, run_id: str, step: int, effects: Mapping[int, Effect] | None = None) -> str:
@@ -32,7 +35,8 @@ def description(view: RunView, run_id: str, step: int, effects: Mapping[int, Eff
         lines.append(f"Best checkpoint: step **{best[0]}**, PSNR-Y **{best[1]:.3f} dB**")
     elif view.checkpoints:
         lines.append(f"Newest checkpoint: step **{view.checkpoints[-1].step}** (no validation at any checkpoint yet)")
-    lines += ["", *_commands(run_id, best[0] if best else None, view), *_plateaus(view), "", "### Interventions", ""]
+    lines += ["", *_commands(run_id, best[0] if best else None, view), *_best_first(view), *_plateaus(view), ""]
+    lines += ["### Interventions", ""]
     rows = [_row(event, (effects or {}).get(event.seq)) for event in reversed(view.interventions())]
     if not rows:
         return "\n".join([*lines, "None so far.", "", _FOOTER])
@@ -44,7 +48,7 @@ def description(view: RunView, run_id: str, step: int, effects: Mapping[int, Eff
             break
         shown.append(row)
         room -= len(row) + 1
-    left = len(rows) - len(shown)
+    left = sum(view.counts[kind] for kind in INTERVENTIONS) - len(shown)
     more = f"\n{left} earlier ones are in `timeline.md`.\n" if left else ""
     return head + "\n".join(shown) + "\n" + more + "\n" + _LEGEND + _FOOTER
 
@@ -59,6 +63,7 @@ PLATEAUS = {
     "plateau_detected": "plateau", "plateau_cleared": "plateau over", "safety_reset": "safety reset",
 }  # fmt: skip
 PLATEAUS_SHOWN = 5
+BEST_SHOWN = 5
 
 
 def _commands(run_id: str, best_step: int | None, view: RunView) -> list[str]:
@@ -85,11 +90,25 @@ def _commands(run_id: str, best_step: int | None, view: RunView) -> list[str]:
     return lines
 
 
+def _best_first(view: RunView) -> list[str]:
+    """MLflow's own table of models has no order but that of creation."""
+    scored = [(score, saved) for saved in view.checkpoints if (score := psnr_y(saved.data.get("metrics"))) is not None]
+    if len(scored) < 2:
+        return []
+    scored.sort(key=lambda row: (row[0], row[1].step), reverse=True)
+    rows = [
+        _line(str(saved.step), f"{score:.3f}", str(saved.data.get("revision", saved.revision)))
+        for score, saved in scored[:BEST_SHOWN]
+    ]
+    return ["", f"### Checkpoints: {len(view.checkpoints)}, best first", "",
+            _line("step", "PSNR-Y, dB", "revision"), "|---|---|---|", *rows]  # fmt: skip
+
+
 def _plateaus(view: RunView) -> list[str]:
     found = [event for event in view.events if event.type in PLATEAUS]
     if not found:
         return ["", "No plateau so far."]
-    detected = sum(event.type == "plateau_detected" for event in found)
+    detected = view.counts["plateau_detected"]
     rows = [
         f"- step {event.step}: {PLATEAUS[event.type]}" + (f" ({_cell(event.reason)[:160]})" if event.reason else "")
         for event in reversed(found[-PLATEAUS_SHOWN:])
@@ -127,20 +146,24 @@ def _who(event: Event) -> str:
     return f"{event.author} ({event.origin})" if event.author else (event.origin or "")
 
 
-def timeline_jsonl(events: list[Event]) -> str:
-    """Every event as one line of JSON, in the order of the chain."""
-    return "".join(json.dumps(event.to_json(), ensure_ascii=False) + "\n" for event in events)
+def write_timeline(events: Iterable[Event], run_id: str, folder: Path) -> Event | None:
+    """Write `timeline.jsonl` and `timeline.md` into a folder, one event at a time; returns the last one.
 
-
-def timeline_md(events: list[Event], run_id: str) -> str:
-    """Every event as one line for people, oldest first."""
-    lines = [f"# Timeline of run {run_id}", "", "| # | time (UTC) | step | branch | event | what | who | why |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
-    for event in events:
-        at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(event.time))
-        place = (str(event.seq), at, str(event.step), str(event.branch), event.type)
-        lines.append(_line(*place, summary(event), _who(event), event.reason or ""))
-    return "\n".join(lines) + "\n"
+    The first holds every event as one line of JSON in the order of the chain, the second as one line for people.
+    """
+    last = None
+    with (
+        (folder / TIMELINE).open("w", encoding="utf-8") as exact,
+        (folder / TIMELINE_FOR_PEOPLE).open("w", encoding="utf-8") as readable,
+    ):
+        readable.write(f"# Timeline of run {run_id}\n\n{_line(*_TIMELINE_COLUMNS)}\n")
+        readable.write("|---" * len(_TIMELINE_COLUMNS) + "|\n")
+        for last in events:
+            exact.write(json.dumps(last.to_json(), ensure_ascii=False) + "\n")
+            at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(last.time))
+            place = (str(last.seq), at, str(last.step), str(last.branch), last.type)
+            readable.write(_line(*place, summary(last), _who(last), last.reason or "") + "\n")
+    return last
 
 
 def summary(event: Event) -> str:

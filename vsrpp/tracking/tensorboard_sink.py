@@ -6,6 +6,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -102,11 +103,11 @@ class TensorBoard:
     def _next(self, metric_id: int, event_seq: int) -> tuple[list[MetricRow], list[Event]]:
         """A batch of rows that ends with a whole step, and the events up to its end."""
         rows = self._reader.metrics(after_id=metric_id, limit=ROWS_PER_BATCH)
-        events = list(self._reader.events(after_seq=event_seq))
+        events = self._reader.events(after_seq=event_seq)
         if len(rows) < ROWS_PER_BATCH:
-            return rows, events
+            return rows, list(events)
         whole = [row for row in rows if _moment(row) != _moment(rows[-1])] or rows
-        return whole, [event for event in events if event.time <= whole[-1].time]
+        return whole, list(takewhile(lambda event: event.time <= whole[-1].time, events))
 
     # ---- writing
     def _rows(self, files: EventFiles, rows: list[MetricRow]) -> None:

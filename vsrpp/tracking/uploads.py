@@ -59,14 +59,14 @@ class Uploads:
             self.lane.progress.say(marks)
 
     def wait(
-        self, left: Callable[[], int], marks: Marks, *, deadline: float, patience_s: float, rows_why: str = ""
+        self, left: Callable[[], bool], marks: Marks, *, deadline: float, patience_s: float, rows_why: str = ""
     ) -> str:
-        """Wait until `left` says 0; returns "" then, else why it does not.
+        """Wait while `left` says so; returns "" then, else why it does not.
 
         Gives up at `deadline`, once the sink has been failing for `patience_s`, or when an upload waits for rows that
         could not be delivered (`rows_why`).
         """
-        began, self._hurry = time.time(), True
+        began, self._hurry, self.lane.ending = time.time(), True, True
         self.engine.try_now()
         self.start()
         while left() or self.lane.to_retry:

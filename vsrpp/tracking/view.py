@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from vsrpp.control import effect
 from vsrpp.store import Event
 
 LIFE = {
@@ -20,6 +22,9 @@ INTERVENTIONS = frozenset(
 )
 BACK = frozenset({"rolled_back", "config_reverted"})
 """The events that begin a new branch; their data holds `to_step`."""
+PLATEAUS = frozenset({"plateau_detected", "plateau_cleared", "safety_reset"})
+KEPT = 100
+"""Interventions, plateaus and, of all events, the newest that a view keeps: more than a description has room for."""
 
 
 @dataclass(slots=True)
@@ -39,9 +44,16 @@ class Line:
 
 @dataclass(slots=True)
 class RunView:
-    """Feed it the events in order with `add`; nothing here reads a file."""
+    """Feed it the events in order with `add`; nothing here reads a file.
+
+    Of the events it keeps those that a description can still speak of, so that its size does not grow with the run's.
+    """
 
     events: list[Event] = field(default_factory=list)
+    """Thinned: the newest interventions and plateaus, and what their effects are read from."""
+    counts: Counter[str] = field(default_factory=Counter)
+    """Type -> how many there were in the whole record."""
+    _thin_at: int = 10 * KEPT
     started: Event | None = None
     state: str = "training"
     ended_at: float | None = None
@@ -52,6 +64,10 @@ class RunView:
 
     def add(self, event: Event) -> None:
         self.events.append(event)
+        self.counts[event.type] += 1
+        if len(self.events) >= self._thin_at:
+            self.events = _thinned(self.events)
+            self._thin_at = len(self.events) + 10 * KEPT
         if event.type == "started" and self.started is None:
             self.started = event
         if event.type in LIFE:
@@ -68,7 +84,7 @@ class RunView:
         return self.state in END_STATUS
 
     def interventions(self) -> list[Event]:
-        """What people (and probation) did, oldest first."""
+        """What people (and probation) did, oldest first; of a long record the newest."""
         return [event for event in self.events if event.type in INTERVENTIONS]
 
     def best(self) -> tuple[int, float] | None:
@@ -79,6 +95,34 @@ class RunView:
             return None
         score, step = max(scored)
         return step, score
+
+
+def _thinned(events: list[Event]) -> list[Event]:
+    """The events that any description of the newest `KEPT` interventions and plateaus is made of, in their order.
+
+    Beside those: the newest events whatever they are, the last scored validation before each intervention, and the
+    start and the last change of `log_every` before all of these.
+    """
+    keep: set[int] = set(range(max(0, len(events) - KEPT), len(events)))
+    for kinds in (INTERVENTIONS, effect.INTERVENTIONS, PLATEAUS):
+        keep.update([place for place, event in enumerate(events) if event.type in kinds][-KEPT:])
+    scored: int | None = None
+    interval: int | None = None
+    oldest = min((place for place in keep if events[place].type in effect.INTERVENTIONS), default=len(events))
+    for place, event in enumerate(events):
+        if event.type in effect.INTERVENTIONS and place in keep and scored is not None:
+            keep.add(scored)
+        if event.type == "validated" and effect.psnr_y_of(event) is not None:
+            scored = place
+        if place < oldest and _sets_log_every(event):
+            interval = place
+    keep.update(place for place in (scored, interval) if place is not None)
+    return [event for place, event in enumerate(events) if place in keep]
+
+
+def _sets_log_every(event: Event) -> bool:
+    changes = event.data.get("changes") or []
+    return event.type == "started" or any(isinstance(c, dict) and c.get("key") == "log_every" for c in changes)
 
 
 def psnr_y(metrics: Any) -> float | None:
