@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -10,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import config, control, paths
+from vsrpp.cli import elastic, launch, world
 from vsrpp.cli.console import Console
 from vsrpp.cli.faces import Faces
 from vsrpp.control import alerts
 from vsrpp.control.numbers import LIMITS
 from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
+from vsrpp.store import RunReader
 from vsrpp.tracking import Delivery, uri_of
 from vsrpp.tracking.environment import without_password
 
@@ -30,12 +33,33 @@ def train(options: argparse.Namespace) -> int:
     if options.tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("--tui needs a terminal; without one, leave it out: progress is printed line by line.")
     runs = paths.runs_dir(options.run_dir)
+    plan = launch.plan(options, world.adopt_slurm())
+    if plan is not None:
+        return _launch(plan, options, runs)
     if options.check:
         return _check(options, runs)
     console = Console()
+    begun = elastic.begun()
+    if begun is not None:
+        options.resume = str(begun)
     if options.resume:
         return _resume(options, runs, console)
     return _start(options, runs, console)
+
+
+def _launch(plan: launch.Plan, options: argparse.Namespace, runs: Path) -> int:
+    """Several processes: what can be refused is refused here, before any of them starts."""
+    run_config = None
+    if options.resume:
+        with contextlib.suppress(NotFound), RunReader(control.find_run(options.resume, runs).run_db) as reader:
+            run_config = control.run_config_of(reader)  # not found: rank 0 may bring it from the tracking server
+    elif not options.source:
+        run_config, _ = _resolve(options, None)
+        _look_at_data(run_config)
+    launch.check(plan, run_config)
+    from vsrpp.cli import ranks
+
+    return ranks.run(plan, options.words)
 
 
 def _start(options: argparse.Namespace, runs: Path, console: Console) -> int:
@@ -60,6 +84,7 @@ def _start(options: argparse.Namespace, runs: Path, console: Console) -> int:
         delivery.finish(1.0)
         raise
     alerts.keep(prepared.paths, webhook)
+    elastic.remember(prepared.paths.root)
     return _train(prepared, delivery, options, console)
 
 
@@ -90,6 +115,7 @@ def _resume(options: argparse.Namespace, runs: Path, console: Console) -> int:
     except BaseException:
         delivery.finish(1.0)
         raise
+    elastic.remember(folder.root)
     return _train(prepared, delivery, options, console)
 
 
@@ -170,6 +196,8 @@ def _resolve(options: argparse.Namespace, source: _Source | None) -> tuple[dict[
         inherited = {key: value for key, value in {**theirs, **live}.items() if key in known}
         sets = {**inherited, "device": "auto", **sets}
     run_config, live_config = config.resolve(options.preset, file, sets, **overrides)
+    if run_config["torch_threads"] is None:
+        run_config["torch_threads"] = world.threads_per_rank()
     from vsrpp.data import with_absolute_paths
 
     for key in ("data", "val_data", "perceptual_weights", "pretrained"):
