@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,10 @@ if "VSRPP_RANKS" in os.environ and "RANK" in os.environ:
 class World:
     """A launcher whose ranks are stand-ins; whatever lives is killed when the `with` block ends."""
 
-    def __init__(self, folder: Path, script: dict[str, list[str]], **plan: Any) -> None:
+    def __init__(
+        self, folder: Path, script: dict[str, list[str]], *, say: dict[str, str] | None = None, **plan: Any
+    ) -> None:
+        """`say` goes into the launcher's environment, `plan` is what `launch.Plan` takes."""
         self.folder = folder
         (folder / "site").mkdir(exist_ok=True, parents=True)
         (folder / "tmp").mkdir(exist_ok=True)
@@ -47,6 +49,7 @@ class World:
         env = environment(folder)
         env["PYTHONPATH"] = os.pathsep.join([str(folder / "site"), str(HERE), env["PYTHONPATH"]])
         env |= {"STAND_IN": json.dumps(script), "STAND_IN_FOLDER": str(folder), "TMPDIR": str(folder / "tmp")}
+        env |= say or {}
         self.out, self.err = folder / "out.log", folder / "err.log"
         with self.out.open("w") as out, self.err.open("w") as err:
             self.process = subprocess.Popen(
@@ -97,7 +100,3 @@ class World:
     @property
     def printed(self) -> str:
         return self.out.read_text()
-
-
-def clock() -> float:
-    return time.monotonic()

@@ -68,19 +68,19 @@ def do(word: str, asked: list[int]) -> int | None:
 
 
 def work(asked: list[int], rounds: int) -> int | None:
-    """Rounds of a broadcast in which rank 0 says whether to go on, as the trainer's boundary does."""
+    """Rounds in which all meet and rank 0 says whether to go on, as the trainer's boundary does."""
     import torch
     import torch.distributed as dist
 
     if not dist.is_initialized():
-        dist.init_process_group("gloo", timeout=timedelta(seconds=60))
+        dist.init_process_group("gloo", timeout=timedelta(seconds=float(os.environ.get("VSRPP_RANK_TIMEOUT_S", "60"))))
     print(f"rank {RANK} works", flush=True)
     (FOLDER / f"works-{RANK}").touch()
     pause = threading.Event()
     for _ in range(rounds):
         said = torch.tensor([asked[-1] if asked and RANK == 0 else 0])
         try:
-            dist.broadcast(said, src=0)
+            dist.all_reduce(said)
         except RuntimeError as error:
             print(f"vsrpp: the others are gone: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
             return 1

@@ -16,7 +16,9 @@ from typing import Any
 
 from vsrpp.cli.rank import attempt_folder, end_with_parent_process
 
-FINAL = frozenset({0, 2, 3, 4, 5, 6, 75, 130})
+REFUSED = frozenset({2, 3, 4, 5, 6})
+"""Exit codes of any rank that would come again."""
+FINAL = REFUSED | {75, 130}
 """Exit codes of rank 0 that are its last word: what it refuses or was told to end is not tried again."""
 _SAME_MOMENT_S = 2
 
@@ -75,12 +77,12 @@ def _agent(plan: dict[str, Any], folder: Path) -> Any:
 
 
 def _final(folder: Path, attempt: int, failures: dict[int, Any]) -> bool:
-    """Whether rank 0, if it is on this host, ended by its own will before anybody failed."""
+    """Whether another start would be no use: something was refused, or rank 0 ended by its own will before a failure."""
     if (folder / "stopping").exists():
         return True
-    first = first_failure(failures)
-    if first[0] == 0:
-        return first[1] in FINAL
+    rank, code = first_failure(failures)
+    if code in REFUSED or (rank == 0 and code in FINAL):
+        return True
     return (attempt_folder(folder, attempt) / "rank_0.ended").exists() and 0 not in failures
 
 

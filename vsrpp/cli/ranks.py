@@ -52,7 +52,8 @@ def run(plan: Plan, words: list[str]) -> int:
         ranks.close()
         raise
     ranks.close()
-    shutil.rmtree(ranks.folder, ignore_errors=True)
+    if code != 1:
+        shutil.rmtree(ranks.folder, ignore_errors=True)
     return code
 
 
@@ -182,8 +183,10 @@ class _Ranks:
         if self._got and (ended is not None or rank == 0):
             _say_all(held.get(0, []))
             return ended if ended is not None else 128 - code if code < 0 else int(code)
-        if rank == 0 and code > 0:
-            _say_all(held.get(0, []))
+        if rank == 0 and code > 0 and held.get(0):
+            _say_all(held[0])
+            if code == 1:
+                _show(dim(self._more().strip()))
             return int(code)
         raise RankFailed(f"{self._what(rank, code)}.{self._more()}", code if code in {2, 3, 4, 5, 6} else 1)
 

@@ -108,15 +108,19 @@ def hosts(nodelist: str) -> Iterator[str]:
 
     Raises Refused if it cannot be read.
     """
+    if re.search(r"[\[\]]", re.sub(r"\[[^\[\]]*\]", "", nodelist)):
+        raise _unreadable(nodelist)
     for part in re.findall(r"(?:[^,\[\]]|\[[^\]]*\])+", nodelist):
         yield from _expanded(part.strip())
+
+
+def _unreadable(hosts_said: str) -> Refused:
+    return Refused(f"the list of hosts {hosts_said} cannot be read: set MASTER_ADDR to the first host's name.")
 
 
 def _expanded(part: str) -> Iterator[str]:
     match = re.fullmatch(r"([^\[\]]*)\[([^\[\]]+)\](.*)", part)
     if match is None:
-        if "[" in part or "]" in part:
-            raise Refused(f"the list of hosts {part} cannot be read: set MASTER_ADDR to the first host's name.")
         yield part
         return
     head, ranges, tail = match.groups()
@@ -124,7 +128,7 @@ def _expanded(part: str) -> Iterator[str]:
         first, _, last = one.partition("-")
         last = last or first
         if not (first.isdigit() and last.isdigit()):
-            raise Refused(f"the list of hosts {part} cannot be read: set MASTER_ADDR to the first host's name.")
+            raise _unreadable(part)
         for number in range(int(first), int(last) + 1):
             for rest in _expanded(tail) if tail else ("",):
                 yield f"{head}{number:0{len(first)}d}{rest}"
