@@ -16,11 +16,11 @@ from helpers import environment, wait_until
 HERE = Path(__file__).resolve().parent
 LAUNCHES = """
 import sys
-from vsrpp.cli import launch, ranks
+from vsrpp.cli import launch, processes
 from vsrpp.errors import VsrppError
 plan = launch.Plan(**__PLAN__)
 try:
-    code = ranks.run(plan, ["train", "--devices", "2"])
+    code = processes.run(plan, ["train", "--devices", "2"])
 except VsrppError as error:
     print(f"vsrpp: {error}", file=sys.stderr)
     code = error.exit_code

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from helpers import environment, train_command
 
-from vsrpp.cli import launch, main, ranks
+from vsrpp.cli import launch, main, processes
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +20,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "visible_gpus", lambda: 0)
     for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", launch.TIMEOUT):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(ranks, "run", lambda plan, words: pytest.fail(f"started {plan}"))
+    monkeypatch.setattr(processes, "run", lambda plan, words: pytest.fail(f"started {plan}"))
 
 
 def line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -113,7 +113,7 @@ def test_what_is_right_is_started_with_the_words_that_were_given(
     tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    monkeypatch.setattr(ranks, "run", lambda plan, words: started.append((plan, words)) or 75)
+    monkeypatch.setattr(processes, "run", lambda plan, words: started.append((plan, words)) or 75)
     monkeypatch.setattr(launch, "visible_gpus", lambda: 4)
     words = [*train_command(tiny_clip, batch_size=8), "--devices", "auto", "--max-restarts", "2"]
     assert main(words) == 75

@@ -63,8 +63,8 @@ def plan(options: argparse.Namespace, world: World | None) -> Plan | None:
     nodes = 1 if options.nodes is None else options.nodes
     if nodes < 1:
         raise Refused(f"--nodes {nodes} refused: at least one host trains.")
-    meeting = _meeting(options.rendezvous, nodes)
-    rank = node_rank(options.node_rank, nodes, meeting)
+    hosts_meet_at = meeting(options.rendezvous, nodes)
+    rank = node_rank(options.node_rank, nodes, hosts_meet_at)
     restarts = 0 if options.max_restarts is None else options.max_restarts
     if restarts < 0:
         raise Refused(f"--max-restarts {restarts} refused: 0 or more; 0 ends the run when a process dies.")
@@ -74,7 +74,7 @@ def plan(options: argparse.Namespace, world: World | None) -> Plan | None:
             raise Refused("--max-restarts is for several processes: one that dies is continued with --resume.")
         return None
     _check_company(options)
-    return Plan(devices, nodes, rank, meeting, restarts, rank_timeout_s())
+    return Plan(devices, nodes, rank, hosts_meet_at, restarts, rank_timeout_s())
 
 
 def check(wanted: Plan, run_config: dict[str, Any] | None) -> None:
@@ -130,7 +130,7 @@ def rank_timeout_s() -> int:
 
 
 # ---- several hosts
-def _meeting(said: str | None, nodes: int) -> tuple[str, int] | None:
+def meeting(said: str | None, nodes: int) -> tuple[str, int] | None:
     if nodes == 1:
         if said:
             raise Refused("--rendezvous is where several hosts meet: give --nodes too, or leave it out.")
@@ -147,9 +147,9 @@ def _meeting(said: str | None, nodes: int) -> tuple[str, int] | None:
     return host, int(port)
 
 
-def node_rank(said: int | None, nodes: int, meeting: tuple[str, int] | None) -> int:
+def node_rank(said: int | None, nodes: int, meet_at: tuple[str, int] | None) -> int:
     """Which of the hosts this one is: what was said; else 0 on the rendezvous host, and 1 on the other of two."""
-    if meeting is None:
+    if meet_at is None:
         if said:
             raise Refused(f"--node-rank {said} refused: there is one host, number 0. For several: --nodes")
         return 0
@@ -157,12 +157,12 @@ def node_rank(said: int | None, nodes: int, meeting: tuple[str, int] | None) -> 
         if not 0 <= said < nodes:
             raise Refused(f"--node-rank {said} refused: of {nodes} hosts, ranks are 0 to {nodes - 1}.")
         return said
-    if is_this_host(meeting[0]):
+    if is_this_host(meet_at[0]):
         return 0
     if nodes == 2:
         return 1
     raise Refused(
-        f"--node-rank is missing: with {nodes} hosts, each but {meeting[0]} (0) must say which it is, 1 to {nodes - 1}."
+        f"--node-rank is missing: with {nodes} hosts, each but {meet_at[0]} (0) must say which it is, 1 to {nodes - 1}."
     )
 
 

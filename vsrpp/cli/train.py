@@ -57,9 +57,9 @@ def _launch(plan: launch.Plan, options: argparse.Namespace, runs: Path) -> int:
         run_config, _ = _resolve(options, None)
         _look_at_data(run_config)
     launch.check(plan, run_config)
-    from vsrpp.cli import ranks
+    from vsrpp.cli import processes
 
-    return ranks.run(plan, options.words)
+    return processes.run(plan, options.words)
 
 
 def _start(options: argparse.Namespace, runs: Path, console: Console) -> int:
