@@ -124,8 +124,8 @@ def rank_timeout_s() -> int:
         seconds = float(said)
     except ValueError:
         seconds = 0.0
-    if not 1 <= seconds < 1e7:
-        raise Refused(f"{TIMEOUT} = {said} refused: it must be a number of seconds, at least 1.")
+    if not 1 <= seconds <= 86_400:
+        raise Refused(f"{TIMEOUT} = {said} refused: give seconds, from 1 to 86400.")
     return int(seconds)
 
 

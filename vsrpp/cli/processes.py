@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.cli import elastic
+from vsrpp.cli.agent import REFUSED
 from vsrpp.cli.launch import Plan
 from vsrpp.cli.output import dim, yellow
 from vsrpp.cli.rank import FOLDER, STOPPING, attempt_folder
@@ -183,12 +184,18 @@ class _Ranks:
         if self._got and (ended is not None or rank == 0):
             _say_all(held.get(0, []))
             return ended if ended is not None else 128 - code if code < 0 else int(code)
-        if rank == 0 and code > 0 and held.get(0):
+        quiet = code > 0 and not held.get(rank)
+        if held.get(0) and (quiet or (rank == 0 and code > 0)):
             _say_all(held[0])
             if code == 1:
                 _show(dim(self._more().strip()))
             return int(code)
-        raise RankFailed(f"{self._what(rank, code)}.{self._more()}", code if code in {2, 3, 4, 5, 6} else 1)
+        where = (
+            f", as rank 0 on {self.plan.rendezvous[0]} says"
+            if quiet and self.plan.node_rank and self.plan.rendezvous
+            else ""
+        )
+        raise RankFailed(f"{self._what(rank, code)}{where}.{self._more()}", code if code in REFUSED else 1)
 
     def _what(self, rank: int, code: int) -> str:
         """`rank 1 was killed by SIGKILL (…); it last said: …`"""
