@@ -81,9 +81,9 @@ def test_a_world_that_makes_no_sense_is_refused(env: dict[str, str]) -> None:
         world.of_environment(env)
 
 
-def test_the_ranks_of_a_host_share_its_cores() -> None:
+def test_tasks_that_slurm_bound_to_cores_of_their_own_do_not_share_them_again() -> None:
     cores = len(os.sched_getaffinity(0))
-    assert world.threads_per_rank({}) is None
-    assert world.threads_per_rank({"LOCAL_WORLD_SIZE": "2"}) == max(1, min(cores // 2, 16))
-    assert world.threads_per_rank({"LOCAL_WORLD_SIZE": "1000"}) == 1
-    assert world.threads_per_rank({"LOCAL_WORLD_SIZE": "4", "SLURM_CPUS_PER_TASK": "6"}) == 6
+    shared, bound = {**STEP, "SLURM_CPUS_PER_TASK": str(cores - 1)}, {**STEP, "SLURM_CPUS_PER_TASK": str(cores)}
+    for env in (shared, bound):
+        world.adopt_slurm(env)
+    assert ("LOCAL_WORLD_SIZE" in shared, "LOCAL_WORLD_SIZE" in bound) == (True, False)

@@ -223,8 +223,6 @@ def _resolve(options: argparse.Namespace, source: _Source | None) -> tuple[dict[
         inherited = {key: value for key, value in {**theirs, **live}.items() if key in known}
         sets = {**inherited, "device": "auto", **sets}
     run_config, live_config = config.resolve(options.preset, file, sets, **overrides)
-    if run_config["torch_threads"] is None:
-        run_config["torch_threads"] = world.threads_per_rank()
     from vsrpp.data import with_absolute_paths
 
     for key in ("data", "val_data", "perceptual_weights", "pretrained"):

@@ -17,7 +17,6 @@ LAUNCHED = "VSRPP_LAUNCHED"
 """Set for the ranks that `vsrpp train --devices` started: the options that start them were seen to already."""
 _SLURM_PORTS = (15_000, 10_000)
 """First port and number of ports that a Slurm job's ID is mapped to; below what systems hand out by themselves."""
-_MOST_THREADS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,8 @@ def adopt_slurm(environment: MutableMapping[str, str] | None = None) -> World | 
     if not nodes and "MASTER_ADDR" not in env:
         raise Refused("Slurm names no hosts (SLURM_JOB_NODELIST): set MASTER_ADDR to the first host's name.")
     env.update(RANK=str(world.rank), WORLD_SIZE=str(world.size), LOCAL_RANK=str(world.local_rank))
-    env.setdefault("LOCAL_WORLD_SIZE", str(_tasks_here(env, world)))
+    if not _has_cores_of_its_own(env):
+        env.setdefault("LOCAL_WORLD_SIZE", str(_tasks_here(env, world)))  # they share the host's cores
     env.setdefault("MASTER_ADDR", nodes[0] if nodes else "")
     env.setdefault("MASTER_PORT", str(slurm_port(env.get("SLURM_JOB_ID", "0"), env.get("SLURM_STEP_ID", "0"))))
     return world
@@ -103,6 +103,12 @@ def _tasks_here(env: Mapping[str, str], world: World) -> int:
     return counts[place] if place < len(counts) else world.local_rank + 1
 
 
+def _has_cores_of_its_own(env: Mapping[str, str]) -> bool:
+    """Whether Slurm has bound this task to the cores it asked for."""
+    asked = env.get("SLURM_CPUS_PER_TASK", "")
+    return asked.isdigit() and len(os.sched_getaffinity(0)) <= int(asked)
+
+
 def hosts(nodelist: str) -> Iterator[str]:
     """The hosts of Slurm's short form: `node[01-03,07],login` is node01, node02, node03, node07, login.
 
@@ -132,14 +138,3 @@ def _expanded(part: str) -> Iterator[str]:
         for number in range(int(first), int(last) + 1):
             for rest in _expanded(tail) if tail else ("",):
                 yield f"{head}{number:0{len(first)}d}{rest}"
-
-
-def threads_per_rank(environment: Mapping[str, str] | None = None) -> int | None:
-    """CPU threads for each of several ranks of a host: its fair part; None in a run of one process."""
-    env = os.environ if environment is None else environment
-    here = _number(env, "LOCAL_WORLD_SIZE", 1)
-    if here <= 1:
-        return None
-    if env.get("SLURM_CPUS_PER_TASK", "").isdigit():
-        return max(1, min(int(env["SLURM_CPUS_PER_TASK"]), _MOST_THREADS))
-    return max(1, min(len(os.sched_getaffinity(0)) // here, _MOST_THREADS))
