@@ -8,6 +8,7 @@ standard error and exit status 2, before anything is started.
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 import shlex
 import sys
@@ -48,6 +49,10 @@ def integer(value: str) -> str:
     except (ValueError, OverflowError):
         pass
     raise ValueError("must be a whole number")
+
+
+def devices(value: str) -> str:
+    return value if value == "auto" else integer(value)
 
 
 def on_off(value: str) -> str:
@@ -114,6 +119,11 @@ TRAIN = EntryPoint(
         "tensorboard": on_off,
         "check": on_off,
         "deliver_to": text,
+        "devices": devices,
+        "nodes": integer,
+        "rendezvous": text,
+        "node_rank": integer,
+        "max_restarts": integer,
         "run_dir": path,
     },
     switches={"panel": "--no-panel", "tensorboard": "--no-tensorboard"},
@@ -331,6 +341,24 @@ def give_up_mlflow_run() -> None:
         print(f"MLflow run {run_id} could not be marked as a tool's: {error}", file=sys.stderr)
 
 
+def records_elsewhere(command: Sequence[str]) -> bool:
+    """Whether this is one of several hosts or processes, and rank 0, whose MLflow run is the run's, is another."""
+    from vsrpp.cli import launch, world
+    from vsrpp.errors import Refused
+
+    said = dict(itertools.pairwise(command))
+    number = said.get("--node-rank")
+    try:
+        mine = world.of_environment()
+        if mine is not None:
+            return mine.rank > 0
+        nodes = int(said.get("--nodes", 1))
+        meeting = launch.meeting(said.get("--rendezvous"), nodes)
+        return launch.node_rank(None if number is None else int(number), nodes, meeting) > 0
+    except Refused:  # the command itself says why
+        return False
+
+
 def main(argv: Sequence[str]) -> int:
     if not argv:
         print(f"usage: python mlproject.py {'|'.join(ENTRY_POINTS)} --name value …", file=sys.stderr)
@@ -341,7 +369,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"mlproject: {error}", file=sys.stderr)
         return 2
     choose_runs_folder(run_dir)
-    if command[0] != "train" or {"--resume", "--deliver-to", "--check"} & set(command):
+    if command[0] != "train" or {"--resume", "--deliver-to", "--check"} & set(command) or records_elsewhere(command):
         give_up_mlflow_run()
 
     from vsrpp.cli import main as vsrpp

@@ -204,3 +204,37 @@ def test_the_mlflow_run_of_a_tool_is_marked_as_one(tmp_path: Path, monkeypatch: 
 def test_a_check_is_a_parameter_of_the_training() -> None:
     assert command("main", check="true")[-1] == "--check"
     assert "--check" not in command("main", check="off")
+
+
+def test_several_devices_and_hosts_are_parameters_of_the_training() -> None:
+    words = command("main", devices="8", nodes="2.0", rendezvous="head:29500", node_rank="1", max_restarts="3")
+    assert words[5:] == [
+        "--devices", "8", "--nodes", "2", "--rendezvous", "head:29500", "--node-rank", "1", "--max-restarts", "3"
+    ]  # fmt: skip
+    assert command("main", devices="auto")[-2:] == ["--devices", "auto"]
+    with pytest.raises(mlproject.WrongParameter, match="devices = all refused"):
+        command("main", devices="all")
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "elsewhere"),
+    [
+        ([], {}, False),
+        (["--devices", "4"], {}, False),
+        (["--nodes", "2", "--rendezvous", "localhost:29500"], {}, False),
+        (["--nodes", "2", "--rendezvous", "192.0.2.1:29500"], {}, True),
+        (["--nodes", "2", "--rendezvous", "192.0.2.1:29500", "--node-rank", "0"], {}, False),
+        (["--nodes", "3", "--rendezvous", "localhost:29500", "--node-rank", "2"], {}, True),
+        (["--nodes", "3", "--rendezvous", "192.0.2.1:29500"], {}, False),  # refused by the command itself
+        ([], {"RANK": "0", "WORLD_SIZE": "2"}, False),
+        ([], {"RANK": "1", "WORLD_SIZE": "2"}, True),
+    ],
+)
+def test_only_the_host_of_rank_0_keeps_the_mlflow_run_that_was_made_for_it(
+    words: list[str], env: dict[str, str], elsewhere: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    assert mlproject.records_elsewhere(["train", *words]) is elsewhere

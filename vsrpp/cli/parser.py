@@ -22,7 +22,9 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """The options of one command; `run` is the function that carries it out. Exits with 2 on a wrong command line."""
-    return _parser().parse_args(argv)
+    options = _parser().parse_args(argv)
+    options.words = list(argv)
+    return options
 
 
 def _later(module: str, function: str) -> Callable[[argparse.Namespace], int]:
@@ -151,10 +153,27 @@ def _train(parser: _Parser) -> None:
     add("--json", action="store_true", help="with --check: print one JSON document and nothing else")
     add("--no-panel", action="store_true", help="do not start the control app")
     add("--no-tensorboard", action="store_true", help="do not start TensorBoard")
+    _train_devices(parser)
     add(
         "--tui",
         action="store_true",
         help="show the terminal UI instead of progress lines; q leaves it, training goes on",
+    )
+
+
+def _train_devices(parser: _Parser) -> None:
+    add = parser.add_argument_group("several devices and hosts (docs/scaling.md)").add_argument
+    add("--devices", metavar="N|auto", help="processes on this host, one for each GPU; auto: all GPUs (default: 1)")
+    add("--nodes", metavar="M", type=int, help="hosts that train this run together; start the command on each (1)")
+    add(
+        "--rendezvous", metavar="HOST:PORT", help="where several hosts meet: the host that has rank 0, and a port there"
+    )
+    add("--node-rank", metavar="I", type=int, help="which host this is; 0 is the rendezvous host (default: found out)")
+    add(
+        "--max-restarts",
+        metavar="K",
+        type=int,
+        help="when a process dies, start all again from the newest checkpoint, at most K times (default: 0)",
     )
 
 

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vsrpp import control, paths
 from vsrpp.cli.console import Console
 from vsrpp.cli.output import green, print_json
+from vsrpp.cli.ranks import follow, joined
 from vsrpp.cli.steer import runs_folder
 from vsrpp.errors import NotFound, ProofFailed
+
+if TYPE_CHECKING:
+    from vsrpp.training.meeting import Meeting
 
 
 def replay(options: argparse.Namespace) -> int:
     """Exit 0 if identical, 6 if not, naming the first step that differs and the likely cause."""
+    with joined() as meeting:
+        if meeting is not None and not meeting.group.leads:
+            return follow(meeting)
+        with meeting or contextlib.nullcontext():
+            return _replay(options, meeting)
+
+
+def _replay(options: argparse.Namespace, meeting: Meeting | None) -> int:
     from vsrpp.training import replay as replaying
 
     runs = runs_folder(options)
@@ -33,7 +47,7 @@ def replay(options: argparse.Namespace) -> int:
         verdict = replaying.replay(
             original, Path(scratch),
             say=console.say if console else lambda line: print(line, file=sys.stderr),
-            on_progress=console.progress if console else lambda _: None,
+            on_progress=console.progress if console else lambda _: None, meeting=meeting,
         )  # fmt: skip
     if console is not None:
         console.end_progress()

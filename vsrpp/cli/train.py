@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vsrpp import config, control, paths
+from vsrpp.cli import elastic, launch, world
 from vsrpp.cli.console import Console
 from vsrpp.cli.faces import Faces
+from vsrpp.cli.ranks import follow, joined
 from vsrpp.control import alerts
 from vsrpp.control.numbers import LIMITS
 from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
+from vsrpp.store import RunReader
 from vsrpp.tracking import Delivery, uri_of
 from vsrpp.tracking.environment import without_password
+
+if TYPE_CHECKING:
+    from vsrpp.training.meeting import Meeting
 
 DRAIN_S = 120.0
 """How long the end of a run waits for what the tracking server has not got yet; the rest is for `vsrpp sync`."""
@@ -26,6 +33,18 @@ START_TEMPFAIL = 75
 
 
 def train(options: argparse.Namespace) -> int:
+    """Train, as the one process of a run or as one rank of several, or start those; the exit status."""
+    plan = launch.plan(options, world.adopt_slurm())
+    if plan is not None:
+        return _launch(plan, options)
+    with joined() as meeting:
+        if meeting is not None and not meeting.group.leads:
+            return follow(meeting, lambda: _asked(options))
+        with meeting or contextlib.nullcontext():
+            return _lead(options, meeting)
+
+
+def _lead(options: argparse.Namespace, meeting: Meeting | None) -> int:
     _check_combination(options)
     if options.tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("--tui needs a terminal; without one, leave it out: progress is printed line by line.")
@@ -33,14 +52,45 @@ def train(options: argparse.Namespace) -> int:
     if options.check:
         return _check(options, runs)
     console = Console()
+    begun = elastic.begun()
+    if begun is not None:
+        options.resume = str(begun)
     if options.resume:
-        return _resume(options, runs, console)
-    return _start(options, runs, console)
+        return _resume(options, runs, console, meeting)
+    return _start(options, runs, console, meeting)
 
 
-def _start(options: argparse.Namespace, runs: Path, console: Console) -> int:
+def _launch(plan: launch.Plan, options: argparse.Namespace) -> int:
+    """Several processes: what can be refused is refused here, before any of them starts."""
+    _check_combination(options)
+    run_config = None
+    if options.resume:
+        runs = paths.runs_dir(options.run_dir)
+        with contextlib.suppress(NotFound), RunReader(control.find_run(options.resume, runs).run_db) as reader:
+            run_config = control.run_config_of(reader)  # not found: rank 0 may bring it from the tracking server
+    elif not options.source:
+        run_config, _ = _resolve(options, None)
+        _look_at_data(run_config)
+    launch.check(plan, run_config)
+    from vsrpp.cli import processes
+
+    return processes.run(plan, options.words)
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any] | None:
+    """What a rank's command line asks for, to be compared; None where a checkpoint says most of it. Raises Refused."""
+    _check_combination(options)
+    if options.source or options.resume:
+        return None
+    run_config, live = _resolve(options, None)
+    return {**run_config, **live}
+
+
+def _start(options: argparse.Namespace, runs: Path, console: Console, meeting: Meeting | None) -> int:
     source = _Source.of(options, runs) if options.source else None
     run_config, live = _resolve(options, source)
+    if meeting is not None and source is None:
+        meeting.asked = {**run_config, **live}
     webhook = alerts.take_out(run_config, RunPaths(source.folder.root.parent.parent) if source else None)
     _look_at_data(run_config)
     uri = options.deliver_to or paths.tracking_uri(runs)
@@ -55,11 +105,13 @@ def _start(options: argparse.Namespace, runs: Path, console: Console) -> int:
         prepared = prepare_new(
             run_config, live, runs=runs, run_id=lambda: _run_id(delivery, uri, console), say=console.say,
             parent=source.folder if source else None, lineage=source.lineage if source else None,
+            meeting=meeting,
         )  # fmt: skip
     except BaseException:
         delivery.finish(1.0)
         raise
     alerts.keep(prepared.paths, webhook)
+    elastic.remember(prepared.paths.root)
     return _train(prepared, delivery, options, console)
 
 
@@ -73,7 +125,7 @@ def _check(options: argparse.Namespace, runs: Path) -> int:
     return check(run_config, live, runs=runs, uri=uri, parent=source.folder if source else None, as_json=options.json)
 
 
-def _resume(options: argparse.Namespace, runs: Path, console: Console) -> int:
+def _resume(options: argparse.Namespace, runs: Path, console: Console, meeting: Meeting | None) -> int:
     limits = _limits(options)
     folder = _found_or_rebuilt(options.resume, runs, options.deliver_to or paths.tracking_uri(runs), console)
     if control.is_live(folder):
@@ -86,10 +138,11 @@ def _resume(options: argparse.Namespace, runs: Path, console: Console) -> int:
     try:
         from vsrpp.training.start import prepare_resume
 
-        prepared = prepare_resume(folder, say=console.say, limits=limits)
+        prepared = prepare_resume(folder, say=console.say, limits=limits, meeting=meeting)
     except BaseException:
         delivery.finish(1.0)
         raise
+    elastic.remember(folder.root)
     return _train(prepared, delivery, options, console)
 
 

@@ -19,6 +19,7 @@ from vsrpp.training.going_back import rollback_target
 from vsrpp.training.keeper import Keeper
 from vsrpp.training.live import Throttle
 from vsrpp.training.probation import Probation, Verdict
+from vsrpp.training.rhythm import next_talk, validation_due
 from vsrpp.training.state import Snapshot
 from vsrpp.training.walk import Walk
 
@@ -39,6 +40,7 @@ class Boundary:
         self.ended: str | None = None
         """`stopped`, or `SIGTERM`, once the run is to end here."""
         self._trainer = trainer
+        self._lead = trainer.lead
         self._paths = run.paths
         self._recorder = trainer.recorder
         self._control = trainer.control
@@ -79,16 +81,22 @@ class Boundary:
         else:
             limits = {key: trainer.config[key] for key in LIMITS}
             self._keeper.tell_unrecorded()
-            recorder.emit("restored", data={"resume": True, "from_step": trainer.state.step, "limits": limits})
+            recorder.emit(
+                "restored",
+                data={"resume": True, "from_step": trainer.state.step, "limits": limits,
+                      "ranks": trainer.run.group.world_size},
+            )  # fmt: skip
         self._show(now=True)
 
     def after_step(self) -> None:
         """Validation, the controller's decision, the row, the probation's judgement, the checkpoint: in that order."""
         trainer, live, step = self._trainer, self._trainer.live, self._trainer.state.step
-        due = step % live["validate_every"] == 0 or step == live["max_steps"]
+        due = validation_due(step, live)
         figures = self._validate() if due else {}
         asked, trainer.state.asked_quality = trainer.state.asked_quality, None
         seen = (figures["val/quality"], figures["val/sharpness"]) if due else asked or (None, None)
+        if due:
+            self._lead.decided(*seen)
         trainer.row(trainer.decide(*seen))
         reason = "due" if step % live["checkpoint_every"] == 0 else "best" if self._keeper.is_best(figures) else None
         if self._probation is not None:
@@ -99,7 +107,29 @@ class Boundary:
         self._show()
 
     def ask(self) -> None:
-        """Take what came since the last boundary; while paused, stay here. Costs about 3 µs when there is nothing."""
+        """Take what came since the last boundary; while paused, stay here. Costs about 3 µs when there is nothing.
+
+        With several ranks only where they listen; what comes in between waits until then.
+        """
+        step = self._trainer.state.step
+        if not self._lead.talks_at(step):
+            self._keeper.collect()
+            return
+        self._ask()
+        trainer = self._trainer
+        if not self.ended and trainer.state.step < trainer.live["max_steps"]:
+            self._lead.go(self._next_talk(), trainer.live, trainer.state.asked_quality)
+
+    def _next_talk(self) -> int:
+        """An edit on probation may be taken back after any step; the record walked again acts at steps of its own."""
+        trainer, step = self._trainer, self._trainer.state.step
+        also = [
+            trainer.stop_at, step + 1 if self._probation is not None else None,
+            self._walk.next_step() if self._walking else None,
+        ]  # fmt: skip
+        return next_talk(step, trainer.live, int(trainer.config["control_interval"]), also)
+
+    def _ask(self) -> None:
         if self._walking:
             self._config_row_due |= self._walk.act()
             if not self._walk.over:
@@ -121,6 +151,7 @@ class Boundary:
             if not self._paused or self.ended:
                 break
             self._show()
+            self._lead.keep_waiting()
             with self._trainer.pace.doing("paused"):
                 time.sleep(PAUSE_LOOK_S)
         self._write_config_row()
@@ -137,6 +168,7 @@ class Boundary:
                 return self.ended
         if self._validated_at != self._trainer.state.step:
             self._validate()
+        self._lead.end("finished")
         self._save("end")
         self._keeper.collect(wait=True)
         self._recorder.emit(
@@ -146,7 +178,9 @@ class Boundary:
         return "finished"
 
     def fail(self, error: BaseException) -> VsrppError:
-        """Put a failure on record and say it in one line."""
+        """Put a failure on record, tell the other ranks, and say it in one line, which names the rank that caused it."""
+        trouble = self._trainer.run.group.trouble(error)
+        broken, error = trouble is not None, trouble or error
         memory = isinstance(error, torch.OutOfMemoryError)
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         with contextlib.suppress(
@@ -158,6 +192,7 @@ class Boundary:
                 self._recorder.emit("out_of_memory", data={"error": line})
             self._recorder.emit("failed", data={"error": line})
             self._show("failed", now=True)
+        self._lead.give_up(self._trainer.state.step, broken=broken)
         if isinstance(error, VsrppError):
             return error
         if memory:
@@ -311,14 +346,16 @@ class Boundary:
     def _leave_if_signalled(self) -> None:
         """While the record is walked again there is nothing new to save: just leave; a resume walks it once more."""
         if self._trainer.signal is not None:
+            self._lead.end("stopped")
             self._show("stopped", now=True)
             self.ended = "SIGTERM" if self._trainer.signal == "SIGTERM" else "stopped"
 
     def _halt(self) -> None:
         """The last row, and a checkpoint: of the present state, or of the one a probation holds."""
         trainer = self._trainer
+        self._lead.end("stopped")
         if trainer.last and trainer.state.step % trainer.live["log_every"]:
-            trainer.write_row({})
+            trainer.last_row()
         if self._probation is not None:
             held = self._probation
             self._keeper.save(
@@ -431,6 +468,7 @@ class Boundary:
     # ---- validation and checkpoints
     def _figures(self) -> dict[str, float]:
         """Score the EMA network without a word to anybody: for a probation's judgement alone."""
+        self._lead.validate(pictures=False)
         with self._trainer.pace.doing("validation"):
             run = self._trainer.validator.run(
                 self._trainer.state.model_ema, self._trainer.state.step, self._paths.root, None,
@@ -441,6 +479,7 @@ class Boundary:
     def _validate(self, asked: Command | None = None) -> dict[str, float]:
         trainer, step = self._trainer, self._trainer.state.step
         self._show("validating", now=True)
+        self._lead.validate(pictures=True)
         with trainer.pace.doing("validation"):
             result = trainer.validator.run(
                 trainer.state.model_ema, step, self._paths.root, self._paths.images, lambda: self._show("validating")

@@ -55,6 +55,11 @@ class Pace:
         """Machine time of the run in seconds: from the start of every process that trained it, pauses included."""
         return self._earlier_s + self._now() - self._opened
 
+    @property
+    def part(self) -> str:
+        """What the process is doing now."""
+        return self._part
+
     @contextmanager
     def doing(self, part: str) -> Iterator[None]:
         """Count the time inside to `part`, whatever it belonged to before."""

@@ -24,7 +24,9 @@ from vsrpp.errors import Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import Event, RunReader, RunWriter
 from vsrpp.training.checkpoint import load_checkpoint, versions
-from vsrpp.training.start import Prepared, code_version, pretrained_sha256, resolve_machine
+from vsrpp.training.machine import resolve_machine
+from vsrpp.training.meeting import Meeting
+from vsrpp.training.start import Prepared, code_version, pretrained_sha256, world_sizes
 from vsrpp.training.trainer import Progress, Trainer
 
 COMPARED = ("loss/", "lr", "lr_factor", "grad_norm", "grad_clip", "weight/", "val/", "plateau/")
@@ -78,14 +80,14 @@ class Verdict:
 
 def replay(
     original: Original, folder: Path, *, say: Callable[[str], None] = lambda _: None,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[Progress], None] = lambda _: None, meeting: Meeting | None = None,
 ) -> Verdict:  # fmt: skip
     """Train the run again in `folder` up to its newest checkpoint on record. Raises Refused if there is nothing to compare."""
     line = control.lineage(original.events)
     goal = _last_checkpoint(line)
     run_config = dict(line.events[0].data["run_config"])
-    prepared = _prepare(original, line, run_config, folder, say)
-    causes = _causes(line.events[0], prepared)
+    prepared = _prepare(original, line, run_config, folder, say, meeting or Meeting())
+    causes = _causes(line.events[0], prepared) + _other_ranks(original.events, prepared)
     for cause in causes:
         say(f"⚠️  {cause}")
     trainer = Trainer(prepared, on_progress=on_progress, stop_at=goal.step)
@@ -109,10 +111,11 @@ def replay(
 
 
 def _prepare(
-    original: Original, line: Lineage, run_config: dict[str, Any], folder: Path, say: Callable[[str], None]
-) -> Prepared:
+    original: Original, line: Lineage, run_config: dict[str, Any], folder: Path, say: Callable[[str], None],
+    meeting: Meeting,
+) -> Prepared:  # fmt: skip
     started = line.events[0]
-    device = resolve_machine(run_config)
+    device = resolve_machine(run_config, meeting.group.local_rank)
     data = open_data(run_config, cache_dir=paths.cache_dir())
     snapshot = None
     if started.data.get("parent"):
@@ -120,12 +123,13 @@ def _prepare(
             raise Refused(f"run {original.run_id} continued another one, and the checkpoint it began from is not here.")
         snapshot, _ = load_checkpoint(original.start)
         snapshot.live = dict(started.data["config"])
+    meeting.hold(run_config, data, device)
     made = RunPaths(folder / uuid.uuid4().hex)
     made.checkpoints.mkdir(parents=True)
     writer = RunWriter(made.run_db, made.run_id)
     return Prepared(
         made, writer, run_config, data, device, ConfigHistory.of([started]), line, snapshot, started.branch,
-        base_seq=started.seq, replay=True,
+        base_seq=started.seq, replay=True, group=meeting.group,
     )  # fmt: skip
 
 
@@ -161,6 +165,13 @@ def _causes(started: Event, now: Prepared) -> list[str]:
     if not then["run_config"].get("deterministic", True):
         found.append("deterministic was off: such a run cannot be replayed bit for bit")
     return found
+
+
+def _other_ranks(events: Iterable[Event], now: Prepared) -> list[str]:
+    then = sorted(set(world_sizes(events)))
+    if then == [now.group.world_size]:
+        return []
+    return [f"it was trained by {' and '.join(map(str, then))} processes and is replayed by {now.group.world_size}"]
 
 
 def _first_row_that_differs(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import socket
 import subprocess
 import time
 import uuid
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,7 +21,7 @@ from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.data import Data, datasets, open_data
 from vsrpp.errors import NotFound, Refused, VsrppError
 from vsrpp.paths import CheckpointPaths, RunPaths
-from vsrpp.store import RunReader, RunWriter
+from vsrpp.store import Event, RunReader, RunWriter
 from vsrpp.store.db import on_network_file_system
 from vsrpp.training.checkpoint import (
     checkpoint_run_config,
@@ -34,6 +32,9 @@ from vsrpp.training.checkpoint import (
     versions,
     whole_checkpoints,
 )
+from vsrpp.training.group import Group
+from vsrpp.training.machine import resolve_machine
+from vsrpp.training.meeting import Meeting
 from vsrpp.training.state import Snapshot
 
 _BYTES_PER_WEIGHT = 4 * 4
@@ -62,39 +63,22 @@ class Prepared:
     replay: bool = False
     """Whether the line is another record's: it is walked, and what happens is written down anew."""
     lock: IO[str] | None = None
-
-
-def resolve_machine(run_config: dict[str, Any]) -> torch.device:
-    """Fill in what depends on the machine (threads, device) and set torch up for it. Raises Refused."""
-    if run_config["torch_threads"] is None:
-        run_config["torch_threads"] = max(1, min(len(os.sched_getaffinity(0)), 16))
-    torch.set_num_threads(int(run_config["torch_threads"]))
-    wanted = run_config["device"]
-    if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    if wanted == "cuda" and not torch.cuda.is_available():
-        raise Refused("device = cuda refused: torch sees no CUDA device here. Use device=cpu, or device=auto.")
-    run_config["device"] = wanted
-    if run_config["deterministic"]:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.backends.cudnn.benchmark = False
-    exact = models.exact(run_config)
-    torch.use_deterministic_algorithms(bool(run_config["deterministic"]), warn_only=not exact)
-    if not exact:  # said once at the start, and not again at every operation
-        warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    return torch.device(wanted)
+    group: Group = field(default_factory=Group.alone)
+    """The processes that train it, this one first."""
 
 
 def prepare_new(
     run_config: dict[str, Any], live: dict[str, Any], *, runs: Path, run_id: Callable[[], str | None],
     say: Callable[[str], None], parent: CheckpointPaths | None = None, lineage: dict[str, Any] | None = None,
+    meeting: Meeting | None = None,
 ) -> Prepared:  # fmt: skip
     """A new run, from fresh weights or from a checkpoint. Raises Refused or NotFound before anything is written.
 
-    `run_id` gives the tracking server's ID for the run, asked for last: by then everything else is known to be right.
+    `meeting`: that of the ranks, where several processes train. `run_id` gives the tracking server's ID for the run,
+    asked for last: by then everything else is known to be right.
     """
-    device = resolve_machine(run_config)
+    meeting = meeting or Meeting()
+    device = resolve_machine(run_config, meeting.group.local_rank)
     snapshot = None
     if parent is not None:
         snapshot, _ = load_checkpoint(parent)
@@ -108,6 +92,7 @@ def prepare_new(
         _check_pretrained(run_config, say)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
     _check_disk(runs, run_config)
+    meeting.hold(run_config, data, device)
     folder = RunPaths(runs / (run_id() or uuid.uuid4().hex))
     if folder.run_db.exists():
         raise Refused(f"{folder.root} holds a run already. Continue it: vsrpp train --resume {folder.run_id}")
@@ -120,23 +105,26 @@ def prepare_new(
     writer.set_meta("created", time.time())
     step = snapshot.step if snapshot else 0
     event = writer.append(
-        "started", step=step, branch=0, revision=0, data=_started(run_config, live, data, device, lineage)
+        "started", step=step, branch=0, revision=0,
+        data={**_started(run_config, live, data, device, lineage), "ranks": meeting.group.world_size},
     )  # fmt: skip
     if snapshot is not None:
         snapshot.live = dict(live)
     return Prepared(
         folder, writer, run_config, data, device, ConfigHistory.of([event]), control.lineage([event]), snapshot,
-        base_seq=event.seq, lock=lock,
+        base_seq=event.seq, lock=lock, group=meeting.group,
     )  # fmt: skip
 
 
 def prepare_resume(
-    folder: RunPaths, *, say: Callable[[str], None], limits: dict[str, float] | None = None
+    folder: RunPaths, *, say: Callable[[str], None], limits: dict[str, float] | None = None,
+    meeting: Meeting | None = None,
 ) -> Prepared:  # fmt: skip
     """A run that was killed or stopped, from its newest whole checkpoint and its record. Raises Refused if it lives.
 
     `limits` (of `control.numbers.LIMITS`) hold from now on in place of those on record.
     """
+    meeting = meeting or Meeting()
     lock = _lock(folder)
     with RunReader(folder.run_db) as reader:
         started = reader.last_event("started")
@@ -146,14 +134,21 @@ def prepare_resume(
         last_step = control.current_config(reader).live["max_steps"]
         run_config = {**control.run_config_of(reader), **(limits or {})}
         spent_s = spent_before(reader)
+        ranks = world_sizes(reader.events(types=("started", "restored")))
     if ended and ended.type == "finished" and ended.step >= last_step:
         raise Refused(
             f"run {folder.run_id} is finished at step {ended.step}. Go on from it:"
             f" vsrpp train --from {folder.run_id} --max-steps {ended.step + 1000}"
         )
     _check_hours(folder, run_config["max_hours"], spent_s)
-    device = resolve_machine(run_config)
+    device = resolve_machine(run_config, meeting.group.local_rank)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
+    meeting.hold(run_config, data, device)
+    if ranks[-1] != meeting.group.world_size:
+        say(
+            f"⚠️  The run was trained by {_processes(ranks[-1])} and goes on with {_processes(meeting.group.world_size)}:"
+            " the samples are the same, sums over them are rounded otherwise, so it will not replay bit for bit."
+        )
     if data.fingerprint != started.data.get("data_fingerprint"):
         say("⚠️  The data is not what it was when the run started: it goes on, and will not replay bit for bit.")
     clear_torn(folder.checkpoints)
@@ -166,8 +161,18 @@ def prepare_resume(
     history = control.current_config(writer)
     history.rewind(snapshot.live if snapshot else base.live, base.revision)
     return Prepared(
-        folder, writer, run_config, data, device, history, line, snapshot, branch, base_seq, fresh=False, lock=lock
-    )
+        folder, writer, run_config, data, device, history, line, snapshot, branch, base_seq, fresh=False, lock=lock,
+        group=meeting.group,
+    )  # fmt: skip
+
+
+def world_sizes(events: Iterable[Event]) -> list[int]:
+    """How many processes trained the run, from each start of it to the next; `events` are `started` and `restored`."""
+    return [int(event.data.get("ranks", 1)) for event in events if event.type == "started" or event.data.get("resume")]
+
+
+def _processes(count: int) -> str:
+    return "one process" if count == 1 else f"{count} processes"
 
 
 def spent_before(reader: RunReader) -> float:

@@ -7,18 +7,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from vsrpp import schedule
+from vsrpp.data import Data
 from vsrpp.data.loader import Batches
 from vsrpp.losses import TERMS
 from vsrpp.training.activity import Activity
+from vsrpp.training.controller import Outcome
+from vsrpp.training.group import Group, shared_out
 from vsrpp.training.pace import Pace
-from vsrpp.training.start import Prepared
 from vsrpp.training.state import RECENT_STEPS, TrainingState
+from vsrpp.training.together import Together
+
+
+class Work(Protocol):
+    """What a rank needs to know to make steps."""
+
+    run_config: dict[str, Any]
+    data: Data
+    device: torch.device
+    group: Group
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +49,17 @@ class Stepped:
 class Stepper:
     """Makes steps of a training state under a config that may change between any two of them."""
 
-    def __init__(self, run: Prepared, state: TrainingState, pace: Pace) -> None:
+    def __init__(self, run: Work, state: TrainingState, pace: Pace) -> None:
         self._run = run
         self._config = run.run_config
         self._state = state
         self._pace = pace
         self._warmup = int(self._config["warmup_steps"])
         self._batches: Batches | None = None
+        self._group = run.group
+        self._forward = Together(
+            state.model, run.group, run.device, deterministic=bool(self._config["deterministic"])
+        )  # fmt: skip
         self.activity = Activity(state.model.blocks())  # type: ignore[operator]
 
     def take(self, live: dict[str, Any], *, watched: bool) -> Stepped:
@@ -56,11 +72,11 @@ class Stepper:
         state.model.train()
         state.optimizer.zero_grad(set_to_none=True)
         with self.activity.watching(watched), self._autocast():
-            output = state.model(lr_frames)
+            output = self._forward(lr_frames)
         total, terms = state.losses(output, truth, effect.weights)
         total.backward()
         norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), effect.clip)
-        loss, grad_norm, values = _to_floats(total, norm, terms)  # waits for the device, once a step
+        loss, grad_norm, values = self._of_all(*_to_floats(total, norm, terms))  # waits for the device, once a step
         finite = math.isfinite(loss) and math.isfinite(grad_norm)
         if finite:
             state.optimizer.step()
@@ -79,6 +95,17 @@ class Stepper:
         }  # fmt: skip
         return Stepped(loss, grad_norm, finite, metrics)
 
+    def decide(
+        self, metrics: dict[str, float], live: dict[str, Any], *, quality: float | None, sharpness: float | None
+    ) -> Outcome:  # fmt: skip
+        """Let the controller see the step just made, whose figures `metrics` are, and a validation after it, if any."""
+        state, loss = self._state, metrics["loss/total"]
+        values = {term: metrics[f"loss/{term}"] for term in TERMS if f"loss/{term}" in metrics}
+        finite = math.isfinite(loss) and math.isfinite(metrics["grad_norm"])
+        return state.controller.update(
+            state.step, loss=loss, terms=values, quality=quality, sharpness=sharpness, finite=finite, live=live
+        )
+
     def drop_batches(self) -> None:
         """Let go of the batches under way and of who makes them; the next step asks for its own anew."""
         if self._batches is not None:
@@ -89,13 +116,21 @@ class Stepper:
         if self._batches is None or self._batches.step != self._state.step:
             self.drop_batches()
             self._batches = Batches(
-                self._run.data.train, int(self._config["batch_size"]), self._state.step,
-                int(self._config["num_workers"]), pin_memory=self._run.device.type == "cuda",
+                self._run.data.train, shared_out(int(self._config["batch_size"]), self._group.world_size),
+                self._state.step, int(self._config["num_workers"]), rank=self._group.rank,
+                world_size=self._group.world_size, pin_memory=self._run.device.type == "cuda",
             )  # fmt: skip
         with self._pace.doing("data_wait"):
             lr_frames, truth = next(self._batches)
         device = self._run.device
         return lr_frames.to(device, non_blocking=True), truth.to(device, non_blocking=True)
+
+    def _of_all(self, loss: float, grad_norm: float, values: dict[str, float]) -> tuple[float, float, dict[str, float]]:
+        """Means over the ranks, so that every rank's controller sees the same numbers; not a number anywhere is none here."""
+        if not self._group.many:
+            return loss, grad_norm, values
+        loss, grad_norm, *means = self._group.mean([loss, grad_norm, *values.values()])
+        return loss, grad_norm, dict(zip(values, means, strict=True))
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self._run.device.type, torch.bfloat16, enabled=self._config["precision"] == "bf16")

@@ -14,15 +14,17 @@ from typing import Any
 
 from vsrpp.control.numbers import LIMITS
 from vsrpp.errors import VsrppError
-from vsrpp.losses import TERMS
 from vsrpp.store import Event
 from vsrpp.training.activity import adamw_momentum
 from vsrpp.training.boundary import Boundary
 from vsrpp.training.controller import Outcome
+from vsrpp.training.group import of_the_whole
+from vsrpp.training.lead import Lead
 from vsrpp.training.live import LiveControl
 from vsrpp.training.numbers import score
 from vsrpp.training.pace import Pace
 from vsrpp.training.recorder import Recorder
+from vsrpp.training.rhythm import row_due
 from vsrpp.training.start import Prepared, spent_before
 from vsrpp.training.state import Snapshot, TrainingState
 from vsrpp.training.step import Stepped, Stepper
@@ -50,7 +52,7 @@ class Progress:
 
 
 class Trainer:
-    """One run in this process. Call `train` once."""
+    """One run, led from this process, which may be rank 0 of several. Call `train` once."""
 
     def __init__(
         self, run: Prepared, *, on_event: Callable[[Event], None] = lambda _: None,
@@ -67,7 +69,10 @@ class Trainer:
             run.paths, run.writer, self.config, run.history, self.recorder.emit, lambda: self.recorder.step
         )
         self.state = TrainingState(self.config, run.device, fresh=run.snapshot is None)
-        self.validator = Validator(run.data.val, int(self.config["scale"]), run.device, self.config["precision"])
+        self.lead = Lead(run.group)
+        self.validator = Validator(
+            run.data.val, int(self.config["scale"]), run.device, self.config["precision"], run.group
+        )  # fmt: skip
         self.system = SystemSampler(run.device)
         self.pace = Pace(spent_before(run.writer))
         self.stepper = Stepper(run, self.state, self.pace)
@@ -77,8 +82,8 @@ class Trainer:
         """The newest values of the step's metrics."""
         self.last_val: dict[str, float] = {}
         self.phase = self.state.controller.phase
+        self.stop_at = stop_at
         self._on_progress = on_progress
-        self._stop_at = stop_at
         if run.snapshot is not None:
             self.state.restore(run.snapshot)
         self.recorder.step = self.state.step
@@ -97,10 +102,14 @@ class Trainer:
         Raises VsrppError when the run fails; whatever ends it is on record first.
         """
         self._catch_signals()
+        if self.run.group.pulse is not None:
+            self.run.group.pulse.doing = lambda: (self.state.step, self.pace.part)
         try:
+            self.lead.restore(lambda: self.state.capture(self.live))
             self.boundary.open()
             while True:
-                if self.state.step == self._stop_at:
+                if self.state.step == self.stop_at:
+                    self.lead.end("replayed")
                     return "replayed"
                 self.boundary.ask()
                 if self.boundary.ended:
@@ -121,19 +130,14 @@ class Trainer:
         """One optimizer step under the config in force."""
         self.pace.step_begins()
         with self.pace.doing("compute"):
-            made = self.stepper.take(self.live, watched=self._row_due(self.state.step + 1))
+            made = self.stepper.take(self.live, watched=row_due(self.state.step + 1, self.live))
         self.recorder.step = self.state.step
         self.last = made.metrics
         self._note_finite(made)
 
     def decide(self, quality: float | None, sharpness: float | None) -> Outcome:
         """Let the controller see the step just made; its events go on record."""
-        values = {term: self.last[f"loss/{term}"] for term in TERMS if f"loss/{term}" in self.last}
-        finite = math.isfinite(self.last["loss/total"]) and math.isfinite(self.last["grad_norm"])
-        outcome = self.state.controller.update(
-            self.state.step, loss=self.last["loss/total"], terms=values, quality=quality, sharpness=sharpness,
-            finite=finite, live=self.live,
-        )  # fmt: skip
+        outcome = self.stepper.decide(self.last, self.live, quality=quality, sharpness=sharpness)
         self.phase = outcome.phase
         for event in outcome.events:
             self.recorder.emit(event.type, reason=event.reason, data={**event.data, "phase": outcome.phase})
@@ -151,22 +155,27 @@ class Trainer:
             )
 
     # ---- rows and speed
-    def _row_due(self, step: int) -> bool:
-        return step % self.live["log_every"] == 0 or step == self.live["max_steps"]
-
     def row(self, outcome: Outcome) -> None:
-        """Write the row of this step if one is due."""
-        if self._row_due(self.state.step):
-            self.write_row(outcome.metrics)
+        """Write the row of this step if one is due: every rank gives its figures then."""
+        if row_due(self.state.step, self.live):
+            everyones = self.run.group.gathered(self._figures())
+            self._write_row(outcome.metrics, of_the_whole(everyones))
 
-    def write_row(self, decided: dict[str, float]) -> None:
-        """Write a row at this step: loss, weights, rate, speed, progress, activity, system."""
+    def last_row(self) -> None:
+        """Write a row at this step though none is due, because the run ends here; of this rank alone."""
+        self._write_row({}, self._figures())
+
+    def _figures(self) -> dict[str, float]:
+        """Speed, activity and system figures of this rank since the last row."""
         frames = int(self.config["batch_size"]) * int(self.config["num_frames"])
         speed = self.pace.row(self.state.step, frames)
+        return {**speed, **self.stepper.activity.values(), **self.system.latest}
+
+    def _write_row(self, decided: dict[str, float], figures: dict[str, float]) -> None:
         momentum = adamw_momentum(self.state.optimizer)
         self.recorder.row(
-            {**self.last, **decided, **speed, **self._progress(), **self.stepper.activity.values(), **self.system.latest,
-             "optimizer/momentum": momentum, "run/branch": float(self.recorder.branch)}
+            {**self.last, **decided, **self._progress(), **figures, "optimizer/momentum": momentum,
+             "run/branch": float(self.recorder.branch)}
         )  # fmt: skip
 
     def _progress(self) -> dict[str, float]:
@@ -204,7 +213,8 @@ class Trainer:
         )  # fmt: skip
 
     def go_back(self, snapshot: Snapshot) -> None:
-        """Take on an earlier state, data position included."""
+        """Take on an earlier state, data position included; so do all ranks."""
+        self.lead.restore(lambda: snapshot)
         self.state.restore(snapshot)
         self.stepper.drop_batches()
         self.phase = self.state.controller.phase
@@ -225,6 +235,7 @@ class Trainer:
 
     def abandon(self) -> None:
         """Let go of threads and files, without a word on the record."""
+        self.lead.give_up(self.state.step, broken=False)
         self.stepper.drop_batches()
         self.system.close()
         self.boundary.close()

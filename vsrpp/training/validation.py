@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from torch import nn
 from vsrpp import metrics, resize
 from vsrpp.data import ValClip
 from vsrpp.models.inference import upscale_frames
+from vsrpp.training.group import Group
 
 CHUNK_FRAMES = 16
 OVERLAP = 4
@@ -36,63 +38,114 @@ class Validation:
     side; the profile is one row of pixels of each over time."""
 
 
-class Validator:
-    """Keeps the bicubic baseline of the validation clips, which never changes, and scores the network against them."""
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What scoring one clip gave; sent to rank 0 by the rank that did it."""
 
-    def __init__(self, clips: Sequence[ValClip], scale: int, device: torch.device, precision: str) -> None:
+    number: int
+    row: dict[str, Any]
+    figures: dict[str, float]
+    picture: Picture | None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A frame and a profile of a clip as PNG files that are not written yet."""
+
+    clip: str
+    frame: int
+    width: int
+    height: int
+    png: bytes
+    profile_png: bytes
+
+    def keep(self, run_dir: Path, folder: Path) -> dict[str, Any]:
+        """Write both files; what `Validation.images` says of them."""
+        folder.mkdir(parents=True, exist_ok=True)
+        name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in self.clip)
+        path, profile = folder / f"{name}.png", folder / f"{name}_profile.png"
+        path.write_bytes(self.png)
+        profile.write_bytes(self.profile_png)
+        return {
+            "profile": str(profile.relative_to(run_dir)), "path": str(path.relative_to(run_dir)),
+            "clip": self.clip, "frame": self.frame, "width": self.width, "height": self.height,
+        }  # fmt: skip
+
+
+class Validator:
+    """Keeps the bicubic baseline of the validation clips, which never changes, and scores the network against them.
+
+    In a group every rank scores the clips number rank, rank + world size, …: whole clips, so that a figure does not
+    depend on who made it, and a rank without one has nothing to do.
+    """
+
+    def __init__(
+        self, clips: Sequence[ValClip], scale: int, device: torch.device, precision: str, group: Group | None = None
+    ) -> None:  # fmt: skip
         self.clips = clips
         self._scale = scale
         self._device = device
         self._precision = precision
-        self._bicubic: list[dict[str, float]] = []
+        self._group = group or Group.alone()
+        self._bicubic: dict[int, dict[str, float]] = {}
 
     def run(
         self, model: nn.Module, step: int, run_dir: Path, images: Path | None, between: Callable[[], None]
     ) -> Validation:
-        """Score `model`; `between` is called after every clip (to show that the run lives). No pictures if `images` is None.
+        """Score `model` on every clip. No pictures if `images` is None; they are written here, on rank 0."""
+        return _summed_up(self.score(model, pictures=images is not None, between=between), step, run_dir, images)
 
-        Never touches a random generator.
+    def score(
+        self, model: nn.Module, *, pictures: bool, between: Callable[[], None] = lambda: None
+    ) -> list[Scored]:  # fmt: skip
+        """Score `model` on this rank's clips; all clips in order on rank 0, none elsewhere. All ranks call it together.
+
+        `between` is called after every clip (to show that the run lives). Never touches a random generator.
         """
-        scores: list[dict[str, float]] = []
-        rows: list[dict[str, Any]] = []
-        pictures: list[dict[str, Any]] = []
-        for number, clip in enumerate(self.clips):
-            lr, gt = clip.lr(), clip.gt()
-            output = upscale_frames(
-                model, lr, device=self._device, chunk_frames=CHUNK_FRAMES, overlap=OVERLAP, precision=self._precision
-            )
-            scored = clip.scored
-            if number == len(self._bicubic):
-                self._bicubic.append(_figures(resize.resize_u8(lr, self._scale), gt, scored))
-            figures = {**_figures(output, gt, scored), "sharpness": sharpness_ratio(output[scored], gt[scored])}
-            figures |= {f"bicubic_{name}": value for name, value in self._bicubic[number].items()}
-            scores.append(figures)
-            rows.append({"name": clip.name, "frames": len(scored), **figures})
-            if images is not None and number < PICTURE_CLIPS:
-                pictures.append(self._picture(clip, lr, output, gt, step, run_dir, images))
+        own = []
+        for number in range(self._group.rank, len(self.clips), self._group.world_size):
+            own.append(self._score(model, number, picture=pictures and number < PICTURE_CLIPS))
             between()
-        means = _means(scores)
-        return Validation(means, rows, pictures)
+        return sorted((one for share in self._group.gathered(own) for one in share), key=lambda one: one.number)
+
+    def _score(self, model: nn.Module, number: int, *, picture: bool) -> Scored:
+        clip = self.clips[number]
+        lr, gt = clip.lr(), clip.gt()
+        output = upscale_frames(
+            model, lr, device=self._device, chunk_frames=CHUNK_FRAMES, overlap=OVERLAP, precision=self._precision
+        )
+        scored = clip.scored
+        if number not in self._bicubic:
+            self._bicubic[number] = _figures(resize.resize_u8(lr, self._scale), gt, scored)
+        figures = {**_figures(output, gt, scored), "sharpness": sharpness_ratio(output[scored], gt[scored])}
+        figures |= {f"bicubic_{name}": value for name, value in self._bicubic[number].items()}
+        row = {"name": clip.name, "frames": len(scored), **figures}
+        return Scored(number, row, figures, self._picture(clip, lr, output, gt) if picture else None)
 
     def _picture(
-        self, clip: ValClip, lr: NDArray[np.uint8], output: NDArray[np.uint8], gt: NDArray[np.uint8], step: int,
-        run_dir: Path, images: Path,
-    ) -> dict[str, Any]:  # fmt: skip
+        self, clip: ValClip, lr: NDArray[np.uint8], output: NDArray[np.uint8], gt: NDArray[np.uint8]
+    ) -> Picture:  # fmt: skip
         frame = clip.frames // 2
         bicubic = resize.resize_u8(lr[frame : frame + 1], self._scale)[0]
-        folder = images / f"step_{step:07d}"
-        folder.mkdir(parents=True, exist_ok=True)
-        name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in clip.name)
-        path = folder / f"{name}.png"
-        Image.fromarray(np.concatenate([bicubic, output[frame], gt[frame]], axis=1)).save(path)
-        profile = folder / f"{name}_profile.png"
         clips = [resize.resize_u8(lr, self._scale), output, gt]
-        Image.fromarray(metrics.temporal_profile(clips)).save(profile)
         height, width = gt.shape[1:3]
-        return {
-            "profile": str(profile.relative_to(run_dir)),
-            "path": str(path.relative_to(run_dir)), "clip": clip.name, "frame": frame, "width": width, "height": height,
-        }  # fmt: skip
+        return Picture(
+            clip.name, frame, width, height, _png(np.concatenate([bicubic, output[frame], gt[frame]], axis=1)),
+            _png(metrics.temporal_profile(clips)),
+        )  # fmt: skip
+
+
+def _summed_up(scored: Sequence[Scored], step: int, run_dir: Path, images: Path | None) -> Validation:
+    """The validation that the clips' scores make; their pictures are written to `images`, unless it is None."""
+    folder = images / f"step_{step:07d}" if images is not None else None
+    pictures = [one.picture.keep(run_dir, folder) for one in scored if one.picture is not None and folder is not None]
+    return Validation(_means([one.figures for one in scored]), [one.row for one in scored], pictures)
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, format="PNG")
+    return file.getvalue()
 
 
 def sharpness_ratio(output: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:

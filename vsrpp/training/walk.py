@@ -36,6 +36,10 @@ class Walk:
     def over(self) -> bool:
         return not self._ahead and self._state.step >= self._last_step
 
+    def next_step(self) -> int:
+        """The step at which something acts again, or at which the record ends."""
+        return _acts_at(self._ahead[0]) if self._ahead else self._last_step
+
     def act(self) -> bool:
         """Let what was done at the present step act again; whether the config in force changed."""
         changed = False

@@ -1,0 +1,140 @@
+"""The world this process was started in: by torchrun, by Slurm, or alone. Reads the environment; no torch.
+
+torchrun tells its processes who they are in RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT. Slurm's `srun`
+says the same in words of its own, which `adopt_slurm` puts into torchrun's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import dataclass
+
+from vsrpp.errors import Refused
+
+LAUNCHED = "VSRPP_LAUNCHED"
+"""Set for the ranks that `vsrpp train --devices` started: the options that start them were seen to already."""
+_SLURM_PORTS = (15_000, 10_000)
+"""First port and number of ports that a Slurm job's ID is mapped to; below what systems hand out by themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Who this process is among those that train one run."""
+
+    rank: int
+    size: int
+    local_rank: int
+    by: str
+    """`torchrun` or `Slurm`: who started it."""
+
+
+def of_environment(environment: Mapping[str, str] | None = None) -> World | None:
+    """The world this process belongs to; None if it is alone. Raises Refused if what it says makes no sense."""
+    env = os.environ if environment is None else environment
+    if "RANK" in env and "WORLD_SIZE" in env:
+        rank, size = _number(env, "RANK"), _number(env, "WORLD_SIZE")
+        return _checked(World(rank, size, _number(env, "LOCAL_RANK", rank), "torchrun"))
+    return _of_slurm(env)
+
+
+def adopt_slurm(environment: MutableMapping[str, str] | None = None) -> World | None:
+    """Say in torchrun's words what Slurm said, where `srun` started several tasks. Returns the world, as above."""
+    env = os.environ if environment is None else environment
+    world = of_environment(env)
+    if world is None or world.by != "Slurm":
+        return world
+    nodes = list(hosts(env.get("SLURM_STEP_NODELIST") or env.get("SLURM_JOB_NODELIST") or ""))
+    if not nodes and "MASTER_ADDR" not in env:
+        raise Refused("Slurm names no hosts (SLURM_JOB_NODELIST): set MASTER_ADDR to the first host's name.")
+    env.update(RANK=str(world.rank), WORLD_SIZE=str(world.size), LOCAL_RANK=str(world.local_rank))
+    if not _has_cores_of_its_own(env):
+        env.setdefault("LOCAL_WORLD_SIZE", str(_tasks_here(env, world)))  # they share the host's cores
+    env.setdefault("MASTER_ADDR", nodes[0] if nodes else "")
+    env.setdefault("MASTER_PORT", str(slurm_port(env.get("SLURM_JOB_ID", "0"), env.get("SLURM_STEP_ID", "0"))))
+    return world
+
+
+def _of_slurm(env: Mapping[str, str]) -> World | None:
+    """The world of a job step with several tasks; a batch script has SLURM_PROCID too, but no step."""
+    tasks = env.get("SLURM_STEP_NUM_TASKS") or env.get("SLURM_NTASKS")
+    if "SLURM_PROCID" not in env or not tasks or not env.get("SLURM_STEP_ID", "").isdigit():
+        return None
+    size = _number({"SLURM_NTASKS": tasks}, "SLURM_NTASKS")
+    if size == 1:
+        return None
+    rank = _number(env, "SLURM_PROCID")
+    return _checked(World(rank, size, _number(env, "SLURM_LOCALID", 0), "Slurm"))
+
+
+def _checked(world: World) -> World:
+    if not 0 <= world.rank < world.size:
+        raise Refused(f"rank {world.rank} of {world.size} refused: ranks count from 0 to {world.size - 1}.")
+    return world
+
+
+def _number(env: Mapping[str, str], name: str, default: int | None = None) -> int:
+    said = env.get(name)
+    if said is None and default is not None:
+        return default
+    try:
+        return int(said or "")
+    except ValueError:
+        raise Refused(f"{name} = {said} refused: the environment must say a whole number there.") from None
+
+
+def slurm_port(job_id: str, step_id: str = "0") -> int:
+    """A port that all tasks of a job step choose alike and two jobs on one host rarely."""
+    first, many = _SLURM_PORTS
+    digits = re.sub(r"\D", "", job_id) or "0"
+    return first + (int(digits) * 7 + int(re.sub(r"\D", "", step_id) or "0")) % many
+
+
+def _tasks_here(env: Mapping[str, str], world: World) -> int:
+    """Tasks of this step on this host: of `4(x2),3` the figure at this host's place."""
+    said = env.get("SLURM_STEP_TASKS_PER_NODE") or env.get("SLURM_TASKS_PER_NODE") or ""
+    counts: list[int] = []
+    for part in said.split(","):
+        match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part.strip())
+        if match:
+            counts += [int(match[1])] * int(match[2] or 1)
+    place = _number(env, "SLURM_NODEID", 0)
+    return counts[place] if place < len(counts) else world.local_rank + 1
+
+
+def _has_cores_of_its_own(env: Mapping[str, str]) -> bool:
+    """Whether Slurm has bound this task to the cores it asked for."""
+    asked = env.get("SLURM_CPUS_PER_TASK", "")
+    return asked.isdigit() and len(os.sched_getaffinity(0)) <= int(asked)
+
+
+def hosts(nodelist: str) -> Iterator[str]:
+    """The hosts of Slurm's short form: `node[01-03,07],login` is node01, node02, node03, node07, login.
+
+    Raises Refused if it cannot be read.
+    """
+    if re.search(r"[\[\]]", re.sub(r"\[[^\[\]]*\]", "", nodelist)):
+        raise _unreadable(nodelist)
+    for part in re.findall(r"(?:[^,\[\]]|\[[^\]]*\])+", nodelist):
+        yield from _expanded(part.strip())
+
+
+def _unreadable(hosts_said: str) -> Refused:
+    return Refused(f"the list of hosts {hosts_said} cannot be read: set MASTER_ADDR to the first host's name.")
+
+
+def _expanded(part: str) -> Iterator[str]:
+    match = re.fullmatch(r"([^\[\]]*)\[([^\[\]]+)\](.*)", part)
+    if match is None:
+        yield part
+        return
+    head, ranges, tail = match.groups()
+    for one in ranges.split(","):
+        first, _, last = one.partition("-")
+        last = last or first
+        if not (first.isdigit() and last.isdigit()):
+            raise _unreadable(part)
+        for number in range(int(first), int(last) + 1):
+            for rest in _expanded(tail) if tail else ("",):
+                yield f"{head}{number:0{len(first)}d}{rest}"

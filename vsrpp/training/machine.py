@@ -1,0 +1,55 @@
+"""What depends on the machine a process runs on: threads, device, and how exact torch is told to be."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+import torch
+
+from vsrpp import models
+from vsrpp.errors import Refused
+
+
+def resolve_machine(run_config: dict[str, Any], local_rank: int = 0) -> torch.device:
+    """Fill in what depends on the machine (threads, device) and set torch up for it. Raises Refused.
+
+    `local_rank` counts the processes of one run on this host: each has a GPU of its own, and its part of the cores.
+    """
+    if run_config["torch_threads"] is None:
+        run_config["torch_threads"] = max(1, min(len(os.sched_getaffinity(0)) // _processes_here(), 16))
+    torch.set_num_threads(int(run_config["torch_threads"]))
+    wanted = run_config["device"]
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise Refused("device = cuda refused: torch sees no CUDA device here. Use device=cpu, or device=auto.")
+    run_config["device"] = wanted
+    if run_config["deterministic"]:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.backends.cudnn.benchmark = False
+    exact = models.exact(run_config)
+    torch.use_deterministic_algorithms(bool(run_config["deterministic"]), warn_only=not exact)
+    if not exact:  # said once at the start, and not again at every operation
+        warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    if wanted == "cuda" and "LOCAL_RANK" in os.environ:
+        return _own_gpu(local_rank)
+    return torch.device(wanted)
+
+
+def _processes_here() -> int:
+    """How many processes of the run this host has, as torchrun says."""
+    text = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, int(text)) if text.isdecimal() else 1
+
+
+def _own_gpu(local_rank: int) -> torch.device:
+    """The GPU of this rank; the only one there is where whoever started the process shows it no other."""
+    count = torch.cuda.device_count()
+    if local_rank >= count > 1:
+        raise Refused(f"LOCAL_RANK = {local_rank} refused: this host has {count} GPUs. Start one process per GPU.")
+    device = torch.device("cuda", local_rank if count > 1 else 0)
+    torch.cuda.set_device(device)
+    return device

@@ -1,0 +1,130 @@
+"""Who is still there: every rank leaves a sign of life in the store where they met, so that one gone can be named.
+
+A collective that fails says that somebody is gone, not who. This is a connection of its own to that store and a thread
+of its own, so that it goes on while the main thread waits for the others.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import torch.distributed as dist
+
+BEAT_S = 1.0
+GRACE_S = 5.0
+"""Seconds that a rank has, after rank 0 has given up, to hear it by itself; then its process ends."""
+STORE_S = 10.0
+LOST = "lost the others"
+
+
+class Pulse:
+    """The signs of life of one rank, and what it sees of the others'."""
+
+    def __init__(self, rank: int, world_size: int) -> None:
+        self.doing: Callable[[], tuple[int, str]] = lambda: (0, "preparing")
+        """(step, part of it) where this rank is; read from the thread."""
+        self._rank = rank
+        self._world_size = world_size
+        self._round = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        self._store = dist.TCPStore(
+            os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False,
+            timeout=timedelta(seconds=STORE_S),
+        )  # fmt: skip
+        self._closed = threading.Event()
+        self._beats = 0
+        self._beat()
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._closed.set()
+        self._thread.join(STORE_S)
+
+    # ---- said
+    def leave(self, why: str) -> None:
+        """Say why this rank is about to end; `LOST` if it was not its own fault."""
+        self._set(f"left/{self._rank}", why)
+
+    def give_up(self) -> None:
+        """Rank 0 failed where it cannot tell the others: they may be waiting for it in the middle of a step."""
+        self._set("over", "1")
+
+    # ---- seen
+    def missing(self) -> str | None:
+        """One line on the ranks that are gone, stalled, or have said why they leave; None if all are there."""
+        before = self._signs()
+        time.sleep(2.5 * BEAT_S)
+        found = []
+        for rank, sign in self._signs().items():
+            why = self._get(f"left/{rank}")
+            if why is not None and why != LOST:
+                found.append(f"rank {rank} failed: {why}")
+            elif why is None and sign == before.get(rank):
+                found.append(f"rank {rank} is gone or stalled; it was last heard of at {_place(sign)}")
+        return "; ".join(found) or None
+
+    def slowest(self, timeout_s: float) -> str:
+        """One line on the ranks that keep the others waiting though they are alive."""
+        signs = {self._rank: _sign(0, *self.doing()), **self._signs()}
+        places = {rank: (int(sign.split(":")[1]), sign.split(":")[2]) for rank, sign in signs.items() if sign}
+        least = min(step for step, _ in places.values())
+        late = [rank for rank, (step, part) in places.items() if step == least and part in ("data_wait", "preparing")]
+        late = late or [rank for rank, (step, _) in places.items() if step == least and rank != self._rank]
+        names = ", ".join(f"rank {rank} (at {_place(signs[rank])})" for rank in late) or "no rank in particular"
+        return f"the processes waited for each other longer than {timeout_s:g} s; behind is {names}"
+
+    def is_there(self, rank: int) -> bool:
+        """Whether `rank` gives signs of life. Takes some seconds."""
+        before = self._signs().get(rank)
+        time.sleep(2.5 * BEAT_S)
+        return self._signs().get(rank) != before
+
+    # ---- the thread
+    def _run(self) -> None:
+        over = 0.0
+        while not self._closed.wait(BEAT_S):
+            try:
+                self._beat()
+                over = over or (time.monotonic() if self._store.check([self._key("over")]) else 0.0)
+            except RuntimeError:  # the store went with whoever held it; the collectives will notice
+                return
+            if self._rank and over and time.monotonic() - over > GRACE_S:
+                os._exit(1)  # it waits inside a collective for a rank that has given up, and holds nothing to be lost
+
+    def _beat(self) -> None:
+        self._beats += 1
+        self._store.set(self._key(f"beat/{self._rank}"), _sign(self._beats, *self.doing()))
+
+    def _signs(self) -> dict[int, str]:
+        others = (rank for rank in range(self._world_size) if rank != self._rank)
+        return {rank: self._get(f"beat/{rank}") or "" for rank in others}
+
+    def _key(self, name: str) -> str:
+        return f"vsrpp/{self._round}/{name}"
+
+    def _set(self, name: str, text: str) -> None:
+        try:
+            self._store.set(self._key(name), text)
+        except RuntimeError:
+            return
+
+    def _get(self, name: str) -> str | None:
+        try:
+            return self._store.get(self._key(name)).decode() if self._store.check([self._key(name)]) else None
+        except RuntimeError:
+            return None
+
+
+def _sign(beats: int, step: int, part: str) -> str:
+    return f"{beats}:{step}:{part}"
+
+
+def _place(sign: str) -> str:
+    if not sign:
+        return "no step at all"
+    _, step, part = sign.split(":")
+    return f"step {step}" if part != "preparing" else "the preparations"
