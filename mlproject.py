@@ -98,17 +98,19 @@ TRAIN = EntryPoint(
     parameters={
         "preset": one_of("demo", "base", "large"),
         "data": path_or_name,
-        "config": path,
+        "config": path_or_name,
         "max_steps": integer,
         "set": text,
         "from": path_or_name,
         "resume": path_or_name,
         "panel": on_off,
         "tensorboard": on_off,
+        "check": on_off,
         "deliver_to": text,
         "run_dir": path,
     },
     switches={"panel": "--no-panel", "tensorboard": "--no-tensorboard"},
+    turned_on={"check": "--check"},
     takes_config_keys=True,
 )
 
@@ -138,6 +140,7 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
             "run": path_or_name,
             "data": path_or_name,
             "scale": one_of("2", "3", "4"),
+            "degradation": one_of("bicubic", "bd", "realistic"),
             "start": integer,
             "count": integer,
             "profile": path,
@@ -329,7 +332,7 @@ def main(argv: Sequence[str]) -> int:
         print(f"mlproject: {error}", file=sys.stderr)
         return 2
     choose_runs_folder(run_dir)
-    if command[0] != "train" or {"--resume", "--deliver-to"} & set(command):
+    if command[0] != "train" or {"--resume", "--deliver-to", "--check"} & set(command):
         give_up_mlflow_run()
 
     from vsrpp.cli import main as vsrpp

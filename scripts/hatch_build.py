@@ -1,10 +1,12 @@
-"""Wheel build hook: `ui/` and `schemas/` of the checkout become `vsrpp/ui` and `vsrpp/schemas` of the wheel."""
+"""Wheel build hook: `ui/`, `schemas/` and `recipes/` of the checkout become folders of `vsrpp/` in the wheel."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+FOLDERS = ("ui", "schemas", "recipes")
 
 
 class MoveFoldersIntoPackage(BuildHookInterface):
@@ -15,4 +17,4 @@ class MoveFoldersIntoPackage(BuildHookInterface):
         copies in site-packages/vsrpp, and as a namespace package they would hide the checkout.
         """
         if version == "standard":
-            build_data["force_include"] |= {"ui": "vsrpp/ui", "schemas": "vsrpp/schemas"}
+            build_data["force_include"] |= {name: f"vsrpp/{name}" for name in FOLDERS}

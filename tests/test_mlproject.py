@@ -197,3 +197,8 @@ def test_the_mlflow_run_of_a_tool_is_marked_as_one(tmp_path: Path, monkeypatch: 
     mlproject.give_up_mlflow_run()
     assert client.get_run(run_id).data.tags["vsrpp.kind"] == "tool"
     assert "MLFLOW_RUN_ID" not in os.environ
+
+
+def test_a_check_is_a_parameter_of_the_training() -> None:
+    assert command("main", check="true")[-1] == "--check"
+    assert "--check" not in command("main", check="off")

@@ -225,7 +225,7 @@ def test_wheel_holds_panel_and_schemas_inside_the_package_only(wheel: Path) -> N
     names = set(zipfile.ZipFile(wheel).namelist())
     top = {name.split("/")[0] for name in names}
     assert {name for name in top if not name.endswith(".dist-info")} == {"vsrpp"}
-    for folder in ("ui", "schemas"):
+    for folder in ("ui", "schemas", "recipes"):
         wanted = {
             f"vsrpp/{path.relative_to(ROOT).as_posix()}"
             for path in (ROOT / folder).rglob("*")
@@ -255,13 +255,14 @@ def test_installed_it_finds_its_schemas_and_leaves_no_ui_or_schemas_at_top_level
         "--no-build-isolation",
     ]
     subprocess.run([*install, *what], check=True, capture_output=True, text=True)
-    assert not {"ui", "schemas"} & {path.name for path in target.iterdir()}
+    assert not {"ui", "schemas", "recipes"} & {path.name for path in target.iterdir()}
     code = f"""
 import site; sys.path.insert(0, {str(target)!r}); site.addsitedir({str(target)!r})
 from importlib.util import find_spec
 from vsrpp import paths
 import vsrpp.cli
 assert paths.schema_file("run_config.schema.json").is_file() and any(paths.ui_dir().iterdir())
+assert any(paths.recipes_dir().glob("*.yaml"))
 print([name for name in ("ui", "schemas", "scripts") if find_spec(name)], vsrpp.__file__)
 """
     done = subprocess.run([sys.executable, "-S", "-c", prelude() + code], cwd=tmp_path, capture_output=True, text=True)

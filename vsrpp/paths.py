@@ -131,3 +131,8 @@ def schema_file(name: str) -> Path:
 
 def ui_dir() -> Path:
     return _package_or_checkout("ui")
+
+
+def recipes_dir() -> Path:
+    """Config files of published trainings, each a YAML file that `--config` takes by its name."""
+    return _package_or_checkout("recipes")

@@ -55,6 +55,22 @@ def test_l1_is_the_mean_absolute_error() -> None:
     assert terms.l1(torch.tensor([[[[1.0, -2.0], [0.5, 0.0]]]])).item() == pytest.approx(3.5 / 4)
 
 
+def test_charbonnier_is_the_absolute_error_smoothed_at_nought() -> None:
+    error = torch.tensor([3e-6, -4e-1, 0.0], dtype=torch.float64, requires_grad=True)
+    loss = terms.charbonnier(error)
+    assert loss.item() == pytest.approx((10**0.5 * 1e-6 + 0.4 + 1e-6) / 3, rel=1e-9)
+    loss.backward()
+    assert error.grad is not None and error.grad[2] == 0
+
+
+def test_the_pixel_loss_of_the_run_is_what_l1_weight_weighs() -> None:
+    pred, gt = pictures(1, 2, 3, 16, 16), pictures(1, 2, 3, 16, 16, seed=1)
+    built = losses.build({"pixel_loss": "charbonnier"})
+    total, values = built(pred, gt, {"l1": 1.0})
+    assert total.item() == values["l1"].item() == pytest.approx(terms.charbonnier(pred - gt).item())
+    assert losses.build({})(pred, gt, {"l1": 1.0})[0].item() == pytest.approx(terms.l1(pred - gt).item())
+
+
 def test_multi_scale_sees_an_offset_at_every_scale() -> None:
     assert terms.multi_scale(torch.full((2, 3, 16, 24), -0.25)).item() == pytest.approx(0.25)
 

@@ -62,11 +62,14 @@ def test_other_threads_and_other_data_are_named_as_likely_causes(tmp_path: Path,
     original = Original.of(run.paths)
     started = original.events[0]
     started.data["data_fingerprint"] = "other"
-    started.data["versions"]["torch"] = "1.0"
+    started.data["versions"] |= {"torch": "1.0", "pillow": "2.0"}
+    del started.data["versions"]["av"]  # as in a record from before it was kept
     said: list[str] = []
     verdict = replay(original, tmp_path / "replay", say=said.append)
     assert verdict.identical, "here nothing differs but the record's word"
     assert any("torch was 1.0" in line for line in said)
+    assert any("pillow was 2.0 and is" in line for line in said)
+    assert not any("av was" in line for line in said)
     assert any("the data is not what it was" in line for line in said)
 
 

@@ -120,16 +120,18 @@ def _cost_line(run_config: dict[str, Any]) -> str:
 
     cost = models.step_cost(run_config)
     return (
-        f"{cost.parameters / 1e6:.3g} M parameters; a step takes {_flops(cost.flops)}"
-        f" and about {_bytes(cost.memory_bytes)} of memory"
+        f"{cost.parameters / 1e6:.3g} M parameters; a step takes {amount_of_flops(cost.flops)}"
+        f" and about {amount_of_bytes(cost.memory_bytes)} of memory"
     )
 
 
-def _flops(number: float) -> str:
+def amount_of_flops(number: float) -> str:
+    """Floating-point operations for people."""
     return f"{number / 1e12:.3g} TFLOP" if number >= 1e12 else f"{number / 1e9:.3g} GFLOP"
 
 
-def _bytes(number: float) -> str:
+def amount_of_bytes(number: float) -> str:
+    """Bytes for people."""
     return f"{number / 2**30:.3g} GiB" if number >= 2**30 else f"{number / 2**20:.3g} MiB"
 
 

@@ -113,7 +113,11 @@ def _parser() -> _Parser:
 def _train(parser: _Parser) -> None:
     add = parser.add_argument
     add("--preset", choices=("demo", "base", "large"), help="where every default comes from (default: demo)")
-    add("--config", metavar="FILE", help="a YAML file with keys of either config")
+    add(
+        "--config",
+        metavar="FILE|RECIPE",
+        help="a YAML file with keys of either config, or a recipe: basicvsr_reds, basicvsr_vimeo, vsrpp_video",
+    )
     add(
         "--data",
         metavar="PATH|sample",
@@ -139,6 +143,12 @@ def _train(parser: _Parser) -> None:
         metavar="URL",
         help="the MLflow server of this run, for good; it may be away at the start (default: MLFLOW_TRACKING_URI)",
     )
+    add(
+        "--check",
+        action="store_true",
+        help="start nothing: try three steps, a validation and a checkpoint; say what the run would take and what would fail",
+    )
+    add("--json", action="store_true", help="with --check: print one JSON document and nothing else")
     add("--no-panel", action="store_true", help="do not start the control app")
     add("--no-tensorboard", action="store_true", help="do not start TensorBoard")
     add(
@@ -237,6 +247,12 @@ def _evaluate(parser: _Parser) -> None:
         help="ground truth: a video, a folder of videos or clips, or of frames",
     )
     add("--scale", metavar="N", type=int, choices=(2, 3, 4), help="reduction (default: the network's; 4 for bicubic)")
+    add(
+        "--degradation",
+        choices=("bicubic", "bd", "realistic"),
+        help="how small frames are made where there is ground truth alone, and which of a layout's are taken"
+        " (default: what the network was trained on; bicubic for bicubic)",
+    )
     add("--start", metavar="N", type=int, default=0, help="first frame of each clip, counted from 0")
     add("--count", metavar="N", type=int, help="frames of each clip (default: all)")
     add(

@@ -19,19 +19,22 @@ def evaluate(options: argparse.Namespace) -> int:
     from vsrpp.training import evaluate as scoring
 
     if folder is None:
-        scale = options.scale or 4
+        scale, degradation = options.scale or 4, "bicubic"
         upscale = scoring.bicubic_of(scale)
     else:
-        upscale, scale = scoring.network_of(folder)
+        upscale, scale, degradation = scoring.network_of(folder)
         if options.scale not in (None, scale):
             raise Refused(f"--scale {options.scale} refused: this network upscales by {scale}.")
     figures = scoring.evaluate_path(
         options.data, upscale, scale, start=options.start, count=options.count,
         profile=Path(options.profile) if options.profile else None,
+        degradation=options.degradation or degradation,
     )  # fmt: skip
     if options.json:
         print_json(figures)
         return 0
+    made = [clip for clip in figures["clips"] if not clip["paired"]]
+    print(f"×{scale}; small frames: {_small_frames(len(made), len(figures['clips']), figures['degradation'])}")
     print(
         bold(f"{'CLIP':32} {'FRAMES':>6}  {'PSNR-Y':>8} {'SSIM-Y':>7}  {'PSNR-RGB':>8} {'SSIM-RGB':>8}  {'TDIFF-Y':>7}")
     )
@@ -44,6 +47,12 @@ def evaluate(options: argparse.Namespace) -> int:
             f"  {row['psnr_rgb']:>8.3f} {row['ssim_rgb']:>8.4f}  {_steady(row['tdiff_y']):>7}"
         )
     return 0
+
+
+def _small_frames(made: int, clips: int, degradation: str) -> str:
+    if not made:
+        return "given"
+    return f"made ({degradation})" + (f" of {made} clips, given for the other {clips - made}" if made < clips else "")
 
 
 def _steady(value: float | None) -> str:

@@ -30,6 +30,8 @@ def train(options: argparse.Namespace) -> int:
     if options.tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("--tui needs a terminal; without one, leave it out: progress is printed line by line.")
     runs = paths.runs_dir(options.run_dir)
+    if options.check:
+        return _check(options, runs)
     console = Console()
     if options.resume:
         return _resume(options, runs, console)
@@ -59,6 +61,16 @@ def _start(options: argparse.Namespace, runs: Path, console: Console) -> int:
         raise
     alerts.keep(prepared.paths, webhook)
     return _train(prepared, delivery, options, console)
+
+
+def _check(options: argparse.Namespace, runs: Path) -> int:
+    """Try the run that would be started, and start none."""
+    from vsrpp.cli.rehearsing import check
+
+    source = _Source.of(options, runs) if options.source else None
+    run_config, live = _resolve(options, source)
+    uri = options.deliver_to or paths.tracking_uri(runs)
+    return check(run_config, live, runs=runs, uri=uri, parent=source.folder if source else None, as_json=options.json)
 
 
 def _resume(options: argparse.Namespace, runs: Path, console: Console) -> int:
@@ -144,7 +156,7 @@ def _resolve(options: argparse.Namespace, source: _Source | None) -> tuple[dict[
     """The two configs: of the source if there is one, else of the preset; then the file, then --set, then options."""
     sets = config.parse_assignments(options.set)
     overrides = {"data": options.data, "max_steps": options.max_steps, **_limits(options)}
-    file = Path(options.config) if options.config else None
+    file = config.config_file(options.config) if options.config else None
     if source is not None:
         import yaml
 
@@ -180,6 +192,10 @@ def _look_at_data(run_config: dict[str, Any]) -> None:
 
 
 def _check_combination(options: argparse.Namespace) -> None:
+    if options.check and options.resume:
+        raise Refused("--check tries a run that is to be started, and --resume continues one: give one of them.")
+    if options.json and not options.check:
+        raise Refused("--json goes with --check; of a run that trains: vsrpp status RUN --json")
     if options.resume and options.source:
         raise Refused("--resume continues a run and --from starts a new one: give one of them.")
     if options.resume:

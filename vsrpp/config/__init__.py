@@ -16,7 +16,7 @@ from vsrpp.config.schema import (
     presets,
     startup_parameters,
 )
-from vsrpp.config.sources import resolve
+from vsrpp.config.sources import config_file, resolve
 from vsrpp.config.text import dump_runtime, format_value, refusal, refusal_line
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "check_changes",
     "check_live",
     "check_run",
+    "config_file",
     "default_preset",
     "defaults",
     "diff",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vsrpp import paths
 from vsrpp.config import schema
 from vsrpp.config.check import Problem, check_start, normalise, unknown
 from vsrpp.config.edits import same
@@ -46,6 +47,17 @@ def resolve(
     if problems:
         raise Refused(refusal(problems))
     return normalise(run_config), normalise(live_config)
+
+
+def config_file(name: str) -> Path:
+    """The file that `--config` names: a path, or else a recipe by its bare name. Raises NotFound."""
+    file = Path(name).expanduser()
+    if file.exists():
+        return file
+    recipes = {recipe.stem: recipe for recipe in sorted(paths.recipes_dir().glob("*.yaml"))}
+    if file.parent == Path() and file.name.removesuffix(".yaml") in recipes:
+        return recipes[file.name.removesuffix(".yaml")]
+    raise NotFound(f"no config file {file}, and no recipe of that name: there are {', '.join(recipes)}.")
 
 
 def read_file(file: Path) -> dict[str, Any]:

@@ -14,6 +14,8 @@ from vsrpp.losses import terms
 from vsrpp.losses.perceptual import VggFeatureLoss
 
 TERMS = ("l1", "ms", "grad", "perceptual")
+PIXEL_LOSSES = {"l1": terms.l1, "charbonnier": terms.charbonnier}
+"""What the term `l1` is, by the run's `pixel_loss`."""
 _PLAIN = {"l1": terms.l1, "ms": terms.multi_scale, "grad": terms.gradient}
 _KEY_SUFFIX = "_weight"
 
@@ -27,9 +29,10 @@ def term_of_key(key: str) -> str | None:
 class Losses(nn.Module):
     """Holds no weights of its own: they come with every call, so that a live edit counts on the next step."""
 
-    def __init__(self, perceptual: VggFeatureLoss | None = None) -> None:
+    def __init__(self, perceptual: VggFeatureLoss | None = None, *, pixel_loss: str = "l1") -> None:
         super().__init__()
         self.perceptual = perceptual
+        self._plain = {**_PLAIN, "l1": PIXEL_LOSSES[pixel_loss]}
 
     def forward(self, pred: Tensor, gt: Tensor, weights: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
         """(N, T, 3, H, W) predictions and ground truth in [0, 1] -> the total, and each term's value, detached.
@@ -52,7 +55,7 @@ class Losses(nn.Module):
 
     def _values(self, pred: Tensor, gt: Tensor, active: list[str]) -> dict[str, Tensor]:
         error = pred - gt
-        values = {term: function(error if term in active else error.detach()) for term, function in _PLAIN.items()}
+        values = {term: function(error if term in active else error.detach()) for term, function in self._plain.items()}
         if "perceptual" in active:
             if self.perceptual is None:
                 raise Refused("perceptual_weight above 0 refused: the run has no perceptual_weights file.")
@@ -66,4 +69,5 @@ def build(run_config: Mapping[str, Any]) -> Losses:
     A configured perceptual weight file is read now: a wrong one stops the run before its first step (Refused).
     """
     path = run_config.get("perceptual_weights")
-    return Losses(VggFeatureLoss(Path(path)) if path else None)
+    perceptual = VggFeatureLoss(Path(path)) if path else None
+    return Losses(perceptual, pixel_loss=run_config.get("pixel_loss", "l1"))

@@ -9,11 +9,17 @@ from torch import Tensor
 from torch.nn import functional
 
 POOL_SIZES = (2, 4, 8)
+CHARBONNIER_EPS = 1e-6
 
 
 def l1(error: Tensor) -> Tensor:
     """Mean absolute error."""
     return error.abs().mean()
+
+
+def charbonnier(error: Tensor) -> Tensor:
+    """Mean of sqrt(error² + eps²): the absolute error, smooth at 0 (Charbonnier et al., ICIP 1994; eps as in BasicSR)."""
+    return (error.square() + CHARBONNIER_EPS**2).sqrt().mean()
 
 
 def multi_scale(error: Tensor) -> Tensor:

@@ -172,10 +172,16 @@ def _write_files(folder: CheckpointPaths, request: SaveRequest) -> dict[str, str
 
 
 def versions() -> dict[str, str]:
-    """What a bit-exact replay depends on beside the record."""
+    """What a bit-exact replay depends on beside the record: Pillow makes JPEG's harm and reads frames, PyAV reads videos."""
     import platform
 
-    return {"vsrpp": __version__, "torch": str(torch.__version__), "python": platform.python_version()}
+    import av
+    import PIL
+
+    return {
+        "vsrpp": __version__, "torch": str(torch.__version__), "python": platform.python_version(),
+        "pillow": PIL.__version__, "av": av.__version__,
+    }  # fmt: skip
 
 
 def read_manifest(folder: CheckpointPaths) -> dict[str, Any]:

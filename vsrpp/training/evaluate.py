@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vsrpp import metrics, resize
+from vsrpp.data.build import content_sha256, validation_harm
+from vsrpp.data.degradations import check_degradation, realistic, reduce
 from vsrpp.data.layouts import Wanted, find
 from vsrpp.data.sources import Source, read_frames
 from vsrpp.errors import Refused
@@ -26,7 +28,7 @@ Upscale = Callable[[Frames], Frames]
 WHOLE_CLIP_FRAMES = 128
 """Clips up to this long go through the network at once, as the field's published figures do; longer ones in chunks."""
 OVERLAP = 16
-_NOT_AVERAGED = ("name", "frames", "tdiff_y")
+_NOT_AVERAGED = ("name", "frames", "paired", "tdiff_y")
 SMALLEST_SIDE = 11
 """SSIM's window."""
 
@@ -53,8 +55,11 @@ def load_network(folder: CheckpointPaths) -> tuple[Network, dict[str, Any]]:
     return model.eval(), run_config
 
 
-def network_of(folder: CheckpointPaths) -> tuple[Upscale, int]:
-    """The EMA network of a checkpoint as a function, and its scale. Raises NotFound, ProofFailed or Refused."""
+def network_of(folder: CheckpointPaths) -> tuple[Upscale, int, str]:
+    """The EMA network of a checkpoint as a function, its scale, and the degradation it was trained to undo.
+
+    Raises NotFound, ProofFailed or Refused.
+    """
     import torch
 
     from vsrpp.models.inference import upscale_frames
@@ -66,21 +71,24 @@ def network_of(folder: CheckpointPaths) -> tuple[Upscale, int]:
         chunk = None if len(frames) <= WHOLE_CLIP_FRAMES else WHOLE_CLIP_FRAMES
         return upscale_frames(model, frames, device=device, chunk_frames=chunk, overlap=OVERLAP)
 
-    return upscale, int(run_config["scale"])
+    return upscale, int(run_config["scale"]), str(run_config.get("degradation") or "bicubic")
 
 
 def evaluate_path(
-    path: str, upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None, profile: Path | None = None
-) -> dict[str, Any]:
+    path: str, upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None, profile: Path | None = None,
+    degradation: str = "bicubic",
+) -> dict[str, Any]:  # fmt: skip
     """psnr_y, ssim_y, psnr_rgb, ssim_rgb (means over frames, then clips), frames, scale, and the same for each of `clips`.
 
     Beside them tdiff_y (`metrics.temporal_difference_y`; None for single frames). With `profile` the temporal profile
     of each clip, bicubic | output | truth, is saved there; of several clips as NAME_CLIP.png.
-    `path` holds ground truth, frames start … start+count-1 of it count. The small frames are its own (Vid4's BIx4, say)
-    or made by MATLAB-like bicubic. A layout that names its test clips is scored on those (REDS4), Vimeo-90K on im4.
+    `path` holds ground truth, frames start … start+count-1 of it count. The small frames are its own (Vid4's BIx4 or BDx4,
+    by `degradation`) or made from it as a validation makes them. A layout that names its test clips is scored on those
+    (REDS4), Vimeo-90K on im4.
     Raises Refused or NotFound for what cannot be read or is too small.
     """
-    _, found = find(path, wanted=Wanted(scale))
+    check_degradation(degradation, scale)
+    _, found = find(path, wanted=Wanted(scale, degradation))
     sources = [source for source in found if source.split == "val"] or found
     clips = []
     for source in sources:
@@ -91,7 +99,10 @@ def evaluate_path(
     means = metrics.mean_over_clips([{k: v for k, v in row.items() if k not in _NOT_AVERAGED} for row in clips])
     steady = [row["tdiff_y"] for row in clips if row["tdiff_y"] is not None]
     tdiff = sum(steady) / len(steady) if steady else None
-    return {**means, "tdiff_y": tdiff, "frames": sum(row["frames"] for row in clips), "scale": scale, "clips": clips}
+    frames = sum(row["frames"] for row in clips)
+    return {
+        **means, "tdiff_y": tdiff, "frames": frames, "scale": scale, "degradation": degradation, "clips": clips
+    }  # fmt: skip
 
 
 def _evaluate(
@@ -103,7 +114,7 @@ def _evaluate(
         raise Refused(f"{source.path} refused: {truth.shape[2]}×{truth.shape[1]} is too small to score at ×{scale}.")
     truth = np.ascontiguousarray(truth[:, :height, :width])
     if source.lq is None:
-        reduced = resize.resize_u8(truth, 1 / scale)
+        reduced = _reduced(source, truth, scale, start)
     else:
         reduced = np.ascontiguousarray(read_frames(source.lq, start, count)[:, : height // scale, : width // scale])
     scored = [n - start for n in source.scored if start <= n < start + len(truth)] or list(range(len(truth)))
@@ -111,9 +122,17 @@ def _evaluate(
     if profile is not None:
         save_profile(profile, [resize.resize_u8(reduced, scale), output, truth])
     return {
-        "name": source.name, "frames": len(scored), **metrics.evaluate_frames(output[scored], truth[scored]),
+        "name": source.name, "frames": len(scored), "paired": source.lq is not None,
+        **metrics.evaluate_frames(output[scored], truth[scored]),
         "tdiff_y": metrics.temporal_difference_y(output, truth),
     }  # fmt: skip
+
+
+def _reduced(source: Source, truth: Frames, scale: int, start: int) -> Frames:
+    """Small frames of truth alone, the very ones that a run validates on. start: the number of its first frame."""
+    if source.degradation == "realistic":
+        return realistic(truth, scale, validation_harm(content_sha256(source)), start)
+    return reduce(truth, scale, source.degradation)
 
 
 def save_profile(path: Path, clips: list[Frames]) -> None:

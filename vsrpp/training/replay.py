@@ -145,7 +145,7 @@ def _causes(started: Event, now: Prepared) -> list[str]:
     found = [
         f"{name} was {then['versions'].get(name)} and is {here}"
         for name, here in versions().items()
-        if then["versions"].get(name) != here
+        if then["versions"].get(name, here) != here  # a run from before it was recorded says nothing
     ]
     if then.get("code_version") not in (None, code_version()):
         found.append(f"the code was {then['code_version']} and is {code_version()}")

@@ -28,7 +28,8 @@ class Validation:
     """The figures of one validation. Means are over frames, then clips."""
 
     means: dict[str, float]
-    """psnr_y, ssim_y, quality, sharpness, and bicubic_psnr_y, bicubic_ssim_y, bicubic_quality."""
+    """psnr_y, ssim_y, quality, sharpness, and bicubic_psnr_y, bicubic_ssim_y, bicubic_quality; tdiff_y and bicubic_tdiff_y
+    (`metrics.temporal_difference_y`) unless every clip is a single frame."""
     clips: list[dict[str, Any]]
     images: list[dict[str, Any]]
     """[{path, profile, clip, frame, width, height}], paths relative to the run folder: bicubic | output | truth, side by
@@ -62,15 +63,15 @@ class Validator:
             )
             scored = clip.scored
             if number == len(self._bicubic):
-                self._bicubic.append(_figures(resize.resize_u8(lr[scored], self._scale), gt[scored]))
-            figures = {**_figures(output[scored], gt[scored]), "sharpness": sharpness_ratio(output[scored], gt[scored])}
+                self._bicubic.append(_figures(resize.resize_u8(lr, self._scale), gt, scored))
+            figures = {**_figures(output, gt, scored), "sharpness": sharpness_ratio(output[scored], gt[scored])}
             figures |= {f"bicubic_{name}": value for name, value in self._bicubic[number].items()}
             scores.append(figures)
             rows.append({"name": clip.name, "frames": len(scored), **figures})
             if images is not None and number < PICTURE_CLIPS:
                 pictures.append(self._picture(clip, lr, output, gt, step, run_dir, images))
             between()
-        means = metrics.mean_over_clips(scores)
+        means = _means(scores)
         return Validation(means, rows, pictures)
 
     def _picture(
@@ -111,6 +112,15 @@ def _edges(frames: NDArray[np.uint8]) -> float:
     return total / len(frames)
 
 
-def _figures(frames: NDArray[np.uint8], gt: NDArray[np.uint8]) -> dict[str, float]:
-    figures = metrics.evaluate_frames(frames, gt, rgb=False)
-    return {**figures, "quality": metrics.quality(figures["psnr_y"], figures["ssim_y"])}
+def _figures(frames: NDArray[np.uint8], gt: NDArray[np.uint8], scored: list[int]) -> dict[str, float]:
+    """Of a whole clip; all but tdiff_y, which looks from frame to frame, of the `scored` frames alone."""
+    figures = metrics.evaluate_frames(frames[scored], gt[scored], rgb=False)
+    tdiff_y = metrics.temporal_difference_y(frames, gt)
+    steady = {} if tdiff_y is None else {"tdiff_y": tdiff_y}
+    return {**figures, **steady, "quality": metrics.quality(figures["psnr_y"], figures["ssim_y"])}
+
+
+def _means(clips: Sequence[dict[str, float]]) -> dict[str, float]:
+    """The mean of each figure over the clips that have it: a single frame has no tdiff_y."""
+    names = {name: None for clip in clips for name in clip}
+    return {name: metrics.mean_over_clips([{name: c[name]} for c in clips if name in c])[name] for name in names}
