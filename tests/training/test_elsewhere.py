@@ -32,14 +32,14 @@ def test_a_step_that_is_not_finite_reaches_neither_weights_nor_ema_nor_moments(t
 
     def poison(run: Steered) -> None:
         held.append(run.trainer.state.capture(run.trainer.live))
-        batches = run.trainer._next_batch
+        batches = run.trainer.stepper._next_batch
 
         def poisoned() -> tuple[Tensor, Tensor]:
-            run.trainer._next_batch = batches
+            run.trainer.stepper._next_batch = batches
             lr, gt = batches()
             return lr, gt * float("nan")
 
-        run.trainer._next_batch = poisoned
+        run.trainer.stepper._next_batch = poisoned
 
     run = Steered.new(tmp_path, tiny_clip, {5: poison, 6: lambda r: held.append(r.trainer.state.capture({}))})
     assert run.train() == "finished"

@@ -156,6 +156,8 @@ def event_lines(event: Event) -> list[str]:
             return [green(f"✅ Config restored from step {data['from_step']}")]
         case "rolled_back":
             way = f"from step {data['from_step']} to {data['to_step']}"
+            if event.origin == "non_finite":
+                return [yellow(f"↩️  Went back {way}: {event.reason}"), *map(config_update, data["changes"])]
             return [green(f"↩️  Rolled back {way}: branch {event.branch}, revision {event.revision}")]
         case "config_reverted":
             way = f"from step {data['from_step']} to {data['to_step']}"

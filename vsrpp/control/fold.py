@@ -47,8 +47,11 @@ class ConfigHistory:
         self.live, self.revision = dict(live), revision
 
     def walk(self, event: Event) -> None:
-        """Let an event that is in the history already take effect once more."""
-        if event.type == "config_applied":
+        """Let an event that is in the history already take effect once more.
+
+        A turn is met where it went back to: of its changes those are still to be made that were not there then.
+        """
+        if event.type != "started":
             self.live = {**self.live, **{change["key"]: change["new"] for change in event.data["changes"]}}
         self.revision = event.revision
 

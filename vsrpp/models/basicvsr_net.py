@@ -96,13 +96,13 @@ class BasicVsrNet(Network):
         for number in reversed(range(len(pictures))):
             if number < len(to_next):
                 hidden = flow_warp(hidden, to_next[number])
-            hidden = self.backward_trunk(pictures[number], hidden)
+            hidden = self.recurrent(self.backward_trunk, pictures[number], hidden)
             from_future.append(hidden)
         hidden, made = nothing, []
         for number, picture in enumerate(pictures):
             if number:
                 hidden = flow_warp(hidden, to_previous[number - 1])
-            hidden = self.forward_trunk(picture, hidden)
+            hidden = self.recurrent(self.forward_trunk, picture, hidden)
             made.append(self._picture(picture, from_future.pop(), hidden))
         return torch.stack(made, dim=1)
 

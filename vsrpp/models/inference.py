@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from vsrpp.models.precision import autocast
 from vsrpp.models.tiles import blend, fade_in, lay_over, tile_spans
 
 Frames = NDArray[np.uint8]
@@ -188,7 +189,7 @@ def _upscale(model: nn.Module, lr_u8: Frames, device: torch.device, precision: s
     was_training = model.training
     model.to(device).eval()
     try:
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with torch.inference_mode(), autocast(device, precision):
             lr = torch.from_numpy(np.array(lr_u8)).to(device).permute(0, 3, 1, 2).float().div_(255.0)
             sr_u8 = model(lr[None])[0].float().clamp_(0.0, 1.0).mul_(255.0).round_().to(torch.uint8)
             return sr_u8.permute(0, 2, 3, 1).contiguous().cpu().numpy()

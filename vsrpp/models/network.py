@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 class Network(nn.Module, ABC):
@@ -17,9 +19,20 @@ class Network(nn.Module, ABC):
     scale: int
     """Output pixels per input pixel, along each axis."""
 
+    gradient_checkpointing: bool = False
+    """Whether `recurrent` keeps nothing but what goes in, and computes the rest again for the backward pass."""
+
     @abstractmethod
     def forward(self, lr: Tensor) -> Tensor:
         """(N, T, 3, h, w) in [0, 1] -> (N, T, 3, scale·h, scale·w), not clamped."""
+
+    def recurrent(self, trunk: nn.Module, *known: Tensor) -> Tensor:
+        """One call of a trunk for one frame: what a network calls its trunks through. The same bits either way."""
+        if not (self.gradient_checkpointing and torch.is_grad_enabled()):
+            made: Tensor = trunk(*known)
+            return made
+        again: Tensor = checkpoint(trunk, *known, use_reentrant=False, preserve_rng_state=False)  # nothing is drawn
+        return again
 
     def flow_network(self) -> nn.Module | None:
         """The part that finds optical flow, trained at a rate of its own; None without one."""

@@ -53,7 +53,9 @@ def build(run_config: Mapping[str, Any]) -> Network:
     name = run_config["network"]
     if name not in _BUILDERS:
         raise Refused(f"network = {name} refused: no such network; there is: {', '.join(_BUILDERS)}.")
-    return _BUILDERS[name](run_config)
+    network = _BUILDERS[name](run_config)
+    network.gradient_checkpointing = bool(run_config.get("gradient_checkpointing", False))
+    return network
 
 
 def describe(model: Network, *, lr_height: int = 180, lr_width: int = 320) -> dict[str, Any]:

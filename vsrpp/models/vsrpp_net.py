@@ -126,7 +126,7 @@ class VsrppNet(Network):
         nothing = lr.new_zeros(clips, self.n_feats, height, width)
         hidden, from_future = nothing, []
         for picture in reversed(pictures):
-            hidden = self.backward_trunk(picture, hidden)
+            hidden = self.recurrent(self.backward_trunk, picture, hidden)
             from_future.append(hidden)
         detail = self._detail(pictures, from_future, nothing)
         return self.bicubic(lr) + detail
@@ -137,7 +137,7 @@ class VsrppNet(Network):
         keeps_graph = torch.is_grad_enabled()
         for picture in pictures:
             future = from_future.pop()
-            hidden = self.forward_trunk(picture, hidden, future)
+            hidden = self.recurrent(self.forward_trunk, picture, hidden, future)
             both = torch.cat((future, hidden), dim=1)
             if keeps_graph:
                 joined.append(both)

@@ -18,6 +18,7 @@ from vsrpp.training.config_file import Save
 from vsrpp.training.going_back import rollback_target
 from vsrpp.training.keeper import Keeper
 from vsrpp.training.live import Throttle
+from vsrpp.training.non_finite import ORIGIN, find_return, out_of_patience
 from vsrpp.training.probation import Probation, Verdict
 from vsrpp.training.rhythm import next_talk, validation_due
 from vsrpp.training.state import Snapshot
@@ -104,6 +105,8 @@ class Boundary:
             self._judge(self._probation, figures)
         elif reason is not None:
             self._save(reason)
+        if out_of_patience(trainer.state, trainer.config):
+            self._go_back_by_itself()
         self._show()
 
     def ask(self) -> None:
@@ -394,6 +397,21 @@ class Boundary:
         self._recorder.row({"events/rollback": 1.0, "run/branch": float(event.branch)})
         self._show(now=True)
         self._done(asked)
+
+    def _go_back_by_itself(self) -> None:
+        """Too many steps in a row were not finite: back to a good state, at a lower rate. Raises VsrppError to give up."""
+        trainer = self._trainer
+        self._lead.met(trainer.state.step)
+        self._keeper.collect(wait=True)
+        found = find_return(trainer.run, trainer.state, trainer.live)
+        event = self._turn(
+            "rolled_back", found.snapshot, found.to_seq, found.changes, origin=ORIGIN, author=None, reason=found.why,
+            data={"path": found.path, "return": found.number},
+        )  # fmt: skip
+        self._walk.end()
+        self._keeper.went_back(found.snapshot.step if found.path else None)
+        self._recorder.row({"events/rollback": 1.0, "run/branch": float(event.branch)})
+        self._write_config_row()
 
     def _turn(
         self, type: str, snapshot: Snapshot, to_seq: int, changes: list[dict[str, Any]], *, data: dict[str, Any],

@@ -16,6 +16,7 @@ import torch
 from vsrpp.data import Data
 from vsrpp.errors import VsrppError
 from vsrpp.training.group import Group
+from vsrpp.training.non_finite import out_of_patience
 from vsrpp.training.pace import Pace
 from vsrpp.training.pulse import LOST
 from vsrpp.training.rhythm import row_due, validation_due
@@ -40,7 +41,7 @@ class Follower:
     """One run on a rank above 0. Call `follow` once."""
 
     def __init__(self, share: Share) -> None:
-        config = share.run_config
+        self._config = config = share.run_config
         self.live: dict[str, Any] = {}
         self.state = share.state
         self.pace = Pace()
@@ -85,7 +86,7 @@ class Follower:
 
     def _go(self, until: int, live: dict[str, Any], asked_quality: tuple[float, float] | None) -> None:
         self.live, self.state.asked_quality = live, asked_quality
-        while self.state.step < until:
+        while self.state.step < until and not out_of_patience(self.state, self._config):
             self._step()
 
     def _step(self) -> None:

@@ -138,10 +138,10 @@ class Keeper:
         ]
         self._best = max((score for score in scores if score is not None), default=None)
 
-    def went_back(self, step: int) -> None:
-        """The run is at an earlier checkpoint again, which must stay until a newer one is written."""
+    def went_back(self, step: int | None) -> None:
+        """The run is at an earlier checkpoint again, which must stay until a newer one is written; None: at its start."""
         self.at_step = step
-        self._protected = {step}
+        self._protected = set() if step is None else {step}
         self.look_for_best()
 
     # ---- pruning

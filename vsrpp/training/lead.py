@@ -32,8 +32,13 @@ class Lead:
         """Whether the others listen after `step`; in a run of one process whenever it is asked."""
         return not self.group.many or step >= self._until
 
+    def met(self, step: int) -> None:
+        """The others have come to listen after `step` by themselves."""
+        self._until = step
+
     def restore(self, capture: Callable[[], Snapshot]) -> None:
-        """Everybody takes on this state, data position included."""
+        """Everybody takes on this state, data position included, and listens on."""
+        self._until = 0
         if self.group.many:
             self.group.said(("restore", capture()))
 

@@ -25,6 +25,10 @@ def resolve_machine(run_config: dict[str, Any], local_rank: int = 0) -> torch.de
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
         raise Refused("device = cuda refused: torch sees no CUDA device here. Use device=cpu, or device=auto.")
+    if wanted == "cpu" and run_config["precision"] == "fp16":
+        raise Refused(
+            "precision = fp16 refused: on a CPU a step takes hundreds of times as long as in fp32. Use bf16 or fp32 here."
+        )
     run_config["device"] = wanted
     if run_config["deterministic"]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

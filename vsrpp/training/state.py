@@ -62,6 +62,10 @@ class TrainingState:
         flow_ratio = float(run_config.get("flow_lr_ratio", 1.0))
         self.rate_ratios: list[float] = [1.0, flow_ratio][: len(self.optimizer.param_groups)]
         """Every group's share of the scheduled rate; kept through every live change of it."""
+        self.scaler = torch.amp.GradScaler(device.type, enabled=run_config["precision"] == "fp16")
+        """Of the loss under fp16; otherwise it lets everything through as it is."""
+        self.overflows = 0
+        """Steps skipped because the loss was scaled too high."""
         self.controller = Controller(run_config)
         self.ema_decay = float(run_config["ema_decay"])
         self.skipped_in_a_row = 0
@@ -100,6 +104,8 @@ class TrainingState:
         """Copy everything to the CPU; training waits for this alone when a checkpoint is due."""
         rest = {
             "optimizer": _copied(self.optimizer.state_dict()),
+            "scaler": self.scaler.state_dict(),
+            "overflows": self.overflows,
             "controller": _copied(self.controller.state()),
             "skipped_in_a_row": self.skipped_in_a_row,
             "asked_quality": self.asked_quality,
@@ -114,6 +120,9 @@ class TrainingState:
         self.model.load_state_dict(snapshot.model)
         self.model_ema.load_state_dict(snapshot.model_ema)
         self.optimizer.load_state_dict(_copied(snapshot.rest["optimizer"]))
+        if self.scaler.is_enabled() and snapshot.rest.get("scaler"):  # a run may go on from one in another precision
+            self.scaler.load_state_dict(snapshot.rest["scaler"])
+        self.overflows = int(snapshot.rest.get("overflows", 0))
         self.controller.load(_copied(snapshot.rest["controller"]))
         self.skipped_in_a_row = int(snapshot.rest["skipped_in_a_row"])
         asked = snapshot.rest["asked_quality"]

@@ -6,6 +6,7 @@ It asks for nothing and writes nothing: what it made comes back as figures, and 
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from vsrpp import schedule
 from vsrpp.data import Data
 from vsrpp.data.loader import Batches
 from vsrpp.losses import TERMS
+from vsrpp.models.precision import autocast
 from vsrpp.training.activity import Activity
 from vsrpp.training.controller import Outcome
 from vsrpp.training.group import Group, shared_out
@@ -41,9 +43,11 @@ class Stepped:
     grad_norm: float
     """The norm of the whole gradient before it was clipped."""
     finite: bool
-    """Whether loss and gradient were finite; where not, the weights were left as they are."""
+    """Whether loss and gradient were finite, an overflow aside; where not, the weights were left as they are."""
+    overflowed: bool
+    """Whether the gradient was not finite because the loss is scaled too high for fp16: skipped, and scaled less from here."""
     metrics: dict[str, float]
-    """`loss/*`, `weight/*`, `share/*`, `lr`, `lr_factor`, `grad_norm`, `grad_clip`."""
+    """`loss/*`, `weight/*`, `share/*`, `lr`, `lr_factor`, `grad_norm`, `grad_clip`; under fp16 `loss_scale`, `overflows`."""
 
 
 class Stepper:
@@ -55,6 +59,7 @@ class Stepper:
         self._state = state
         self._pace = pace
         self._warmup = int(self._config["warmup_steps"])
+        self._parts = int(self._config.get("accumulate", 1))
         self._batches: Batches | None = None
         self._group = run.group
         self._forward = Together(
@@ -71,20 +76,23 @@ class Stepper:
         lr_frames, truth = self._next_batch()
         state.model.train()
         state.optimizer.zero_grad(set_to_none=True)
-        with self.activity.watching(watched), self._autocast():
-            output = self._forward(lr_frames)
-        total, terms = state.losses(output, truth, effect.weights)
-        total.backward()
+        total, terms = self._gradient(lr_frames, truth, effect.weights, watched=watched)
+        state.scaler.unscale_(state.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), effect.clip)
         loss, grad_norm, values = self._of_all(*_to_floats(total, norm, terms))  # waits for the device, once a step
         finite = math.isfinite(loss) and math.isfinite(grad_norm)
+        overflowed = math.isfinite(loss) and not finite and self._scaled()
         if finite:
             state.optimizer.step()
+        if overflowed:  # what it is without the scale is not known: the newest one that is stands for it
+            grad_norm = state.recent[-1]["grad_norm"] if state.recent else effect.clip
+        state.scaler.update()
         state.step += 1
         if finite:
             state.update_ema()
             state.controller.observe_norm(grad_norm)
-        state.skipped_in_a_row = 0 if finite else state.skipped_in_a_row + 1
+        state.overflows += overflowed
+        state.skipped_in_a_row = 0 if finite else state.skipped_in_a_row + (not overflowed)
         state.convergence.add(loss)
         state.recent = [*state.recent[1 - RECENT_STEPS :], {"grad_norm": grad_norm, **values}]
         metrics = {
@@ -93,7 +101,36 @@ class Stepper:
             **{f"weight/{term}": effect.weights[term] for term in TERMS},
             **{f"share/{term}": effect.weights[term] * value / loss for term, value in values.items() if loss},
         }  # fmt: skip
-        return Stepped(loss, grad_norm, finite, metrics)
+        if state.scaler.is_enabled() and watched:
+            metrics |= {"loss_scale": state.scaler.get_scale(), "overflows": float(state.overflows)}
+        return Stepped(loss, grad_norm, finite or overflowed, overflowed, metrics)
+
+    def _gradient(
+        self, lr_frames: Tensor, truth: Tensor, weights: dict[str, float], *, watched: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
+        """Forward and backward of a batch in `accumulate` parts; the loss and its terms, means over the batch, detached.
+
+        A part counts by its samples, so that the gradients add up to that of the whole.
+        """
+        state, parts = self._state, min(self._parts, len(lr_frames))
+        sums: list[Tensor] = []
+        names: list[str] = []
+        for number, (part, wanted) in enumerate(
+            zip(lr_frames.tensor_split(parts), truth.tensor_split(parts), strict=True), start=1
+        ):
+            share = len(part) / len(lr_frames)
+            with nullcontext() if number == parts else self._forward.apart():
+                with self.activity.watching(watched), autocast(self._run.device, self._config["precision"]):
+                    output = self._forward(part)
+                total, terms = state.losses(output, wanted, weights)
+                state.scaler.scale(total * share).backward()
+            names, made = list(terms), [share * figure for figure in (total.detach(), *terms.values())]
+            sums = [sum_ + more for sum_, more in zip(sums, made, strict=True)] if sums else made
+        return sums[0], dict(zip(names, sums[1:], strict=True))
+
+    def _scaled(self) -> bool:
+        """Whether the loss is scaled up: a gradient may be not finite because of that alone."""
+        return self._state.scaler.is_enabled() and self._state.scaler.get_scale() > 1.0
 
     def decide(
         self, metrics: dict[str, float], live: dict[str, Any], *, quality: float | None, sharpness: float | None
@@ -132,11 +169,8 @@ class Stepper:
         loss, grad_norm, *means = self._group.mean([loss, grad_norm, *values.values()])
         return loss, grad_norm, dict(zip(values, means, strict=True))
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._run.device.type, torch.bfloat16, enabled=self._config["precision"] == "bf16")
-
 
 def _to_floats(total: Tensor, norm: Tensor, terms: dict[str, Tensor]) -> tuple[float, float, dict[str, float]]:
     """Every number of a step in one transfer from the device."""
-    loss, grad_norm, *values = torch.stack([total.detach(), norm.detach(), *terms.values()]).tolist()
+    loss, grad_norm, *values = torch.stack([total, norm.detach(), *terms.values()]).tolist()
     return loss, grad_norm, dict(zip(terms, values, strict=True))

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsrpp.control.numbers import LIMITS
-from vsrpp.errors import VsrppError
 from vsrpp.store import Event
 from vsrpp.training.activity import adamw_momentum
 from vsrpp.training.boundary import Boundary
@@ -30,9 +29,6 @@ from vsrpp.training.state import Snapshot, TrainingState
 from vsrpp.training.step import Stepped, Stepper
 from vsrpp.training.system import SystemSampler
 from vsrpp.training.validation import Validator
-
-MAX_SKIPPED = 10
-"""Steps in a row without a finite loss and gradient before the run gives up: the weights are past saving."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +140,8 @@ class Trainer:
         return outcome
 
     def _note_finite(self, made: Stepped) -> None:
-        if made.finite:
-            return
-        self.recorder.emit("non_finite", data={"loss": made.loss, "grad_norm": made.grad_norm, "skipped": True})
-        if self.state.skipped_in_a_row >= MAX_SKIPPED:
-            raise VsrppError(
-                f"{MAX_SKIPPED} steps in a row had a loss or gradient that is not finite (last at step {self.state.step});"
-                f" the run stopped. Go on from a good checkpoint with a lower rate: vsrpp train --from"
-                f" {self.run.paths.run_id}@best --set max_lr={self.live['max_lr'] / 2:.2e}"
-            )
+        if not made.finite:
+            self.recorder.emit("non_finite", data={"loss": made.loss, "grad_norm": made.grad_norm, "skipped": True})
 
     # ---- rows and speed
     def row(self, outcome: Outcome) -> None:

@@ -62,6 +62,10 @@ class Walk:
         before = next(self._recorder.writer.events(after_seq=self._ahead[0].seq - 2, limit=1))
         return before.seq, before.hash
 
+    def end(self) -> None:
+        """The run goes another way than the record from here."""
+        self._ahead, self._last_step = [], 0
+
     def take(self, event: Event) -> None:
         self._history.walk(event)
         self._recorder.revision = event.revision

@@ -1,0 +1,138 @@
+"""One optimizer step: parts of a batch, the scale of the loss under fp16, what is kept for the backward pass."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import Steered, configs
+
+from vsrpp import config
+from vsrpp.errors import Refused
+from vsrpp.models.precision import autocast
+from vsrpp.training.replay import Original, replay
+from vsrpp.training.start import resolve_machine
+
+
+def gradient(folder: Path, data: Path, **sets: Any) -> tuple[list[torch.Tensor], dict[str, float]]:
+    """(gradient of the first step, clipped; its figures)."""
+    run = Steered.new(folder, data, **sets)
+    run.trainer.one_step()
+    made = [parameter.grad.clone() for parameter in run.trainer.state.model.parameters() if parameter.grad is not None]
+    last = run.trainer.last
+    run.trainer.abandon()
+    run.inbox.close()
+    return made, last
+
+
+# ---- accumulation
+def test_a_batch_in_parts_gives_the_gradient_and_the_figures_of_the_whole(tmp_path: Path, tiny_clip: Path) -> None:
+    whole, figures = gradient(tmp_path / "1", tiny_clip, batch_size=4)
+    for parts in (2, 4):
+        split, its = gradient(tmp_path / str(parts), tiny_clip, batch_size=4, accumulate=parts)
+        assert its.keys() == figures.keys()
+        assert its == pytest.approx(figures, rel=1e-4)
+        for one, other in zip(whole, split, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
+
+
+def test_parts_that_do_not_divide_the_batch_are_refused() -> None:
+    with pytest.raises(Refused, match=r"batch_size = 4 refused: must be a multiple of accumulate \(3\)") as caught:
+        config.resolve("demo", None, {"batch_size": 4, "accumulate": 3})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_run_in_parts_trains_and_replays(tmp_path: Path, tiny_clip: Path) -> None:
+    run = Steered.new(tmp_path, tiny_clip, batch_size=2, accumulate=2)
+    assert run.train() == "finished"
+    assert replay(Original.of(run.paths), tmp_path / "replay").identical
+
+
+# ---- fp16
+def scaled(tmp_path: Path, clip: Path, *, fits: float = 2.0**20, **sets: Any) -> Steered:
+    """A run whose loss is scaled as under fp16, on a CPU, where the network stays in fp32.
+
+    A gradient overflows while the scale lies above `fits`.
+    """
+    run = Steered.new(tmp_path, clip, log_every=1, **sets)
+    state = run.trainer.state
+    state.scaler = torch.amp.GradScaler("cpu")
+
+    def overflow(made: torch.Tensor) -> torch.Tensor:
+        return made * float("inf") if state.scaler.get_scale() > fits else made
+
+    next(iter(state.model.parameters())).register_hook(overflow)
+    return run
+
+
+def test_a_scaled_loss_trains_as_an_unscaled_one_does(tmp_path: Path, tiny_clip: Path) -> None:
+    plain = Steered.new(tmp_path / "a", tiny_clip)
+    plain.train()
+    run = scaled(tmp_path / "b", tiny_clip)
+    run.train()
+    assert run.trainer.last["loss_scale"] == 2.0**16
+    for one, other in zip(plain.trainer.state.model.parameters(), run.trainer.state.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_an_overflow_is_skipped_counted_and_halves_the_scale_but_leads_nowhere(tmp_path: Path, tiny_clip: Path) -> None:
+    run = scaled(tmp_path, tiny_clip, fits=2.0**13, non_finite_patience=1)
+    weights = [parameter.detach().clone() for parameter in run.trainer.state.model.parameters()]
+    run.trainer.one_step()
+    state = run.trainer.state
+    assert all(torch.equal(a, b) for a, b in zip(weights, state.model.parameters(), strict=True))
+    assert (state.overflows, state.skipped_in_a_row, state.step) == (1, 0, 1)
+    assert state.scaler.get_scale() == 2.0**15
+    assert run.train() == "finished"
+    assert state.overflows == 3
+    assert "non_finite" not in run.types()
+    assert "rolled_back" not in run.types()
+    assert all(bool(p.isfinite().all()) for p in run.trainer.state.model_ema.parameters())
+
+
+def test_a_loss_that_is_not_finite_is_no_overflow(tmp_path: Path, tiny_clip: Path) -> None:
+    run = scaled(tmp_path, tiny_clip)
+    with torch.no_grad():
+        next(iter(run.trainer.state.model.parameters())).fill_(float("nan"))
+    run.trainer.one_step()
+    assert (run.trainer.state.overflows, run.trainer.state.skipped_in_a_row) == (0, 1)
+    run.trainer.abandon()
+    run.inbox.close()
+
+
+def test_the_scale_is_part_of_the_state(tmp_path: Path, tiny_clip: Path) -> None:
+    run = scaled(tmp_path, tiny_clip, fits=2.0**15)
+    run.trainer.one_step()
+    held = run.trainer.state.capture(run.trainer.live)
+    run.trainer.state.scaler = torch.amp.GradScaler("cpu")
+    run.trainer.state.overflows = 0
+    run.trainer.state.restore(held)
+    assert run.trainer.state.scaler.get_scale() == 2.0**15
+    assert run.trainer.state.overflows == 1
+    run.trainer.abandon()
+    run.inbox.close()
+
+
+def test_fp16_is_refused_on_a_cpu_and_names_what_to_take(tiny_clip: Path) -> None:
+    run_config, _ = configs(tiny_clip, precision="fp16", device="cpu")
+    with pytest.raises(Refused, match=r"precision = fp16 refused: .* Use bf16 or fp32"):
+        resolve_machine(run_config)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+)
+def test_a_precision_is_the_arithmetic_inside(precision: str, dtype: torch.dtype) -> None:
+    with autocast(torch.device("cpu"), precision):
+        assert torch.nn.functional.linear(torch.ones(1, 2), torch.ones(1, 2)).dtype == dtype
+
+
+# ---- gradient checkpointing
+@pytest.mark.parametrize("network", ["vsrpp", "basicvsr"])
+def test_gradient_checkpointing_changes_no_bit(tmp_path: Path, tiny_clip: Path, network: str) -> None:
+    kept, figures = gradient(tmp_path / "a", tiny_clip, network=network)
+    again, its = gradient(tmp_path / "b", tiny_clip, network=network, gradient_checkpointing=True)
+    assert figures == its
+    assert all(torch.equal(one, other) for one, other in zip(kept, again, strict=True))
