@@ -33,7 +33,8 @@ class Lead:
         return not self.group.many or step >= self._until
 
     def restore(self, capture: Callable[[], Snapshot]) -> None:
-        """Everybody takes on this state, data position included."""
+        """Everybody takes on this state, data position included, and listens on."""
+        self._until = 0
         if self.group.many:
             self.group.said(("restore", capture()))
 

@@ -1,0 +1,186 @@
+"""Two processes train one run over gloo: the same as one, whatever is asked of them meanwhile."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clips import piece, write_video
+from helpers import ROOT, Steered, environment
+from two_ranks import SETS
+
+from vsrpp import control
+from vsrpp.paths import RunPaths
+from vsrpp.store import RunReader
+
+pytestmark = pytest.mark.slow
+
+TIMEOUT_S = 20
+LOSS_TOLERANCE = 2e-4
+"""Relative. The same samples are averaged in another order: 1e-7 at the first step, and AdamW divides by the root of
+tiny second moments, which enlarges it step by step."""
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three clips of different sizes: two validation shares that are not equal."""
+    folder = tmp_path_factory.mktemp("clips")
+    for name, frames, height, width in (("a", 24, 64, 96), ("b", 20, 48, 64), ("c", 30, 80, 64)):
+        write_video(folder / f"{name}.mkv", piece(frames, height, width))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Steered:
+    """The run as one process trains it."""
+    run = Steered.new(tmp_path_factory.mktemp("one"), clips, {0: lambda run: run.ask("validate")}, **SETS)
+    run.train()
+    return run
+
+
+@pytest.fixture(scope="module")
+def half_of_one(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Steered:
+    run = Steered.new(tmp_path_factory.mktemp("half"), clips, {9: lambda run: run.ask("stop")}, **SETS)
+    run.train()
+    return run
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory, clips: Path, half_of_one: Steered) -> Iterator[dict[str, Any]]:
+    folder = tmp_path_factory.mktemp("two")
+    env = {**environment(folder), "OMP_NUM_THREADS": "1", "VSRPP_RANK_TIMEOUT_S": str(TIMEOUT_S)}
+    script = Path(__file__).with_name("two_ranks.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, folder, clips,
+         half_of_one.paths.root],
+        cwd=ROOT, env=env, capture_output=True, text=True, timeout=540,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    yield json.loads((folder / "facts.json").read_text())
+
+
+def rows(run: str | Path, key: str) -> dict[int, float]:
+    with RunReader(RunPaths(Path(run)).run_db) as reader:
+        return {row.step: row.value for row in reader.metrics(key)}
+
+
+def events(run: str | Path) -> list[Any]:
+    return control.history(RunPaths(Path(run)))
+
+
+def of_type(run: str | Path, type: str) -> list[Any]:
+    return [event for event in events(run) if event.type == type]
+
+
+def test_two_processes_have_the_losses_of_one(facts: dict[str, Any], one: Steered) -> None:
+    ours, theirs = rows(facts["plain"]["run"], "loss/total"), rows(one.paths.root, "loss/total")
+    assert list(ours) == list(theirs)
+    assert ours == pytest.approx(theirs, rel=LOSS_TOLERANCE)
+
+
+def test_a_batch_of_one_process_is_shared_out_sample_for_sample(facts: dict[str, Any], one: Steered) -> None:
+    """The first step's figures differ by rounding alone; other samples would give other ones."""
+    for key in ("loss/l1", "grad_norm"):
+        ours, theirs = rows(facts["plain"]["run"], key), rows(one.paths.root, key)
+        assert ours[2] == pytest.approx(theirs[2], rel=2e-5), key
+
+
+def test_every_rank_ends_with_the_same_weights_moments_and_ema(facts: dict[str, Any]) -> None:
+    for name in ("plain", "stopped_and_resumed", "steered", "from_one"):
+        mine, theirs = facts[name]["weights"]
+        assert mine == theirs, name
+
+
+def test_a_shared_validation_gives_exactly_the_figures_of_one_process(facts: dict[str, Any], one: Steered) -> None:
+    """At step 0 the weights are the same to the bit, and the three clips have three sizes."""
+    ours, theirs = of_type(facts["plain"]["run"], "validated")[0], of_type(one.paths.root, "validated")[0]
+    assert ours.step == theirs.step == 0
+    assert ours.data["clips"] == theirs.data["clips"]
+    assert len(ours.data["clips"]) >= 1
+    assert ours.data["psnr_y"] == theirs.data["psnr_y"]
+    for image in ours.data["images"]:
+        assert (Path(facts["plain"]["run"]) / image["path"]).read_bytes() == (
+            one.paths.root / image["path"]
+        ).read_bytes()
+
+
+def test_activity_and_waiting_are_of_the_whole(facts: dict[str, Any], one: Steered) -> None:
+    run = facts["plain"]["run"]
+    with RunReader(RunPaths(Path(run)).run_db) as reader:
+        keys = {row.key for row in reader.metrics() if row.key.startswith("activity/")}
+    assert keys
+    for key in keys:
+        assert rows(run, key)[2] == pytest.approx(rows(one.paths.root, key)[2], rel=0.05), key
+    worst, mean = rows(run, "speed/data_wait_worst_s"), rows(run, "speed/data_wait_s")
+    assert worst and all(worst[step] >= mean[step] for step in worst)
+
+
+def test_an_edit_acts_where_rank_0_talks_next(facts: dict[str, Any]) -> None:
+    first = of_type(facts["steered"]["run"], "config_applied")[0]
+    assert first.step == 8, "asked at step 5, and they talk at multiples of 4"
+
+
+def test_a_pause_outlives_the_time_out_and_work_goes_on_in_it(facts: dict[str, Any]) -> None:
+    run = facts["steered"]["run"]
+    paused, resumed = of_type(run, "paused")[0], of_type(run, "resumed")[0]
+    assert paused.step == resumed.step == 12
+    assert resumed.time - paused.time > 1.5 * TIMEOUT_S
+    meanwhile = {event.type for event in events(run) if paused.seq < event.seq < resumed.seq}
+    assert {"config_applied", "validated", "checkpoint_saved"} <= meanwhile
+    assert facts["steered"]["ended"] == "stopped"
+
+
+def test_a_reverted_probation_takes_every_rank_back(facts: dict[str, Any]) -> None:
+    run = facts["steered"]["run"]
+    reverted = of_type(run, "config_reverted")[0]
+    assert reverted.data["to_step"] == 20 < reverted.data["from_step"] == 21, "judged after each step"
+
+
+def test_a_rollback_takes_every_rank_back(facts: dict[str, Any]) -> None:
+    turn = of_type(facts["steered"]["run"], "rolled_back")[0]
+    assert turn.data["to_step"] == 12
+    assert facts["steered"]["step"] == 44, "asked to stop at step 42"
+
+
+def test_a_replay_by_as_many_processes_is_identical(facts: dict[str, Any]) -> None:
+    assert facts["steered"]["identical"], facts["steered"]["difference"]
+
+
+def test_a_resume_by_as_many_processes_is_exact(facts: dict[str, Any]) -> None:
+    assert facts["stopped_and_resumed"]["stopped_at"] == 12
+    whole = of_type(facts["plain"]["run"], "checkpoint_saved")[-1]
+    again = of_type(facts["stopped_and_resumed"]["run"], "checkpoint_saved")[-1]
+    assert whole.step == again.step == 24
+    assert rows(facts["stopped_and_resumed"]["run"], "loss/total") == rows(facts["plain"]["run"], "loss/total")
+    assert again.data["files"]["model.safetensors"] == whole.data["files"]["model.safetensors"]
+    assert not facts["stopped_and_resumed"]["said"]
+
+
+def test_a_run_of_one_process_goes_on_with_two(facts: dict[str, Any], one: Steered) -> None:
+    assert facts["from_one"]["ended"] == "finished"
+    (line,) = [said for said in facts["from_one"]["said"] if "processes" in said]
+    assert "one process and goes on with 2 processes" in line and "not replay bit for bit" in line
+    assert of_type(facts["from_one"]["run"], "restored")[-1].data["ranks"] == 2
+    ours, theirs = rows(facts["from_one"]["run"], "loss/total"), rows(one.paths.root, "loss/total")
+    assert ours[24] == pytest.approx(theirs[24], rel=LOSS_TOLERANCE)
+
+
+def test_a_run_of_two_processes_goes_on_with_one(facts: dict[str, Any], one: Steered) -> None:
+    from vsrpp.training.start import prepare_resume
+
+    said: list[str] = []
+    run = Steered(prepare_resume(RunPaths(Path(facts["on_one_rank"]["run"])), say=said.append))
+    assert run.train() == "finished"
+    assert [line for line in said if "2 processes and goes on with one process" in line]
+    ours, theirs = rows(run.paths.root, "loss/total"), rows(one.paths.root, "loss/total")
+    assert ours[24] == pytest.approx(theirs[24], rel=LOSS_TOLERANCE)
+
+
+def test_the_record_says_how_many_trained_it(facts: dict[str, Any], one: Steered) -> None:
+    assert of_type(facts["plain"]["run"], "started")[0].data["ranks"] == 2
+    assert of_type(one.paths.root, "started")[0].data["ranks"] == 1

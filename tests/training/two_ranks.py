@@ -1,0 +1,157 @@
+"""What the two processes of `test_ranks` do: join once, then train the runs that its tests look at, one after the other.
+
+Started by torchrun as `two_ranks.py FOLDER CLIPS ALONE`; rank 0 leaves `facts.json` in FOLDER.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from helpers import Steered, configs, wait_until
+
+from vsrpp.paths import RunPaths
+from vsrpp.training import replay as replaying
+from vsrpp.training.follower import Follower, hold_still
+from vsrpp.training.group import Group
+from vsrpp.training.meeting import Meeting, attend
+from vsrpp.training.start import prepare_new, prepare_resume
+
+SETS: dict[str, Any] = {"batch_size": 2, "control_interval": 4, "max_steps": 24, "validate_every": 12}
+FOREVER = 1_000_000
+
+
+class Leading:
+    """Rank 0 of the two: trains runs together with the follower, and asks after its weights."""
+
+    def __init__(self, group: Group, folder: Path, clips: Path, alone: RunPaths) -> None:
+        self.group, self.folder, self.clips, self.alone = group, folder, clips, alone
+        self.patient = group._preparing
+        self.said: list[str] = []
+
+    def new(self, at: dict[int, Callable[[Steered], Any]] | None = None, **sets: Any) -> Steered:
+        run_config, live = configs(self.clips, **{**SETS, **sets})
+        with self._meeting() as meeting:
+            prepared = prepare_new(
+                run_config, live, runs=self.folder, run_id=lambda: None, say=self.said.append, meeting=meeting
+            )  # fmt: skip
+        return Steered(prepared, at)
+
+    def resumed(self, paths: RunPaths, at: dict[int, Callable[[Steered], Any]] | None = None) -> Steered:
+        with self._meeting() as meeting:
+            return Steered(prepare_resume(paths, say=self.said.append, meeting=meeting), at)
+
+    def replayed(self, paths: RunPaths) -> replaying.Verdict:
+        scratch = self.folder / "replays"
+        with self._meeting() as meeting:
+            verdict = replaying.replay(replaying.Original.of(paths), scratch, say=self.said.append, meeting=meeting)
+        self.group.gathered("")
+        return verdict
+
+    def train(self, run: Steered) -> dict[str, Any]:
+        ended = run.train()
+        mine = run.weights()
+        return {
+            "run": str(run.paths.root), "ended": ended, "step": run.trainer.state.step,
+            "weights": [mine, self.group.gathered("")[1]],
+        }  # fmt: skip
+
+    def _meeting(self) -> Meeting:
+        self.group._preparing = self.patient
+        self.group.said("run")
+        return Meeting(self.group)
+
+
+def plain(lead: Leading) -> dict[str, Any]:
+    return lead.train(lead.new({0: lambda run: run.ask("validate")}))
+
+
+def stopped_and_resumed(lead: Leading) -> dict[str, Any]:
+    first = lead.train(lead.new({9: lambda run: run.ask("stop")}))
+    again = lead.train(lead.resumed(RunPaths(Path(first["run"]))))
+    return {**again, "stopped_at": first["step"]}
+
+
+def steered(lead: Leading) -> dict[str, Any]:
+    """An edit, a pause longer than the time-out with work in it, a probation that is reverted, a rollback, a stop."""
+
+    def while_paused(run: Steered) -> None:
+        wait_until(lambda: "paused" in run.types(), what="the pause")
+        for ask in (lambda: run.edit(max_lr=4e-4), lambda: run.ask("checkpoint"), lambda: run.ask("validate")):
+            uid = ask()
+            wait_until(lambda uid=uid: run.inbox.answer_of(uid), what="an answer while paused")
+        time.sleep(1.5 * lead.group.timeout_s)
+        run.ask("resume")
+
+    def on_trial(run: Steered) -> None:
+        trial = {"changes": {"max_lr": 9e-4}, "probation": {"steps": 12, "revert_if": "loss > 0.01x"}}
+        run.uids.append(run.inbox.put("edit", trial, origin="cli", author="anna"))
+
+    run = lead.new(
+        {5: lambda run: run.edit(max_lr=5e-4), 9: lambda run: run.ask("pause"), 17: on_trial,
+         26: lambda run: run.ask("rollback", step=12), 42: lambda run: run.ask("stop")},
+        max_steps=FOREVER, validate_every=14,
+    )  # fmt: skip
+    helper = threading.Thread(target=while_paused, args=(run,))
+    helper.start()
+    facts = lead.train(run)
+    helper.join()
+    verdict = lead.replayed(run.paths)
+    return {**facts, "identical": verdict.identical, "difference": verdict.first_difference}
+
+
+def from_one(lead: Leading) -> dict[str, Any]:
+    return lead.train(lead.resumed(lead.alone))
+
+
+def on_one_rank(lead: Leading) -> dict[str, Any]:
+    """Stopped where the test resumes it in one process."""
+    return lead.train(lead.new({9: lambda run: run.ask("stop")}))
+
+
+SCENARIOS = (plain, stopped_and_resumed, steered, from_one, on_one_rank)
+
+
+def main() -> None:
+    folder, clips, alone = (Path(argument) for argument in sys.argv[1:4])
+    group = Group.join()
+    if group.leads:
+        lead = Leading(group, folder, clips, RunPaths(alone))
+        facts = {}
+        for scenario in SCENARIOS:
+            lead.said.clear()
+            facts[scenario.__name__] = {**scenario(lead), "said": list(lead.said)}
+        (folder / "facts.json").write_text(json.dumps(facts))
+        group._preparing = lead.patient
+        group.said("over")
+    else:
+        follow(group)
+    group.close()
+
+
+def follow(group: Group) -> None:
+    patient = group._preparing
+    hold_still()
+    while group.said() == "run":
+        follower = Follower(attend(group, lambda: None))
+        follower.follow()
+        group.gathered(Steered.weights(_Seen(follower)))  # type: ignore[arg-type]
+        group._preparing = patient
+
+
+class _Seen:
+    """What `Steered.weights` looks at."""
+
+    def __init__(self, follower: Follower) -> None:
+        self.trainer = follower
+
+
+if __name__ == "__main__":
+    main()
