@@ -73,7 +73,11 @@ def work(asked: list[int], rounds: int) -> int | None:
     import torch.distributed as dist
 
     if not dist.is_initialized():
-        dist.init_process_group("gloo", timeout=timedelta(seconds=float(os.environ.get("VSRPP_RANK_TIMEOUT_S", "60"))))
+        from vsrpp.training.group import meeting_place
+
+        timeout = timedelta(seconds=float(os.environ.get("VSRPP_RANK_TIMEOUT_S", "60")))
+        world_size = int(os.environ["WORLD_SIZE"])
+        dist.init_process_group("gloo", store=meeting_place(timeout), rank=RANK, world_size=world_size, timeout=timeout)
     print(f"rank {RANK} works", flush=True)
     (FOLDER / f"works-{RANK}").touch()
     pause = threading.Event()

@@ -8,6 +8,9 @@ from pathlib import Path
 
 _LAST_WORD = "vsrpp: "
 """What the line begins with that a command says when it fails: held back, until it is known whose counts."""
+_TRACEBACK = "Traceback (most recent call last):"
+_LIBRARY = re.compile(r"^\[(?:[EWI]\d{4} |/\S+\.(?:cc|cpp|h):\d+\])")
+"""How lines of torch's C++ side begin: they stay in the file, and whatever they mean is said by the rank that failed."""
 _FILE = re.compile(r"rank_(\d+)\.err")
 
 
@@ -18,6 +21,7 @@ class Tails:
         self._show = show
         self._read: dict[Path, int] = {}
         self._held: dict[int, list[str]] = {}
+        self._in_traceback: set[int] = set()
 
     def read(self, folder: Path) -> None:
         """Show every whole line that is new."""
@@ -38,21 +42,28 @@ class Tails:
 
     @staticmethod
     def last_line(folder: Path, rank: int) -> str | None:
-        """The last thing a rank said, on standard error or else on standard output."""
+        """What a rank failed with, as far as it said so; else the last thing it said."""
         for suffix in ("err", "out"):
             try:
                 text = (folder / f"rank_{rank}.{suffix}").read_text(encoding="utf-8", errors="replace")
             except FileNotFoundError:
                 continue
             lines = [line.strip() for line in text.splitlines() if line.strip()]
+            words = [line for line in lines if line.startswith(_LAST_WORD)]
+            lines = words or [line for line in lines if not _LIBRARY.match(line)] or lines
             if lines:
                 return lines[-1]
         return None
 
     def _take(self, rank: int, line: str) -> None:
-        if line.startswith(_LAST_WORD):
+        if line.startswith(_TRACEBACK):
+            self._in_traceback.add(rank)
+        elif rank in self._in_traceback and line.startswith(" "):
+            return
+        elif line.startswith(_LAST_WORD) or rank in self._in_traceback:
+            self._in_traceback.discard(rank)
             self._held.setdefault(rank, []).append(line)
-        elif line.strip():
+        elif line.strip() and not (rank and _LIBRARY.match(line)):
             self._show(f"[rank {rank}] {line}" if rank else line)
 
     def _new_lines(self, file: Path, *, whole: bool) -> list[str]:

@@ -69,7 +69,8 @@ class Group:
         timeout = timedelta(seconds=timeout_s)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         try:
-            dist.init_process_group(backend, timeout=timeout)
+            store = meeting_place(timeout)
+            dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=timeout)
             talk = dist.new_group(backend="gloo", timeout=timeout)
             preparing = dist.new_group(backend="gloo", timeout=patience)
             pulse = Pulse(rank, world_size) if world_size > 1 else None
@@ -136,6 +137,16 @@ class Group:
             self.pulse.close()
         if self.joined:
             dist.destroy_process_group()
+
+
+def meeting_place(timeout: timedelta) -> dist.Store:
+    """The store at MASTER_ADDR, and in it a place for this start of the world alone.
+
+    torchrun keeps one store over all its restarts. Without a place of their own, ranks that were started again would
+    find the addresses of the processes before them and call at those.
+    """
+    store, _, _ = next(dist.rendezvous("env://", timeout=timeout))
+    return dist.PrefixStore(f"start_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def shared_out(batch_size: int, world_size: int) -> int:
