@@ -22,6 +22,7 @@ from vsrpp import control, models, paths
 from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.data import Data, datasets, open_data
 from vsrpp.errors import NotFound, Refused, VsrppError
+from vsrpp.models.compiled import check_compiler
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import RunReader, RunWriter
 from vsrpp.store.db import on_network_file_system
@@ -87,7 +88,10 @@ def resolve_machine(run_config: dict[str, Any]) -> torch.device:
     if not exact:  # said once at the start, and not again at every operation
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    return torch.device(wanted)
+    device = torch.device(wanted)
+    if run_config.get("compile"):
+        check_compiler(run_config, device)
+    return device
 
 
 def prepare_new(

@@ -100,10 +100,11 @@ class Stepper:
         names: list[str] = []
         for part, wanted in zip(lr_frames.tensor_split(parts), truth.tensor_split(parts), strict=True):
             share = len(part) / len(lr_frames)
-            with self.activity.watching(watched), autocast(self._run.device, self._config["precision"]):
-                output = state.model(part)
-            total, terms = state.losses(output, wanted, weights)
-            state.scaler.scale(total * share).backward()
+            with self.activity.watching(watched):  # the backward pass may compute again, and must do it the same way
+                with autocast(self._run.device, self._config["precision"]):
+                    output = state.model(part)
+                total, terms = state.losses(output, wanted, weights)
+                state.scaler.scale(total * share).backward()
             names, made = list(terms), [share * figure for figure in (total.detach(), *terms.values())]
             sums = [sum_ + more for sum_, more in zip(sums, made, strict=True)] if sums else made
         return sums[0], dict(zip(names, sums[1:], strict=True))
