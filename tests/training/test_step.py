@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import Steered, configs
+from helpers import Steered, configs, train_command, vsrpp
 
 from vsrpp import config
 from vsrpp.errors import Refused
@@ -136,3 +136,71 @@ def test_gradient_checkpointing_changes_no_bit(tmp_path: Path, tiny_clip: Path, 
     again, its = gradient(tmp_path / "b", tiny_clip, network=network, gradient_checkpointing=True)
     assert figures == its
     assert all(torch.equal(one, other) for one, other in zip(kept, again, strict=True))
+
+
+# ---- channels last
+def test_channels_last_trains_to_the_same_weights_but_for_rounding(tmp_path: Path, tiny_clip: Path) -> None:
+    plain = Steered.new(tmp_path / "a", tiny_clip, max_steps=6)
+    plain.train()
+    run = Steered.new(tmp_path / "b", tiny_clip, max_steps=6, channels_last=True)
+    weight = run.trainer.state.model.backward_trunk.blocks[0].conv1.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    run.train()
+    for one, other in zip(plain.trainer.state.model.parameters(), run.trainer.state.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-4)
+    assert replay(Original.of(run.paths), tmp_path / "replay").identical
+
+
+def test_a_state_of_a_run_without_it_goes_on_channels_last_as_it_would_have(tmp_path: Path, tiny_clip: Path) -> None:
+    plain = Steered.new(tmp_path / "a", tiny_clip, max_steps=6)
+    run = Steered.new(tmp_path / "b", tiny_clip, max_steps=6, channels_last=True)
+    for _ in range(3):
+        plain.trainer.one_step()
+    run.trainer.state.restore(plain.trainer.state.capture(plain.trainer.live))
+    for one in (plain, run):
+        for _ in range(3):
+            one.trainer.one_step()
+        one.trainer.abandon()
+        one.inbox.close()
+    moments = [one.trainer.state.optimizer.state for one in (plain, run)]
+    for first, second in zip(moments[0].values(), moments[1].values(), strict=True):
+        torch.testing.assert_close(first["exp_avg"], second["exp_avg"], rtol=1e-2, atol=1e-5)
+
+
+# ---- torch.compile
+@pytest.mark.slow
+def test_compiled_trunks_train_to_the_same_weights_under_the_same_keys_and_replay(
+    tmp_path: Path, tiny_clip: Path
+) -> None:
+    plain = Steered.new(tmp_path / "a", tiny_clip, max_steps=6)
+    plain.train()
+    run = Steered.new(tmp_path / "b", tiny_clip, max_steps=6, compile=True, gradient_checkpointing=True)
+    assert run.train() == "finished"
+    state, compiled = plain.trainer.state.model.state_dict(), run.trainer.state.model.state_dict()
+    assert state.keys() == compiled.keys()
+    assert compiled_calls(run) > 0
+    for name, tensor in state.items():
+        torch.testing.assert_close(tensor, compiled[name], rtol=1e-2, atol=1e-4)
+    assert replay(Original.of(run.paths), tmp_path / "replay").identical
+
+
+def compiled_calls(run: Steered) -> int:
+    """Graphs that torch.compile made of a trunk of the run."""
+    from torch._dynamo.eval_frame import _debug_get_cache_entry_list
+
+    return len(_debug_get_cache_entry_list(type(run.trainer.state.model.backward_trunk).forward.__code__))
+
+
+@pytest.mark.slow
+def test_a_missing_compiler_is_refused_in_one_line_before_anything_is_written(
+    tmp_path: Path, tiny_clip: Path, monkeypatch
+) -> None:
+    monkeypatch.setenv("CXX", "/nowhere/g++")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "compiled"))
+    done = vsrpp(tmp_path, *train_command(tiny_clip, compile="true"))
+    assert done.returncode == 2
+    (line,) = done.stderr.strip().splitlines()[-1:]
+    assert "compile = true refused" in line
+    assert "No working C++ compiler" in line
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "runs").glob("*/run.db"))

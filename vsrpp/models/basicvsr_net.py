@@ -128,6 +128,9 @@ class BasicVsrNet(Network):
         base = F.interpolate(picture, scale_factor=self.scale, mode="bilinear", align_corners=False)
         return base + detail
 
+    def trunks(self) -> list[nn.Module]:
+        return [self.backward_trunk, self.forward_trunk]
+
     def flow_network(self) -> nn.Module:
         return self.spynet
 

@@ -34,6 +34,10 @@ class Network(nn.Module, ABC):
         again: Tensor = checkpoint(trunk, *known, use_reentrant=False, preserve_rng_state=False)  # nothing is drawn
         return again
 
+    def trunks(self) -> list[nn.Module]:
+        """What runs once a frame and takes most of the time: the parts that `torch.compile` is for."""
+        return []
+
     def flow_network(self) -> nn.Module | None:
         """The part that finds optical flow, trained at a rate of its own; None without one."""
         return None

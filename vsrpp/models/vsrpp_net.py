@@ -148,6 +148,9 @@ class VsrppNet(Network):
         whole: Tensor = self.upsampler(self.fusion(torch.cat(joined)))
         return whole.unflatten(0, (len(pictures), len(hidden))).transpose(0, 1)
 
+    def trunks(self) -> list[nn.Module]:
+        return [self.backward_trunk, self.forward_trunk]
+
     def blocks(self) -> dict[str, nn.Module]:
         """Residual blocks, called once a frame, and fusion layers, called once a clip (once a frame under no_grad)."""
         streams = {"backward": self.backward_trunk.blocks, "forward": self.forward_trunk.blocks, "fusion": self.fusion}

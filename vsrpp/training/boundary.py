@@ -18,9 +18,9 @@ from vsrpp.training.config_file import Save
 from vsrpp.training.going_back import rollback_target
 from vsrpp.training.keeper import Keeper
 from vsrpp.training.live import Throttle
-from vsrpp.training.non_finite import ORIGIN, find_return, out_of_patience
+from vsrpp.training.non_finite import ORIGIN, find_return
 from vsrpp.training.probation import Probation, Verdict
-from vsrpp.training.rhythm import next_talk, validation_due
+from vsrpp.training.rhythm import next_talk, out_of_patience, validation_due
 from vsrpp.training.state import Snapshot
 from vsrpp.training.walk import Walk
 

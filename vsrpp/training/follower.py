@@ -16,10 +16,9 @@ import torch
 from vsrpp.data import Data
 from vsrpp.errors import VsrppError
 from vsrpp.training.group import Group
-from vsrpp.training.non_finite import out_of_patience
 from vsrpp.training.pace import Pace
 from vsrpp.training.pulse import LOST
-from vsrpp.training.rhythm import row_due, validation_due
+from vsrpp.training.rhythm import out_of_patience, row_due, validation_due
 from vsrpp.training.state import TrainingState
 from vsrpp.training.step import Stepper
 from vsrpp.training.system import SystemSampler

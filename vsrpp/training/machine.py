@@ -10,6 +10,7 @@ import torch
 
 from vsrpp import models
 from vsrpp.errors import Refused
+from vsrpp.models.compiled import check_compiler
 
 
 def resolve_machine(run_config: dict[str, Any], local_rank: int = 0) -> torch.device:
@@ -38,9 +39,10 @@ def resolve_machine(run_config: dict[str, Any], local_rank: int = 0) -> torch.de
     if not exact:  # said once at the start, and not again at every operation
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    if wanted == "cuda" and "LOCAL_RANK" in os.environ:
-        return _own_gpu(local_rank)
-    return torch.device(wanted)
+    device = _own_gpu(local_rank) if wanted == "cuda" and "LOCAL_RANK" in os.environ else torch.device(wanted)
+    if run_config.get("compile"):
+        check_compiler(run_config, device)
+    return device
 
 
 def _processes_here() -> int:

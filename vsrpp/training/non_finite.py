@@ -13,8 +13,8 @@ from vsrpp.training.state import Snapshot, TrainingState
 
 ORIGIN = "non_finite"
 """Of the `rolled_back` events by which a run went back by itself."""
-PATIENCE, RETURNS = 10, 3
-"""Of runs from before `non_finite_patience` and `non_finite_returns`."""
+RETURNS = 3
+"""Of runs from before `non_finite_returns`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +30,6 @@ class Return:
     number: int
     """Which return of this run it is, from 1."""
     why: str
-
-
-def out_of_patience(state: TrainingState, run_config: Mapping[str, Any]) -> bool:
-    """Whether so many steps in a row were skipped that the run is to go back."""
-    return state.skipped_in_a_row >= int(run_config.get("non_finite_patience", PATIENCE))
 
 
 def find_return(run: Prepared, state: TrainingState, live: Mapping[str, Any]) -> Return:

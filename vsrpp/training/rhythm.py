@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vsrpp.training.state import TrainingState
+
+PATIENCE = 10
+"""Steps that may be skipped in a row, of runs from before `non_finite_patience`."""
 
 
 def row_due(step: int, live: Mapping[str, Any]) -> bool:
@@ -23,3 +29,8 @@ def next_talk(step: int, live: Mapping[str, Any], control_interval: int, also: I
     """
     regular = [(step // every + 1) * every for every in (control_interval, int(live["validate_every"]))]
     return min(other for other in (*regular, int(live["max_steps"]), *also) if other is not None and other > step)
+
+
+def out_of_patience(state: TrainingState, run_config: Mapping[str, Any]) -> bool:
+    """Whether so many steps in a row were skipped that the run is to go back."""
+    return state.skipped_in_a_row >= int(run_config.get("non_finite_patience", PATIENCE))

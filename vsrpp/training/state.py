@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vsrpp import losses, models
+from vsrpp.models.compiled import compile_trunks
 from vsrpp.training.controller import Controller
 from vsrpp.training.numbers import Convergence
 
@@ -46,8 +47,12 @@ class TrainingState:
         network = models.build(run_config)
         if fresh and run_config.get("pretrained"):
             models.load_pretrained(network, run_config["pretrained"])
+        if run_config.get("channels_last"):  # pictures follow the weights they meet
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model: nn.Module = network.to(device)
         self.model_ema: nn.Module = copy.deepcopy(self.model).requires_grad_(False).eval()
+        if run_config.get("compile"):
+            compile_trunks(network)  # in place: keys stay as they are, and the EMA's copy is not compiled
         self.losses = losses.build(run_config).to(device)
         flow = network.flow_network()
         self._flow: list[nn.Parameter] = list(flow.parameters()) if flow is not None else []
@@ -94,6 +99,13 @@ class TrainingState:
         for group, ratio in zip(self.optimizer.param_groups, self.rate_ratios, strict=True):
             group["lr"] = rate * ratio
 
+    def _lay_out_moments(self) -> None:
+        """A fused AdamW takes for granted that moments lie in memory as their weights do; those of another run may not."""
+        for parameter, moments in self.optimizer.state.items():
+            for name, tensor in moments.items():
+                if tensor.shape == parameter.shape and tensor.stride() != parameter.stride():
+                    moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+
     def update_ema(self) -> None:
         """Move the EMA toward the weights; the decay grows with the step, so that early weights do not linger."""
         decay = min(self.ema_decay, (1.0 + self.step) / (10.0 + self.step))
@@ -120,6 +132,7 @@ class TrainingState:
         self.model.load_state_dict(snapshot.model)
         self.model_ema.load_state_dict(snapshot.model_ema)
         self.optimizer.load_state_dict(_copied(snapshot.rest["optimizer"]))
+        self._lay_out_moments()
         if self.scaler.is_enabled() and snapshot.rest.get("scaler"):  # a run may go on from one in another precision
             self.scaler.load_state_dict(snapshot.rest["scaler"])
         self.overflows = int(snapshot.rest.get("overflows", 0))

@@ -119,8 +119,9 @@ class Stepper:
             zip(lr_frames.tensor_split(parts), truth.tensor_split(parts), strict=True), start=1
         ):
             share = len(part) / len(lr_frames)
-            with nullcontext() if number == parts else self._forward.apart():
-                with self.activity.watching(watched), autocast(self._run.device, self._config["precision"]):
+            together = nullcontext() if number == parts else self._forward.apart()
+            with together, self.activity.watching(watched):  # backward may compute again, and must do it the same way
+                with autocast(self._run.device, self._config["precision"]):
                     output = self._forward(part)
                 total, terms = state.losses(output, wanted, weights)
                 state.scaler.scale(total * share).backward()
