@@ -20,8 +20,6 @@ FOLDER = Path(os.environ.get("STAND_IN_FOLDER", "."))
 
 def main(argv: list[str]) -> int:
     asked: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: asked.append(number))
     attempt = os.environ["TORCHELASTIC_RESTART_COUNT"]
     script = json.loads(os.environ.get("STAND_IN", "{}"))
     words = script.get(f"{RANK}@{attempt}", script.get(str(RANK), ["work"]))
@@ -78,6 +76,8 @@ def work(asked: list[int], rounds: int) -> int | None:
         timeout = timedelta(seconds=float(os.environ.get("VSRPP_RANK_TIMEOUT_S", "60")))
         world_size = int(os.environ["WORLD_SIZE"])
         dist.init_process_group("gloo", store=meeting_place(timeout), rank=RANK, world_size=world_size, timeout=timeout)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: asked.append(number))
     print(f"rank {RANK} works", flush=True)
     (FOLDER / f"works-{RANK}").touch()
     pause = threading.Event()
