@@ -39,17 +39,34 @@ class StepCost:
 
 
 def step_cost(run_config: Mapping[str, Any]) -> StepCost:
-    """The cost of a training step of `run_config`: its network, crop, frames, batch and precision.
+    """The cost of a training step of `run_config`: its network, crop, frames, batch (in its parts) and precision.
 
-    Draws nothing from torch's generators.
+    What gradient checkpointing computes twice counts once. Draws nothing from torch's generators.
     """
+    parameters, flops, kept = _of_size({**run_config, "gradient_checkpointing": False})
+    if run_config.get("gradient_checkpointing", False):
+        _, _, outside = _of_size(run_config)
+        calls = 2 * int(run_config["num_frames"])
+        kept = outside + (kept - outside) / calls + calls * _hidden_bytes(run_config)
+    kept /= int(run_config.get("accumulate", 1))
+    if run_config.get("precision", "fp32") != "fp32":
+        kept /= 2
+    return StepCost(int(parameters), _PASSES * flops, int(parameters * 4 * _COPIES + kept))
+
+
+def _of_size(run_config: Mapping[str, Any]) -> tuple[float, float, float]:
+    """(parameters, operations of a forward pass, bytes kept) of a whole batch of `run_config`."""
     shallow, deeper = (_of_depth(run_config, blocks) for blocks in (1, 2))
     parameters, flops, kept = (
         _line(one, two, int(run_config["n_blocks"])) for one, two in zip(shallow, deeper, strict=True)
     )
-    if run_config.get("precision", "fp32") != "fp32":
-        kept /= 2
-    return StepCost(int(parameters), _PASSES * flops, int(parameters * 4 * _COPIES + kept))
+    return parameters, flops, kept
+
+
+def _hidden_bytes(run_config: Mapping[str, Any]) -> float:
+    """What a trunk hands from one frame to the next."""
+    side = int(run_config["crop_size"]) // int(run_config["scale"])
+    return 4.0 * int(run_config["batch_size"]) * int(run_config["n_feats"]) * side**2
 
 
 def _of_depth(run_config: Mapping[str, Any], n_blocks: int) -> tuple[int, float, float]:

@@ -7,12 +7,11 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from vsrpp import control
 from vsrpp.control.numbers import LIMITS
 from vsrpp.errors import VsrppError
 from vsrpp.store import Answer, Command, Event
+from vsrpp.training import memory
 from vsrpp.training.checkpoint import load_checkpoint
 from vsrpp.training.config_file import Save
 from vsrpp.training.going_back import rollback_target
@@ -184,23 +183,24 @@ class Boundary:
         """Put a failure on record, tell the other ranks, and say it in one line, which names the rank that caused it."""
         trouble = self._trainer.run.group.trouble(error)
         broken, error = trouble is not None, trouble or error
-        memory = isinstance(error, torch.OutOfMemoryError)
+        no_memory = memory.ran_out(error)
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         with contextlib.suppress(
             sqlite3.Error, OSError
         ):  # a full disk may be what ended it: then nothing can be written
             self._keeper.collect(wait=True)
             self._refuse_rest([])
-            if memory:
+            if no_memory:
                 self._recorder.emit("out_of_memory", data={"error": line})
             self._recorder.emit("failed", data={"error": line})
             self._show("failed", now=True)
         self._lead.give_up(self._trainer.state.step, broken=broken)
         if isinstance(error, VsrppError):
             return error
-        if memory:
-            sizes = ", ".join(f"{key} {self._trainer.config[key]}" for key in ("batch_size", "num_frames", "crop_size"))
-            return VsrppError(f"out of memory on {self._trainer.run.device} with {sizes}. Halve one of them. ({line})")
+        if no_memory:
+            run = self._trainer.run
+            said = memory.advice(run.run_config, run.device, memory.there_is(run.device), run.group.world_size)
+            return VsrppError(f"{said} ({line})")
         return VsrppError(f"the run failed at step {self._trainer.state.step}: {type(error).__name__}: {line}")
 
     def close(self) -> None:

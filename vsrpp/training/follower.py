@@ -15,6 +15,7 @@ import torch
 
 from vsrpp.data import Data
 from vsrpp.errors import VsrppError
+from vsrpp.training import memory
 from vsrpp.training.group import Group
 from vsrpp.training.pace import Pace
 from vsrpp.training.pulse import LOST
@@ -114,7 +115,7 @@ class Follower:
         if _of_the_talk(error):
             pulse.leave(LOST)
             return Gone("" if pulse.is_there(0) else f"rank {self._group.rank} lost rank 0 at step {self.state.step}.")
-        if isinstance(error, torch.OutOfMemoryError):
+        if memory.ran_out(error):
             line = f"out of memory on {self.state.device}: {line}"
         pulse.leave(line)
         return Gone(f"rank {self._group.rank} failed at step {self.state.step}: {line}")
@@ -138,7 +139,7 @@ def wait_for_rank_0(group: Group) -> None:
 
 def _of_the_talk(error: Exception) -> bool:
     """Whether a collective failed because of another rank."""
-    if not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError):
+    if not isinstance(error, RuntimeError) or memory.ran_out(error):
         return False
     text = str(error).lower()
     return isinstance(error, torch.distributed.DistError) or any(

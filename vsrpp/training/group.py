@@ -19,6 +19,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from vsrpp.errors import Refused, VsrppError
+from vsrpp.training.memory import ran_out
 from vsrpp.training.pulse import Pulse
 
 TIMEOUT_S = 600.0
@@ -124,7 +125,7 @@ class Group:
 
     def trouble(self, error: BaseException) -> VsrppError | None:
         """The line for an error that another rank caused; None if it is this one's own. Takes some seconds."""
-        if self.pulse is None or not isinstance(error, RuntimeError) or isinstance(error, torch.OutOfMemoryError):
+        if self.pulse is None or not isinstance(error, RuntimeError) or ran_out(error):
             return None
         found = self.pulse.missing()
         if found is None and (isinstance(error, dist.DistError) or "timed out" in str(error).lower()):

@@ -1,0 +1,94 @@
+"""Memory ran out: how that shows, how much there was, and which sizes would fit."""
+
+from __future__ import annotations
+
+import math
+import resource
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import psutil
+import torch
+
+from vsrpp import models
+
+SIZES = ("batch_size", "num_frames", "crop_size")
+SMALLEST = {"batch_size": 1, "num_frames": 2, "crop_size": 16}
+_SIGNS = ("can't allocate memory", "not enough memory", "out of memory")
+_MARGIN = 1.1
+"""An estimate below what was not enough is wrong by at least so much."""
+
+
+def ran_out(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: on a GPU, or on a CPU, where torch raises a plain RuntimeError."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+
+
+def there_is(device: torch.device) -> int:
+    """Bytes this process may have: what is free and what it holds, within its limit."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    free = psutil.virtual_memory().available + psutil.Process().memory_info().rss
+    return free if limit == resource.RLIM_INFINITY else min(free, limit)
+
+
+def advice(run_config: Mapping[str, Any], device: torch.device, has_bytes: int, ranks: int = 1) -> str:
+    """One line: the sizes that did not fit, what they take, and every single change that would fit, with what it takes.
+
+    All of one of `ranks` processes, which share the batch out.
+
+    The estimates are those of `models.step_cost`, raised to what was not enough where they lie below it.
+    """
+    sizes = ", ".join(f"{key} {run_config[key]}" for key in SIZES)
+    try:
+        estimated = _needs(run_config, ranks)
+        factor = max(1.0, _MARGIN * has_bytes / estimated)
+        fitting = list(_that_fit(run_config, has_bytes / factor, ranks))
+    except (MemoryError, RuntimeError):  # not even for a tiny network: say what can be said without
+        return (
+            f"out of memory on {device} with {sizes}. Halve one of them, or set accumulate or gradient_checkpointing."
+        )
+    said = f"out of memory on {device} with {sizes}: a step takes about {_gib(factor * estimated)} of {_gib(has_bytes)}"
+    if not fitting:
+        return f"{said}, and no single change makes it fit. Lower several of them, or n_feats and n_blocks."
+    return f"{said}. What would fit: {', '.join(f'{how} ({_gib(factor * size)})' for how, size in fitting)}."
+
+
+def _needs(run_config: Mapping[str, Any], ranks: int) -> int:
+    share = max(1, int(run_config["batch_size"]) // ranks)
+    parts = min(int(run_config.get("accumulate", 1)), share)
+    return models.step_cost({**run_config, "batch_size": share, "accumulate": parts}).memory_bytes
+
+
+def _that_fit(run_config: Mapping[str, Any], room: float, ranks: int) -> Iterator[tuple[str, int]]:
+    """(`key=value`, bytes) of the mildest change of each kind that fits; what costs time alone comes first."""
+    for key, values in _changes(run_config, ranks):
+        for value in values:
+            needs = _needs({**run_config, key: value}, ranks)
+            if needs <= room:
+                yield f"{key}={str(value).lower()}", needs
+                break
+
+
+def _changes(run_config: Mapping[str, Any], ranks: int) -> Iterator[tuple[str, list[Any]]]:
+    if not run_config.get("gradient_checkpointing", False):
+        yield "gradient_checkpointing", [True]
+    batch, parts = int(run_config["batch_size"]), int(run_config.get("accumulate", 1))
+    yield "accumulate", [more for more in range(parts + 1, batch + 1) if batch % more == 0]
+    if run_config["device"] == "cuda" and run_config["precision"] == "fp32":
+        yield "precision", ["bf16"]
+    multiples = {"batch_size": math.lcm(parts, ranks), "num_frames": 1, "crop_size": int(run_config["scale"])}
+    for key, step in multiples.items():
+        yield key, list(_halves(int(run_config[key]), max(SMALLEST[key], step), step))
+
+
+def _halves(size: int, smallest: int, step: int) -> Iterator[int]:
+    while (size := size // 2 // step * step) >= smallest:
+        yield size
+
+
+def _gib(size: float) -> str:
+    return f"{size / 2**30:.2f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:.1f} MiB"
