@@ -74,7 +74,7 @@ def test_two_processes_are_one_run_that_is_edited_stopped_and_continued(tmp_path
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
-    (only,) = client.search_runs(["0"])
+    (only,) = client.search_runs([one.experiment_id for one in client.search_experiments()])
     assert only.info.run_id == run_dir.name
 
 
