@@ -66,7 +66,7 @@ def facts(tmp_path_factory: pytest.TempPathFactory, clips: Path, half_of_one: St
 
 def rows(run: str | Path, key: str) -> dict[int, float]:
     with RunReader(RunPaths(Path(run)).run_db) as reader:
-        return {row.step: row.value for row in reader.metrics(key)}
+        return {row.step: row.value for row in reader.metrics() if row.key == key}
 
 
 def events(run: str | Path) -> list[Any]:
@@ -144,7 +144,7 @@ def test_a_reverted_probation_takes_every_rank_back(facts: dict[str, Any]) -> No
 def test_a_rollback_takes_every_rank_back(facts: dict[str, Any]) -> None:
     turn = of_type(facts["steered"]["run"], "rolled_back")[0]
     assert turn.data["to_step"] == 12
-    assert facts["steered"]["step"] == 44, "asked to stop at step 42"
+    assert facts["steered"]["step"] == 42, "the step of a validation, where they talk"
 
 
 def test_a_replay_by_as_many_processes_is_identical(facts: dict[str, Any]) -> None:
