@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from helpers import ROOT, TrainingProcess, environment, free_port, train_command, vsrpp, wait_until
+from helpers import ROOT, TINY, TrainingProcess, environment, free_port, train_command, vsrpp, wait_until
 
 from vsrpp import control
 from vsrpp.paths import RunPaths
@@ -74,7 +75,7 @@ def test_two_processes_are_one_run_that_is_edited_stopped_and_continued(tmp_path
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
-    (only,) = client.search_runs(["0"])
+    (only,) = client.search_runs([one.experiment_id for one in client.search_experiments()])
     assert only.info.run_id == run_dir.name
 
 
@@ -135,6 +136,59 @@ def test_what_slurms_srun_starts_is_one_run(tmp_path: Path, tiny_clip: Path) -> 
     assert "finished at step 12 of 12" in first
     assert "step" not in second
     assert len([folder for folder in (tmp_path / "runs").iterdir() if folder.is_dir()]) == 1
+
+
+def test_a_plain_torchrun_that_starts_its_ranks_again_resumes_the_run(tmp_path: Path, tiny_clip: Path) -> None:
+    torchrun = "import sys; from torch.distributed.run import main; main(sys.argv[1:])"
+    words = ["--standalone", "--nproc-per-node", "2", "--max-restarts", "1", "-m", "vsrpp"]
+    sets = {**LONG, "checkpoint_every": 20}
+    with TrainingProcess(tmp_path, [*words, *train_command(tiny_clip, **sets)], code=torchrun) as run:
+        run_dir = run.run_dir()
+        at_step(run_dir, 30)
+        ranks = {p.environ()["RANK"]: p for p in psutil.Process(run.process.pid).children()}
+        ranks["1"].kill()
+        (event,) = wait_until(
+            lambda: [e for e in control.history(RunPaths(run_dir)) if e.type == "restored"], 240, "the resume"
+        )
+        at_step(run_dir, event.step + 20)
+        assert vsrpp(tmp_path, "stop", "latest").returncode == 0
+        assert run.wait() == 0, run.output
+    assert [folder.name for folder in (tmp_path / "runs").iterdir() if folder.is_dir()] == [run_dir.name]
+
+
+def test_of_two_hosts_that_mlflow_started_one_keeps_its_mlflow_run(
+    tmp_path: Path, tiny_clip: Path, empty_store: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    client = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.create_experiment("two hosts")
+    made = [client.create_run(experiment).info.run_id for _ in range(2)]
+    parameters = {
+        "devices": "1", "nodes": "2", "rendezvous": f"127.0.0.1:{free_port()}", "data": str(tiny_clip),
+        "set": " ".join(f"{key}={value}" for key, value in {**TINY, "batch_size": 2}.items()),
+        "panel": "off", "tensorboard": "off", "run_dir": str(tmp_path / "runs"),
+    }  # fmt: skip
+    words = [word for name, value in parameters.items() for word in (f"--{name}", value)]
+    hosts = [
+        subprocess.Popen(
+            [sys.executable, ROOT / "mlproject.py", "main", *words, "--node_rank", str(rank)], cwd=tmp_path,
+            env={**environment(tmp_path), "MLFLOW_RUN_ID": made[rank]}, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True,
+        )
+        for rank in range(2)
+    ]  # fmt: skip
+    try:
+        said = [host.communicate(timeout=300)[0] for host in hosts]
+    finally:
+        for host in hosts:
+            host.kill()
+    assert [host.returncode for host in hosts] == [0, 0], said
+    first, second = (client.get_run(run_id) for run_id in made)
+    assert (first.info.status, first.data.tags["vsrpp.kind"]) == ("FINISHED", "train")
+    assert (second.data.tags["vsrpp.kind"], second.data.metrics) == ("tool", {})
+    assert [folder.name for folder in (tmp_path / "runs").iterdir() if folder.is_dir()] == [made[0]]
 
 
 STUB = """#!/bin/sh

@@ -87,3 +87,13 @@ def test_tasks_that_slurm_bound_to_cores_of_their_own_do_not_share_them_again() 
     for env in (shared, bound):
         world.adopt_slurm(env)
     assert ("LOCAL_WORLD_SIZE" in shared, "LOCAL_WORLD_SIZE" in bound) == (True, False)
+
+
+def test_what_a_rank_starts_beside_the_training_takes_itself_for_no_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranks = {"LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "x", "VSRPP_ELASTIC_FILE": "/x"}
+    for name, value in {**STEP, **ranks, "RANK": "0", "WORLD_SIZE": "2", "VSRPP_RUNS": "/runs"}.items():
+        monkeypatch.setenv(name, value)
+    started = world.environment_alone()
+    assert world.adopt_slurm(dict(started)) is None
+    assert not {*ranks, "RANK", "WORLD_SIZE"} & started.keys()
+    assert started["VSRPP_RUNS"] == "/runs"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clips import piece, write_video
 from helpers import ROOT, Steered, environment
-from two_ranks import SETS
+from two_ranks import SCENARIOS, SETS
 
 from vsrpp import control
 from vsrpp.paths import RunPaths
@@ -50,18 +49,24 @@ def half_of_one(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Steere
     return run
 
 
-@pytest.fixture(scope="module")
-def facts(tmp_path_factory: pytest.TempPathFactory, clips: Path, half_of_one: Steered) -> Iterator[dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("two")
+def together(processes: int, folder: Path, clips: Path, alone: RunPaths, *scenarios: str) -> dict[str, Any]:
+    """What so many processes found in these scenarios of `two_ranks`."""
     env = {**environment(folder), "OMP_NUM_THREADS": "1", "VSRPP_RANK_TIMEOUT_S": str(TIMEOUT_S)}
     script = Path(__file__).with_name("two_ranks.py")
     done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, folder, clips,
-         half_of_one.paths.root],
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), script,
+         folder, clips, alone.root, *scenarios],
         cwd=ROOT, env=env, capture_output=True, text=True, timeout=540,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    yield json.loads((folder / "facts.json").read_text())
+    found: dict[str, Any] = json.loads((folder / "facts.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory: pytest.TempPathFactory, clips: Path, half_of_one: Steered) -> dict[str, Any]:
+    scenarios = [scenario.__name__ for scenario in SCENARIOS]
+    return together(2, tmp_path_factory.mktemp("two"), clips, half_of_one.paths, *scenarios)
 
 
 def rows(run: str | Path, key: str) -> dict[int, float]:
@@ -91,7 +96,7 @@ def test_a_batch_of_one_process_is_shared_out_sample_for_sample(facts: dict[str,
 
 
 def test_every_rank_ends_with_the_same_weights_moments_and_ema(facts: dict[str, Any]) -> None:
-    for name in ("plain", "stopped_and_resumed", "steered", "from_one"):
+    for name in ("plain", "stopped_and_resumed", "steered", "from_one", "spoiled", "thawing"):
         mine, theirs = facts[name]["weights"]
         assert mine == theirs, name
 
@@ -184,3 +189,25 @@ def test_a_run_of_two_processes_goes_on_with_one(facts: dict[str, Any], one: Ste
 def test_the_record_says_how_many_trained_it(facts: dict[str, Any], one: Steered) -> None:
     assert of_type(facts["plain"]["run"], "started")[0].data["ranks"] == 2
     assert of_type(one.paths.root, "started")[0].data["ranks"] == 1
+
+
+def test_a_step_that_is_no_number_on_one_rank_is_skipped_on_all(facts: dict[str, Any]) -> None:
+    (skipped,) = of_type(facts["spoiled"]["run"], "non_finite")
+    assert skipped.step == 6
+    assert facts["spoiled"]["ended"] == "finished"
+
+
+def test_a_flow_network_that_thaws_learns_on_every_rank(facts: dict[str, Any]) -> None:
+    norms = rows(facts["thawing"]["run"], "grad_norm")
+    assert sorted(norms) == [1, 2, 3, 4, 5, 6]
+    assert facts["thawing"]["ended"] == "finished"
+
+
+def test_three_processes_resume_exactly_though_sums_of_three_depend_on_their_order(
+    tmp_path: Path, clips: Path, half_of_one: Steered
+) -> None:
+    found = together(3, tmp_path, clips, half_of_one.paths, "plain", "stopped_and_resumed")
+    whole, again = found["plain"], found["stopped_and_resumed"]
+    assert len(set(whole["weights"])) == len(set(again["weights"])) == 1
+    files = [of_type(run["run"], "checkpoint_saved")[-1].data["files"]["model.safetensors"] for run in (whole, again)]
+    assert files[0] == files[1]

@@ -1,6 +1,6 @@
 """What the two processes of `test_ranks` do: join once, then train the runs that its tests look at, one after the other.
 
-Started by torchrun as `two_ranks.py FOLDER CLIPS ALONE`; rank 0 leaves `facts.json` in FOLDER.
+Started by torchrun as `two_ranks.py FOLDER CLIPS ALONE SCENARIO…`; rank 0 leaves `facts.json` in FOLDER. Some are for three.
 """
 
 from __future__ import annotations
@@ -36,9 +36,12 @@ class Leading:
         self.patient = group._preparing
         self.said: list[str] = []
 
-    def new(self, at: dict[int, Callable[[Steered], Any]] | None = None, **sets: Any) -> Steered:
-        run_config, live = configs(self.clips, **{**SETS, **sets})
-        with self._meeting() as meeting:
+    def new(
+        self, at: dict[int, Callable[[Steered], Any]] | None = None, *, spoiled: bool = False, **sets: Any
+    ) -> Steered:  # fmt: skip
+        share = {"batch_size": self.group.world_size}
+        run_config, live = configs(self.clips, **{**SETS, **share, **sets})
+        with self._meeting(spoiled) as meeting:
             prepared = prepare_new(
                 run_config, live, runs=self.folder, run_id=lambda: None, say=self.said.append, meeting=meeting
             )  # fmt: skip
@@ -60,12 +63,12 @@ class Leading:
         mine = run.weights()
         return {
             "run": str(run.paths.root), "ended": ended, "step": run.trainer.state.step,
-            "weights": [mine, self.group.gathered("")[1]],
+            "weights": [mine, *self.group.gathered("")[1:]],
         }  # fmt: skip
 
-    def _meeting(self) -> Meeting:
+    def _meeting(self, spoiled: bool = False) -> Meeting:
         self.group._preparing = self.patient
-        self.group.said("run")
+        self.group.said(("run", spoiled))
         return Meeting(self.group)
 
 
@@ -116,7 +119,17 @@ def on_one_rank(lead: Leading) -> dict[str, Any]:
     return lead.train(lead.new({9: lambda run: run.ask("stop")}))
 
 
-SCENARIOS = (plain, stopped_and_resumed, steered, from_one, on_one_rank)
+def spoiled(lead: Leading) -> dict[str, Any]:
+    """The last rank's samples of step 6 are not numbers."""
+    return lead.train(lead.new(spoiled=True, max_steps=8))
+
+
+def thawing(lead: Leading) -> dict[str, Any]:
+    """The flow network learns from step 2 on, so other weights have gradients than before."""
+    return lead.train(lead.new(network="basicvsr", flow_freeze_steps=2, max_steps=6, log_every=1))
+
+
+SCENARIOS = (plain, stopped_and_resumed, steered, from_one, on_one_rank, spoiled, thawing)
 
 
 def main() -> None:
@@ -126,11 +139,13 @@ def main() -> None:
         lead = Leading(group, folder, clips, RunPaths(alone))
         facts = {}
         for scenario in SCENARIOS:
+            if scenario.__name__ not in sys.argv[4:]:
+                continue
             lead.said.clear()
             facts[scenario.__name__] = {**scenario(lead), "said": list(lead.said)}
         (folder / "facts.json").write_text(json.dumps(facts))
         group._preparing = lead.patient
-        group.said("over")
+        group.said(("over", False))
     else:
         follow(group)
     group.close()
@@ -139,11 +154,25 @@ def main() -> None:
 def follow(group: Group) -> None:
     patient = group._preparing
     hold_still()
-    while group.said() == "run":
+    while (word := group.said())[0] == "run":
         follower = Follower(attend(group, lambda: None))
+        if word[1] and group.rank == group.world_size - 1:
+            spoil(follower)
         follower.follow()
         group.gathered(Steered.weights(_Seen(follower)))  # type: ignore[arg-type]
         group._preparing = patient
+
+
+def spoil(follower: Follower) -> None:
+    """Let the samples of step 6 be no numbers."""
+    stepper = follower.stepper
+    next_batch = stepper._next_batch
+
+    def spoiled_batch() -> tuple[Any, Any]:
+        lr_frames, truth = next_batch()
+        return (lr_frames * float("nan") if follower.state.step == 5 else lr_frames), truth
+
+    stepper._next_batch = spoiled_batch  # type: ignore[method-assign]
 
 
 class _Seen:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from vsrpp.cli.world import environment_alone
 from vsrpp.paths import RunPaths
 
 
@@ -78,7 +79,7 @@ class Faces:
         try:
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                start_new_session=True,
+                start_new_session=True, env=environment_alone(),
             )  # fmt: skip
         except OSError as error:
             self._failures.append(("face_failed", {"face": name, "error": str(error)}))

@@ -15,6 +15,10 @@ from vsrpp.errors import Refused
 
 LAUNCHED = "VSRPP_LAUNCHED"
 """Set for the ranks that `vsrpp train --devices` started: the options that start them were seen to already."""
+_OF_A_WORLD = re.compile(
+    r"((LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_\w+|SLURM_PROCID"
+    r"|VSRPP_(LAUNCHED|RANKS|ELASTIC_FILE))"
+)
 _SLURM_PORTS = (15_000, 10_000)
 """First port and number of ports that a Slurm job's ID is mapped to; below what systems hand out by themselves."""
 
@@ -54,6 +58,11 @@ def adopt_slurm(environment: MutableMapping[str, str] | None = None) -> World | 
     env.setdefault("MASTER_ADDR", nodes[0] if nodes else "")
     env.setdefault("MASTER_PORT", str(slurm_port(env.get("SLURM_JOB_ID", "0"), env.get("SLURM_STEP_ID", "0"))))
     return world
+
+
+def environment_alone() -> dict[str, str]:
+    """The environment for what a rank starts beside the training: nothing in it takes itself for a rank."""
+    return {name: value for name, value in os.environ.items() if not _OF_A_WORLD.fullmatch(name)}
 
 
 def _of_slurm(env: Mapping[str, str]) -> World | None:
