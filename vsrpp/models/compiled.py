@@ -11,13 +11,19 @@ from vsrpp.errors import Refused
 from vsrpp.models import registry
 from vsrpp.models.network import Network
 
+GRAPHS = 32
+"""Of the trunks' one code at most: two trunks, a first frame or a later one, the trial of `check_compiler`, other runs of the
+process. Beyond torch's own limit of 8 the rest would quietly run uncompiled."""
 _SIDE = 8
 
 
 def compile_trunks(network: Network) -> None:
     """Let the trunks be compiled when they are first called, in place: names and keys stay."""
+    import torch._dynamo.config as dynamo  # 2 s, for those who compile alone
+
+    dynamo.recompile_limit = max(dynamo.recompile_limit, GRAPHS)
     for trunk in network.trunks():
-        trunk.compile()
+        trunk.compile(dynamic=False)
 
 
 def check_compiler(run_config: Mapping[str, Any], device: torch.device) -> None:
