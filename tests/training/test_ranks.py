@@ -211,3 +211,11 @@ def test_three_processes_resume_exactly_though_sums_of_three_depend_on_their_ord
     assert len(set(whole["weights"])) == len(set(again["weights"])) == 1
     files = [of_type(run["run"], "checkpoint_saved")[-1].data["files"]["model.safetensors"] for run in (whole, again)]
     assert files[0] == files[1]
+
+
+def test_a_group_of_one_has_the_bits_of_a_process_by_itself(
+    tmp_path: Path, clips: Path, half_of_one: Steered, one: Steered
+) -> None:
+    """torchrun with one process: gradients go through DDP, and nothing else is otherwise."""
+    found = together(1, tmp_path, clips, half_of_one.paths, "plain")["plain"]
+    assert found["weights"] == [one.weights()]

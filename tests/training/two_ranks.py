@@ -39,7 +39,7 @@ class Leading:
     def new(
         self, at: dict[int, Callable[[Steered], Any]] | None = None, *, spoiled: bool = False, **sets: Any
     ) -> Steered:  # fmt: skip
-        share = {"batch_size": self.group.world_size}
+        share = {"batch_size": max(2, self.group.world_size)}
         run_config, live = configs(self.clips, **{**SETS, **share, **sets})
         with self._meeting(spoiled) as meeting:
             prepared = prepare_new(
