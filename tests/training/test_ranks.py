@@ -197,6 +197,15 @@ def test_a_step_that_is_no_number_on_one_rank_is_skipped_on_all(facts: dict[str,
     assert facts["spoiled"]["ended"] == "finished"
 
 
+def test_losses_that_stay_no_number_on_one_rank_take_all_back_at_half_the_rate(facts: dict[str, Any]) -> None:
+    run = facts["gone_back"]
+    (back,) = of_type(run["run"], "rolled_back")
+    assert (back.origin, back.data["from_step"], back.data["to_step"]) == ("non_finite", 15, 10)
+    assert (run["ended"], run["step"]) == ("finished", 20)
+    assert run["max_lr"] == pytest.approx(0.5 * of_type(run["run"], "started")[0].data["config"]["max_lr"])
+    assert len(set(run["weights"])) == 1
+
+
 def test_a_flow_network_that_thaws_learns_on_every_rank(facts: dict[str, Any]) -> None:
     norms = rows(facts["thawing"]["run"], "grad_norm")
     assert sorted(norms) == [1, 2, 3, 4, 5, 6]

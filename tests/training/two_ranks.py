@@ -9,7 +9,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Leading:
         self.said: list[str] = []
 
     def new(
-        self, at: dict[int, Callable[[Steered], Any]] | None = None, *, spoiled: bool = False, **sets: Any
+        self, at: dict[int, Callable[[Steered], Any]] | None = None, *, spoiled: Sequence[int] = (), **sets: Any
     ) -> Steered:  # fmt: skip
         share = {"batch_size": max(2, self.group.world_size)}
         run_config, live = configs(self.clips, **{**SETS, **share, **sets})
@@ -66,9 +66,9 @@ class Leading:
             "weights": [mine, *self.group.gathered("")[1:]],
         }  # fmt: skip
 
-    def _meeting(self, spoiled: bool = False) -> Meeting:
+    def _meeting(self, spoiled: Sequence[int] = ()) -> Meeting:
         self.group._preparing = self.patient
-        self.group.said(("run", spoiled))
+        self.group.said(("run", tuple(spoiled)))
         return Meeting(self.group)
 
 
@@ -121,7 +121,14 @@ def on_one_rank(lead: Leading) -> dict[str, Any]:
 
 def spoiled(lead: Leading) -> dict[str, Any]:
     """The last rank's samples of step 6 are not numbers."""
-    return lead.train(lead.new(spoiled=True, max_steps=8))
+    return lead.train(lead.new(spoiled=[6], max_steps=8))
+
+
+def gone_back(lead: Leading) -> dict[str, Any]:
+    """The last rank's samples of steps 13 to 15 are not numbers, the first time: the run loses patience between two talks."""
+    run = lead.new(spoiled=[13, 14, 15], max_steps=20, checkpoint_every=10, control_interval=20, non_finite_patience=3)
+    facts = lead.train(run)
+    return {**facts, "max_lr": run.trainer.live["max_lr"]}
 
 
 def thawing(lead: Leading) -> dict[str, Any]:
@@ -129,7 +136,7 @@ def thawing(lead: Leading) -> dict[str, Any]:
     return lead.train(lead.new(network="basicvsr", flow_freeze_steps=2, max_steps=6, log_every=1))
 
 
-SCENARIOS = (plain, stopped_and_resumed, steered, from_one, on_one_rank, spoiled, thawing)
+SCENARIOS = (plain, stopped_and_resumed, steered, from_one, on_one_rank, spoiled, gone_back, thawing)
 
 
 def main() -> None:
@@ -145,7 +152,7 @@ def main() -> None:
             facts[scenario.__name__] = {**scenario(lead), "said": list(lead.said)}
         (folder / "facts.json").write_text(json.dumps(facts))
         group._preparing = lead.patient
-        group.said(("over", False))
+        group.said(("over", ()))
     else:
         follow(group)
     group.close()
@@ -157,20 +164,23 @@ def follow(group: Group) -> None:
     while (word := group.said())[0] == "run":
         follower = Follower(attend(group, lambda: None))
         if word[1] and group.rank == group.world_size - 1:
-            spoil(follower)
+            spoil(follower, word[1])
         follower.follow()
         group.gathered(Steered.weights(_Seen(follower)))  # type: ignore[arg-type]
         group._preparing = patient
 
 
-def spoil(follower: Follower) -> None:
-    """Let the samples of step 6 be no numbers."""
-    stepper = follower.stepper
+def spoil(follower: Follower, steps: Sequence[int]) -> None:
+    """Let the samples of these steps be no numbers, once each."""
+    stepper, left = follower.stepper, set(steps)
     next_batch = stepper._next_batch
 
     def spoiled_batch() -> tuple[Any, Any]:
         lr_frames, truth = next_batch()
-        return (lr_frames * float("nan") if follower.state.step == 5 else lr_frames), truth
+        if follower.state.step + 1 not in left:
+            return lr_frames, truth
+        left.remove(follower.state.step + 1)
+        return lr_frames * float("nan"), truth
 
     stepper._next_batch = spoiled_batch  # type: ignore[method-assign]
 
