@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,16 +26,33 @@ ENDLESS = {"batch_size": 2, "control_interval": 2, "max_steps": 1_000_000, "vali
            "checkpoint_every": 100_000}  # fmt: skip
 
 
+STARVED = """
+import sys, torch
+from vsrpp.cli import main
+from vsrpp.training.step import Stepper
+take = Stepper.take
+def starving(self, *given, **named):
+    if self._state.step == 5:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    return take(self, *given, **named)
+Stepper.take = starving
+sys.exit(main())
+"""
+"""A process whose memory runs out at its sixth step: there is no GPU here to fill."""
+
+
 class Rank:
     """`vsrpp train …` as one rank of several, in the environment that torchrun would make."""
 
-    def __init__(self, folder: Path, rank: int, port: int, arguments: list[str], env: dict[str, str]) -> None:
+    def __init__(
+        self, folder: Path, rank: int, port: int, arguments: list[str], env: dict[str, str], program: Sequence[str]
+    ) -> None:  # fmt: skip
         world = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2",
                  "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}  # fmt: skip
         self._out = (folder / f"rank-{rank}.out").open("w+")
         self._err = (folder / f"rank-{rank}.err").open("w+")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "vsrpp", *arguments], cwd=folder, env={**environment(folder), **world, **env},
+            [sys.executable, *program, *arguments], cwd=folder, env={**environment(folder), **world, **env},
             stdout=self._out, stderr=self._err, stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
 
@@ -57,11 +74,12 @@ class Rank:
 
 @contextmanager
 def two(folder: Path, data: Path, *, only_1: dict[str, Any] | None = None, env: dict[str, str] | None = None,
-        **sets: Any) -> Iterator[tuple[Rank, Rank]]:  # fmt: skip
-    """Both ranks of a run; `only_1` is asked of rank 1 alone."""
+        program_1: Sequence[str] = ("-m", "vsrpp"), **sets: Any) -> Iterator[tuple[Rank, Rank]]:  # fmt: skip
+    """Both ranks of a run; `only_1` is asked of rank 1 alone, and `program_1` is what it runs."""
     port = free_port()
     asked = [train_command(data, **{**ENDLESS, **sets}), train_command(data, **{**ENDLESS, **sets, **(only_1 or {})})]
-    ranks = [Rank(folder, rank, port, asked[rank], env or {}) for rank in (0, 1)]
+    programs = (("-m", "vsrpp"), program_1)
+    ranks = [Rank(folder, rank, port, asked[rank], env or {}, programs[rank]) for rank in (0, 1)]
     try:
         yield ranks[0], ranks[1]
     finally:
@@ -110,6 +128,16 @@ def test_a_stalled_rank_ends_the_run_when_the_time_is_up(tmp_path: Path, tiny_cl
         assert leader.process.wait(180) == 1
         assert_one_line(leader, "rank 1 is gone or stalled")
         assert "rank 1" in failure(run)
+
+
+def test_a_rank_whose_memory_runs_out_is_named_with_the_reason(tmp_path: Path, tiny_clip: Path) -> None:
+    with two(tmp_path, tiny_clip, program_1=("-c", STARVED)) as (leader, follower):
+        assert leader.process.wait(240) == 1
+        assert follower.process.wait(120) == 1
+        (run,) = (RunPaths(file.parent) for file in (tmp_path / "runs").glob("*/run.db"))
+        assert_one_line(leader, "rank 1 failed", "out of memory", "2.00 GiB")
+        assert "rank 1" in failure(run)
+        assert "Traceback" not in follower.errors
 
 
 def test_a_killed_rank_0_takes_the_others_with_it(tmp_path: Path, tiny_clip: Path) -> None:
