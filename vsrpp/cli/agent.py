@@ -87,18 +87,24 @@ def _final(folder: Path, attempt: int, failures: dict[int, Any]) -> bool:
 
 
 def first_failure(failures: dict[int, Any]) -> tuple[int, int]:
-    """(rank, exit code) of the one that took the others along; a rank that was killed before one that then complained."""
+    """(rank, exit code) of the one that took the others along; a rank that was killed before one that then complained.
+
+    To abort (SIGABRT) is to complain, too: gloo does so in a process whose peers are gone.
+    """
     rank, first = min(failures.items(), key=lambda item: item[1].timestamp)
-    killed = [
-        (other, failure)
+    at_once = {
+        other: failure.exitcode
         for other, failure in failures.items()
         if failure.exitcode < 0
         and failure.exitcode != -signal.SIGTERM
         and failure.timestamp <= first.timestamp + _SAME_MOMENT_S
-    ]
-    if killed and first.exitcode >= 0:
-        rank, first = killed[0]
-    return rank, first.exitcode
+    }
+    struck = [other for other, code in at_once.items() if code != -signal.SIGABRT]
+    if struck and (first.exitcode >= 0 or first.exitcode == -signal.SIGABRT):
+        rank = struck[0]
+    elif at_once and first.exitcode >= 0:
+        rank = next(iter(at_once))
+    return rank, failures[rank].exitcode
 
 
 def _note(folder: Path, attempt: int, failures: dict[int, Any], again: bool) -> None:
