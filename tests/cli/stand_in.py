@@ -87,7 +87,7 @@ def work(asked: list[int], rounds: int) -> int | None:
             dist.all_reduce(said)
         except RuntimeError as error:
             print(f"vsrpp: the others are gone: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
-            return 1
+            os._exit(1)  # gloo's threads may abort a process that takes itself down while its peers are gone
         if said.item():
             dist.destroy_process_group()
             if RANK:
