@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+START_AGAIN = 75
+"""Exit status after SIGTERM: "start me again with --resume" (sysexits' EX_TEMPFAIL)."""
+
 
 class VsrppError(Exception):
     """Anything that goes wrong in a way a person can act on; never shown with a traceback."""

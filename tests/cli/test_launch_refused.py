@@ -12,13 +12,14 @@ import pytest
 from helpers import environment, train_command
 
 from vsrpp.cli import launch, main, processes
+from vsrpp.training import patience
 
 
 @pytest.fixture(autouse=True)
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(launch, "visible_gpus", lambda: 0)
-    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", launch.TIMEOUT):
+    for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", patience.VARIABLE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(processes, "run", lambda plan, words: pytest.fail(f"started {plan}"))
 
@@ -104,9 +105,9 @@ def test_a_rendezvous_port_that_is_taken_here_is_refused(tiny_clip: Path, capsys
 def test_a_timeout_that_is_no_time_is_refused(
     said: str, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(launch.TIMEOUT, said)
+    monkeypatch.setenv(patience.VARIABLE, said)
     assert main([*train_command(tiny_clip, batch_size=2), "--devices", "2"]) == 2
-    assert f"{launch.TIMEOUT} = {said} refused" in line(capsys)
+    assert f"{patience.VARIABLE} = {said} refused" in line(capsys)
 
 
 def test_what_is_right_is_started_with_the_words_that_were_given(

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.cli.rank import attempt_folder, end_with_parent_process
+from vsrpp.errors import START_AGAIN
 
 REFUSED = frozenset({2, 3, 4, 5, 6})
 """Exit codes of any rank that would come again."""
-FINAL = REFUSED | {75, 130}
+FINAL = REFUSED | {START_AGAIN, 130}
 """Exit codes of rank 0 that are its last word: what it refuses or was told to end is not tried again."""
 _SAME_MOMENT_S = 2
 

@@ -14,9 +14,8 @@ from typing import Any
 
 from vsrpp.cli.world import LAUNCHED, World
 from vsrpp.errors import Refused
+from vsrpp.training import patience
 
-TIMEOUT = "VSRPP_RANK_TIMEOUT_S"
-DEFAULT_TIMEOUT_S = 600
 _COUNT_GPUS = "import torch; print(torch.cuda.device_count())"
 
 
@@ -30,7 +29,7 @@ class Plan:
     rendezvous: tuple[str, int] | None = None
     """Host and port where the hosts meet; that host is number 0 and has rank 0. None on one host."""
     max_restarts: int = 0
-    timeout_s: int = DEFAULT_TIMEOUT_S
+    timeout_s: int = int(patience.TIMEOUT_S)
 
     @property
     def world_size(self) -> int:
@@ -74,7 +73,7 @@ def plan(options: argparse.Namespace, world: World | None) -> Plan | None:
             raise Refused("--max-restarts is for several processes: one that dies is continued with --resume.")
         return None
     _check_company(options)
-    return Plan(devices, nodes, rank, hosts_meet_at, restarts, rank_timeout_s())
+    return Plan(devices, nodes, rank, hosts_meet_at, restarts, int(patience.timeout_s()))
 
 
 def check(wanted: Plan, run_config: dict[str, Any] | None) -> None:
@@ -115,18 +114,6 @@ def _check_company(options: argparse.Namespace) -> None:
         raise Refused("--check tries the run in one process: leave --devices and --nodes out of it.")
     if options.tui:
         raise Refused("--tui needs a run of one process; beside several, in a terminal of its own: vsrpp top latest")
-
-
-def rank_timeout_s() -> int:
-    """How long processes wait for each other, in seconds. Raises Refused."""
-    said = os.environ.get(TIMEOUT, str(DEFAULT_TIMEOUT_S))
-    try:
-        seconds = float(said)
-    except ValueError:
-        seconds = 0.0
-    if not 1 <= seconds <= 86_400:
-        raise Refused(f"{TIMEOUT} = {said} refused: give seconds, from 1 to 86400.")
-    return int(seconds)
 
 
 # ---- several hosts

@@ -27,12 +27,11 @@ from vsrpp.cli.output import dim, yellow
 from vsrpp.cli.rank import FOLDER, STOPPING, attempt_folder
 from vsrpp.cli.tails import Tails
 from vsrpp.cli.world import LAUNCHED
-from vsrpp.errors import VsrppError
+from vsrpp.errors import START_AGAIN, VsrppError
 
 GRACE_S = 45.0
 """How long ranks and torchrun may take to end once rank 0 has ended, before they are made to."""
 _LOOK_EVERY_S = 0.05
-_TEMPFAIL = 75
 
 
 class RankFailed(VsrppError):
@@ -174,7 +173,7 @@ class _Ranks:
             return self._of_failure(failed, ended, held)
         if ended is not None and (self._agent.returncode == 0 or self._told_at is not None or self._got):
             _say_all(held.get(first, []))
-            return _TEMPFAIL if ended == 0 and first and signal.SIGTERM in self._got else ended
+            return START_AGAIN if ended == 0 and first and signal.SIGTERM in self._got else ended
         if self._got:
             return 128 + self._got[0]
         raise RankFailed(self._never_began())

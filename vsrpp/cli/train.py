@@ -17,7 +17,7 @@ from vsrpp.cli.faces import Faces
 from vsrpp.cli.ranks import follow, joined
 from vsrpp.control import alerts
 from vsrpp.control.numbers import LIMITS
-from vsrpp.errors import NotFound, Refused
+from vsrpp.errors import START_AGAIN, NotFound, Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import RunReader
 from vsrpp.tracking import Delivery, uri_of
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 DRAIN_S = 120.0
 """How long the end of a run waits for what the tracking server has not got yet; the rest is for `vsrpp sync`."""
-START_TEMPFAIL = 75
-"""Exit status after SIGTERM: "start me again with --resume" (sysexits' EX_TEMPFAIL)."""
 
 
 def train(options: argparse.Namespace) -> int:
@@ -184,7 +182,7 @@ def _train(prepared: Any, delivery: Delivery, options: argparse.Namespace, conso
         faces.close(wait_for_person=ended == "finished")
         _say_report(report, prepared.paths, console)
     console.summary(prepared.paths)
-    return START_TEMPFAIL if ended == "SIGTERM" else 0
+    return START_AGAIN if ended == "SIGTERM" else 0
 
 
 # ---- config and source

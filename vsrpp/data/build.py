@@ -125,7 +125,7 @@ def write_synced(file: Path, text: str) -> None:
         os.fsync(stream.fileno())
 
 
-def gib(size: int) -> str:
+def gib(size: float) -> str:
     """Bytes for people: 3.25 GiB; small sizes in MiB."""
     return f"{size / 2**30:.2f} GiB" if size >= 2**30 // 10 else f"{size / 2**20:.1f} MiB"
 

@@ -119,7 +119,7 @@ class Boundary:
             return
         self._ask()
         trainer = self._trainer
-        if not self.ended and trainer.state.step < trainer.live["max_steps"]:
+        if self._lead.group.many and not self.ended and trainer.state.step < trainer.live["max_steps"]:
             self._lead.go(self._next_talk(), trainer.live, trainer.state.asked_quality)
 
     def _next_talk(self) -> int:

@@ -45,7 +45,7 @@ class Follower:
         self.live: dict[str, Any] = {}
         self.state = share.state
         self.pace = Pace()
-        self.stepper = Stepper(share, self.state, self.pace)  # type: ignore[arg-type]
+        self.stepper = Stepper(share, self.state, self.pace)
         self._group = share.group
         self._validator = Validator(
             share.data.val, int(config["scale"]), share.device, config["precision"], share.group

@@ -19,11 +19,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from vsrpp.errors import Refused, VsrppError
+from vsrpp.training import patience
 from vsrpp.training.memory import ran_out
 from vsrpp.training.pulse import Pulse
 
-TIMEOUT_S = 600.0
-"""How long a rank waits for the others, unless VSRPP_RANK_TIMEOUT_S says otherwise."""
 PREPARING_S = 3600.0
 """How long it waits at least before the first step: somebody may have to decode the data."""
 
@@ -32,7 +31,7 @@ class Group:
     """`world_size` processes, of which this is `rank`. Made by `alone` or `join`; `close` it."""
 
     def __init__(
-        self, rank: int, world_size: int, *, local_rank: int = 0, timeout_s: float = TIMEOUT_S, talk: Any = None,
+        self, rank: int, world_size: int, *, local_rank: int = 0, timeout_s: float = patience.TIMEOUT_S, talk: Any = None,
         preparing: Any = None, pulse: Pulse | None = None,
     ) -> None:  # fmt: skip
         self.rank = rank
@@ -53,27 +52,22 @@ class Group:
         return cls(0, 1)
 
     @classmethod
-    def of_environment(cls) -> Group:
-        """The world that torchrun put into the environment; `alone` without one. Raises as `join` does."""
-        return cls.join() if "WORLD_SIZE" in os.environ and "RANK" in os.environ else cls.alone()
-
-    @classmethod
     def join(cls) -> Group:
         """Meet the others. Raises Refused for a world that makes no sense, VsrppError when they don't come."""
         rank, world_size, local_rank = (_number(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
-        timeout_s = _timeout_s()
+        timeout_s = patience.timeout_s()
         if not 0 <= rank < world_size:
             raise Refused(
                 f"RANK = {rank} of WORLD_SIZE = {world_size} refused: ranks count from 0 to {world_size - 1}."
             )
-        patience = timedelta(seconds=max(timeout_s, PREPARING_S))
+        long = timedelta(seconds=max(timeout_s, PREPARING_S))
         timeout = timedelta(seconds=timeout_s)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
         try:
             store = meeting_place(timeout)
             dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=timeout)
             talk = dist.new_group(backend="gloo", timeout=timeout)
-            preparing = dist.new_group(backend="gloo", timeout=patience)
+            preparing = dist.new_group(backend="gloo", timeout=long)
             pulse = Pulse(rank, world_size) if world_size > 1 else None
         except (RuntimeError, ValueError) as error:
             where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
@@ -193,14 +187,3 @@ def _number(name: str) -> int:
     if not text.isdecimal():
         raise Refused(f"{name} = {text!r} refused: torchrun puts a whole number there.")
     return int(text)
-
-
-def _timeout_s() -> float:
-    text = os.environ.get("VSRPP_RANK_TIMEOUT_S", "") or str(TIMEOUT_S)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 1 <= seconds <= 86_400:
-        raise Refused(f"VSRPP_RANK_TIMEOUT_S = {text!r} refused: give seconds, from 1 to 86400.")
-    return seconds

@@ -11,6 +11,7 @@ import psutil
 import torch
 
 from vsrpp import models
+from vsrpp.data.build import gib
 
 SIZES = ("batch_size", "num_frames", "crop_size")
 SMALLEST = {"batch_size": 1, "num_frames": 2, "crop_size": 16}
@@ -51,10 +52,10 @@ def advice(run_config: Mapping[str, Any], device: torch.device, has_bytes: int, 
         return (
             f"out of memory on {device} with {sizes}. Halve one of them, or set accumulate or gradient_checkpointing."
         )
-    said = f"out of memory on {device} with {sizes}: a step takes about {_gib(factor * estimated)} of {_gib(has_bytes)}"
+    said = f"out of memory on {device} with {sizes}: a step takes about {gib(factor * estimated)} of {gib(has_bytes)}"
     if not fitting:
         return f"{said}, and no single change makes it fit. Lower several of them, or n_feats and n_blocks."
-    return f"{said}. What would fit: {', '.join(f'{how} ({_gib(factor * size)})' for how, size in fitting)}."
+    return f"{said}. What would fit: {', '.join(f'{how} ({gib(factor * size)})' for how, size in fitting)}."
 
 
 def _needs(run_config: Mapping[str, Any], ranks: int) -> int:
@@ -88,7 +89,3 @@ def _changes(run_config: Mapping[str, Any], ranks: int) -> Iterator[tuple[str, l
 def _halves(size: int, smallest: int, step: int) -> Iterator[int]:
     while (size := size // 2 // step * step) >= smallest:
         yield size
-
-
-def _gib(size: float) -> str:
-    return f"{size / 2**30:.2f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:.1f} MiB"

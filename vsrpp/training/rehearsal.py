@@ -21,6 +21,7 @@ import torch
 
 from vsrpp import models
 from vsrpp.data import Data
+from vsrpp.data.build import gib
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths
 from vsrpp.store import Event, RunReader
@@ -106,7 +107,7 @@ def _try(
         run.writer.close()
     seen.peak_bytes, seen.memory_bytes = _peak(run.device, seen.memory_bytes)
     if seen.peak_bytes > NEARLY_FULL * seen.memory_bytes > 0:
-        seen.warnings.append(f"memory is nearly full: {_gib(seen.peak_bytes)} of {_gib(seen.memory_bytes)}.")
+        seen.warnings.append(f"memory is nearly full: {gib(seen.peak_bytes)} of {gib(seen.memory_bytes)}.")
     seen.measured = _measured(run, trainer, times, start)
     seen.forecast = forecast(seen.measured, run_config, live, start)
     _look_at_figures(seen, run, run_config, live, start)
@@ -132,7 +133,7 @@ def _look_at_memory(seen: Rehearsal, run: Prepared) -> None:
     name, size = _largest(run.data)
     if size > seen.memory_bytes:
         seen.problems.append(
-            f"validation clip {name} takes {_gib(size)} of memory while it is scored, and {_gib(seen.memory_bytes)} are free."
+            f"validation clip {name} takes {gib(size)} of memory while it is scored, and {gib(seen.memory_bytes)} are free."
             " Give shorter clips to validate on (val_data), or a smaller val_fraction."
         )
 
@@ -212,9 +213,9 @@ def _look_at_disk(seen: Rehearsal, run_config: Mapping[str, Any], runs: Path, st
         seen.store_bytes = seen.forecast.upload_bytes
     needed = seen.forecast.disk_bytes + seen.store_bytes
     if needed > seen.free_bytes:
-        theirs = f", {_gib(seen.store_bytes)} of it for the tracking store {store}" if seen.store_bytes else ""
+        theirs = f", {gib(seen.store_bytes)} of it for the tracking store {store}" if seen.store_bytes else ""
         seen.problems.append(
-            f"the run comes to {_gib(needed)} on the disk of {runs}{theirs}; {_gib(seen.free_bytes)} are free."
+            f"the run comes to {gib(needed)} on the disk of {runs}{theirs}; {gib(seen.free_bytes)} are free."
             f" Keep fewer checkpoints (keep_last = {run_config['keep_last']}), make fewer (checkpoint_every), or use"
             " another disk (--run-dir)."
         )
@@ -231,7 +232,3 @@ def _peak(device: torch.device, free_bytes: int) -> tuple[int, int]:
 def _nearest(folder: Path) -> Path:
     """The folder, or the nearest above it that is there already."""
     return next(place for place in (folder, *folder.parents) if place.is_dir())
-
-
-def _gib(size: float) -> str:
-    return f"{size / 2**30:.2f} GiB" if size >= 2**30 / 10 else f"{size / 2**20:.1f} MiB"

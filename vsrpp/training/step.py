@@ -29,10 +29,14 @@ from vsrpp.training.together import Together
 class Work(Protocol):
     """What a rank needs to know to make steps."""
 
-    run_config: dict[str, Any]
-    data: Data
-    device: torch.device
-    group: Group
+    @property
+    def run_config(self) -> dict[str, Any]: ...
+    @property
+    def data(self) -> Data: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def group(self) -> Group: ...
 
 
 @dataclass(frozen=True, slots=True)

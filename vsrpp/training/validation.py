@@ -126,11 +126,10 @@ class Validator:
         self, clip: ValClip, lr: NDArray[np.uint8], output: NDArray[np.uint8], gt: NDArray[np.uint8]
     ) -> Picture:  # fmt: skip
         frame = clip.frames // 2
-        bicubic = resize.resize_u8(lr[frame : frame + 1], self._scale)[0]
         clips = [resize.resize_u8(lr, self._scale), output, gt]
         height, width = gt.shape[1:3]
         return Picture(
-            clip.name, frame, width, height, _png(np.concatenate([bicubic, output[frame], gt[frame]], axis=1)),
+            clip.name, frame, width, height, _png(np.concatenate([shown[frame] for shown in clips], axis=1)),
             _png(metrics.temporal_profile(clips)),
         )  # fmt: skip
 
