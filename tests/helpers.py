@@ -232,3 +232,9 @@ class Steered:
         if act is not None and seen.state == "training" and self.trainer.recorder.step == seen.step:
             del self.at[seen.step]
             act(self)
+
+
+def series(paths: RunPaths, key: str) -> dict[tuple[int, int], float]:
+    """The values of a metric by (branch, step)."""
+    with RunReader(paths.run_db) as reader:
+        return {(row.branch, row.step): row.value for row in reader.series(key)}
