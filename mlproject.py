@@ -343,8 +343,9 @@ def give_up_mlflow_run() -> None:
 
 def records_elsewhere(command: Sequence[str]) -> bool:
     """Whether this is one of several hosts or processes, and rank 0, whose MLflow run is the run's, is another."""
-    from vsrpp.cli import launch, world
     from vsrpp.errors import Refused
+    from vsrpp.launch import plan as launching
+    from vsrpp.launch import world
 
     said = dict(itertools.pairwise(command))
     number = said.get("--node-rank")
@@ -353,8 +354,8 @@ def records_elsewhere(command: Sequence[str]) -> bool:
         if mine is not None:
             return mine.rank > 0
         nodes = int(said.get("--nodes", 1))
-        meeting = launch.meeting(said.get("--rendezvous"), nodes)
-        return launch.node_rank(None if number is None else int(number), nodes, meeting) > 0
+        meeting = launching.meeting(said.get("--rendezvous"), nodes)
+        return launching.node_rank(None if number is None else int(number), nodes, meeting) > 0
     except Refused:  # the command itself says why
         return False
 

@@ -17,6 +17,8 @@ from typing import Any
 from clips import piece, write_video
 
 from vsrpp import config
+from vsrpp.paths import RunPaths
+from vsrpp.store import RunReader
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = {

@@ -78,8 +78,8 @@ def check_what_stands(run: RunPaths, proof: Proof) -> None:
 
 
 def conclude(folder: Path, run: RunPaths, journal: Path, proof: Proof) -> None:
+    from vsrpp.checkpoints.files import load_checkpoint
     from vsrpp.paths import CheckpointPaths
-    from vsrpp.training.checkpoint import load_checkpoint
 
     events = control.history(run)
     proof.events, proof.step = len(events), events[-1].step

@@ -17,15 +17,15 @@ from fastapi import FastAPI
 
 from vsrpp.errors import Refused, VsrppError
 
-from .acting import add_actions
+from .actions import add_actions
 from .guard import Guard, is_loopback
 from .jobs import Jobs
 from .live import Live
 from .login import Login
+from .messages import LANGUAGES, texts
 from .pages import HEAD, THEME, config_page, monitoring_page, runs_page
 from .routes import add_routes
 from .snapshot import Watches
-from .texts import LANGUAGES, texts
 from .tracked import Tracked
 
 PORTS_TRIED = 50

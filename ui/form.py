@@ -11,7 +11,7 @@ from vsrpp.control import ConfigHistory, who
 from vsrpp.errors import VsrppError
 
 from .format import count
-from .texts import Texts
+from .messages import Texts
 from .views.config import shown_value
 
 WEIGHTS = ("l1_weight", "ms_weight", "grad_weight", "perceptual_weight")

@@ -109,7 +109,7 @@ class Jobs:
         self._forget_old()
         key = f"{time.time_ns():x}"
         # What trains outlives the panel; the rest ends with it: its standard input is then closed.
-        python = [sys.executable, "-m"] + ([] if action.trains else ["vsrpp.cli.with_parent"])
+        python = [sys.executable, "-m"] + ([] if action.trains else ["vsrpp.launch.with_parent"])
         with open(self._home / f"{key}.log", "wb", opener=_private) as log:
             process = subprocess.Popen(
                 [*python, "vsrpp", *action.words(self._runs)], stdout=log, stderr=subprocess.STDOUT,

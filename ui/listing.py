@@ -14,7 +14,7 @@ from vsrpp.errors import NotFound
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
 
-from .shown import Shown
+from .run_view import Shown
 
 FRESH_S = 3.0
 _lock = threading.Lock()

@@ -19,9 +19,9 @@ from .charts import bars, lines
 from .format import esc
 from .jobs import Jobs
 from .listing import checkpoint_rows, local_rows
-from .shown import LIVE_STATES, Shown
+from .messages import Texts
+from .run_view import LIVE_STATES, Shown
 from .snapshot import RunWatch, Watches
-from .texts import Texts
 from .tracked import Tracked
 from .views import cards, compare, config, header, runs, timeline, validation
 from .views import jobs as jobs_view

@@ -18,8 +18,8 @@ from .format import esc
 from .guard import PAGES
 from .live import Live, to_json
 from .login import COOKIE, SESSION_S, WRONG_PAUSE_S, Login
+from .messages import Texts
 from .snapshot import Watches
-from .texts import Texts
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 LARGEST_QUESTION = 16 * 1024

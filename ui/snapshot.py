@@ -15,7 +15,7 @@ from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
 
 from .format import finite
-from .shown import Shown
+from .run_view import Shown
 
 FRESH_S = 0.4
 """A second look within this time gets the same answer: ten tabs cost what one does."""

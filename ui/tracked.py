@@ -9,7 +9,7 @@ from typing import Any
 
 from vsrpp import control, paths
 
-from .texts import Texts
+from .messages import Texts
 from .views import runs as runs_view
 
 FRESH_S = 30.0

@@ -12,6 +12,16 @@ class VsrppError(Exception):
     exit_code = 1
 
 
+_OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: torch's error on a GPU, its plain RuntimeError on a CPU, or Python's."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
+
+
 class Refused(VsrppError):
     """Input that is not accepted; nothing was changed."""
 

@@ -15,8 +15,8 @@ from tests.helpers import train_command, train_in_process, vsrpp
 from tests.layouts import make_clips, make_pairs, make_reds, make_vid4, make_vimeo
 from vsrpp.cli import main
 from vsrpp.data.pack import pack
+from vsrpp.inference.evaluate import bicubic_of, evaluate_path
 from vsrpp.store import RunReader
-from vsrpp.training.evaluate import bicubic_of, evaluate_path
 
 MAKERS = {"reds": make_reds, "vimeo90k": make_vimeo, "vid4": make_vid4, "pairs": make_pairs, "clips": make_clips}
 SMALL = {"num_frames": "5", "crop_size": "32"}

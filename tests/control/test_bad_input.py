@@ -37,7 +37,7 @@ class Decider:
     """The trainer's own check over a real store, without the training: what `LiveControl` does at a step boundary."""
 
     def __init__(self, root: Path) -> None:
-        from vsrpp.training.live import LiveControl
+        from vsrpp.training.live_config import LiveControl
 
         self.run_config, live = config.defaults("base")
         self.paths = RunPaths(root)

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from tests.clips import piece, write_frames
+from vsrpp.inference import evaluate
 from vsrpp.metrics import temporal_difference_y, temporal_profile, to_y
-from vsrpp.training import evaluate
 
 
 def test_it_is_the_mean_absolute_difference_of_frame_differences() -> None:

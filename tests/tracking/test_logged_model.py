@@ -51,7 +51,7 @@ def trained(uri: str, runs: Path) -> tuple[Any, Any]:
 def test_it_upscales_frames_as_the_network_does(uri: str, trained: tuple[Any, Any]) -> None:
     import mlflow
 
-    from vsrpp import models
+    from vsrpp.inference.chunks import upscale_frames
 
     model, network = trained
     before = mlflow.get_tracking_uri()
@@ -63,7 +63,7 @@ def test_it_upscales_frames_as_the_network_does(uri: str, trained: tuple[Any, An
     frames = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), dtype=np.uint8)
     upscaled = loaded.predict(frames)
     assert (upscaled.shape, upscaled.dtype) == ((3, 16, 24, 3), np.uint8)
-    assert np.array_equal(upscaled, models.upscale_frames(network, frames, device="cpu"))
+    assert np.array_equal(upscaled, upscale_frames(network, frames, device="cpu"))
     with pytest.raises(Exception, match=r"uint8|dtype|schema"):
         loaded.predict(frames.astype(np.float64))
     spec = (Path(model.artifact_location) / "MLmodel").read_text()
@@ -96,7 +96,7 @@ print(sorted(name for name in sys.modules if name.startswith("vsrpp") and "." no
 
 @pytest.mark.slow
 def test_it_loads_where_vsrpp_is_not_installed(uri: str, trained: tuple[Any, Any], tmp_path: Path) -> None:
-    from vsrpp import models
+    from vsrpp.inference.chunks import upscale_frames
 
     model, network = trained
     frames = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), dtype=np.uint8)
@@ -110,7 +110,7 @@ def test_it_loads_where_vsrpp_is_not_installed(uri: str, trained: tuple[Any, Any
         cwd=away, env=environment, capture_output=True, text=True, timeout=240,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    assert np.array_equal(np.load(away / "out.npy"), models.upscale_frames(network, frames, device="cpu"))
+    assert np.array_equal(np.load(away / "out.npy"), upscale_frames(network, frames, device="cpu"))
     (carried,) = ast.literal_eval(done.stdout.splitlines()[-1])
     assert carried.startswith("vsrpp_model_")
 

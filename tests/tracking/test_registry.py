@@ -11,7 +11,7 @@ import pytest
 from tests.tracking.making import MadeRun, made_run
 from tests.tracking.serving import Server, client_of, models_of
 from vsrpp.cli import main
-from vsrpp.cli.bring_back import checkpoint_folder
+from vsrpp.cli.restore import checkpoint_folder
 from vsrpp.errors import NotFound, Refused
 from vsrpp.tracking.registry import promote
 from vsrpp.tracking.restore import sha256

@@ -13,8 +13,8 @@ from clips import piece, write_video
 from helpers import Steered, train_in_process, vsrpp
 from torch import Tensor
 
+from vsrpp.checkpoints.files import load_checkpoint
 from vsrpp.store import RunReader
-from vsrpp.training.checkpoint import load_checkpoint
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -10,7 +10,7 @@ import torch
 from helpers import Steered
 
 from vsrpp import config, control, models
-from vsrpp.errors import VsrppError
+from vsrpp.errors import VsrppError, out_of_memory
 from vsrpp.training import memory
 
 CPU = torch.device("cpu")
@@ -42,8 +42,8 @@ def test_a_run_out_of_memory_says_so_and_what_would_fit_in_one_line(tmp_path: Pa
 
 
 def test_another_error_is_not_taken_for_it() -> None:
-    assert not memory.ran_out(RuntimeError("shapes do not match"))
-    assert not memory.ran_out(ValueError("out of memory"))
+    assert not out_of_memory(RuntimeError("shapes do not match"))
+    assert not out_of_memory(ValueError("out of memory"))
 
 
 def test_what_is_named_fits_and_the_next_milder_one_does_not() -> None:

@@ -12,8 +12,8 @@ from helpers import Steered
 from vsrpp import control
 from vsrpp.errors import VsrppError
 from vsrpp.store import RunReader
-from vsrpp.training.going_back import lowered
 from vsrpp.training.replay import Original, replay
+from vsrpp.training.rollback import lowered
 
 PATIENT = {"max_steps": 24, "checkpoint_every": 10, "log_every": 1, "non_finite_patience": 4}
 

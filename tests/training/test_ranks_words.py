@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from vsrpp.distributed.process_group import Group, of_the_whole, shared_out
 from vsrpp.errors import Refused
-from vsrpp.training.group import Group, of_the_whole, shared_out
-from vsrpp.training.meeting import _differs, _same_gpu
-from vsrpp.training.rhythm import next_talk, row_due, validation_due
+from vsrpp.training.cadence import next_talk, row_due, validation_due
+from vsrpp.training.preflight import _differs, _same_gpu
 
 LIVE = {"log_every": 5, "validate_every": 12, "max_steps": 50}
 FACTS: dict[str, Any] = {

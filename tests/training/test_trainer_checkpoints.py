@@ -100,7 +100,7 @@ def test_a_checkpoint_of_another_network_is_refused_naming_what_differs(tmp_path
 
 # ---- checkpoints
 def test_a_checkpoint_is_whole_hashed_and_its_weights_depend_on_nothing_else(tmp_path: Path, tiny_clip: Path) -> None:
-    from vsrpp.training.checkpoint import verify_files
+    from vsrpp.checkpoints.files import verify_files
 
     runs = [Steered.new(tmp_path / name, tiny_clip) for name in "ab"]
     for run in runs:
@@ -152,7 +152,8 @@ def test_old_checkpoints_go_and_the_last_and_best_stay(tmp_path: Path, tiny_clip
 def test_a_kill_while_a_checkpoint_is_removed_leaves_no_half_that_passes_for_one(
     tmp_path: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from vsrpp.training import checkpoint
+
+    from vsrpp.checkpoints import files
 
     run = Steered.new(tmp_path, tiny_clip, max_steps=60, checkpoint_every=10, keep_last=1, checkpoint_upload="local")
 
@@ -164,13 +165,13 @@ def test_a_kill_while_a_checkpoint_is_removed_leaves_no_half_that_passes_for_one
         shutil.rmtree(folder, ignore_errors=True)
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, "shutil", SimpleNamespace(rmtree=half_way))
+        patched.setattr(files, "shutil", SimpleNamespace(rmtree=half_way))
         run.train_until_killed()
     left = {path.name for path in run.paths.checkpoints.iterdir()}
     assert any(name.endswith(".gone.part") for name in left)
     for name in left:
         if name.startswith("step_"):
-            checkpoint.verify_files(CheckpointPaths(run.paths.checkpoints / name))
+            files.verify_files(CheckpointPaths(run.paths.checkpoints / name))
     again = Steered.resumed(run.paths)
     assert not list(run.paths.checkpoints.glob(".step_*"))
     assert again.train() == "finished"

@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from helpers import Steered, configs, wait_until
 
+from vsrpp.distributed.process_group import Group
 from vsrpp.paths import RunPaths
 from vsrpp.training import replay as replaying
 from vsrpp.training.follower import Follower, hold_still
-from vsrpp.training.group import Group
-from vsrpp.training.meeting import Meeting, attend
+from vsrpp.training.preflight import Meeting, attend
 from vsrpp.training.start import prepare_new, prepare_resume
 
 SETS: dict[str, Any] = {"batch_size": 2, "control_interval": 4, "max_steps": 24, "validate_every": 12}

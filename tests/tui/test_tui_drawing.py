@@ -27,8 +27,8 @@ from vsrpp.tui.drawing import (
 from vsrpp.tui.figures import loss, number, span
 from vsrpp.tui.lines import cut, ends, fit, length, line, text_of
 from vsrpp.tui.pages.views import slope
+from vsrpp.tui.run_watcher import Reading
 from vsrpp.tui.terminal import plain, speaks_unicode
-from vsrpp.tui.watching import Reading
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from delivering import delivered, lost, uploading
 from driving import Driven, drive
 from faking import FakeRun, half_way
 
-from vsrpp.control.words import WORDS
+from vsrpp.control.messages import WORDS
 from vsrpp.tracking.failures import KINDS as FAILURES
-from vsrpp.tui.seen import Seen
-from vsrpp.tui.watching import Watcher
+from vsrpp.tui.run_view import Seen
+from vsrpp.tui.run_watcher import Watcher
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_german_says_it_in_german_and_without_unicode_spells_umlauts_out(run: Fa
 
 
 def test_an_unknown_language_is_refused() -> None:
-    from vsrpp.tui.texts import Texts
+    from vsrpp.tui.messages import Texts
 
     with pytest.raises(ValueError, match="not one of en, de"):
         Texts("fr")
@@ -234,7 +234,7 @@ def test_an_unknown_language_is_refused() -> None:
 def test_every_text_is_there_in_both_languages_with_the_same_words() -> None:
     import string
 
-    from vsrpp.tui.texts import _TEXTS
+    from vsrpp.tui.messages import _TEXTS
 
     for key, texts in _TEXTS.items():
         fields = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in texts]

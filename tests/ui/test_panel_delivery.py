@@ -10,14 +10,14 @@ import pytest
 from delivering import delivered, lost, set_aside, uploading
 from synthetic import SyntheticRun, full_run
 from vsrpp_ui.live import Live
-from vsrpp_ui.shown import Shown
+from vsrpp_ui.messages import texts
+from vsrpp_ui.run_view import Shown
 from vsrpp_ui.snapshot import Watches
-from vsrpp_ui.texts import texts
 from vsrpp_ui.tracked import Tracked
 from vsrpp_ui.views import header
 from vsrpp_ui.views.delivery import delivery
 
-from vsrpp.control.words import WORDS
+from vsrpp.control.messages import WORDS
 from vsrpp.tracking.failures import KINDS as FAILURES
 
 EN, DE = texts("en"), texts("de")

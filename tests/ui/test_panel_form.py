@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import SyntheticRun
 from vsrpp_ui import form
+from vsrpp_ui.messages import texts
 from vsrpp_ui.snapshot import Watches
-from vsrpp_ui.texts import texts
 from vsrpp_ui.views import config as view
 
 from vsrpp import config, control

@@ -21,7 +21,7 @@ from synthetic import SyntheticRun, full_run, job_key, job_records
 from vsrpp_ui import app as panel
 from vsrpp_ui import jobs as jobs_module
 from vsrpp_ui.jobs import KEPT, MOST_AT_ONCE, Jobs
-from vsrpp_ui.texts import texts
+from vsrpp_ui.messages import texts
 from vsrpp_ui.verbs import Action
 from vsrpp_ui.views import jobs as view
 

@@ -12,9 +12,9 @@ from synthetic import SyntheticRun, full_run
 from vsrpp_ui import live as live_module
 from vsrpp_ui.format import clock, count, number, span
 from vsrpp_ui.live import Live, View
-from vsrpp_ui.shown import Shown
+from vsrpp_ui.messages import _TEXTS, texts
+from vsrpp_ui.run_view import Shown
 from vsrpp_ui.snapshot import Watches
-from vsrpp_ui.texts import _TEXTS, texts
 from vsrpp_ui.tracked import Tracked
 from vsrpp_ui.views import cards, header, timeline, validation
 

@@ -11,8 +11,8 @@ from vsrpp.errors import VsrppError
 from vsrpp.store import Answer
 
 from ..format import count, esc
+from ..messages import Texts
 from ..snapshot import Watches
-from ..texts import Texts
 
 WAIT_S = 20.0
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}

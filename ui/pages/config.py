@@ -13,9 +13,9 @@ from vsrpp.errors import NotFound, Refused, VsrppError
 
 from .. import abilities, form
 from ..format import esc
-from ..shown import Shown
+from ..messages import Texts
+from ..run_view import Shown
 from ..snapshot import Watches
-from ..texts import Texts
 from ..views import config as view
 from ..views.header import navigation
 from .asking import QUIET, WAIT_S, author_of, notice, run_of

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import gradio as gr
 
 from ..format import esc
+from ..messages import Texts
 from ..snapshot import Watches
-from ..texts import Texts
 from ..views.header import navigation
 from ..views.timeline import GROUPS
 from .asking import QUIET, ask, run_of

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gradio as gr
 
 from ..format import esc
+from ..messages import Texts
 from ..snapshot import Watches
-from ..texts import Texts
 from ..views.header import navigation
 from ..views.jobs import dialog
 from .theme import html, slot

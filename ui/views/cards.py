@@ -5,8 +5,8 @@ from __future__ import annotations
 from vsrpp.control.numbers import SCORE_PARTS, TIME_PARTS
 
 from ..format import count, finite, number, percent, span
-from ..shown import Shown
-from ..texts import Texts
+from ..messages import Texts
+from ..run_view import Shown
 from .card import card
 from .delivery import delivery
 

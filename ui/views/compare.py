@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from ..format import esc
-from ..texts import Texts
+from ..messages import Texts
 from .header import command
 
 MOST = 10

@@ -11,8 +11,8 @@ from vsrpp.store import Event
 
 from ..charts.lines import line_chart
 from ..format import clock, count, esc, number, span, value
-from ..shown import Shown
-from ..texts import Texts
+from ..messages import Texts
+from ..run_view import Shown
 from .timeline import change_text
 
 

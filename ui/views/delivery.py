@@ -7,8 +7,8 @@ from typing import Any
 from vsrpp import control
 
 from ..format import count, percent, size, span
-from ..shown import Shown
-from ..texts import Texts
+from ..messages import Texts
+from ..run_view import Shown
 from .card import card
 
 

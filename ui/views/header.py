@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..format import count, esc, finite, number, rate, size, span
-from ..shown import Shown
-from ..texts import Texts
+from ..messages import Texts
+from ..run_view import Shown
 from .delivery import sentences
 
 PAGES = ("monitoring", "config", "runs")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..format import clock, esc, span
 from ..jobs import Job, Seen
-from ..texts import Texts
+from ..messages import Texts
 from ..verbs import TRAININGS
 from .header import command
 

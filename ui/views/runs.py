@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..format import clock, count, esc, finite, number, size
-from ..shown import LIVE_STATES
-from ..texts import Texts
+from ..messages import Texts
+from ..run_view import LIVE_STATES
 from ..verbs import Action
 from .compare import run_link, web_address
 from .header import command

@@ -10,7 +10,7 @@ from vsrpp.store import Event
 
 from ..charts.lines import Mark
 from ..format import clock, count, esc, finite, number, value
-from ..texts import Texts
+from ..messages import Texts
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "edits": ("config_applied", "config_refused", "config_reverted", "config_confirmed"),

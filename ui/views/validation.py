@@ -9,8 +9,8 @@ from typing import Any
 from vsrpp.store import Event
 
 from ..format import count, esc, finite, number
-from ..shown import Shown
-from ..texts import Texts
+from ..messages import Texts
+from ..run_view import Shown
 
 SHOWN_ROWS = 12
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from vsrpp.cli.comparing import TITLES, names, sections
+from vsrpp.cli.compare import TITLES, names, sections
 from vsrpp.control.compare import LOSS, Record
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import ModuleType
 
 from vsrpp import control, paths
-from vsrpp.cli.faces import free_port
-from vsrpp.cli.steer import runs_folder, target
-from vsrpp.cli.with_parent import end_with_parent
+from vsrpp.cli.commands import runs_folder, target
 from vsrpp.errors import Refused
+from vsrpp.launch.sidecars import free_port
+from vsrpp.launch.with_parent import end_with_parent
 
 _UI = "vsrpp_ui"
 

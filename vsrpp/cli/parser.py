@@ -55,17 +55,17 @@ def _parser() -> _Parser:
         return made
 
     _train(command("train", _later("train", "train"), "train a network, new or from a checkpoint", json=False))
-    command("runs", _later("show", "runs"), "list the runs known here and to the tracking server, live ones first")
+    command("runs", _later("status", "runs"), "list the runs known here and to the tracking server, live ones first")
     for name, text in {
         "status": "show where a run stands",
         "config": "show the live config with tiers, ranges and who last changed each value",
         "history": "show every event of a run, oldest first",
     }.items():
-        shown = command(name, _later("show", name if name != "config" else "config_"), text)
+        shown = command(name, _later("status", name if name != "config" else "config_"), text)
         shown.add_argument("target", metavar="RUN", help=_RUN_HELP)
         if name == "history":
             shown.add_argument("--verify", action="store_true", help="check the hash chain; exit 6 where it breaks")
-    _set(command("set", _later("steer", "set_values"), "change the live config of a run while it trains"))
+    _set(command("set", _later("commands", "set_values"), "change the live config of a run while it trains"))
     for name, text in {
         "pause": "hold a run at the next step",
         "resume": "let a paused run go on (to continue one that ended: vsrpp train --resume RUN)",
@@ -73,26 +73,26 @@ def _parser() -> _Parser:
         "checkpoint": "write a checkpoint at the next step",
         "stop": "stop a run at the next step, with a checkpoint",
     }.items():
-        asked = command(name, _later("steer", "command"), text)
+        asked = command(name, _later("commands", "command"), text)
         asked.add_argument("target", metavar="RUN", help=_RUN_HELP)
         _waiting(asked)
-    _rollback(command("rollback", _later("steer", "rollback"), "take a live run back to a checkpoint, config included"))
-    _restore(command("restore", _later("bring_back", "restore"), "bring back a checkpoint and its config by run ID"))
+    _rollback(
+        command("rollback", _later("commands", "rollback"), "take a live run back to a checkpoint, config included")
+    )
+    _restore(command("restore", _later("restore", "restore"), "bring back a checkpoint and its config by run ID"))
     replay = command(
-        "replay", _later("replaying", "replay"), "train a run again from its record; say if it ends with the same bits"
+        "replay", _later("replay", "replay"), "train a run again from its record; say if it ends with the same bits"
     )
     replay.add_argument("target", metavar="RUN", help=_RUN_HELP + "; from MLflow alone if the folder is gone")
     _evaluate(
-        command("evaluate", _later("science", "evaluate"), "score a run, a checkpoint or bicubic on known frames")
+        command("evaluate", _later("evaluate", "evaluate"), "score a run, a checkpoint or bicubic on known frames")
     )
-    _upscale(command("upscale", _later("upscaling", "upscale"), "upscale a video file or a folder of frames"))
+    _upscale(command("upscale", _later("upscale", "upscale"), "upscale a video file or a folder of frames"))
     _data(command("data", _later("data", "data"), "show what the trainer would make of a path, or pack it"))
-    _compare(
-        command("compare", _later("comparing", "compare"), "show where runs part: configs, interventions, results")
-    )
-    sync = command("sync", _later("bring_back", "sync"), "deliver what the tracking server has not got yet")
+    _compare(command("compare", _later("compare", "compare"), "show where runs part: configs, interventions, results"))
+    sync = command("sync", _later("restore", "sync"), "deliver what the tracking server has not got yet")
     sync.add_argument("target", metavar="RUN", help=_RUN_HELP)
-    promoted = command("promote", _later("bring_back", "promote"), "register a checkpoint and point an alias at it")
+    promoted = command("promote", _later("restore", "promote"), "register a checkpoint and point an alias at it")
     promoted.add_argument("target", metavar="RUN[@STEP]", help=_RUN_HELP + "; @best for its best (default: the newest)")
     promoted.add_argument(
         "--alias", metavar="NAME", required=True, help="such as champion; then: --from models:/vsrpp@champion"

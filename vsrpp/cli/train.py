@@ -11,20 +11,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsrpp import config, control, paths
-from vsrpp.cli import elastic, launch, world
 from vsrpp.cli.console import Console
-from vsrpp.cli.faces import Faces
-from vsrpp.cli.ranks import follow, joined
 from vsrpp.control import alerts
 from vsrpp.control.numbers import LIMITS
 from vsrpp.errors import START_AGAIN, NotFound, Refused
+from vsrpp.launch import elastic, world
+from vsrpp.launch import plan as launch
+from vsrpp.launch.ranks import follow, joined
+from vsrpp.launch.sidecars import Faces
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import RunReader
 from vsrpp.tracking import Delivery, uri_of
 from vsrpp.tracking.environment import without_password
 
 if TYPE_CHECKING:
-    from vsrpp.training.meeting import Meeting
+    from vsrpp.training.preflight import Meeting
 
 DRAIN_S = 120.0
 """How long the end of a run waits for what the tracking server has not got yet; the rest is for `vsrpp sync`."""
@@ -70,9 +71,9 @@ def _launch(plan: launch.Plan, options: argparse.Namespace) -> int:
         run_config, _ = _resolve(options, None)
         _look_at_data(run_config)
     launch.check(plan, run_config)
-    from vsrpp.cli import processes
+    from vsrpp.launch import supervisor
 
-    return processes.run(plan, options.words)
+    return supervisor.run(plan, options.words)
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any] | None:
@@ -115,7 +116,7 @@ def _start(options: argparse.Namespace, runs: Path, console: Console, meeting: M
 
 def _check(options: argparse.Namespace, runs: Path) -> int:
     """Try the run that would be started, and start none."""
-    from vsrpp.cli.rehearsing import check
+    from vsrpp.cli.dry_run import check
 
     source = _Source.of(options, runs) if options.source else None
     run_config, live = _resolve(options, source)
@@ -196,7 +197,7 @@ class _Source:
     @classmethod
     def of(cls, options: argparse.Namespace, runs: Path) -> _Source:
         """Raises NotFound if there is no such checkpoint."""
-        from vsrpp.cli.bring_back import checkpoint_folder
+        from vsrpp.cli.restore import checkpoint_folder
 
         folder = checkpoint_folder(options.source, runs)
         manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))

@@ -1,13 +1,13 @@
 """The one API that every face uses on a live or finished run. No torch; nothing here imports MLflow."""
 
 from vsrpp.control.backlog import Backlog, backlog
+from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
+from vsrpp.control.delivery_status import delivery, upload
 from vsrpp.control.edits import Preview, apply, command, current_config, preview, run_config_of, stale_keys
-from vsrpp.control.fold import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.lineage import Lineage, lineage, steers
 from vsrpp.control.numbers import numbers
-from vsrpp.control.off_host import off_host
+from vsrpp.control.remote_copies import off_host
 from vsrpp.control.runs import FINAL_STATES, find_run, is_live, local_runs, process_alive, process_identity, run_state
-from vsrpp.control.trouble import delivery, upload
 from vsrpp.control.views import (
     best_checkpoint,
     checkpoint_steps,

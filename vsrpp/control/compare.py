@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from vsrpp.control.config_history import ConfigHistory, changes_text, who
 from vsrpp.control.effect import INTERVENTIONS, Effects, rows_of
-from vsrpp.control.fold import ConfigHistory, changes_text, who
 from vsrpp.control.lineage import Lineage, lineage
 from vsrpp.control.runs import FINAL_STATES, run_state
 from vsrpp.errors import NotFound

@@ -11,7 +11,7 @@ from typing import Any
 
 from vsrpp import config, schedule
 from vsrpp.config.condition import parse_conditions
-from vsrpp.control.fold import CONFIG_EVENTS, ConfigHistory, who
+from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.numbers import LIMITS
 from vsrpp.control.runs import run_state
 from vsrpp.errors import NotLive, Refused

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from vsrpp.control.fold import CONFIG_EVENTS
+from vsrpp.control.config_history import CONFIG_EVENTS
 from vsrpp.store import Event
 
 TURNS = ("rolled_back", "config_reverted")

@@ -1,6 +1,6 @@
 """The numbers that every face shows beside the losses, read from the record: one place for command line, panel and terminal.
 
-The trainer computes and records them (`vsrpp.training.numbers`, `vsrpp.training.pace`); the cost follows here.
+The trainer computes and records them (`vsrpp.training.progress`, `vsrpp.training.throughput`); the cost follows here.
 """
 
 from __future__ import annotations

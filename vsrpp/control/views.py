@@ -9,11 +9,11 @@ from typing import Any
 from vsrpp import config
 from vsrpp.control import alerts
 from vsrpp.control.backlog import open_marks
+from vsrpp.control.delivery_status import delivery
 from vsrpp.control.edits import current_config, run_config_of
 from vsrpp.control.numbers import finite, numbers
-from vsrpp.control.off_host import line_checkpoints, off_host
+from vsrpp.control.remote_copies import line_checkpoints, off_host
 from vsrpp.control.runs import FINAL_STATES, local_runs, run_state
-from vsrpp.control.trouble import delivery
 from vsrpp.paths import RunPaths, checkpoint_step
 from vsrpp.store import Event, RunReader, Verdict
 

@@ -1,7 +1,7 @@
 """inbox.db: commands from other processes to a live run, and the trainer's answers.
 
 A file of its own, so that forty people writing here never make the trainer's step wait for a lock: the trainer only
-reads; its answers are written by a thread of its own (`AnswerWriter` in `vsrpp.training.live`).
+reads; its answers are written by a thread of its own (`AnswerWriter` in `vsrpp.training.live_config`).
 """
 
 from __future__ import annotations

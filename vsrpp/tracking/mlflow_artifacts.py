@@ -7,7 +7,7 @@ import logging
 from pathlib import Path
 from typing import Any, cast
 
-from vsrpp.control.off_host import PLACE
+from vsrpp.control.remote_copies import PLACE
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, RunReader
 from vsrpp.tracking import logged_model, mlflow_pictures
@@ -17,8 +17,8 @@ from vsrpp.tracking.environment import without_password
 from vsrpp.tracking.failures import classify
 from vsrpp.tracking.mlflow_rows import MlflowRows, as_metric
 from vsrpp.tracking.mlflow_timeline import Timeline, kept_current
-from vsrpp.tracking.off_host import named_place, why_on_this_host
 from vsrpp.tracking.progress import CountedClient, Progress
+from vsrpp.tracking.remote_copies import named_place, why_on_this_host
 
 log = logging.getLogger("vsrpp.delivery")
 REFERENCE = "reference"

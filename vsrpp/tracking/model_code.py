@@ -16,7 +16,9 @@ PACKAGE = Path(__file__).resolve().parents[1]
 FOLDER = "code"
 """MLflow's name for the folder that it puts before `sys.path` when the model is loaded."""
 UPSCALER = "upscaler.py"
-CARRIED = ("errors.py", "resize.py", "models/*.py")
+CARRIED = (
+    "errors.py", "resize.py", "models/*.py", "inference/__init__.py", "inference/chunks.py", "inference/tiles.py",
+)  # fmt: skip
 _IMPORT = re.compile(r"^(\s*(?:from|import)\s+)vsrpp\b", re.MULTILINE)
 
 

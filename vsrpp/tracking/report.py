@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control.config_history import changes_text
 from vsrpp.control.effect import Effect
-from vsrpp.control.fold import changes_text
 from vsrpp.store import Event
 from vsrpp.tracking.view import INTERVENTIONS, RunView, psnr_y, went_back_to
 

@@ -10,7 +10,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from vsrpp.control.fold import CONFIG_EVENTS, changes_text
+from vsrpp.control.config_history import CONFIG_EVENTS, changes_text
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, MetricRow, RunReader
 from vsrpp.tracking import report

@@ -37,11 +37,11 @@ class Upscaler(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         """No type hints: MLflow would read them as a schema, and the signature says it already.
 
         `params`: chunk_frames (None: the whole clip at once) bounds the memory, overlap joins the chunks."""
-        from vsrpp import models
+        from vsrpp.inference.chunks import upscale_frames
 
         asked = params or {}
         frames = np.ascontiguousarray(model_input, dtype=np.uint8)
-        return models.upscale_frames(
+        return upscale_frames(
             self.model, frames, device=self.device,
             chunk_frames=asked.get("chunk_frames"), overlap=int(asked.get("overlap", 8)),
         )  # fmt: skip

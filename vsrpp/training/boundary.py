@@ -8,20 +8,20 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from vsrpp import control
+from vsrpp.checkpoints.files import load_checkpoint
+from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control.numbers import LIMITS
-from vsrpp.errors import VsrppError
+from vsrpp.errors import VsrppError, out_of_memory
 from vsrpp.store import Answer, Command, Event
 from vsrpp.training import memory
-from vsrpp.training.checkpoint import load_checkpoint
+from vsrpp.training.cadence import next_talk, out_of_patience, validation_due
+from vsrpp.training.checkpoint_manager import Keeper
 from vsrpp.training.config_file import Save
-from vsrpp.training.going_back import rollback_target
-from vsrpp.training.keeper import Keeper
-from vsrpp.training.live import Throttle
+from vsrpp.training.live_config import Throttle
 from vsrpp.training.non_finite import ORIGIN, find_return
 from vsrpp.training.probation import Probation, Verdict
-from vsrpp.training.rhythm import next_talk, out_of_patience, validation_due
-from vsrpp.training.state import Snapshot
-from vsrpp.training.walk import Walk
+from vsrpp.training.replay_cursor import Walk
+from vsrpp.training.rollback import rollback_target
 
 if TYPE_CHECKING:
     from vsrpp.training.trainer import Trainer
@@ -183,7 +183,7 @@ class Boundary:
         """Put a failure on record, tell the other ranks, and say it in one line, which names the rank that caused it."""
         trouble = self._trainer.run.group.trouble(error)
         broken, error = trouble is not None, trouble or error
-        no_memory = memory.ran_out(error)
+        no_memory = out_of_memory(error)
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         with contextlib.suppress(
             sqlite3.Error, OSError

@@ -1,7 +1,7 @@
 """runtime_config.json as a way in: noticing a save, reading it whole, and writing it back without losing anyone's edit.
 
 Editors truncate before they write, write twice within a clock tick, or replace the file; all of that is met here. What
-a save *means* (the three-way merge) is decided in `vsrpp.training.live`.
+a save *means* (the three-way merge) is decided in `vsrpp.training.live_config`.
 """
 
 from __future__ import annotations

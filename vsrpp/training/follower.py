@@ -1,7 +1,7 @@
 """A rank that follows: it makes its part of every step and holds the same state as rank 0, and does what rank 0 says.
 
 It keeps no record and shows no face. Between two talks it goes by itself: what falls due at which step it knows as well
-as rank 0 (`vsrpp.training.rhythm`), and its controller is fed the same numbers.
+as rank 0 (`vsrpp.training.cadence`), and its controller is fed the same numbers.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from typing import Any
 import torch
 
 from vsrpp.data import Data
-from vsrpp.errors import VsrppError
-from vsrpp.training import memory
-from vsrpp.training.group import Group
-from vsrpp.training.pace import Pace
-from vsrpp.training.pulse import LOST
-from vsrpp.training.rhythm import out_of_patience, row_due, validation_due
+from vsrpp.distributed.heartbeat import LOST
+from vsrpp.distributed.process_group import Group
+from vsrpp.errors import VsrppError, out_of_memory
+from vsrpp.training.cadence import out_of_patience, row_due, validation_due
 from vsrpp.training.state import TrainingState
 from vsrpp.training.step import Stepper
 from vsrpp.training.system import SystemSampler
+from vsrpp.training.throughput import Pace
 from vsrpp.training.validation import Validator
 
 
@@ -115,7 +114,7 @@ class Follower:
         if _of_the_talk(error):
             pulse.leave(LOST)
             return Gone("" if pulse.is_there(0) else f"rank {self._group.rank} lost rank 0 at step {self.state.step}.")
-        if memory.ran_out(error):
+        if out_of_memory(error):
             line = f"out of memory on {self.state.device}: {line}"
         pulse.leave(line)
         return Gone(f"rank {self._group.rank} failed at step {self.state.step}: {line}")
@@ -139,7 +138,7 @@ def wait_for_rank_0(group: Group) -> None:
 
 def _of_the_talk(error: Exception) -> bool:
     """Whether a collective failed because of another rank."""
-    if not isinstance(error, RuntimeError) or memory.ran_out(error):
+    if not isinstance(error, RuntimeError) or out_of_memory(error):
         return False
     text = str(error).lower()
     return isinstance(error, torch.distributed.DistError) or any(

@@ -10,9 +10,9 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-from vsrpp.training.group import Group
-from vsrpp.training.live import Throttle
-from vsrpp.training.state import Snapshot
+from vsrpp.checkpoints.snapshot import Snapshot
+from vsrpp.distributed.process_group import Group
+from vsrpp.training.live_config import Throttle
 
 SIGNS_A_TIMEOUT = 4
 """How often within the others' patience they are told to go on waiting."""

@@ -15,16 +15,8 @@ from vsrpp.data.build import gib
 
 SIZES = ("batch_size", "num_frames", "crop_size")
 SMALLEST = {"batch_size": 1, "num_frames": 2, "crop_size": 16}
-_SIGNS = ("can't allocate memory", "not enough memory", "out of memory")
 _MARGIN = 1.1
 """An estimate below what was not enough is wrong by at least so much."""
-
-
-def ran_out(error: BaseException) -> bool:
-    """Whether an error says that memory ran out: on a GPU, or on a CPU, where torch raises a plain RuntimeError."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
 def there_is(device: torch.device) -> int:

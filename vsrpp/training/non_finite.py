@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.errors import VsrppError
-from vsrpp.training.going_back import lowered, newest_good
+from vsrpp.training.rollback import lowered, newest_good
 from vsrpp.training.start import Prepared
-from vsrpp.training.state import Snapshot, TrainingState
+from vsrpp.training.state import TrainingState
 
 ORIGIN = "non_finite"
 """Of the `rolled_back` events by which a run went back by itself."""

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.config.condition import VALIDATED, Condition, first_that_holds, parse_conditions
 from vsrpp.store import Event
-from vsrpp.training.state import Snapshot
 
 WINDOW_STEPS = 20
 """Steps before the edit that are its baseline, and at most as many since that are held against them."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from vsrpp.control import process_identity
 from vsrpp.store import Event, RunWriter
-from vsrpp.training.live import Throttle
+from vsrpp.training.live_config import Throttle
 
 _ONCE_A_STEP = frozenset(
     {

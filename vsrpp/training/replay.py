@@ -18,14 +18,14 @@ import safetensors.torch
 import torch
 
 from vsrpp import control, models, paths
+from vsrpp.checkpoints.files import load_checkpoint, versions
 from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.data import open_data
 from vsrpp.errors import Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import Event, RunReader, RunWriter
-from vsrpp.training.checkpoint import load_checkpoint, versions
 from vsrpp.training.machine import resolve_machine
-from vsrpp.training.meeting import Meeting
+from vsrpp.training.preflight import Meeting
 from vsrpp.training.start import Prepared, code_version, pretrained_sha256, world_sizes
 from vsrpp.training.trainer import Progress, Trainer
 

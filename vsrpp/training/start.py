@@ -17,13 +17,7 @@ import torch
 import yaml
 
 from vsrpp import control, models, paths
-from vsrpp.control import ConfigHistory, Lineage
-from vsrpp.data import Data, datasets, open_data
-from vsrpp.errors import NotFound, Refused, VsrppError
-from vsrpp.paths import CheckpointPaths, RunPaths
-from vsrpp.store import Event, RunReader, RunWriter
-from vsrpp.store.db import on_network_file_system
-from vsrpp.training.checkpoint import (
+from vsrpp.checkpoints.files import (
     checkpoint_run_config,
     clear_torn,
     file_sha256,
@@ -32,10 +26,16 @@ from vsrpp.training.checkpoint import (
     versions,
     whole_checkpoints,
 )
-from vsrpp.training.group import Group
+from vsrpp.checkpoints.snapshot import Snapshot
+from vsrpp.control import ConfigHistory, Lineage
+from vsrpp.data import Data, datasets, open_data
+from vsrpp.distributed.process_group import Group
+from vsrpp.errors import NotFound, Refused, VsrppError
+from vsrpp.paths import CheckpointPaths, RunPaths
+from vsrpp.store import Event, RunReader, RunWriter
+from vsrpp.store.db import on_network_file_system
 from vsrpp.training.machine import resolve_machine
-from vsrpp.training.meeting import Meeting
-from vsrpp.training.state import Snapshot
+from vsrpp.training.preflight import Meeting
 
 _BYTES_PER_WEIGHT = 4 * 4
 """Weights, EMA and two moments in fp32: what a checkpoint holds per parameter."""

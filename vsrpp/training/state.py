@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,23 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from vsrpp import losses, models
+from vsrpp.checkpoints.snapshot import Snapshot
+from vsrpp.controller.controller import Controller
 from vsrpp.models.compiled import compile_trunks
-from vsrpp.training.controller import Controller
-from vsrpp.training.numbers import Convergence
+from vsrpp.training.progress import Convergence
 
 RECENT_STEPS = 20
-
-
-@dataclass(slots=True)
-class Snapshot:
-    """A whole training state on the CPU, sharing no memory with the live one."""
-
-    step: int
-    live: dict[str, Any]
-    model: dict[str, Tensor]
-    model_ema: dict[str, Tensor]
-    rest: dict[str, Any]
-    """Optimizer, controller and random generators: tensors and plain values only, so that it loads with weights_only."""
 
 
 class TrainingState:

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 
 from vsrpp import schedule
+from vsrpp.controller.controller import Outcome
 from vsrpp.data import Data
 from vsrpp.data.loader import Batches
+from vsrpp.distributed.ddp import Together
+from vsrpp.distributed.process_group import Group, shared_out
 from vsrpp.losses import TERMS
 from vsrpp.models.precision import autocast
 from vsrpp.training.activity import Activity
-from vsrpp.training.controller import Outcome
-from vsrpp.training.group import Group, shared_out
-from vsrpp.training.pace import Pace
 from vsrpp.training.state import RECENT_STEPS, TrainingState
-from vsrpp.training.together import Together
+from vsrpp.training.throughput import Pace
 
 
 class Work(Protocol):

@@ -12,22 +12,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control.numbers import LIMITS
+from vsrpp.controller.controller import Outcome
+from vsrpp.distributed.process_group import of_the_whole
 from vsrpp.store import Event
 from vsrpp.training.activity import adamw_momentum
 from vsrpp.training.boundary import Boundary
-from vsrpp.training.controller import Outcome
-from vsrpp.training.group import of_the_whole
+from vsrpp.training.cadence import row_due
 from vsrpp.training.lead import Lead
-from vsrpp.training.live import LiveControl
-from vsrpp.training.numbers import score
-from vsrpp.training.pace import Pace
+from vsrpp.training.live_config import LiveControl
+from vsrpp.training.progress import score
 from vsrpp.training.recorder import Recorder
-from vsrpp.training.rhythm import row_due
 from vsrpp.training.start import Prepared, spent_before
-from vsrpp.training.state import Snapshot, TrainingState
+from vsrpp.training.state import TrainingState
 from vsrpp.training.step import Stepped, Stepper
 from vsrpp.training.system import SystemSampler
+from vsrpp.training.throughput import Pace
 from vsrpp.training.validation import Validator
 
 

@@ -16,8 +16,8 @@ from torch import nn
 
 from vsrpp import metrics, resize
 from vsrpp.data import ValClip
-from vsrpp.models.inference import upscale_frames
-from vsrpp.training.group import Group
+from vsrpp.distributed.process_group import Group
+from vsrpp.inference.chunks import upscale_frames
 
 CHUNK_FRAMES = 16
 OVERLAP = 4

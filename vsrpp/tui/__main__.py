@@ -7,7 +7,7 @@ import sys
 
 from vsrpp import control, paths
 from vsrpp.errors import VsrppError
-from vsrpp.tui.texts import LANGUAGES
+from vsrpp.tui.messages import LANGUAGES
 
 
 def main() -> int:

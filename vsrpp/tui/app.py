@@ -25,14 +25,14 @@ from textual.screen import Screen
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
 from vsrpp.tui import terminal
-from vsrpp.tui.asking import Answered, Asker, Crashed, Saw
+from vsrpp.tui.actions import Answered, Asker, Crashed, Saw
 from vsrpp.tui.events import changes_text
+from vsrpp.tui.messages import Texts
 from vsrpp.tui.narrow import Narrow
+from vsrpp.tui.run_view import Seen
+from vsrpp.tui.run_watcher import Watcher
 from vsrpp.tui.screens.base import Face, processed
 from vsrpp.tui.screens.home import Home
-from vsrpp.tui.seen import Seen
-from vsrpp.tui.texts import Texts
-from vsrpp.tui.watching import Watcher
 
 END_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 HANGUP_GRACE_S = 15.0

@@ -24,10 +24,10 @@ from vsrpp.tui.events import label_of, matching, style_of
 from vsrpp.tui.events import words as event_words
 from vsrpp.tui.figures import NONE, clock, count, loss, number, rate
 from vsrpp.tui.lines import Line, cut, fit, length, line, pad, rpad, rule
+from vsrpp.tui.messages import Texts
 from vsrpp.tui.pages.delivery import delivery, sign
 from vsrpp.tui.pages.progress import convergence
-from vsrpp.tui.seen import Seen
-from vsrpp.tui.texts import Texts
+from vsrpp.tui.run_view import Seen
 
 STREAM_SIGNS = {"backward": "← ", "forward": "→ ", "fusion": "🔗"}
 SHORT_NAMES = {"perceptual": "Perc."}

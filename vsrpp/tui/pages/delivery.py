@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from vsrpp import control
-from vsrpp.control.trouble import BEHIND_AFTER_S
+from vsrpp.control.delivery_status import BEHIND_AFTER_S
 from vsrpp.tui.drawing import bar, finite, limit_style
 from vsrpp.tui.figures import count, span
 from vsrpp.tui.lines import Line, cut, line, pad
-from vsrpp.tui.seen import Seen
-from vsrpp.tui.texts import Texts
+from vsrpp.tui.messages import Texts
+from vsrpp.tui.run_view import Seen
 
 SOON_S = 10.0
 """What is younger than this is on its way, not behind."""

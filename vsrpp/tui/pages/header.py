@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from vsrpp.tui.drawing import bar
 from vsrpp.tui.figures import count, number, span
 from vsrpp.tui.lines import Line, cut, ends, length, line, wrap
+from vsrpp.tui.messages import Texts
 from vsrpp.tui.pages import delivery
-from vsrpp.tui.seen import Seen
-from vsrpp.tui.texts import Texts
+from vsrpp.tui.run_view import Seen
 
 _STATES = {
     "training": ("●", "good"), "validating": ("◌", "info"), "paused": ("‖", "warn"), "finished": ("✔", "good"),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from vsrpp.tui.lines import Line, beside, line
+from vsrpp.tui.messages import Texts
 from vsrpp.tui.pages import blocks, progress
-from vsrpp.tui.seen import Seen
-from vsrpp.tui.texts import Texts
+from vsrpp.tui.run_view import Seen
 
 WIDE = 72
 """From this width on there are two columns of full blocks."""

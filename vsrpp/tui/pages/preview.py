@@ -11,8 +11,8 @@ from vsrpp.tui import drafts
 from vsrpp.tui.drawing import spark
 from vsrpp.tui.figures import bound, rate, value
 from vsrpp.tui.lines import Line, line, pad, wrap
-from vsrpp.tui.seen import Seen
-from vsrpp.tui.texts import Texts
+from vsrpp.tui.messages import Texts
+from vsrpp.tui.run_view import Seen
 
 RATE_KEYS = frozenset({"max_lr", "min_lr", "max_steps"})
 """Keys that move the learning rate's schedule."""

@@ -6,8 +6,8 @@ from vsrpp.control.numbers import SCORE_PARTS, TIME_PARTS
 from vsrpp.tui.drawing import finite
 from vsrpp.tui.figures import number
 from vsrpp.tui.lines import Line, cut, fit, line, pad
-from vsrpp.tui.seen import Seen
-from vsrpp.tui.texts import Texts
+from vsrpp.tui.messages import Texts
+from vsrpp.tui.run_view import Seen
 
 _STYLES = {"falling": "good", "rising": "bad"}
 

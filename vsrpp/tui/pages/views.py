@@ -9,9 +9,9 @@ from vsrpp.tui.events import FILTERS, label_of, matching, style_of
 from vsrpp.tui.events import words as event_words
 from vsrpp.tui.figures import NONE, count, day_clock, number, rate
 from vsrpp.tui.lines import Line, cut, fit, line, pad, rpad, rule, wrap
+from vsrpp.tui.messages import Texts
 from vsrpp.tui.pages import blocks, overview
-from vsrpp.tui.seen import Seen
-from vsrpp.tui.texts import Texts
+from vsrpp.tui.run_view import Seen
 
 
 class View:

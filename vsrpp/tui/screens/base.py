@@ -14,12 +14,12 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from vsrpp.tui.asking import Answered
+from vsrpp.tui.actions import Answered
 from vsrpp.tui.canvas import Canvas
+from vsrpp.tui.messages import Texts
 from vsrpp.tui.pages import overview
 from vsrpp.tui.pages.header import Key, header, key_lines, message_lines, notice
-from vsrpp.tui.seen import Seen
-from vsrpp.tui.texts import Texts
+from vsrpp.tui.run_view import Seen
 
 if TYPE_CHECKING:
     from vsrpp.tui.app import TerminalUI

@@ -8,8 +8,8 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from vsrpp.tui.lines import wrap
+from vsrpp.tui.run_view import Seen
 from vsrpp.tui.screens.base import Face, on
-from vsrpp.tui.seen import Seen
 
 
 class Confirm(Face):

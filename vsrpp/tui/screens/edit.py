@@ -14,12 +14,12 @@ from vsrpp.control import Preview
 from vsrpp.errors import Refused
 from vsrpp.store import Answer
 from vsrpp.tui import drafts
-from vsrpp.tui.asking import Answered
+from vsrpp.tui.actions import Answered
 from vsrpp.tui.figures import bound, value
 from vsrpp.tui.lines import Line, rule, wrap
 from vsrpp.tui.pages.preview import preview_lines, refusal
+from vsrpp.tui.run_view import Seen
 from vsrpp.tui.screens.base import Face, Field, labelled, on
-from vsrpp.tui.seen import Seen
 
 
 def warm_up() -> None:

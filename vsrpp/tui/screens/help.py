@@ -7,8 +7,8 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from vsrpp.tui.lines import Line, line, pad, rule, wrap
+from vsrpp.tui.run_view import Seen
 from vsrpp.tui.screens.base import Face, on
-from vsrpp.tui.seen import Seen
 
 _HELP: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "en": (

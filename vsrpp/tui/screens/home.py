@@ -9,8 +9,8 @@ from textual.binding import BindingType
 
 from vsrpp import control
 from vsrpp.tui.pages import views
+from vsrpp.tui.run_view import Seen
 from vsrpp.tui.screens.base import Face, on
-from vsrpp.tui.seen import Seen
 
 
 class Home(Face):

@@ -11,9 +11,9 @@ from vsrpp import config
 from vsrpp.tui.drafts import group_of, near_limit
 from vsrpp.tui.figures import bound, value
 from vsrpp.tui.lines import Line, cut, fit, line, pad, rpad, rule
+from vsrpp.tui.run_view import Seen
 from vsrpp.tui.screens.base import Face, Field, labelled, on
 from vsrpp.tui.screens.picker import Rows
-from vsrpp.tui.seen import Seen
 
 
 class Menu(Face):

@@ -8,8 +8,8 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from vsrpp.tui.lines import Line, fit, rule, text_of
+from vsrpp.tui.messages import Texts
 from vsrpp.tui.screens.base import Face, on
-from vsrpp.tui.texts import Texts
 
 
 class Rows:

@@ -10,9 +10,9 @@ from textual.binding import BindingType
 from vsrpp import control
 from vsrpp.tui.figures import clock, count, number, size
 from vsrpp.tui.lines import Line, line, rpad, rule, wrap
+from vsrpp.tui.run_view import Checkpoint, Seen
 from vsrpp.tui.screens.base import Face, labelled, on
 from vsrpp.tui.screens.picker import Picker
-from vsrpp.tui.seen import Checkpoint, Seen
 
 
 class Rollback(Picker):

@@ -7,7 +7,7 @@ from typing import Any
 
 from vsrpp import control
 from vsrpp.paths import RunPaths
-from vsrpp.tui.asking import Answered
+from vsrpp.tui.actions import Answered
 from vsrpp.tui.figures import NONE, count, day_clock, number
 from vsrpp.tui.lines import Line, fit, line, pad, rpad
 from vsrpp.tui.screens.picker import Picker

@@ -14,9 +14,9 @@ from vsrpp.tui import drafts
 from vsrpp.tui.drawing import finite, stacked
 from vsrpp.tui.figures import value
 from vsrpp.tui.lines import Line, line, pad, rule
+from vsrpp.tui.run_view import Seen
 from vsrpp.tui.screens.base import labelled, on
 from vsrpp.tui.screens.edit import Editing
-from vsrpp.tui.seen import Seen
 
 
 class EditWeights(Editing):

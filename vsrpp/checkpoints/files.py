@@ -1,0 +1,269 @@
+"""Checkpoints: written whole in the background, checked when read, pruned only when they are safe elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import queue
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+import yaml
+
+from vsrpp import __version__, config
+from vsrpp.checkpoints.snapshot import Snapshot
+from vsrpp.errors import NotFound, ProofFailed, Refused, VsrppError
+from vsrpp.paths import CheckpointPaths, checkpoint_step
+
+FORMAT = 1
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SaveRequest:
+    """What one checkpoint holds beside the state itself."""
+
+    folder: CheckpointPaths
+    snapshot: Snapshot
+    run_id: str
+    branch: int
+    revision: int
+    run_config: dict[str, Any]
+    chain: tuple[int, str]
+    """(sequence number, hash) of the newest event when the state was copied."""
+    metrics: dict[str, float]
+    reason: str
+    """due, best, asked, stop or end."""
+
+
+@dataclass(slots=True)
+class Saved:
+    """What became of a request: `files` {name: sha256}, or `error`."""
+
+    request: SaveRequest
+    files: dict[str, str] = field(default_factory=dict)
+    size_bytes: int = 0
+    error: str | None = None
+    disk_full: bool = False
+
+
+class Saver:
+    """Writes checkpoints in a thread, one at a time and in order; the trainer collects the outcomes at step boundaries."""
+
+    def __init__(self, write: Callable[[SaveRequest], Saved] | None = None) -> None:
+        self._write = write or write_checkpoint
+        self._requests: queue.Queue[SaveRequest | None] = queue.Queue(maxsize=1)
+        self._done: queue.SimpleQueue[Saved] = queue.SimpleQueue()
+        self._pending = 0
+        self._thread = threading.Thread(target=self._run, name="checkpoints", daemon=True)
+        self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        return self._pending > 0
+
+    def submit(self, request: SaveRequest) -> None:
+        """Hand over a captured state. Waits only if two saves before it are still being written."""
+        self._pending += 1
+        self._requests.put(request)
+
+    def collect(self, *, wait: bool = False) -> list[Saved]:
+        """The outcomes since the last call; with `wait`, those of everything submitted."""
+        found: list[Saved] = []
+        while self._pending and (wait or not self._done.empty()):
+            found.append(self._done.get())
+            self._pending -= 1
+        return found
+
+    def close(self) -> None:
+        self._requests.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while (request := self._requests.get()) is not None:
+            self._done.put(self._write(request))
+
+
+def write_checkpoint(request: SaveRequest) -> Saved:
+    """Write a checkpoint to a temporary folder, sync every file, rename it: it is whole or it is not there.
+
+    A failure is returned, not raised: it becomes an event, and training goes on.
+    """
+    final = request.folder.root
+    building = final.with_name(f".{final.name}.{os.getpid()}.part")
+    try:
+        shutil.rmtree(building, ignore_errors=True)
+        building.mkdir(parents=True)
+        files = _write_files(CheckpointPaths(building), request)
+        size = sum(path.stat().st_size for path in building.iterdir())
+        _set_aside(final)
+        building.rename(final)
+        _sync_folder(final.parent)
+        return Saved(request, files, size)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must become an event, not the end of the thread
+        shutil.rmtree(building, ignore_errors=True)
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        return Saved(request, error=f"{type(error).__name__}: {error}", disk_full=full)
+
+
+def _set_aside(final: Path) -> None:
+    """A checkpoint of the same step that lies on a branch left behind keeps its files under a name with its branch."""
+    if final.exists():
+        try:
+            label = f"b{read_manifest(CheckpointPaths(final)).get('branch', 0)}"
+        except VsrppError:  # damaged: it was passed over, and is made anew
+            label = "damaged"
+        old = final.with_name(f"{final.name}_{label}")
+        discard(old)
+        final.rename(old)
+
+
+def discard(folder: Path) -> None:
+    """Remove a checkpoint, if it is there: first its name, so that a kill in between leaves no half that passes for one."""
+    going = folder.with_name(f".{folder.name}.{os.getpid()}.gone.part")
+    try:
+        folder.rename(going)
+    except OSError:  # not there
+        return
+    shutil.rmtree(going, ignore_errors=True)
+
+
+def _write_files(folder: CheckpointPaths, request: SaveRequest) -> dict[str, str]:
+    snapshot = request.snapshot
+    safetensors.torch.save_file(snapshot.model, folder.model)
+    safetensors.torch.save_file(snapshot.model_ema, folder.model_ema)
+    torch.save({"step": snapshot.step, **snapshot.rest}, folder.training_state)
+    folder.runtime_config.write_text(config.dump_runtime(snapshot.live, request.revision), encoding="utf-8")
+    folder.run_config.write_text(
+        yaml.safe_dump(request.run_config, sort_keys=False, allow_unicode=True), encoding="utf-8"
+    )
+    files = {
+        path.name: {"sha256": file_sha256(path), "bytes": path.stat().st_size} for path in sorted(folder.root.iterdir())
+    }
+    manifest = {
+        "format": FORMAT,
+        "run_id": request.run_id,
+        "step": snapshot.step,
+        "branch": request.branch,
+        "revision": request.revision,
+        "reason": request.reason,
+        "chain": {"seq": request.chain[0], "hash": request.chain[1]},
+        "metrics": request.metrics,
+        "versions": versions(),
+        "time": time.time(),
+        "files": files,
+    }
+    folder.manifest.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    for path in folder.root.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    _sync_folder(folder.root)
+    return {name: str(about["sha256"]) for name, about in files.items()}
+
+
+def versions() -> dict[str, str]:
+    """What a bit-exact replay depends on beside the record: Pillow makes JPEG's harm and reads frames, PyAV reads videos."""
+    import platform
+
+    import av
+    import PIL
+
+    return {
+        "vsrpp": __version__, "torch": str(torch.__version__), "python": platform.python_version(),
+        "pillow": PIL.__version__, "av": av.__version__,
+    }  # fmt: skip
+
+
+def read_manifest(folder: CheckpointPaths) -> dict[str, Any]:
+    """Raises NotFound if the folder holds no checkpoint, ProofFailed if its manifest cannot be read."""
+    try:
+        manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFound(f"{folder.root} holds no checkpoint (no {folder.manifest.name}).") from None
+    except (OSError, ValueError) as error:
+        raise ProofFailed(f"{folder.manifest} cannot be read: {error}.") from None
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise ProofFailed(f"{folder.manifest} is no manifest.")
+    return manifest
+
+
+def verify_files(folder: CheckpointPaths) -> dict[str, Any]:
+    """Check every file against the manifest's SHA-256; returns the manifest. Raises ProofFailed naming the file."""
+    manifest = read_manifest(folder)
+    for name, about in manifest["files"].items():
+        path = folder.root / name
+        if not path.is_file():
+            raise ProofFailed(f"{folder.root} is not whole: {name} is missing.")
+        if file_sha256(path) != about["sha256"]:
+            raise ProofFailed(f"{path} was changed: its SHA-256 is not the one in the manifest.")
+    return manifest
+
+
+def load_checkpoint(folder: CheckpointPaths) -> tuple[Snapshot, dict[str, Any]]:
+    """A checkpoint's state and its manifest, every hash checked. Raises NotFound, ProofFailed, or Refused if it is damaged."""
+    manifest = verify_files(folder)
+    try:
+        rest = torch.load(folder.training_state, map_location="cpu", weights_only=True)
+        live = json.loads(folder.runtime_config.read_text(encoding="utf-8"))
+        live.pop("revision", None)
+        model = safetensors.torch.load_file(folder.model)
+        model_ema = safetensors.torch.load_file(folder.model_ema)
+        step = int(rest.pop("step"))
+    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
+        raise Refused(f"{folder.root} cannot be loaded: {error}.") from error
+    return Snapshot(step, live, model, model_ema, rest), manifest
+
+
+def checkpoint_run_config(folder: CheckpointPaths) -> dict[str, Any]:
+    loaded = yaml.safe_load(folder.run_config.read_text(encoding="utf-8"))
+    return dict(loaded)
+
+
+def whole_checkpoints(checkpoints: Path) -> list[CheckpointPaths]:
+    """The checkpoint folders that have a manifest, ascending by step; leftovers of a torn save are not among them."""
+    if not checkpoints.is_dir():
+        return []
+    found = [folder for folder in checkpoints.iterdir() if checkpoint_step(folder) is not None]
+    whole = [CheckpointPaths(folder) for folder in found if (folder / "manifest.json").is_file()]
+    return sorted(whole, key=lambda folder: checkpoint_step(folder.root) or 0)
+
+
+def set_aside_checkpoints(checkpoints: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """(folder, manifest) of those that a later branch, saving the same step, pushed to a name with their own branch."""
+    for folder in sorted(checkpoints.glob("step_*_b*")) if checkpoints.is_dir() else ():
+        with contextlib.suppress(VsrppError):
+            yield folder, read_manifest(CheckpointPaths(folder))
+
+
+def clear_torn(checkpoints: Path) -> None:
+    """Remove what a killed save or removal left behind."""
+    if checkpoints.is_dir():
+        for folder in checkpoints.glob(".step_*.part"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

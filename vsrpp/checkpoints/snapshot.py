@@ -1,0 +1,20 @@
+"""A whole training state in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A whole training state on the CPU, sharing no memory with the live one."""
+
+    step: int
+    live: dict[str, Any]
+    model: dict[str, Tensor]
+    model_ema: dict[str, Tensor]
+    rest: dict[str, Any]
+    """Optimizer, controller and random generators: tensors and plain values only, so that it loads with weights_only."""

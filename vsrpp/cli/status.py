@@ -1,0 +1,235 @@
+"""runs, status, config, history: what is known of runs. None of them imports torch; all but runs do without MLflow."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from vsrpp import config, control, paths
+from vsrpp.cli.commands import runs_folder, target
+from vsrpp.cli.delivery import delivery_lines
+from vsrpp.cli.output import bold, dim, duration, green, print_json, red, yellow
+from vsrpp.control import FINAL_STATES
+from vsrpp.control.numbers import TIME_PARTS
+from vsrpp.errors import ProofFailed, VsrppError
+from vsrpp.store import Event
+
+_STATE_COLOURS = {"training": green, "validating": green, "paused": yellow, "failed": red, "dead": red}
+
+
+_OVER = FINAL_STATES | {"dead"}
+
+
+def runs(options: argparse.Namespace) -> int:
+    folder = runs_folder(options)
+    rows = _all_runs(folder)
+    if options.json:
+        print_json(rows)
+        return 0
+    if not rows:
+        print(f"No runs in {folder} yet. Start one: vsrpp train --preset demo --data sample")
+        return 0
+    print(bold(f"{'RUN':34} {'STATE':11} {'STEP':>8} {'BEST PSNR-Y':>16}  STARTED           NAME"))
+    for row in rows:
+        best = f"{row['best']['psnr_y']:.2f} dB @ {row['best']['step']}" if row["best"] else "–"
+        started = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"])) if row["started"] else "–"
+        state = _STATE_COLOURS.get(row["state"], str)(f"{row['state']:11}")
+        step = row["step"] if row["step"] is not None else "–"
+        print(f"{row['run_id']:34} {state} {step:>8} {best:>16}  {started}  {row['name'] or ''}")
+        if row.get("orphan"):
+            print(yellow(f"  MLflow still shows it running; tell it: vsrpp sync {row['run_id']}"))
+    return 0
+
+
+def _all_runs(folder: Path) -> list[dict[str, Any]]:
+    """The runs of this host and those only the tracking server knows; a server that cannot be had is said, not fatal."""
+    rows = control.runs(folder)
+    uri = paths.tracking_uri(folder)
+    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
+        return rows  # asking would create an empty database
+    from vsrpp.tracking.runs import server_runs
+
+    try:
+        theirs = server_runs(uri)
+    except VsrppError as error:
+        print(f"vsrpp: {error} Only the runs of this host are listed.", file=sys.stderr)
+        return rows
+    keys = ("run_id", "name", "state", "step", "best", "started")
+    here = {row["run_id"] for row in rows}
+    found = rows + [{**{key: row[key] for key in keys}, "run_dir": None} for row in theirs if row["run_id"] not in here]
+    running = {row["run_id"] for row in theirs if row["status"] == "RUNNING"}
+    return [{**row, "orphan": row["run_id"] in running and row["state"] in _OVER} for row in found]
+
+
+def status(options: argparse.Namespace) -> int:
+    seen = control.status(target(options))
+    if options.json:
+        print_json(seen)
+        return 0
+    state = _STATE_COLOURS.get(seen["state"], str)(seen["state"])
+    speed = f"{seen['steps_per_s']:.2f} steps/s, {duration(seen['eta_s'])} to go" if seen["eta_s"] is not None else ""
+    print(f"{bold(seen['run_id'])}  {state}  step {seen['step']} of {seen['max_steps']}  {speed}".rstrip())
+    print(f"  {seen['run_dir']}")
+    if seen["probation"] and seen["state"] not in FINAL_STATES | {"dead"}:
+        print(yellow(f"  {_on_probation(seen['probation'])}"))
+    losses = "  ".join(f"{term} {value:.5f}" for term, value in seen["losses"].items() if value is not None)
+    rate = f"{seen['lr']:.2e}" if seen["lr"] is not None else "–"
+    print(f"  phase {seen['phase']}, revision {seen['revision']}, branch {seen['branch']}, rate {rate}")
+    print(f"  loss  {losses or '–'}")
+    if seen["psnr_y"] is not None:
+        gain = seen["psnr_y"] - seen["bicubic_psnr_y"]
+        print(f"  PSNR-Y {seen['psnr_y']:.2f} dB (bicubic {seen['bicubic_psnr_y']:.2f}, {gain:+.2f})")
+    for line in number_lines(seen):
+        print(f"  {line}")
+    best = f"{seen['best']['psnr_y']:.2f} dB at step {seen['best']['step']}" if seen["best"] else "–"
+    print(f"  best {best}; checkpoints {', '.join(map(str, seen['checkpoints'])) or '–'}")
+    away = seen["off_host"]
+    kept = (
+        f"step {away['step']}, {duration(away['age_s'])} old, in {away['uri']}"
+        if away
+        else f"none, {seen['off_host_why']}"
+    )
+    print(f"  off this host: {kept if away or seen['state'] in FINAL_STATES else yellow(kept)}")
+    left = seen["backlog"]
+    for line in delivery_lines(left, seen["run_id"]):
+        print(yellow(f"  {line}"))
+    told = left["alerts"]
+    if told and (told["waiting"] or told["refused"]):
+        why = f" ({told['error']})" if told["error"] else ""
+        print(yellow(f"  alerts: {told['waiting']} not told yet, {told['refused']} refused by the webhook{why}"))
+    return 0
+
+
+def number_lines(seen: dict[str, Any]) -> list[str]:
+    """What `control.numbers` found: convergence and score, where the time goes, machine time and cost."""
+    lines, first = [], []
+    found, score, step = seen["convergence"], seen["score"], seen["time"]
+    if found is not None:
+        slope = found["slope_percent_per_1000_steps"]
+        how = "" if slope is None else f" ({slope:+.1f} ± {found['slope_error_percent']:.1f} % per 1000 steps)"
+        first.append(f"loss {found['state']}{how}")
+    if seen["momentum"] is not None:
+        first.append(f"AdamW momentum {seen['momentum']:.3f}")
+    lines += [", ".join(first)] if first else []
+    if score is not None:
+        parts = ", ".join(
+            f"{name} {value:.0f}" for name, value in score.items() if name != "total" and value is not None
+        )
+        lines.append(f"score {score['total']:.0f} of 100 ({parts})")
+    if step is not None:
+        parts = ", ".join(f"{part.replace('_', ' ')} {_ms(step[f'{part}_s'])}" for part in TIME_PARTS)
+        use = seen["device_use"]
+        busy = f"; {use['kind'].upper()} {use['percent']:.0f} %" if use else ""
+        lines.append(f"a step {_ms(step['step_s'])}: {parts}{busy}")
+    hours, cost = seen["hours"], seen["cost"]
+    if hours is not None and (hours["max"] is not None or cost is not None):
+        most = f" of {hours['max']:g}" if hours["max"] is not None else ""
+        lines.append(f"{hours['spent']:.3g}{most} hours{f', {cost_words(cost)}' if cost else ''}")
+    return lines
+
+
+def cost_words(cost: dict[str, Any]) -> str:
+    """`cost 1.20 so far, 3.40 to come`."""
+    ahead = "" if cost["to_come"] is None else f", {cost['to_come']:.2f} to come"
+    return f"cost {cost['spent']:.2f} so far{ahead}"
+
+
+def _ms(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds * 1e3:.1f} ms" if seconds < 10 else f"{seconds:.1f} s"
+
+
+def _on_probation(trial: dict[str, Any]) -> str:
+    terms = " or ".join(filter(None, ["a loss or gradient is not finite", trial["revert_if"]]))
+    return f"revision {trial['revision']} is on probation until step {trial['until_step']}: it goes back if {terms}"
+
+
+def config_(options: argparse.Namespace) -> int:
+    seen = control.config_view(target(options))
+    if options.json:
+        print_json(seen)
+        return 0
+    print(bold(f"revision {seen['revision']}"))
+    tier = None
+    tiers = {name: place for place, name in enumerate(("safe", "careful", "startup"))}
+    for row in sorted(seen["parameters"], key=lambda row: tiers[row["tier"]]):
+        if row["tier"] != tier:
+            tier = row["tier"]
+            print(bold(f"\n{tier}"))
+        value = config.format_value(row["key"], row["value"]) if row["value"] is not None else "–"
+        span = (
+            f"{row['minimum']:g}–{row['maximum']:g}"
+            if row["minimum"] is not None and row["maximum"] is not None
+            else ""
+        )
+        by = f"{row['changed_by']} at step {row['changed_at_step']}" if row["changed_by"] else ""
+        print(f"  {row['key']:26} {value:>14} {row['unit'] or '':8} {dim(f'{span:18}')} {by}".rstrip())
+    return 0
+
+
+def history(options: argparse.Namespace) -> int:
+    run = target(options)
+    events = control.history(run)
+    if options.json:
+        print_json([event.to_json() for event in events])
+    else:
+        for event in events:
+            print(_line(event))
+    if not options.verify:
+        return 0
+    verdict = control.verify(run)
+    if not verdict.ok:
+        raise ProofFailed(f"the record of {run.run_id} does not hold: {verdict.why}.")
+    if not options.json:
+        print(green(f"✅ the chain holds: {verdict.events} events, head {verdict.head[:16]}…"))
+    return 0
+
+
+def _line(event: Event) -> str:
+    """One event in one line: when, where, what, who, why."""
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.time))
+    who = f" by {control.who(event)}" if event.origin else ""
+    why = f" — {event.reason}" if event.reason else ""
+    branch = f"/{event.branch}" if event.branch else ""
+    kind = f"{event.type:18}"
+    paint = red if event.type in ("config_refused", "failed", "non_finite", "checkpoint_failed") else str
+    paint = green if event.type in ("config_applied", "rolled_back") else paint
+    return f"{dim(at)}  {event.step:>7}{branch}  r{event.revision:<3} {paint(kind)} {_what(event)}{who}{why}"
+
+
+def _what(event: Event) -> str:
+    data: dict[str, Any] = event.data
+    match event.type:
+        case "config_applied" | "config_reverted" | "rolled_back":
+            changes = ", ".join(
+                f"{c['key']} {config.format_value(c['key'], c['old'])} → {config.format_value(c['key'], c['new'])}"
+                for c in data["changes"]
+            )
+            return f"to step {data['to_step']} {changes}".strip() if event.type == "rolled_back" else changes
+        case "config_refused":
+            return str(data.get("line", ""))
+        case "validated":
+            return (
+                f"PSNR-Y {data['psnr_y']:.2f} dB, SSIM-Y {data['ssim_y']:.4f} (bicubic {data['bicubic_psnr_y']:.2f} dB)"
+            )
+        case "checkpoint_saved":
+            return f"{data['path']} ({data['size_bytes'] / 2**20:.1f} MiB, {data['reason']})"
+        case "started":
+            facts = data["run_config"]
+            said = facts["data"]
+            named = said if isinstance(said, str) else ", ".join(source["path"] for source in said["train"])
+            return f"{facts['network']} ×{facts['scale']} on {named} ({data['device']})"
+        case "restored":
+            return f"from step {data['from_step']}"
+        case "checkpoint_failed" | "failed" | "tracking_lost" | "face_failed" | "out_of_memory":
+            return str(data.get("error", ""))
+        case "phase_changed" | "plateau_detected" | "plateau_cleared" | "safety_reset":
+            return ""
+        case "stopped":
+            return "" if event.reason else f"({data.get('why')})"
+        case "finished":
+            return f"PSNR-Y {data['psnr_y']:.2f} dB" if "psnr_y" in data else ""
+        case _:
+            return ", ".join(f"{k} {v}" for k, v in data.items() if isinstance(v, (str, int, float)) and k != "command")

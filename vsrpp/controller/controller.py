@@ -1,0 +1,290 @@
+"""The adaptive controller: a pure state machine that decides once per optimizer step; the trainer acts and records.
+
+The live config is what people asked for and is never edited here. The controller's effect is an offset on top, a pure
+function of its state and of the config in force (`controller_effects`), so an edit counts from the very next step.
+Phases change through one table (`controller_phases`) alone. No clock, no randomness: the same calls give the same
+decisions, on a replay too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vsrpp.controller import plateau
+from vsrpp.controller.detector import Decision
+from vsrpp.controller.effects import (
+    MOST_SHIFT,
+    SHIFT_STEP,
+    TERMS,
+    L1Steadiness,
+    Norms,
+    acted_factor,
+    effective_factor,
+    effective_weights,
+    set_weights,
+)
+from vsrpp.controller.phases import AGGRESSIVE, COOLDOWN, PHASES, SETTLING, WARMUP, Facts, next_transition
+
+SHARPNESS_THRESHOLD = 0.70
+"""Sharpness of the output over the truth's (ratio) below which a plateau is answered aggressively; the run config's
+`sharpness_threshold`, where there is one, replaces it."""
+
+SETTLING_STEPS = 100
+"""Steps after warm-up, a restart or a rollback before anything is decided."""
+
+AGGRESSIVE_PATIENCES = 1.0
+"""Longest aggressive phase, in multiples of the live `plateau_patience`."""
+
+BIG_RATE_CHANGE = 1.5
+"""A `max_lr` edited by this ratio or more, up or down, restarts the detector: another rate is another curve."""
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerEvent:
+    """One thing worth the record: `type` is one of plateau_detected, plateau_cleared, safety_reset, phase_changed."""
+
+    type: str
+    reason: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What holds for the next optimizer step."""
+
+    weights: dict[str, float]
+    """Effective loss weights by term."""
+    lr_factor: float
+    """Factor on the scheduled rate."""
+    clip: float
+    """Norm to clip the gradient at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The controller's answer to one step: the effect for the next one, and what to record."""
+
+    weights: dict[str, float]
+    lr_factor: float
+    clip: float
+    phase: str
+    events: list[ControllerEvent]
+    metrics: dict[str, float]
+
+
+class Controller:
+    """Feed it once per optimizer step; `effective` answers for an edited config without advancing."""
+
+    def __init__(self, run_config: Mapping[str, Any]) -> None:
+        self.warmup_steps = int(run_config.get("warmup_steps") or 0)
+        self.sharpness_threshold = float(run_config.get("sharpness_threshold") or SHARPNESS_THRESHOLD)
+        self.detector = plateau.make(run_config.get("detector") or "vsrpp")
+        self.norms = Norms()
+        self.steadiness = L1Steadiness()
+        self.phase = WARMUP if self.warmup_steps > 0 else SETTLING
+        self.phase_steps = 0
+        self.shift = 0.0
+        self.factor = 1.0
+        self.sharpness: float | None = None
+        self.restarted = ""
+        """Why `restart` was called, until the next step has taken note."""
+        self.seen_live: dict[str, float] = {}
+
+    def observe_norm(self, norm: float) -> None:
+        """Take the gradient norm of a step, before clipping."""
+        self.norms.add(norm)
+
+    def effective(self, live: Mapping[str, Any]) -> Effect:
+        """Weights, rate factor and clip for the next step under `live`; changes nothing."""
+        return Effect(
+            effective_weights(live, self.shift, self.steadiness.part),
+            effective_factor(live, self.factor),
+            self.norms.clip(live),
+        )
+
+    def update(
+        self,
+        step: int,
+        *,
+        loss: float,
+        terms: Mapping[str, float],
+        quality: float | None,
+        sharpness: float | None,
+        finite: bool,
+        live: Mapping[str, Any],
+    ) -> Outcome:
+        """Decide after optimizer step `step`.
+
+        `loss` and the unweighted `terms` are that step's; `quality` and `sharpness` come with a validation and are
+        None otherwise; `finite` is False when the loss or a gradient was not; `live` is the config the step ran under.
+        Never raises, whatever the numbers.
+        """
+        self._notice_edits(live)
+        measured = self._at_set_weights(loss, terms, live) if finite else math.nan
+        if sharpness is not None and math.isfinite(sharpness):
+            self.sharpness = sharpness
+        if finite:
+            self.steadiness.add(terms.get("l1"))
+        grace = bool(self.restarted) or self.phase in (WARMUP, SETTLING, COOLDOWN)
+        decision = self.detector.update(step, measured, live, quality=quality, grace=grace)
+        events = self._edges(decision, live)
+        events += self._advance(step, finite, decision, live)
+        self._drift(live)
+        effect = self.effective(live)
+        metrics = self._metrics(decision, effect, float(live["plateau_patience"]))
+        return Outcome(effect.weights, effect.lr_factor, effect.clip, self.phase, events, metrics)
+
+    def restart(self, reason: str) -> None:
+        """Begin anew after a rollback or a restart: offsets go at once, nothing is counted, the next step settles.
+
+        The gradient norms and the best quality stay known.
+        """
+        self.detector.restart(reason)
+        self.restarted = reason
+        self.shift, self.factor = 0.0, 1.0
+        self.steadiness = L1Steadiness()
+        self.sharpness = None
+
+    def state(self) -> dict[str, Any]:
+        """Everything a decision depends on, as JSON-able values; floats survive `json` exactly."""
+        return {
+            **{name: getattr(self, name) for name in _PLAIN},
+            "seen_live": dict(self.seen_live),
+            "norms": list(self.norms.recent),
+            "l1": [self.steadiness.mean, self.steadiness.variance, self.steadiness.part],
+            "detector": self.detector.state(),
+        }
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take back a `state()`; raises ValueError if its detector is another one."""
+        self.detector.load(state["detector"])
+        for name in _PLAIN:
+            setattr(self, name, state[name])
+        self.seen_live = dict(state["seen_live"])
+        self.norms = Norms(state["norms"])
+        self.steadiness.mean, self.steadiness.variance, self.steadiness.part = state["l1"]
+
+    def _notice_edits(self, live: Mapping[str, Any]) -> None:
+        """An edit that makes the loss another curve (its weights, or a far other rate) restarts the detector."""
+        now = {**set_weights(live), "max_lr": float(live["max_lr"])}
+        before, self.seen_live = self.seen_live, now
+        if not before or before == now:
+            return
+        weights = [term for term in TERMS if before[term] != now[term]]
+        ratio = now["max_lr"] / before["max_lr"]
+        if weights:
+            keys = ", ".join(f"{term}_weight" for term in weights)
+            self.detector.restart(f"{keys} edited: the loss is another sum now")
+        elif not 1 / BIG_RATE_CHANGE < ratio < BIG_RATE_CHANGE:
+            self.detector.restart(f"max_lr edited to {ratio:.2g} times what it was")
+        else:
+            self.seen_live["max_lr"] = before["max_lr"]  # small edits add up to a big one
+
+    def _at_set_weights(self, loss: float, terms: Mapping[str, float], live: Mapping[str, Any]) -> float:
+        """The loss as the person's weights would have it: the controller's own offset must not pass for progress."""
+        if self.shift == 0.0 and self.steadiness.part == 1.0:
+            return loss
+        used = effective_weights(live, self.shift, self.steadiness.part)
+        wanted = set_weights(live)
+        return loss - sum((used[term] - wanted[term]) * terms.get(term, 0.0) for term in TERMS)
+
+    def _edges(self, decision: Decision, live: Mapping[str, Any]) -> list[ControllerEvent]:
+        """Events for a plateau that begins or ends; the rate is acted on when one begins."""
+        if not live["adaptive"]:
+            self.factor, self.shift = 1.0, 0.0
+        self.factor = effective_factor(live, self.factor)
+        if not (decision.detected or decision.cleared):
+            return []
+        before = self.factor
+        if decision.detected:
+            self.factor = acted_factor(live, before)
+        elif live["plateau_action"] == "boost_lr":
+            self.factor = 1.0
+        data = {
+            **_counted(decision, live),
+            **decision.numbers,
+            "signals": list(decision.improved),
+            "lr_factor_before": before,
+            "lr_factor": self.factor,
+        }
+        return [ControllerEvent("plateau_detected" if decision.detected else "plateau_cleared", decision.reason, data)]
+
+    def _advance(self, step: int, finite: bool, decision: Decision, live: Mapping[str, Any]) -> list[ControllerEvent]:
+        """Take the one transition the table allows now, if any."""
+        self.phase_steps += 1
+        facts = Facts(
+            restarted=self.restarted,
+            step=step,
+            warmup_steps=self.warmup_steps,
+            phase_steps=self.phase_steps,
+            adaptive=bool(live["adaptive"]),
+            finite=finite,
+            plateau=decision.plateau,
+            counter=decision.counter,
+            patience=float(live["plateau_patience"]),
+            safety_threshold=float(live["plateau_safety_threshold"]),
+            cooldown_duration=float(live["cooldown_duration"]),
+            sharpness=self.sharpness,
+            sharpness_threshold=self.sharpness_threshold,
+            settling_steps=SETTLING_STEPS,
+            aggressive_patiences=AGGRESSIVE_PATIENCES,
+        )
+        self.restarted = ""
+        taken = next_transition(self.phase, facts)
+        if taken is None:
+            return []
+        numbers = {key: value for key, value in facts._asdict().items() if value not in (None, "")}
+        reason = taken.why.format(**facts._asdict())
+        events = []
+        if taken.when == "safety":
+            events.append(self._safety_reset(reason, numbers))
+        elif taken.when == "not_finite":
+            self.shift = 0.0
+        self.phase, self.phase_steps = taken.target, 0
+        change = {"from": taken.source, "to": taken.target, "condition": taken.when}
+        told = f"{taken.source} → {taken.target}: {reason}"
+        return [*events, ControllerEvent("phase_changed", told, {**change, **numbers})]
+
+    def _safety_reset(self, reason: str, numbers: dict[str, Any]) -> ControllerEvent:
+        """Weights back to what the person set, a boost ended; counting starts again after the cooldown."""
+        data = {**numbers, "weight_shift_before": self.shift, "lr_factor_before": self.factor}
+        self.shift = 0.0
+        self.factor = min(1.0, self.factor)
+        self.detector.restart("safety reset: counting starts again", keep_trend=True)
+        return ControllerEvent("safety_reset", reason, {**data, "lr_factor": self.factor})
+
+    def _drift(self, live: Mapping[str, Any]) -> None:
+        """Move the weight offset by one small step: out while aggressive, back otherwise."""
+        step = SHIFT_STEP if self.phase == AGGRESSIVE else -SHIFT_STEP
+        self.shift = max(0.0, min(MOST_SHIFT, self.shift + step)) if live["adaptive"] else 0.0
+
+    def _metrics(self, decision: Decision, effect: Effect, patience: float) -> dict[str, float]:
+        values: dict[str, float | None] = {
+            "plateau/counter": decision.counter,
+            "plateau/ema_loss": decision.ema,
+            "plateau/best_loss": decision.best,
+            "plateau/best_quality": self.detector.quality_best,
+            "plateau/progress_percent": min(100.0, 100.0 * decision.counter / patience),
+            "plateau/threshold": decision.threshold,
+            "plateau/active": float(decision.plateau),
+            "plateau/phase": float(PHASES.index(self.phase)),
+            "plateau/weight_shift": self.shift,
+            "plateau/perceptual_part": self.steadiness.part,
+            "plateau/lr_factor": effect.lr_factor,
+            "plateau/clip": effect.clip,
+            **{f"plateau/{name}": value for name, value in decision.numbers.items()},
+        }
+        return {key: value for key, value in values.items() if value is not None and math.isfinite(value)}
+
+
+def _counted(decision: Decision, live: Mapping[str, Any]) -> dict[str, Any]:
+    known = {"ema_loss": decision.ema, "best_loss": decision.best}
+    numbers = {key: value for key, value in known.items() if value is not None}
+    patience = live["plateau_patience"]
+    return {"counter": decision.counter, "patience": patience, "threshold": decision.threshold, **numbers}
+
+
+_PLAIN = ("phase", "phase_steps", "shift", "factor", "sharpness", "restarted")

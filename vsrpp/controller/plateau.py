@@ -1,0 +1,16 @@
+"""The plateau detectors by name, as `detector` of the run config says it."""
+
+from __future__ import annotations
+
+from vsrpp.controller.detector import Detector
+from vsrpp.controller.plateau_brief import BriefDetector
+from vsrpp.controller.plateau_trend import TrendDetector
+
+DETECTORS: dict[str, type[Detector]] = {"vsrpp": TrendDetector, "brief": BriefDetector}
+
+
+def make(kind: str) -> Detector:
+    """A fresh detector: `vsrpp` (trend test) or `brief`. Raises ValueError for any other name."""
+    if kind not in DETECTORS:
+        raise ValueError(f"detector = {kind!r}: must be one of {', '.join(DETECTORS)}")
+    return DETECTORS[kind]()

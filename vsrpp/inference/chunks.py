@@ -1,0 +1,197 @@
+"""Upscaling a clip of any length in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from vsrpp.inference.tiles import blend, fade_in, lay_over, tile_spans
+from vsrpp.models.precision import autocast
+
+Frames = NDArray[np.uint8]
+"""(T, height, width, 3) uint8, RGB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Frames read and, of these, the frames kept; both half-open, counted from the clip's first frame."""
+
+    read_start: int
+    read_stop: int
+    keep_start: int
+    keep_stop: int
+
+
+def chunk_plan(frames: int, chunk_frames: int | None, overlap: int) -> list[Chunk]:
+    """Chunks of `chunk_frames` kept frames, each read with `overlap` more on either side. None: the whole clip at once.
+
+    Raises ValueError for chunk_frames below 1 or overlap below 0.
+    """
+    if chunk_frames is not None and chunk_frames < 1:
+        raise ValueError(f"chunk_frames = {chunk_frames}: must be at least 1")
+    if overlap < 0:
+        raise ValueError(f"overlap = {overlap}: must be at least 0")
+    size = frames if chunk_frames is None else chunk_frames
+    return [
+        Chunk(max(0, start - overlap), min(frames, start + size + overlap), start, min(frames, start + size))
+        for start in range(0, frames, max(size, 1))
+    ]
+
+
+def upscale_chunks(
+    model: nn.Module,
+    read: Callable[[int, int], Frames],
+    frames: int,
+    *,
+    device: torch.device | str,
+    chunk_frames: int | None,
+    overlap: int,
+    precision: str = "fp32",
+) -> Iterator[Frames]:
+    """Yields a clip's upscaled frames chunk by chunk, in order.
+
+    `read(start, stop)` gives the frames asked for, (n, h, w, 3) uint8: no more than chunk_frames + 2 · overlap at once.
+    The model is moved to `device`, and left in the mode it was in.
+
+    What a cut costs: the network is recurrent in both directions, so every frame it puts out depends on every frame of
+    the clip, and no overlap shorter than the clip gives exactly the whole clip's result. A chunk starts from an empty
+    hidden state `overlap` frames before the first frame it keeps; how fast that start is forgotten follows from the
+    weights, no bound is known. Nor is the whole clip always the better picture: beyond the `num_frames` of training the
+    recurrence runs longer than it ever did. With overlap ≥ frames each chunk sees, and costs, the whole clip.
+    Memory is bounded over time alone; `upscale_stream` bounds it in space too.
+    """
+    for chunk in chunk_plan(frames, chunk_frames, overlap):
+        upscaled = _upscale(model, read(chunk.read_start, chunk.read_stop), torch.device(device), precision)
+        yield upscaled[chunk.keep_start - chunk.read_start : chunk.keep_stop - chunk.read_start]
+
+
+def upscale_frames(
+    model: nn.Module,
+    lr_u8: Frames,
+    *,
+    device: torch.device | str,
+    chunk_frames: int | None = None,
+    overlap: int = 8,
+    precision: str = "fp32",
+) -> Frames:
+    """(T, h, w, 3) uint8 -> (T, H, W, 3) uint8, at once unless `chunk_frames` is given: see `upscale_chunks`."""
+    chunks = upscale_chunks(
+        model,
+        lambda start, stop: lr_u8[start:stop],
+        len(lr_u8),
+        device=device,
+        chunk_frames=chunk_frames,
+        overlap=overlap,
+        precision=precision,
+    )
+    return np.concatenate(list(chunks))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What `upscale_stream` holds at once. Raises ValueError where it makes no sense."""
+
+    chunk_frames: int = 16
+    """Frames kept of each chunk."""
+    overlap: int = 8
+    """Frames read on either side of a chunk; half as many on either side of a cut are faded from chunk to chunk."""
+    tile: int = 256
+    """Side of a tile in pixels of the input; 0 takes whole frames."""
+    tile_overlap: int = 32
+    """Pixels that neighbouring tiles share; the middle half of them is faded."""
+
+    def __post_init__(self) -> None:
+        chunk_plan(1, self.chunk_frames, self.overlap)
+        tile_spans(1, self.tile, self.tile_overlap)
+
+    @property
+    def fade(self) -> int:
+        """Frames on either side of a cut that are faded."""
+        return min(self.overlap // 2, self.chunk_frames // 2)
+
+
+def upscale_stream(
+    model: nn.Module,
+    frames: Iterable[Frames],
+    *,
+    device: torch.device | str,
+    bounds: Bounds | None = None,
+    precision: str = "fp32",
+) -> Iterator[Frames]:
+    """Every frame (h, w, 3) of a clip of any length as (H, W, 3) uint8, in order, in memory that its length is no part of.
+
+    Held at once are chunk_frames + 2 · overlap frames of the input and about as many of the output. Cuts cost what
+    `upscale_chunks` says; fading from one chunk to the next spreads what is left of it over 2 · `bounds.fade` frames, so
+    that it is no jump. Tiles likewise: what a tile cannot see beyond its border is nearest to being felt there, so the
+    outer quarter of an overlap is dropped and the middle faded.
+    """
+    bounds = bounds or Bounds()
+    source = iter(frames)
+    window: list[Frames] = []
+    start = kept = 0
+    faded: Frames | None = None
+    while True:
+        reach = kept + bounds.chunk_frames + bounds.overlap
+        window += islice(source, max(0, reach + 1 - start - len(window)))  # one more says whether the clip goes on
+        known = start + len(window)
+        if known == 0:
+            return
+        stop = min(kept + bounds.chunk_frames, known)
+        if known <= reach and known - stop <= bounds.fade:  # a rest too short for a chunk of its own
+            stop = known
+        last = stop == known
+        reach = min(reach, known)
+        first = max(0, kept - bounds.fade) if kept else 0
+        until = min(stop + bounds.fade, known)
+        made = _upscale_tiles(model, np.stack(window[: reach - start]), torch.device(device), precision, bounds)
+        made = made[first - start : until - start]
+        if faded is not None:
+            _fade(faded, made)
+        if last:
+            yield from made
+            return
+        yield from made[: stop - bounds.fade - first]
+        faded = made[stop - bounds.fade - first :].copy()
+        kept = stop
+        forget = max(0, kept - bounds.overlap) - start
+        del window[:forget]
+        start += forget
+
+
+def _fade(before: Frames, made: Frames) -> None:
+    """Let a chunk begin as the one before it ended: `before` are the frames that both made, the first of `made`."""
+    for number, old in enumerate(before):
+        made[number] = blend(old, made[number], (number + 0.5) / len(before))
+
+
+def _upscale_tiles(model: nn.Module, lr_u8: Frames, device: torch.device, precision: str, bounds: Bounds) -> Frames:
+    height, width = lr_u8.shape[1:3]
+    rows, columns = (tile_spans(side, bounds.tile, bounds.tile_overlap) for side in (height, width))
+    if len(rows) == len(columns) == 1:
+        return _upscale(model, lr_u8, device, precision)
+    scale = int(model.scale)  # type: ignore[arg-type]
+    canvas = np.empty((len(lr_u8), height * scale, width * scale, 3), np.uint8)
+    for (top, bottom), row_weight in zip(rows, fade_in(rows, scale), strict=True):
+        for (left, right), column_weight in zip(columns, fade_in(columns, scale), strict=True):
+            made = _upscale(model, lr_u8[:, top:bottom, left:right], device, precision)
+            place = canvas[:, top * scale : bottom * scale, left * scale : right * scale]
+            lay_over(place, made, row_weight, column_weight)
+    return canvas
+
+
+def _upscale(model: nn.Module, lr_u8: Frames, device: torch.device, precision: str) -> Frames:
+    was_training = model.training
+    model.to(device).eval()
+    try:
+        with torch.inference_mode(), autocast(device, precision):
+            lr = torch.from_numpy(np.array(lr_u8)).to(device).permute(0, 3, 1, 2).float().div_(255.0)
+            sr_u8 = model(lr[None])[0].float().clamp_(0.0, 1.0).mul_(255.0).round_().to(torch.uint8)
+            return sr_u8.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    finally:
+        model.train(was_training)

@@ -1,0 +1,144 @@
+"""Scoring on frames with known truth, by the field's protocol: reduce, upscale, compare; frames, then clips, averaged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from vsrpp import metrics, resize
+from vsrpp.data.build import content_sha256, validation_harm
+from vsrpp.data.degradations import check_degradation, realistic, reduce
+from vsrpp.data.layouts import Wanted, find
+from vsrpp.data.sources import Source, read_frames
+from vsrpp.errors import Refused
+from vsrpp.paths import CheckpointPaths
+
+if TYPE_CHECKING:
+    from vsrpp.models import Network
+
+Frames = NDArray[np.uint8]
+Upscale = Callable[[Frames], Frames]
+"""(T, h, w, 3) uint8 -> (T, H, W, 3) uint8."""
+
+WHOLE_CLIP_FRAMES = 128
+"""Clips up to this long go through the network at once, as the field's published figures do; longer ones in chunks."""
+OVERLAP = 16
+_NOT_AVERAGED = ("name", "frames", "paired", "tdiff_y")
+SMALLEST_SIDE = 11
+"""SSIM's window."""
+
+
+def bicubic_of(scale: int) -> Upscale:
+    """MATLAB-like bicubic: the baseline of every table."""
+    return lambda frames: resize.resize_u8(frames, scale)
+
+
+def load_network(folder: CheckpointPaths) -> tuple[Network, dict[str, Any]]:
+    """The EMA network of a checkpoint, every hash checked, and its run config. Raises NotFound, ProofFailed or Refused."""
+    import safetensors.torch
+
+    from vsrpp import models
+    from vsrpp.checkpoints.files import checkpoint_run_config, verify_files
+
+    verify_files(folder)
+    run_config = checkpoint_run_config(folder)
+    model = models.build(run_config)
+    try:
+        model.load_state_dict(safetensors.torch.load_file(folder.model_ema))
+    except RuntimeError as error:
+        raise Refused(f"{folder.model_ema} does not fit the network of its run config: {error}") from None
+    return model.eval(), run_config
+
+
+def network_of(folder: CheckpointPaths) -> tuple[Upscale, int, str]:
+    """The EMA network of a checkpoint as a function, its scale, and the degradation it was trained to undo.
+
+    Raises NotFound, ProofFailed or Refused.
+    """
+    import torch
+
+    from vsrpp.inference.chunks import upscale_frames
+
+    model, run_config = load_network(folder)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+    def upscale(frames: Frames) -> Frames:
+        chunk = None if len(frames) <= WHOLE_CLIP_FRAMES else WHOLE_CLIP_FRAMES
+        return upscale_frames(model, frames, device=device, chunk_frames=chunk, overlap=OVERLAP)
+
+    return upscale, int(run_config["scale"]), str(run_config.get("degradation") or "bicubic")
+
+
+def evaluate_path(
+    path: str, upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None, profile: Path | None = None,
+    degradation: str = "bicubic",
+) -> dict[str, Any]:  # fmt: skip
+    """psnr_y, ssim_y, psnr_rgb, ssim_rgb (means over frames, then clips), frames, scale, and the same for each of `clips`.
+
+    Beside them tdiff_y (`metrics.temporal_difference_y`; None for single frames). With `profile` the temporal profile
+    of each clip, bicubic | output | truth, is saved there; of several clips as NAME_CLIP.png.
+    `path` holds ground truth, frames start … start+count-1 of it count. The small frames are its own (Vid4's BIx4 or BDx4,
+    by `degradation`) or made from it as a validation makes them. A layout that names its test clips is scored on those
+    (REDS4), Vimeo-90K on im4.
+    Raises Refused or NotFound for what cannot be read or is too small.
+    """
+    check_degradation(degradation, scale)
+    _, found = find(path, wanted=Wanted(scale, degradation))
+    sources = [source for source in found if source.split == "val"] or found
+    clips = []
+    for source in sources:
+        picture = profile
+        if profile is not None and len(sources) > 1:
+            picture = profile.with_name(f"{profile.stem}_{source.name.replace('/', '_')}{profile.suffix}")
+        clips.append(_evaluate(source, upscale, scale, start, count, picture))
+    means = metrics.mean_over_clips([{k: v for k, v in row.items() if k not in _NOT_AVERAGED} for row in clips])
+    steady = [row["tdiff_y"] for row in clips if row["tdiff_y"] is not None]
+    tdiff = sum(steady) / len(steady) if steady else None
+    frames = sum(row["frames"] for row in clips)
+    return {
+        **means, "tdiff_y": tdiff, "frames": frames, "scale": scale, "degradation": degradation, "clips": clips
+    }  # fmt: skip
+
+
+def _evaluate(
+    source: Source, upscale: Upscale, scale: int, start: int, count: int | None, profile: Path | None
+) -> dict[str, Any]:
+    truth = read_frames(source, start, count)
+    height, width = (side - side % scale for side in truth.shape[1:3])
+    if min(height, width) < max(SMALLEST_SIDE, scale):
+        raise Refused(f"{source.path} refused: {truth.shape[2]}×{truth.shape[1]} is too small to score at ×{scale}.")
+    truth = np.ascontiguousarray(truth[:, :height, :width])
+    if source.lq is None:
+        reduced = _reduced(source, truth, scale, start)
+    else:
+        reduced = np.ascontiguousarray(read_frames(source.lq, start, count)[:, : height // scale, : width // scale])
+    scored = [n - start for n in source.scored if start <= n < start + len(truth)] or list(range(len(truth)))
+    output = upscale(reduced)
+    if profile is not None:
+        save_profile(profile, [resize.resize_u8(reduced, scale), output, truth])
+    return {
+        "name": source.name, "frames": len(scored), "paired": source.lq is not None,
+        **metrics.evaluate_frames(output[scored], truth[scored]),
+        "tdiff_y": metrics.temporal_difference_y(output, truth),
+    }  # fmt: skip
+
+
+def _reduced(source: Source, truth: Frames, scale: int, start: int) -> Frames:
+    """Small frames of truth alone, the very ones that a run validates on. start: the number of its first frame."""
+    if source.degradation == "realistic":
+        return realistic(truth, scale, validation_harm(content_sha256(source)), start)
+    return reduce(truth, scale, source.degradation)
+
+
+def save_profile(path: Path, clips: list[Frames]) -> None:
+    """The temporal profile of clips of one size, side by side, as a PNG. Raises Refused if it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(metrics.temporal_profile(clips)).save(path, format="PNG")
+    except OSError as error:
+        raise Refused(f"{path} could not be written: {error}.") from None

@@ -1,0 +1,65 @@
+"""One rank of a run that `vsrpp train --devices` started: `python -m vsrpp.launch.rank_process train …`, under torchrun.
+
+Rank 0 has the terminal. What the others print, and every rank's standard error, goes to files of the launcher's folder,
+which reads them aloud with the rank's number before each line.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+FOLDER = "VSRPP_RANKS"
+"""The launcher's folder, for one world."""
+STOPPING = "stopping"
+"""The file there that says: whoever starts now need not."""
+_PR_SET_PDEATHSIG = 1
+
+
+def attempt_folder(folder: Path, attempt: int) -> Path:
+    """What the ranks of one start of the world leave: `rank_N.pid`, `rank_N.out`, `rank_N.err`, `rank_N.ended`."""
+    return folder / f"attempt_{attempt}"
+
+
+def end_with_parent_process(number: int = signal.SIGTERM) -> None:
+    """Get this signal when the process that started us dies, by whatever death (Linux)."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
+
+
+def main(argv: list[str]) -> int:
+    """Run the command as this rank; returns its exit status, which is also kept in a file."""
+    end_with_parent_process()
+    folder = Path(os.environ[FOLDER])
+    rank = int(os.environ["RANK"])
+    mine = attempt_folder(folder, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")))
+    mine.mkdir(parents=True, exist_ok=True)
+    _redirect(mine, rank)
+    (mine / f"rank_{rank}.pid").write_text(str(os.getpid()), encoding="utf-8")
+    if (folder / STOPPING).exists():
+        return 128 + signal.SIGTERM
+    from vsrpp.cli import main as vsrpp
+
+    try:
+        code = vsrpp(argv)
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else 1
+    sys.stdout.flush()
+    (mine / f"rank_{rank}.ended").write_text(json.dumps(code), encoding="utf-8")
+    return code
+
+
+def _redirect(folder: Path, rank: int) -> None:
+    for descriptor, suffix in ((1, "out"), (2, "err")):
+        if rank or suffix == "err":
+            file = os.open(folder / f"rank_{rank}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(file, descriptor)
+            os.close(file)
+    sys.stderr.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

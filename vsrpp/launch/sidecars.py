@@ -1,0 +1,109 @@
+"""The panel and TensorBoard beside a training: processes of their own that end with it, and never take it down."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from vsrpp.launch.world import environment_alone
+from vsrpp.paths import RunPaths
+
+
+class Faces:
+    """Starts what was asked for; what cannot start is recorded once and training goes on without it."""
+
+    def __init__(
+        self, run: RunPaths, *, panel: bool, tensorboard: bool, say: Callable[[str], None], tui: bool = False
+    ) -> None:  # fmt: skip
+        self._say = say
+        self._processes: dict[str, subprocess.Popen[str]] = {}
+        self._failures: list[tuple[str, dict[str, Any]]] = []
+        self._told: set[str] = set()
+        if panel:
+            self._start("panel", [
+                sys.executable, "-m", "vsrpp", "panel", run.run_id, "--run-dir", str(run.root.parent), "--with-parent",
+            ])  # fmt: skip
+        if tensorboard:
+            run.tensorboard.mkdir(exist_ok=True)
+            port = free_port(6006)
+            self._start("tensorboard", [
+                sys.executable, "-m", "vsrpp.launch.with_parent", "tensorboard.main",
+                "--logdir", str(run.tensorboard), "--port", str(port),
+                "--host", "127.0.0.1", "--load_fast", "false", "--reload_interval", "5",
+            ])  # fmt: skip
+            say(f"TensorBoard: http://127.0.0.1:{port}")
+        self._tui: subprocess.Popen[bytes] | None = None
+        if tui:
+            self._tui = subprocess.Popen([
+                sys.executable, "-m", "vsrpp", "top", run.run_id, "--run-dir", str(run.root.parent),
+            ])  # fmt: skip
+
+    def holds_terminal(self) -> bool:
+        """Whether the terminal UI has the terminal: nothing else may be printed there."""
+        return self._tui is not None and self._tui.poll() is None
+
+    def failures(self) -> list[tuple[str, dict[str, Any]]]:
+        """`face_failed` for what has ended since the last call, each face once."""
+        for name, process in self._processes.items():
+            if process.poll() is not None and name not in self._told:
+                self._told.add(name)
+                self._failures.append(("face_failed", {"face": name, "error": f"it ended with {process.returncode}"}))
+        found, self._failures = self._failures, []
+        return found
+
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes.values()]
+
+    def close(self, *, wait_for_person: bool = False) -> None:
+        """End them. The terminal UI may stay until the person who looks at it has seen that the run is over."""
+        if self._tui is not None:
+            if not wait_for_person:
+                self._tui.terminate()
+            self._tui.wait()
+        for process in self._processes.values():
+            with contextlib.suppress(OSError):
+                process.terminate()
+        for process in self._processes.values():
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def _start(self, name: str, command: list[str]) -> None:
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                start_new_session=True, env=environment_alone(),
+            )  # fmt: skip
+        except OSError as error:
+            self._failures.append(("face_failed", {"face": name, "error": str(error)}))
+            return
+        self._processes[name] = process
+        threading.Thread(target=self._listen, args=(process,), name=name, daemon=True).start()
+
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        """Show the address a face prints; then keep its pipe empty."""
+        assert process.stdout is not None
+        with contextlib.suppress(ValueError, OSError):
+            for line in process.stdout:
+                if "http://" in line:
+                    self._say(line.rstrip())
+
+
+def free_port(first: int, host: str = "127.0.0.1") -> int:
+    """`first`, or the next port that nobody listens on."""
+    for port in range(first, first + 100):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    return first

@@ -1,0 +1,191 @@
+"""Keeps the run's checkpoints: hands states to the writer thread, records what became of them, prunes, knows the best."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vsrpp import control
+from vsrpp.checkpoints.files import Saved, Saver, SaveRequest, discard, set_aside_checkpoints
+from vsrpp.checkpoints.retention import Kept, to_prune
+from vsrpp.checkpoints.snapshot import Snapshot
+from vsrpp.control.backlog import MLFLOW, open_marks
+from vsrpp.paths import RunPaths
+from vsrpp.store import Answer
+from vsrpp.training.live_config import LiveControl
+from vsrpp.training.recorder import Recorder
+
+
+class Keeper:
+    """One per trainer; every call comes from the trainer's thread."""
+
+    def __init__(
+        self, paths: RunPaths, run_config: dict[str, Any], recorder: Recorder, live: LiveControl, at_step: int | None
+    ) -> None:
+        """`at_step`: the step whose checkpoint is there already, because training starts from it."""
+        self.at_step = at_step
+        """The step of the newest checkpoint that was asked for."""
+        self._paths = paths
+        self._config = run_config
+        self._recorder = recorder
+        self._control = live
+        self._saver = Saver()
+        self._waiting: dict[int, list[str]] = {}
+        """Commands that asked for a checkpoint, by step: answered once it is written."""
+        self._writing: set[int] = set()
+        """Steps whose folder the writer is about to put in place: the one that stands there is not to be touched."""
+        self._protected: set[int] = set()
+        self._best: float | None = None
+        self.look_for_best()
+
+    def close(self) -> None:
+        self._saver.close()
+
+    # ---- saving
+    def save(
+        self, snapshot: Snapshot, *, branch: int, revision: int, chain: tuple[int, str], metrics: dict[str, float],
+        reason: str, waiting: str | None = None,
+    ) -> None:  # fmt: skip
+        """Hand a captured state to the writer; `waiting` is a command to answer once it is on disk."""
+        self.collect()
+        step = snapshot.step
+        if waiting is not None:
+            self._waiting.setdefault(step, []).append(waiting)
+        score = metrics.get(self._best_key)
+        if score is not None and self.is_best(metrics):
+            self._best = score
+        self.at_step = step
+        self._writing.add(step)
+        self._saver.submit(
+            SaveRequest(
+                folder=self._paths.checkpoint(step), snapshot=snapshot, run_id=self._paths.run_id, branch=branch,
+                revision=revision, run_config=self._config, chain=chain, metrics=metrics, reason=reason,
+            )
+        )  # fmt: skip
+
+    def answer_when_saved(self, step: int, uid: str) -> bool:
+        """Let a command wait for the checkpoint of `step` that is being written; False if it is on disk already."""
+        if not self._saver.busy:
+            return False
+        self._waiting.setdefault(step, []).append(uid)
+        return True
+
+    def collect(self, *, wait: bool = False) -> None:
+        """Record what became of the states handed over; with `wait`, of all of them."""
+        for saved in self._saver.collect(wait=wait):
+            self._record(saved)
+
+    def _record(self, saved: Saved) -> None:
+        request = saved.request
+        step = request.snapshot.step
+        waiting = self._waiting.pop(step, [])
+        self._writing.discard(step)
+        if saved.error is not None:
+            self._recorder.emit("checkpoint_failed", data={"at_step": step, "error": saved.error})
+            self.at_step = None
+            for uid in waiting:
+                self._control.answers.put(uid, self._control.refusal(f"checkpoint {step} failed: {saved.error}"))
+            if saved.disk_full:
+                self._prune(short_of_disk=True)
+            return
+        self._recorder.emit(
+            "checkpoint_saved", step=step, branch=request.branch,
+            data={"path": str(request.folder.root.relative_to(self._paths.root)), "metrics": request.metrics,
+                  "files": saved.files, "size_bytes": saved.size_bytes, "reason": request.reason,
+                  "revision": request.revision},
+        )  # fmt: skip
+        self._recorder.writer.record(step, request.branch, {"events/checkpoint": 1.0})
+        for uid in waiting:
+            done = Answer(status="done", step=step, branch=request.branch, revision=request.revision)
+            self._control.answers.put(uid, done)
+        self._protected = {kept for kept in self._protected if kept > step}
+        self._prune()
+
+    def tell_unrecorded(self) -> None:
+        """A kill between a checkpoint's rename and its event left the run's newest state unsaid, so never uploaded."""
+        step = self._recorder.step
+        manifest = control.manifest_of(self._paths, step)
+        if self.at_step != step or not manifest:
+            return
+        branch = int(manifest["branch"])
+        saved = self._recorder.writer.events(types=("checkpoint_saved",))
+        if any((event.branch, event.step) == (branch, step) for event in saved):
+            return
+        files = manifest["files"]
+        self._recorder.emit(
+            "checkpoint_saved", step=step, branch=branch,
+            data={"path": str(self._paths.checkpoint(step).root.relative_to(self._paths.root)),
+                  "metrics": manifest["metrics"], "files": {name: about["sha256"] for name, about in files.items()},
+                  "size_bytes": sum(int(about["bytes"]) for about in files.values()), "reason": manifest["reason"],
+                  "revision": manifest["revision"]},
+        )  # fmt: skip
+
+    # ---- the best
+    @property
+    def _best_key(self) -> str:
+        return str(self._config["keep_best_by"])
+
+    def is_best(self, figures: dict[str, float]) -> bool:
+        value = figures.get(self._best_key)
+        return value is not None and (self._best is None or value > self._best)
+
+    def look_for_best(self) -> None:
+        """Read the best score of the checkpoints on the present line: at the start, and after going back."""
+        line = control.lineage(self._recorder.writer.events())
+        scores = [
+            manifest.get("metrics", {}).get(self._best_key)
+            for step, manifest in self._manifests().items()
+            if step <= self._recorder.step and line.holds(int(manifest.get("branch", 0)), step)
+        ]
+        self._best = max((score for score in scores if score is not None), default=None)
+
+    def went_back(self, step: int | None) -> None:
+        """The run is at an earlier checkpoint again, which must stay until a newer one is written; None: at its start."""
+        self.at_step = step
+        self._protected = set() if step is None else {step}
+        self.look_for_best()
+
+    # ---- pruning
+    def _prune(self, *, short_of_disk: bool = False) -> None:
+        """Remove the checkpoints that retention lets go of; short of disk, the first of them.
+
+        Those on branches left behind do not count for the line's last ones and best one: they go as soon as they are
+        safe elsewhere.
+        """
+        uploaded = self._uploaded()
+        local_only = self._config["checkpoint_upload"] == "local"
+        line = control.lineage(self._recorder.writer.events())
+        rows, left_behind = [], []
+        for folder, manifest in set_aside_checkpoints(self._paths.checkpoints):
+            if local_only or f"{manifest.get('branch')}/{manifest.get('step')}" in uploaded:
+                left_behind.append(folder)
+        for step, manifest in self._manifests().items():
+            if step in self._writing:
+                continue
+            folder, branch = self._paths.checkpoint(step).root, int(manifest.get("branch", 0))
+            pinned = (folder / "pinned").exists() or step in self._protected or manifest.get("reason") == "start"
+            on_server = f"{branch}/{step}" in uploaded
+            if not line.holds(branch, step):
+                left_behind += [folder] if (on_server or local_only) and not pinned else []
+                continue
+            score = manifest.get("metrics", {}).get(self._best_key)
+            rows.append(Kept(step=step, score=score, uploaded=on_server, pinned=pinned))
+        gone = to_prune(
+            rows, keep_last=int(self._config["keep_last"]), keep_every=int(self._config["keep_every"]),
+            local_only=local_only, short_of_disk=short_of_disk,
+        )  # fmt: skip
+        folders = [*left_behind, *(self._paths.checkpoint(step).root for step in gone)]
+        for folder in folders[:1] if short_of_disk else folders:
+            discard(folder)
+
+    def _manifests(self) -> dict[int, dict[str, Any]]:
+        return {step: control.manifest_of(self._paths, step) or {} for step in control.checkpoint_steps(self._paths)}
+
+    def _uploaded(self) -> set[str]:
+        """`branch/step` of the checkpoints whose upload the tracking server has confirmed."""
+        marks = open_marks(self._paths)
+        if marks is None:
+            return set()
+        try:
+            return {key for key, item in marks.items(MLFLOW, "checkpoint").items() if item.get("model_id")}
+        finally:
+            marks.close()

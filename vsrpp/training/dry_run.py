@@ -1,0 +1,234 @@
+"""`vsrpp train --check`: three real steps, one validation and one checkpoint, in a folder that is gone afterwards.
+
+The rehearsal is a run of three steps by the trainer itself, so that what it measures is what the run will do.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from vsrpp import models
+from vsrpp.checkpoints.files import read_manifest
+from vsrpp.data import Data
+from vsrpp.data.build import gib
+from vsrpp.errors import VsrppError
+from vsrpp.paths import CheckpointPaths
+from vsrpp.store import Event, RunReader
+from vsrpp.training.forecast import Forecast, Measured, forecast, oddities
+from vsrpp.training.start import Prepared, prepare_new
+from vsrpp.training.trainer import Trainer
+
+STEPS = 3
+HELD_WHILE_SCORING = 4
+"""Copies of a validation clip in memory at once: truth, output (twice while its chunks are joined), bicubic."""
+NEARLY_FULL = 0.9
+
+
+@dataclass(slots=True, kw_only=True)
+class Rehearsal:
+    """What was found. With `problems` the run would not start, or not come to its end."""
+
+    problems: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    device: str = ""
+    windows: int = 0
+    val_frames: int = 0
+    cost: models.StepCost | None = None
+    peak_bytes: int = 0
+    """Of the device on CUDA, else of this process."""
+    memory_bytes: int = 0
+    """What the device has, or what this machine had free."""
+    losses: list[float] = field(default_factory=list)
+    measured: Measured | None = None
+    forecast: Forecast | None = None
+    free_bytes: int = 0
+    """On the disk of the runs."""
+    store_bytes: int = 0
+    """What the tracking store would take of the same disk."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"would_run": not self.problems, **asdict(self)}
+
+
+def rehearse(
+    run_config: dict[str, Any], live: dict[str, Any], *, runs: Path, say: Callable[[str], None],
+    store: Path | None = None, parent: CheckpointPaths | None = None,
+) -> Rehearsal:  # fmt: skip
+    """Try a run that would live in `runs`. What keeps it from running is among the problems, not raised.
+
+    `store`: the folder of a tracking store on this machine, which keeps a copy of every checkpoint. `parent`: the
+    checkpoint it starts from. Decoded data stays in the cache, for the run to find. Raises KeyboardInterrupt when it
+    is interrupted.
+    """
+    seen = Rehearsal()
+    disk = _nearest(runs)
+    seen.free_bytes = shutil.disk_usage(disk).free
+    if not os.access(disk, os.W_OK):
+        seen.problems.append(f"{runs} cannot be written: {disk} does not let this user write.")
+        return seen
+    with tempfile.TemporaryDirectory(prefix=".vsrpp-check-", dir=disk) as folder:
+        try:
+            _try(seen, run_config, live, Path(folder), say, parent)
+        except VsrppError as error:
+            seen.problems.append(str(error).replace(folder, str(runs)))
+    _look_at_disk(seen, run_config, runs, store)
+    return seen
+
+
+def _try(
+    seen: Rehearsal, run_config: dict[str, Any], live: dict[str, Any], folder: Path, say: Callable[[str], None],
+    parent: CheckpointPaths | None,
+) -> None:  # fmt: skip
+    start = int(read_manifest(parent)["step"]) if parent else 0
+    seen.warnings += oddities(run_config, live, cores=len(os.sched_getaffinity(0)), start=start)
+    short = {**live, "max_steps": start + STEPS, "log_every": 1}
+    run = prepare_new(
+        _tried(run_config, live), short, runs=folder, run_id=lambda: "rehearsal", say=say, parent=parent
+    )  # fmt: skip
+    try:
+        _look_at_run(seen, run)
+        _look_at_memory(seen, run)
+        if seen.problems:
+            return
+        trainer, times = _train(run, say)
+    finally:
+        run.writer.close()
+    seen.peak_bytes, seen.memory_bytes = _peak(run.device, seen.memory_bytes)
+    if seen.peak_bytes > NEARLY_FULL * seen.memory_bytes > 0:
+        seen.warnings.append(f"memory is nearly full: {gib(seen.peak_bytes)} of {gib(seen.memory_bytes)}.")
+    seen.measured = _measured(run, trainer, times, start)
+    seen.forecast = forecast(seen.measured, run_config, live, start)
+    _look_at_figures(seen, run, run_config, live, start)
+
+
+def _tried(run_config: dict[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
+    """The run as it will be for most of its steps: a flow network that learns later takes its time and memory now."""
+    thaws = int(run_config["flow_freeze_steps"]) < int(live["max_steps"])
+    return {**run_config, "max_hours": None, **({"flow_freeze_steps": 0} if thaws else {})}
+
+
+def _look_at_run(seen: Rehearsal, run: Prepared) -> None:
+    seen.device, seen.windows = run.run_config["device"], run.data.samples_per_epoch
+    seen.val_frames = sum(clip.frames for clip in run.data.val)
+    seen.cost = models.step_cost(run.run_config)
+    if not models.exact(run.run_config) and run.device.type == "cuda":
+        seen.warnings.append(f"network {run.run_config['network']} cannot be replayed bit for bit on CUDA.")
+
+
+def _look_at_memory(seen: Rehearsal, run: Prepared) -> None:
+    """A validation clip that memory cannot hold would end the process without a word."""
+    seen.memory_bytes = psutil.virtual_memory().available
+    name, size = _largest(run.data)
+    if size > seen.memory_bytes:
+        seen.problems.append(
+            f"validation clip {name} takes {gib(size)} of memory while it is scored, and {gib(seen.memory_bytes)} are free."
+            " Give shorter clips to validate on (val_data), or a smaller val_fraction."
+        )
+
+
+def _largest(data: Data) -> tuple[str, int]:
+    """(name, bytes held while it is scored) of the validation clip that takes the most."""
+    sizes = [
+        (clip.name, HELD_WHILE_SCORING * clip.frames * clip.span.clip.height * clip.span.clip.width * 3)
+        for clip in data.val
+    ]
+    return max(sizes, key=lambda item: item[1], default=("", 0))
+
+
+def _train(run: Prepared, say: Callable[[str], None]) -> tuple[Trainer, dict[str, float]]:
+    """Three steps; when the validation and the checkpoint were done, by type of event."""
+    times: dict[str, float] = {}
+
+    def note(event: Event) -> None:
+        times[event.type] = time.perf_counter()
+
+    if run.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(run.device)
+    say(f"Trying {STEPS} steps, a validation and a checkpoint …")
+    trainer = Trainer(run, on_event=note)
+    ended = trainer.train()
+    if ended != "finished":
+        raise KeyboardInterrupt
+    return trainer, times
+
+
+def _measured(run: Prepared, trainer: Trainer, times: Mapping[str, float], start: int) -> Measured:
+    after = trainer.pace.row(start + STEPS + 1, 0)  # since the last row: the checkpoint is what training waited for
+    with RunReader(run.paths.run_db) as record:
+        last = record.latest()
+        step_s, wait_s = (
+            [row.value for row in record.series(key)][1:] for key in ("speed/step_s", "speed/data_wait_s")
+        )
+        saved = record.last_event("checkpoint_saved")
+    if saved is None:
+        raise VsrppError("no checkpoint could be written: see the disk of --run-dir.")
+    return Measured(
+        step_s=sum(step_s) / len(step_s), data_wait_s=sum(wait_s) / len(wait_s),
+        validation_s=last["speed/validation_s"].value, checkpoint_wait_s=after.get("speed/checkpoint_s", 0.0),
+        checkpoint_bytes=int(saved.data["size_bytes"]),
+        picture_bytes=sum(file.stat().st_size for file in run.paths.images.rglob("*.png")),
+        values_per_row=sum(row.step == start + STEPS for key, row in last.items() if not key.startswith("val/")),
+    )  # fmt: skip
+
+
+def _look_at_figures(
+    seen: Rehearsal, run: Prepared, run_config: Mapping[str, Any], live: Mapping[str, Any], start: int
+) -> None:
+    assert seen.measured is not None and seen.forecast is not None
+    with RunReader(run.paths.run_db) as record:
+        seen.losses = [row.value for row in record.series("loss/total") if row.step > start]
+        bad = [event.step - start for event in record.events(types=("non_finite",))]
+    if bad:
+        seen.problems.append(
+            f"the loss or a gradient of step {bad[0]} is not finite. Lower max_lr ({live['max_lr']:.2e}) or look at the data."
+        )
+    if run.device.type == "cuda" and seen.measured.data_wait_s > 0.2 * seen.measured.step_s:
+        seen.warnings.append(
+            f"{seen.measured.data_wait_s / seen.measured.step_s:.0%} of a step is waiting for data: raise num_workers"
+            f" ({run_config['num_workers']}), or see `reading`."
+        )
+    hours = run_config["max_hours"]
+    if hours is not None and seen.forecast.hours > hours:
+        part = int(seen.forecast.steps * hours / seen.forecast.hours)
+        seen.warnings.append(f"max_hours = {hours:g} ends the run at about step {start + part} of {live['max_steps']}.")
+
+
+def _look_at_disk(seen: Rehearsal, run_config: Mapping[str, Any], runs: Path, store: Path | None) -> None:
+    if seen.forecast is None:
+        return
+    disk = _nearest(runs)
+    if store is not None and _nearest(store).stat().st_dev == disk.stat().st_dev:
+        seen.store_bytes = seen.forecast.upload_bytes
+    needed = seen.forecast.disk_bytes + seen.store_bytes
+    if needed > seen.free_bytes:
+        theirs = f", {gib(seen.store_bytes)} of it for the tracking store {store}" if seen.store_bytes else ""
+        seen.problems.append(
+            f"the run comes to {gib(needed)} on the disk of {runs}{theirs}; {gib(seen.free_bytes)} are free."
+            f" Keep fewer checkpoints (keep_last = {run_config['keep_last']}), make fewer (checkpoint_every), or use"
+            " another disk (--run-dir)."
+        )
+
+
+def _peak(device: torch.device, free_bytes: int) -> tuple[int, int]:
+    """(peak, what there is) in bytes."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device), torch.cuda.mem_get_info(device)[1]
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit, free_bytes
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there already."""
+    return next(place for place in (folder, *folder.parents) if place.is_dir())

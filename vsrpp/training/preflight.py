@@ -1,0 +1,153 @@
+"""Before step 1 the ranks compare what they are about to do: versions, config, data, devices. One line if they differ.
+
+Rank 0 prepares the run as ever and holds the meeting just before anything is written; the others attend it. Whoever
+cannot go on says why there, and then nobody does.
+"""
+
+from __future__ import annotations
+
+import platform
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from vsrpp import __version__, paths
+from vsrpp.data import Data, open_data
+from vsrpp.distributed.process_group import Group, shared_out
+from vsrpp.errors import Refused, VsrppError
+from vsrpp.training.follower import Share
+from vsrpp.training.machine import resolve_machine
+from vsrpp.training.state import TrainingState
+
+Asked = Mapping[str, Any] | None
+"""Both configs as the command line resolved them; None where rank 0 has them from a record or a checkpoint."""
+PRIVATE = frozenset({"alerts_url"})
+
+
+class Quiet(VsrppError):
+    """This rank ends because of what rank 0 has said already: there is no line to show."""
+
+    def __init__(self, exit_code: int) -> None:
+        super().__init__("")
+        self.exit_code = exit_code
+
+
+@dataclass(slots=True)
+class Meeting:
+    """Rank 0's side. Use it as a context manager around all that comes before training."""
+
+    group: Group = field(default_factory=Group.alone)
+    asked: Asked = None
+    _held: bool = False
+
+    def hold(self, run_config: dict[str, Any], data: Data, device: torch.device) -> None:
+        """Compare this rank's facts with everybody's. Raises Refused, on all ranks with the same exit code."""
+        shared_out(int(run_config["batch_size"]), self.group.world_size)
+        if not self.group.many:
+            return
+        asked = None if self.asked is None else _shown(self.asked)
+        own = {"asked": asked, "fingerprint": data.fingerprint, **_facts(device)}
+        self.group.said(("plan", run_config, asked is not None))
+        everyones = self.group.gathered(own)
+        self._held = True
+        found = next(
+            (line for rank in range(1, len(everyones)) if (line := _differs(rank, own, everyones[rank]))), None
+        )
+        found = found or _same_gpu(everyones)
+        self.group.said(("agreed",) if found is None else ("refused", Refused.exit_code))
+        if found is not None:
+            raise Refused(f"{found} Nothing was started.")
+        self.group.begin()
+
+    def __enter__(self) -> Meeting:
+        return self
+
+    def __exit__(self, _type: Any, error: BaseException | None, _trace: Any) -> None:
+        """What keeps rank 0 from training ends the others, too; so does a look that trains nothing (`--check`)."""
+        if not self.group.many or self._held:
+            return
+        trouble = self.group.trouble(error) if error is not None else None
+        if trouble is not None:
+            raise trouble from error
+        code = error.exit_code if isinstance(error, VsrppError) else int(error is not None)
+        self.group.said(("refused", code))
+
+
+def attend(group: Group, asked: Callable[[], Asked]) -> Share:
+    """A rank above 0: look at everything as rank 0 did, and give in to what it says.
+
+    `asked` resolves this rank's own command line; what it raises is told at the meeting. Raises Quiet when nothing is
+    to be trained.
+    """
+    word = group.said()
+    if word[0] != "plan":
+        raise Quiet(word[1])
+    _, run_config, comparing = word
+    share, report = _looked(group, run_config, asked if comparing else lambda: None)
+    group.gathered(report)
+    verdict = group.said()
+    if verdict[0] != "agreed" or share is None:
+        raise Quiet(verdict[1])
+    group.begin()
+    return share
+
+
+def _looked(
+    group: Group, run_config: dict[str, Any], asked: Callable[[], Asked]
+) -> tuple[Share | None, dict[str, Any]]:  # fmt: skip
+    """What this rank would train with, and its facts, or why it cannot."""
+    try:
+        own = asked()
+        device = resolve_machine(run_config, group.local_rank)
+        data = open_data(run_config, cache_dir=paths.cache_dir())
+        state = TrainingState(run_config, device, fresh=False)
+    except (VsrppError, OSError, RuntimeError) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return None, {"host": socket.gethostname(), "error": line}
+    facts = {"asked": None if own is None else _shown(own), "fingerprint": data.fingerprint, **_facts(device)}
+    return Share(run_config, data, device, group, state), facts
+
+
+def _facts(device: torch.device) -> dict[str, Any]:
+    cuda = torch.cuda.get_device_properties(device) if device.type == "cuda" else None
+    return {
+        "host": socket.gethostname(), "gpu": str(cuda.uuid) if cuda else None,
+        "vsrpp": __version__, "torch": str(torch.__version__), "python": platform.python_version(),
+        "device": cuda.name if cuda else "cpu",
+    }  # fmt: skip
+
+
+def _shown(asked: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in asked.items() if key not in PRIVATE}
+
+
+def _differs(rank: int, own: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
+    """One line on the first thing that `rank` has otherwise than rank 0."""
+    who = f"rank {rank} ({theirs['host']})"
+    if "error" in theirs:
+        return f"{who} cannot train: {theirs['error']}"
+    for name in ("vsrpp", "torch", "python", "device"):
+        if own[name] != theirs[name]:
+            return f"{who} has {name} {theirs[name]} and rank 0 has {own[name]}: all must be the same."
+    if own["asked"] is not None and theirs["asked"] is not None:
+        for key, value in own["asked"].items():
+            other = theirs["asked"].get(key)
+            if other != value:
+                return f"{who} was asked for {key} = {other!r} and rank 0 for {value!r}: give all the same."
+    if own["fingerprint"] != theirs["fingerprint"]:
+        return f"{who} has other data than rank 0 under the same path: all must read the same files."
+    return None
+
+
+def _same_gpu(everyones: list[dict[str, Any]]) -> str | None:
+    seen: dict[tuple[str, str], int] = {}
+    for rank, facts in enumerate(everyones):
+        if facts["gpu"] is None:
+            continue
+        first = seen.setdefault((facts["host"], facts["gpu"]), rank)
+        if first != rank:
+            return f"rank {rank} ({facts['host']}) would train on the GPU of rank {first}: start one process per GPU."
+    return None

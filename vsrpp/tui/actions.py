@@ -1,0 +1,91 @@
+"""Calls to `control` that may wait for an answer, each in a thread of its own, so that the screen never waits."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from textual.message import Message
+
+from vsrpp.control.edits import on_sent
+from vsrpp.errors import VsrppError
+from vsrpp.tui.run_view import Seen
+
+SEND_TIMEOUT_S = 5.0
+
+
+class Saw(Message):
+    """The watcher's newest word: the run, or why it cannot be read."""
+
+    def __init__(self, root: Any, seen: Seen | str) -> None:
+        super().__init__()
+        self.root = root
+        self.seen = seen
+
+
+class Answered(Message):
+    """What became of a call: its result, or in one line why there is none."""
+
+    def __init__(self, what: str, asker: Any, number: int, result: Any, error: str) -> None:
+        super().__init__()
+        self.what = what
+        self.asker = asker
+        """The screen that takes the answer itself, or None: it is said at the bottom."""
+        self.number = number
+        """The asker's own number of its question."""
+        self.result = result
+        self.error = error
+
+
+class Crashed(Message):
+    """A fault in a thread; the app ends with it."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+
+class Asker:
+    """Runs calls in daemon threads: leaving the UI never waits for an answer that is still to come."""
+
+    def __init__(self, post: Callable[[Message], object]) -> None:
+        """`post` takes a message from any thread."""
+        self._post = post
+        self.waiting: set[str] = set()
+        self._sent = threading.Event()
+        """Set once the newest call has left its command with the run, or has none to leave."""
+        self._sent.set()
+
+    def ask(self, what: str, call: Callable[[], Any], asker: Any = None, number: int = 0) -> None:
+        """Run `call` and post `Answered`."""
+        before, self._sent = self._sent, threading.Event()
+        arguments = (what, call, asker, number, before, self._sent)
+        threading.Thread(target=self._run, args=arguments, name=f"ask {what}", daemon=True).start()
+
+    def ask_once(self, what: str, call: Callable[[], Any]) -> bool:
+        """The same, unless the same is being asked already."""
+        if what in self.waiting:
+            return False
+        self.waiting.add(what)
+        self.ask(what, call)
+        return True
+
+    def _run(
+        self, what: str, call: Callable[[], Any], asker: Any, number: int, before: threading.Event, sent: threading.Event
+    ) -> None:  # fmt: skip
+        result, problem = None, ""
+        before.wait(SEND_TIMEOUT_S)  # what was asked first reaches the run first
+        on_sent.set(sent.set)
+        try:
+            result = call()
+        except (VsrppError, sqlite3.Error, OSError) as error:
+            problem = str(error) or type(error).__name__
+        except Exception as error:  # noqa: BLE001 - handed on, or a thread's fault is lost
+            self._post(Crashed(error))
+            return
+        finally:
+            sent.set()
+        self.waiting.discard(what)
+        self._post(Answered(what, asker, number, result, problem))
