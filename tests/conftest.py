@@ -11,9 +11,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
-for folder in (ROOT, ROOT / "tests"):
-    if str(folder) not in sys.path:
-        sys.path.insert(0, str(folder))
+if str(ROOT) not in sys.path:
+    sys.path.insert(0, str(ROOT))
 
 # How fast this machine draws examples, or runs one, proves nothing; and what is tried today is what was tried yesterday.
 settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -25,7 +24,7 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
     """No test sees the environment's runs, tracking server or cache, and decoded clips are shared between tests."""
     for name in ("VSRPP_RUNS", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
-    from helpers import REQUEST_TIMEOUT_S
+    from tests.support.processes import REQUEST_TIMEOUT_S
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", REQUEST_TIMEOUT_S)
     monkeypatch.setenv("VSRPP_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
@@ -33,7 +32,7 @@ def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
 
 @pytest.fixture(scope="session")
 def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    from helpers import tiny_clip
+    from tests.support.clips import tiny_clip
 
     yield tiny_clip(tmp_path_factory.mktemp("clip"))
 

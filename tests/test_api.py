@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ROOT, train_in_process, wait_until
 
+from tests.support.processes import ROOT
+from tests.support.runs import train_in_process
+from tests.support.waiting import wait_until
 from vsrpp import Run, control
 from vsrpp.errors import NotFound, NotLive, Refused, TimedOut, VsrppError
 
@@ -49,7 +51,7 @@ def while_it_trains(runs: Path, data: Path, script: Callable[[Run], Any], **sets
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    from helpers import tiny_clip
+    from tests.support.clips import tiny_clip
 
     runs = tmp_path_factory.mktemp("finished")
     prepared, trainer = train_in_process(runs, tiny_clip(runs))

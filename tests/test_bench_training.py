@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import environment
+
+from tests.support.processes import environment
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "bench_training"
 

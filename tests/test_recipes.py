@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import vsrpp
-from layouts import clip_frames, make_reds, make_vimeo
 
-from tests.clips import write_video
+from tests.support.clips import write_video
+from tests.support.layouts import clip_frames, make_reds, make_vimeo
+from tests.support.processes import vsrpp
 from vsrpp import config, paths
 from vsrpp.errors import NotFound
 from vsrpp.schedule import learning_rate

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.clips import bikes_frames, bikes_reference
+from tests.support.clips import bikes_frames, bikes_reference
 from vsrpp.resize import output_size, resize_u8, weights_matrix
 
 

@@ -11,8 +11,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from tests.helpers import train_command, train_in_process, vsrpp
-from tests.layouts import make_clips, make_pairs, make_reds, make_vid4, make_vimeo
+from tests.support.layouts import make_clips, make_pairs, make_reds, make_vid4, make_vimeo
+from tests.support.processes import train_command, vsrpp
+from tests.support.runs import train_in_process
 from vsrpp.cli import main
 from vsrpp.data.pack import pack
 from vsrpp.inference.evaluate import bicubic_of, evaluate_path

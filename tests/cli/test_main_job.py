@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from helpers import TINY, TrainingProcess, environment, train_command, vsrpp, wait_until
 
+from tests.support.processes import TrainingProcess, environment, train_command, vsrpp
+from tests.support.runs import TINY
+from tests.support.waiting import wait_until
 from vsrpp import control
 from vsrpp.paths import RunPaths
 

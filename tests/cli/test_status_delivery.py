@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from delivering import delivered, lost, set_aside, uploading
 
+from tests.support.delivering import delivered, lost, set_aside, uploading
 from vsrpp import config, control
 from vsrpp.cli import main
 from vsrpp.paths import RunPaths

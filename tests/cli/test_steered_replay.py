@@ -8,8 +8,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from helpers import TrainingProcess, vsrpp, wait_until
 
+from tests.support.processes import TrainingProcess, vsrpp
+from tests.support.waiting import wait_until
 from vsrpp import Run, control
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunWriter

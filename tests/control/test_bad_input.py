@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edits_of_all_kinds import LIVE, edits, nested
-from helpers import TINY, TrainingProcess, train_command, vsrpp
 from hypothesis import HealthCheck, given, settings
 
+from tests.support.edits_of_all_kinds import LIVE, edits, nested
+from tests.support.processes import TrainingProcess, train_command, vsrpp
+from tests.support.runs import TINY
 from vsrpp import Run, config, control
 from vsrpp.errors import Refused
 from vsrpp.paths import RunPaths

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.tracking.making import RUN_CONFIG, START, MadeRun
+from tests.support.made_runs import RUN_CONFIG, START, MadeRun
 from vsrpp.control import compare as comparing
 from vsrpp.control.compare import LOSS, PSNR_Y
 from vsrpp.errors import NotFound

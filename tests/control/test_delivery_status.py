@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from delivering import delivered, lost, set_aside, uploading
 
+from tests.support.delivering import delivered, lost, set_aside, uploading
 from vsrpp import config, control
 from vsrpp.control.delivery_status import KINDS
 from vsrpp.control.messages import WORDS

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tracking.making import MadeRun
+from tests.support.made_runs import MadeRun
 from vsrpp.control.effect import Effect, Effects, rows_of
 from vsrpp.store import RunReader
 

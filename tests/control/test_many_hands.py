@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import TrainingProcess, environment, train_command, wait_until
 
+from tests.support.processes import TrainingProcess, environment, train_command
+from tests.support.waiting import wait_until
 from vsrpp import Run, control
 from vsrpp.store import Inbox
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.clips import piece, run_config, write_frames, write_video
-from tests.layouts import make_clips, make_reds, make_vid4, make_vimeo
+from tests.support.clips import piece, run_config, write_frames, write_video
+from tests.support.layouts import make_clips, make_reds, make_vid4, make_vimeo
 from vsrpp import config
 from vsrpp.data import Data, TrainSet, describe, open_data, with_absolute_paths
 from vsrpp.data.block import read_block

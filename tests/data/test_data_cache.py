@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.clips import bikes, piece, run_config, write_frames, write_video
+from tests.support.clips import bikes, piece, run_config, write_frames, write_video
 from vsrpp.data import Data, open_data
 from vsrpp.data.cache import StoredClip
 from vsrpp.errors import Refused

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.clips import piece, run_config, write_frames
+from tests.support.clips import piece, run_config, write_frames
 from vsrpp.data import open_data
 from vsrpp.data.degradations import Harm, bd, draw_harm, gaussian_kernel, realistic
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.clips import piece, run_config, write_frames, write_video
-from tests.layouts import clip_frames, make_clips, make_pairs, make_reds, make_vid4, make_vimeo, without
+from tests.support.clips import piece, run_config, write_frames, write_video
+from tests.support.layouts import clip_frames, make_clips, make_pairs, make_reds, make_vid4, make_vimeo, without
 from vsrpp.data import Data, describe, open_data
 from vsrpp.data.degradations import bd
 from vsrpp.data.layouts import Wanted, find

@@ -15,7 +15,7 @@ import psutil
 import pytest
 import torch
 
-from tests.clips import piece, run_config, write_frames
+from tests.support.clips import piece, run_config, write_frames
 from vsrpp.data import TrainSet, open_data
 from vsrpp.data.loader import Batch, Batches
 from vsrpp.data.split import Span

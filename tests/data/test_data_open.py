@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.clips import bikes, bikes_frames, piece, run_config, write_frames, write_video
+from tests.support.clips import bikes, bikes_frames, piece, run_config, write_frames, write_video
 from vsrpp.data import Data, describe, open_data
 from vsrpp.errors import NotFound, Refused
 from vsrpp.resize import resize_u8

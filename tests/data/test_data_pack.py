@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.clips import piece, run_config, write_frames, write_video
-from tests.layouts import make_clips, make_pairs, make_reds, make_vid4, make_vimeo
+from tests.support.clips import piece, run_config, write_frames, write_video
+from tests.support.layouts import make_clips, make_pairs, make_reds, make_vid4, make_vimeo
 from vsrpp.data import Data, describe, open_data
 from vsrpp.data.pack import pack
 from vsrpp.errors import Refused

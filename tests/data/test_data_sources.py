@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.clips import bikes, bikes_frames, piece, write_frames, write_video
+from tests.support.clips import bikes, bikes_frames, piece, write_frames, write_video
 from vsrpp.data import inspect, read_frames, sample_clip
 from vsrpp.data.layouts import find
 from vsrpp.errors import NotFound, Refused

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.clips import piece, run_config, write_frames
+from tests.support.clips import piece, run_config, write_frames
 from vsrpp.data import Data, TrainSet, open_data
 from vsrpp.data.split import Span
 from vsrpp.resize import resize_u8

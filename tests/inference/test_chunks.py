@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.clips import piece
+from tests.support.clips import piece
 from vsrpp import models
 from vsrpp.inference.chunks import Chunk, chunk_plan, upscale_chunks, upscale_frames
 from vsrpp.models.network import Network

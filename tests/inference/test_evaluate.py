@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from clips import piece, write_frames
-from helpers import train_command, train_in_process, vsrpp
 
+from tests.support.clips import piece, write_frames
+from tests.support.processes import train_command, vsrpp
+from tests.support.runs import train_in_process
 from vsrpp.data.degradations import bd
 from vsrpp.errors import Refused
 from vsrpp.inference.evaluate import bicubic_of, evaluate_path, network_of

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.clips import piece
+from tests.support.clips import piece
 from vsrpp import models
 from vsrpp.inference.chunks import Bounds, upscale_frames, upscale_stream
 from vsrpp.inference.tiles import fade_in, tile_spans

@@ -10,10 +10,10 @@ import av
 import numpy as np
 import pytest
 import torch
-from clips import piece, write_frames, write_video
 from PIL import Image
 from torch import Tensor, nn
 
+from tests.support.clips import piece, write_frames, write_video
 from vsrpp.data.frames import iter_video
 from vsrpp.errors import NotFound, Refused
 from vsrpp.inference.chunks import Bounds
@@ -213,7 +213,9 @@ def test_overwrite_replaces_a_whole_folder_of_frames(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_command_upscales_with_the_ema_weights_of_a_run(tmp_path: Path) -> None:
-    from helpers import Steered, tiny_clip, vsrpp
+    from tests.support.clips import tiny_clip
+    from tests.support.processes import vsrpp
+    from tests.support.runs import Steered
 
     trained = Steered.new(tmp_path / "runs", tiny_clip(tmp_path), max_steps=2)
     assert trained.train() == "finished"

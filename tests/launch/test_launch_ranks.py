@@ -6,8 +6,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from helpers import free_port, wait_until
-from launching import World
+
+from tests.support.launching import World
+from tests.support.waiting import free_port, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import environment, train_command
 
+from tests.support.processes import environment, train_command
 from vsrpp.cli import main
 from vsrpp.distributed import timeouts
 from vsrpp.launch import plan as launch

@@ -13,8 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
-from helpers import ROOT, TINY, TrainingProcess, environment, free_port, train_command, vsrpp, wait_until
 
+from tests.support.processes import ROOT, TrainingProcess, environment, train_command, vsrpp
+from tests.support.runs import TINY
+from tests.support.waiting import free_port, wait_until
 from vsrpp import control
 from vsrpp.paths import RunPaths
 

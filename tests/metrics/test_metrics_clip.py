@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.clips import bikes_frames, piece
+from tests.support.clips import bikes_frames, piece
 from vsrpp.metrics import PSNR_CAP_DB, evaluate_frames, mean_over_clips, psnr_y, quality
 from vsrpp.resize import resize_u8
 

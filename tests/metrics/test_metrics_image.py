@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.clips import bikes_frames, bikes_reference
+from tests.support.clips import bikes_frames, bikes_reference
 from vsrpp import metrics
 from vsrpp.resize import resize_u8
 

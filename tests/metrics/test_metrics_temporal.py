@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.clips import piece, write_frames
+from tests.support.clips import piece, write_frames
 from vsrpp.inference import evaluate
 from vsrpp.metrics import temporal_difference_y, temporal_profile, to_y
 

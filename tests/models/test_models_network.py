@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.clips import piece
+from tests.support.clips import piece
 from vsrpp import models
 from vsrpp.errors import Refused
 from vsrpp.inference.chunks import upscale_frames

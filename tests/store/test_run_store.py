@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import ROOT, wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.processes import ROOT
+from tests.support.waiting import wait_until
 from vsrpp.errors import NotFound
 from vsrpp.store import RunReader, RunWriter
 from vsrpp.store.db import file_system_of

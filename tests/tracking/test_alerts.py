@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.tracking.making import RUN_CONFIG, MadeRun
-from tests.tracking.serving import the_run, wait_until
+from tests.support.made_runs import RUN_CONFIG, MadeRun
+from tests.support.servers import the_run, wait_until
 from vsrpp import config, control
 from vsrpp.control import alerts
 from vsrpp.errors import Refused

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.tracking.backends import (
+from tests.support.backends import (
     BUCKET,
     S3,
     BigServer,
@@ -19,8 +19,8 @@ from tests.tracking.backends import (
     environment_of,
     postgres_tool,
 )
-from tests.tracking.making import MadeRun, made_run
-from tests.tracking.serving import Server, assert_same_rows, client_of, models_of, the_run, wait_until
+from tests.support.made_runs import MadeRun, made_run
+from tests.support.servers import Server, assert_same_rows, client_of, models_of, the_run, wait_until
 from vsrpp.store import Marks
 from vsrpp.tracking import Delivery, Report, backlog
 from vsrpp.tracking.sync import sync

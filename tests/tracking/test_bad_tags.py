@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import TINY, TrainingProcess, environment, train_command, vsrpp
 
-from tests.tracking.serving import client_of, runs_of, wait_until
+from tests.support.processes import TrainingProcess, environment, train_command, vsrpp
+from tests.support.runs import TINY
+from tests.support.servers import client_of, runs_of, wait_until
 from vsrpp import Run, control
 
 SETS = {"max_steps": 300, "log_every": 50, "validate_every": 300, "checkpoint_every": 300}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.tracking.making import made_run
-from tests.tracking.serving import assert_same_rows, client_of, the_run
+from tests.support.made_runs import made_run
+from tests.support.servers import assert_same_rows, client_of, the_run
 from vsrpp.tracking.sync import sync
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tracking.making import MadeRun, made_run
-from tests.tracking.serving import artifact_paths
+from tests.support.made_runs import MadeRun, made_run
+from tests.support.servers import artifact_paths
 from vsrpp.cli import main
 from vsrpp.tracking.sync import sync
 

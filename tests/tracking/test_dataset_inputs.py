@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.tracking.making import MadeRun
-from tests.tracking.serving import the_run
+from tests.support.made_runs import MadeRun
+from tests.support.servers import the_run
 from vsrpp.store import Marks
 from vsrpp.tracking.backlog import MLFLOW
 from vsrpp.tracking.dataset_inputs import dataset_inputs
@@ -56,7 +56,7 @@ def test_without_any_word_of_data_there_is_none() -> None:
 def test_the_same_frames_have_the_same_digest_wherever_they_lie(tmp_path: Path) -> None:
     import shutil
 
-    from tests.tracking.making import png
+    from tests.support.made_runs import png
     from vsrpp.data import datasets, open_data
 
     config: dict[str, Any] = {

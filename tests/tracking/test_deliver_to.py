@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import train_command, vsrpp
 
-from tests.tracking.making import made_run
-from tests.tracking.serving import Server, assert_same_rows, the_run
+from tests.support.made_runs import made_run
+from tests.support.processes import train_command, vsrpp
+from tests.support.servers import Server, assert_same_rows, the_run
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks
 from vsrpp.tracking import Delivery, uri_of

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.tracking.making import RUN_CONFIG, MadeRun, write_checkpoint
-from tests.tracking.serving import models_of
+from tests.support.made_runs import RUN_CONFIG, MadeRun, write_checkpoint
+from tests.support.servers import models_of
 from vsrpp.tracking.sync import sync
 
 

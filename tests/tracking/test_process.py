@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tracking.making import MadeRun, made_run
-from tests.tracking.serving import Server, assert_same_rows, client_of, models_of, the_run, wait_until
+from tests.support.made_runs import MadeRun, made_run
+from tests.support.servers import Server, assert_same_rows, client_of, models_of, the_run, wait_until
 from vsrpp.store import Marks
 from vsrpp.tracking import Delivery, News, backlog
 from vsrpp.tracking.lock import DeliveryLock
@@ -113,7 +113,7 @@ def test_a_dead_deliverer_is_started_again_and_nothing_is_there_twice(uri: str, 
 TRAINER = """
     import os, signal, sys
     from pathlib import Path
-    from tests.tracking.making import MadeRun
+    from tests.support.made_runs import MadeRun
     from vsrpp.tracking import Delivery
     delivery = Delivery.start(uri=sys.argv[1])
     run_id = delivery.run_id(300)

@@ -10,10 +10,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from helpers import TrainingProcess, environment, train_command, vsrpp, wait_until
 
-from tests.tracking.making import MadeRun, made_run
-from tests.tracking.serving import assert_same_rows, client_of, models_of, runs_of, the_run
+from tests.support.made_runs import MadeRun, made_run
+from tests.support.processes import TrainingProcess, environment, train_command, vsrpp
+from tests.support.servers import assert_same_rows, client_of, models_of, runs_of, the_run
+from tests.support.waiting import wait_until
 from vsrpp import control
 from vsrpp.control.backlog import backlog
 from vsrpp.errors import NotFound, Refused

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tracking.making import MadeRun, made_run
-from tests.tracking.serving import Server, client_of, the_run
+from tests.support.made_runs import MadeRun, made_run
+from tests.support.servers import Server, client_of, the_run
 from vsrpp.errors import NotFound, ProofFailed
 from vsrpp.store import Event, RunReader, verify_chain
 from vsrpp.tracking.record import fetch

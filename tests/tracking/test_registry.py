@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tracking.making import MadeRun, made_run
-from tests.tracking.serving import Server, client_of, models_of
+from tests.support.made_runs import MadeRun, made_run
+from tests.support.servers import Server, client_of, models_of
 from vsrpp.cli import main
 from vsrpp.cli.restore import checkpoint_folder
 from vsrpp.errors import NotFound, Refused

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tracking.making import made_run
-from tests.tracking.serving import Server
+from tests.support.made_runs import made_run
+from tests.support.servers import Server
 from vsrpp import control
 from vsrpp.control.remote_copies import PLACE
 from vsrpp.store import Marks

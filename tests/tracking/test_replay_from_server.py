@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import TrainingProcess, train_command, vsrpp, wait_until
 
+from tests.support.processes import TrainingProcess, train_command, vsrpp
+from tests.support.waiting import wait_until
 from vsrpp import control
 from vsrpp.paths import RunPaths
 

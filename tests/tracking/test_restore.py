@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.tracking.making import MadeRun, made_run
-from tests.tracking.serving import models_of, the_run
+from tests.support.made_runs import MadeRun, made_run
+from tests.support.servers import models_of, the_run
 from vsrpp.errors import NotFound, ProofFailed, Refused, VsrppError
 from vsrpp.tracking.restore import restore, sha256
 from vsrpp.tracking.runs import server_runs, tag_as_tool
@@ -113,7 +113,7 @@ def test_server_away_is_one_line(gone: MadeRun, runs: Path, tmp_path: Path) -> N
 def test_a_run_that_ended_while_mlflow_was_away_is_marked_until_sync_tells_its_end(
     run: MadeRun, uri: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tests.tracking.serving import client_of, the_run
+    from tests.support.servers import client_of, the_run
     from vsrpp import cli
 
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
@@ -126,7 +126,7 @@ def test_a_run_that_ended_while_mlflow_was_away_is_marked_until_sync_tells_its_e
 
 
 def test_runs_of_the_server_are_ours_alone(run: MadeRun, uri: str) -> None:
-    from tests.tracking.serving import client_of
+    from tests.support.servers import client_of
 
     tool = client_of(uri).create_run("0")
     tag_as_tool(tool.info.run_id, uri)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.tracking import making
-from tests.tracking.making import MadeRun, made_run
-from tests.tracking.serving import artifact_paths, assert_same_rows, client_of, models_of, the_run
+from tests.support import made_runs
+from tests.support.made_runs import MadeRun, made_run
+from tests.support.servers import artifact_paths, assert_same_rows, client_of, models_of, the_run
 from vsrpp.errors import NotFound, Refused
 from vsrpp.store import Marks
 from vsrpp.tracking import Report, backlog
@@ -256,7 +256,7 @@ def test_server_away_leaves_everything_and_says_why(runs: Path) -> None:
 
 
 def test_checkpoints_stay_here_when_the_config_says_so(uri: str, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(making.RUN_CONFIG, "checkpoint_upload", "local")
+    monkeypatch.setitem(made_runs.RUN_CONFIG, "checkpoint_upload", "local")
     run = made_run(runs)
     assert sync(run.paths.root, uri) == DONE
     assert models_of(uri, run.run_id) == []

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from helpers import TrainingProcess, environment, train_command, wait_until
 
-from tests.tracking.making import made_run
-from tests.tracking.serving import Server, client_of, runs_of, the_run
+from tests.support.made_runs import made_run
+from tests.support.processes import TrainingProcess, environment, train_command
+from tests.support.servers import Server, client_of, runs_of, the_run
+from tests.support.waiting import wait_until
 from vsrpp import control
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Inbox, Marks, RunReader

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.tracking.making import LIVE, MadeRun, made_run
+from tests.support.made_runs import LIVE, MadeRun, made_run
 from vsrpp.store import Marks, RunReader
 from vsrpp.tracking.tensorboard_sink import TensorBoard, rebuild
 
@@ -107,7 +107,7 @@ def test_the_command_rebuilds_the_files_of_a_run_and_serves_them(run: MadeRun) -
     import sys
     import urllib.request
 
-    from tests.tracking.serving import wait_until
+    from tests.support.servers import wait_until
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

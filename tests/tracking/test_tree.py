@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.tracking.making import START, MadeRun, made_run
-from tests.tracking.serving import the_run
+from tests.support.made_runs import START, MadeRun, made_run
+from tests.support.servers import the_run
 from vsrpp.store import Marks
 from vsrpp.tracking.backlog import ARTIFACTS
 from vsrpp.tracking.sync import sync

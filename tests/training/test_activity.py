@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import ROOT, Steered, environment
 from torch import nn
 
+from tests.support.processes import ROOT, environment
+from tests.support.runs import Steered
 from vsrpp import models
 from vsrpp.store import RunReader
 from vsrpp.training.activity import Activity, adamw_momentum

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import configs, free_port, train_command, train_in_process, vsrpp
 
+from tests.support.processes import train_command, vsrpp
+from tests.support.runs import configs, train_in_process
+from tests.support.waiting import free_port
 from vsrpp.cli.dry_run import lines, unreachable
 from vsrpp.paths import CheckpointPaths
 from vsrpp.training import dry_run

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from clips import piece, write_video
-from helpers import Steered, train_in_process, vsrpp
 from torch import Tensor
 
+from tests.support.clips import piece, write_video
+from tests.support.processes import vsrpp
+from tests.support.runs import Steered, train_in_process
 from vsrpp.checkpoints.files import load_checkpoint
 from vsrpp.store import RunReader
 
@@ -97,7 +98,7 @@ def test_no_code_puts_anything_on_cuda_without_being_told() -> None:
 @pytest.mark.slow
 def test_paths_with_spaces_and_quotes_train_and_upscale(tmp_path: Path) -> None:
     clip = write_video(tmp_path / 'my clip\'s "best" (1).mkv', piece(24, 64, 96))
-    from helpers import train_command
+    from tests.support.processes import train_command
 
     done = vsrpp(tmp_path, *train_command(clip))
     assert done.returncode == 0, done.stderr

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import Steered, configs, tiny_clip
 
+from tests.support.clips import tiny_clip
+from tests.support.runs import Steered, configs
 from vsrpp import models
 from vsrpp.errors import NotFound, Refused
 from vsrpp.training.start import prepare_new

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from killing import prove
-from killing_proof import lost_or_doubled
 
+from tests.support.killing import prove
+from tests.support.killing_proof import lost_or_doubled
 from vsrpp.store import Event
 
 

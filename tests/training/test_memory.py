@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import Steered
 
+from tests.support.runs import Steered
 from vsrpp import config, control, models
 from vsrpp.errors import VsrppError, out_of_memory
 from vsrpp.training import memory

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import Steered
 
+from tests.support.runs import Steered
 from vsrpp import control
 from vsrpp.errors import VsrppError
 from vsrpp.store import RunReader

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import Steered
 
+from tests.support.runs import Steered
 from vsrpp import control
 from vsrpp.store import RunReader
 

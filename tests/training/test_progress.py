@@ -7,8 +7,9 @@ import random
 from pathlib import Path
 
 import pytest
-from helpers import Steered, train_command, vsrpp
 
+from tests.support.processes import train_command, vsrpp
+from tests.support.runs import Steered
 from vsrpp import config, control
 from vsrpp.control.numbers import numbers
 from vsrpp.errors import Refused

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clips import piece, write_video
-from helpers import ROOT, Steered, environment
-from two_ranks import SCENARIOS, SETS
 
+from tests.support.clips import piece, write_video
+from tests.support.processes import ROOT, environment
+from tests.support.runs import Steered
+from tests.support.two_ranks import SCENARIOS, SETS
 from vsrpp import control
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader
@@ -52,7 +53,7 @@ def half_of_one(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Steere
 def together(processes: int, folder: Path, clips: Path, alone: RunPaths, *scenarios: str) -> dict[str, Any]:
     """What so many processes found in these scenarios of `two_ranks`."""
     env = {**environment(folder), "OMP_NUM_THREADS": "1", "VSRPP_RANK_TIMEOUT_S": str(TIMEOUT_S)}
-    script = Path(__file__).with_name("two_ranks.py")
+    script = Path(__file__).parents[1] / "support" / "two_ranks.py"
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), script,
          folder, clips, alone.root, *scenarios],

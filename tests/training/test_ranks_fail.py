@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import environment, free_port, train_command, wait_until
 
+from tests.support.processes import environment, train_command
+from tests.support.waiting import free_port, wait_until
 from vsrpp import control
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader

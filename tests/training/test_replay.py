@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import Steered
 
+from tests.support.runs import Steered
 from vsrpp.errors import Refused
 from vsrpp.training.replay import Original, replay
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from helpers import Steered, configs, train_command, vsrpp
 
+from tests.support.processes import train_command, vsrpp
+from tests.support.runs import Steered, configs
 from vsrpp import config
 from vsrpp.errors import Refused
 from vsrpp.models.precision import autocast

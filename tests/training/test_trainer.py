@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from helpers import Steered, series, wait_until
 
+from tests.support.runs import Steered, series
+from tests.support.waiting import wait_until
 from vsrpp import control, schedule
 from vsrpp.store import RunReader
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from helpers import Killed, Steered, configs, series, wait_until
 
+from tests.support.runs import Killed, Steered, configs, series
+from tests.support.waiting import wait_until
 from vsrpp import control
 from vsrpp.errors import Refused
 from vsrpp.paths import CheckpointPaths

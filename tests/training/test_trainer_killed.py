@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from helpers import Steered, series
 
+from tests.support.runs import Steered, series
 from vsrpp import control
 from vsrpp.errors import Refused
 

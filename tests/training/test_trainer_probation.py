@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from helpers import Steered
 
+from tests.support.runs import Steered
 from vsrpp import control
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from helpers import Steered
-from helpers import tiny_clip as make_clip
 from PIL import Image
+
+from tests.support.clips import tiny_clip as make_clip
+from tests.support.runs import Steered
 
 
 @pytest.mark.slow

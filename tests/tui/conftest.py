@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from driving import RUN_ID
-from faking import FakeRun, half_way
+from tests.support.tui_driving import RUN_ID
+from tests.support.tui_fakes import FakeRun, half_way
 
 
 @pytest.fixture(autouse=True)

@@ -6,9 +6,9 @@ import math
 from pathlib import Path
 
 import pytest
-from faking import half_way
 from rich.cells import cell_len
 
+from tests.support.tui_fakes import half_way
 from vsrpp import config
 from vsrpp.tui import drafts
 from vsrpp.tui.canvas import _differences

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from driving import Driven, drive
-from faking import FakeRun
-
+from tests.support.tui_driving import Driven, drive
+from tests.support.tui_fakes import FakeRun
 from vsrpp import config
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from driving import Driven, drive
-from faking import FakeRun, half_way
 
+from tests.support.tui_driving import Driven, drive
+from tests.support.tui_fakes import FakeRun, half_way
 from vsrpp.store import RunReader
 
 

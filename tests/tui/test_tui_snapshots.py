@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from driving import RUN_ID, Driven, drive
-from faking import half_way
+
+from tests.support.tui_driving import RUN_ID, Driven, drive
+from tests.support.tui_fakes import half_way
 
 FOLDER = Path(__file__).parent / "snapshots"
 SIZES = ((80, 24), (120, 40), (60, 20))

@@ -7,10 +7,10 @@ import queue
 from pathlib import Path
 
 import pytest
-from delivering import delivered, lost, uploading
-from driving import Driven, drive
-from faking import FakeRun, half_way
 
+from tests.support.delivering import delivered, lost, uploading
+from tests.support.tui_driving import Driven, drive
+from tests.support.tui_fakes import FakeRun, half_way
 from vsrpp.control.messages import WORDS
 from vsrpp.tracking.failures import KINDS as FAILURES
 from vsrpp.tui.run_view import Seen

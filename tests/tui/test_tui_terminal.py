@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from driving import RUN_ID
-from faking import FakeRun, half_way
-from terminals import ROOT, Terminal
+
+from tests.support.terminals import ROOT, Terminal
+from tests.support.tui_driving import RUN_ID
+from tests.support.tui_fakes import FakeRun, half_way
 
 STARTUP_S, IMPORT_S = 0.5, 0.5
 """From Textual imported to the first picture of the run, where importing it takes half a second; both are processor time:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import TrainingProcess, train_command, wait_until
-from panel_browser import PanelProcess, browser, open_page
-from synthetic import SyntheticRun, deliver, full_run, job_records
 
+from tests.support.panel_browser import PanelProcess, browser, open_page
+from tests.support.processes import TrainingProcess, train_command
+from tests.support.synthetic import SyntheticRun, deliver, full_run, job_records
+from tests.support.waiting import wait_until
 from vsrpp import control
 from vsrpp.paths import RunPaths
 

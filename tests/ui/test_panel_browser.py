@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from helpers import TrainingProcess, train_command, wait_until
-from panel_browser import PanelProcess, browser, open_page
 
+from tests.support.panel_browser import PanelProcess, browser, open_page
+from tests.support.processes import TrainingProcess, train_command
+from tests.support.waiting import wait_until
 from vsrpp import control
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader

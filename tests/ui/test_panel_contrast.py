@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from panel_browser import PanelProcess, browser, open_page
-from synthetic import SyntheticRun, deliver, full_run, job_records
+
+from tests.support.panel_browser import PanelProcess, browser, open_page
+from tests.support.synthetic import SyntheticRun, deliver, full_run, job_records
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

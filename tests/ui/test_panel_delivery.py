@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from delivering import delivered, lost, set_aside, uploading
-from synthetic import SyntheticRun, full_run
 from vsrpp_ui.live import Live
 from vsrpp_ui.messages import texts
 from vsrpp_ui.run_view import Shown
@@ -17,6 +15,8 @@ from vsrpp_ui.tracked import Tracked
 from vsrpp_ui.views import header
 from vsrpp_ui.views.delivery import delivery
 
+from tests.support.delivering import delivered, lost, set_aside, uploading
+from tests.support.synthetic import SyntheticRun, full_run
 from vsrpp.control.messages import WORDS
 from vsrpp.tracking.failures import KINDS as FAILURES
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from synthetic import SyntheticRun
 from vsrpp_ui import form
 from vsrpp_ui.messages import texts
 from vsrpp_ui.snapshot import Watches
 from vsrpp_ui.views import config as view
 
+from tests.support.synthetic import SyntheticRun
 from vsrpp import config, control
 
 EN = texts("en")

@@ -15,9 +15,6 @@ from typing import Any
 import psutil
 import pytest
 from fastapi.testclient import TestClient
-from helpers import TrainingProcess, train_command, wait_until
-from panel_browser import PanelProcess
-from synthetic import SyntheticRun, full_run, job_key, job_records
 from vsrpp_ui import app as panel
 from vsrpp_ui import jobs as jobs_module
 from vsrpp_ui.jobs import KEPT, MOST_AT_ONCE, Jobs
@@ -25,6 +22,10 @@ from vsrpp_ui.messages import texts
 from vsrpp_ui.verbs import Action
 from vsrpp_ui.views import jobs as view
 
+from tests.support.panel_browser import PanelProcess
+from tests.support.processes import TrainingProcess, train_command
+from tests.support.synthetic import SyntheticRun, full_run, job_key, job_records
+from tests.support.waiting import wait_until
 from vsrpp import control
 from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import RunPaths

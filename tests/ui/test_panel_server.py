@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from synthetic import SyntheticRun, full_run
 from vsrpp_ui import app as panel
 from vsrpp_ui.guard import is_loopback
 from vsrpp_ui.login import Login
 
+from tests.support.synthetic import SyntheticRun, full_run
 from vsrpp.errors import NotFound, Refused
 
 HERE = "http://localhost:5050"
@@ -50,13 +50,13 @@ def test_the_three_pages_and_their_fragments_answer(runs: Path) -> None:
 
 def test_the_panel_starts_without_torch_or_mlflow(tmp_path: Path) -> None:
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from panel_loader import load_panel; load_panel()\n"
-        "from vsrpp_ui import app; from pathlib import Path; app.build(runs=Path(sys.argv[2]))\n"
+        "import sys; from tests.support.panel_loader import load_panel; load_panel()\n"
+        "from vsrpp_ui import app; from pathlib import Path; app.build(runs=Path(sys.argv[1]))\n"
         "print([name for name in ('torch', 'mlflow') if name in sys.modules])"
     )
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", code, str(Path(__file__).parent), str(tmp_path)], capture_output=True, text=True,
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True,
         check=True, cwd=root, env={**os.environ, "PYTHONPATH": str(root)},
     )  # fmt: skip
     assert done.stdout.strip().endswith("[]")

@@ -7,8 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from delivering import lost
-from synthetic import SyntheticRun, full_run
 from vsrpp_ui import live as live_module
 from vsrpp_ui.format import clock, count, number, span
 from vsrpp_ui.live import Live, View
@@ -17,6 +15,9 @@ from vsrpp_ui.run_view import Shown
 from vsrpp_ui.snapshot import Watches
 from vsrpp_ui.tracked import Tracked
 from vsrpp_ui.views import cards, header, timeline, validation
+
+from tests.support.delivering import lost
+from tests.support.synthetic import SyntheticRun, full_run
 
 EN = texts("en")
 

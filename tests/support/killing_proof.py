@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -11,8 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from helpers import environment
-
+from tests.support.processes import environment
 from vsrpp import control
 from vsrpp.control.edits import current_config
 from vsrpp.errors import VsrppError
@@ -147,4 +145,4 @@ def _settings(event: Any) -> list[dict[str, Any]]:
 
 def child_environment(folder: Path) -> dict[str, str]:
     made = environment(folder)
-    return {**made, "PYTHONPATH": os.pathsep.join([made["PYTHONPATH"], str(Path(__file__).parent)])}
+    return {**made, "PYTHONPATH": made["PYTHONPATH"]}

@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from helpers import Steered, configs, wait_until
-
+from tests.support.runs import Steered, configs
+from tests.support.waiting import wait_until
 from vsrpp.distributed.process_group import Group
 from vsrpp.paths import RunPaths
 from vsrpp.training import replay as replaying

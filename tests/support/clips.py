@@ -31,7 +31,7 @@ def bikes_frames() -> np.ndarray:
 @lru_cache(maxsize=1)
 def bikes_reference() -> dict[str, Any]:
     """BasicSR's figures of the bicubic baseline on four of its frames."""
-    return json.loads((Path(__file__).parent / "data" / "bikes_bicubic_x4.json").read_text())
+    return json.loads((Path(__file__).resolve().parents[1] / "data" / "bikes_bicubic_x4.json").read_text())
 
 
 def piece(frames: int, height: int = 64, width: int = 96, start: int = 0) -> np.ndarray:
@@ -76,3 +76,8 @@ def run_config(data: Path | str, **changes: Any) -> dict[str, Any]:
         "decode_cache_gib": 1.0,
     }
     return config | changes
+
+
+def tiny_clip(folder: Path, *, frames: int = 24, width: int = 96, height: int = 64) -> Path:
+    """A short, small video cut from the real sample clip."""
+    return write_video(folder / "tiny.mkv", piece(frames, height, width))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.clips import piece, write_frames
+from tests.support.clips import piece, write_frames
 from vsrpp.data.degradations import bd
 from vsrpp.resize import resize_u8
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from helpers import environment, wait_until
 
-HERE = Path(__file__).resolve().parent
+from tests.support.processes import environment
+from tests.support.waiting import wait_until
+
 LAUNCHES = """
 import sys
 from vsrpp.launch import plan as launch
@@ -31,7 +32,7 @@ SITE = """
 import os
 if "VSRPP_RANKS" in os.environ and "RANK" in os.environ:
     import vsrpp.cli
-    import stand_in
+    from tests.support import stand_in
     vsrpp.cli.main = stand_in.main
 """
 
@@ -48,7 +49,7 @@ class World:
         (folder / "tmp").mkdir(exist_ok=True)
         (folder / "site" / "sitecustomize.py").write_text(SITE)
         env = environment(folder)
-        env["PYTHONPATH"] = os.pathsep.join([str(folder / "site"), str(HERE), env["PYTHONPATH"]])
+        env["PYTHONPATH"] = os.pathsep.join([str(folder / "site"), env["PYTHONPATH"]])
         env |= {"STAND_IN": json.dumps(script), "STAND_IN_FOLDER": str(folder), "TMPDIR": str(folder / "tmp")}
         env |= say or {}
         self.out, self.err = folder / "out.log", folder / "err.log"

@@ -14,8 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from helpers import free_port
-
+from tests.support.waiting import free_port
 from vsrpp.store import RunReader
 
 

@@ -16,7 +16,7 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tests.tracking.serving import Server, wait_until
+from tests.support.servers import Server, wait_until
 
 BUCKET = "vsrpp"
 S3_VARIABLES = {

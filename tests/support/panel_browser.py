@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from helpers import environment, free_port
+from tests.support.processes import environment
+from tests.support.waiting import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -19,10 +19,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from helpers import TINY, configs, tiny_clip, train_command, wait_until
-from killing_hand import hand
-from killing_proof import Proof, check_what_stands, child_environment, conclude
-
+from tests.support.clips import tiny_clip
+from tests.support.killing_commands import hand
+from tests.support.killing_proof import Proof, check_what_stands, child_environment, conclude
+from tests.support.processes import train_command
+from tests.support.runs import TINY, configs
+from tests.support.waiting import wait_until
 from vsrpp import control
 from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths

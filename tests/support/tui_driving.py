@@ -6,9 +6,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from faking import FakeRun
 from textual.pilot import Pilot
 
+from tests.support.tui_fakes import FakeRun
 from vsrpp.tui.app import TerminalUI
 
 RUN_ID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"

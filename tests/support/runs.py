@@ -1,60 +1,21 @@
-"""What many tests share: a tiny real clip, tiny runs in this process or in one of their own, and waiting on conditions."""
+"""Tiny runs in this process, steered at given steps, and what their record says."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import random
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from clips import piece, write_video
 
 from vsrpp import config
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader
 
-ROOT = Path(__file__).resolve().parents[1]
 TINY = {
     "n_feats": 4, "n_blocks": 1, "num_frames": 2, "crop_size": 32, "batch_size": 1, "scale": 2, "warmup_steps": 4,
     "torch_threads": 1, "val_fraction": 0.2,
     "max_steps": 12, "log_every": 2, "validate_every": 10, "checkpoint_every": 10, "max_lr": 1e-3,
 }  # fmt: skip
 """A run of a second or two."""
-REQUEST_TIMEOUT_S = "120"
-"""How long a tracking server may take to answer: one that was killed refuses at once, a slow one is no outage."""
-
-
-def wait_until(condition: Callable[[], Any], timeout_s: float = 120.0, what: str = "the condition") -> Any:
-    """The first true value of `condition`; fails after `timeout_s`, which is for a machine five times slower than a desk's."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise AssertionError(f"{what} did not come within {timeout_s} s")
-
-
-def free_port() -> int:
-    """A port for a server that is to be started, or started again, there: none that a connection is given meanwhile."""
-    low, high = 20_000, 32_000  # below what systems hand out by themselves
-    while True:
-        port = random.SystemRandom().randrange(low, high)
-        with socket.socket() as one, contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            return port
-
-
-def tiny_clip(folder: Path, *, frames: int = 24, width: int = 96, height: int = 64) -> Path:
-    """A short, small video cut from the real sample clip."""
-    return write_video(folder / "tiny.mkv", piece(frames, height, width))
 
 
 def configs(data: Path, **sets: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -70,72 +31,6 @@ def train_in_process(runs: Path, data: Path, **sets: Any) -> tuple[Any, Any]:
     run_config, live = configs(data, **sets)
     prepared = prepare_new(run_config, live, runs=runs, run_id=lambda: None, say=lambda _: None)
     return prepared, Trainer(prepared)
-
-
-def environment(folder: Path) -> dict[str, str]:
-    """The environment of a process that works in `folder` alone."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "VSRPP_"))}
-    return {
-        **kept, "PYTHONPATH": str(ROOT), "VSRPP_CACHE": str(folder / "cache"), "HOME": str(folder),
-        "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "COLUMNS": "200",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": REQUEST_TIMEOUT_S,
-    }  # fmt: skip
-
-
-def vsrpp(folder: Path, *arguments: str, timeout_s: float = 300.0) -> subprocess.CompletedProcess[str]:
-    """Run one command in `folder` and wait for it."""
-    return subprocess.run(
-        [sys.executable, "-m", "vsrpp", *arguments], cwd=folder, env=environment(folder), capture_output=True,
-        text=True, timeout=timeout_s,
-    )  # fmt: skip
-
-
-def train_command(data: Path | str, **sets: Any) -> list[str]:
-    words = ["train", "--preset", "demo", "--data", str(data), "--no-panel", "--no-tensorboard"]
-    for key, value in {**TINY, **sets}.items():
-        words += ["--set", f"{key}={value}"]
-    return words
-
-
-class TrainingProcess:
-    """`vsrpp train …` in a process of its own; killed, if it still lives, when the `with` block ends."""
-
-    def __init__(self, folder: Path, arguments: list[str], *, extra_path: Path | None = None, code: str = "") -> None:
-        """`code` runs in place of `python -m vsrpp`, with the same arguments."""
-        env = environment(folder)
-        if extra_path is not None:
-            env["PYTHONPATH"] = f"{extra_path}{os.pathsep}{env['PYTHONPATH']}"
-        self.folder = folder
-        self.log = (folder / f"train-{time.monotonic_ns()}.log").open("w+")
-        self.process = subprocess.Popen(
-            [sys.executable, *(["-c", code] if code else ["-m", "vsrpp"]), *arguments], cwd=folder, env=env, stdout=self.log,
-            stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-
-    def __enter__(self) -> TrainingProcess:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.log.close()
-
-    @property
-    def output(self) -> str:
-        return Path(self.log.name).read_text()
-
-    def run_dir(self, timeout_s: float = 240.0) -> Path:
-        """The run folder, once the run has started."""
-
-        def found() -> Path | None:
-            assert self.process.poll() is None or (self.folder / "runs").is_dir(), self.output
-            return next((p.parent for p in (self.folder / "runs").glob("*/runtime_config.json")), None)
-
-        return wait_until(found, timeout_s, "the run folder")
-
-    def wait(self, timeout_s: float = 400.0) -> int:
-        return self.process.wait(timeout_s)
 
 
 class Killed(BaseException):
