@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.support.processes import ROOT
-from tests.support.runs import train_in_process
+from tests.support.runs import open_in_process, train
 from tests.support.waiting import wait_until
 from vsrpp import Run, control
 from vsrpp.errors import NotFound, NotLive, Refused, TimedOut, VsrppError
@@ -27,7 +27,7 @@ LONG = {
 
 def while_it_trains(runs: Path, data: Path, script: Callable[[Run], Any], **sets: Any) -> Run:
     """Train here until `script`, in a thread of its own, is through; what it raises is raised here."""
-    prepared, trainer = train_in_process(runs, data, **{**LONG, **sets})
+    prepared, context = open_in_process(runs, data, **{**LONG, **sets})
     run, raised = Run(prepared.paths.root), []
 
     def play() -> None:
@@ -42,7 +42,7 @@ def while_it_trains(runs: Path, data: Path, script: Callable[[Run], Any], **sets
 
     thread = threading.Thread(target=play)
     thread.start()
-    trainer.train()
+    train(context)
     thread.join(300)
     for error in raised:
         raise error
@@ -54,8 +54,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     from tests.support.clips import tiny_clip
 
     runs = tmp_path_factory.mktemp("finished")
-    prepared, trainer = train_in_process(runs, tiny_clip(runs))
-    trainer.train()
+    prepared, context = open_in_process(runs, tiny_clip(runs))
+    train(context)
     return Run(prepared.paths.root)
 
 
@@ -185,11 +185,11 @@ def test_a_script_puts_an_edit_on_probation_and_waits_for_the_verdict(tmp_path: 
 
 
 def test_an_answer_that_does_not_come_in_time_is_pending_and_check_says_so(tmp_path: Path, tiny_clip: Path) -> None:
-    prepared, trainer = train_in_process(tmp_path, tiny_clip)  # live, and nobody takes what is asked
+    prepared, context = open_in_process(tmp_path, tiny_clip)  # live, and nobody takes what is asked
     prepared.writer.set_state({"state": "training", "step": 0, "process": control.process_identity()})
     run = Run(prepared.paths.root)
     answers = [run.set(max_lr=5e-4, wait_s=wait_s) for wait_s in (0.0, float("nan"))]
-    trainer.abandon()
+    context.ending.close()
     for answer in answers:
         assert answer.status == "pending"
         with pytest.raises(TimedOut, match="still waiting its turn"):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.support.layouts import make_clips, make_pairs, make_reds, make_vid4, make_vimeo
 from tests.support.processes import train_command, vsrpp
-from tests.support.runs import train_in_process
+from tests.support.runs import open_in_process, train
 from vsrpp.cli import main
 from vsrpp.data.pack import pack
 from vsrpp.inference.evaluate import bicubic_of, evaluate_path
@@ -121,8 +121,8 @@ def test_the_look_imports_no_torch(tmp_path: Path) -> None:
 
 def _trained(root: Path, runs: Path, **sets: Any) -> tuple[dict[str, float], str]:
     """(validation figures, SHA-256 of the weights) after a few steps in this process, with everything recorded."""
-    prepared, trainer = train_in_process(runs, root, scale=4, num_frames=5, max_steps=4, **sets)
-    assert trainer.train() == "finished"
+    prepared, context = open_in_process(runs, root, scale=4, num_frames=5, max_steps=4, **sets)
+    assert train(context) == "finished"
     with RunReader(prepared.paths.run_db) as reader:
         saved, validated = reader.last_event("checkpoint_saved"), reader.last_event("validated")
     assert saved is not None

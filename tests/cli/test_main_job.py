@@ -199,13 +199,13 @@ def test_replay_is_identical_and_evaluate_scores_the_network_and_bicubic(finishe
 DIES_AT_130 = """
 import os, signal, sys
 from vsrpp.cli import main
-from vsrpp.training.trainer import Trainer
-one_step = Trainer.one_step
-def step(self):
-    if self.state.step == 130:
+from vsrpp.training import loop
+one_step = loop.one_step
+def step(run):
+    if run.state.step == 130:
         os.kill(os.getpid(), signal.SIGKILL)
-    one_step(self)
-Trainer.one_step = step
+    return one_step(run)
+loop.one_step = step
 sys.exit(main(sys.argv[1:]))
 """
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.clips import piece, write_frames
 from tests.support.processes import train_command, vsrpp
-from tests.support.runs import train_in_process
+from tests.support.runs import open_in_process, train
 from vsrpp.data.degradations import bd
 from vsrpp.errors import Refused
 from vsrpp.inference.evaluate import bicubic_of, evaluate_path, network_of
@@ -23,8 +23,8 @@ FIGURES = ("psnr_y", "ssim_y", "tdiff_y")
 
 def trained(runs: Path, data: Path, **sets: Any) -> tuple[Any, dict[str, Any]]:
     """(the last checkpoint, the last validation) of a tiny run."""
-    prepared, trainer = train_in_process(runs, data, scale=4, max_steps=10, **sets)
-    trainer.train()
+    prepared, context = open_in_process(runs, data, scale=4, max_steps=10, **sets)
+    train(context)
     with RunReader(prepared.paths.run_db) as record:
         validated = record.last_event("validated")
         rows = record.latest("val/")
@@ -48,12 +48,12 @@ def test_evaluate_scores_the_frames_that_validation_saw(tmp_path: Path, tiny_cli
 def test_a_single_frame_validates_without_a_temporal_measure(tmp_path: Path, tiny_clip: Path) -> None:
     one = write_frames(tmp_path / "val" / "one", piece(1, 64, 96))
     two = write_frames(tmp_path / "val" / "two", piece(3, 64, 96, start=60))
-    prepared, trainer = train_in_process(tmp_path / "a", tiny_clip, max_steps=10, val_data=str(one))
-    trainer.train()
+    prepared, context = open_in_process(tmp_path / "a", tiny_clip, max_steps=10, val_data=str(one))
+    train(context)
     with RunReader(prepared.paths.run_db) as record:
         assert "val/tdiff_y" not in record.latest("val/") and "val/psnr_y" in record.latest("val/")
-    prepared, trainer = train_in_process(tmp_path / "b", tiny_clip, max_steps=10, val_data=str(two.parent))
-    trainer.train()
+    prepared, context = open_in_process(tmp_path / "b", tiny_clip, max_steps=10, val_data=str(two.parent))
+    train(context)
     with RunReader(prepared.paths.run_db) as record:
         validated = record.last_event("validated")
     assert validated is not None

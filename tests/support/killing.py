@@ -209,7 +209,7 @@ def be_a_nursery(folder: Path, data: Path) -> None:
     """Fork a trainer for every line of standard input; say its pid, then how it ended."""
     import torch
 
-    import vsrpp.training.trainer  # noqa: F401 - imported once, before any fork
+    import vsrpp.training.open_run  # noqa: F401 - imported once, before any fork
 
     torch.use_deterministic_algorithms(True)  # imports half of torch the first time
 
@@ -226,8 +226,9 @@ def be_a_nursery(folder: Path, data: Path) -> None:
 
 def be_a_trainer(folder: Path, data: Path) -> int:
     """Begin the run, or go on with it, as `vsrpp train` does, without delivery."""
+    from vsrpp.training.loop import train
+    from vsrpp.training.open_run import open_run
     from vsrpp.training.start import prepare_new, prepare_resume
-    from vsrpp.training.trainer import Trainer
 
     runs = folder / "runs"
     there = next((path.parent for path in runs.glob("*/runtime_config.json")), None) if runs.is_dir() else None
@@ -237,7 +238,7 @@ def be_a_trainer(folder: Path, data: Path) -> int:
             prepared = prepare_new(run_config, live, runs=runs, run_id=lambda: None, say=print)
         else:
             prepared = prepare_resume(RunPaths(there), say=print)
-        Trainer(prepared).train()
+        train(open_run(prepared))
     except VsrppError as error:
         print(error, file=sys.stderr, flush=True)
         return 1

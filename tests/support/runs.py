@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,21 @@ def configs(data: Path, **sets: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return config.resolve("demo", None, {**TINY, "data": str(data), **sets})
 
 
-def train_in_process(runs: Path, data: Path, **sets: Any) -> tuple[Any, Any]:
-    """(prepared, trainer) of a tiny run in this process, not started yet."""
+def open_in_process(runs: Path, data: Path, **sets: Any) -> tuple[Any, Any]:
+    """(prepared, run) of a tiny run in this process, not started yet."""
+    from vsrpp.training.open_run import open_run
     from vsrpp.training.start import prepare_new
-    from vsrpp.training.trainer import Trainer
 
     run_config, live = configs(data, **sets)
     prepared = prepare_new(run_config, live, runs=runs, run_id=lambda: None, say=lambda _: None)
-    return prepared, Trainer(prepared)
+    return prepared, open_run(prepared)
+
+
+def train(context: Any) -> str:
+    """Train an opened run to its end; how it ended."""
+    from vsrpp.training import loop
+
+    return loop.train(context)
 
 
 class Killed(BaseException):
@@ -45,14 +53,14 @@ class Steered:
 
     def __init__(self, prepared: Any, at: dict[int, Callable[[Steered], Any]] | None = None) -> None:
         from vsrpp.store import Inbox
-        from vsrpp.training.trainer import Trainer
+        from vsrpp.training.open_run import open_run
 
         self.at = dict(at or {})
         self.events: list[Any] = []
         self.uids: list[str] = []
         self.paths = prepared.paths
         self.inbox = Inbox(prepared.paths.inbox_db)
-        self.trainer = Trainer(prepared, on_event=self.events.append, on_progress=self._progress)
+        self.context = open_run(prepared, on_event=self.events.append, on_progress=self._progress)
 
     @classmethod
     def new(cls, runs: Path, data: Path, at: dict[int, Callable[[Steered], Any]] | None = None, **sets: Any) -> Steered:
@@ -69,9 +77,20 @@ class Steered:
 
     def train(self) -> str:
         try:
-            return self.trainer.train()
+            return train(self.context)
         finally:
             self.inbox.close()
+
+    def one_step(self) -> None:
+        """One step without a boundary before it."""
+        from vsrpp.training.loop import one_step
+
+        one_step(self.context)
+
+    def abandon(self) -> None:
+        """Let go of a run that is not trained to its end."""
+        self.context.ending.close()
+        self.inbox.close()
 
     def die_at(self, step: int) -> None:
         """Train up to `step` and end as kill -9 would: nothing is written any more."""
@@ -112,23 +131,57 @@ class Steered:
         return [event.type for event in self.events]
 
     def weights(self) -> str:
-        """SHA-256 over the final weights, their EMA and the optimizer's state."""
-        import hashlib
-
-        snapshot = self.trainer.state.capture(self.trainer.live)
-        digest = hashlib.sha256()
-        tensors = {**snapshot.model, **{f"ema.{k}": v for k, v in snapshot.model_ema.items()}}
-        for number, state in snapshot.rest["optimizer"]["state"].items():
-            tensors |= {f"{number}.{k}": v for k, v in state.items()}
-        for name in sorted(tensors):
-            digest.update(name.encode() + tensors[name].numpy().tobytes())
-        return digest.hexdigest()
+        return weights_of(self.context)
 
     def _progress(self, seen: Any) -> None:
         act = self.at.get(seen.step)
-        if act is not None and seen.state == "training" and self.trainer.recorder.step == seen.step:
+        if act is not None and seen.state == "training" and self.context.state.step == seen.step:
             del self.at[seen.step]
             act(self)
+
+
+class AlteredBatches:
+    """The batches of a run, as `alter(step, lr_frames, truth)` gives them on."""
+
+    def __init__(self, context: Any, alter: Callable[[int, Any, Any], tuple[Any, Any]]) -> None:
+        self._feed, self._state, self._alter = context.batches, context.state, alter
+        context.batches = self
+
+    def next(self) -> tuple[Any, Any]:
+        return self._alter(self._state.step + 1, *self._feed.next())
+
+    def drop(self) -> None:
+        self._feed.drop()
+
+
+def spoil(context: Any, when: Callable[[int], bool]) -> None:
+    """Make the truth of step N not a number where `when(N)`."""
+    AlteredBatches(context, lambda step, lr, truth: (lr, truth * (float("nan") if when(step) else 1.0)))
+
+
+def once(steps: Iterable[int]) -> Callable[[int], bool]:
+    """True for each of these steps, the first time it is asked."""
+    left = set(steps)
+
+    def due(step: int) -> bool:
+        if step not in left:
+            return False
+        left.remove(step)
+        return True
+
+    return due
+
+
+def weights_of(context: Any) -> str:
+    """SHA-256 over the weights, their EMA and the optimizer's state."""
+    snapshot = context.state.capture(context.live)
+    digest = hashlib.sha256()
+    tensors = {**snapshot.model, **{f"ema.{k}": v for k, v in snapshot.model_ema.items()}}
+    for number, state in snapshot.rest["optimizer"]["state"].items():
+        tensors |= {f"{number}.{k}": v for k, v in state.items()}
+    for name in sorted(tensors):
+        digest.update(name.encode() + tensors[name].numpy().tobytes())
+    return digest.hexdigest()
 
 
 def series(paths: RunPaths, key: str) -> dict[tuple[int, int], float]:

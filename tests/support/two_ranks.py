@@ -15,13 +15,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.support.runs import Steered, configs
+from tests.support.runs import Steered, configs, once, spoil, weights_of
 from tests.support.waiting import wait_until
-from vsrpp.distributed.process_group import Group
+from vsrpp.distributed.process_group import ProcessGroup
+from vsrpp.launch.ranks import ignore_signals
 from vsrpp.paths import RunPaths
+from vsrpp.training import loop
 from vsrpp.training import replay as replaying
-from vsrpp.training.follower import Follower, hold_still
-from vsrpp.training.preflight import Meeting, attend
+from vsrpp.training.open_run import join_run
+from vsrpp.training.preflight import Preflight, attend
 from vsrpp.training.start import prepare_new, prepare_resume
 
 SETS: dict[str, Any] = {"batch_size": 2, "control_interval": 4, "max_steps": 24, "validate_every": 12}
@@ -31,9 +33,8 @@ FOREVER = 1_000_000
 class Leading:
     """Rank 0 of the two: trains runs together with the follower, and asks after its weights."""
 
-    def __init__(self, group: Group, folder: Path, clips: Path, alone: RunPaths) -> None:
+    def __init__(self, group: ProcessGroup, folder: Path, clips: Path, alone: RunPaths) -> None:
         self.group, self.folder, self.clips, self.alone = group, folder, clips, alone
-        self.patient = group._preparing
         self.said: list[str] = []
 
     def new(
@@ -41,35 +42,35 @@ class Leading:
     ) -> Steered:  # fmt: skip
         share = {"batch_size": max(2, self.group.world_size)}
         run_config, live = configs(self.clips, **{**SETS, **share, **sets})
-        with self._meeting(spoiled) as meeting:
+        with self._preflight(spoiled) as preflight:
             prepared = prepare_new(
-                run_config, live, runs=self.folder, run_id=lambda: None, say=self.said.append, meeting=meeting
+                run_config, live, runs=self.folder, run_id=lambda: None, say=self.said.append, preflight=preflight
             )  # fmt: skip
         return Steered(prepared, at)
 
     def resumed(self, paths: RunPaths, at: dict[int, Callable[[Steered], Any]] | None = None) -> Steered:
-        with self._meeting() as meeting:
-            return Steered(prepare_resume(paths, say=self.said.append, meeting=meeting), at)
+        with self._preflight() as preflight:
+            return Steered(prepare_resume(paths, say=self.said.append, preflight=preflight), at)
 
-    def replayed(self, paths: RunPaths) -> replaying.Verdict:
+    def replayed(self, paths: RunPaths) -> replaying.ReplayVerdict:
         scratch = self.folder / "replays"
-        with self._meeting() as meeting:
-            verdict = replaying.replay(replaying.Original.of(paths), scratch, say=self.said.append, meeting=meeting)
-        self.group.gathered("")
+        with self._preflight() as preflight:
+            verdict = replaying.replay(replaying.Original.of(paths), scratch, say=self.said.append, preflight=preflight)
+        self.group.gather("")
         return verdict
 
     def train(self, run: Steered) -> dict[str, Any]:
         ended = run.train()
         mine = run.weights()
         return {
-            "run": str(run.paths.root), "ended": ended, "step": run.trainer.state.step,
-            "weights": [mine, *self.group.gathered("")[1:]],
+            "run": str(run.paths.root), "ended": ended, "step": run.context.state.step,
+            "weights": [mine, *self.group.gather("")[1:]],
         }  # fmt: skip
 
-    def _meeting(self, spoiled: Sequence[int] = ()) -> Meeting:
-        self.group._preparing = self.patient
-        self.group.said(("run", tuple(spoiled)))
-        return Meeting(self.group)
+    def _preflight(self, spoiled: Sequence[int] = ()) -> Preflight:
+        self.group.prepare()
+        self.group.broadcast(("run", tuple(spoiled)))
+        return Preflight(self.group)
 
 
 def plain(lead: Leading) -> dict[str, Any]:
@@ -128,7 +129,7 @@ def gone_back(lead: Leading) -> dict[str, Any]:
     """The last rank's samples of steps 13 to 15 are not numbers, the first time: the run loses patience between two talks."""
     run = lead.new(spoiled=[13, 14, 15], max_steps=20, checkpoint_every=10, control_interval=20, non_finite_patience=3)
     facts = lead.train(run)
-    return {**facts, "max_lr": run.trainer.live["max_lr"]}
+    return {**facts, "max_lr": run.context.live["max_lr"]}
 
 
 def thawing(lead: Leading) -> dict[str, Any]:
@@ -141,8 +142,8 @@ SCENARIOS = (plain, stopped_and_resumed, steered, from_one, on_one_rank, spoiled
 
 def main() -> None:
     folder, clips, alone = (Path(argument) for argument in sys.argv[1:4])
-    group = Group.join()
-    if group.leads:
+    group = ProcessGroup.join()
+    if group.is_rank_0:
         lead = Leading(group, folder, clips, RunPaths(alone))
         facts = {}
         for scenario in SCENARIOS:
@@ -151,45 +152,22 @@ def main() -> None:
             lead.said.clear()
             facts[scenario.__name__] = {**scenario(lead), "said": list(lead.said)}
         (folder / "facts.json").write_text(json.dumps(facts))
-        group._preparing = lead.patient
-        group.said(("over", ()))
+        group.prepare()
+        group.broadcast(("over", ()))
     else:
         follow(group)
     group.close()
 
 
-def follow(group: Group) -> None:
-    patient = group._preparing
-    hold_still()
-    while (word := group.said())[0] == "run":
-        follower = Follower(attend(group, lambda: None))
+def follow(group: ProcessGroup) -> None:
+    ignore_signals()
+    while (word := group.broadcast(("", ())))[0] == "run":
+        context = join_run(attend(group, lambda: None))
         if word[1] and group.rank == group.world_size - 1:
-            spoil(follower, word[1])
-        follower.follow()
-        group.gathered(Steered.weights(_Seen(follower)))  # type: ignore[arg-type]
-        group._preparing = patient
-
-
-def spoil(follower: Follower, steps: Sequence[int]) -> None:
-    """Let the samples of these steps be no numbers, once each."""
-    stepper, left = follower.stepper, set(steps)
-    next_batch = stepper._next_batch
-
-    def spoiled_batch() -> tuple[Any, Any]:
-        lr_frames, truth = next_batch()
-        if follower.state.step + 1 not in left:
-            return lr_frames, truth
-        left.remove(follower.state.step + 1)
-        return lr_frames * float("nan"), truth
-
-    stepper._next_batch = spoiled_batch  # type: ignore[method-assign]
-
-
-class _Seen:
-    """What `Steered.weights` looks at."""
-
-    def __init__(self, follower: Follower) -> None:
-        self.trainer = follower
+            spoil(context, once(word[1]))
+        loop.train(context)
+        group.gather(weights_of(context))
+        group.prepare()
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ import pytest
 import torch
 
 from tests.support.processes import train_command, vsrpp
-from tests.support.runs import configs, train_in_process
+from tests.support.runs import configs, open_in_process, train
 from tests.support.waiting import free_port
 from vsrpp.cli.dry_run import lines, unreachable
 from vsrpp.paths import CheckpointPaths
 from vsrpp.training import dry_run
-from vsrpp.training.dry_run import Rehearsal, rehearse
+from vsrpp.training.dry_run import DryRun
 from vsrpp.training.forecast import Measured, forecast, occasions, oddities
+from vsrpp.training.open_run import open_run
 
 MEASURED = Measured(
     step_s=0.5, data_wait_s=0.1, validation_s=10.0, checkpoint_wait_s=2.0, checkpoint_bytes=1000, picture_bytes=50,
@@ -26,8 +27,8 @@ MEASURED = Measured(
 )  # fmt: skip
 
 
-def tried(runs: Path, data: Path, **sets: Any) -> Rehearsal:
-    return rehearse(*configs(data, **sets), runs=runs, say=lambda _: None)
+def tried(runs: Path, data: Path, **sets: Any) -> DryRun:
+    return dry_run.dry_run(*configs(data, **sets), runs=runs, say=lambda _: None)
 
 
 def test_a_check_makes_real_steps_and_leaves_nothing_behind(tmp_path: Path, tiny_clip: Path) -> None:
@@ -43,8 +44,8 @@ def test_a_check_makes_real_steps_and_leaves_nothing_behind(tmp_path: Path, tiny
 
 def test_the_size_of_a_checkpoint_is_that_of_the_run_that_follows(tmp_path: Path, tiny_clip: Path) -> None:
     seen = tried(tmp_path / "runs", tiny_clip, max_steps=10)
-    prepared, trainer = train_in_process(tmp_path / "runs", tiny_clip, max_steps=10)
-    trainer.train()
+    prepared, context = open_in_process(tmp_path / "runs", tiny_clip, max_steps=10)
+    train(context)
     written = sum(file.stat().st_size for file in prepared.paths.checkpoint(10).root.iterdir())
     assert seen.measured is not None
     assert seen.measured.checkpoint_bytes == pytest.approx(written, rel=0.05)
@@ -117,16 +118,18 @@ def test_a_disk_too_small_for_what_is_kept_is_found(
 
 
 def test_a_tracking_store_on_the_same_disk_counts(tmp_path: Path, tiny_clip: Path) -> None:
-    seen = rehearse(*configs(tiny_clip), runs=tmp_path / "runs", say=lambda _: None, store=tmp_path / "mlartifacts")
+    seen = dry_run.dry_run(
+        *configs(tiny_clip), runs=tmp_path / "runs", say=lambda _: None, store=tmp_path / "mlartifacts"
+    )
     assert seen.forecast is not None
     assert seen.store_bytes == seen.forecast.upload_bytes > 0
 
 
 def test_a_run_from_a_checkpoint_is_tried_from_there(tmp_path: Path, tiny_clip: Path) -> None:
-    prepared, trainer = train_in_process(tmp_path / "runs", tiny_clip, max_steps=10)
-    trainer.train()
+    prepared, context = open_in_process(tmp_path / "runs", tiny_clip, max_steps=10)
+    train(context)
     parent = CheckpointPaths(prepared.paths.checkpoint(10).root)
-    seen = rehearse(
+    seen = dry_run.dry_run(
         *configs(tiny_clip, max_steps=40), runs=tmp_path / "runs", say=lambda _: None, parent=parent
     )  # fmt: skip
     assert seen.problems == []
@@ -157,12 +160,12 @@ def test_a_flow_network_that_thaws_later_is_tried_as_it_learns(
 ) -> None:
     tried_with: list[Any] = []
 
-    class Watched(dry_run.Trainer):
-        def __init__(self, *args: Any, **how: Any) -> None:
-            super().__init__(*args, **how)
-            tried_with.append(self.state.model)
+    def watched(*args: Any, **how: Any) -> Any:
+        opened = open_run(*args, **how)
+        tried_with.append(opened.state.model)
+        return opened
 
-    monkeypatch.setattr(dry_run, "Trainer", Watched)
+    monkeypatch.setattr(dry_run, "open_run", watched)
     sets = {"network": "basicvsr", "scale": 4, "flow_freeze_steps": frozen, "num_workers": 0}
     assert tried(tmp_path / "runs", tiny_clip, **sets).problems == []
     [model] = tried_with

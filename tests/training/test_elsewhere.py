@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.support.clips import piece, write_video
 from tests.support.processes import vsrpp
-from tests.support.runs import Steered, train_in_process
+from tests.support.runs import Steered, once, open_in_process, spoil, train
 from vsrpp.checkpoints.files import load_checkpoint
 from vsrpp.store import RunReader
 
@@ -32,17 +32,10 @@ def test_a_step_that_is_not_finite_reaches_neither_weights_nor_ema_nor_moments(t
     held: list[Any] = []
 
     def poison(run: Steered) -> None:
-        held.append(run.trainer.state.capture(run.trainer.live))
-        batches = run.trainer.stepper._next_batch
+        held.append(run.context.state.capture(run.context.live))
+        spoil(run.context, once([run.context.state.step + 1]))
 
-        def poisoned() -> tuple[Tensor, Tensor]:
-            run.trainer.stepper._next_batch = batches
-            lr, gt = batches()
-            return lr, gt * float("nan")
-
-        run.trainer.stepper._next_batch = poisoned
-
-    run = Steered.new(tmp_path, tiny_clip, {5: poison, 6: lambda r: held.append(r.trainer.state.capture({}))})
+    run = Steered.new(tmp_path, tiny_clip, {5: poison, 6: lambda r: held.append(r.context.state.capture({}))})
     assert run.train() == "finished"
     assert run.types().count("non_finite") == 1
     before, after = held
@@ -51,23 +44,23 @@ def test_a_step_that_is_not_finite_reaches_neither_weights_nor_ema_nor_moments(t
     moments = [tensors(state.rest["optimizer"]["state"]) for state in held]
     assert len(moments[0]) > 0
     assert all(torch.equal(a, b) for a, b in zip(*moments, strict=True))
-    assert all(bool(tensor.isfinite().all()) for tensor in tensors(run.trainer.state.capture({}).model_ema))
+    assert all(bool(tensor.isfinite().all()) for tensor in tensors(run.context.state.capture({}).model_ema))
 
 
 def test_validation_scores_the_ema_and_leaves_the_weights_that_train_alone(tmp_path: Path, tiny_clip: Path) -> None:
-    prepared, trainer = train_in_process(tmp_path, tiny_clip, ema_decay=0.9)
-    trainer.train()
+    prepared, run = open_in_process(tmp_path, tiny_clip, ema_decay=0.9)
+    train(run)
     with RunReader(prepared.paths.run_db) as record:
         validated = record.last_event("validated")
     assert validated is not None
 
     def psnr(model: torch.nn.Module) -> float:
-        return float(trainer.validator.run(model, 12, prepared.paths.root, None, lambda: None).means["psnr_y"])
+        return float(run.validator.run(model, 12, pictures=False).means["psnr_y"])
 
-    assert psnr(trainer.state.model_ema) == validated.data["psnr_y"]
-    assert psnr(trainer.state.model) != validated.data["psnr_y"]
+    assert psnr(run.state.model_ema) == validated.data["psnr_y"]
+    assert psnr(run.state.model) != validated.data["psnr_y"]
     folder = prepared.paths.checkpoint(12)
-    for file, model in ((folder.model, trainer.state.model), (folder.model_ema, trainer.state.model_ema)):
+    for file, model in ((folder.model, run.state.model), (folder.model_ema, run.state.model_ema)):
         saved = safetensors.torch.load_file(file)
         assert all(torch.equal(saved[name], tensor) for name, tensor in model.state_dict().items())
 
@@ -77,7 +70,7 @@ def test_a_resumed_run_has_its_ema_its_moments_and_its_random_state_again(tmp_pa
     run.die_at(11)
     saved, _ = load_checkpoint(run.paths.checkpoint(10))
     again = Steered.resumed(run.paths)
-    taken_up = again.trainer.state.capture(again.trainer.live)
+    taken_up = again.context.state.capture(again.context.live)
     assert taken_up.step == 10
     for part in ("model", "model_ema"):
         assert all(torch.equal(getattr(saved, part)[name], getattr(taken_up, part)[name]) for name in saved.model)

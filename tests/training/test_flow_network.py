@@ -23,7 +23,7 @@ def clip(tmp_path: Path) -> Path:
 
 
 def flow_of(run: Steered) -> dict[str, torch.Tensor]:
-    return {k: v.clone() for k, v in run.trainer.state.model.state_dict().items() if k.startswith("spynet")}
+    return {k: v.clone() for k, v in run.context.state.model.state_dict().items() if k.startswith("spynet")}
 
 
 def test_the_flow_group_keeps_its_ratio_under_every_rate() -> None:
@@ -47,8 +47,8 @@ def test_flow_is_frozen_for_its_steps_then_learns_and_a_live_rate_keeps_the_rati
     rates: list[list[float]] = []
 
     def look(run: Steered) -> None:
-        seen[run.trainer.state.step] = flow_of(run)
-        rates.append([group["lr"] for group in run.trainer.state.optimizer.param_groups])
+        seen[run.context.state.step] = flow_of(run)
+        rates.append([group["lr"] for group in run.context.state.optimizer.param_groups])
 
     def edit(run: Steered) -> None:
         look(run)
@@ -84,7 +84,7 @@ def test_a_run_starts_from_the_pretrained_file_and_says_so(tmp_path: Path, clip:
     prepared = prepare_new(run_config, live, runs=tmp_path / "runs", run_id=lambda: None, say=said.append)
     run = Steered(prepared)
     theirs = torch.load(tmp_path / "w.pth", weights_only=True)["params"]
-    assert all(torch.equal(v, theirs[k]) for k, v in run.trainer.state.model.state_dict().items())
+    assert all(torch.equal(v, theirs[k]) for k, v in run.context.state.model.state_dict().items())
     assert any(line.startswith("Starts from pretrained weights: all weights from w.pth") for line in said)
     assert run.train() == "finished"
     started = next(event for event in prepared.line.events if event.type == "started")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from tests.support.runs import Steered
+from tests.support.runs import AlteredBatches, Steered
 from vsrpp import config, control, models
 from vsrpp.errors import VsrppError, out_of_memory
 from vsrpp.training import memory
@@ -24,11 +25,11 @@ CPU_ERROR = (
     [torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), MemoryError(), RuntimeError(CPU_ERROR)],
 )
 def test_a_run_out_of_memory_says_so_and_what_would_fit_in_one_line(tmp_path: Path, tiny_clip: Path, error) -> None:
-    def fail() -> None:
+    def fail(*_: Any) -> Any:
         raise error
 
     run = Steered.new(tmp_path, tiny_clip, batch_size=4, num_frames=4)
-    run.trainer.stepper._next_batch = fail
+    AlteredBatches(run.context, fail)
     with pytest.raises(
         VsrppError, match=r"^out of memory on cpu with batch_size 4, num_frames \d+, crop_size \d+"
     ) as caught:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.runs import Steered
+from tests.support.runs import Steered, spoil
 from vsrpp import control
 from vsrpp.errors import VsrppError
 from vsrpp.store import RunReader
@@ -18,19 +18,8 @@ from vsrpp.training.rollback import lowered
 PATIENT = {"max_steps": 24, "checkpoint_every": 10, "log_every": 1, "non_finite_patience": 4}
 
 
-def poison(run: Steered, when: Callable[[int], bool]) -> None:
-    """Make the truth of step N not a number where `when(N)`."""
-    batches = run.trainer.stepper._next_batch
-
-    def poisoned():
-        lr, gt = batches()
-        return lr, gt * (float("nan") if when(run.trainer.state.step + 1) else 1.0)
-
-    run.trainer.stepper._next_batch = poisoned
-
-
 def on_branch(run: Steered, branch: int, steps: range) -> Callable[[int], bool]:
-    return lambda step: run.trainer.recorder.branch == branch and step in steps
+    return lambda step: run.context.recorder.branch == branch and step in steps
 
 
 def turns(run: Steered):
@@ -38,13 +27,13 @@ def turns(run: Steered):
 
 
 def finite(run: Steered) -> bool:
-    state = run.trainer.state.capture({})
+    state = run.context.state.capture({})
     return all(bool(w.isfinite().all()) for part in (state.model, state.model_ema) for w in part.values())
 
 
 def test_fewer_than_the_patience_are_skipped_and_the_run_goes_on(tmp_path: Path, tiny_clip: Path) -> None:
     run = Steered.new(tmp_path, tiny_clip, **PATIENT)
-    poison(run, lambda step: step in (5, 6, 7, 9))
+    spoil(run.context, lambda step: step in (5, 6, 7, 9))
     assert run.train() == "finished"
     assert [event.step for event in run.events if event.type == "non_finite"] == [5, 6, 7, 9]
     assert turns(run) == []
@@ -55,7 +44,7 @@ def test_too_many_in_a_row_lead_back_to_the_newest_good_checkpoint_at_half_the_r
     tmp_path: Path, tiny_clip: Path
 ) -> None:
     run = Steered.new(tmp_path, tiny_clip, **PATIENT)
-    poison(run, on_branch(run, 0, range(14, 30)))
+    spoil(run.context, on_branch(run, 0, range(14, 30)))
     assert run.train() == "finished"
     (event,) = turns(run)
     assert (event.origin, event.branch, event.revision) == ("non_finite", 1, 1)
@@ -76,18 +65,18 @@ def test_too_many_in_a_row_lead_back_to_the_newest_good_checkpoint_at_half_the_r
 def test_a_run_that_went_back_replays_to_the_same_bits(tmp_path: Path, tiny_clip: Path) -> None:
     run = Steered.new(tmp_path, tiny_clip, {6: lambda r: r.edit(grad_clip=0.5), 12: lambda r: r.edit(max_lr=9e-4)},
                       **PATIENT)  # fmt: skip
-    poison(run, lambda step: on_branch(run, 0, range(14, 30))(step) or on_branch(run, 1, range(13, 30))(step))
+    spoil(run.context, lambda step: on_branch(run, 0, range(14, 30))(step) or on_branch(run, 1, range(13, 30))(step))
     assert run.train() == "finished"
     assert [event.data["to_step"] for event in turns(run)] == [10, 10]
-    assert run.trainer.live["max_lr"] == 9e-4 / 4
-    assert run.trainer.live["grad_clip"] == 0.5
+    assert run.context.live["max_lr"] == 9e-4 / 4
+    assert run.context.live["grad_clip"] == 0.5
     verdict = replay(Original.of(run.paths), tmp_path / "replay")
     assert verdict.identical, verdict.first_difference
 
 
 def test_without_a_good_checkpoint_it_goes_back_to_its_start_and_replays(tmp_path: Path, tiny_clip: Path) -> None:
     run = Steered.new(tmp_path, tiny_clip, **{**PATIENT, "max_steps": 12})
-    poison(run, on_branch(run, 0, range(4, 30)))
+    spoil(run.context, on_branch(run, 0, range(4, 30)))
     assert run.train() == "finished"
     (event,) = turns(run)
     assert (event.data["to_step"], event.data["path"]) == (0, None)
@@ -96,14 +85,14 @@ def test_without_a_good_checkpoint_it_goes_back_to_its_start_and_replays(tmp_pat
 
 def test_a_checkpoint_that_nothing_finite_followed_is_not_a_good_one(tmp_path: Path, tiny_clip: Path) -> None:
     run = Steered.new(tmp_path, tiny_clip, **{**PATIENT, "max_steps": 30})
-    poison(run, on_branch(run, 0, range(21, 40)))
+    spoil(run.context, on_branch(run, 0, range(21, 40)))
     assert run.train() == "finished"
     assert [event.data["to_step"] for event in turns(run)] == [10]
 
 
 def test_after_the_set_number_of_returns_it_stops_with_one_clear_line(tmp_path: Path, tiny_clip: Path) -> None:
     run = Steered.new(tmp_path, tiny_clip, **PATIENT, non_finite_returns=2)
-    poison(run, lambda step: step >= 14)
+    spoil(run.context, lambda step: step >= 14)
     with pytest.raises(VsrppError, match="stopped after 2 returns to a good state") as caught:
         run.train()
     assert "\n" not in str(caught.value)
@@ -116,7 +105,7 @@ def test_after_the_set_number_of_returns_it_stops_with_one_clear_line(tmp_path: 
 def test_no_returns_stop_at_once(tmp_path: Path, tiny_clip: Path) -> None:
     run = Steered.new(tmp_path, tiny_clip, **PATIENT, non_finite_returns=0)
     with torch.no_grad():
-        next(iter(run.trainer.state.model.parameters())).fill_(float("nan"))
+        next(iter(run.context.state.model.parameters())).fill_(float("nan"))
     with pytest.raises(VsrppError, match=r"4 steps in a row had a loss or gradient that is not finite .* stopped"):
         run.train()
     assert turns(run) == []
@@ -131,13 +120,13 @@ def test_no_returns_stop_at_once(tmp_path: Path, tiny_clip: Path) -> None:
 )
 def test_a_kill_on_the_way_changes_neither_the_return_nor_the_weights(tmp_path: Path, tiny_clip: Path, die) -> None:
     whole = Steered.new(tmp_path / "whole", tiny_clip, **PATIENT)
-    poison(whole, on_branch(whole, 0, range(14, 30)))
+    spoil(whole.context, on_branch(whole, 0, range(14, 30)))
     whole.train()
     run = Steered.new(tmp_path / "killed", tiny_clip, die, **PATIENT)
-    poison(run, on_branch(run, 0, range(14, 30)))
+    spoil(run.context, on_branch(run, 0, range(14, 30)))
     run.train_until_killed()
     again = Steered.resumed(run.paths)
-    poison(again, on_branch(again, 0, range(14, 30)))
+    spoil(again.context, on_branch(again, 0, range(14, 30)))
     assert again.train() == "finished"
     assert again.weights() == whole.weights()
     with RunReader(run.paths.run_db) as record:

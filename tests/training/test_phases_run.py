@@ -35,5 +35,5 @@ def test_a_real_training_goes_through_plateau_aggressive_cooldown_and_back(tmp_p
         rates = {row.step: row.value for row in reader.series("lr_factor")}
     meanwhile = [weight for step, weight in weights.items() if into + 10 < step <= out]
     assert min(meanwhile) > 0.2 and weights[into // 10 * 10 - 10] == pytest.approx(0.2), "aggressive shifts the weights"
-    assert run.trainer.live["grad_weight"] == 0.2, "the controller never edits the live config"
+    assert run.context.live["grad_weight"] == 0.2, "the controller never edits the live config"
     assert rates[420] < 1.0, "the plateau lowered the rate, phase kept"

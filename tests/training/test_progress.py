@@ -15,7 +15,7 @@ from vsrpp.control.numbers import numbers
 from vsrpp.errors import Refused
 from vsrpp.store import RunReader
 from vsrpp.training.progress import SCORE_PARTS, Convergence, score
-from vsrpp.training.throughput import Pace, trimmed_mean
+from vsrpp.training.throughput import Throughput, trimmed_mean
 
 LIVE = {"max_steps": 1000, "validate_every": 300, "checkpoint_every": 250}
 
@@ -29,15 +29,15 @@ class Clock:
     def __call__(self) -> float:
         return self.now_s
 
-    def spend(self, pace: Pace, part: str, seconds: float) -> None:
+    def spend(self, pace: Throughput, part: str, seconds: float) -> None:
         with pace.doing(part):
             self.now_s += seconds
 
 
-def stepped(steps: int, step_s: float = 0.1, **rare: float) -> tuple[Pace, Clock]:
+def stepped(steps: int, step_s: float = 0.1, **rare: float) -> tuple[Throughput, Clock]:
     """A pace after so many steps, each with a tenth of waiting."""
     clock = Clock()
-    pace = Pace(now=clock)
+    pace = Throughput(now=clock)
     for _ in range(steps):
         pace.step_begins()
         with pace.doing("compute"):

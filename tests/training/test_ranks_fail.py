@@ -30,13 +30,13 @@ ENDLESS = {"batch_size": 2, "control_interval": 2, "max_steps": 1_000_000, "vali
 STARVED = """
 import sys, torch
 from vsrpp.cli import main
-from vsrpp.training.step import Stepper
-take = Stepper.take
-def starving(self, *given, **named):
-    if self._state.step == 5:
+from vsrpp.training import loop
+one_step = loop.one_step
+def starving(run):
+    if run.state.step == 5:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-    return take(self, *given, **named)
-Stepper.take = starving
+    return one_step(run)
+loop.one_step = starving
 sys.exit(main())
 """
 """A process whose memory runs out at its sixth step: there is no GPU here to fill."""

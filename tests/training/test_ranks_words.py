@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from vsrpp.distributed.process_group import Group, of_the_whole, shared_out
+from vsrpp.distributed.process_group import ProcessGroup, of_the_whole, shared_out
 from vsrpp.errors import Refused
-from vsrpp.training.cadence import next_talk, row_due, validation_due
+from vsrpp.training.cadence import next_turn, row_due, validation_due
 from vsrpp.training.preflight import _differs, _same_gpu
 
 LIVE = {"log_every": 5, "validate_every": 12, "max_steps": 50}
@@ -23,7 +23,7 @@ FACTS: dict[str, Any] = {
     [(0, [], 10), (10, [], 12), (12, [], 20), (49, [], 50), (3, [4], 4), (3, [None, 2, 3], 10), (44, [70], 48)],
 )
 def test_rank_0_talks_next_where_every_rank_knows(step: int, also: list[int | None], then: int) -> None:
-    assert next_talk(step, LIVE, 10, also) == then
+    assert next_turn(step, LIVE, 10, also) == then
 
 
 def test_rows_and_validations_fall_due_at_their_multiples_and_at_the_last_step() -> None:
@@ -49,9 +49,9 @@ def test_figures_of_the_whole_add_memory_up_and_average_the_rest() -> None:
 
 
 def test_a_process_of_its_own_needs_nobody() -> None:
-    alone = Group.alone()
-    assert alone.leads and not alone.joined and not alone.many
-    assert alone.said("word") == "word" and alone.gathered(3) == [3] and alone.mean([1.0, 2.0]) == [1.0, 2.0]
+    alone = ProcessGroup.single()
+    assert alone.is_rank_0 and not alone.joined and not alone.many
+    assert alone.broadcast("word") == "word" and alone.gather(3) == [3] and alone.mean([1.0, 2.0]) == [1.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_a_time_out_that_is_none_is_refused(text: str, monkeypatch: pytest.Monke
     for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0"), ("VSRPP_RANK_TIMEOUT_S", text)):
         monkeypatch.setenv(name, value)
     with pytest.raises(Refused, match="VSRPP_RANK_TIMEOUT_S"):
-        Group.join()
+        ProcessGroup.join()
 
 
 def test_a_world_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "2")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(Refused, match="ranks count from 0 to 1"):
-        Group.join()
+        ProcessGroup.join()
     monkeypatch.setenv("RANK", "first")
     with pytest.raises(Refused, match="RANK = 'first' refused"):
-        Group.join()
+        ProcessGroup.join()

@@ -20,10 +20,10 @@ from vsrpp.training.start import resolve_machine
 def gradient(folder: Path, data: Path, **sets: Any) -> tuple[list[torch.Tensor], dict[str, float]]:
     """(gradient of the first step, clipped; its figures)."""
     run = Steered.new(folder, data, **sets)
-    run.trainer.one_step()
-    made = [parameter.grad.clone() for parameter in run.trainer.state.model.parameters() if parameter.grad is not None]
-    last = run.trainer.last
-    run.trainer.abandon()
+    run.one_step()
+    made = [parameter.grad.clone() for parameter in run.context.state.model.parameters() if parameter.grad is not None]
+    last = run.context.metrics
+    run.abandon()
     run.inbox.close()
     return made, last
 
@@ -58,7 +58,7 @@ def scaled(tmp_path: Path, clip: Path, *, fits: float = 2.0**20, **sets: Any) ->
     A gradient overflows while the scale lies above `fits`.
     """
     run = Steered.new(tmp_path, clip, log_every=1, **sets)
-    state = run.trainer.state
+    state = run.context.state
     state.scaler = torch.amp.GradScaler("cpu")
 
     def overflow(made: torch.Tensor) -> torch.Tensor:
@@ -73,16 +73,16 @@ def test_a_scaled_loss_trains_as_an_unscaled_one_does(tmp_path: Path, tiny_clip:
     plain.train()
     run = scaled(tmp_path / "b", tiny_clip)
     run.train()
-    assert run.trainer.last["loss_scale"] == 2.0**16
-    for one, other in zip(plain.trainer.state.model.parameters(), run.trainer.state.model.parameters(), strict=True):
+    assert run.context.metrics["loss_scale"] == 2.0**16
+    for one, other in zip(plain.context.state.model.parameters(), run.context.state.model.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
 def test_an_overflow_is_skipped_counted_and_halves_the_scale_but_leads_nowhere(tmp_path: Path, tiny_clip: Path) -> None:
     run = scaled(tmp_path, tiny_clip, fits=2.0**13, non_finite_patience=1)
-    weights = [parameter.detach().clone() for parameter in run.trainer.state.model.parameters()]
-    run.trainer.one_step()
-    state = run.trainer.state
+    weights = [parameter.detach().clone() for parameter in run.context.state.model.parameters()]
+    run.one_step()
+    state = run.context.state
     assert all(torch.equal(a, b) for a, b in zip(weights, state.model.parameters(), strict=True))
     assert (state.overflows, state.skipped_in_a_row, state.step) == (1, 0, 1)
     assert state.scaler.get_scale() == 2.0**15
@@ -90,29 +90,29 @@ def test_an_overflow_is_skipped_counted_and_halves_the_scale_but_leads_nowhere(t
     assert state.overflows == 3
     assert "non_finite" not in run.types()
     assert "rolled_back" not in run.types()
-    assert all(bool(p.isfinite().all()) for p in run.trainer.state.model_ema.parameters())
+    assert all(bool(p.isfinite().all()) for p in run.context.state.model_ema.parameters())
 
 
 def test_a_loss_that_is_not_finite_is_no_overflow(tmp_path: Path, tiny_clip: Path) -> None:
     run = scaled(tmp_path, tiny_clip)
     with torch.no_grad():
-        next(iter(run.trainer.state.model.parameters())).fill_(float("nan"))
-    run.trainer.one_step()
-    assert (run.trainer.state.overflows, run.trainer.state.skipped_in_a_row) == (0, 1)
-    run.trainer.abandon()
+        next(iter(run.context.state.model.parameters())).fill_(float("nan"))
+    run.one_step()
+    assert (run.context.state.overflows, run.context.state.skipped_in_a_row) == (0, 1)
+    run.abandon()
     run.inbox.close()
 
 
 def test_the_scale_is_part_of_the_state(tmp_path: Path, tiny_clip: Path) -> None:
     run = scaled(tmp_path, tiny_clip, fits=2.0**15)
-    run.trainer.one_step()
-    held = run.trainer.state.capture(run.trainer.live)
-    run.trainer.state.scaler = torch.amp.GradScaler("cpu")
-    run.trainer.state.overflows = 0
-    run.trainer.state.restore(held)
-    assert run.trainer.state.scaler.get_scale() == 2.0**15
-    assert run.trainer.state.overflows == 1
-    run.trainer.abandon()
+    run.one_step()
+    held = run.context.state.capture(run.context.live)
+    run.context.state.scaler = torch.amp.GradScaler("cpu")
+    run.context.state.overflows = 0
+    run.context.state.restore(held)
+    assert run.context.state.scaler.get_scale() == 2.0**15
+    assert run.context.state.overflows == 1
+    run.abandon()
     run.inbox.close()
 
 
@@ -144,10 +144,10 @@ def test_channels_last_trains_to_the_same_weights_but_for_rounding(tmp_path: Pat
     plain = Steered.new(tmp_path / "a", tiny_clip, max_steps=6)
     plain.train()
     run = Steered.new(tmp_path / "b", tiny_clip, max_steps=6, channels_last=True)
-    weight = run.trainer.state.model.backward_trunk.blocks[0].conv1.weight
+    weight = run.context.state.model.backward_trunk.blocks[0].conv1.weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
     run.train()
-    for one, other in zip(plain.trainer.state.model.parameters(), run.trainer.state.model.parameters(), strict=True):
+    for one, other in zip(plain.context.state.model.parameters(), run.context.state.model.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-4)
     assert replay(Original.of(run.paths), tmp_path / "replay").identical
 
@@ -156,14 +156,14 @@ def test_a_state_of_a_run_without_it_goes_on_channels_last_as_it_would_have(tmp_
     plain = Steered.new(tmp_path / "a", tiny_clip, max_steps=6)
     run = Steered.new(tmp_path / "b", tiny_clip, max_steps=6, channels_last=True)
     for _ in range(3):
-        plain.trainer.one_step()
-    run.trainer.state.restore(plain.trainer.state.capture(plain.trainer.live))
+        plain.one_step()
+    run.context.state.restore(plain.context.state.capture(plain.context.live))
     for one in (plain, run):
         for _ in range(3):
-            one.trainer.one_step()
-        one.trainer.abandon()
+            one.one_step()
+        one.abandon()
         one.inbox.close()
-    moments = [one.trainer.state.optimizer.state for one in (plain, run)]
+    moments = [one.context.state.optimizer.state for one in (plain, run)]
     for first, second in zip(moments[0].values(), moments[1].values(), strict=True):
         torch.testing.assert_close(first["exp_avg"], second["exp_avg"], rtol=1e-2, atol=1e-5)
 
@@ -177,7 +177,7 @@ def test_compiled_trunks_train_to_the_same_weights_under_the_same_keys_and_repla
     plain.train()
     run = Steered.new(tmp_path / "b", tiny_clip, max_steps=6, compile=True, gradient_checkpointing=True)
     assert run.train() == "finished"
-    state, compiled = plain.trainer.state.model.state_dict(), run.trainer.state.model.state_dict()
+    state, compiled = plain.context.state.model.state_dict(), run.context.state.model.state_dict()
     assert state.keys() == compiled.keys()
     assert compiled_calls(run) > 0
     for name, tensor in state.items():
@@ -189,7 +189,7 @@ def compiled_calls(run: Steered) -> int:
     """Graphs that torch.compile made of a trunk of the run."""
     from torch._dynamo.eval_frame import _debug_get_cache_entry_list
 
-    return len(_debug_get_cache_entry_list(type(run.trainer.state.model.backward_trunk).forward.__code__))
+    return len(_debug_get_cache_entry_list(type(run.context.state.model.backward_trunk).forward.__code__))
 
 
 @pytest.mark.slow

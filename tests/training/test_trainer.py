@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.support.runs import Steered, series
+from tests.support.runs import Steered, once, series, spoil
 from tests.support.waiting import wait_until
 from vsrpp import control, schedule
 from vsrpp.store import RunReader
@@ -46,7 +46,7 @@ def test_every_row_holds_terms_weights_shares_rate_norm_speed_and_activity(tmp_p
 def test_the_rate_of_every_step_is_the_schedules(tmp_path: Path, tiny_clip: Path) -> None:
     run = Steered.new(tmp_path, tiny_clip, log_every=1, adaptive=False)
     run.train()
-    live = run.trainer.live
+    live = run.context.live
     for (_, step), rate in series(run.paths, "lr").items():
         assert rate == schedule.learning_rate(step - 1, live, 4)
 
@@ -163,7 +163,7 @@ def test_a_save_made_at_an_older_revision_keeps_what_others_changed(tmp_path: Pa
 
     run = Steered.new(tmp_path, tiny_clip, {4: open_then_other, 6: save})
     run.train()
-    assert (run.trainer.live["max_lr"], run.trainer.live["grad_clip"]) == (5e-4, 0.7)
+    assert (run.context.live["max_lr"], run.context.live["grad_clip"]) == (5e-4, 0.7)
 
 
 def test_a_save_that_conflicts_is_refused_saying_whose_change_stands(tmp_path: Path, tiny_clip: Path) -> None:
@@ -180,7 +180,7 @@ def test_a_save_that_conflicts_is_refused_saying_whose_change_stands(tmp_path: P
     run.train()
     (event,) = [e for e in run.events if e.type == "config_refused"]
     assert "anna (panel) set it to 5.00e-04 at step 4 (revision 1)" in event.data["line"]
-    assert (run.trainer.live["max_lr"], run.trainer.live["grad_clip"]) == (5e-4, 1.0)
+    assert (run.context.live["max_lr"], run.context.live["grad_clip"]) == (5e-4, 1.0)
 
 
 def test_a_longer_run_can_be_asked_for_while_it_trains(tmp_path: Path, tiny_clip: Path) -> None:
@@ -249,19 +249,12 @@ def test_a_step_that_is_not_finite_is_skipped_and_recorded(tmp_path: Path, tiny_
     before: list = []
 
     def poison(_run: Steered) -> None:
-        batches = run.trainer.stepper._next_batch
-
-        def poisoned():
-            lr, gt = batches()
-            run.trainer.stepper._next_batch = batches
-            before.extend(p.detach().clone() for p in run.trainer.state.model.parameters())
-            return lr, gt * float("nan")
-
-        run.trainer.stepper._next_batch = poisoned
+        before.extend(p.detach().clone() for p in run.context.state.model.parameters())
+        spoil(run.context, once([run.context.state.step + 1]))
 
     run.at[5] = poison
     run.at[6] = lambda r: before.append(
-        all(torch.equal(a, b) for a, b in zip(before, r.trainer.state.model.parameters(), strict=False))
+        all(torch.equal(a, b) for a, b in zip(before, r.context.state.model.parameters(), strict=False))
     )
     assert run.train() == "finished"
     (event,) = [e for e in run.events if e.type == "non_finite"]

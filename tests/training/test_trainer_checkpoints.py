@@ -33,7 +33,7 @@ def test_a_rollback_restores_every_value_and_goes_on_as_that_state_would(tmp_pat
     answer = run.answer()
     assert (answer.status, answer.step, answer.branch, answer.revision) == ("done", 10, 1, 2)
     assert run.weights() == whole.weights()
-    assert run.trainer.live["max_lr"] == 1e-3
+    assert run.context.live["max_lr"] == 1e-3
     assert json.loads(run.paths.runtime_config.read_text())["revision"] == 2
     (event,) = [e for e in run.events if e.type == "rolled_back"]
     assert (event.data["from_step"], event.data["to_step"], event.data["from_branch"], event.branch) == (14, 10, 0, 1)
@@ -129,8 +129,10 @@ def test_a_checkpoint_that_cannot_be_written_is_an_event_and_training_goes_on(tm
         run.paths.checkpoints.write_text("not a folder")
 
     def unblock(run: Steered) -> None:
-        keeper = run.trainer.boundary._keeper
-        wait_until(lambda: keeper.collect() or not keeper._saver.busy, what="the failure of the checkpoint at step 10")
+        checkpoints = run.context.checkpoints
+        wait_until(
+            lambda: checkpoints.collect() or not checkpoints.busy, what="the failure of the checkpoint at step 10"
+        )
         run.paths.checkpoints.unlink()
         run.paths.checkpoints.mkdir()
 

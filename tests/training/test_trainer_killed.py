@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,7 +47,12 @@ def test_a_checkpoint_whose_event_a_kill_cut_off_is_told_by_the_resume(
 ) -> None:
     run = Steered.new(tmp_path, tiny_clip, max_steps=30)
     with monkeypatch.context() as cut:
-        cut.setattr(run.trainer.boundary._keeper, "_record", lambda _: run.kill())
+        emit = run.context.recorder.emit
+
+        def die_before_the_event(type: str, **about: Any) -> Any:
+            return run.kill() if type == "checkpoint_saved" else emit(type, **about)
+
+        cut.setattr(run.context.recorder, "emit", die_before_the_event)
         run.train_until_killed()
     assert control.checkpoint_steps(run.paths) == [10]
     assert not [event for event in control.history(run.paths) if event.type == "checkpoint_saved"]
@@ -68,7 +74,7 @@ def test_an_edit_acknowledged_just_before_the_kill_is_applied_again_at_its_step(
     assert run.answer().status == "applied"
     again = Steered.resumed(run.paths)
     again.train()
-    assert again.trainer.live["max_lr"] == 5e-4
+    assert again.context.live["max_lr"] == 5e-4
     assert [e.step for e in control.history(run.paths) if e.type == "config_applied"] == [5]
 
 
@@ -90,7 +96,7 @@ def test_a_file_edited_while_the_run_was_down_is_an_edit_when_it_comes_back(tmp_
     run.paths.runtime_config.write_text(json.dumps({**values, "grad_clip": 0.3}))
     again = Steered.resumed(run.paths)
     again.train()
-    assert again.trainer.live["grad_clip"] == 0.3
+    assert again.context.live["grad_clip"] == 0.3
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, tiny_clip: Path) -> None:
@@ -103,7 +109,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path, 
     data[-1] ^= 1
     path.write_bytes(data)
     again = Steered.resumed(run.paths)
-    assert again.trainer.state.step == 10
+    assert again.context.state.step == 10
     again.train()
     assert again.weights() == whole.weights()
 
@@ -119,9 +125,9 @@ def test_a_checkpoint_made_while_the_record_is_walked_again_forgets_no_edit_that
     Steered.resumed(run.paths).die_at(22)
     assert 20 in control.checkpoint_steps(run.paths)
     again = Steered.resumed(run.paths)
-    assert again.trainer.state.step == 20
+    assert again.context.state.step == 20
     again.train()
-    assert again.trainer.live["max_lr"] == 2e-4
+    assert again.context.live["max_lr"] == 2e-4
     assert again.weights() == whole.weights()
 
 
@@ -130,7 +136,7 @@ def test_a_checkpoint_whose_manifest_is_torn_is_made_anew(tmp_path: Path, tiny_c
     run.die_at(23)
     run.paths.checkpoint(20).manifest.write_text('{"format": 1, ')
     again = Steered.resumed(run.paths)
-    assert again.trainer.state.step == 10
+    assert again.context.state.step == 10
     assert again.train() == "finished"
     assert json.loads(run.paths.checkpoint(20).manifest.read_text())["step"] == 20
 
@@ -144,7 +150,7 @@ def test_after_a_rollback_the_new_branch_keeps_its_checkpoints_and_the_old_one_m
     )  # fmt: skip
 
     def die_on_the_new_branch(r: Steered) -> None:
-        if r.trainer.recorder.branch:
+        if r.context.recorder.branch:
             r.kill()
         r.at[45] = die_on_the_new_branch
 

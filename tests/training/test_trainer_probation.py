@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runs import Steered
+from tests.support.runs import Steered, once, spoil
 from vsrpp import control
 
 
@@ -39,7 +39,7 @@ def test_an_edit_that_does_harm_is_undone_as_if_it_had_never_been(tmp_path: Path
     assert (reverted.origin, reverted.branch, reverted.revision) == ("probation", 1, 2)
     assert (reverted.data["to_step"], reverted.data["from_step"]) == (8, 9)
     assert "loss > 0.01x held" in reverted.reason
-    assert run.trainer.live["max_lr"] == 2e-5
+    assert run.context.live["max_lr"] == 2e-5
     assert json.loads(run.paths.runtime_config.read_text())["revision"] == 2
     assert run.weights() == whole.weights()
     assert control.verify(run.paths).ok
@@ -48,14 +48,7 @@ def test_an_edit_that_does_harm_is_undone_as_if_it_had_never_been(tmp_path: Path
 def test_a_not_finite_step_always_reverts(tmp_path: Path, tiny_clip: Path) -> None:
     def poisoned(run: Steered) -> None:
         on_probation(run, 10, None, max_lr=1e-3)
-        batches = run.trainer.stepper._next_batch
-
-        def once():
-            lr, gt = batches()
-            run.trainer.stepper._next_batch = batches
-            return lr, gt * float("nan")
-
-        run.trainer.stepper._next_batch = once
+        spoil(run.context, once([run.context.state.step + 1]))
 
     whole = Steered.new(tmp_path / "a", tiny_clip, **calm())
     whole.train()
@@ -70,7 +63,7 @@ def test_an_edit_that_does_no_harm_is_confirmed_and_stays(tmp_path: Path, tiny_c
     run.train()
     (confirmed,) = [e for e in run.events if e.type == "config_confirmed"]
     assert confirmed.step == 13
-    assert run.trainer.live["max_lr"] == 3e-5
+    assert run.context.live["max_lr"] == 3e-5
     assert control.status(run.paths)["branch"] == 0
 
 

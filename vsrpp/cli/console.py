@@ -16,7 +16,7 @@ from vsrpp.store import Event
 
 if TYPE_CHECKING:
     from vsrpp.training.start import Prepared
-    from vsrpp.training.trainer import Progress
+    from vsrpp.training.status import TrainingProgress
 
 PLAIN_INTERVAL_S = 10.0
 """Seconds between two progress lines where there is no terminal."""
@@ -71,7 +71,7 @@ class Console:
             self.say(yellow("⚠️  deterministic is off: this run cannot be replayed bit for bit."))
         self.say(dim(f"Edit it live: {run.paths.runtime_config}  or: vsrpp set latest max_lr=2e-4"))
 
-    def progress(self, seen: Progress) -> None:
+    def progress(self, seen: TrainingProgress) -> None:
         now = time.monotonic()
         if self.silent():
             return
@@ -182,7 +182,7 @@ def config_update(change: dict[str, Any]) -> str:
     return f"⚙️  Config Update: {change['key']} {old} → {green(new)}"
 
 
-def _plain_line(seen: Progress) -> str:
+def _plain_line(seen: TrainingProgress) -> str:
     parts = [f"step {seen.step}/{seen.max_steps}", seen.state if seen.state != "training" else seen.phase]
     if math.isfinite(seen.loss):
         parts.append(f"loss {seen.loss:.5f}  lr {seen.lr:.2e}")
@@ -193,7 +193,7 @@ def _plain_line(seen: Progress) -> str:
     return "  ".join(parts)
 
 
-def _terminal_line(seen: Progress) -> str:
+def _terminal_line(seen: TrainingProgress) -> str:
     done = min(1.0, seen.step / seen.max_steps) if seen.max_steps else 1.0
     full = int(done * _BAR_CELLS)
     bar = "█" * full + "░" * (_BAR_CELLS - full)

@@ -14,7 +14,7 @@ from vsrpp.paths import CheckpointPaths
 from vsrpp.tracking.environment import sqlite_artifact_root, without_password
 
 if TYPE_CHECKING:
-    from vsrpp.training.dry_run import Rehearsal
+    from vsrpp.training.dry_run import DryRun
 
 SERVER_TIMEOUT_S = 5.0
 
@@ -24,9 +24,9 @@ def check(
     as_json: bool,
 ) -> int:  # fmt: skip
     """Try the run and print what was found. Raises Refused if it would not run."""
-    from vsrpp.training.dry_run import rehearse
+    from vsrpp.training.dry_run import dry_run
 
-    seen = rehearse(
+    seen = dry_run(
         run_config, live, runs=runs, say=(lambda _: None) if as_json else print, store=sqlite_artifact_root(uri),
         parent=parent,
     )  # fmt: skip
@@ -58,7 +58,7 @@ def unreachable(uri: str) -> list[str]:
         return [line + " The run would start without it; until it is back no checkpoint is pruned."]
 
 
-def lines(seen: Rehearsal, run_config: dict[str, Any]) -> list[str]:
+def lines(seen: DryRun, run_config: dict[str, Any]) -> list[str]:
     """The report for people."""
     shown = [f"{name:15}{text}" for name, text in _rows(seen, run_config).items()]
     shown += [yellow(f"⚠️  {line}") for line in seen.warnings]
@@ -66,7 +66,7 @@ def lines(seen: Rehearsal, run_config: dict[str, Any]) -> list[str]:
     return shown if seen.problems else [*shown, green("✅ It would run. Nothing was started.")]
 
 
-def _rows(seen: Rehearsal, run_config: dict[str, Any]) -> dict[str, str]:
+def _rows(seen: DryRun, run_config: dict[str, Any]) -> dict[str, str]:
     rows = {}
     if seen.windows:
         rows["data"] = f"{seen.windows} windows to train on, {seen.val_frames} frames to validate on"
@@ -78,7 +78,7 @@ def _rows(seen: Rehearsal, run_config: dict[str, Any]) -> dict[str, str]:
     return {**rows, **_measured_rows(seen)} if seen.measured is not None else rows
 
 
-def _measured_rows(seen: Rehearsal) -> dict[str, str]:
+def _measured_rows(seen: DryRun) -> dict[str, str]:
     one, whole = seen.measured, seen.forecast
     assert one is not None and whole is not None
     of = "the device" if seen.device == "cuda" else "this process"

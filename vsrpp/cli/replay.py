@@ -17,19 +17,19 @@ from vsrpp.errors import NotFound, ProofFailed
 from vsrpp.launch.ranks import follow, joined
 
 if TYPE_CHECKING:
-    from vsrpp.training.preflight import Meeting
+    from vsrpp.training.preflight import Preflight
 
 
 def replay(options: argparse.Namespace) -> int:
     """Exit 0 if identical, 6 if not, naming the first step that differs and the likely cause."""
-    with joined() as meeting:
-        if meeting is not None and not meeting.group.leads:
-            return follow(meeting)
-        with meeting or contextlib.nullcontext():
-            return _replay(options, meeting)
+    with joined() as preflight:
+        if preflight is not None and not preflight.group.is_rank_0:
+            return follow(preflight)
+        with preflight or contextlib.nullcontext():
+            return _replay(options, preflight)
 
 
-def _replay(options: argparse.Namespace, meeting: Meeting | None) -> int:
+def _replay(options: argparse.Namespace, preflight: Preflight | None) -> int:
     from vsrpp.training import replay as replaying
 
     runs = runs_folder(options)
@@ -47,7 +47,7 @@ def _replay(options: argparse.Namespace, meeting: Meeting | None) -> int:
         verdict = replaying.replay(
             original, Path(scratch),
             say=console.say if console else lambda line: print(line, file=sys.stderr),
-            on_progress=console.progress if console else lambda _: None, meeting=meeting,
+            on_progress=console.progress if console else lambda _: None, preflight=preflight,
         )  # fmt: skip
     if console is not None:
         console.end_progress()

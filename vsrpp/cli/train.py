@@ -25,7 +25,7 @@ from vsrpp.tracking import Delivery, uri_of
 from vsrpp.tracking.environment import without_password
 
 if TYPE_CHECKING:
-    from vsrpp.training.preflight import Meeting
+    from vsrpp.training.preflight import Preflight
 
 DRAIN_S = 120.0
 """How long the end of a run waits for what the tracking server has not got yet; the rest is for `vsrpp sync`."""
@@ -36,14 +36,14 @@ def train(options: argparse.Namespace) -> int:
     plan = launch.plan(options, world.adopt_slurm())
     if plan is not None:
         return _launch(plan, options)
-    with joined() as meeting:
-        if meeting is not None and not meeting.group.leads:
-            return follow(meeting, lambda: _asked(options))
-        with meeting or contextlib.nullcontext():
-            return _lead(options, meeting)
+    with joined() as preflight:
+        if preflight is not None and not preflight.group.is_rank_0:
+            return follow(preflight, lambda: _asked(options))
+        with preflight or contextlib.nullcontext():
+            return _lead(options, preflight)
 
 
-def _lead(options: argparse.Namespace, meeting: Meeting | None) -> int:
+def _lead(options: argparse.Namespace, preflight: Preflight | None) -> int:
     _check_combination(options)
     if options.tui and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Refused("--tui needs a terminal; without one, leave it out: progress is printed line by line.")
@@ -55,8 +55,8 @@ def _lead(options: argparse.Namespace, meeting: Meeting | None) -> int:
     if begun is not None:
         options.resume = str(begun)
     if options.resume:
-        return _resume(options, runs, console, meeting)
-    return _start(options, runs, console, meeting)
+        return _resume(options, runs, console, preflight)
+    return _start(options, runs, console, preflight)
 
 
 def _launch(plan: launch.Plan, options: argparse.Namespace) -> int:
@@ -85,11 +85,11 @@ def _asked(options: argparse.Namespace) -> dict[str, Any] | None:
     return {**run_config, **live}
 
 
-def _start(options: argparse.Namespace, runs: Path, console: Console, meeting: Meeting | None) -> int:
+def _start(options: argparse.Namespace, runs: Path, console: Console, preflight: Preflight | None) -> int:
     source = _Source.of(options, runs) if options.source else None
     run_config, live = _resolve(options, source)
-    if meeting is not None and source is None:
-        meeting.asked = {**run_config, **live}
+    if preflight is not None and source is None:
+        preflight.asked = {**run_config, **live}
     webhook = alerts.take_out(run_config, RunPaths(source.folder.root.parent.parent) if source else None)
     _look_at_data(run_config)
     uri = options.deliver_to or paths.tracking_uri(runs)
@@ -104,7 +104,7 @@ def _start(options: argparse.Namespace, runs: Path, console: Console, meeting: M
         prepared = prepare_new(
             run_config, live, runs=runs, run_id=lambda: _run_id(delivery, uri, console), say=console.say,
             parent=source.folder if source else None, lineage=source.lineage if source else None,
-            meeting=meeting,
+            preflight=preflight,
         )  # fmt: skip
     except BaseException:
         delivery.finish(1.0)
@@ -124,7 +124,7 @@ def _check(options: argparse.Namespace, runs: Path) -> int:
     return check(run_config, live, runs=runs, uri=uri, parent=source.folder if source else None, as_json=options.json)
 
 
-def _resume(options: argparse.Namespace, runs: Path, console: Console, meeting: Meeting | None) -> int:
+def _resume(options: argparse.Namespace, runs: Path, console: Console, preflight: Preflight | None) -> int:
     limits = _limits(options)
     folder = _found_or_rebuilt(options.resume, runs, options.deliver_to or paths.tracking_uri(runs), console)
     if control.is_live(folder):
@@ -137,7 +137,7 @@ def _resume(options: argparse.Namespace, runs: Path, console: Console, meeting: 
     try:
         from vsrpp.training.start import prepare_resume
 
-        prepared = prepare_resume(folder, say=console.say, limits=limits, meeting=meeting)
+        prepared = prepare_resume(folder, say=console.say, limits=limits, preflight=preflight)
     except BaseException:
         delivery.finish(1.0)
         raise
@@ -161,7 +161,8 @@ def _found_or_rebuilt(name: str, runs: Path, uri: str, console: Console) -> RunP
 
 
 def _train(prepared: Any, delivery: Delivery, options: argparse.Namespace, console: Console) -> int:
-    from vsrpp.training.trainer import Trainer
+    from vsrpp.training.loop import train as run_loop
+    from vsrpp.training.open_run import open_run
 
     delivery.follow(prepared.paths.root)
     console.begin(prepared)
@@ -172,11 +173,11 @@ def _train(prepared: Any, delivery: Delivery, options: argparse.Namespace, conso
     console.silent = faces.holds_terminal
     ended = "failed"
     try:
-        trainer = Trainer(
+        run = open_run(
             prepared, on_event=console.event, on_progress=console.progress,
             watch=lambda: [*_news(delivery), *faces.failures()],
         )  # fmt: skip
-        ended = trainer.train()
+        ended = run_loop(run)
     finally:
         console.end_progress()
         report = delivery.finish(DRAIN_S)

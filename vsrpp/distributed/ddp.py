@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from vsrpp.distributed.process_group import Group
+from vsrpp.distributed.process_group import ProcessGroup
 
 
-class Together:
+class DdpModel:
     """Calls `model`; in a group through DDP around it, which `model` itself and its state dict know nothing of.
 
     DDP remembers which weights learn, so it is made anew whenever that changes (a flow network thaws). A gradient's sum
@@ -23,7 +23,7 @@ class Together:
     costs one more small collective a step.
     """
 
-    def __init__(self, model: nn.Module, group: Group, device: torch.device, *, deterministic: bool) -> None:
+    def __init__(self, model: nn.Module, group: ProcessGroup, device: torch.device, *, deterministic: bool) -> None:
         self._model = model
         self._group = group
         self._device = device
@@ -35,14 +35,18 @@ class Together:
 
     def __call__(self, lr_frames: Tensor) -> Any:
         """The model's output. In a group all ranks call it at the same step."""
-        return self._at_hand()(lr_frames)
+        return self._module()(lr_frames)
 
-    def apart(self) -> AbstractContextManager[Any]:
+    def no_sync(self) -> AbstractContextManager[Any]:
         """Inside, backward leaves this rank's gradient as it is: for all but the last of accumulated micro-batches."""
-        at_hand = self._at_hand()
-        return at_hand.no_sync() if isinstance(at_hand, DistributedDataParallel) else nullcontext()
+        module = self._module()
+        return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
 
-    def _at_hand(self) -> nn.Module:
+    def close(self) -> None:
+        """Let go of DDP while the process group is still there: it aborts the process if it outlives the group."""
+        self._wrapped = None
+
+    def _module(self) -> nn.Module:
         if not self._group.joined:
             return self._model
         learning = [parameter.requires_grad for parameter in self._model.parameters()]

@@ -21,7 +21,7 @@ STORE_S = 10.0
 LOST = "lost the others"
 
 
-class Pulse:
+class Heartbeat:
     """The signs of life of one rank, and what it sees of the others'."""
 
     def __init__(self, rank: int, world_size: int) -> None:
@@ -37,7 +37,7 @@ class Pulse:
         self._closed = threading.Event()
         self._beats = 0
         self._beat()
-        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
         self._thread.start()
 
     def close(self) -> None:

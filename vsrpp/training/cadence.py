@@ -22,8 +22,8 @@ def validation_due(step: int, live: Mapping[str, Any]) -> bool:
     return step % live["validate_every"] == 0 or step == live["max_steps"]
 
 
-def next_talk(step: int, live: Mapping[str, Any], control_interval: int, also: Iterable[int | None] = ()) -> int:
-    """The next step at which rank 0 talks to the others: it looks for commands there, and nowhere in between.
+def next_turn(step: int, live: Mapping[str, Any], control_interval: int, also: Iterable[int | None] = ()) -> int:
+    """The next step at which all ranks meet: rank 0 looks for commands there, and nowhere in between.
 
     At multiples of `control_interval`, at every validation, at the last step, and at the steps `also`.
     """

@@ -1,4 +1,4 @@
-"""Keeps the run's checkpoints: hands states to the writer thread, records what became of them, prunes, knows the best."""
+"""The run's checkpoints: saved when due by a writer thread, recorded once they are whole, pruned; and which is the best."""
 
 from __future__ import annotations
 
@@ -11,23 +11,33 @@ from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control.backlog import MLFLOW, open_marks
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
-from vsrpp.training.live_config import LiveControl
-from vsrpp.training.recorder import Recorder
+from vsrpp.training.context import RunContext
+from vsrpp.training.live_config import LiveConfig
+from vsrpp.training.recorder import RunRecorder
+from vsrpp.training.replay_cursor import ReplayCursor
 
 
-class Keeper:
-    """One per trainer; every call comes from the trainer's thread."""
+class CheckpointManager:
+    """Rank 0's alone; every call comes from the training thread."""
 
     def __init__(
-        self, paths: RunPaths, run_config: dict[str, Any], recorder: Recorder, live: LiveControl, at_step: int | None
-    ) -> None:
-        """`at_step`: the step whose checkpoint is there already, because training starts from it."""
+        self, run: RunContext, paths: RunPaths, recorder: RunRecorder, live_config: LiveConfig, cursor: ReplayCursor, *,
+        at_step: int | None, replay: bool = False,
+    ) -> None:  # fmt: skip
+        """`at_step`: the step whose checkpoint is there already, because training starts from it. A `replay` saves none."""
         self.at_step = at_step
         """The step of the newest checkpoint that was asked for."""
+        self.deferring = False
+        """While an edit is on probation, checkpoints that are due wait for its verdict."""
+        self._deferred: str | None = None
+        """Why a checkpoint fell due meanwhile."""
+        self._run = run
         self._paths = paths
-        self._config = run_config
+        self._config = run.run_config
         self._recorder = recorder
-        self._control = live
+        self._live_config = live_config
+        self._cursor = cursor
+        self._replay = replay
         self._saver = Saver()
         self._waiting: dict[int, list[str]] = {}
         """Commands that asked for a checkpoint, by step: answered once it is written."""
@@ -40,7 +50,45 @@ class Keeper:
     def close(self) -> None:
         self._saver.close()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a checkpoint is still being written."""
+        return self._saver.busy
+
     # ---- saving
+    def save_if_due(self) -> None:
+        """After a step: at every `checkpoint_every`-th, and when its validation is the best so far."""
+        run, step = self._run, self._run.state.step
+        figures = run.scores.figures if run.scores and run.scored_at == step else {}
+        reason = "due" if step % run.live["checkpoint_every"] == 0 else "best" if self.is_best(figures) else None
+        if reason is None:
+            return
+        if self.deferring:
+            self._deferred = reason
+        else:
+            self.save_now(reason)
+
+    def end_deferral(self, *, save: bool) -> None:
+        """A probation is decided: save what fell due meanwhile, or forget it, as its steps never were."""
+        reason, self._deferred, self.deferring = self._deferred, None, False
+        if save and reason is not None:
+            self.save_now(reason)
+
+    def save_now(self, reason: str, *, waiting: str | None = None) -> None:
+        """Copy the present state and hand it to the writer, unless this step has its checkpoint."""
+        run, step = self._run, self._run.state.step
+        if self._replay or (self.at_step == step and reason != "start"):
+            return
+        metrics = {key: value for key, value in run.metrics.items() if key.startswith("loss/")}
+        if run.scores and run.scored_at == step:
+            metrics |= run.scores.figures
+        with run.throughput.doing("checkpoint"):
+            self.save(
+                run.state.capture(self._live_config.live), branch=self._recorder.branch,
+                revision=self._live_config.revision, chain=self._cursor.seen(self._recorder.writer.head()),
+                metrics=metrics, reason=reason, waiting=waiting,
+            )  # fmt: skip
+
     def save(
         self, snapshot: Snapshot, *, branch: int, revision: int, chain: tuple[int, str], metrics: dict[str, float],
         reason: str, waiting: str | None = None,
@@ -83,7 +131,9 @@ class Keeper:
             self._recorder.emit("checkpoint_failed", data={"at_step": step, "error": saved.error})
             self.at_step = None
             for uid in waiting:
-                self._control.answers.put(uid, self._control.refusal(f"checkpoint {step} failed: {saved.error}"))
+                self._live_config.answers.put(
+                    uid, self._live_config.refusal(f"checkpoint {step} failed: {saved.error}")
+                )
             if saved.disk_full:
                 self._prune(short_of_disk=True)
             return
@@ -96,7 +146,7 @@ class Keeper:
         self._recorder.writer.record(step, request.branch, {"events/checkpoint": 1.0})
         for uid in waiting:
             done = Answer(status="done", step=step, branch=request.branch, revision=request.revision)
-            self._control.answers.put(uid, done)
+            self._live_config.answers.put(uid, done)
         self._protected = {kept for kept in self._protected if kept > step}
         self._prune()
 

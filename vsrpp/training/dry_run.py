@@ -1,6 +1,6 @@
 """`vsrpp train --check`: three real steps, one validation and one checkpoint, in a folder that is gone afterwards.
 
-The rehearsal is a run of three steps by the trainer itself, so that what it measures is what the run will do.
+It is a run of three steps by the training loop itself, so that what it measures is what the run will do.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ from vsrpp.data.build import gib
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths
 from vsrpp.store import Event, RunReader
+from vsrpp.training.context import RunContext
 from vsrpp.training.forecast import Forecast, Measured, forecast, oddities
+from vsrpp.training.loop import train
+from vsrpp.training.open_run import open_run
 from vsrpp.training.start import Prepared, prepare_new
-from vsrpp.training.trainer import Trainer
 
 STEPS = 3
 HELD_WHILE_SCORING = 4
@@ -37,7 +39,7 @@ NEARLY_FULL = 0.9
 
 
 @dataclass(slots=True, kw_only=True)
-class Rehearsal:
+class DryRun:
     """What was found. With `problems` the run would not start, or not come to its end."""
 
     problems: list[str] = field(default_factory=list)
@@ -62,17 +64,17 @@ class Rehearsal:
         return {"would_run": not self.problems, **asdict(self)}
 
 
-def rehearse(
+def dry_run(
     run_config: dict[str, Any], live: dict[str, Any], *, runs: Path, say: Callable[[str], None],
     store: Path | None = None, parent: CheckpointPaths | None = None,
-) -> Rehearsal:  # fmt: skip
+) -> DryRun:  # fmt: skip
     """Try a run that would live in `runs`. What keeps it from running is among the problems, not raised.
 
     `store`: the folder of a tracking store on this machine, which keeps a copy of every checkpoint. `parent`: the
     checkpoint it starts from. Decoded data stays in the cache, for the run to find. Raises KeyboardInterrupt when it
     is interrupted.
     """
-    seen = Rehearsal()
+    seen = DryRun()
     disk = _nearest(runs)
     seen.free_bytes = shutil.disk_usage(disk).free
     if not os.access(disk, os.W_OK):
@@ -88,7 +90,7 @@ def rehearse(
 
 
 def _try(
-    seen: Rehearsal, run_config: dict[str, Any], live: dict[str, Any], folder: Path, say: Callable[[str], None],
+    seen: DryRun, run_config: dict[str, Any], live: dict[str, Any], folder: Path, say: Callable[[str], None],
     parent: CheckpointPaths | None,
 ) -> None:  # fmt: skip
     start = int(read_manifest(parent)["step"]) if parent else 0
@@ -102,13 +104,13 @@ def _try(
         _look_at_memory(seen, run)
         if seen.problems:
             return
-        trainer, times = _train(run, say)
+        opened, times = _train(run, say)
     finally:
         run.writer.close()
     seen.peak_bytes, seen.memory_bytes = _peak(run.device, seen.memory_bytes)
     if seen.peak_bytes > NEARLY_FULL * seen.memory_bytes > 0:
         seen.warnings.append(f"memory is nearly full: {gib(seen.peak_bytes)} of {gib(seen.memory_bytes)}.")
-    seen.measured = _measured(run, trainer, times, start)
+    seen.measured = _measured(run, opened, times, start)
     seen.forecast = forecast(seen.measured, run_config, live, start)
     _look_at_figures(seen, run, run_config, live, start)
 
@@ -119,7 +121,7 @@ def _tried(run_config: dict[str, Any], live: Mapping[str, Any]) -> dict[str, Any
     return {**run_config, "max_hours": None, **({"flow_freeze_steps": 0} if thaws else {})}
 
 
-def _look_at_run(seen: Rehearsal, run: Prepared) -> None:
+def _look_at_run(seen: DryRun, run: Prepared) -> None:
     seen.device, seen.windows = run.run_config["device"], run.data.samples_per_epoch
     seen.val_frames = sum(clip.frames for clip in run.data.val)
     seen.cost = models.step_cost(run.run_config)
@@ -127,7 +129,7 @@ def _look_at_run(seen: Rehearsal, run: Prepared) -> None:
         seen.warnings.append(f"network {run.run_config['network']} cannot be replayed bit for bit on CUDA.")
 
 
-def _look_at_memory(seen: Rehearsal, run: Prepared) -> None:
+def _look_at_memory(seen: DryRun, run: Prepared) -> None:
     """A validation clip that memory cannot hold would end the process without a word."""
     seen.memory_bytes = psutil.virtual_memory().available
     name, size = _largest(run.data)
@@ -147,7 +149,7 @@ def _largest(data: Data) -> tuple[str, int]:
     return max(sizes, key=lambda item: item[1], default=("", 0))
 
 
-def _train(run: Prepared, say: Callable[[str], None]) -> tuple[Trainer, dict[str, float]]:
+def _train(run: Prepared, say: Callable[[str], None]) -> tuple[RunContext, dict[str, float]]:
     """Three steps; when the validation and the checkpoint were done, by type of event."""
     times: dict[str, float] = {}
 
@@ -157,15 +159,16 @@ def _train(run: Prepared, say: Callable[[str], None]) -> tuple[Trainer, dict[str
     if run.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(run.device)
     say(f"Trying {STEPS} steps, a validation and a checkpoint …")
-    trainer = Trainer(run, on_event=note)
-    ended = trainer.train()
-    if ended != "finished":
+    opened = open_run(run, on_event=note)
+    if train(opened) != "finished":
         raise KeyboardInterrupt
-    return trainer, times
+    return opened, times
 
 
-def _measured(run: Prepared, trainer: Trainer, times: Mapping[str, float], start: int) -> Measured:
-    after = trainer.pace.row(start + STEPS + 1, 0)  # since the last row: the checkpoint is what training waited for
+def _measured(run: Prepared, opened: RunContext, times: Mapping[str, float], start: int) -> Measured:
+    after = opened.throughput.row(
+        start + STEPS + 1, 0
+    )  # since the last row: the checkpoint is what training waited for
     with RunReader(run.paths.run_db) as record:
         last = record.latest()
         step_s, wait_s = (
@@ -184,7 +187,7 @@ def _measured(run: Prepared, trainer: Trainer, times: Mapping[str, float], start
 
 
 def _look_at_figures(
-    seen: Rehearsal, run: Prepared, run_config: Mapping[str, Any], live: Mapping[str, Any], start: int
+    seen: DryRun, run: Prepared, run_config: Mapping[str, Any], live: Mapping[str, Any], start: int
 ) -> None:
     assert seen.measured is not None and seen.forecast is not None
     with RunReader(run.paths.run_db) as record:
@@ -205,7 +208,7 @@ def _look_at_figures(
         seen.warnings.append(f"max_hours = {hours:g} ends the run at about step {start + part} of {live['max_steps']}.")
 
 
-def _look_at_disk(seen: Rehearsal, run_config: Mapping[str, Any], runs: Path, store: Path | None) -> None:
+def _look_at_disk(seen: DryRun, run_config: Mapping[str, Any], runs: Path, store: Path | None) -> None:
     if seen.forecast is None:
         return
     disk = _nearest(runs)

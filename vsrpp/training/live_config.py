@@ -12,7 +12,6 @@ import queue
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,17 +20,15 @@ from vsrpp.config.condition import parse_conditions
 from vsrpp.control import ConfigHistory, stale_keys, who
 from vsrpp.errors import Refused
 from vsrpp.paths import RunPaths
-from vsrpp.store import Answer, Command, Event, Inbox, RunWriter
+from vsrpp.store import Answer, Command, Event, Inbox
 from vsrpp.store.inbox import PendingCommands
 from vsrpp.training.config_file import RuntimeConfigFile, Save
+from vsrpp.training.recorder import RunRecorder
 
 ANSWER_TRIES = 30
 MAX_TEXT, MAX_ERRORS = 200, 20
 """How much of a refused edit the record keeps."""
 MAX_PROBATION_STEPS = 100_000
-
-Emit = Callable[..., Event | None]
-"""`emit(type, revision=…, …)`: append an event at the present step and branch."""
 
 
 class AnswerWriter:
@@ -63,7 +60,7 @@ class AnswerWriter:
 
 
 @dataclass(frozen=True, slots=True)
-class _Hand:
+class _Author:
     """Whose edit it is, and on what terms."""
 
     uid: str | None
@@ -73,19 +70,18 @@ class _Hand:
     probation: Any = None
 
 
-class LiveControl:
+class LiveConfig:
     """Takes what people ask for at a step boundary. `live` is the config in force; read it fresh every step."""
 
     def __init__(
-        self, paths: RunPaths, writer: RunWriter, run_config: dict[str, Any], history: ConfigHistory, emit: Emit,
-        step: Callable[[], int],
+        self, paths: RunPaths, run_config: dict[str, Any], history: ConfigHistory, recorder: RunRecorder
     ) -> None:  # fmt: skip
         self.history = history
+        self.row_due = False
+        """Whether the config in force changed since its last row, which is written once a boundary."""
         self._paths = paths
-        self._writer = writer
         self._run_config = run_config
-        self._emit = emit
-        self._step = step
+        self._recorder = recorder
         self._file = RuntimeConfigFile(paths.runtime_config)
         self._pending = PendingCommands(paths.inbox_db)
         self.answers = AnswerWriter(Inbox(paths.inbox_db))
@@ -132,6 +128,23 @@ class LiveControl:
         if base is not None and stands == base and base is not self.live:
             self.rewrite_file()
 
+    def changed(self, event: Event) -> None:
+        """An event of the record changed the config: it holds from here on."""
+        self.history.add(event)
+        self.rewrite_file()
+        self.row_due = True
+
+    def write_row(self) -> None:
+        """`config/<key>` of every numeric live value, and the revision, once however many edits this boundary saw."""
+        if not self.row_due:
+            return
+        self.row_due = False
+        values = {f"config/{key}": float(value) for key, value in self.live.items() if isinstance(value, (int, float))}
+        values["config/revision"] = float(self.revision)
+        if self.revision:
+            values["events/config_change"] = 1.0
+        self._recorder.row(values, replace=True)
+
     # ---- edits
     def decide(self, asked: Command | Save, *, recorded_uids: dict[str, Event]) -> Answer:
         """Apply or refuse one edit as a whole, record it, rewrite the file; the answer is also sent to the inbox."""
@@ -141,10 +154,10 @@ class LiveControl:
         if done is not None:
             answer = self._answer_from(done)
         else:
-            hand = _Hand(asked.uid, asked.origin, asked.author, asked.reason, asked.payload.get("probation"))
+            author = _Author(asked.uid, asked.origin, asked.author, asked.reason, asked.payload.get("probation"))
             changes = asked.payload.get("changes")
             errors = stale_keys(self.history, changes, asked.base_revision) if isinstance(changes, dict) else []
-            answer = self._decide_changes(changes, hand, [*errors, *_probation_errors(hand.probation)])
+            answer = self._decide_changes(changes, author, [*errors, *_probation_errors(author.probation)])
         self.answers.put(asked.uid, answer)
         return answer
 
@@ -152,24 +165,24 @@ class LiveControl:
         return Answer(status="refused", revision=self.revision, message=message)
 
     def _decide_save(self, save: Save) -> Answer:
-        hand = _Hand(None, "file", save.author)
+        author = _Author(None, "file", save.author)
         if save.error is not None:
             if not self._paths.runtime_config.exists():
                 self.rewrite_file()
             return self._refuse(
-                {}, [{"key": self._paths.runtime_config.name, "value": None, "message": save.error}], hand
+                {}, [{"key": self._paths.runtime_config.name, "value": None, "message": save.error}], author
             )
         values = dict(save.values)
         base_revision = values.pop("revision", self.revision)
         base = self.history.at(base_revision) if type(base_revision) is int else None
         if base is None:
             why = "there is no such revision of this run"
-            return self._refuse({}, [{"key": "revision", "value": base_revision, "message": why}], hand)
+            return self._refuse({}, [{"key": "revision", "value": base_revision, "message": why}], author)
         changes, conflicts = config.merge(base, values, self.live)
         errors = [self._conflict(key, values[key], base_revision) for key in conflicts]
         if not changes and not errors:
             return Answer(status="applied", revision=self.revision)
-        return self._decide_changes({**changes, **{key: values[key] for key in conflicts}}, hand, errors)
+        return self._decide_changes({**changes, **{key: values[key] for key in conflicts}}, author, errors)
 
     def _conflict(self, key: str, value: Any, base_revision: int) -> dict[str, Any]:
         event = self.history.last_change(key, after_revision=base_revision)
@@ -180,43 +193,45 @@ class LiveControl:
         message = f"conflict: the file was written at revision {base_revision}, and {by}"
         return {"key": key, "value": value, "message": message}
 
-    def _decide_changes(self, changes: Any, hand: _Hand, errors: list[dict[str, Any]]) -> Answer:
+    def _decide_changes(self, changes: Any, author: _Author, errors: list[dict[str, Any]]) -> Answer:
         if not isinstance(changes, dict) or not changes:
             return self._refuse(
-                {}, [{"key": "", "value": None, "message": "an edit is an object of keys and values"}], hand
+                {}, [{"key": "", "value": None, "message": "an edit is an object of keys and values"}], author
             )
         problems = config.check_changes(self.live, changes, self._run_config)
         found = [{"key": p.key, "value": p.value, "message": p.message} for p in problems]
         named = {row["key"] for row in found}
         found += [row for row in errors if row["key"] not in named]
         if found:
-            return self._refuse(changes, found, hand)
+            return self._refuse(changes, found, author)
         changed = config.diff(self.live, {**self.live, **config.normalise(changes)})
         if not changed:
             return Answer(
-                status="applied", step=self._step(), revision=self.revision, message="already so; nothing changed"
+                status="applied",
+                step=self._recorder.step,
+                revision=self.revision,
+                message="already so; nothing changed",
             )
         warnings = config.warnings(self.live, changes)
         data: dict[str, Any] = {
-            "command": hand.uid, "changes": [{"key": c.key, "old": c.old, "new": c.new} for c in changed],
+            "command": author.uid, "changes": [{"key": c.key, "old": c.old, "new": c.new} for c in changed],
         }  # fmt: skip
-        if hand.probation:
-            data["probation"] = hand.probation
-        event = self._emit(
-            "config_applied", revision=self.revision + 1, origin=hand.origin, author=hand.author, reason=hand.reason,
+        if author.probation:
+            data["probation"] = author.probation
+        event = self._recorder.emit(
+            "config_applied", revision=self.revision + 1, origin=author.origin, author=author.author, reason=author.reason,
             data=data,
         )  # fmt: skip
         assert event is not None
-        self.history.add(event)
-        self.rewrite_file()
+        self.changed(event)
         return self._answer_from(event, warnings)
 
-    def _refuse(self, changes: dict[str, Any], errors: list[dict[str, Any]], hand: _Hand) -> Answer:
+    def _refuse(self, changes: dict[str, Any], errors: list[dict[str, Any]], author: _Author) -> Answer:
         errors = [{**row, "key": row["key"][:MAX_TEXT], "value": _brief(row["value"])} for row in errors[:MAX_ERRORS]]
         changes = {str(key)[:MAX_TEXT]: _brief(value) for key, value in list(changes.items())[:MAX_ERRORS]}
-        event = self._emit(
-            "config_refused", revision=self.revision, origin=hand.origin, author=hand.author, reason=hand.reason,
-            data={"command": hand.uid, "changes": changes, "errors": errors, "line": self.refusal_line(errors)},
+        event = self._recorder.emit(
+            "config_refused", revision=self.revision, origin=author.origin, author=author.author, reason=author.reason,
+            data={"command": author.uid, "changes": changes, "errors": errors, "line": self.refusal_line(errors)},
         )  # fmt: skip
         assert event is not None
         return self._answer_from(event)
@@ -265,18 +280,3 @@ def _brief(value: Any) -> Any:
     if len(text) <= MAX_TEXT:
         return value
     return f"{text[:MAX_TEXT]}… ({len(text)} characters)"
-
-
-class Throttle:
-    """True at most once per `interval_s`: for what need not be done at every step."""
-
-    def __init__(self, interval_s: float) -> None:
-        self._interval_s = interval_s
-        self._due_at = 0.0
-
-    def due(self) -> bool:
-        now = time.monotonic()
-        if now < self._due_at:
-            return False
-        self._due_at = now + self._interval_s
-        return True

@@ -8,7 +8,7 @@ from typing import Any
 
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.errors import VsrppError
-from vsrpp.training.rollback import lowered, newest_good
+from vsrpp.training.restore_points import lowered, newest_good
 from vsrpp.training.start import Prepared
 from vsrpp.training.state import TrainingState
 

@@ -16,9 +16,8 @@ import torch
 
 from vsrpp import __version__, paths
 from vsrpp.data import Data, open_data
-from vsrpp.distributed.process_group import Group, shared_out
+from vsrpp.distributed.process_group import ProcessGroup, shared_out
 from vsrpp.errors import Refused, VsrppError
-from vsrpp.training.follower import Share
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.state import TrainingState
 
@@ -27,7 +26,7 @@ Asked = Mapping[str, Any] | None
 PRIVATE = frozenset({"alerts_url"})
 
 
-class Quiet(VsrppError):
+class RefusedByRank0(VsrppError):
     """This rank ends because of what rank 0 has said already: there is no line to show."""
 
     def __init__(self, exit_code: int) -> None:
@@ -35,11 +34,22 @@ class Quiet(VsrppError):
         self.exit_code = exit_code
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedRank:
+    """What a rank above 0 trains with; the config is rank 0's."""
+
+    run_config: dict[str, Any]
+    data: Data
+    device: torch.device
+    group: ProcessGroup
+    state: TrainingState
+
+
 @dataclass(slots=True)
-class Meeting:
+class Preflight:
     """Rank 0's side. Use it as a context manager around all that comes before training."""
 
-    group: Group = field(default_factory=Group.alone)
+    group: ProcessGroup = field(default_factory=ProcessGroup.single)
     asked: Asked = None
     _held: bool = False
 
@@ -50,54 +60,54 @@ class Meeting:
             return
         asked = None if self.asked is None else _shown(self.asked)
         own = {"asked": asked, "fingerprint": data.fingerprint, **_facts(device)}
-        self.group.said(("plan", run_config, asked is not None))
-        everyones = self.group.gathered(own)
+        self.group.broadcast(("plan", run_config, asked is not None))
+        everyones = self.group.gather(own)
         self._held = True
         found = next(
             (line for rank in range(1, len(everyones)) if (line := _differs(rank, own, everyones[rank]))), None
         )
         found = found or _same_gpu(everyones)
-        self.group.said(("agreed",) if found is None else ("refused", Refused.exit_code))
+        self.group.broadcast(("agreed",) if found is None else ("refused", Refused.exit_code))
         if found is not None:
             raise Refused(f"{found} Nothing was started.")
         self.group.begin()
 
-    def __enter__(self) -> Meeting:
+    def __enter__(self) -> Preflight:
         return self
 
     def __exit__(self, _type: Any, error: BaseException | None, _trace: Any) -> None:
         """What keeps rank 0 from training ends the others, too; so does a look that trains nothing (`--check`)."""
         if not self.group.many or self._held:
             return
-        trouble = self.group.trouble(error) if error is not None else None
-        if trouble is not None:
-            raise trouble from error
+        fault = self.group.peer_fault(error) if error is not None else None
+        if fault is not None:
+            raise fault from error
         code = error.exit_code if isinstance(error, VsrppError) else int(error is not None)
-        self.group.said(("refused", code))
+        self.group.broadcast(("refused", code))
 
 
-def attend(group: Group, asked: Callable[[], Asked]) -> Share:
+def attend(group: ProcessGroup, asked: Callable[[], Asked]) -> PreparedRank:
     """A rank above 0: look at everything as rank 0 did, and give in to what it says.
 
-    `asked` resolves this rank's own command line; what it raises is told at the meeting. Raises Quiet when nothing is
+    `asked` resolves this rank's own command line; what it raises is told at the meeting. Raises RefusedByRank0 when nothing is
     to be trained.
     """
-    word = group.said()
+    word: Any = group.broadcast(None)
     if word[0] != "plan":
-        raise Quiet(word[1])
+        raise RefusedByRank0(word[1])
     _, run_config, comparing = word
     share, report = _looked(group, run_config, asked if comparing else lambda: None)
-    group.gathered(report)
-    verdict = group.said()
+    group.gather(report)
+    verdict: Any = group.broadcast(None)
     if verdict[0] != "agreed" or share is None:
-        raise Quiet(verdict[1])
+        raise RefusedByRank0(verdict[1])
     group.begin()
     return share
 
 
 def _looked(
-    group: Group, run_config: dict[str, Any], asked: Callable[[], Asked]
-) -> tuple[Share | None, dict[str, Any]]:  # fmt: skip
+    group: ProcessGroup, run_config: dict[str, Any], asked: Callable[[], Asked]
+) -> tuple[PreparedRank | None, dict[str, Any]]:  # fmt: skip
     """What this rank would train with, and its facts, or why it cannot."""
     try:
         own = asked()
@@ -108,7 +118,7 @@ def _looked(
         line = str(error).splitlines()[0] if str(error) else type(error).__name__
         return None, {"host": socket.gethostname(), "error": line}
     facts = {"asked": None if own is None else _shown(own), "fingerprint": data.fingerprint, **_facts(device)}
-    return Share(run_config, data, device, group, state), facts
+    return PreparedRank(run_config, data, device, group, state), facts
 
 
 def _facts(device: torch.device) -> dict[str, Any]:

@@ -1,22 +1,30 @@
-"""An edit on probation: decided purely from what the steps report; carried out by the boundary."""
+"""An edit on probation: judged purely from what the steps report, then confirmed or taken back."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.config.condition import VALIDATED, Condition, first_that_holds, parse_conditions
 from vsrpp.store import Event
+from vsrpp.training.checkpoint_manager import CheckpointManager
+from vsrpp.training.context import RunContext
+from vsrpp.training.live_config import LiveConfig
+from vsrpp.training.recorder import RunRecorder
+from vsrpp.training.replay_cursor import ReplayCursor
+from vsrpp.training.rollback import Rollback
+from vsrpp.training.status import RunStatus
+from vsrpp.training.turn import Turn
 
 WINDOW_STEPS = 20
 """Steps before the edit that are its baseline, and at most as many since that are held against them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ProbationVerdict:
     """How a probation ended, and the numbers behind it."""
 
     revert: bool
@@ -71,21 +79,23 @@ class Probation:
     def needs_validation(self) -> bool:
         return any(condition.metric in VALIDATED for condition in self.conditions)
 
-    def observe(self, step: int, made: Mapping[str, float], validated: Mapping[str, float]) -> Verdict | None:
+    def observe(self, step: int, made: Mapping[str, float], validated: Mapping[str, float]) -> ProbationVerdict | None:
         """Judge after a step: revert, confirm after the last one, or None to go on.
 
         `made` are the step's terms (`l1` …) and `grad_norm`; `validated` the figures of a validation at it, or empty.
         """
         if not all(math.isfinite(value) for value in made.values()):
-            return Verdict(True, "a loss or gradient was not finite", self.before, dict(made))
+            return ProbationVerdict(True, "a loss or gradient was not finite", self.before, dict(made))
         self._since.append(dict(made))
         now = {**self._means(self._since[-WINDOW_STEPS:]), **_figures(validated)}
         held = first_that_holds(self.conditions, self.before, now)
         if held is not None:
             was, became = self.before[held.metric], now[held.metric]
-            return Verdict(True, f"{held} held: {held.metric} went from {was:.5g} to {became:.5g}", self.before, now)
+            return ProbationVerdict(
+                True, f"{held} held: {held.metric} went from {was:.5g} to {became:.5g}", self.before, now
+            )
         if step >= self.last_step:
-            return Verdict(False, f"nothing held within {self.steps} steps", self.before, now)
+            return ProbationVerdict(False, f"nothing held within {self.steps} steps", self.before, now)
         return None
 
     def _means(self, rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -101,3 +111,98 @@ class Probation:
 
 def _figures(validated: Mapping[str, float]) -> dict[str, float]:
     return {name: validated[f"val/{name}"] for name in VALIDATED if f"val/{name}" in validated}
+
+
+class Probations:
+    """At most one edit is on probation at a time. Rank 0's alone; what takes all ranks is yielded as turns."""
+
+    def __init__(
+        self, run: RunContext, recorder: RunRecorder, live_config: LiveConfig, checkpoints: CheckpointManager,
+        cursor: ReplayCursor, rollback: Rollback, status: RunStatus,
+    ) -> None:  # fmt: skip
+        self.current: Probation | None = None
+        self._run = run
+        self._recorder = recorder
+        self._live_config = live_config
+        self._checkpoints = checkpoints
+        self._cursor = cursor
+        self._rollback = rollback
+        self._status = status
+
+    def begin(
+        self, event: Event, held: Snapshot, head: tuple[int, str], revision_before: int
+    ) -> Iterator[Turn]:  # fmt: skip
+        """`held` is the state from before the edit, `head` the newest event then."""
+        run = self._run
+        probation = Probation.begin(event, held, head, revision_before, run.state.recent, {})
+        if probation.needs_validation:
+            if run.scores is not None and run.scored_at == run.state.step:
+                figures = run.scores.figures
+            else:
+                figures = yield from self._score()
+            probation = Probation.begin(event, held, head, revision_before, run.state.recent, figures)
+        self._set(probation)
+
+    def try_again(self, event: Event) -> Iterator[Turn]:
+        """An edit on probation that a kill left undecided: hold the state, apply it once more, judge it from the start."""
+        held, revision_before = self._run.state.capture(self._live_config.live), self._live_config.revision
+        head = next(e for e in self._recorder.writer.events(after_seq=event.seq - 2, limit=1))
+        self._cursor.take(event)
+        yield from self.begin(event, held, (head.seq, head.hash), revision_before)
+
+    def judge(self) -> Iterator[Turn]:
+        """After a step: confirm, take back, or go on."""
+        probation, run = self.current, self._run
+        if probation is None:
+            return
+        step = run.state.step
+        figures = run.scores.figures if run.scores and run.scored_at == step else {}
+        if probation.needs_validation and not figures and step >= probation.last_step:
+            figures = yield from self._score()
+        verdict = probation.observe(step, run.state.recent[-1], figures)
+        if verdict is None:
+            return
+        if verdict.revert:
+            yield from self._revert(probation, verdict)
+        else:
+            self._confirm(probation, verdict)
+
+    def confirm_at_end(self) -> None:
+        """The run is over before the probation is."""
+        if self.current is not None:
+            self._confirm(self.current, ProbationVerdict(False, "the run is over", self.current.before, {}))
+
+    def _score(self) -> Generator[Turn, None, dict[str, float]]:
+        """The figures of a validation that nobody is told of."""
+        yield Turn(live=self._live_config.live, validate="unrecorded")
+        assert self._run.judged is not None
+        return self._run.judged.figures
+
+    def _revert(self, probation: Probation, verdict: ProbationVerdict) -> Iterator[Turn]:
+        """Back to the very state from before the edit, as if it had never been; only the record knows."""
+        changes = [{"key": c["key"], "old": c["new"], "new": c["old"]} for c in probation.event.data["changes"]]
+        self._set(None)
+        self._checkpoints.end_deferral(save=False)
+        yield from self._rollback.turn_back(
+            "config_reverted", probation.held, probation.head[0], changes, origin="probation", author=None,
+            reason=verdict.why,
+            data={"command": probation.event.data.get("command"), "before": verdict.before, "now": verdict.now},
+        )  # fmt: skip
+        self._checkpoints.look_for_best()
+
+    def _confirm(self, probation: Probation, verdict: ProbationVerdict) -> None:
+        self._set(None)
+        self._recorder.emit(
+            "config_confirmed", origin="probation", reason=verdict.why,
+            data={"command": probation.event.data.get("command"), "changes": probation.event.data["changes"],
+                  "before": verdict.before, "now": verdict.now},
+        )  # fmt: skip
+        self._checkpoints.end_deferral(save=True)
+
+    def _set(self, probation: Probation | None) -> None:
+        self.current = probation
+        self._checkpoints.deferring = self._checkpoints.deferring if probation is None else True
+        self._status.probation = None if probation is None else {
+            "until_step": probation.last_step, "revert_if": " or ".join(map(str, probation.conditions)),
+            "revision": probation.event.revision,
+        }  # fmt: skip

@@ -1,13 +1,19 @@
-"""The trainer's pen: events and metric rows, and what is already on record when a resume walks the same steps again."""
+"""What goes on record: events and metric rows; on a resume, what is there already is not written again."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from vsrpp.control import process_identity
-from vsrpp.store import Event, RunWriter
-from vsrpp.training.live_config import Throttle
+from vsrpp.controller.controller import Outcome
+from vsrpp.distributed.process_group import of_the_whole
+from vsrpp.store import Command, Event, RunWriter
+from vsrpp.training.activity import adamw_momentum
+from vsrpp.training.context import RunContext
+from vsrpp.training.progress import score
+from vsrpp.training.step import StepResult
+from vsrpp.training.throttle import Throttle
+from vsrpp.training.validation import Scores
 
 _ONCE_A_STEP = frozenset(
     {
@@ -23,23 +29,26 @@ _ONCE_A_STEP = frozenset(
 """Events that follow from the record: on a resume they happen again, and are not written a second time."""
 
 
-class Recorder:
-    """Appends events and rows at the present step, branch and revision."""
+class RunRecorder:
+    """Appends events and rows at the present step, branch and revision. Rank 0's alone."""
 
     def __init__(
-        self, writer: RunWriter, on_event: Callable[[Event], None], watch: Callable[[], list[tuple[str, dict[str, Any]]]]
+        self, run: RunContext, writer: RunWriter, *, branch: int, revision: int, on_event: Callable[[Event], None],
+        watch: Callable[[], list[tuple[str, dict[str, Any]]]],
     ) -> None:  # fmt: skip
         """`watch` gives (type, data) of what happened outside the loop; it is asked once a second and must not wait."""
         self.writer = writer
-        self.step = 0
-        self.branch = 0
-        self.revision = 0
+        self.branch = branch
+        self.revision = revision
+        self._run = run
         self._watch = watch
         self._on_event = on_event
         self._known: set[tuple[str, int, int, str]] = set()
-        self._process = process_identity()
-        self._heartbeat = Throttle(0.5)
-        self._faces_look = Throttle(1.0)
+        self._sidecar_look = Throttle(1.0)
+
+    @property
+    def step(self) -> int:
+        return self._run.state.step
 
     def walk_again(self, events: Iterable[Event]) -> None:
         """These events are on record and will happen again: do not write them twice."""
@@ -67,18 +76,66 @@ class Recorder:
         """Write metrics at the present step; what is there already stays, or with `replace` gives way if it differs."""
         self.writer.record(self.step, self.branch, values, replace=replace)
 
-    def say_state(self, state: Mapping[str, Any], *, now: bool = False) -> None:
-        """Refresh what `status` reads, twice a second at most unless `now`."""
-        if self._heartbeat.due() or now:
-            self.writer.set_state(
-                {**state, "step": self.step, "branch": self.branch, "revision": self.revision, "process": self._process}
-            )
-
-    def look_at_faces(self) -> None:
-        """Put on record what the faces and sinks say of themselves: a server lost, a face that could not start."""
-        if self._faces_look.due():
+    def look_at_sidecars(self) -> None:
+        """Put on record what sidecars and sinks say of themselves: a server lost, a panel that could not start."""
+        if self._sidecar_look.due():
             for type, data in self._watch():
                 self.emit(type, data=data)
+
+    # ---- what a step made
+    def step_made(self, result: StepResult) -> None:
+        if not result.finite:
+            self.emit("non_finite", data={"loss": result.loss, "grad_norm": result.grad_norm, "skipped": True})
+
+    def decided(self, outcome: Outcome) -> None:
+        """The controller's events."""
+        for event in outcome.events:
+            self.emit(event.type, reason=event.reason, data={**event.data, "phase": outcome.phase})
+
+    def validated(self, scores: Scores) -> None:
+        """A validation that was due."""
+        self.row({**scores.figures, "events/validation": 1.0})
+        self.emit("validated", data={**_validation(scores), "by_hand": False})
+
+    def validated_on_request(self, scores: Scores, asked: Command) -> Event | None:
+        self.row({**scores.figures, "events/validation": 1.0})
+        return self.emit_asked("validated", asked, **_validation(scores), by_hand=True)
+
+    def emit_asked(self, type: str, asked: Command, **data: Any) -> Event | None:
+        """An event that a command brought about."""
+        return self.emit(
+            type, origin=asked.origin, author=asked.author, reason=asked.reason, data={"command": asked.uid, **data}
+        )
+
+    def step_row(self, outcome: Outcome | None, figures: list[dict[str, float]]) -> None:
+        """The row of the step just made; without an `outcome`, of a step at which the run ends though none is due."""
+        run = self._run
+        self.row(
+            {**run.metrics, **(outcome.metrics if outcome else {}), **self._progress(), **of_the_whole(figures),
+             "optimizer/momentum": adamw_momentum(run.state.optimizer), "run/branch": float(self.branch)}
+        )  # fmt: skip
+
+    def _progress(self) -> dict[str, float]:
+        """`progress/*`: convergence, score, time to go, machine time and what it cost."""
+        run = self._run
+        state, spent_s = run.state, run.throughput.spent_s
+        eta_s = run.throughput.eta_s(state.step, run.live)
+        norms = [row["grad_norm"] for row in state.recent]
+        last_val = run.scores.figures if run.scores else {}
+        values = {
+            **state.convergence.values(),
+            **score(last_val, state.convergence.state(), norms, run.metrics["grad_clip"]),
+            "progress/spent_s": spent_s,
+        }
+        if eta_s is not None:
+            values["progress/eta_s"] = eta_s
+        if run.run_config["cost_per_hour"] is not None:
+            values["progress/cost"] = float(run.run_config["cost_per_hour"]) * spent_s / 3600
+        return values
+
+
+def _validation(scores: Scores) -> dict[str, Any]:
+    return {**scores.means, "clips": scores.clips, "images": scores.images}
 
 
 def _identity(type: str, step: int, branch: int, data: Mapping[str, Any]) -> tuple[str, int, int, str]:

@@ -24,10 +24,12 @@ from vsrpp.data import open_data
 from vsrpp.errors import Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import Event, RunReader, RunWriter
+from vsrpp.training.loop import train
 from vsrpp.training.machine import resolve_machine
-from vsrpp.training.preflight import Meeting
+from vsrpp.training.open_run import open_run
+from vsrpp.training.preflight import Preflight
 from vsrpp.training.start import Prepared, code_version, pretrained_sha256, world_sizes
-from vsrpp.training.trainer import Progress, Trainer
+from vsrpp.training.status import TrainingProgress
 
 COMPARED = ("loss/", "lr", "lr_factor", "grad_norm", "grad_clip", "weight/", "val/", "plateau/")
 """Metrics that follow from the record; speeds and system figures do not."""
@@ -60,7 +62,7 @@ class Original:
 
 
 @dataclass(slots=True)
-class Verdict:
+class ReplayVerdict:
     """How a replay ended: the document of `vsrpp replay --json`."""
 
     run_id: str
@@ -80,19 +82,19 @@ class Verdict:
 
 def replay(
     original: Original, folder: Path, *, say: Callable[[str], None] = lambda _: None,
-    on_progress: Callable[[Progress], None] = lambda _: None, meeting: Meeting | None = None,
-) -> Verdict:  # fmt: skip
+    on_progress: Callable[[TrainingProgress], None] = lambda _: None, preflight: Preflight | None = None,
+) -> ReplayVerdict:  # fmt: skip
     """Train the run again in `folder` up to its newest checkpoint on record. Raises Refused if there is nothing to compare."""
     line = control.lineage(original.events)
     goal = _last_checkpoint(line)
     run_config = dict(line.events[0].data["run_config"])
-    prepared = _prepare(original, line, run_config, folder, say, meeting or Meeting())
+    prepared = _prepare(original, line, run_config, folder, say, preflight or Preflight())
     causes = _causes(line.events[0], prepared) + _other_ranks(original.events, prepared)
     for cause in causes:
         say(f"⚠️  {cause}")
-    trainer = Trainer(prepared, on_progress=on_progress, stop_at=goal.step)
-    trainer.train()
-    weights = trainer.state.capture({}).model
+    run = open_run(prepared, on_progress=on_progress, stop_at=goal.step)
+    train(run)
+    weights = run.state.capture({}).model
     sha256 = hashlib.sha256(safetensors.torch.save(weights)).hexdigest()
     expected = str(goal.data["files"][WEIGHTS])
     with RunReader(prepared.paths.run_db) as reader:
@@ -104,7 +106,7 @@ def replay(
     identical = sha256 == expected
     if not identical and difference is None:
         difference = {"step": goal.step, "what": "the weights, though every recorded figure agrees"}
-    return Verdict(
+    return ReplayVerdict(
         original.run_id, prepared.paths.run_id, identical, sha256, expected, goal.step,
         None if identical else difference, [] if identical else causes,
     )  # fmt: skip
@@ -112,10 +114,10 @@ def replay(
 
 def _prepare(
     original: Original, line: Lineage, run_config: dict[str, Any], folder: Path, say: Callable[[str], None],
-    meeting: Meeting,
+    preflight: Preflight,
 ) -> Prepared:  # fmt: skip
     started = line.events[0]
-    device = resolve_machine(run_config, meeting.group.local_rank)
+    device = resolve_machine(run_config, preflight.group.local_rank)
     data = open_data(run_config, cache_dir=paths.cache_dir())
     snapshot = None
     if started.data.get("parent"):
@@ -123,13 +125,13 @@ def _prepare(
             raise Refused(f"run {original.run_id} continued another one, and the checkpoint it began from is not here.")
         snapshot, _ = load_checkpoint(original.start)
         snapshot.live = dict(started.data["config"])
-    meeting.hold(run_config, data, device)
+    preflight.hold(run_config, data, device)
     made = RunPaths(folder / uuid.uuid4().hex)
     made.checkpoints.mkdir(parents=True)
     writer = RunWriter(made.run_db, made.run_id)
     return Prepared(
         made, writer, run_config, data, device, ConfigHistory.of([started]), line, snapshot, started.branch,
-        base_seq=started.seq, replay=True, group=meeting.group,
+        base_seq=started.seq, replay=True, group=preflight.group,
     )  # fmt: skip
 
 

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.control.lineage import TURNS
 from vsrpp.store import Event
-from vsrpp.training.recorder import Recorder
+from vsrpp.training.recorder import RunRecorder
 from vsrpp.training.state import TrainingState
 
 
-class Walk:
+class ReplayCursor:
     """The steering events of the line after the state training starts from. `over` once the record's end is reached."""
 
     def __init__(
-        self, line: Lineage, base_seq: int, history: ConfigHistory, recorder: Recorder, state: TrainingState,
-        try_again: Callable[[Event], None], *, replay: bool = False,
+        self, line: Lineage, base_seq: int, history: ConfigHistory, recorder: RunRecorder, state: TrainingState, *,
+        replay: bool = False,
     ) -> None:  # fmt: skip
-        """`try_again` begins the probation of an edit that was never decided, and lets the edit take effect.
-
-        A resume does not write again what is on record; a `replay` has a record of its own.
-        """
+        """A resume does not write again what is on record; a `replay` has a record of its own."""
         self._ahead = line.steering(base_seq)
         self._decided = {e.data.get("command") for e in line.events if e.type == "config_confirmed"}
         self._last_step = line.last_step()
         self._history = history
         self._recorder = recorder
         self._state = state
-        self._try_again = try_again
         if not replay:
             recorder.walk_again(event for event in line.events if event.seq > base_seq)
 
@@ -40,20 +36,21 @@ class Walk:
         """The step at which something acts again, or at which the record ends."""
         return _acts_at(self._ahead[0]) if self._ahead else self._last_step
 
-    def act(self) -> bool:
-        """Let what was done at the present step act again; whether the config in force changed."""
-        changed = False
+    def due(self) -> Iterator[Event]:
+        """The events that change the config at the present step, in order; give each to `take`.
+
+        A validation somebody asked for acts here by itself: the controller sees its figures with the next step.
+        """
         while self._ahead and _acts_at(self._ahead[0]) <= self._state.step:
             event = self._ahead.pop(0)
             if event.type == "validated":
                 self._state.asked_quality = (event.data["quality"], event.data["sharpness"])
-                continue
-            changed = True
-            if event.data.get("probation") and event.data.get("command") not in self._decided:
-                self._try_again(event)
-                continue
-            self.take(event)
-        return changed
+            else:
+                yield event
+
+    def undecided(self, event: Event) -> bool:
+        """Whether this is an edit on probation that a kill left without a verdict."""
+        return bool(event.data.get("probation")) and event.data.get("command") not in self._decided
 
     def seen(self, head: tuple[int, str]) -> tuple[int, str]:
         """(sequence number, hash) of the newest event that the present state has seen; `head` once nothing is ahead."""
@@ -67,6 +64,7 @@ class Walk:
         self._ahead, self._last_step = [], 0
 
     def take(self, event: Event) -> None:
+        """Let a recorded change of the config act again."""
         self._history.walk(event)
         self._recorder.revision = event.revision
         if event.type in TURNS:

@@ -1,92 +1,81 @@
-"""Which checkpoint going back means: only those on the line that leads to the present state can be gone back to."""
+"""Going back: all ranks take on an earlier state under a new revision and branch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Iterator
 from typing import Any
 
-from vsrpp import config, control
-from vsrpp.checkpoints.files import load_checkpoint, read_manifest
+from vsrpp.checkpoints.files import load_checkpoint
 from vsrpp.checkpoints.snapshot import Snapshot
-from vsrpp.errors import NotFound, VsrppError
-from vsrpp.paths import CheckpointPaths, RunPaths
-from vsrpp.store import RunReader
-
-LOWERED = ("max_lr", "min_lr")
-"""What a run that goes back by itself halves, as far as the ranges let it."""
-
-
-def rollback_target(paths: RunPaths, record: RunReader, payload: dict[str, Any], *, at_step: int) -> CheckpointPaths:
-    """The folder of `{"step": N | "best"}` or `{"revision": R}`. Raises NotFound naming the nearest."""
-    steps = _steps_on_the_line(paths, record)
-    if not steps:
-        raise NotFound(f"no checkpoint yet to go back to. Still at step {at_step}.")
-    if payload.get("revision") is not None:
-        wanted = _whole(payload["revision"])
-        found = [s for s in steps if (control.manifest_of(paths, s) or {}).get("revision") == wanted]
-        if not found:
-            raise NotFound(f"no checkpoint was made at revision {wanted}; there are those of the steps {steps}.")
-        return paths.checkpoint(found[-1])
-    if payload.get("step") == "best":
-        best = control.best_checkpoint(paths, record)
-        if best is None or best["step"] not in steps:
-            raise NotFound("no checkpoint that has been validated is here.")
-        return paths.checkpoint(best["step"])
-    wanted = _whole(payload.get("step"))
-    if wanted not in steps:
-        nearest = min(steps, key=lambda step: abs(step - wanted))
-        raise NotFound(f"no checkpoint at step {wanted}; the nearest is {nearest}.")
-    return paths.checkpoint(wanted)
+from vsrpp.paths import RunPaths
+from vsrpp.store import Command, Event
+from vsrpp.training.checkpoint_manager import CheckpointManager
+from vsrpp.training.context import RunContext
+from vsrpp.training.live_config import LiveConfig
+from vsrpp.training.non_finite import ORIGIN, Return
+from vsrpp.training.recorder import RunRecorder
+from vsrpp.training.restore_points import rollback_target
+from vsrpp.training.turn import Turn
 
 
-def newest_good(paths: RunPaths, record: RunReader, *, before_step: int) -> tuple[Snapshot, dict[str, Any]] | None:
-    """(state, manifest) of the newest checkpoint before `before_step` from which training went on well; None without one.
+class Rollback:
+    """Takes all ranks back to an earlier state; only the record goes on. Rank 0's alone."""
 
-    `before_step` is the last step with a finite loss and gradient: where none followed, the checkpoint itself may be
-    what is wrong. One that is damaged or holds a weight that is not finite is passed over.
-    """
-    for step in reversed(_steps_on_the_line(paths, record)):
-        if step >= before_step:
-            continue
-        try:
-            snapshot, manifest = load_checkpoint(paths.checkpoint(step))
-        except VsrppError:
-            continue
-        if not snapshot.rest["skipped_in_a_row"] and all(bool(w.isfinite().all()) for w in snapshot.model.values()):
-            return snapshot, manifest
-    return None
+    def __init__(
+        self, run: RunContext, paths: RunPaths, recorder: RunRecorder, live_config: LiveConfig,
+        checkpoints: CheckpointManager,
+    ) -> None:  # fmt: skip
+        self._run = run
+        self._paths = paths
+        self._recorder = recorder
+        self._live_config = live_config
+        self._checkpoints = checkpoints
 
+    def to_checkpoint(self, asked: Command) -> Generator[Turn, None, Event]:
+        """Back to a checkpoint of this run: everything but the record. Raises VsrppError if there is no such checkpoint."""
+        self._checkpoints.collect(wait=True)
+        folder = rollback_target(self._paths, self._recorder.writer, asked.payload, at_step=self._run.state.step)
+        snapshot, manifest = load_checkpoint(folder)
+        changes = [
+            {"key": key, "old": old, "new": snapshot.live[key]}
+            for key, old in self._live_config.live.items()
+            if key in snapshot.live and snapshot.live[key] != old
+        ]
+        event = yield from self.turn_back(
+            "rolled_back", snapshot, int(manifest["chain"]["seq"]), changes, origin=asked.origin, author=asked.author,
+            reason=asked.reason,
+            data={"command": asked.uid, "path": str(folder.root.relative_to(self._paths.root))},
+        )  # fmt: skip
+        self._note(event, snapshot.step)
+        return event
 
-def lowered(live: Mapping[str, Any], earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The changes {key, old, new} from `live` to the `earlier` config with half the lower of both configs' rates.
+    def by_itself(self, found: Return) -> Iterator[Turn]:
+        """Too many steps in a row were not finite: back to a good state, at a lower rate."""
+        event = yield from self.turn_back(
+            "rolled_back", found.snapshot, found.to_seq, found.changes, origin=ORIGIN, author=None, reason=found.why,
+            data={"path": found.path, "return": found.number},
+        )  # fmt: skip
+        self._note(event, found.snapshot.step if found.path else None)
 
-    A rate that is at the end of its range already is among them where it is not the earlier one: whoever walks the
-    record again comes from there.
-    """
-    wanted = {**live, **{key: value for key, value in earlier.items() if key in live}}
-    ranges = config.live_parameters()
-    for key in LOWERED:
-        wanted[key] = max(min(live[key], wanted[key]) / 2, float(ranges[key].minimum or 0.0))
-    return [
-        {"key": key, "old": live[key], "new": new}
-        for key, new in wanted.items()
-        if new != live[key] or new != earlier.get(key, new)
-    ]
+    def turn_back(
+        self, type: str, snapshot: Snapshot, to_seq: int, changes: list[dict[str, Any]], *, data: dict[str, Any],
+        origin: str | None, author: str | None, reason: str | None,
+    ) -> Generator[Turn, None, Event]:  # fmt: skip
+        """Record it, then let every rank take on the earlier state under the next revision and branch."""
+        recorder = self._recorder
+        event = recorder.emit(
+            type, branch=recorder.branch + 1, revision=recorder.revision + 1, origin=origin, author=author,
+            reason=reason,
+            data={**data, "from_step": self._run.state.step, "to_step": snapshot.step, "to_seq": to_seq,
+                  "from_branch": recorder.branch, "changes": changes},
+        )  # fmt: skip
+        assert event is not None
+        self._live_config.changed(event)
+        yield Turn(live=self._live_config.live, go_back_to=snapshot)
+        recorder.branch = event.branch
+        self._run.scored_at = None
+        return event
 
-
-def _steps_on_the_line(paths: RunPaths, record: RunReader) -> list[int]:
-    line = control.lineage(record.events())
-    return [
-        step
-        for step in control.checkpoint_steps(paths)
-        if line.holds(int(read_manifest(paths.checkpoint(step))["branch"]), step)
-    ]
-
-
-def _whole(value: Any) -> int:
-    """A step or a revision as somebody sent it. Raises NotFound for anything but a number of one."""
-    if isinstance(value, str) and value.isdecimal() and len(value) < 20:
-        return int(value)
-    if type(value) is not int or abs(value) >= 10**18:
-        raise NotFound("no checkpoint is named: give a step, `best`, or a revision.")
-    return value
+    def _note(self, event: Event, at_checkpoint: int | None) -> None:
+        self._checkpoints.went_back(at_checkpoint)
+        self._recorder.row({"events/rollback": 1.0, "run/branch": float(event.branch)})

@@ -29,13 +29,13 @@ from vsrpp.checkpoints.files import (
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.data import Data, datasets, open_data
-from vsrpp.distributed.process_group import Group
+from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.errors import NotFound, Refused, VsrppError
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import Event, RunReader, RunWriter
 from vsrpp.store.db import on_network_file_system
 from vsrpp.training.machine import resolve_machine
-from vsrpp.training.preflight import Meeting
+from vsrpp.training.preflight import Preflight
 
 _BYTES_PER_WEIGHT = 4 * 4
 """Weights, EMA and two moments in fp32: what a checkpoint holds per parameter."""
@@ -63,22 +63,22 @@ class Prepared:
     replay: bool = False
     """Whether the line is another record's: it is walked, and what happens is written down anew."""
     lock: IO[str] | None = None
-    group: Group = field(default_factory=Group.alone)
+    group: ProcessGroup = field(default_factory=ProcessGroup.single)
     """The processes that train it, this one first."""
 
 
 def prepare_new(
     run_config: dict[str, Any], live: dict[str, Any], *, runs: Path, run_id: Callable[[], str | None],
     say: Callable[[str], None], parent: CheckpointPaths | None = None, lineage: dict[str, Any] | None = None,
-    meeting: Meeting | None = None,
+    preflight: Preflight | None = None,
 ) -> Prepared:  # fmt: skip
     """A new run, from fresh weights or from a checkpoint. Raises Refused or NotFound before anything is written.
 
-    `meeting`: that of the ranks, where several processes train. `run_id` gives the tracking server's ID for the run,
+    `preflight`: that of the ranks, where several processes train. `run_id` gives the tracking server's ID for the run,
     asked for last: by then everything else is known to be right.
     """
-    meeting = meeting or Meeting()
-    device = resolve_machine(run_config, meeting.group.local_rank)
+    preflight = preflight or Preflight()
+    device = resolve_machine(run_config, preflight.group.local_rank)
     snapshot = None
     if parent is not None:
         snapshot, _ = load_checkpoint(parent)
@@ -92,7 +92,7 @@ def prepare_new(
         _check_pretrained(run_config, say)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
     _check_disk(runs, run_config)
-    meeting.hold(run_config, data, device)
+    preflight.hold(run_config, data, device)
     folder = RunPaths(runs / (run_id() or uuid.uuid4().hex))
     if folder.run_db.exists():
         raise Refused(f"{folder.root} holds a run already. Continue it: vsrpp train --resume {folder.run_id}")
@@ -106,25 +106,25 @@ def prepare_new(
     step = snapshot.step if snapshot else 0
     event = writer.append(
         "started", step=step, branch=0, revision=0,
-        data={**_started(run_config, live, data, device, lineage), "ranks": meeting.group.world_size},
+        data={**_started(run_config, live, data, device, lineage), "ranks": preflight.group.world_size},
     )  # fmt: skip
     if snapshot is not None:
         snapshot.live = dict(live)
     return Prepared(
         folder, writer, run_config, data, device, ConfigHistory.of([event]), control.lineage([event]), snapshot,
-        base_seq=event.seq, lock=lock, group=meeting.group,
+        base_seq=event.seq, lock=lock, group=preflight.group,
     )  # fmt: skip
 
 
 def prepare_resume(
     folder: RunPaths, *, say: Callable[[str], None], limits: dict[str, float] | None = None,
-    meeting: Meeting | None = None,
+    preflight: Preflight | None = None,
 ) -> Prepared:  # fmt: skip
     """A run that was killed or stopped, from its newest whole checkpoint and its record. Raises Refused if it lives.
 
     `limits` (of `control.numbers.LIMITS`) hold from now on in place of those on record.
     """
-    meeting = meeting or Meeting()
+    preflight = preflight or Preflight()
     lock = _lock(folder)
     with RunReader(folder.run_db) as reader:
         started = reader.last_event("started")
@@ -141,12 +141,12 @@ def prepare_resume(
             f" vsrpp train --from {folder.run_id} --max-steps {ended.step + 1000}"
         )
     _check_hours(folder, run_config["max_hours"], spent_s)
-    device = resolve_machine(run_config, meeting.group.local_rank)
+    device = resolve_machine(run_config, preflight.group.local_rank)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
-    meeting.hold(run_config, data, device)
-    if ranks[-1] != meeting.group.world_size:
+    preflight.hold(run_config, data, device)
+    if ranks[-1] != preflight.group.world_size:
         say(
-            f"⚠️  The run was trained by {_processes(ranks[-1])} and goes on with {_processes(meeting.group.world_size)}:"
+            f"⚠️  The run was trained by {_processes(ranks[-1])} and goes on with {_processes(preflight.group.world_size)}:"
             " the samples are the same, sums over them are rounded otherwise, so it will not replay bit for bit."
         )
     if data.fingerprint != started.data.get("data_fingerprint"):
@@ -162,7 +162,7 @@ def prepare_resume(
     history.rewind(snapshot.live if snapshot else base.live, base.revision)
     return Prepared(
         folder, writer, run_config, data, device, history, line, snapshot, branch, base_seq, fresh=False, lock=lock,
-        group=meeting.group,
+        group=preflight.group,
     )  # fmt: skip
 
 

@@ -1,6 +1,6 @@
-"""One optimizer step: batch → forward → losses under the weights in force → backward → clip → AdamW → EMA.
+"""One optimizer step: forward → losses under the weights in force → backward → clip → AdamW → EMA.
 
-It asks for nothing and writes nothing: what it made comes back as figures, and the trainer decides what to do with them.
+It asks for nothing and writes nothing: what it made comes back as figures, and the loop decides what to do with them.
 """
 
 from __future__ import annotations
@@ -8,39 +8,24 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vsrpp import schedule
 from vsrpp.controller.controller import Outcome
-from vsrpp.data import Data
-from vsrpp.data.loader import Batches
-from vsrpp.distributed.ddp import Together
-from vsrpp.distributed.process_group import Group, shared_out
+from vsrpp.distributed.ddp import DdpModel
+from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.losses import TERMS
 from vsrpp.models.precision import autocast
 from vsrpp.training.activity import Activity
+from vsrpp.training.batches import Batch
 from vsrpp.training.state import RECENT_STEPS, TrainingState
-from vsrpp.training.throughput import Pace
-
-
-class Work(Protocol):
-    """What a rank needs to know to make steps."""
-
-    @property
-    def run_config(self) -> dict[str, Any]: ...
-    @property
-    def data(self) -> Data: ...
-    @property
-    def device(self) -> torch.device: ...
-    @property
-    def group(self) -> Group: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Stepped:
+class StepResult:
     """What one step made."""
 
     loss: float
@@ -54,33 +39,35 @@ class Stepped:
     """`loss/*`, `weight/*`, `share/*`, `lr`, `lr_factor`, `grad_norm`, `grad_clip`; under fp16 `loss_scale`, `overflows`."""
 
 
-class Stepper:
-    """Makes steps of a training state under a config that may change between any two of them."""
+class TrainStep:
+    """Makes optimizer steps of a training state under a config that may change between any two of them."""
 
-    def __init__(self, run: Work, state: TrainingState, pace: Pace) -> None:
-        self._run = run
-        self._config = run.run_config
-        self._state = state
-        self._pace = pace
-        self._warmup = int(self._config["warmup_steps"])
-        self._parts = int(self._config.get("accumulate", 1))
-        self._batches: Batches | None = None
-        self._group = run.group
-        self._forward = Together(
-            state.model, run.group, run.device, deterministic=bool(self._config["deterministic"])
-        )  # fmt: skip
+    def __init__(
+        self, run_config: dict[str, Any], state: TrainingState, device: torch.device, group: ProcessGroup
+    ) -> None:
         self.activity = Activity(state.model.blocks())  # type: ignore[operator]
+        self._state = state
+        self._device = device
+        self._group = group
+        self._precision = run_config["precision"]
+        self._warmup = int(run_config["warmup_steps"])
+        self._parts = int(run_config.get("accumulate", 1))
+        self._forward = DdpModel(state.model, group, device, deterministic=bool(run_config["deterministic"]))
 
-    def take(self, live: dict[str, Any], *, watched: bool) -> Stepped:
-        """One step under `live`. `watched`: whether the blocks' activity is measured on the way."""
+    def __call__(self, batch: Batch, live: dict[str, Any], *, watched: bool) -> StepResult:
+        """One step on this rank's `batch` under `live`. `watched`: whether the blocks' activity is measured on the way.
+
+        Raises PeerLost when another rank is missing or late.
+        """
         state = self._state
+        lr_frames, truth = batch
         effect = state.controller.effective(live)
         rate = schedule.learning_rate(state.step, live, self._warmup, effect.lr_factor)
         state.set_rate(rate)
-        lr_frames, truth = self._next_batch()
         state.model.train()
         state.optimizer.zero_grad(set_to_none=True)
-        total, terms = self._gradient(lr_frames, truth, effect.weights, watched=watched)
+        with self._group.synchronised():
+            total, terms = self._gradient(lr_frames, truth, effect.weights, watched=watched)
         state.scaler.unscale_(state.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), effect.clip)
         loss, grad_norm, values = self._of_all(*_to_floats(total, norm, terms))  # waits for the device, once a step
@@ -107,7 +94,10 @@ class Stepper:
         }  # fmt: skip
         if state.scaler.is_enabled() and watched:
             metrics |= {"loss_scale": state.scaler.get_scale(), "overflows": float(state.overflows)}
-        return Stepped(loss, grad_norm, finite or overflowed, overflowed, metrics)
+        return StepResult(loss, grad_norm, finite or overflowed, overflowed, metrics)
+
+    def close(self) -> None:
+        self._forward.close()
 
     def _gradient(
         self, lr_frames: Tensor, truth: Tensor, weights: dict[str, float], *, watched: bool
@@ -123,9 +113,9 @@ class Stepper:
             zip(lr_frames.tensor_split(parts), truth.tensor_split(parts), strict=True), start=1
         ):
             share = len(part) / len(lr_frames)
-            together = nullcontext() if number == parts else self._forward.apart()
+            together = nullcontext() if number == parts else self._forward.no_sync()
             with together, self.activity.watching(watched):  # backward may compute again, and must do it the same way
-                with autocast(self._run.device, self._config["precision"]):
+                with autocast(self._device, self._precision):
                     output = self._forward(part)
                 total, terms = state.losses(output, wanted, weights)
                 state.scaler.scale(total * share).backward()
@@ -137,42 +127,31 @@ class Stepper:
         """Whether the loss is scaled up: a gradient may be not finite because of that alone."""
         return self._state.scaler.is_enabled() and self._state.scaler.get_scale() > 1.0
 
-    def decide(
-        self, metrics: dict[str, float], live: dict[str, Any], *, quality: float | None, sharpness: float | None
-    ) -> Outcome:  # fmt: skip
-        """Let the controller see the step just made, whose figures `metrics` are, and a validation after it, if any."""
-        state, loss = self._state, metrics["loss/total"]
-        values = {term: metrics[f"loss/{term}"] for term in TERMS if f"loss/{term}" in metrics}
-        finite = math.isfinite(loss) and math.isfinite(metrics["grad_norm"])
-        return state.controller.update(
-            state.step, loss=loss, terms=values, quality=quality, sharpness=sharpness, finite=finite, live=live
-        )
-
-    def drop_batches(self) -> None:
-        """Let go of the batches under way and of who makes them; the next step asks for its own anew."""
-        if self._batches is not None:
-            self._batches.close()
-            self._batches = None
-
-    def _next_batch(self) -> tuple[Tensor, Tensor]:
-        if self._batches is None or self._batches.step != self._state.step:
-            self.drop_batches()
-            self._batches = Batches(
-                self._run.data.train, shared_out(int(self._config["batch_size"]), self._group.world_size),
-                self._state.step, int(self._config["num_workers"]), rank=self._group.rank,
-                world_size=self._group.world_size, pin_memory=self._run.device.type == "cuda",
-            )  # fmt: skip
-        with self._pace.doing("data_wait"):
-            lr_frames, truth = next(self._batches)
-        device = self._run.device
-        return lr_frames.to(device, non_blocking=True), truth.to(device, non_blocking=True)
-
     def _of_all(self, loss: float, grad_norm: float, values: dict[str, float]) -> tuple[float, float, dict[str, float]]:
         """Means over the ranks, so that every rank's controller sees the same numbers; not a number anywhere is none here."""
         if not self._group.many:
             return loss, grad_norm, values
         loss, grad_norm, *means = self._group.mean([loss, grad_norm, *values.values()])
         return loss, grad_norm, dict(zip(values, means, strict=True))
+
+
+def observe(
+    state: TrainingState, result: StepResult, live: dict[str, Any], seen: tuple[float, float] | None
+) -> Outcome:
+    """Let the controller see the step just made, and (quality, sharpness) of a validation after it, if there was one."""
+    metrics = result.metrics
+    terms = {term: metrics[f"loss/{term}"] for term in TERMS if f"loss/{term}" in metrics}
+    finite = math.isfinite(metrics["loss/total"]) and math.isfinite(metrics["grad_norm"])
+    quality, sharpness = seen or (None, None)
+    return state.controller.update(
+        state.step,
+        loss=metrics["loss/total"],
+        terms=terms,
+        quality=quality,
+        sharpness=sharpness,
+        finite=finite,
+        live=live,
+    )
 
 
 def _to_floats(total: Tensor, norm: Tensor, terms: dict[str, Tensor]) -> tuple[float, float, dict[str, float]]:

@@ -29,7 +29,7 @@ EACH_KEPT = 5
 """Newest validations and checkpoints whose median is what the next is taken to last."""
 
 
-class Pace:
+class Throughput:
     """Adds up seconds by part. Between two calls of `doing` time belongs to `boundary`; parts may be nested."""
 
     def __init__(self, earlier_s: float = 0.0, now: Callable[[], float] = time.perf_counter) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from torch import nn
 
 from vsrpp import metrics, resize
 from vsrpp.data import ValClip
-from vsrpp.distributed.process_group import Group
+from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.inference.chunks import upscale_frames
+from vsrpp.paths import RunPaths
 
 CHUNK_FRAMES = 16
 OVERLAP = 4
@@ -26,16 +27,24 @@ PICTURE_CLIPS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Validation:
-    """The figures of one validation. Means are over frames, then clips."""
+class Scores:
+    """One validation. What the controller looks at is on every rank, the rest on rank 0 alone."""
 
-    means: dict[str, float]
-    """psnr_y, ssim_y, quality, sharpness, and bicubic_psnr_y, bicubic_ssim_y, bicubic_quality; tdiff_y and bicubic_tdiff_y
-    (`metrics.temporal_difference_y`) unless every clip is a single frame."""
-    clips: list[dict[str, Any]]
-    images: list[dict[str, Any]]
+    step: int
+    quality: float
+    sharpness: float
+    means: dict[str, float] = field(default_factory=dict)
+    """Over frames, then clips: psnr_y, ssim_y, quality, sharpness, and bicubic_psnr_y, bicubic_ssim_y, bicubic_quality;
+    tdiff_y and bicubic_tdiff_y (`metrics.temporal_difference_y`) unless every clip is a single frame."""
+    clips: list[dict[str, Any]] = field(default_factory=list)
+    images: list[dict[str, Any]] = field(default_factory=list)
     """[{path, profile, clip, frame, width, height}], paths relative to the run folder: bicubic | output | truth, side by
     side; the profile is one row of pixels of each over time."""
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The means under their metric names."""
+        return {f"val/{name}": value for name, value in self.means.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,20 +89,34 @@ class Validator:
     """
 
     def __init__(
-        self, clips: Sequence[ValClip], scale: int, device: torch.device, precision: str, group: Group | None = None
+        self, clips: Sequence[ValClip], scale: int, device: torch.device, precision: str, group: ProcessGroup,
+        paths: RunPaths | None = None,
     ) -> None:  # fmt: skip
+        """`paths`: of the run folder, for the pictures; None on ranks above 0."""
         self.clips = clips
         self._scale = scale
         self._device = device
         self._precision = precision
-        self._group = group or Group.alone()
+        self._group = group
+        self._paths = paths
         self._bicubic: dict[int, dict[str, float]] = {}
 
     def run(
-        self, model: nn.Module, step: int, run_dir: Path, images: Path | None, between: Callable[[], None]
-    ) -> Validation:
-        """Score `model` on every clip. No pictures if `images` is None; they are written here, on rank 0."""
-        return _summed_up(self.score(model, pictures=images is not None, between=between), step, run_dir, images)
+        self, model: nn.Module, step: int, *, pictures: bool, between: Callable[[], None] = lambda: None
+    ) -> Scores:  # fmt: skip
+        """Score `model` on every clip, all ranks together; with `pictures`, rank 0 writes some of the outputs."""
+        scored = self.score(model, pictures=pictures, between=between)
+        means = _means([one.figures for one in scored])
+        quality, sharpness = self._group.broadcast((means.get("quality", 0.0), means.get("sharpness", 0.0)))
+        if not self._group.is_rank_0:
+            return Scores(step, quality, sharpness)
+        return Scores(step, quality, sharpness, means, [one.row for one in scored], self._keep_pictures(scored, step))
+
+    def _keep_pictures(self, scored: Sequence[Scored], step: int) -> list[dict[str, Any]]:
+        if self._paths is None:
+            return []
+        folder = self._paths.images / f"step_{step:07d}"
+        return [one.picture.keep(self._paths.root, folder) for one in scored if one.picture is not None]
 
     def score(
         self, model: nn.Module, *, pictures: bool, between: Callable[[], None] = lambda: None
@@ -106,7 +129,7 @@ class Validator:
         for number in range(self._group.rank, len(self.clips), self._group.world_size):
             own.append(self._score(model, number, picture=pictures and number < PICTURE_CLIPS))
             between()
-        return sorted((one for share in self._group.gathered(own) for one in share), key=lambda one: one.number)
+        return sorted((one for share in self._group.gather(own) for one in share), key=lambda one: one.number)
 
     def _score(self, model: nn.Module, number: int, *, picture: bool) -> Scored:
         clip = self.clips[number]
@@ -132,13 +155,6 @@ class Validator:
             clip.name, frame, width, height, _png(np.concatenate([shown[frame] for shown in clips], axis=1)),
             _png(metrics.temporal_profile(clips)),
         )  # fmt: skip
-
-
-def _summed_up(scored: Sequence[Scored], step: int, run_dir: Path, images: Path | None) -> Validation:
-    """The validation that the clips' scores make; their pictures are written to `images`, unless it is None."""
-    folder = images / f"step_{step:07d}" if images is not None else None
-    pictures = [one.picture.keep(run_dir, folder) for one in scored if one.picture is not None and folder is not None]
-    return Validation(_means([one.figures for one in scored]), [one.row for one in scored], pictures)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

@@ -1,0 +1,299 @@
+"""What people ask for, decided by rank 0 at a step boundary, in order, and told to all ranks as turns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from vsrpp import control
+from vsrpp.control.numbers import LIMITS
+from vsrpp.errors import VsrppError
+from vsrpp.store import Answer, Command
+from vsrpp.training.cadence import next_turn, out_of_patience
+from vsrpp.training.checkpoint_manager import CheckpointManager
+from vsrpp.training.config_file import Save
+from vsrpp.training.context import RunContext
+from vsrpp.training.ending import RunEnding
+from vsrpp.training.live_config import LiveConfig
+from vsrpp.training.non_finite import find_return
+from vsrpp.training.probation import Probations
+from vsrpp.training.recorder import RunRecorder
+from vsrpp.training.replay_cursor import ReplayCursor
+from vsrpp.training.rollback import Rollback
+from vsrpp.training.start import Prepared
+from vsrpp.training.status import RunStatus
+from vsrpp.training.throttle import Throttle
+from vsrpp.training.turn import Turn
+
+PAUSE_LOOK_S = 0.01
+"""How often a paused run looks for commands."""
+WAITS_A_TIMEOUT = 4
+"""How often within the ranks' timeout the others are told to go on waiting during a pause."""
+AT_ONCE = frozenset({"pause", "resume", "stop"})
+"""Commands that act even while an edit is on probation; all others wait until it is decided."""
+
+
+class RunCommands:
+    """Rank 0's decisions at a step boundary."""
+
+    def __init__(
+        self, run: RunContext, prepared: Prepared, recorder: RunRecorder, status: RunStatus, live_config: LiveConfig,
+        checkpoints: CheckpointManager, cursor: ReplayCursor, rollback: Rollback, probations: Probations,
+        ending: RunEnding, *, stop_at: int | None = None,
+    ) -> None:  # fmt: skip
+        """`stop_at`: the step at which a replay has seen enough."""
+        self._run = run
+        self._prepared = prepared
+        self._recorder = recorder
+        self._status = status
+        self.live_config = live_config
+        self._checkpoints = checkpoints
+        self._cursor = cursor
+        self._rollback = rollback
+        self._probations = probations
+        self._ending = ending
+        self._stop_at = stop_at
+        self._walking = True
+        """Whether the record is still ahead: new commands wait until the run is back where it ends."""
+        self._held: list[Command | Save] = []
+        """What came while an edit is on probation."""
+        self._slow_look = Throttle(0.5)
+        self._wait_again = Throttle(min(run.group.timeout_s / WAITS_A_TIMEOUT, 20.0))
+        self._opened_at = time.time()
+        self._recorded = {
+            event.data["command"]: event for event in recorder.writer.events() if event.data.get("command")
+        }
+        """The events of commands that were carried out, by the commands' uid."""
+        ending.refuse_rest = lambda: self._refuse_rest([])
+
+    def turns(self, *, after_step: bool) -> Iterator[Turn]:
+        for turn in self._decide(after_step=after_step):
+            yield self._run.group.broadcast(turn)
+
+    # ---- one boundary
+    def _decide(self, *, after_step: bool) -> Iterator[Turn]:
+        run, state, ending = self._run, self._run.state, self._ending
+        if after_step:
+            yield from self._look_at_step()
+        else:
+            yield from self._open()
+        while True:
+            if state.step == self._stop_at:
+                yield from ending.replayed()
+                return
+            yield from self._act()
+            if ending.ended:
+                return
+            if state.step < self.live_config.live["max_steps"]:
+                break
+            if self._probations.current is None:
+                yield from ending.finish()
+                return
+            self._probations.confirm_at_end()  # and look again: an edit that waited for it may ask for more steps
+        yield Turn(
+            live=self.live_config.live, asked_quality=state.asked_quality,
+            steps_until=self._next_turn() if run.group.many else None,
+        )  # fmt: skip
+
+    def _open(self) -> Iterator[Turn]:
+        """Before the first step of this process: all ranks take on rank 0's state."""
+        run, recorder, prepared = self._run, self._recorder, self._prepared
+        if run.group.many:
+            yield Turn(live=self.live_config.live, go_back_to=run.state.capture(self.live_config.live))
+        self.live_config.open_file(fresh=prepared.fresh)
+        if prepared.replay:
+            return
+        if prepared.fresh:
+            self.live_config.row_due = True
+            if prepared.snapshot is not None:
+                self._checkpoints.save_now("start")
+                self._checkpoints.collect(wait=True)
+                recorder.emit("restored", data={"resume": False, "from_step": run.state.step})
+        else:
+            limits = {key: run.run_config[key] for key in LIMITS}
+            self._checkpoints.tell_unrecorded()
+            recorder.emit(
+                "restored",
+                data={"resume": True, "from_step": run.state.step, "limits": limits, "ranks": run.group.world_size},
+            )
+        self._status.show(now=True)
+
+    def _look_at_step(self) -> Iterator[Turn]:
+        """What the step just made means for an edit on probation, and whether the run must go back by itself."""
+        run = self._run
+        yield from self._probations.judge()
+        if out_of_patience(run.state, run.run_config):
+            self._checkpoints.collect(wait=True)
+            yield from self._rollback.by_itself(find_return(self._prepared, run.state, self.live_config.live))
+            self._cursor.end()
+            self.live_config.write_row()
+        self._status.show()
+
+    def _next_turn(self) -> int:
+        """An edit on probation may be taken back after any step; the record walked again acts at steps of its own."""
+        step = self._run.state.step
+        also = [
+            self._stop_at, step + 1 if self._probations.current is not None else None,
+            self._cursor.next_step() if self._walking else None,
+        ]  # fmt: skip
+        return next_turn(step, self.live_config.live, int(self._run.run_config["control_interval"]), also)
+
+    def _act(self) -> Iterator[Turn]:
+        """Take what came since the last boundary; while paused, stay here. Costs about 3 µs when there is nothing."""
+        if self._walking:
+            yield from self._walk()
+            if self._walking:
+                return
+        while True:
+            yield from self._take()
+            self._checkpoints.collect()
+            yield from self._ending.stop_if_signalled()
+            if not self._prepared.replay:
+                yield from self._ending.stop_if_out_of_hours()
+            if self._slow_look.due():
+                self._recorder.look_at_sidecars()
+            if not self._status.paused or self._ending.ended:
+                break
+            self._status.show()
+            if self._run.group.many and self._wait_again.due():
+                yield Turn(live=self.live_config.live)
+            with self._run.throughput.doing("paused"):
+                time.sleep(PAUSE_LOOK_S)
+        self.live_config.write_row()
+
+    def _walk(self) -> Iterator[Turn]:
+        """Let what was done at this step act again, until the record's end is reached."""
+        for event in self._cursor.due():
+            self.live_config.row_due = True
+            if self._cursor.undecided(event):
+                yield from self._probations.try_again(event)
+            else:
+                self._cursor.take(event)
+        if not self._cursor.over:
+            yield from self._ending.leave_if_signalled()
+            self.live_config.write_row()
+            return
+        self._walking = False
+        self._recorder.walk_again(())
+        yield from self._take()
+        if not self._prepared.fresh and self._probations.current is None:
+            self.live_config.refresh_file()
+
+    # ---- commands, in order
+    def _take(self) -> Iterator[Turn]:
+        """Handle what came, in order; during a probation only what acts at once, the rest is kept."""
+        if self._probations.current is None:
+            waiting, self._held = [*self._held, *self.live_config.take()], []
+        else:
+            waiting = self.live_config.take()
+        for number, asked in enumerate(waiting):
+            on_probation = self._probations.current is not None
+            if on_probation and (isinstance(asked, Save) or asked.kind not in AT_ONCE):
+                self._held.append(asked)
+                continue
+            yield from self._handle(asked)
+            if self._ending.ended:
+                self._refuse_rest(waiting[number + 1 :])
+                return
+
+    def _refuse_rest(self, waiting: list[Command | Save]) -> None:
+        for asked in [*self._held, *waiting]:
+            if isinstance(asked, Command):
+                self._refuse(asked, "the run has ended")
+
+    def _handle(self, asked: Command | Save) -> Iterator[Turn]:
+        if isinstance(asked, Save) or asked.kind == "edit":
+            yield from self._edit(asked)
+        elif asked.uid in self._recorded:
+            self._done(asked)
+        elif asked.time < self._opened_at and not self._prepared.fresh:
+            self._refuse(asked, "the run ended before it could act; ask again")
+        else:
+            handlers = {
+                "pause": self._pause, "resume": self._resume, "validate": self._validate,
+                "checkpoint": self._checkpoint, "stop": self._stop, "rollback": self._go_back,
+            }  # fmt: skip
+            yield from handlers[asked.kind](asked)
+
+    def _edit(self, asked: Command | Save) -> Iterator[Turn]:
+        on_trial = isinstance(asked, Command) and bool(asked.payload.get("probation"))
+        live_config, before, head = self.live_config, self.live_config.revision, self._recorder.writer.head()
+        held = self._run.state.capture(live_config.live) if on_trial else None
+        live_config.decide(asked, recorded_uids=self._recorded)
+        if live_config.revision != before and held is not None:
+            event = self._recorder.writer.last_event("config_applied")
+            assert event is not None
+            yield from self._probations.begin(event, held, head, before)
+        self._status.show(now=True)
+
+    def _pause(self, asked: Command) -> tuple[()]:
+        if not self._status.paused:
+            self._status.paused = True
+            self._note("paused", asked)
+            self._status.show(now=True)
+        return self._done(asked)
+
+    def _resume(self, asked: Command) -> tuple[()]:
+        if self._status.paused:
+            self._status.paused = False
+            self._note("resumed", asked)
+            self._status.show(now=True)
+        return self._done(asked)
+
+    def _validate(self, asked: Command) -> Iterator[Turn]:
+        run = self._run
+        yield Turn(live=self.live_config.live, validate="on record")
+        assert run.scores is not None
+        event = self._recorder.validated_on_request(run.scores, asked)
+        run.state.asked_quality = (run.scores.quality, run.scores.sharpness)
+        if event is not None:
+            self._recorded[asked.uid] = event
+        self._status.show(now=True)
+        self._done(asked)
+
+    def _checkpoint(self, asked: Command) -> tuple[()]:
+        step = self._run.state.step
+        if self._checkpoints.at_step != step:
+            self._checkpoints.save_now("asked", waiting=asked.uid)
+        elif not self._checkpoints.answer_when_saved(step, asked.uid):
+            there = control.manifest_of(self._prepared.paths, step) or {}
+            self.live_config.answers.put(
+                asked.uid,
+                Answer(
+                    status="done", step=step, branch=int(there.get("branch", self._recorder.branch)),
+                    revision=int(there.get("revision", self.live_config.revision)),
+                    message=f"checkpoint {step} is there already",
+                ),
+            )  # fmt: skip
+        return ()
+
+    def _stop(self, asked: Command) -> Iterator[Turn]:
+        yield from self._ending.stop(asked)
+        self._done(asked)
+
+    def _go_back(self, asked: Command) -> Iterator[Turn]:
+        try:
+            event = yield from self._rollback.to_checkpoint(asked)
+        except VsrppError as error:
+            self._refuse(asked, str(error))
+            return
+        self._recorded[asked.uid] = event
+        self._status.show(now=True)
+        self._done(asked)
+
+    # ---- answers
+    def _done(self, asked: Command) -> tuple[()]:
+        """Answer a command that was carried out; it takes no turn more."""
+        recorder = self._recorder
+        self.live_config.answers.put(
+            asked.uid, Answer(status="done", step=recorder.step, branch=recorder.branch, revision=recorder.revision)
+        )
+        return ()
+
+    def _refuse(self, asked: Command, message: str) -> None:
+        self.live_config.answers.put(asked.uid, self.live_config.refusal(message))
+
+    def _note(self, type: str, asked: Command) -> None:
+        event = self._recorder.emit_asked(type, asked)
+        if event is not None:
+            self._recorded[asked.uid] = event

@@ -1,0 +1,162 @@
+"""How a run ends: at its last step, told to, by a signal, out of machine time, or by a failure."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import IO, Any
+
+from vsrpp.errors import VsrppError, out_of_memory
+from vsrpp.store import Command
+from vsrpp.training import memory
+from vsrpp.training.checkpoint_manager import CheckpointManager
+from vsrpp.training.context import RunContext
+from vsrpp.training.live_config import LiveConfig
+from vsrpp.training.probation import Probations
+from vsrpp.training.recorder import RunRecorder
+from vsrpp.training.status import RunStatus
+from vsrpp.training.turn import Turn
+
+
+class RunEnding:
+    """Ends the run on all ranks, with everything saved and on record. Rank 0's alone."""
+
+    def __init__(
+        self, run: RunContext, recorder: RunRecorder, status: RunStatus, live_config: LiveConfig,
+        checkpoints: CheckpointManager, probations: Probations, lock: IO[str] | None,
+    ) -> None:  # fmt: skip
+        self.ended: str | None = None
+        """`finished`, `stopped`, `SIGTERM` or `replayed`, once the run is to end at this boundary."""
+        self.signal: str | None = None
+        """SIGTERM or SIGINT once it came; acted on at the next boundary."""
+        self.refuse_rest: Callable[[], None] = lambda: None
+        """Answers the commands that wait for a probation's end."""
+        self._run = run
+        self._recorder = recorder
+        self._status = status
+        self._live_config = live_config
+        self._checkpoints = checkpoints
+        self._probations = probations
+        self._lock = lock
+        self._told = False
+        """Whether the other ranks know that the run is over."""
+
+    def begin(self) -> None:
+        def caught(number: int, _frame: Any) -> None:
+            name = signal.Signals(number).name
+            if self.signal is not None and name == "SIGINT":
+                raise KeyboardInterrupt
+            self.signal = name
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, caught)
+
+    # ---- in good order
+    def replayed(self) -> Iterator[Turn]:
+        yield self._last_turn("replayed")
+
+    def finish(self) -> Iterator[Turn]:
+        """The last step is done: final validation and checkpoint, then the final event."""
+        run = self._run
+        if run.scored_at != run.state.step:
+            yield Turn(live=self._live_config.live, validate="on record")
+            assert run.scores is not None
+            self._recorder.validated(run.scores)
+            self._status.show(now=True)
+        yield self._last_turn("finished")
+        self._checkpoints.save_now("end")
+        self._checkpoints.collect(wait=True)
+        last_val = run.scores.means if run.scores else {}
+        self._recorder.emit("finished", data=last_val)
+        self._status.show("finished", now=True)
+
+    def stop(self, asked: Command) -> Iterator[Turn]:
+        """Somebody asked for it; the answer is the caller's."""
+        yield from self._halt("stopped")
+        self._recorder.emit_asked("stopped", asked, why="stop")
+        self._status.show("stopped", now=True)
+
+    def stop_if_signalled(self) -> Iterator[Turn]:
+        if self.signal is None or self.ended:
+            return
+        yield from self._halt("SIGTERM" if self.signal == "SIGTERM" else "stopped")
+        self._recorder.emit("stopped", data={"why": self.signal})
+        self._status.show("stopped", now=True)
+        self.refuse_rest()
+
+    def leave_if_signalled(self) -> Iterator[Turn]:
+        """While the record is walked again there is nothing new to save: just leave; a resume walks it once more."""
+        if self.signal is not None:
+            yield self._last_turn("SIGTERM" if self.signal == "SIGTERM" else "stopped")
+            self._status.show("stopped", now=True)
+
+    def stop_if_out_of_hours(self) -> Iterator[Turn]:
+        """The run's machine time is used up: the same end as a stop, and a resume with more hours goes on from it."""
+        hours, spent_s = self._run.run_config["max_hours"], self._run.throughput.spent_s
+        if hours is None or self.ended or spent_s < 3600 * hours:
+            return
+        yield from self._halt("stopped")
+        self._recorder.emit(
+            "stopped", reason=f"the {hours:g} hours of max_hours are used up",
+            data={"why": "max_hours", "max_hours": hours, "spent_s": spent_s},
+        )  # fmt: skip
+        self._status.show("stopped", now=True)
+        self.refuse_rest()
+
+    def _halt(self, ended: str) -> Iterator[Turn]:
+        """The last row, and a checkpoint: of the present state, or of the one a probation holds."""
+        run, probation = self._run, self._probations.current
+        yield self._last_turn(ended)
+        if run.metrics and run.state.step % self._live_config.live["log_every"]:
+            self._recorder.step_row(None, [run.figures()])
+        if probation is not None:
+            self._checkpoints.save(
+                probation.held, branch=self._recorder.branch, revision=probation.revision_before, chain=probation.head,
+                metrics={}, reason="stop",
+            )  # fmt: skip
+        elif run.state.step:
+            self._checkpoints.save_now("stop")
+        self._checkpoints.collect(wait=True)
+
+    def _last_turn(self, ended: str) -> Turn:
+        self.ended, self._told = ended, True
+        return Turn(live=self._live_config.live, stop=ended)
+
+    # ---- by a failure
+    def failed(self, error: Exception) -> VsrppError:
+        """Put a failure on record, tell the other ranks, and say it in one line, which names the rank that caused it."""
+        run = self._run
+        fault = run.group.peer_fault(error)
+        cause: Exception = fault or error
+        line = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
+        with contextlib.suppress(sqlite3.Error, OSError):  # a full disk may be what ended it: nothing can be written
+            self._checkpoints.collect(wait=True)
+            self.refuse_rest()
+            if out_of_memory(cause):
+                self._recorder.emit("out_of_memory", data={"error": line})
+            self._recorder.emit("failed", data={"error": line})
+            self._status.show("failed", now=True)
+        self._give_up(reachable=fault is None)
+        if isinstance(cause, VsrppError):
+            return cause
+        if out_of_memory(cause):
+            advice = memory.advice(run.run_config, run.device, memory.there_is(run.device), run.group.world_size)
+            return VsrppError(f"{advice} ({line})")
+        return VsrppError(f"the run failed at step {run.state.step}: {type(cause).__name__}: {line}")
+
+    def _give_up(self, *, reachable: bool) -> None:
+        """Tell the other ranks, in words if they are listening; else they see it within seconds. Never raises."""
+        if not self._told:
+            self._told = True
+            self._run.group.give_up(listening=reachable and self._run.turn_due(after_step=False))
+
+    def close(self) -> None:
+        self._give_up(reachable=True)
+        self._run.close()
+        self._checkpoints.close()
+        self._live_config.close()
+        self._recorder.writer.close()
+        if self._lock is not None:
+            self._lock.close()

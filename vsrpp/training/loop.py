@@ -1,0 +1,75 @@
+"""The training loop. Every rank runs it; rank 0 records, and decides what happens between two steps.
+
+A step: batch → forward → losses → backward → clip → AdamW → EMA (`step`), then a validation if one is due, the adaptive
+controller, the row, the checkpoint. Between two steps lies the boundary, the only place where anything else happens:
+rank 0 takes what people asked for (`commands`) and broadcasts each decision as a `Turn`, which all ranks carry out alike.
+"""
+
+from __future__ import annotations
+
+from vsrpp.training.cadence import row_due, validation_due
+from vsrpp.training.context import RunContext
+from vsrpp.training.step import StepResult, observe
+
+
+def train(run: RunContext) -> str:
+    """Train to the end or until told to stop: `finished`, `stopped`, `SIGTERM` or `replayed`.
+
+    Raises VsrppError when the run fails; whatever ends it is on record first.
+    """
+    run.ending.begin()
+    try:
+        ending = between_steps(run, None)
+        while ending is None:
+            ending = between_steps(run, one_step(run))
+        return ending
+    except Exception as error:
+        raise run.ending.failed(error) from error
+    finally:
+        run.ending.close()
+
+
+def one_step(run: RunContext) -> StepResult:
+    """One optimizer step under the config in force, and what follows from it."""
+    state, live, step = run.state, run.live, run.state.step + 1
+    run.throughput.step_begins()
+    with run.throughput.doing("compute"):
+        batch = run.batches.next()  # waits for the loader
+        result = run.train_step(batch, live, watched=row_due(step, live))  # waits for the device, and for all ranks
+    run.metrics = result.metrics
+    run.recorder.step_made(result)
+
+    asked, state.asked_quality = state.asked_quality, None
+    if validation_due(step, live):
+        scores = run.validate(pictures=True)
+        run.recorder.validated(scores)
+        run.status.show(now=True)
+        asked = scores.quality, scores.sharpness
+    outcome = observe(state, result, live, asked)  # the same numbers, so the same decision, on every rank
+    run.recorder.decided(outcome)
+    if row_due(step, live):
+        run.recorder.step_row(outcome, run.group.gather(run.figures()))
+    run.checkpoints.save_if_due()
+    return result
+
+
+def between_steps(run: RunContext, result: StepResult | None) -> str | None:
+    """Carry out rank 0's turns at this boundary; how the run ended, or None to make the next step.
+
+    `result`: the step just made; None before the first one of this process.
+    """
+    after_step = result is not None
+    if not run.turn_due(after_step=after_step):
+        run.status.show()
+        run.checkpoints.collect()
+        return None
+    run.next_turn, ending = 0, None  # all ranks meet here
+    for turn in run.commands.turns(after_step=after_step):
+        run.live, ending = turn.live, turn.stop
+        if turn.go_back_to is not None:
+            run.take_on(turn.go_back_to)
+        if turn.validate is not None:
+            run.validate(pictures=turn.validate == "on record")
+        if turn.steps_until is not None:
+            run.next_turn, run.state.asked_quality = turn.steps_until, turn.asked_quality
+    return ending

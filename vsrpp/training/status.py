@@ -1,0 +1,71 @@
+"""Where the run stands, for `status` and the progress line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from vsrpp.control import process_identity
+from vsrpp.control.numbers import LIMITS
+from vsrpp.training.context import RunContext
+from vsrpp.training.live_config import LiveConfig
+from vsrpp.training.recorder import RunRecorder
+from vsrpp.training.throttle import Throttle
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingProgress:
+    """What the progress line shows."""
+
+    step: int
+    max_steps: int
+    loss: float
+    lr: float
+    steps_per_s: float
+    phase: str
+    state: str
+    psnr_y: float | None
+    bicubic_psnr_y: float | None
+    eta_s: float | None
+
+
+class RunStatus:
+    """Refreshes what the faces read. Rank 0's alone."""
+
+    def __init__(
+        self, run: RunContext, recorder: RunRecorder, live_config: LiveConfig,
+        on_progress: Callable[[TrainingProgress], None],
+    ) -> None:  # fmt: skip
+        self.paused = False
+        self.probation: dict[str, Any] | None = None
+        """The edit on probation, for people: until which step, and what reverts it."""
+        self._run = run
+        self._recorder = recorder
+        self._live_config = live_config
+        self._on_progress = on_progress
+        self._process = process_identity()
+        self._written = Throttle(0.5)
+
+    def show(self, state: str | None = None, *, now: bool = False) -> None:
+        """Tell the progress line, and twice a second, or `now`, also what `status` reads."""
+        run, live = self._run, self._live_config.live
+        step, phase, throughput = run.state.step, run.state.controller.phase, run.throughput
+        state = state or ("paused" if self.paused else "training")
+        steps_per_s = 1.0 / throughput.step_s if throughput.step_s else 0.0
+        eta_s = throughput.eta_s(step, live)
+        if self._written.due() or now:
+            self._recorder.writer.set_state({
+                "state": state, "phase": phase, "steps_per_s": steps_per_s, "eta_s": eta_s,
+                "spent_s": throughput.spent_s, **{key: run.run_config[key] for key in LIMITS},
+                **({"probation": self.probation} if self.probation else {}), "step": step,
+                "branch": self._recorder.branch, "revision": self._recorder.revision, "process": self._process,
+            })  # fmt: skip
+        last_val = run.scores.figures if run.scores else {}
+        self._on_progress(
+            TrainingProgress(
+                step, int(live["max_steps"]), run.metrics.get("loss/total", math.nan), run.metrics.get("lr", math.nan),
+                steps_per_s, phase, state, last_val.get("val/psnr_y"), last_val.get("val/bicubic_psnr_y"), eta_s,
+            )
+        )  # fmt: skip
