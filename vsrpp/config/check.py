@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vsrpp.config import schema
+from vsrpp.config.problem import Problem
 from vsrpp.config.text import one_of
 
 if TYPE_CHECKING:
@@ -28,17 +28,6 @@ _A_TYPE = {
     "null": "null",
 }
 _NOT_A = {str: "text", list: "a list", tuple: "a list", dict: "an object", type(None): "null"}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One reason why a value is refused."""
-
-    key: str
-    """The parameter, or an empty string if the edit as a whole is at fault."""
-    value: Any
-    message: str
-    """The reason alone: `must be between 1e-05 and 0.001`."""
 
 
 def check_live(live: Mapping[str, Any], run_config: Mapping[str, Any] | None = None) -> list[Problem]:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vsrpp.config import schema
-
-if TYPE_CHECKING:
-    from vsrpp.config.check import Problem
+from vsrpp.config.problem import Problem
 
 _LONGEST = 60
 _PLACE = re.compile(r"[^\W\d]\w*(?:\[\d+\]|\.\w+)*")

@@ -21,9 +21,9 @@ from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, RunWriter
 from vsrpp.tracking import record, remote, restore
+from vsrpp.tracking.candidates import Candidate, CandidateList
 from vsrpp.tracking.connection import RUN_ID_TAG
 from vsrpp.tracking.mlflow_rows import without_password
-from vsrpp.tracking.restore import Candidate
 from vsrpp.tracking.view import END_STATUS
 
 
@@ -79,7 +79,7 @@ def _newest(rows: Iterable[record.Row]) -> list[record.Row]:
     return sorted(standing.values(), key=lambda row: (row.time_ms, row.branch, row.step))
 
 
-def _checkpoint(made: RunPaths, known: restore.Known, events: list[Event], line: Lineage) -> int:
+def _checkpoint(made: RunPaths, known: CandidateList, events: list[Event], line: Lineage) -> int:
     """Fetch the newest checkpoint that the record reaches, and the best beside it to go back to; returns its step."""
     there = [one for one in known.candidates if line.holds(one.branch, one.step)]
     there.sort(key=lambda one: (one.step, one.branch))

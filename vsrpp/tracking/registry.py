@@ -8,8 +8,9 @@ from typing import Any
 
 from vsrpp.errors import NotFound, Refused
 from vsrpp.tracking import logged_model, remote, restore
+from vsrpp.tracking.candidates import Candidate
 from vsrpp.tracking.connection import RUN_ID_TAG
-from vsrpp.tracking.restore import Candidate, Restored
+from vsrpp.tracking.restore import Restored
 
 SCHEME = "models:/"
 DEFAULT_NAME = "vsrpp"

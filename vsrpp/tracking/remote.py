@@ -11,10 +11,10 @@ from typing import Any
 
 from vsrpp.errors import NotFound, Refused, VsrppError
 from vsrpp.tracking import environment, logged_model
+from vsrpp.tracking.candidates import Candidate, CandidateList
 from vsrpp.tracking.connection import RUN_ID_TAG, find_runs
 from vsrpp.tracking.environment import address, without_password
 from vsrpp.tracking.failures import classify
-from vsrpp.tracking.restore import Candidate, Known
 from vsrpp.tracking.view import psnr_y
 
 UNSEEN = "No run {} on the tracking server {}."
@@ -61,7 +61,7 @@ def find_run(client: Any, run: str, uri: str) -> Any:
     return matches[0]
 
 
-def candidates(run: str, uri: str) -> Known:
+def candidates(run: str, uri: str) -> CandidateList:
     """A run's uploaded checkpoints. Raises NotFound, Refused, or VsrppError if the server cannot be used."""
     with reaching(uri) as client:
         found = find_run(client, run, uri)
@@ -69,7 +69,7 @@ def candidates(run: str, uri: str) -> Known:
         models = logged_model.search(client, [found.info.experiment_id], run_id)
         ready = [model for model in models if str(getattr(model.status, "value", model.status)) == "READY"]
         best, latest = (found.data.tags.get(tag) for tag in ("vsrpp.best_step", "vsrpp.checkpoint_step"))
-        return Known(
+        return CandidateList(
             run_id=run_id,
             candidates=[_candidate(model, uri) for model in ready],
             best=int(best) if best else None,

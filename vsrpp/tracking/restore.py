@@ -15,6 +15,7 @@ from vsrpp.control import find_run
 from vsrpp.errors import NotFound, ProofFailed, Refused, VsrppError
 from vsrpp.paths import CheckpointPaths, checkpoint_step
 from vsrpp.store import RunReader
+from vsrpp.tracking.candidates import Candidate, CandidateList
 from vsrpp.tracking.view import BACK, RunView, psnr_y
 
 CHUNK_BYTES = 1 << 20
@@ -33,32 +34,6 @@ class Restored:
     """`local` or `mlflow`."""
     verified: bool
     """Every file had the SHA-256 of the manifest; always true of what is returned."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """One checkpoint that could be restored."""
-
-    step: int
-    branch: int
-    score: float | None
-    """PSNR-Y, None without a validation at its step."""
-    fetch: Callable[[Path], str | None]
-    """Put its files into a new folder; returns the manifest's SHA-256 kept elsewhere, if one is."""
-    model_id: str | None = None
-    """MLflow's ID of its logged model, of one that is there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """The checkpoints of a run in one place."""
-
-    run_id: str
-    candidates: list[Candidate]
-    best: int | None
-    """Step of the present line's best checkpoint (a rollback leaves others behind), where the place knows it."""
-    latest: int | None
-    """Step of that line's newest."""
 
 
 def restore(run: str, *, step: int | str = "latest", out: Path, uri: str, runs: Path) -> Restored:
@@ -85,7 +60,7 @@ def restore(run: str, *, step: int | str = "latest", out: Path, uri: str, runs: 
     raise NotFound(missing[-1] if len(set(missing)) == 1 else " ".join(missing))
 
 
-def choose(known: Known, step: int | str) -> Candidate:
+def choose(known: CandidateList, step: int | str) -> Candidate:
     """The checkpoint asked for; of a step on several branches the newest's. Raises NotFound naming the nearest."""
     run_id, candidates = known.run_id, known.candidates
     if not candidates:
@@ -162,7 +137,7 @@ def place(chosen: Candidate, out: Path, run_id: str, source: str) -> Restored:
     )  # fmt: skip
 
 
-def _local(run: str, runs: Path) -> Known:
+def _local(run: str, runs: Path) -> CandidateList:
     paths = find_run(run, runs)
     view = RunView()
     with RunReader(paths.run_db) as reader:
@@ -182,7 +157,7 @@ def _local(run: str, runs: Path) -> Known:
             Candidate(step=step, branch=branch, score=psnr_y(manifest.get("metrics")), fetch=_copier(folder))
         )
     best, newest = view.best(), view.checkpoints[-1].step if view.checkpoints else None
-    return Known(run_id=paths.run_id, candidates=candidates, best=best[0] if best else None, latest=newest)
+    return CandidateList(run_id=paths.run_id, candidates=candidates, best=best[0] if best else None, latest=newest)
 
 
 def _copier(folder: Path) -> Callable[[Path], None]:
@@ -192,7 +167,7 @@ def _copier(folder: Path) -> Callable[[Path], None]:
     return copy
 
 
-def _in_mlflow(run: str, uri: str) -> Known:
+def _in_mlflow(run: str, uri: str) -> CandidateList:
     from vsrpp.tracking import remote
 
     return remote.candidates(run, uri)
