@@ -16,7 +16,7 @@ SILENT_AFTER_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Validated:
+class ValidationRow:
     """One validation, short."""
 
     time: float
@@ -29,7 +29,7 @@ class Validated:
     by_hand: bool
 
     @classmethod
-    def of(cls, event: Event) -> Validated:
+    def of(cls, event: Event) -> ValidationRow:
         data = event.data
         return cls(
             event.time, event.step, event.branch, finite(data.get("psnr_y")), finite(data.get("bicubic_psnr_y")),
@@ -55,7 +55,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class RunSnapshot:
     """One run as it is shown."""
 
     run_id: str
@@ -83,7 +83,7 @@ class Seen:
     """What turns left behind of the same metrics, each as long as its curve: None where there is nothing of it."""
     events: Sequence[Event] = ()
     """The newest ones, oldest first."""
-    validations: Sequence[Validated] = ()
+    validations: Sequence[ValidationRow] = ()
     checkpoints: Sequence[Checkpoint] = ()
     """Those on disk, ascending by step."""
     best: Mapping[str, Any] | None = None

@@ -18,7 +18,7 @@ from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
 from vsrpp.tui.drawing import Value, finite
-from vsrpp.tui.run_view import Checkpoint, Seen, Validated
+from vsrpp.tui.run_view import Checkpoint, RunSnapshot, ValidationRow
 
 KEPT_EVENTS = 1000
 TREND_ROWS = 160
@@ -32,16 +32,16 @@ UPLOAD_EVERY_S = 1.0
 PLATEAU_ENDS = ("plateau_cleared", "safety_reset", *TURNS)
 
 
-class Watcher:
-    """`see` is called from its thread with a Seen, a line that says why there is none, or the fault it ends by."""
+class RunWatcher:
+    """`publish` is called from its thread with a RunSnapshot, a line that says why there is none, or the fault it ends by."""
 
     def __init__(
-        self, paths: RunPaths, see: Callable[[Seen | str | Exception], object], *, interval_s: float = 1.0
+        self, paths: RunPaths, publish: Callable[[RunSnapshot | str | Exception], object], *, interval_s: float = 1.0
     ) -> None:
         self.paths = paths
         self.wants_curves = False
         self.wants_layers = False
-        self._see = see
+        self._publish = publish
         self._interval_s = interval_s
         self._wake = threading.Event()
         self._stopped = False
@@ -60,15 +60,15 @@ class Watcher:
         self._wake.set()
 
     def _run(self) -> None:
-        reading: Reading | None = None
+        reading: SnapshotReader | None = None
         while not self._stopped:
             try:
-                reading = reading or Reading(self.paths)
-                self._see(reading.look(curves=self.wants_curves, layers=self.wants_layers))
+                reading = reading or SnapshotReader(self.paths)
+                self._publish(reading.look(curves=self.wants_curves, layers=self.wants_layers))
             except (VsrppError, sqlite3.Error, OSError) as error:
-                self._see(str(error))
+                self._publish(str(error))
             except Exception as error:  # noqa: BLE001 - handed on, or a thread's fault is lost
-                self._see(error)
+                self._publish(error)
                 return
             self._wake.wait(self._interval_s)
             self._wake.clear()
@@ -76,7 +76,7 @@ class Watcher:
             reading.close()
 
 
-class Reading:
+class SnapshotReader:
     """The open files of one run and what is kept of them between two looks, so that a look costs what is new."""
 
     def __init__(self, paths: RunPaths) -> None:
@@ -88,7 +88,7 @@ class Reading:
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._config = control.ConfigHistory()
         self._run_config: dict[str, Any] = {}
-        self._validations: list[Validated] = []
+        self._validations: list[ValidationRow] = []
         self._saved: dict[int, Checkpoint] = {}
         self._plateau = False
         self._best: dict[str, Any] | None = None
@@ -108,7 +108,7 @@ class Reading:
         self._reader.close()
         self._curves.close()
 
-    def look(self, *, curves: bool = False, layers: bool = False) -> Seen:
+    def look(self, *, curves: bool = False, layers: bool = False) -> RunSnapshot:
         """The run as it is now; `curves`: with its whole history, `layers`: with the course of every layer."""
         said = self._reader.state()
         self._read_events()
@@ -119,7 +119,7 @@ class Reading:
             self._backlog, self._off_host = self._read_delivered(state)
             self._steps_on_disk = control.checkpoint_steps(self._paths)
         run_config = {**self._run_config, **{key: said[key] for key in LIMITS if key in said}}
-        return Seen(
+        return RunSnapshot(
             numbers=control.numbers(self._metrics, said, state, self._config.live, run_config),
             run_id=self._paths.run_id, root=self._paths.root, name=self._run_config.get("name"),
             state=state, step=int(said.get("step", 0)),
@@ -164,7 +164,7 @@ class Reading:
         if event.type == "started":
             self._run_config = dict(event.data.get("run_config") or {})
         elif event.type == "validated":
-            self._validations.append(Validated.of(event))
+            self._validations.append(ValidationRow.of(event))
         elif event.type == "checkpoint_saved":
             metrics = event.data.get("metrics") or {}
             self._saved[event.step] = Checkpoint(

@@ -7,14 +7,14 @@ from vsrpp.tui.drawing import finite
 from vsrpp.tui.figures import number
 from vsrpp.tui.lines import Line, cut, fit, line, pad
 from vsrpp.tui.messages import Texts
-from vsrpp.tui.run_view import Seen
+from vsrpp.tui.run_view import RunSnapshot
 
 _STYLES = {"falling": "good", "rising": "bad"}
 
 
-def convergence(seen: Seen, t: Texts, room: int) -> Line:
+def convergence(snapshot: RunSnapshot, t: Texts, room: int) -> Line:
     """The word, and where there is room the slope with its standard error."""
-    found = seen.numbers.get("convergence")
+    found = snapshot.numbers.get("convergence")
     if not found:
         return []
     word = t(f"convergence.{found['state']}")
@@ -26,18 +26,18 @@ def convergence(seen: Seen, t: Texts, room: int) -> Line:
     return words + line((text, "dim")) if len(word) + len(text) <= room else words
 
 
-def score(seen: Seen, t: Texts, width: int) -> list[Line]:
+def score(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     """The training score of 100 with its parts; nothing before a validation."""
-    found = seen.numbers.get("score")
+    found = snapshot.numbers.get("score")
     if not found:
         return []
     parts = " ".join(f"{t(f'score.{part}')} {number(found[part], 0)}" for part in SCORE_PARTS)
     return [fit(line(pad(t("score"), 7), (f"{found['total']:.0f}", "bold"), (f"  {parts}", "dim")), width)]
 
 
-def step_time(seen: Seen, t: Texts, width: int) -> list[Line]:
+def step_time(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     """A step's seconds, and the parts of the time since the last row, the greatest first."""
-    found = seen.numbers.get("time")
+    found = snapshot.numbers.get("time")
     if not found or finite(found["compute_s"]) is None:
         return []
     seconds = {part: finite(found[f"{part}_s"]) or 0.0 for part in TIME_PARTS}
@@ -51,9 +51,9 @@ def step_time(seen: Seen, t: Texts, width: int) -> list[Line]:
     return [fit(line(pad(t("step_time"), 9), (took, "bold"), ("".join(parts), "dim")), width)]
 
 
-def spent(seen: Seen, t: Texts, width: int) -> list[Line]:
+def spent(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     """Machine time and cost, of a run that has a limit or a price."""
-    hours, cost = seen.numbers.get("hours"), seen.numbers.get("cost")
+    hours, cost = snapshot.numbers.get("hours"), snapshot.numbers.get("cost")
     if not hours or (cost is None and hours["max"] is None):
         return []
     used = f"{hours['spent']:.3g}"

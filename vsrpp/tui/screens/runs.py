@@ -7,13 +7,13 @@ from typing import Any
 
 from vsrpp import control
 from vsrpp.paths import RunPaths
-from vsrpp.tui.actions import Answered
+from vsrpp.tui.actions import CallFinished
 from vsrpp.tui.figures import NONE, count, day_clock, number
 from vsrpp.tui.lines import Line, fit, line, pad, rpad
 from vsrpp.tui.screens.picker import Picker
 
 
-class Runs(Picker):
+class RunPicker(Picker):
     """Live ones first, then newest first. They are looked up in a thread: there may be many."""
 
     heading = "runs"
@@ -26,9 +26,9 @@ class Runs(Picker):
     def on_mount(self) -> None:
         super().on_mount()
         folder = self.ui.paths.root.parent
-        self.ui.asker.ask("runs", lambda: control.runs(folder), asker=self)
+        self.ui.calls.ask("runs", lambda: control.runs(folder), screen=self)
 
-    async def take(self, event: Answered) -> None:
+    async def take(self, event: CallFinished) -> None:
         """The list has come."""
         self._found = event.result or []
         here = [
