@@ -17,13 +17,13 @@ from .jobs import Jobs
 from .live import to_json
 from .messages import Texts
 from .pages.asking import WAIT_S, answered, notice
-from .snapshot import Watches
+from .snapshot import RunWatches
 from .verbs import Action
 
 LARGEST_ORDER = 4 * 1024
 
 
-def add_actions(app: FastAPI, watches: Watches, jobs: Jobs, t: Texts) -> None:
+def add_actions(app: FastAPI, watches: RunWatches, jobs: Jobs, t: Texts) -> None:
     """Hang it into the app. The guard before it has checked host, origin and login."""
 
     @app.post("/panel/do")
@@ -43,7 +43,7 @@ def add_actions(app: FastAPI, watches: Watches, jobs: Jobs, t: Texts) -> None:
         return Response(to_json(answer), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def _answer(order: Mapping[str, Any], author: str | None, watches: Watches, jobs: Jobs, t: Texts) -> dict[str, Any]:
+def _answer(order: Mapping[str, Any], author: str | None, watches: RunWatches, jobs: Jobs, t: Texts) -> dict[str, Any]:
     """{ok, notice}: what became of it, as HTML."""
     try:
         said = _do(order, author, watches, jobs, t)
@@ -52,7 +52,7 @@ def _answer(order: Mapping[str, Any], author: str | None, watches: Watches, jobs
     return {"ok": 'class="notice bad"' not in said, "notice": said}
 
 
-def _do(order: Mapping[str, Any], author: str | None, watches: Watches, jobs: Jobs, t: Texts) -> str:
+def _do(order: Mapping[str, Any], author: str | None, watches: RunWatches, jobs: Jobs, t: Texts) -> str:
     verb = str(order.get("verb", ""))
     if verb == "cancel":
         return notice("info", t("job.cancelling", line=jobs.cancel(str(order.get("job", "")), author).line))

@@ -59,14 +59,14 @@ def edited(values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergedForm:
     """The form after others changed the config: every value, and a sentence at each key that was touched."""
 
     values: dict[str, Any]
     notes: dict[str, str]
 
 
-def merged(values: Mapping[str, Any], base_revision: int, history: ConfigHistory, t: Texts) -> Merged:
+def merged(values: Mapping[str, Any], base_revision: int, history: ConfigHistory, t: Texts) -> MergedForm:
     """Three-way: what others changed since `base_revision` comes into the form, what was edited here stays."""
     base = history.at(base_revision) or history.live
     mine = edited(values, base)
@@ -81,7 +81,7 @@ def merged(values: Mapping[str, Any], base_revision: int, history: ConfigHistory
             who=who(event), key=key, value=shown_value(key, history.live[key]), step=count(event.step),
             revision=event.revision,
         )  # fmt: skip
-    return Merged(found, notes)
+    return MergedForm(found, notes)
 
 
 def rebalanced(weights: Mapping[str, float], moved: str, *, fixed: frozenset[str] = frozenset()) -> dict[str, float]:

@@ -63,7 +63,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class JobView:
     """A job as it is shown."""
 
     job: Job
@@ -89,8 +89,8 @@ class Jobs:
         """Raises Refused: the same is under way, too much is, its folder is there; VsrppError if it cannot be started."""
         with self._lock:
             line = action.line(self._runs)
-            running = [seen for seen in self.all() if seen.state in ("running", "ending")]
-            if any(seen.job.line == line for seen in running):
+            running = [job_view for job_view in self.all() if job_view.state in ("running", "ending")]
+            if any(job_view.job.line == line for job_view in running):
                 raise Refused(f"{line} refused: it is running already.")
             if len(running) >= MOST_AT_ONCE:
                 raise Refused(f"{line} refused: {len(running)} jobs are running; wait for one to end, or cancel one.")
@@ -133,7 +133,7 @@ class Jobs:
             self._write(replace(self._job(key), status=status, ended=time.time()))
             del self._mine[key]
 
-    def all(self) -> list[Seen]:
+    def all(self) -> list[JobView]:
         """Newest first."""
         found = []
         for file in sorted(self._records(), reverse=True):
@@ -197,25 +197,27 @@ class Jobs:
         draft.replace(file)
 
     def _forget_old(self) -> None:
-        ended = [seen.job.id for seen in self.all() if seen.state not in ("running", "ending")]
+        ended = [job_view.job.id for job_view in self.all() if job_view.state not in ("running", "ending")]
         for key in ended[KEPT - 1 :]:
             for suffix in (".json", ".log"):
                 (self._home / f"{key}{suffix}").unlink(missing_ok=True)
             self._kept.pop(self._home / f"{key}.json", None)
 
-    def _seen(self, job: Job) -> Seen:
+    def _seen(self, job: Job) -> JobView:
         tail = self._tail(job.id)
         if job.status is None and (job.id in self._mine or control.process_alive(job.process)):
-            return Seen(job=job, state="ending" if job.cancelled_by is not None else "running", tail=tail, says="")
+            return JobView(job=job, state="ending" if job.cancelled_by is not None else "running", tail=tail, says="")
         error = next((one.removeprefix("vsrpp: ") for one in reversed(tail) if one.startswith("vsrpp: ")), "")
         if job.cancelled_by is not None:
-            return Seen(job=job, state="cancelled", tail=tail, says="" if error == "interrupted." else error)
+            return JobView(job=job, state="cancelled", tail=tail, says="" if error == "interrupted." else error)
         # Nobody saw the end of one that outlived its panel: its own last word tells.
         failed = job.status != 0 if job.status is not None else bool(error) or job.verb not in ("from", "resume")
         if failed:
-            return Seen(job=job, state="failed", tail=tail, says=error or (tail[-1] if tail else f"exit {job.status}"))
+            return JobView(
+                job=job, state="failed", tail=tail, says=error or (tail[-1] if tail else f"exit {job.status}")
+            )
         said = next((one for one in tail if one.startswith("✅")), tail[-1] if tail else "")
-        return Seen(job=job, state="done", tail=tail, says=said)
+        return JobView(job=job, state="done", tail=tail, says=said)
 
     def _tail(self, key: str) -> tuple[str, ...]:
         try:

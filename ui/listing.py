@@ -14,7 +14,7 @@ from vsrpp.errors import NotFound
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
 
-from .run_view import Shown
+from .run_view import PanelSnapshot
 
 FRESH_S = 3.0
 _lock = threading.Lock()
@@ -54,13 +54,13 @@ def _mlflow(paths: RunPaths) -> dict[str, Any] | None:
     return dict(fact) if isinstance(fact, dict) and whole else None
 
 
-def checkpoint_rows(paths: RunPaths, shown: Shown) -> list[dict[str, Any]]:
+def checkpoint_rows(paths: RunPaths, snapshot: PanelSnapshot) -> list[dict[str, Any]]:
     """Every checkpoint on record, newest first, as the checkpoint table draws it."""
     here = set(control.checkpoint_steps(paths))
     uploaded = _uploaded(paths)
-    left = [s for s in curves.segments(e for e in shown.events if e.type in curves.LINEAGE_EVENTS) if s.abandoned]
+    left = [s for s in curves.segments(e for e in snapshot.events if e.type in curves.LINEAGE_EVENTS) if s.abandoned]
     found: dict[tuple[int, int], dict[str, Any]] = {}
-    for event in shown.events:
+    for event in snapshot.events:
         if event.type != "checkpoint_saved":
             continue
         found[event.branch, event.step] = {

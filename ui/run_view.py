@@ -15,7 +15,7 @@ TERMS = ("l1", "ms", "grad", "perceptual")
 
 
 @dataclass(slots=True, kw_only=True)
-class Shown:
+class PanelSnapshot:
     """One run as it is shown."""
 
     run_id: str

@@ -15,7 +15,7 @@ from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
 
 from .format import finite
-from .run_view import Shown
+from .run_view import PanelSnapshot
 
 FRESH_S = 0.4
 """A second look within this time gets the same answer: ten tabs cost what one does."""
@@ -39,7 +39,7 @@ class RunWatch:
         self._curves = curves.CurveReader(paths)
         self._events: list[Event] = []
         self._config = control.ConfigHistory()
-        self._shown: Shown | None = None
+        self._snapshot: PanelSnapshot | None = None
         self._read_at = 0.0
         self._kept_status: tuple[float, int, dict[str, Any]] = (0.0, 0, {})
         self._mark: tuple[object, ...] = ()
@@ -51,27 +51,27 @@ class RunWatch:
             self._reader.close()
             self._curves.close()
 
-    def shown(self, *, fresh: bool = False) -> Shown:
+    def snapshot(self, *, fresh: bool = False) -> PanelSnapshot:
         """The run as it is now, at most FRESH_S old (just read, with `fresh`)."""
         with self._lock:
             now = time.monotonic()
-            if self._shown is None or fresh or now - self._read_at > FRESH_S:
-                self._shown = self._read()
+            if self._snapshot is None or fresh or now - self._read_at > FRESH_S:
+                self._snapshot = self._read()
                 self._read_at = time.monotonic()
-            return self._shown
+            return self._snapshot
 
-    def _read(self) -> Shown:
+    def _read(self) -> PanelSnapshot:
         for event in self._reader.events(after_seq=self._events[-1].seq if self._events else 0):
             self._events.append(event)
             self._config.add(event)
         mark = (self._reader.newest_metric_id(), len(self._events))
-        if self._shown is not None and mark == self._mark:
-            metrics = self._shown.metrics
+        if self._snapshot is not None and mark == self._mark:
+            metrics = self._snapshot.metrics
         else:
             metrics = {key: (row.step, row.value) for key, row in self._reader.latest().items()}
         self._mark = mark
         said = self._reader.state()
-        return Shown(
+        return PanelSnapshot(
             run_id=self._reader.run_id, status=self._status(said, metrics), metrics=metrics, events=self._events,
             config=self._config, run_config=control.run_config_of(self._reader), probation=said.get("probation"),
             now=time.time(),
@@ -116,13 +116,13 @@ class RunWatch:
         with self._lock:
             read_at, kept = self._trends
             if time.monotonic() - read_at > 5.0 or set(keys) - set(kept):
-                branch = int(self._shown.status.get("branch") or 0) if self._shown else 0
+                branch = int(self._snapshot.status.get("branch") or 0) if self._snapshot else 0
                 kept = self._curves.newest(keys, branch, last_rows)
                 self._trends = (time.monotonic(), kept)
             return kept
 
 
-class Watches:
+class RunWatches:
     """The runs somebody looks at, the last few of them kept open."""
 
     def __init__(self, folder: Path, default_run: str | None = None) -> None:

@@ -15,7 +15,7 @@ from .views import runs as runs_view
 FRESH_S = 30.0
 
 
-class Tracked:
+class TrackedRuns:
     """Asks at most every half minute, and only while somebody has the runs page open."""
 
     def __init__(self, folder: Path) -> None:

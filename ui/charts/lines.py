@@ -215,14 +215,14 @@ def _marks(marks: Sequence[Mark], x: Axis, height: int) -> str:
         text = chief.text if chief.kind in ("edit", "rollback", "fault", "plateau") else ""
         room = len(text) * 6.2 + 16
         end = x(chiefs[place + 1].step) - 6 if place + 1 < len(chiefs) else x.at_high + 4
-        shown = bool(text) and at > free_from and at + room < end
-        if shown:
+        fits = bool(text) and at > free_from and at + room < end
+        if fits:
             free_from = at + room
         parts.append(
             f'<g class="mark {esc(chief.kind)}"><title>{esc(title)}</title>'
             f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP - 8}" y2="{height - BOTTOM}"/>'
             f'<text x="{at:.1f}" y="{TOP - 12}" text-anchor="middle">{SIGNS.get(chief.kind, "•")}</text>'
-            + (f'<text class="words" x="{at + 9:.1f}" y="{TOP - 12}">{esc(text)}</text>' if shown else "")
+            + (f'<text class="words" x="{at + 9:.1f}" y="{TOP - 12}">{esc(text)}</text>' if fits else "")
             + "</g>"
         )
     return "".join(parts)

@@ -12,14 +12,14 @@ from vsrpp.store import Answer
 
 from ..format import count, esc
 from ..messages import Texts
-from ..snapshot import Watches
+from ..snapshot import RunWatches
 
 WAIT_S = 20.0
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """Events answer at once, draw nothing over the page, and are in no public list of calls."""
 
 
-def run_of(request: gr.Request, watches: Watches) -> str:
+def run_of(request: gr.Request, watches: RunWatches) -> str:
     """The run in the page's address, or the one shown by default; an empty string if there is none."""
     return str(request.query_params.get("run") or "") or watches.default_run() or ""
 
@@ -30,7 +30,7 @@ def author_of(request: gr.Request) -> str | None:
     return getattr(state, "user", None)
 
 
-def ask(watches: Watches, run_id: str, kind: str, request: gr.Request, t: Texts) -> str:
+def ask(watches: RunWatches, run_id: str, kind: str, request: gr.Request, t: Texts) -> str:
     """Give a command and say what became of it."""
     what = t(kind).removesuffix(" …")
     try:

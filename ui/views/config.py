@@ -12,7 +12,7 @@ from vsrpp.store import Event
 from ..charts.lines import line_chart
 from ..format import clock, count, esc, number, span, value
 from ..messages import Texts
-from ..run_view import Shown
+from ..run_view import PanelSnapshot
 from .timeline import change_text
 
 
@@ -41,12 +41,12 @@ def _bound(parameter: config.Parameter, bound: float) -> str:
 
 
 def field_note(
-    key: str, shown: Shown, t: Texts, language: str, *, error: str | None = None, note: str | None = None
+    key: str, snapshot: PanelSnapshot, t: Texts, language: str, *, error: str | None = None, note: str | None = None
 ) -> str:
     """Beside a field: why its value would be refused or what happened to it; who set it last; what it does."""
     parameter = config.live_parameters()[key]
     about = parameter.description_in(language)
-    return f'{_alert(error, note)}{_standing(parameter, shown, t)}<p class="note about">{esc(about)}</p>'
+    return f'{_alert(error, note)}{_standing(parameter, snapshot, t)}<p class="note about">{esc(about)}</p>'
 
 
 def _alert(error: str | None, note: str | None) -> str:
@@ -57,17 +57,17 @@ def _alert(error: str | None, note: str | None) -> str:
     return ""
 
 
-def _standing(parameter: config.Parameter, shown: Shown, t: Texts) -> str:
+def _standing(parameter: config.Parameter, snapshot: PanelSnapshot, t: Texts) -> str:
     key = parameter.key
-    event = shown.config.last_change(key)
-    preset = str(shown.run_config.get("preset", "base"))
+    event = snapshot.config.last_change(key)
+    preset = str(snapshot.run_config.get("preset", "base"))
     parts = [t("never_changed")]
     if event:
-        age = span(max(0.0, shown.now - event.time))
+        age = span(max(0.0, snapshot.now - event.time))
         parts = [t("changed_by", who=who(event), step=count(event.step), age=age)]
     if preset in parameter.presets:
         parts.append(t("default", value=shown_value(key, parameter.presets[preset])))
-    now = shown_value(key, shown.config.live.get(key))
+    now = shown_value(key, snapshot.config.live.get(key))
     return f'<p class="note"><b>{esc(now)}</b> · {esc(" · ".join(parts))}</p>'
 
 

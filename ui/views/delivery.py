@@ -8,14 +8,14 @@ from vsrpp import control
 
 from ..format import count, percent, size, span
 from ..messages import Texts
-from ..run_view import Shown
+from ..run_view import PanelSnapshot
 from .card import card
 
 
-def delivery(shown: Shown, t: Texts) -> str:
+def delivery(snapshot: PanelSnapshot, t: Texts) -> str:
     """What waits, for how long and why; with a bar while something is uploaded."""
-    left = shown.status.get("backlog") or {}
-    kind, going = left.get("trouble"), control.upload(left, shown.now)
+    left = snapshot.status.get("backlog") or {}
+    kind, going = left.get("trouble"), control.upload(left, snapshot.now)
     below = [_waiting(left, t)] if left.get("rows") or left.get("artifacts") else []
     if left.get("end_due"):
         below.append(t("delivery.end"))
@@ -33,24 +33,24 @@ def delivery(shown: Shown, t: Texts) -> str:
     elif below:
         big = t("delivery.soon")
     meter = going["share"] if going else None
-    tone = "bad" if kind else "warn" if shown.behind else "" if below else "good"
+    tone = "bad" if kind else "warn" if snapshot.behind else "" if below else "good"
     return card("delivery", t("delivery"), big, " · ".join(below), meter=meter, tone=tone)
 
 
-def sentences(shown: Shown, t: Texts) -> list[str]:
+def sentences(snapshot: PanelSnapshot, t: Texts) -> list[str]:
     """What is to be said above everything else: a backlog that has grown old, with its cause."""
-    left, said = shown.status.get("backlog") or {}, []
+    left, said = snapshot.status.get("backlog") or {}, []
     kind, end_due = left.get("trouble"), bool(left.get("end_due"))
     rows, artifacts = int(left.get("rows") or 0), int(left.get("artifacts") or 0)
-    if shown.behind and (rows > end_due or artifacts):
+    if snapshot.behind and (rows > end_due or artifacts):
         said.append(t("says.behind", rows=count(rows), artifacts=artifacts, age=span(left["age_s"])))
     if kind:
         if left.get("lost_s") is not None:
             word, error = t(f"trouble.{kind}"), str(left.get("error") or "–").rstrip(".")
             said.append(t("says.lost", trouble=word[:1].upper() + word[1:], age=span(left["lost_s"]), error=error))
-        said.append(t(f"means.{kind}", run=shown.run_id))
-    elif end_due and shown.behind:
-        said.append(t("end_due", run=shown.run_id))
+        said.append(t(f"means.{kind}", run=snapshot.run_id))
+    elif end_due and snapshot.behind:
+        said.append(t("end_due", run=snapshot.run_id))
     return [" ".join(said)] if said else []
 
 

@@ -10,22 +10,22 @@ from vsrpp.store import Event
 
 from ..format import count, esc, finite, number
 from ..messages import Texts
-from ..run_view import Shown
+from ..run_view import PanelSnapshot
 
 SHOWN_ROWS = 12
 
 
-def history(shown: Shown, t: Texts, *, steps_left: int | None = None) -> str:
+def history(snapshot: PanelSnapshot, t: Texts, *, steps_left: int | None = None) -> str:
     """The newest validations, newest first, with the gain over bicubic."""
-    events = [event for event in shown.events if event.type == "validated"]
+    events = [event for event in snapshot.events if event.type == "validated"]
     if not events:
-        every = int(shown.config.live.get("validate_every") or 1)
-        due = (shown.step // every + 1) * every
+        every = int(snapshot.config.live.get("validate_every") or 1)
+        due = (snapshot.step // every + 1) * every
         return f'<p class="hint">{esc(t("no_validation", step=count(due)))}</p>'
     best = max((finite(e.data.get("psnr_y")) or float("-inf") for e in events), default=None)
     rows = "".join(_row(event, best, t) for event in events[: -SHOWN_ROWS - 1 : -1])
     heads = "".join(f"<th>{esc(t(key))}</th>" for key in ("step", "psnr", "gain", "ssim"))
-    more = t("newest_of", shown=min(SHOWN_ROWS, len(events)), all=count(len(events)))
+    more = t("newest_of", snapshot=min(SHOWN_ROWS, len(events)), all=count(len(events)))
     return (
         f'<table class="numbers"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody>'
         f'</table><p class="hint">{esc(more)}</p>'
@@ -56,7 +56,7 @@ def series(events: Sequence[Event], key: str) -> list[tuple[int, float]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class ValidationPicture:
     """One validation picture: three frames side by side, bicubic | output | truth."""
 
     step: int
@@ -71,7 +71,7 @@ class Picture:
     """A picture of one row of pixels over time, the same three side by side."""
 
 
-def pictures(events: Sequence[Event]) -> list[Picture]:
+def pictures(events: Sequence[Event]) -> list[ValidationPicture]:
     """All pictures on record, oldest first. What lacks a path or a size is left out."""
     found = []
     for event in events:
@@ -84,13 +84,13 @@ def pictures(events: Sequence[Event]) -> list[Picture]:
     return found
 
 
-def _picture(event: Event, image: dict[str, Any]) -> Picture | None:
+def _picture(event: Event, image: dict[str, Any]) -> ValidationPicture | None:
     width, height = finite(image.get("width")), finite(image.get("height"))
     if not image.get("path") or not width or not height:
         return None
     if width > 4.5 * height:  # the size of all three together
         width = width / 3
-    return Picture(
+    return ValidationPicture(
         step=event.step, branch=event.branch, clip=str(image.get("clip", "")), frame=int(image.get("frame") or 0),
         path=str(image["path"]), width=int(width), height=int(height), profile=image.get("profile"),
     )  # fmt: skip
@@ -100,7 +100,7 @@ PLACES = {"bicubic": "0%", "output": "50%", "truth": "100%"}
 
 
 def viewer(
-    all_pictures: Sequence[Picture], t: Texts, url: Callable[[str], str], *, clip: str | None = None,
+    all_pictures: Sequence[ValidationPicture], t: Texts, url: Callable[[str], str], *, clip: str | None = None,
     step: int | None = None, against: int | None = None, left: str = "bicubic", right: str = "output",
 ) -> str:  # fmt: skip
     """One picture under a movable divider: any two of input, output and truth; then the change since another step."""
@@ -131,7 +131,9 @@ def viewer(
     return "".join(parts)
 
 
-def _compare(picture: Picture, left: tuple[str, str, str], right: tuple[str, str, str], t: Texts, name: str) -> str:
+def _compare(
+    picture: ValidationPicture, left: tuple[str, str, str], right: tuple[str, str, str], t: Texts, name: str
+) -> str:
     def half(side: str, part: tuple[str, str, str]) -> str:
         source, place, word = part
         return (
@@ -148,7 +150,13 @@ def _compare(picture: Picture, left: tuple[str, str, str], right: tuple[str, str
     )
 
 
-def _change(picture: Picture, other: Picture, mine: Sequence[Picture], t: Texts, url: Callable[[str], str]) -> str:
+def _change(
+    picture: ValidationPicture,
+    other: ValidationPicture,
+    mine: Sequence[ValidationPicture],
+    t: Texts,
+    url: Callable[[str], str],
+) -> str:
     steps = [(str(p.step), count(p.step)) for p in mine if p.path != picture.path]
     now = (url(picture.path), "output", f"{t('output')} {count(picture.step)}")
     then = (url(other.path), "output", f"{t('output')} {count(other.step)}")
@@ -164,7 +172,7 @@ def _change(picture: Picture, other: Picture, mine: Sequence[Picture], t: Texts,
     )
 
 
-def _profile(picture: Picture, t: Texts, url: Callable[[str], str]) -> str:
+def _profile(picture: ValidationPicture, t: Texts, url: Callable[[str], str]) -> str:
     assert picture.profile
     names = "".join(f"<span>{esc(t(place))}</span>" for place in PLACES)
     return (
