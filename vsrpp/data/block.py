@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.data.degradations import check_degradation
-from vsrpp.data.layouts import Wanted, find
+from vsrpp.data.layouts import LayoutQuery, find
 from vsrpp.data.sources import Source
 from vsrpp.errors import Refused
 
@@ -16,7 +16,7 @@ _PATHS = ("path", "lq")
 
 
 @dataclass(frozen=True)
-class Entry:
+class MixEntry:
     """One source of a mix."""
 
     path: str
@@ -31,15 +31,15 @@ class Entry:
     def find(self, scale: int) -> tuple[str, list[Source]]:
         """(kind, clips) of it; raises what `layouts.find` raises."""
         check_degradation(self.degradation, scale)
-        return find(self.path, self.kind, wanted=Wanted(scale, self.degradation), lq=self.lq)
+        return find(self.path, self.kind, query=LayoutQuery(scale, self.degradation), lq=self.lq)
 
 
 @dataclass(frozen=True)
 class Block:
     """What a run trains and validates on."""
 
-    train: tuple[Entry, ...]
-    val: tuple[Entry, ...]
+    train: tuple[MixEntry, ...]
+    val: tuple[MixEntry, ...]
     """Empty: part of `train` is kept out for it."""
 
 
@@ -59,7 +59,7 @@ def read_block(run_config: Mapping[str, Any]) -> Block:
     if val_data and val:
         raise Refused(f"val_data = {val_data} refused: data.val says what to validate on; keep one of them")
     if val_data:
-        val = (Entry(val_data, degradation=degradation),)
+        val = (MixEntry(val_data, degradation=degradation),)
     return Block(train, val)
 
 
@@ -78,8 +78,8 @@ def _absolute(path: str) -> str:
     return path if path == "sample" else str(Path(path).expanduser().resolve())
 
 
-def _entry(item: Mapping[str, Any], degradation: str, where: str) -> Entry:
+def _entry(item: Mapping[str, Any], degradation: str, where: str) -> MixEntry:
     if item.get("lq") and (item.get("degradation") or item.get("kind", "auto") not in ("auto", "pairs")):
         raise Refused(f"{where} refused: beside lq neither degradation nor another kind than pairs has an effect")
     most = item.get("max_clips")
-    return Entry(**{"degradation": degradation, **item, "max_clips": None if most is None else int(most)})
+    return MixEntry(**{"degradation": degradation, **item, "max_clips": None if most is None else int(most)})

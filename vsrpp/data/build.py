@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from vsrpp.data.degradations import Frames, Harm, draw_harm, realistic, reduce
+from vsrpp.data.degradations import Frames, SampleDegradation, draw_degradation, realistic, reduce
 from vsrpp.data.pairs import check_size
 from vsrpp.data.sources import RAW_KINDS, Source
 from vsrpp.errors import Refused
@@ -75,7 +75,7 @@ def _reduced(source: Source, scale: int, content: str) -> Iterator[tuple[Frames,
     """Chunks of a clip: the frames as they are, the ground truth cut to a multiple of scale, and the small frames."""
     frames = source.frames()
     small = source.lq.frames() if source.lq else None
-    harm = validation_harm(content)
+    degradation = validation_degradation(content)
     done = 0
     while chunk := list(islice(frames, _CHUNK_FRAMES)):
         whole = np.stack(chunk)
@@ -83,7 +83,7 @@ def _reduced(source: Source, scale: int, content: str) -> Iterator[tuple[Frames,
         if small is not None:
             lr = _given(source, list(islice(small, len(chunk))), whole, scale, done)
         elif source.degradation == "realistic":
-            lr = realistic(gt, scale, harm, done)
+            lr = realistic(gt, scale, degradation, done)
         else:
             lr = reduce(np.ascontiguousarray(gt), scale, source.degradation)
         done += len(chunk)
@@ -92,9 +92,9 @@ def _reduced(source: Source, scale: int, content: str) -> Iterator[tuple[Frames,
         raise Refused(f"{_lq(source)} refused: it has more frames than the {done} GT frames of {source.path}")
 
 
-def validation_harm(content: str) -> Harm:
+def validation_degradation(content: str) -> SampleDegradation:
     """What the realistic chain does to a clip that validates: the same in every run. A training sample draws its own."""
-    return draw_harm(int(hashlib.sha256(content.encode()).hexdigest()[:16], 16), 0)
+    return draw_degradation(int(hashlib.sha256(content.encode()).hexdigest()[:16], 16), 0)
 
 
 def clip_identity(content: str, degradation: str, lq: str) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp.data.block import Entry, read_block
+from vsrpp.data.block import MixEntry, read_block
 from vsrpp.data.build import Progress
-from vsrpp.data.plan import Planned, check_frames, check_size, check_trainable, open_clips, plan
+from vsrpp.data.plan import PlannedClip, check_frames, check_size, check_trainable, open_clips, plan
 from vsrpp.data.sources import Source
 from vsrpp.data.split import AnyClip, Span, Split, split
 from vsrpp.data.trainset import TrainSet
@@ -84,7 +84,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Found:
+class LocatedData:
     """What a run config names, found and not read yet."""
 
     kind: str
@@ -94,17 +94,17 @@ class Found:
     val: list[Source]
 
 
-def find_all(run_config: Mapping[str, Any]) -> Found:
+def find_all(run_config: Mapping[str, Any]) -> LocatedData:
     """Look at every path of a run config. Raises NotFound or Refused for the first that cannot be used."""
     block, scale = read_block(run_config), run_config["scale"]
     seen = [entry.find(scale) for entry in block.train]
     groups = [_group(entry, sources, bool(block.val)) for entry, (_, sources) in zip(block.train, seen, strict=True)]
     val = [source for entry in block.val for source in _validating(entry, entry.find(scale)[1])]
     kinds = {kind for kind, _ in seen}
-    return Found(kinds.pop() if len(seen) == 1 else "mix", groups, [entry.weight for entry in block.train], val)
+    return LocatedData(kinds.pop() if len(seen) == 1 else "mix", groups, [entry.weight for entry in block.train], val)
 
 
-def _group(entry: Entry, sources: list[Source], validates_elsewhere: bool) -> list[Source]:
+def _group(entry: MixEntry, sources: list[Source], validates_elsewhere: bool) -> list[Source]:
     kept = [source for source in sources if source.split == "val"]
     train = _spread([source for source in sources if source.split != "val"], entry.max_clips)
     if not train:
@@ -112,7 +112,7 @@ def _group(entry: Entry, sources: list[Source], validates_elsewhere: bool) -> li
     return train if validates_elsewhere else train + _spread(kept, AUTO_VAL_CLIPS)
 
 
-def _validating(entry: Entry, sources: list[Source]) -> list[Source]:
+def _validating(entry: MixEntry, sources: list[Source]) -> list[Source]:
     """The clips that the layout keeps for validation, or all where it names none."""
     return _spread([source for source in sources if source.split == "val"] or sources, entry.max_clips)
 
@@ -148,7 +148,7 @@ def look_at_data(run_config: Mapping[str, Any], *, cache_dir: str | Path, progre
     return replace(data, fingerprint="") if any(item.reading == "look" for item in planned) else data
 
 
-def _planned(run_config: Mapping[str, Any], cache: Path, reading: str) -> tuple[Found, list[Planned]]:
+def _planned(run_config: Mapping[str, Any], cache: Path, reading: str) -> tuple[LocatedData, list[PlannedClip]]:
     """What there is to decode, every refusal that needs no decoding made."""
     scale, crop_size, num_frames = run_config["scale"], run_config["crop_size"], run_config["num_frames"]
     if crop_size % scale:
@@ -164,7 +164,7 @@ def _planned(run_config: Mapping[str, Any], cache: Path, reading: str) -> tuple[
     return found, planned
 
 
-def _data(run_config: Mapping[str, Any], found: Found, clips: list[AnyClip]) -> Data:
+def _data(run_config: Mapping[str, Any], found: LocatedData, clips: list[AnyClip]) -> Data:
     num_frames = run_config["num_frames"]
     own = sum(map(len, found.groups))
     for clip in clips[:own]:
@@ -179,7 +179,7 @@ def _data(run_config: Mapping[str, Any], found: Found, clips: list[AnyClip]) -> 
     return Data(found.kind, tuple(clips), made, train, val, _fingerprint(clips[:own], clips[own:]))
 
 
-def _split(run_config: Mapping[str, Any], found: Found, clips: list[AnyClip]) -> tuple[Split, list[int]]:
+def _split(run_config: Mapping[str, Any], found: LocatedData, clips: list[AnyClip]) -> tuple[Split, list[int]]:
     """The split of the whole mix, and how many training spans each source of it has.
 
     Without validation clips of its own or of a layout, each source gives some of its own.

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vsrpp.data.block import Entry
+from vsrpp.data.block import MixEntry
 from vsrpp.data.build import META, Progress, build, file_sha256, write_synced
 from vsrpp.data.cache import cache_name, locked
 from vsrpp.data.frames import images_size, packet_count, probe_video
@@ -37,7 +37,7 @@ def pack(
     out = out.expanduser().absolute()
     if out.exists():
         raise Refused(f"{out} refused: it exists; give a folder that does not, or remove it")
-    kind, sources = Entry(path, degradation=degradation).find(scale)
+    kind, sources = MixEntry(path, degradation=degradation).find(scale)
     if kind == "packed":
         raise Refused(f"{path} refused: it is a packed copy already")
     building = out.with_name(f"{out.name}.partial")

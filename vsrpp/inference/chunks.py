@@ -94,7 +94,7 @@ def upscale_frames(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
+class StreamBounds:
     """What `upscale_stream` holds at once. Raises ValueError where it makes no sense."""
 
     chunk_frames: int = 16
@@ -121,7 +121,7 @@ def upscale_stream(
     frames: Iterable[Frames],
     *,
     device: torch.device | str,
-    bounds: Bounds | None = None,
+    bounds: StreamBounds | None = None,
     precision: str = "fp32",
 ) -> Iterator[Frames]:
     """Every frame (h, w, 3) of a clip of any length as (H, W, 3) uint8, in order, in memory that its length is no part of.
@@ -131,7 +131,7 @@ def upscale_stream(
     that it is no jump. Tiles likewise: what a tile cannot see beyond its border is nearest to being felt there, so the
     outer quarter of an overlap is dropped and the middle faded.
     """
-    bounds = bounds or Bounds()
+    bounds = bounds or StreamBounds()
     source = iter(frames)
     window: list[Frames] = []
     start = kept = 0
@@ -170,7 +170,9 @@ def _fade(before: Frames, made: Frames) -> None:
         made[number] = blend(old, made[number], (number + 0.5) / len(before))
 
 
-def _upscale_tiles(model: nn.Module, lr_u8: Frames, device: torch.device, precision: str, bounds: Bounds) -> Frames:
+def _upscale_tiles(
+    model: nn.Module, lr_u8: Frames, device: torch.device, precision: str, bounds: StreamBounds
+) -> Frames:
     height, width = lr_u8.shape[1:3]
     rows, columns = (tile_spans(side, bounds.tile, bounds.tile_overlap) for side in (height, width))
     if len(rows) == len(columns) == 1:
