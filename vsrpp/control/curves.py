@@ -31,7 +31,7 @@ _HUGE = 1.7976931348623157e308
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class CurveSegment:
     """The steps start < s <= stop of one branch; the last one of the present line is open (stop None)."""
 
     branch: int
@@ -74,23 +74,23 @@ class Curves:
     """False while older history is still being read; the next call goes on where this one stopped."""
 
 
-def segments(events: Iterable[Event]) -> list[Segment]:
+def segments(events: Iterable[Event]) -> list[CurveSegment]:
     """The pieces of the run's line and what was left behind, from its `rolled_back` and `config_reverted` events."""
-    line: list[Segment] = [Segment(0, -1, None, False)]
-    left: list[Segment] = []
+    line: list[CurveSegment] = [CurveSegment(0, -1, None, False)]
+    left: list[CurveSegment] = []
     for event in events:
         if event.type not in LINEAGE_EVENTS:
             continue
         to_step = int(event.data["to_step"])
-        kept: list[Segment] = []
+        kept: list[CurveSegment] = []
         for piece in line:
             if piece.start < to_step:
-                kept.append(Segment(piece.branch, piece.start, min(to_step, piece.stop or to_step), False))
+                kept.append(CurveSegment(piece.branch, piece.start, min(to_step, piece.stop or to_step), False))
             if piece.stop is None or piece.stop > to_step:
-                left.append(Segment(piece.branch, max(piece.start, to_step), piece.stop, True))
+                left.append(CurveSegment(piece.branch, max(piece.start, to_step), piece.stop, True))
         from_branch = int(event.data.get("from_branch", line[-1].branch))
         branch = event.branch if event.branch != from_branch else from_branch + 1
-        line = [*kept, Segment(branch, to_step, None, False)]
+        line = [*kept, CurveSegment(branch, to_step, None, False)]
     return left + line
 
 
@@ -162,7 +162,7 @@ class CurveReader:
 
     def read(
         self, keys: Sequence[str], *, max_points: int = 600, from_step: int = 0, to_step: int | None = None,
-        lineage: Sequence[Segment] | None = None, budget_s: float = math.inf,
+        lineage: Sequence[CurveSegment] | None = None, budget_s: float = math.inf,
     ) -> Curves:  # fmt: skip
         """The curves of `keys` between two steps, cut into segments (`lineage`, by default read from the events).
 
@@ -302,8 +302,8 @@ def merge_points(older: Point, newer: Point) -> Point:
     )  # fmt: skip
 
 
-def _cut(key: str, branch: int, points: Sequence[Point], pieces: Sequence[Segment]) -> list[Series]:
-    mine = [piece for piece in pieces if piece.branch == branch] or [Segment(branch, -1, None, False)]
+def _cut(key: str, branch: int, points: Sequence[Point], pieces: Sequence[CurveSegment]) -> list[Series]:
+    mine = [piece for piece in pieces if piece.branch == branch] or [CurveSegment(branch, -1, None, False)]
     found = []
     for piece in mine:
         inside = tuple(p for p in points if p.step > piece.start and (piece.stop is None or p.step <= piece.stop))

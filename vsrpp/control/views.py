@@ -15,7 +15,7 @@ from vsrpp.control.numbers import finite, numbers
 from vsrpp.control.remote_copies import line_checkpoints, off_host
 from vsrpp.control.runs import FINAL_STATES, local_runs, run_state
 from vsrpp.paths import RunPaths, checkpoint_step
-from vsrpp.store import Event, RunReader, Verdict
+from vsrpp.store import ChainCheck, Event, RunReader
 
 
 def status(paths: RunPaths) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def history(paths: RunPaths) -> list[Event]:
         return list(reader.events())
 
 
-def verify(paths: RunPaths) -> Verdict:
+def verify(paths: RunPaths) -> ChainCheck:
     """Whether the chain of events holds, up to the heads that the checkpoints' manifests anchor."""
     anchors = []
     for step in checkpoint_steps(paths):

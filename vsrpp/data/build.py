@@ -19,14 +19,14 @@ from vsrpp.errors import Refused
 
 META = "meta.json"
 
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """Called while decoding: clip name, frames done, frames expected (an upper bound for a video)."""
 
 _CHUNK_FRAMES = 8
 
 
 def build(
-    source: Source, scale: int, folder: Path, expected: int, limit: int, progress: Progress, *, cut: bool = True
+    source: Source, scale: int, folder: Path, expected: int, limit: int, progress: ProgressCallback, *, cut: bool = True
 ) -> dict[str, Any]:
     """Decode a clip into a new folder: gt.bin, lr.bin, meta.json, all on disk when it returns the meta's content.
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrpp.data.block import MixEntry, read_block
-from vsrpp.data.build import Progress
+from vsrpp.data.build import ProgressCallback
 from vsrpp.data.plan import PlannedClip, check_frames, check_size, check_trainable, open_clips, plan
 from vsrpp.data.sources import Source
 from vsrpp.data.split import AnyClip, Span, Split, split
@@ -123,7 +123,9 @@ def _spread(sources: list[Source], most: int | None) -> list[Source]:
     return [sources[place * len(sources) // most] for place in range(most)]
 
 
-def open_data(run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: Progress | None = None) -> Data:
+def open_data(
+    run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: ProgressCallback | None = None
+) -> Data:
     """Everything a run trains and validates on, decoded into cache_dir where it is not yet.
 
     Reads data, val_data, val_fraction, scale, num_frames, crop_size, seed, degradation, reading and decode_cache_gib.
@@ -136,7 +138,9 @@ def open_data(run_config: Mapping[str, Any], *, cache_dir: str | Path, progress:
     return _data(run_config, found, clips)
 
 
-def look_at_data(run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: Progress | None = None) -> Data:
+def look_at_data(
+    run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: ProgressCallback | None = None
+) -> Data:
     """As `open_data`, but folders of frames that are not decoded yet are left so, their pixels unseen until shown.
 
     The fingerprint is empty if it would take reading them. Videos are decoded: nothing else tells how many frames.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.data.block import MixEntry
-from vsrpp.data.build import META, Progress, build, file_sha256, write_synced
+from vsrpp.data.build import META, ProgressCallback, build, file_sha256, write_synced
 from vsrpp.data.cache import cache_name, locked
 from vsrpp.data.frames import images_size, packet_count, probe_video
 from vsrpp.data.pack_index import INDEX, VERSION
@@ -27,7 +27,7 @@ _MADE_OF = "made_of.txt"
 
 
 def pack(
-    path: str, out: Path, *, scale: int, degradation: str = "bicubic", progress: Progress | None = None
+    path: str, out: Path, *, scale: int, degradation: str = "bicubic", progress: ProgressCallback | None = None
 ) -> dict[str, Any]:
     """Pack every clip of a path into the new folder `out`; returns {path, kind, clips, frames, bytes}.
 
@@ -53,7 +53,7 @@ def pack(
 
 
 def _pack(
-    sources: Sequence[Source], said: Mapping[str, Any], building: Path, out: Path, progress: Progress | None
+    sources: Sequence[Source], said: Mapping[str, Any], building: Path, out: Path, progress: ProgressCallback | None
 ) -> dict[str, Any]:
     scale = said["scale"]
     folders = {f"{number:06d}": source for number, source in enumerate(sources)}
@@ -78,7 +78,7 @@ def _pack(
     }  # fmt: skip
 
 
-def _build(source: Source, scale: int, folder: Path, expected: int, progress: Progress) -> None:
+def _build(source: Source, scale: int, folder: Path, expected: int, progress: ProgressCallback) -> None:
     made_of = cache_name(source, scale)
     temporary = folder.with_name(f"{folder.name}.tmp")
     meta = build(source, scale, temporary, expected, 2**63, progress, cut=False)

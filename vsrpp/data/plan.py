@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsrpp.data.build import Progress, gib
+from vsrpp.data.build import ProgressCallback, gib
 from vsrpp.data.cache import StoredClip, decoded_bytes, find_stored, store
 from vsrpp.data.frames import images_size, packet_count, probe_video, raw_shape
 from vsrpp.data.originals import look_at, open_originals
@@ -76,7 +76,7 @@ def check_frames(path: Path, frames: int, num_frames: int, mirrors: bool) -> Non
 
 
 def open_clips(
-    planned: Sequence[PlannedClip], scale: int, cache: Path, limit_gib: float, progress: Progress
+    planned: Sequence[PlannedClip], scale: int, cache: Path, limit_gib: float, progress: ProgressCallback
 ) -> list[AnyClip]:
     """Every clip ready to read. Raises Refused before the first is decoded where cache limit or disk have no room."""
     limit = int(limit_gib * 2**30)
@@ -91,7 +91,7 @@ def open_clips(
     return [_open(item, scale, cache, item.size + room, progress) for item in planned]
 
 
-def _open(item: PlannedClip, scale: int, cache: Path, limit: int, progress: Progress) -> AnyClip:
+def _open(item: PlannedClip, scale: int, cache: Path, limit: int, progress: ProgressCallback) -> AnyClip:
     if item.reading == "look":
         return look_at(item.source, scale, item.width, item.height)
     if item.reading == "originals":

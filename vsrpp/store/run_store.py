@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsrpp.errors import VsrppError
-from vsrpp.store.chain import Verdict, genesis, link, verify_chain
+from vsrpp.store.chain import ChainCheck, genesis, link, verify_chain
 from vsrpp.store.db import connect_reader, connect_writer
 from vsrpp.store.events import EVENT_TYPES, Event, canonical, jsonable
 
@@ -100,11 +100,11 @@ class RunReader:
         row = self._db.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         return (row[0], row[1]) if row else (0, genesis(self.run_id))
 
-    def verify(self, anchors: Iterable[tuple[str, int, str]] = ()) -> Verdict:
+    def verify(self, anchors: Iterable[tuple[str, int, str]] = ()) -> ChainCheck:
         try:
             return verify_chain(self.events(), self.run_id, anchors, recorded_head=self.meta("head"))
         except (sqlite3.Error, ValueError) as error:
-            return Verdict(False, 0, "", None, f"the record cannot be read: {error}")
+            return ChainCheck(False, 0, "", None, f"the record cannot be read: {error}")
 
     # ---- metrics
     def metrics(self, *, after_id: int = 0, limit: int = -1) -> list[MetricRow]:

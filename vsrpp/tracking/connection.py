@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vsrpp.tracking import environment
-from vsrpp.tracking.failures import SinkGone, classify
+from vsrpp.tracking.failures import SinkMissing, classify
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -132,13 +132,13 @@ class Connection:
                     raise
                 found = self.client.get_experiment_by_name(name)  # somebody made it in between
         if found is not None and found.lifecycle_stage != "active":
-            raise SinkGone(f"the MLflow experiment {name} is deleted: restore it in the UI, or name another")
+            raise SinkMissing(f"the MLflow experiment {name} is deleted: restore it in the UI, or name another")
         return found.experiment_id if found is not None else None
 
     @staticmethod
     def _require_active(run: Any) -> None:
         if run.info.lifecycle_stage != "active":
-            raise SinkGone(f"the MLflow run {run.info.run_id} is deleted: restore it in the UI to go on")
+            raise SinkMissing(f"the MLflow run {run.info.run_id} is deleted: restore it in the UI to go on")
 
     # ---- writing, refused rows apart
     def log(

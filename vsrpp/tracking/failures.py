@@ -35,7 +35,7 @@ _PASSWORD = re.compile(r"://([^:/@\s]*):[^/@\s]*@")
 _POOL = re.compile(r"^HTTPS?Connection(Pool)?\([^)]*\): ")
 
 
-class SinkGone(Exception):
+class SinkMissing(Exception):
     """The MLflow run that rows belong to was deleted or is not there."""
 
 
@@ -64,7 +64,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _kind(error: BaseException) -> str:
-    if isinstance(error, SinkGone):
+    if isinstance(error, SinkMissing):
         return "gone"
     text = " ".join(str(link) for link in _chain(error)).lower()
     if any(said in text for said in NOT_LET_IN):

@@ -25,7 +25,7 @@ from vsrpp.tracking.connection import (
 from vsrpp.tracking.dataset_inputs import dataset_inputs
 from vsrpp.tracking.environment import without_password
 from vsrpp.tracking.failures import classify
-from vsrpp.tracking.view import END_STATUS, RunView
+from vsrpp.tracking.view import END_STATUS, RecordSummary
 
 log = logging.getLogger("vsrpp.delivery")
 METRICS_EVERY_S = 1.0
@@ -48,7 +48,7 @@ class MlflowRows:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._connection, self._paths, self._reader, self._marks, self._clock = connection, paths, reader, marks, clock
-        self._view = RunView()
+        self._view = RecordSummary()
         self._effects = Effects(rows_of(reader))
         self.opened = False
         """Whether the MLflow run is confirmed; read by the threads of tags and uploads, too."""

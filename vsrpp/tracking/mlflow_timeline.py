@@ -21,7 +21,7 @@ from vsrpp.tracking.mlflow_rows import EVENTS_EVERY_S
 LOOK_S = 0.25
 
 
-class Timeline:
+class MlflowTimeline:
     """Brings the files up to the events that the rows' lane has told, and then says so in the run's tags."""
 
     name = TIMELINE
@@ -64,7 +64,7 @@ def kept_current(connection: Connection, paths: RunPaths, hurry: Callable[[], bo
     def renew() -> None:
         with RunReader(paths.run_db) as reader:
             marks = Marks(paths.delivery_db)
-            engine = Engine([Timeline(connection, reader, marks)], marks, outages=None)
+            engine = Engine([MlflowTimeline(connection, reader, marks)], marks, outages=None)
             try:
                 while not stopping.wait(LOOK_S):
                     engine.turn(hurry=hurry())

@@ -12,7 +12,7 @@ from vsrpp.control.backlog import UPLOADING
 from vsrpp.store import Marks
 
 
-class Progress:
+class UploadProgress:
     """One upload at a time: begun, counted and ended by the uploading thread, looked at by any other."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ def position_in(path: Path) -> int:
 class CountedClient:
     """MLflow's client, whose folders of a model go file by file, so that progress is known."""
 
-    def __init__(self, client: Any, progress: Progress, counted: Path) -> None:
+    def __init__(self, client: Any, progress: UploadProgress, counted: Path) -> None:
         """`counted`: the folder whose files make up the upload's size."""
         self._client, self._progress, self._counted = client, progress, counted.resolve()
 

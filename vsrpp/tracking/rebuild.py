@@ -28,7 +28,7 @@ from vsrpp.tracking.view import END_STATUS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rebuilt:
+class RebuiltRun:
     """A run folder as far as the tracking server knows it."""
 
     paths: RunPaths
@@ -40,7 +40,7 @@ class Rebuilt:
     """One line for a person: from where it goes on, and what was lost."""
 
 
-def rebuild(run: str, uri: str, runs: Path) -> Rebuilt:
+def rebuild(run: str, uri: str, runs: Path) -> RebuiltRun:
     """Make the folder of a run under `runs`, from MLflow at `uri` alone; it is there whole or not at all.
 
     Raises NotFound without such a run, or without a checkpoint where its start lies in another run; Refused if
@@ -70,10 +70,10 @@ def rebuild(run: str, uri: str, runs: Path) -> Rebuilt:
     on_line = [row.step for row in rows if line.holds(row.branch, row.step)]
     last_step = max([line.last_step(), *on_line])
     summary = _summary(run_id, step, last_step, events, found.data.tags)
-    return Rebuilt(paths=final, step=step, last_step=last_step, summary=summary)
+    return RebuiltRun(paths=final, step=step, last_step=last_step, summary=summary)
 
 
-def _newest(rows: Iterable[record.Row]) -> list[record.Row]:
+def _newest(rows: Iterable[record.ServerRow]) -> list[record.ServerRow]:
     """In the order of writing; of a row that gave way to another value, the value that stands."""
     standing = {(row.branch, row.step, row.key): row for row in rows}
     return sorted(standing.values(), key=lambda row: (row.time_ms, row.branch, row.step))
@@ -110,7 +110,7 @@ def _fetched(made: RunPaths, one: Candidate, events: list[Event]) -> bool:
     return False
 
 
-def _store(made: RunPaths, events: list[Event], rows: list[record.Row]) -> None:
+def _store(made: RunPaths, events: list[Event], rows: list[record.ServerRow]) -> None:
     """run.db as it was: an event's hash covers all of it, so that appending it again gives the same chain."""
     writer = RunWriter(made.run_db, made.run_id)
     try:

@@ -24,7 +24,7 @@ LARGEST = 1.7976931348623157e308
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ServerRow:
     """One value as the server has it, with the branch it was made on."""
 
     key: str
@@ -73,7 +73,7 @@ def events_of(client: Any, run: Any) -> list[Event]:
     return events
 
 
-def rows_of(client: Any, run: Any, events: list[Event], keys: tuple[str, ...] = ("",)) -> Iterator[Row]:
+def rows_of(client: Any, run: Any, events: list[Event], keys: tuple[str, ...] = ("",)) -> Iterator[ServerRow]:
     """The rows of the metrics whose names begin with one of `keys`; of each metric, oldest first."""
     branches = _Branches(events, client.get_metric_history(run.info.run_id, BRANCH_KEY))
     for key in sorted(run.data.metrics):
@@ -82,7 +82,7 @@ def rows_of(client: Any, run: Any, events: list[Event], keys: tuple[str, ...] = 
         history = client.get_metric_history(run.info.run_id, key)
         for metric in sorted(history, key=lambda metric: (metric.timestamp, metric.step)):
             branch = branches.of(metric.step, metric.timestamp)
-            yield Row(key, branch, metric.step, metric.timestamp, _unclamped(metric.value))
+            yield ServerRow(key, branch, metric.step, metric.timestamp, _unclamped(metric.value))
 
 
 class _Branches:

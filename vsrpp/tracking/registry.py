@@ -10,14 +10,14 @@ from vsrpp.errors import NotFound, Refused
 from vsrpp.tracking import logged_model, remote, restore
 from vsrpp.tracking.candidates import Candidate
 from vsrpp.tracking.connection import RUN_ID_TAG
-from vsrpp.tracking.restore import Restored
+from vsrpp.tracking.restore import RestoredCheckpoint
 
 SCHEME = "models:/"
 DEFAULT_NAME = "vsrpp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promoted:
+class Promotion:
     """What an alias points at now."""
 
     run_id: str
@@ -35,7 +35,7 @@ class Promoted:
         return asdict(self)
 
 
-def fetch(address: str, out: Path, uri: str) -> Restored:
+def fetch(address: str, out: Path, uri: str) -> RestoredCheckpoint:
     """Put the checkpoint behind `models:/m-…`, `models:/NAME@ALIAS` or `models:/NAME/VERSION` into the new folder `out`.
 
     Raises Refused for another form, NotFound if it is not there or no checkpoint of ours, ProofFailed if it was changed.
@@ -47,7 +47,7 @@ def fetch(address: str, out: Path, uri: str) -> Restored:
     return restore.place(chosen, out, model.tags[RUN_ID_TAG], "mlflow")
 
 
-def promote(run: str, step: int | str, *, alias: str, name: str = DEFAULT_NAME, uri: str) -> Promoted:
+def promote(run: str, step: int | str, *, alias: str, name: str = DEFAULT_NAME, uri: str) -> Promotion:
     """Register an uploaded checkpoint of a run under `name`, unless it is, and point the alias at it.
 
     `step` is a number, `best` or `latest`. Raises NotFound without such a run or uploaded checkpoint (naming the
@@ -67,7 +67,7 @@ def promote(run: str, step: int | str, *, alias: str, name: str = DEFAULT_NAME, 
             if error.error_code == "INVALID_PARAMETER_VALUE":
                 raise Refused(f"{name}@{alias} refused: {' '.join(str(error.message).split())}") from None
             raise
-    return Promoted(
+    return Promotion(
         run_id=known.run_id, step=chosen.step, name=name, version=version, alias=alias, model_id=chosen.model_id,
         uri=f"{SCHEME}{name}@{alias}", previous_version=before,
     )  # fmt: skip

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.control.config_history import changes_text
-from vsrpp.control.effect import Effect
+from vsrpp.control.effect import InterventionEffect
 from vsrpp.store import Event
-from vsrpp.tracking.view import INTERVENTIONS, RunView, psnr_y, went_back_to
+from vsrpp.tracking.view import INTERVENTIONS, RecordSummary, psnr_y, went_back_to
 
 MAX_CHARACTERS = 8000
 """A tag of MLflow holds no more, and the description is one."""
@@ -21,7 +21,9 @@ TIMELINE_FOR_PEOPLE = "timeline.md"
 _TIMELINE_COLUMNS = ("#", "time (UTC)", "step", "branch", "event", "what", "who", "why")
 
 
-def description(view: RunView, run_id: str, step: int, effects: Mapping[int, Effect] | None = None) -> str:
+def description(
+    view: RecordSummary, run_id: str, step: int, effects: Mapping[int, InterventionEffect] | None = None
+) -> str:
     """The Markdown shown on the run's page: newest interventions first, as many as 8000 characters hold.
 
     `effects` by the events' numbers: what was seen before and since.
@@ -66,7 +68,7 @@ PLATEAUS_SHOWN = 5
 BEST_SHOWN = 5
 
 
-def _commands(run_id: str, best_step: int | None, view: RunView) -> list[str]:
+def _commands(run_id: str, best_step: int | None, view: RecordSummary) -> list[str]:
     step = "best" if best_step is not None else "latest"
     start = f"{run_id}@{best_step}" if best_step is not None else run_id
     asked = [
@@ -90,7 +92,7 @@ def _commands(run_id: str, best_step: int | None, view: RunView) -> list[str]:
     return lines
 
 
-def _best_first(view: RunView) -> list[str]:
+def _best_first(view: RecordSummary) -> list[str]:
     """MLflow's own table of models has no order but that of creation."""
     scored = [(score, saved) for saved in view.checkpoints if (score := psnr_y(saved.data.get("metrics"))) is not None]
     if len(scored) < 2:
@@ -104,7 +106,7 @@ def _best_first(view: RunView) -> list[str]:
             _line("step", "PSNR-Y, dB", "revision"), "|---|---|---|", *rows]  # fmt: skip
 
 
-def _plateaus(view: RunView) -> list[str]:
+def _plateaus(view: RecordSummary) -> list[str]:
     found = [event for event in view.events if event.type in PLATEAUS]
     if not found:
         return ["", "No plateau so far."]
@@ -116,7 +118,7 @@ def _plateaus(view: RunView) -> list[str]:
     return ["", f"### Plateaus: {detected}", "", *rows]
 
 
-def _row(event: Event, effect: Effect | None) -> str:
+def _row(event: Event, effect: InterventionEffect | None) -> str:
     loss = psnr = "–"
     if effect is not None:
         loss = _change(effect.loss_before, effect.loss_since, ".4g")

@@ -16,13 +16,13 @@ from vsrpp.errors import NotFound, ProofFailed, Refused, VsrppError
 from vsrpp.paths import CheckpointPaths, checkpoint_step
 from vsrpp.store import RunReader
 from vsrpp.tracking.candidates import Candidate, CandidateList
-from vsrpp.tracking.view import BACK, RunView, psnr_y
+from vsrpp.tracking.view import BACK, RecordSummary, psnr_y
 
 CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
+class RestoredCheckpoint:
     """What was restored, and where it lies now."""
 
     run_id: str
@@ -36,7 +36,7 @@ class Restored:
     """Every file had the SHA-256 of the manifest; always true of what is returned."""
 
 
-def restore(run: str, *, step: int | str = "latest", out: Path, uri: str, runs: Path) -> Restored:
+def restore(run: str, *, step: int | str = "latest", out: Path, uri: str, runs: Path) -> RestoredCheckpoint:
     """Put one checkpoint of a run into the folder `out` (made; may be there and empty).
 
     `step` is a number, `best` (highest PSNR-Y) or `latest`. The run folder is asked first, then MLflow at `uri`.
@@ -114,7 +114,7 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def place(chosen: Candidate, out: Path, run_id: str, source: str) -> Restored:
+def place(chosen: Candidate, out: Path, run_id: str, source: str) -> RestoredCheckpoint:
     """Put one checkpoint into `out`: fetch beside it, check, rename; `out` is whole or as it was. Raises ProofFailed."""
     out.parent.mkdir(parents=True, exist_ok=True)
     building = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
@@ -131,7 +131,7 @@ def place(chosen: Candidate, out: Path, run_id: str, source: str) -> Restored:
         raise VsrppError(f"{out} cannot be written: {error}.") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return Restored(
+    return RestoredCheckpoint(
         run_id=str(manifest.get("run_id") or run_id), step=chosen.step, revision=int(manifest.get("revision", 0)),
         path=out, source=source, verified=True,
     )  # fmt: skip
@@ -139,7 +139,7 @@ def place(chosen: Candidate, out: Path, run_id: str, source: str) -> Restored:
 
 def _local(run: str, runs: Path) -> CandidateList:
     paths = find_run(run, runs)
-    view = RunView()
+    view = RecordSummary()
     with RunReader(paths.run_db) as reader:
         for event in reader.events(types=("checkpoint_saved", *BACK)):
             view.add(event)
