@@ -45,7 +45,7 @@ def timeline(events: Sequence[Event], chosen: str, t: Texts) -> str:
         return f'<p class="hint">{esc(t("no_events"))}</p>'
     newest = matching[: -SHOWN_ROWS - 1 : -1]
     rows = "".join(_row(event) for event in newest)
-    more = t("newest_of", snapshot=len(newest), all=count(len(matching)))
+    more = t("newest_of", shown=len(newest), all=count(len(matching)))
     return f'<ol class="timeline">{rows}</ol><p class="hint">{esc(more)}</p>'
 
 

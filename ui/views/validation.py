@@ -25,7 +25,7 @@ def history(snapshot: PanelSnapshot, t: Texts, *, steps_left: int | None = None)
     best = max((finite(e.data.get("psnr_y")) or float("-inf") for e in events), default=None)
     rows = "".join(_row(event, best, t) for event in events[: -SHOWN_ROWS - 1 : -1])
     heads = "".join(f"<th>{esc(t(key))}</th>" for key in ("step", "psnr", "gain", "ssim"))
-    more = t("newest_of", snapshot=min(SHOWN_ROWS, len(events)), all=count(len(events)))
+    more = t("newest_of", shown=min(SHOWN_ROWS, len(events)), all=count(len(events)))
     return (
         f'<table class="numbers"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody>'
         f'</table><p class="hint">{esc(more)}</p>'
