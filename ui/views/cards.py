@@ -24,7 +24,7 @@ def cards(snapshot: PanelSnapshot, t: Texts) -> str:
         _time(snapshot, t),
         *_cost(snapshot, t),
         delivery(snapshot, t),
-        _off_host(snapshot, t),
+        _remote_copy(snapshot, t),
     ]  # fmt: skip
     return f'<div class="cards">{"".join(found)}</div>'
 
@@ -47,7 +47,7 @@ def _quality(snapshot: PanelSnapshot, t: Texts) -> list[str]:
     ]  # fmt: skip
 
 
-def _off_host(snapshot: PanelSnapshot, t: Texts) -> str:
+def _remote_copy(snapshot: PanelSnapshot, t: Texts) -> str:
     """The newest state that would outlive this machine, and how much training it lacks."""
     away = snapshot.status.get("off_host")
     if not away:

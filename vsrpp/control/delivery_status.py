@@ -31,14 +31,14 @@ def delivery(reader: RunReader, marks: Marks | None, state: str, now: float | No
     since = left["since"] if left["state"] == "lost" else None
     return {
         **left,
-        "trouble": trouble(left, over=state in FINAL_STATES | {"dead"}),
+        "trouble": trouble_kind(left, over=state in FINAL_STATES | {"dead"}),
         "lost_s": None if since is None else max(0.0, now - float(since)),
         "set_aside": len(refused),
         "set_aside_why": str(refused[-1].get("why") or "") if refused else "",
     }
 
 
-def trouble(left: Mapping[str, Any], *, over: bool) -> str | None:
+def trouble_kind(left: Mapping[str, Any], *, over: bool) -> str | None:
     """The kind of trouble, or None.
 
     A long upload alone is none, its progress is known; nor is an end that was not told, which `end_due` says.

@@ -25,7 +25,9 @@ def line_checkpoints(reader: RunReader) -> list[Event]:
     return line
 
 
-def off_host(reader: RunReader, marks: Marks | None, now: float | None = None) -> tuple[dict[str, Any] | None, str]:
+def newest_remote_copy(
+    reader: RunReader, marks: Marks | None, now: float | None = None
+) -> tuple[dict[str, Any] | None, str]:
     """({step, branch, age_s, uri} of the newest state whose upload is confirmed on another machine, "") or (None, why).
 
     `age_s` counts from the moment the state was taken: so much training would have to be done again.

@@ -12,7 +12,7 @@ from vsrpp.control.backlog import open_marks
 from vsrpp.control.delivery_status import delivery
 from vsrpp.control.edits import current_config, run_config_of
 from vsrpp.control.numbers import finite, numbers
-from vsrpp.control.remote_copies import line_checkpoints, off_host
+from vsrpp.control.remote_copies import line_checkpoints, newest_remote_copy
 from vsrpp.control.runs import FINAL_STATES, local_runs, run_state
 from vsrpp.paths import RunPaths, checkpoint_step
 from vsrpp.store import ChainCheck, Event, RunReader
@@ -150,7 +150,7 @@ def _delivered(paths: RunPaths, reader: RunReader, state: str) -> dict[str, Any]
     """What MLflow has not got yet, its age, what delivery says of the server; and the newest state off this host."""
     marks = open_marks(paths)
     try:
-        away, why = off_host(reader, marks)
+        away, why = newest_remote_copy(reader, marks)
         told = alerts.state(reader, marks, run_config_of(reader))
         return {
             "backlog": {**delivery(reader, marks, state), "alerts": told},

@@ -89,7 +89,7 @@ class RunSnapshot:
     best: Mapping[str, Any] | None = None
     backlog: Mapping[str, Any] = field(default_factory=dict)
     """`control.delivery`: what waits, what goes out, what is in its way."""
-    off_host: Mapping[str, Any] | None = None
+    remote_copy: Mapping[str, Any] | None = None
     """{step, age_s, uri} of the newest state that is off this host."""
     plateau: bool = False
     probation: Mapping[str, Any] | None = None

@@ -94,7 +94,7 @@ class SnapshotReader:
         self._best: dict[str, Any] | None = None
         self._steps_on_disk: list[int] = []
         self._backlog: dict[str, Any] = {}
-        self._off_host: dict[str, Any] | None = None
+        self._remote_copy: dict[str, Any] | None = None
         self._backlog_at = 0.0
         self._metric_id = -1
         self._metrics: dict[str, float] = {}
@@ -116,7 +116,7 @@ class SnapshotReader:
         now, state = time.time(), control.run_state(self._reader, said)
         if now - self._backlog_at > (UPLOAD_EVERY_S if self._backlog.get("uploading") else BACKLOG_EVERY_S):
             self._backlog_at = now
-            self._backlog, self._off_host = self._read_delivered(state)
+            self._backlog, self._remote_copy = self._read_delivered(state)
             self._steps_on_disk = control.checkpoint_steps(self._paths)
         run_config = {**self._run_config, **{key: said[key] for key in LIMITS if key in said}}
         return RunSnapshot(
@@ -129,14 +129,14 @@ class SnapshotReader:
             curves=self._charts if curves else {}, left_behind=self._left_behind if curves else {},
             events=tuple(self._events), validations=tuple(self._validations),
             checkpoints=tuple(self._saved[s] for s in self._steps_on_disk if s in self._saved), best=self._best,
-            backlog=self._backlog, off_host=self._off_host, plateau=self._plateau, probation=said.get("probation"),
+            backlog=self._backlog, remote_copy=self._remote_copy, plateau=self._plateau, probation=said.get("probation"),
         )  # fmt: skip
 
     def _read_delivered(self, state: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """(`control.delivery`, what is off host)."""
         marks = open_marks(self._paths)
         try:
-            return control.delivery(self._reader, marks, state), control.off_host(self._reader, marks)[0]
+            return control.delivery(self._reader, marks, state), control.newest_remote_copy(self._reader, marks)[0]
         finally:
             if marks:
                 marks.close()

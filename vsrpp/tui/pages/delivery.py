@@ -16,7 +16,9 @@ SOON_S = 10.0
 
 def delivery(snapshot: RunSnapshot, t: Texts, label: int, room: int) -> list[Line]:
     """The state of delivery; below it the upload under way, while there is one."""
-    first = line(pad(t("delivery"), label), " ", *_with_room(_state(snapshot, t, room), _off_host(snapshot, t), room))
+    first = line(
+        pad(t("delivery"), label), " ", *_with_room(_state(snapshot, t, room), _remote_copy(snapshot, t), room)
+    )
     going = control.upload(snapshot.backlog, snapshot.now)
     if going is None:
         return [first]
@@ -74,9 +76,9 @@ def sign(style: str) -> str:
     return {"warn": " !", "bad": " !!"}.get(style, "")
 
 
-def _off_host(snapshot: RunSnapshot, t: Texts) -> str:
+def _remote_copy(snapshot: RunSnapshot, t: Texts) -> str:
     """The newest state that would outlive this machine."""
-    away = snapshot.off_host
+    away = snapshot.remote_copy
     return t("delivery.away", step=count(away["step"]), age=span(away["age_s"])) if away else t("delivery.here")
 
 
