@@ -101,7 +101,7 @@ ConfigValidator = extend(
 @cache
 def of_values(name: str) -> Validator:
     """Judges each value of a config by itself."""
-    return ConfigValidator({keyword: said for keyword, said in schema.load(name).items() if keyword != "x-rules"})
+    return ConfigValidator({keyword: rule for keyword, rule in schema.load(name).items() if keyword != "x-rules"})
 
 
 @cache

@@ -113,11 +113,11 @@ def _end_untold(reader: RunReader, marks: Marks | None) -> float | None:
         return None
     ended_at: float = last.time
     if last.type not in FINAL_STATES:
-        said = reader.state()
-        process = said.get("process") or {}
+        trainer = reader.state()
+        process = trainer.get("process") or {}
         if process.get("host") != socket.gethostname() or process_alive(process):
             return None
-        ended_at = float(said["time"])
+        ended_at = float(trainer["time"])
     told = (marks.fact(END_TOLD) if marks else None) or {}
     return None if int(told.get("seq", -1)) >= last.seq else ended_at
 

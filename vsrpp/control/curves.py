@@ -171,7 +171,7 @@ class CurveReader:
         with self._lock:
             deadline = time.monotonic() + budget_s
             pieces = segments(self._lineage_events()) if lineage is None else list(lineage)
-            complete, found, first, last, began = True, [], math.inf, -1, False
+            complete, tracks, first, last, began = True, [], math.inf, -1, False
             for key in keys:
                 key_id = self._key_id(key)
                 for branch in self._branches(key_id):
@@ -183,26 +183,26 @@ class CurveReader:
                     elif track.done < high:
                         began = True  # one chunk a call at the least, so that it ends
                         complete &= self._catch_up(key_id, branch, track, high, deadline)
-                    found.append((key, key_id, branch, track))
+                    tracks.append((key, key_id, branch, track))
             stop = last if to_step is None else to_step
             width = bucket_width(stop - max(from_step, 0) + 1, max_points)
             series = []
-            for key, key_id, branch, track in found:
+            for key, key_id, branch, track in tracks:
                 points = self._view(key_id, branch, track, width, from_step, stop)
                 series += _cut(key, branch, points, pieces)
             return Curves(tuple(series), 0 if first is math.inf else int(first), max(0, last), complete)
 
     def newest(self, keys: Sequence[str], branch: int, rows: int) -> dict[str, list[float]]:
         """The last values of some metrics on one branch, oldest first; values that are not a number come as NaN."""
-        found: dict[str, list[float]] = {}
+        newest: dict[str, list[float]] = {}
         with self._lock:
             for key in keys:
                 values = self._db.execute(
                     "SELECT value FROM metrics WHERE key_id = ? AND branch = ? ORDER BY step DESC LIMIT ?",
                     (self._key_id(key), branch, rows),
                 ).fetchall()
-                found[key] = [math.nan if value is None else value for (value,) in reversed(values)]
-        return found
+                newest[key] = [math.nan if value is None else value for (value,) in reversed(values)]
+        return newest
 
     # ---- SQL
     def _lineage_events(self) -> Iterator[Event]:
@@ -228,14 +228,15 @@ class CurveReader:
         return self._key_ids[key]
 
     def _branches(self, key_id: int) -> list[int]:
-        found: list[int] = []
+        branches: list[int] = []
         while True:  # one seek a branch: DISTINCT would walk the whole index
             row = self._db.execute(
-                "SELECT min(branch) FROM metrics WHERE key_id = ? AND branch > ?", (key_id, found[-1] if found else -1)
+                "SELECT min(branch) FROM metrics WHERE key_id = ? AND branch > ?",
+                (key_id, branches[-1] if branches else -1),
             ).fetchone()
             if row is None or row[0] is None:
-                return found
-            found.append(row[0])
+                return branches
+            branches.append(row[0])
 
     def _extent(self, key_id: int, branch: int) -> tuple[int, int]:
         where = "FROM metrics WHERE key_id = ? AND branch = ?"
@@ -303,13 +304,13 @@ def merge_points(older: Point, newer: Point) -> Point:
 
 
 def _cut(key: str, branch: int, points: Sequence[Point], pieces: Sequence[CurveSegment]) -> list[Series]:
-    mine = [piece for piece in pieces if piece.branch == branch] or [CurveSegment(branch, -1, None, False)]
-    found = []
-    for piece in mine:
+    of_branch = [piece for piece in pieces if piece.branch == branch] or [CurveSegment(branch, -1, None, False)]
+    series = []
+    for piece in of_branch:
         inside = tuple(p for p in points if p.step > piece.start and (piece.stop is None or p.step <= piece.stop))
         if inside:
-            found.append(Series(key, branch, piece.abandoned, inside))
-    return found
+            series.append(Series(key, branch, piece.abandoned, inside))
+    return series
 
 
 def _finite(value: float | None) -> float | None:

@@ -53,12 +53,12 @@ def trouble_kind(left: Mapping[str, Any], *, over: bool) -> str | None:
 
 def upload(left: Mapping[str, Any], now: float | None = None) -> dict[str, Any] | None:
     """The upload under way: what, bytes, done_bytes, share (0 to 1), bytes_per_s (None in its first second)."""
-    said = left.get("uploading")
-    if not said:
+    fact = left.get("uploading")
+    if not fact:
         return None
-    whole, done = float(said["bytes"]), float(said["done_bytes"])
-    took_s = (time.time() if now is None else now) - float(said["since"])
+    whole, done = float(fact["bytes"]), float(fact["done_bytes"])
+    took_s = (time.time() if now is None else now) - float(fact["since"])
     return {
-        "what": str(said["what"]), "bytes": whole, "done_bytes": done, "share": min(1.0, done / whole) if whole else 0.0,
+        "what": str(fact["what"]), "bytes": whole, "done_bytes": done, "share": min(1.0, done / whole) if whole else 0.0,
         "bytes_per_s": done / took_s if took_s >= 1.0 and done else None,
     }  # fmt: skip

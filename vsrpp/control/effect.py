@@ -61,7 +61,7 @@ class Effects:
     def of(self, events: Sequence[Event], newest: int = 60) -> dict[int, InterventionEffect]:
         """{event's number: effect} of the newest interventions in a run's whole record."""
         marks = [place for place, event in enumerate(events) if event.type in INTERVENTIONS]
-        found: dict[int, InterventionEffect] = {}
+        effects: dict[int, InterventionEffect] = {}
         for number, place in list(enumerate(marks))[-newest:]:
             seq = events[place].seq
             following = marks[number + 1] if number + 1 < len(marks) else None
@@ -69,11 +69,11 @@ class Effects:
                 preceding = events[marks[number - 1]] if number else None
                 effect = self._effect(events, place, preceding, following)
                 if following is None or effect.loss_since is None:
-                    found[seq] = effect
+                    effects[seq] = effect
                     continue
                 self._known[seq] = effect
-            found[seq] = self._known[seq]
-        return found
+            effects[seq] = self._known[seq]
+        return effects
 
     def _effect(
         self, events: Sequence[Event], place: int, preceding: Event | None, following: int | None

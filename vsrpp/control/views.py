@@ -21,11 +21,11 @@ from vsrpp.store import ChainCheck, Event, RunReader
 def status(paths: RunPaths) -> dict[str, Any]:
     """Where a run stands (design: keys of `status --json`)."""
     with RunReader(paths.run_db) as reader:
-        said, history = reader.state(), current_config(reader)
-        state = run_state(reader, said)
+        trainer, history = reader.state(), current_config(reader)
+        state = run_state(reader, trainer)
         latest = reader.latest()
         quality = {key: finite(latest[key].value) for key in latest if key.startswith("val/")}
-        step = int(said.get("step", 0))
+        step = int(trainer.get("step", 0))
         ended = reader.last_event(*FINAL_STATES) if state in FINAL_STATES else None
         return {
             "run_id": reader.run_id,
@@ -35,8 +35,8 @@ def status(paths: RunPaths) -> dict[str, Any]:
             "step": step,
             "max_steps": history.live.get("max_steps"),
             "revision": history.revision,
-            "branch": int(said.get("branch", 0)),
-            "phase": said.get("phase"),
+            "branch": int(trainer.get("branch", 0)),
+            "phase": trainer.get("phase"),
             "lr": finite(latest["lr"].value) if "lr" in latest else None,
             "losses": {k.split("/")[1]: finite(latest[k].value) for k in latest if k.startswith("loss/")},
             "config": history.live,
@@ -47,13 +47,13 @@ def status(paths: RunPaths) -> dict[str, Any]:
             "bicubic_ssim_y": quality.get("val/bicubic_ssim_y"),
             "checkpoints": checkpoint_steps(paths),
             **_delivered(paths, reader, state),
-            "steps_per_s": finite(said.get("steps_per_s")),
+            "steps_per_s": finite(trainer.get("steps_per_s")),
             **numbers(
-                {key: row.value for key, row in latest.items()}, said, state, history.live, run_config_of(reader)
+                {key: row.value for key, row in latest.items()}, trainer, state, history.live, run_config_of(reader)
             ),
             "ended_because": (ended.reason or ended.data.get("error") or ended.data.get("why")) if ended else None,
-            "probation": said.get("probation"),
-            "updated": said.get("time"),
+            "probation": trainer.get("probation"),
+            "updated": trainer.get("time"),
         }
 
 
@@ -106,13 +106,13 @@ def runs(folder: Path) -> list[dict[str, Any]]:
     rows = []
     for paths in local_runs(folder):
         with RunReader(paths.run_db) as reader:
-            said = reader.state()
+            trainer = reader.state()
             rows.append(
                 {
                     "run_id": reader.run_id,
                     "name": run_config_of(reader).get("name"),
-                    "state": run_state(reader, said),
-                    "step": int(said.get("step", 0)),
+                    "state": run_state(reader, trainer),
+                    "step": int(trainer.get("step", 0)),
                     "best": best_checkpoint(paths, reader),
                     "started": reader.meta("created"),
                     "run_dir": str(paths.root.resolve()),

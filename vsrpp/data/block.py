@@ -51,11 +51,11 @@ def read_block(run_config: Mapping[str, Any]) -> Block:
     data, val_data = run_config["data"], run_config.get("val_data")
     degradation = run_config.get("degradation") or "bicubic"
     if isinstance(data, str):
-        said: Mapping[str, Any] = {"train": [{"path": data}]}
+        mix: Mapping[str, Any] = {"train": [{"path": data}]}
     else:
-        said = data
-    train = tuple(_entry(item, degradation, f"data.train[{place}]") for place, item in enumerate(said["train"]))
-    val = tuple(_entry(item, degradation, f"data.val[{place}]") for place, item in enumerate(said.get("val") or ()))
+        mix = data
+    train = tuple(_entry(item, degradation, f"data.train[{place}]") for place, item in enumerate(mix["train"]))
+    val = tuple(_entry(item, degradation, f"data.val[{place}]") for place, item in enumerate(mix.get("val") or ()))
     if val_data and val:
         raise Refused(f"val_data = {val_data} refused: data.val says what to validate on; keep one of them")
     if val_data:

@@ -53,12 +53,12 @@ def bd(frames: Frames) -> Frames:
     kernel = gaussian_kernel()
     out = np.empty((len(frames), frames.shape[1] // BD_SCALE, frames.shape[2] // BD_SCALE, frames.shape[3]), np.uint8)
     after = BD_KERNEL_SIZE - 1 - _BD_BEFORE
-    for frame, made in zip(frames, out, strict=True):
+    for frame, small in zip(frames, out, strict=True):
         border = ((_BD_BEFORE, after), (_BD_BEFORE, after), (0, 0))
         padded = np.pad(frame.astype(np.float64), border, mode="edge")
-        rows = sum(weight * padded[1 + tap :: BD_SCALE][: len(made)] for tap, weight in enumerate(kernel))
-        columns = sum(weight * rows[:, 1 + tap :: BD_SCALE][:, : made.shape[1]] for tap, weight in enumerate(kernel))
-        made[:] = np.clip(np.floor(columns + 0.5), 0, 255)
+        rows = sum(weight * padded[1 + tap :: BD_SCALE][: len(small)] for tap, weight in enumerate(kernel))
+        columns = sum(weight * rows[:, 1 + tap :: BD_SCALE][:, : small.shape[1]] for tap, weight in enumerate(kernel))
+        small[:] = np.clip(np.floor(columns + 0.5), 0, 255)
     return out
 
 

@@ -46,16 +46,16 @@ def find(
     query = query or LayoutQuery()
     if lq is not None:
         return "pairs", pairs.matched(find_plain(path)[1], find_plain(lq)[1], query.scale)
-    found = _recognise(Path(path).expanduser().absolute(), query) if str(path) != "sample" else None
-    if found is None:
+    recognised = _recognise(Path(path).expanduser().absolute(), query) if str(path) != "sample" else None
+    if recognised is None:
         if kind in _LOOKED_FOR:
             _exists(Path(path))
             raise Refused(f"{path} refused: it is no {kind}; looked for {_LOOKED_FOR[kind]}")
         plain_kind, sources = find_plain(path)
-        found = plain_kind, [replace(source, degradation=query.degradation) for source in sources]
-    if kind not in ("auto", found[0]):
-        raise Refused(f"{path} refused: kind = {kind}, but it was recognised as {found[0]}; leave kind out")
-    return found
+        recognised = plain_kind, [replace(source, degradation=query.degradation) for source in sources]
+    if kind not in ("auto", recognised[0]):
+        raise Refused(f"{path} refused: kind = {kind}, but it was recognised as {recognised[0]}; leave kind out")
+    return recognised
 
 
 def inspect(path: str | Path) -> list[Clip]:
@@ -124,11 +124,11 @@ def _vimeo(root: Path, ground: Path, lists: dict[str, Path], query: LayoutQuery)
         for name in names:
             if not (ground / name).is_dir():
                 raise Refused(f"{ground / name} refused: {file.name} lists it, and there is no such folder")
-            made = clip_at(ground / name, name)
+            clip = clip_at(ground / name, name)
             given = clip_at(small / name, name) if small is not None else None
             sources.append(
-                replace(pairs.pair(made, given, query.scale) if given else replace(made, degradation=query.degradation),
-                        split=part, scored=_vimeo_scored(made), mirrors=True)
+                replace(pairs.pair(clip, given, query.scale) if given else replace(clip, degradation=query.degradation),
+                        split=part, scored=_vimeo_scored(clip), mirrors=True)
             )  # fmt: skip
     return sources
 

@@ -105,9 +105,9 @@ class OriginalClip:
         whole = self._whole(number)
         starts = [max(0, part.start * BD_SCALE - _BD_MARGIN) for part in (rows, columns)]
         piece = whole[starts[0] : rows.stop * BD_SCALE + _BD_MARGIN, starts[1] : columns.stop * BD_SCALE + _BD_MARGIN]
-        made = bd(piece[None])[0]
+        small = bd(piece[None])[0]
         top, left = (part.start - start // BD_SCALE for part, start in zip((rows, columns), starts, strict=True))
-        return made[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
+        return small[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
 
     def _realistic(self, number: int, rows: slice, columns: slice) -> Frame:
         """Of validation; a training sample is degraded after it is cut."""

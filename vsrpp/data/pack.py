@@ -53,9 +53,9 @@ def pack(
 
 
 def _pack(
-    sources: Sequence[Source], said: Mapping[str, Any], building: Path, out: Path, progress: ProgressCallback | None
+    sources: Sequence[Source], facts: Mapping[str, Any], building: Path, out: Path, progress: ProgressCallback | None
 ) -> dict[str, Any]:
-    scale = said["scale"]
+    scale = facts["scale"]
     folders = {f"{number:06d}": source for number, source in enumerate(sources)}
     for left in building.iterdir():
         source = folders.get(left.name)
@@ -69,11 +69,11 @@ def _pack(
     rows = [_row(building / name, source) for name, source in folders.items()]
     for name in folders:
         (building / name / _MADE_OF).unlink()
-    write_synced(building / INDEX, json.dumps({"version": VERSION, **said, "clips": rows}, indent=1))
+    write_synced(building / INDEX, json.dumps({"version": VERSION, **facts, "clips": rows}, indent=1))
     building.rename(out)
     size = sum(file.stat().st_size for file in out.glob("*/*.bin"))
     return {
-        "path": str(out), "kind": said["kind"], "clips": len(rows), "frames": sum(row["frames"] for row in rows),
+        "path": str(out), "kind": facts["kind"], "clips": len(rows), "frames": sum(row["frames"] for row in rows),
         "bytes": size,
     }  # fmt: skip
 

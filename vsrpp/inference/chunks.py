@@ -149,25 +149,25 @@ def upscale_stream(
         reach = min(reach, known)
         first = max(0, kept - bounds.fade) if kept else 0
         until = min(stop + bounds.fade, known)
-        made = _upscale_tiles(model, np.stack(window[: reach - start]), torch.device(device), precision, bounds)
-        made = made[first - start : until - start]
+        output = _upscale_tiles(model, np.stack(window[: reach - start]), torch.device(device), precision, bounds)
+        output = output[first - start : until - start]
         if faded is not None:
-            _fade(faded, made)
+            _fade(faded, output)
         if last:
-            yield from made
+            yield from output
             return
-        yield from made[: stop - bounds.fade - first]
-        faded = made[stop - bounds.fade - first :].copy()
+        yield from output[: stop - bounds.fade - first]
+        faded = output[stop - bounds.fade - first :].copy()
         kept = stop
         forget = max(0, kept - bounds.overlap) - start
         del window[:forget]
         start += forget
 
 
-def _fade(before: Frames, made: Frames) -> None:
-    """Let a chunk begin as the one before it ended: `before` are the frames that both made, the first of `made`."""
+def _fade(before: Frames, output: Frames) -> None:
+    """Let a chunk begin as the one before it ended: `before` are the frames that both made, the first of `output`."""
     for number, old in enumerate(before):
-        made[number] = blend(old, made[number], (number + 0.5) / len(before))
+        output[number] = blend(old, output[number], (number + 0.5) / len(before))
 
 
 def _upscale_tiles(
@@ -181,9 +181,9 @@ def _upscale_tiles(
     canvas = np.empty((len(lr_u8), height * scale, width * scale, 3), np.uint8)
     for (top, bottom), row_weight in zip(rows, fade_in(rows, scale), strict=True):
         for (left, right), column_weight in zip(columns, fade_in(columns, scale), strict=True):
-            made = _upscale(model, lr_u8[:, top:bottom, left:right], device, precision)
+            output = _upscale(model, lr_u8[:, top:bottom, left:right], device, precision)
             place = canvas[:, top * scale : bottom * scale, left * scale : right * scale]
-            lay_over(place, made, row_weight, column_weight)
+            lay_over(place, output, row_weight, column_weight)
     return canvas
 
 

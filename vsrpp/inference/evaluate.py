@@ -88,8 +88,8 @@ def evaluate_path(
     Raises Refused or NotFound for what cannot be read or is too small.
     """
     check_degradation(degradation, scale)
-    _, found = find(path, query=LayoutQuery(scale, degradation))
-    sources = [source for source in found if source.split == "val"] or found
+    _, located = find(path, query=LayoutQuery(scale, degradation))
+    sources = [source for source in located if source.split == "val"] or located
     clips = []
     for source in sources:
         picture = profile

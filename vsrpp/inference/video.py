@@ -184,19 +184,19 @@ class VideoWriter:
                 continue
             name = stream.codec_context.name if stream.codec_context is not None else "unknown"
             try:
-                made = self._container.add_stream_from_template(stream)
+                copied = self._container.add_stream_from_template(stream)
             except (av.error.FFmpegError, ValueError):
-                made = None
-            if made is None and stream.type == "audio":
+                copied = None
+            if copied is None and stream.type == "audio":
                 self.close()
                 raise Refused(
                     f"{self._path.suffix} cannot hold the input's sound ({name}): use .mkv, or leave it out: --no-audio."
                 )
-            if made is None:
+            if copied is None:
                 self._reading.notes.append(f"subtitles left out: {self._path.suffix} cannot hold {name}")
                 continue
-            made.metadata.update(stream.metadata)
-            self._copied[stream.index] = made
+            copied.metadata.update(stream.metadata)
+            self._copied[stream.index] = copied
         if self._copied:
             self._pending = self._input.demux([self._input.streams[index] for index in self._copied])
             self._advance()

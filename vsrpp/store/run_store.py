@@ -130,7 +130,7 @@ class RunReader:
 
     def latest(self, prefix: str = "") -> dict[str, MetricRow]:
         """The newest row (by order of writing) of every metric whose key starts with `prefix`."""
-        found: dict[str, MetricRow] = {}
+        rows: dict[str, MetricRow] = {}
         keys = self._db.execute("SELECT id, key FROM metric_keys WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
         for key_id, key in keys.fetchall():
             row = self._db.execute(
@@ -139,8 +139,8 @@ class RunReader:
                 (key, key_id),
             ).fetchone()
             if row:
-                found[key] = _metric(row)
-        return found
+                rows[key] = _metric(row)
+        return rows
 
     def metric_keys(self) -> list[str]:
         return [row[0] for row in self._db.execute("SELECT key FROM metric_keys ORDER BY key")]
