@@ -121,8 +121,8 @@ class Connection:
         from mlflow.exceptions import MlflowException
 
         name = self.target.experiment
-        found = self.client.get_experiment_by_name(name)
-        if found is None and make:
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is None and make:
             root = environment.sqlite_artifact_root(self.target.uri)
             place = str(root / "".join(c if c.isalnum() or c in "-_." else "_" for c in name)) if root else None
             try:
@@ -130,10 +130,10 @@ class Connection:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                found = self.client.get_experiment_by_name(name)  # somebody made it in between
-        if found is not None and found.lifecycle_stage != "active":
+                experiment = self.client.get_experiment_by_name(name)  # somebody made it in between
+        if experiment is not None and experiment.lifecycle_stage != "active":
             raise SinkMissing(f"the MLflow experiment {name} is deleted: restore it in the UI, or name another")
-        return found.experiment_id if found is not None else None
+        return experiment.experiment_id if experiment is not None else None
 
     @staticmethod
     def _require_active(run: Any) -> None:

@@ -229,7 +229,7 @@ def _first(parent: TrainerPipe) -> dict[str, Any] | None:
 
 def _until_follow(parent: TrainerPipe, connection: Connection) -> Path | None:
     """Make or confirm the MLflow run, say its id, until told which folder to follow; None if no training begins."""
-    backoff, said = Backoff(), False
+    backoff, reported = Backoff(), False
     while True:
         idle = bool(connection.run_id) or time.monotonic() < backoff.next_at
         messages = parent.listen(POLL_S if idle else 0.0)
@@ -250,9 +250,9 @@ def _until_follow(parent: TrainerPipe, connection: Connection) -> Path | None:
             log.warning("no MLflow run yet (%s)", why)
         if not connection.run_id:
             backoff.failed(time.monotonic(), hurry=False)
-        if connection.run_id or not said:
+        if connection.run_id or not reported:
             parent.say({"run": {"id": connection.run_id or None, "why": why}})
-            said = True
+            reported = True
 
 
 def _log_to(path: Path) -> None:

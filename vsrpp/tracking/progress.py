@@ -63,8 +63,8 @@ def position_in(path: Path) -> int:
         for handle in Path("/proc/self/fd").iterdir():
             with contextlib.suppress(OSError, ValueError):
                 if str(handle.readlink()) == str(path):
-                    said = Path(f"/proc/self/fdinfo/{handle.name}").read_text().split(None, 2)
-                    farthest = max(farthest, int(said[1]))
+                    fields = Path(f"/proc/self/fdinfo/{handle.name}").read_text().split(None, 2)
+                    farthest = max(farthest, int(fields[1]))
     return farthest
 
 

@@ -43,13 +43,13 @@ def fetch(
     into `start_folder`. Raises NotFound without such a run, timeline or start; ProofFailed if the events' chain breaks.
     """
     with remote.reaching(uri) as client:
-        found = remote.find_run(client, run, uri)
-        events = events_of(client, found)
-        rows = {(row.branch, row.step, row.key): row.value for row in rows_of(client, found, events, keys)}
-    run_id = found.data.tags[RUN_ID_TAG]
+        mlflow_run = remote.find_run(client, run, uri)
+        events = events_of(client, mlflow_run)
+        rows = {(row.branch, row.step, row.key): row.value for row in rows_of(client, mlflow_run, events, keys)}
+    run_id = mlflow_run.data.tags[RUN_ID_TAG]
     start = None
     if events[0].data.get("parent"):
-        chosen = restore.choose(remote.candidates(found.info.run_id, uri), events[0].step)
+        chosen = restore.choose(remote.candidates(mlflow_run.info.run_id, uri), events[0].step)
         start = CheckpointPaths(restore.place(chosen, start_folder, run_id, "mlflow").path)
     return run_id, events, rows, start
 

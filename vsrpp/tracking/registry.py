@@ -85,11 +85,11 @@ def _register(client: Any, name: str, run_id: str, chosen: Candidate) -> int:
     tags = {RUN_ID_TAG: run_id, logged_model.STEP_TAG: str(chosen.step), logged_model.BRANCH_TAG: str(chosen.branch)}
     if chosen.score is not None:
         tags[logged_model.PSNR_TAG] = repr(chosen.score)
-    made = client.create_model_version(
+    version = client.create_model_version(
         name, source=f"{SCHEME}{chosen.model_id}", run_id=model.source_run_id, tags=tags, model_id=chosen.model_id,
         description=f"VSR++ run {run_id}, step {chosen.step}",
     )  # fmt: skip
-    return int(made.version)
+    return int(version.version)
 
 
 def _registered(client: Any, name: str, model_id: str) -> int | None:

@@ -54,7 +54,7 @@ def find_run(client: Any, run: str, uri: str) -> Any:
         return client.get_run(run)
     matches = find_runs(client, f"tags.`{RUN_ID_TAG}` LIKE '{run}%'", limit=5)
     if len(matches) > 1:
-        ids = ", ".join(found.data.tags[RUN_ID_TAG] for found in matches[:4])
+        ids = ", ".join(match.data.tags[RUN_ID_TAG] for match in matches[:4])
         raise Refused(f"{run} is a prefix of several runs on the tracking server ({ids}); give more of it.")
     if not matches:
         raise NotFound(UNSEEN.format(run, without_password(uri)))
@@ -64,11 +64,11 @@ def find_run(client: Any, run: str, uri: str) -> Any:
 def candidates(run: str, uri: str) -> CandidateList:
     """A run's uploaded checkpoints. Raises NotFound, Refused, or VsrppError if the server cannot be used."""
     with reaching(uri) as client:
-        found = find_run(client, run, uri)
-        run_id = found.data.tags.get(RUN_ID_TAG, found.info.run_id)
-        models = logged_model.search(client, [found.info.experiment_id], run_id)
+        mlflow_run = find_run(client, run, uri)
+        run_id = mlflow_run.data.tags.get(RUN_ID_TAG, mlflow_run.info.run_id)
+        models = logged_model.search(client, [mlflow_run.info.experiment_id], run_id)
         ready = [model for model in models if str(getattr(model.status, "value", model.status)) == "READY"]
-        best, latest = (found.data.tags.get(tag) for tag in ("vsrpp.best_step", "vsrpp.checkpoint_step"))
+        best, latest = (mlflow_run.data.tags.get(tag) for tag in ("vsrpp.best_step", "vsrpp.checkpoint_step"))
         return CandidateList(
             run_id=run_id,
             candidates=[_candidate(model, uri) for model in ready],

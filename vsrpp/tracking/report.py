@@ -44,15 +44,15 @@ def description(
         return "\n".join([*lines, "None so far.", "", _FOOTER])
     head = "\n".join([*lines, _line(*_COLUMNS), "|---" * len(_COLUMNS) + "|", ""])
     room = MAX_CHARACTERS - len(head) - len(_FOOTER) - len(_LEGEND) - 60
-    shown: list[str] = []
+    parts: list[str] = []
     for row in rows:
         if room < len(row) + 1:
             break
-        shown.append(row)
+        parts.append(row)
         room -= len(row) + 1
-    left = sum(view.counts[kind] for kind in INTERVENTIONS) - len(shown)
+    left = sum(view.counts[kind] for kind in INTERVENTIONS) - len(parts)
     more = f"\n{left} earlier ones are in `timeline.md`.\n" if left else ""
-    return head + "\n".join(shown) + "\n" + more + "\n" + _LEGEND + _FOOTER
+    return head + "\n".join(parts) + "\n" + more + "\n" + _LEGEND + _FOOTER
 
 
 _COLUMNS = ("step", "what", "who", "why", "loss before → since", "PSNR-Y before → since")
@@ -107,13 +107,13 @@ def _best_first(view: RecordSummary) -> list[str]:
 
 
 def _plateaus(view: RecordSummary) -> list[str]:
-    found = [event for event in view.events if event.type in PLATEAUS]
-    if not found:
+    plateaus = [event for event in view.events if event.type in PLATEAUS]
+    if not plateaus:
         return ["", "No plateau so far."]
     detected = view.counts["plateau_detected"]
     rows = [
         f"- step {event.step}: {PLATEAUS[event.type]}" + (f" ({_cell(event.reason)[:160]})" if event.reason else "")
-        for event in reversed(found[-PLATEAUS_SHOWN:])
+        for event in reversed(plateaus[-PLATEAUS_SHOWN:])
     ]
     return ["", f"### Plateaus: {detected}", "", *rows]
 

@@ -51,37 +51,37 @@ def restore(run: str, *, step: int | str = "latest", out: Path, uri: str, runs: 
     missing: list[str] = []
     for source, look in (("local", lambda: _local(run, runs)), ("mlflow", lambda: _in_mlflow(run, uri))):
         try:
-            known = look()
-            chosen = choose(known, step)
+            available = look()
+            chosen = choose(available, step)
         except NotFound as error:
             missing.append(str(error))
             continue
-        return place(chosen, out, known.run_id, source)
+        return place(chosen, out, available.run_id, source)
     raise NotFound(missing[-1] if len(set(missing)) == 1 else " ".join(missing))
 
 
-def choose(known: CandidateList, step: int | str) -> Candidate:
+def choose(available: CandidateList, step: int | str) -> Candidate:
     """The checkpoint asked for; of a step on several branches the newest's. Raises NotFound naming the nearest."""
-    run_id, candidates = known.run_id, known.candidates
+    run_id, candidates = available.run_id, available.candidates
     if not candidates:
         raise NotFound(f"Run {run_id} has no checkpoint here.")
-    said = {"best": known.best, "latest": known.latest}.get(str(step))
-    on_the_line = [one for one in candidates if one.step == said]
+    line_step = {"best": available.best, "latest": available.latest}.get(str(step))
+    on_the_line = [candidate for candidate in candidates if candidate.step == line_step]
     if on_the_line:
-        return max(on_the_line, key=lambda one: one.branch)
-    newest = max(candidates, key=lambda one: (one.branch, one.step))
+        return max(on_the_line, key=lambda candidate: candidate.branch)
+    newest = max(candidates, key=lambda candidate: (candidate.branch, candidate.step))
     if step == "latest":
         return newest
     if step == "best":
-        scored = [one for one in candidates if one.score is not None]
+        scored = [candidate for candidate in candidates if candidate.score is not None]
         if not scored:
             raise NotFound(f"Run {run_id} has no validated checkpoint yet; the latest is step {newest.step}.")
-        return max(scored, key=lambda one: (one.score, one.branch, one.step))
-    matches = [one for one in candidates if one.step == step]
+        return max(scored, key=lambda candidate: (candidate.score, candidate.branch, candidate.step))
+    matches = [candidate for candidate in candidates if candidate.step == step]
     if not matches:
-        nearest = min(candidates, key=lambda one: abs(one.step - int(step)))
+        nearest = min(candidates, key=lambda candidate: abs(candidate.step - int(step)))
         raise NotFound(f"Run {run_id} has no checkpoint at step {step}; the nearest is step {nearest.step}.")
-    return max(matches, key=lambda one: one.branch)
+    return max(matches, key=lambda candidate: candidate.branch)
 
 
 def verify(folder: Path, manifest_sha256: str | None = None) -> dict[str, Any]:
@@ -122,8 +122,10 @@ def place(chosen: Candidate, out: Path, run_id: str, source: str) -> RestoredChe
         anchor = chosen.fetch(building)
         manifest = verify(building, anchor)
         if manifest.get("step") != chosen.step:
-            said = manifest.get("step")
-            raise ProofFailed(f"The checkpoint says it is of step {said}, not {chosen.step}. Nothing was restored.")
+            manifest_step = manifest.get("step")
+            raise ProofFailed(
+                f"The checkpoint says it is of step {manifest_step}, not {chosen.step}. Nothing was restored."
+            )
         if out.exists():
             out.rmdir()
         building.rename(out)

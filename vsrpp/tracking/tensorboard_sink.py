@@ -138,13 +138,13 @@ class TensorBoard:
         """How far a run is, of the steps it was to make at that moment, and its pace."""
         if "loss/total" not in values:
             return {}
-        found = {tag: values[key] for key, tag in tags.SPEEDS.items() if key in values}
+        scalars = {tag: values[key] for key, tag in tags.SPEEDS.items() if key in values}
         if self._max_steps:
-            found[tags.STEP_PERCENT] = 100.0 * step / self._max_steps
+            scalars[tags.STEP_PERCENT] = 100.0 * step / self._max_steps
             speed = values.get("speed/steps_per_s", 0.0)
             if speed > 0:
-                found[tags.REMAINING] = max(0, self._max_steps - step) / speed
-        return found
+                scalars[tags.REMAINING] = max(0, self._max_steps - step) / speed
+        return scalars
 
     def _set_max_steps(self, event: Event) -> None:
         live = event.data.get("config") if event.type == "started" else None
