@@ -141,10 +141,10 @@ class RunSnapshot:
 
     def weights(self) -> dict[str, float | None]:
         """The loss weights in effect; the configured ones before the first row."""
-        found = {term: self.metric(f"weight/{term}") for term in TERMS}
-        if all(value is None for value in found.values()):
+        weights = {term: self.metric(f"weight/{term}") for term in TERMS}
+        if all(value is None for value in weights.values()):
             return {term: finite(self.values.get(f"{term}_weight")) for term in TERMS}
-        return found
+        return weights
 
     def losses(self) -> dict[str, float | None]:
         """The newest unweighted loss terms."""
@@ -156,10 +156,10 @@ class RunSnapshot:
 
     def streams(self) -> dict[str, list[float]]:
         """Activities by stream: backward, forward, fusion."""
-        found: dict[str, list[float]] = {"backward": [], "forward": [], "fusion": []}
+        streams: dict[str, list[float]] = {"backward": [], "forward": [], "fusion": []}
         for layer, value in self.activity().items():
-            found.setdefault(layer.split(".")[0], []).append(value)
-        return found
+            streams.setdefault(layer.split(".")[0], []).append(value)
+        return streams
 
     def failure(self) -> str:
         """What the newest `failed` event says."""

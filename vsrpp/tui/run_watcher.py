@@ -110,26 +110,26 @@ class SnapshotReader:
 
     def look(self, *, curves: bool = False, layers: bool = False) -> RunSnapshot:
         """The run as it is now; `curves`: with its whole history, `layers`: with the course of every layer."""
-        said = self._reader.state()
+        trainer = self._reader.state()
         self._read_events()
-        self._read_metrics(int(said.get("step", 0)), curves, layers)
-        now, state = time.time(), control.run_state(self._reader, said)
+        self._read_metrics(int(trainer.get("step", 0)), curves, layers)
+        now, state = time.time(), control.run_state(self._reader, trainer)
         if now - self._backlog_at > (UPLOAD_EVERY_S if self._backlog.get("uploading") else BACKLOG_EVERY_S):
             self._backlog_at = now
             self._backlog, self._remote_copy = self._read_delivered(state)
             self._steps_on_disk = control.checkpoint_steps(self._paths)
-        run_config = {**self._run_config, **{key: said[key] for key in LIMITS if key in said}}
+        run_config = {**self._run_config, **{key: trainer[key] for key in LIMITS if key in trainer}}
         return RunSnapshot(
-            numbers=control.numbers(self._metrics, said, state, self._config.live, run_config),
+            numbers=control.numbers(self._metrics, trainer, state, self._config.live, run_config),
             run_id=self._paths.run_id, root=self._paths.root, name=self._run_config.get("name"),
-            state=state, step=int(said.get("step", 0)),
-            branch=int(said.get("branch", 0)), phase=str(said.get("phase") or ""),
-            steps_per_s=finite(said.get("steps_per_s")), updated=said.get("time"), now=now, config=self._config,
+            state=state, step=int(trainer.get("step", 0)),
+            branch=int(trainer.get("branch", 0)), phase=str(trainer.get("phase") or ""),
+            steps_per_s=finite(trainer.get("steps_per_s")), updated=trainer.get("time"), now=now, config=self._config,
             run_config=self._run_config, metrics=self._metrics, trends=self._trends,
             curves=self._charts if curves else {}, left_behind=self._left_behind if curves else {},
             events=tuple(self._events), validations=tuple(self._validations),
             checkpoints=tuple(self._saved[s] for s in self._steps_on_disk if s in self._saved), best=self._best,
-            backlog=self._backlog, remote_copy=self._remote_copy, plateau=self._plateau, probation=said.get("probation"),
+            backlog=self._backlog, remote_copy=self._remote_copy, plateau=self._plateau, probation=trainer.get("probation"),
         )  # fmt: skip
 
     def _read_delivered(self, state: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -206,11 +206,11 @@ class SnapshotReader:
 
 def _present_line(series: Any) -> dict[str, list[Value]]:
     """The means of every metric's buckets on the line that leads to now; what was left behind is left out."""
-    found: dict[str, list[Value]] = {}
-    for one in series:
-        if not one.abandoned:
-            found.setdefault(one.key, []).extend(point.mean for point in one.points)
-    return found
+    means: dict[str, list[Value]] = {}
+    for piece in series:
+        if not piece.abandoned:
+            means.setdefault(piece.key, []).extend(point.mean for point in piece.points)
+    return means
 
 
 def _courses(series: Any) -> tuple[dict[str, list[Value]], dict[str, list[Value]]]:
@@ -220,8 +220,8 @@ def _courses(series: Any) -> tuple[dict[str, list[Value]], dict[str, list[Value]
     """
     present: dict[str, dict[int, Value]] = {}
     left: dict[str, dict[int, Value]] = {}
-    for one in series:
-        (left if one.abandoned else present).setdefault(one.key, {}).update((p.step, p.mean) for p in one.points)
+    for piece in series:
+        (left if piece.abandoned else present).setdefault(piece.key, {}).update((p.step, p.mean) for p in piece.points)
     now: dict[str, list[Value]] = {}
     behind: dict[str, list[Value]] = {}
     for key, points in present.items():

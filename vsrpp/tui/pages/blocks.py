@@ -165,10 +165,10 @@ def machine(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
 
 def peak(snapshot: RunSnapshot, t: Texts, width: int, *, rows: int = 5) -> list[Line]:
     """The layer that works hardest, on the scale of 0 to 2.0+; in five rows, or three."""
-    found = peak_of(snapshot.activity())
-    if found is None:
+    highest = peak_of(snapshot.activity())
+    if highest is None:
         return [[(t("peak"), "title")], [(t("no_activity"), "dim")]]
-    layer, value = found
+    layer, value = highest
     level, style = activity_level(value)
     number_ = number(value) if math.isfinite(value) else str(value)
     figure = line((number_, f"{style} bold"), " ", (f"({t(f'level.{level}')})", style))

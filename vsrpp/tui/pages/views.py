@@ -66,21 +66,21 @@ class Layers(View):
     def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
         order = self.orders[self.order % len(self.orders)]
         title = f"{t('view.layers')} {t('sorted_by', what=t(f'sort.{order}'))}"
-        found = [
+        layers = [
             (layer, value, slope(snapshot.trends.get(f"activity/{layer}", ())))
             for layer, value in snapshot.activity().items()
         ]
-        if not found:
+        if not layers:
             return [rule(title, width), [(t("no_activity"), "dim")]]
         if order == "name":
-            found.sort(key=lambda row: _by_name(row[0]))
+            layers.sort(key=lambda row: _by_name(row[0]))
         else:
-            found.sort(key=lambda row: _worst(row[1] if order == "value" else row[2]), reverse=True)
-        name = min(20, max(len(layer) for layer, *_ in found) + 1)
+            layers.sort(key=lambda row: _worst(row[1] if order == "value" else row[2]), reverse=True)
+        name = min(20, max(len(layer) for layer, *_ in layers) + 1)
         course = 12 if width >= 72 else 0
         word = 24 if width >= 100 else 17 if width >= 72 else 3
         cells = max(6, width - name - 7 - word - course - 12)
-        rows = [self._row(snapshot, t, row, name, cells, word, course) for row in found]
+        rows = [self._row(snapshot, t, row, name, cells, word, course) for row in layers]
         head = line((pad(t("layer"), name), "dim"), (rpad(t("value"), 6), "dim"), " ", (pad("0 … 2.0+", cells), "dim"))
         head += line(" ", (pad("", word), ""), (rpad(t("trend"), 8), "dim"))
         above = [*blocks.streams(snapshot, t, width)[1:], []] if width >= 72 and height >= 16 else []
@@ -93,12 +93,12 @@ class Layers(View):
         layer, value, trend = row
         level, style = activity_level(value)
         text = number(value) if math.isfinite(value) else str(value)
-        said = t(f"level.{level}") if word > 3 else {"high": "!", "unusual": "!!", "extreme": "!!!"}.get(level, "")
+        label = t(f"level.{level}") if word > 3 else {"high": "!", "unusual": "!!", "extreme": "!!!"}.get(level, "")
         arrow = "→" if not math.isfinite(trend) or abs(trend) < 0.05 else "↑" if trend > 0 else "↓"
         tail = f"{arrow} {round(trend * 100) or 0:+d}%" if math.isfinite(trend) else f"{arrow} {NONE}"
-        found = line((pad(layer, name), "bold"), (rpad(text, 6), style), " ", *activity_bar(value, cells), " ")
-        found += line((pad(said, word), style), rpad(tail, 8))
-        return found + line(
+        row_line = line((pad(layer, name), "bold"), (rpad(text, 6), style), " ", *activity_bar(value, cells), " ")
+        row_line += line((pad(label, word), style), rpad(tail, 8))
+        return row_line + line(
             " ", (spark(snapshot.trends.get(f"activity/{layer}", ()), course) if course else "", "info")
         )
 
@@ -208,11 +208,11 @@ class Timeline(View):
     def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
         chosen = self.filters[self.filter % len(self.filters)]
         title = f"{t('view.timeline')}: {t(f'filter.{chosen}')}"
-        found = matching(snapshot.events, chosen)
-        if not found:
+        events = matching(snapshot.events, chosen)
+        if not events:
             return [rule(title, width), [(t("no_events"), "dim")]]
         rows: list[Line] = []
-        for event in found:
+        for event in events:
             rows += self._rows(event, width)
         if snapshot.events and snapshot.events[0].seq > 1:
             rows.append([(t("older", run=snapshot.run_id), "dim")])
@@ -223,12 +223,12 @@ class Timeline(View):
         place = f"{event.step}" + (f"/{event.branch}" if event.branch else "")
         head = f"{day_clock(event.time)} {place:>8} r{event.revision:<3} "
         label = f"{label_of(event)} "
-        said = event_words(event)
+        message = event_words(event)
         room = width - len(head) - len(label)
         first = line((head, "dim"), (label, style_of(event) or "bold"))
-        if len(said) <= room:
-            return [line(*first, said)]
-        return [fit(first, width), *wrap(said, width, indent=" " * min(len(head), width // 3))]
+        if len(message) <= room:
+            return [line(*first, message)]
+        return [fit(first, width), *wrap(message, width, indent=" " * min(len(head), width // 3))]
 
 
 ALL: tuple[type[View], ...] = (Overview, Layers, Charts, Validations, Timeline)

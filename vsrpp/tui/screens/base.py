@@ -99,16 +99,16 @@ class RunScreen(Screen[None]):
 
     def canvas(self, id: str) -> Canvas:
         """A new canvas, which `fill` finds again."""
-        made = self._canvases[id] = Canvas(unicode=self.ui.unicode, id=id)
-        return made
+        canvas = self._canvases[id] = Canvas(unicode=self.ui.unicode, id=id)
+        return canvas
 
     def fill(self, id: str) -> Canvas:
         return self._canvases[id]
 
     def field(self, id: str, *, hint: str = "", value: str = "", leaves: str = "") -> Field:
         """A new entry, which `entry` finds again, also while the screen is being taken down."""
-        made = self._fields[id] = Field(id=id, hint=hint, value=value, leaves=leaves)
-        return made
+        field = self._fields[id] = Field(id=id, hint=hint, value=value, leaves=leaves)
+        return field
 
     def entry(self, id: str) -> Field:
         return self._fields[id]

@@ -54,7 +54,7 @@ class Home(RunScreen):
     def keys(self) -> list[tuple[str, str, bool]]:
         live = self.snapshot is not None and self.snapshot.live
         paused = self.snapshot is not None and self.snapshot.state == "paused"
-        found: Iterable[tuple[str, str, bool]] = [
+        commands: Iterable[tuple[str, str, bool]] = [
             ("↵", "menu", True), ("p", "resume" if paused else "pause", live), ("v", "validate", live),
             ("c", "checkpoint", live), ("b", "rollback", live), ("s", "view", True), ("r", "runs", True),
             ("x", "stop", live), ("?", "help", True), ("q", "quit", True),
@@ -62,7 +62,7 @@ class Home(RunScreen):
         extra = [("o", "sort", True)] if self.view.orders else []
         extra += [("f", "filter", True)] if self.view.filters else []
         extra += [("↑↓", "scroll", True)] if self.view.scrolls else []
-        return [*extra, *found]
+        return [*extra, *commands]
 
     # ---- what is shown
     def action_next_view(self) -> None:

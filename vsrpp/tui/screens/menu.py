@@ -72,11 +72,11 @@ class Menu(RunScreen):
         present = (snapshot.values if live else snapshot.run_config).get(parameter.key)
         event = snapshot.config.last_change(parameter.key) if live else None
         wide = width >= 72
-        shown = cut(value(parameter.key, present), 12 if wide else 10)
+        text = cut(value(parameter.key, present), 12 if wide else 10)
         style = "warn" if live and near_limit(parameter, present) is not None else "bold" if live else "dim"
         row = line((rpad(f"{parameter.menu}." if live else "🔒", 4), "key" if live else "dim"), " ")
         row += line((pad(self.t.title(parameter), 30 if wide else 24), "" if live else "dim"), " ")
-        row += line((rpad(shown, 12 if wide else 10), style), "  ", (self._range(parameter) if live else "", "dim"))
+        row += line((rpad(text, 12 if wide else 10), style), "  ", (self._range(parameter) if live else "", "dim"))
         if event is None or not wide:
             return fit(row, width)
         return fit([*fit(row, 69), (f"{event.author or event.origin} @{event.step}", "info")], width)
@@ -108,9 +108,9 @@ class Menu(RunScreen):
 
     def _look_up(self) -> bool:
         """Move to what is typed; False if there is no such parameter."""
-        found = self._find(self.entry("number").value.strip())
-        self._at = self._at if found is None else found
-        return found is not None
+        index = self._find(self.entry("number").value.strip())
+        self._at = self._at if index is None else index
+        return index is not None
 
     def _find(self, text: str) -> int | None:
         """The parameter with that number, else the first whose number, key or title begins so, else holds it."""

@@ -28,11 +28,11 @@ class ScrollingRows:
         self._room = max(1, room)
         self.cursor = max(0, min(len(rows) - 1, self.cursor))
         self._offset = max(self.cursor - self._room + 1, min(self._offset, self.cursor, max(0, len(rows) - self._room)))
-        shown = list(rows[self._offset : self._offset + self._room])
+        visible = list(rows[self._offset : self._offset + self._room])
         place = self.cursor - self._offset
-        if 0 <= place < len(shown):
-            shown[place] = [(text_of(fit(shown[place], width)), "cursor")]
-        return shown
+        if 0 <= place < len(visible):
+            visible[place] = [(text_of(fit(visible[place], width)), "cursor")]
+        return visible
 
     def more(self, count: int) -> str:
         """Arrows where there are rows that are not shown."""

@@ -35,13 +35,13 @@ class RollbackPicker(Picker):
 
     def rows(self, width: int) -> list[Line]:
         best = self.snapshot.best["step"] if self.snapshot and self.snapshot.best else None
-        found = []
+        lines = []
         for kept in self.checkpoints():
             place = count(kept.step) + (f"/{kept.branch}" if kept.branch else "")
             row = line(rpad(place, 10), (" ★" if kept.step == best else "  ", "info"), rpad(number(kept.psnr_y, 2), 8))
             row += line(f" {rpad(str(kept.revision), 9)} {rpad(clock(kept.time), 9)}")
-            found.append(row + line(f"  {rpad(size(kept.size_bytes), 10)}" if width >= 60 else ""))
-        return found
+            lines.append(row + line(f"  {rpad(size(kept.size_bytes), 10)}" if width >= 60 else ""))
+        return lines
 
     async def chosen(self, number: int) -> None:
         await self.ui.replace(ConfirmRollback(self.checkpoints()[number]))

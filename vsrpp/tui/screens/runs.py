@@ -52,15 +52,15 @@ class RunPicker(Picker):
         ]
 
     def rows(self, width: int) -> list[Line]:
-        found = []
+        lines = []
         for row in self._found:
             best = number(row["best"]["psnr_y"], 2) if row["best"] else NONE
             style = "good" if row["state"] in ("training", "validating") else "warn" if row["state"] == "paused" else ""
             text = line(pad(row["run_id"][:12], 13), " ", (pad(self.t(f"state.{row['state']}"), 12), style))
             text += line(f" {rpad(count(row['step']), 9)} {rpad(best, 9)}  ")
             text += line(f"{day_clock(row['started'])}  " if width >= 72 else "", str(row["name"] or ""))
-            found.append(fit(text, width))
-        return found
+            lines.append(fit(text, width))
+        return lines
 
     async def chosen(self, number: int) -> None:
         paths = RunPaths(Path(self._found[number]["run_dir"]))

@@ -56,8 +56,8 @@ class EditWeights(EditScreen):
         """The weights as typed (as they are where a field is empty), or None if one is no number."""
         texts = self.texts()
         present = {key: finite(self.snapshot.values.get(key)) if self.snapshot else None for key in self.edited}
-        found = {key: finite(new) for key, new in {**present, **drafts.typed(texts)}.items()}
-        return None if None in found.values() else {key: known for key, known in found.items() if known is not None}
+        numbers = {key: finite(new) for key, new in {**present, **drafts.typed(texts)}.items()}
+        return None if None in numbers.values() else {key: known for key, known in numbers.items() if known is not None}
 
     def draw(self, snapshot: RunSnapshot) -> None:
         width, t, parameters = self.size.width, self.t, config.parameters()
