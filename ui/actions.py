@@ -46,10 +46,10 @@ def add_actions(app: FastAPI, watches: RunWatches, jobs: Jobs, t: Texts) -> None
 def _answer(order: Mapping[str, Any], author: str | None, watches: RunWatches, jobs: Jobs, t: Texts) -> dict[str, Any]:
     """{ok, notice}: what became of it, as HTML."""
     try:
-        said = _do(order, author, watches, jobs, t)
+        message = _do(order, author, watches, jobs, t)
     except VsrppError as error:
-        said = notice("bad", str(error))
-    return {"ok": 'class="notice bad"' not in said, "notice": said}
+        message = notice("bad", str(error))
+    return {"ok": 'class="notice bad"' not in message, "notice": message}
 
 
 def _do(order: Mapping[str, Any], author: str | None, watches: RunWatches, jobs: Jobs, t: Texts) -> str:

@@ -69,19 +69,19 @@ class MergedForm:
 def merged(values: Mapping[str, Any], base_revision: int, history: ConfigHistory, t: Texts) -> MergedForm:
     """Three-way: what others changed since `base_revision` comes into the form, what was edited here stays."""
     base = history.at(base_revision) or history.live
-    mine = edited(values, base)
-    found, notes = {**history.live, **mine}, {}
+    edits = edited(values, base)
+    merged_values, notes = {**history.live, **edits}, {}
     for key in history.live:
         event = history.last_change(key, after_revision=base_revision)
         if event is None or history.live[key] == base.get(key):
             continue
-        conflict = key in mine and mine[key] != history.live[key]
+        conflict = key in edits and edits[key] != history.live[key]
         notes[key] = t(
             "stale_conflict" if conflict else "stale_merged",
             who=who(event), key=key, value=shown_value(key, history.live[key]), step=count(event.step),
             revision=event.revision,
         )  # fmt: skip
-    return MergedForm(found, notes)
+    return MergedForm(merged_values, notes)
 
 
 def rebalanced(weights: Mapping[str, float], moved: str, *, fixed: frozenset[str] = frozenset()) -> dict[str, float]:
@@ -92,14 +92,14 @@ def rebalanced(weights: Mapping[str, float], moved: str, *, fixed: frozenset[str
     others = [key for key in weights if key != moved and key not in fixed]
     left = max(0.0, 1.0 - min(1.0, weights[moved]) - sum(weights[key] for key in fixed if key != moved))
     total = sum(weights[key] for key in others)
-    found = dict(weights)
+    result = dict(weights)
     for key in others:
         share = weights[key] / total if total > 0 else 1 / len(others)
-        found[key] = round(left * share, 3)
+        result[key] = round(left * share, 3)
     if others:  # what rounding left over goes to the largest
-        largest = max(others, key=lambda key: found[key])
-        found[largest] = round(found[largest] + left - sum(found[key] for key in others), 3)
-    return found
+        largest = max(others, key=lambda key: result[key])
+        result[largest] = round(result[largest] + left - sum(result[key] for key in others), 3)
+    return result
 
 
 def label(parameter: config.Parameter, language: str) -> str:

@@ -59,11 +59,11 @@ def checkpoint_rows(paths: RunPaths, snapshot: PanelSnapshot) -> list[dict[str, 
     here = set(control.checkpoint_steps(paths))
     uploaded = _uploaded(paths)
     left = [s for s in curves.segments(e for e in snapshot.events if e.type in curves.LINEAGE_EVENTS) if s.abandoned]
-    found: dict[tuple[int, int], dict[str, Any]] = {}
+    rows: dict[tuple[int, int], dict[str, Any]] = {}
     for event in snapshot.events:
         if event.type != "checkpoint_saved":
             continue
-        found[event.branch, event.step] = {
+        rows[event.branch, event.step] = {
             "step": event.step,
             "branch": event.branch,
             "psnr_y": (event.data.get("metrics") or {}).get("val/psnr_y"),
@@ -76,7 +76,7 @@ def checkpoint_rows(paths: RunPaths, snapshot: PanelSnapshot) -> list[dict[str, 
                 for s in left
             ),
         }
-    return sorted(found.values(), key=lambda row: (row["step"], row["branch"]), reverse=True)
+    return sorted(rows.values(), key=lambda row: (row["step"], row["branch"]), reverse=True)
 
 
 def _uploaded(paths: RunPaths) -> set[str]:

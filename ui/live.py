@@ -64,7 +64,7 @@ class ViewOptions:
             clip=str(raw["clip"])[:200] if raw.get("clip") else None,
             step=_int(raw.get("pstep")), against=_int(raw.get("against")),
             left=str(raw.get("left", "bicubic"))[:10], right=str(raw.get("right", "output"))[:10],
-            picked=tuple(str(one)[:200] for one in picked[: compare.MOST]) if isinstance(picked, list) else (),
+            picked=tuple(str(run_id)[:200] for run_id in picked[: compare.MOST]) if isinstance(picked, list) else (),
         )  # fmt: skip
 
 
@@ -171,34 +171,34 @@ class FragmentRenderer:
     def _words(self) -> dict[str, str]:
         keys = ("no_activity", "peak_activity", *bars.STREAMS)
         levels = ("low", "moderate", "high", "unusual", "extreme")
-        return {key: self._t(key) for key in keys} | {f"level.{one}": self._t(f"level.{one}") for one in levels}
+        return {key: self._t(key) for key in keys} | {f"level.{level}": self._t(f"level.{level}") for level in levels}
 
     def _others(self) -> list[tuple[str, str]]:
         return [(paths.run_id, paths.run_id) for paths in control.local_runs(self._watches.folder)[:50]]
 
     def _losses(self, watch: RunWatch, snapshot: PanelSnapshot, view: ViewOptions) -> str:
         points = max(100, view.width // 2)
-        found = watch.read_curves(LOSS_KEYS, points, view.from_step, view.to_step)
-        return self._same("losses", snapshot, view, (found,), lambda: self._draw_losses(found, snapshot, view))
+        curves = watch.read_curves(LOSS_KEYS, points, view.from_step, view.to_step)
+        return self._same("losses", snapshot, view, (curves,), lambda: self._draw_losses(curves, snapshot, view))
 
-    def _draw_losses(self, found: Curves, snapshot: PanelSnapshot, view: ViewOptions) -> str:
+    def _draw_losses(self, curves: Curves, snapshot: PanelSnapshot, view: ViewOptions) -> str:
         t = self._t
         names = {f"loss/{term}": name for term, name in bars.TERM_NAMES.items()} | {"loss/total": t("total")}
         drawn = lines.loss_chart(
-            found.series, timeline.marks(snapshot.events), width=view.width, height=320 if view.width > 560 else 260,
+            curves.series, timeline.marks(snapshot.events), width=view.width, height=320 if view.width > 560 else 260,
             smooth=view.smooth, log=view.log, names=names, from_step=view.from_step, to_step=view.to_step,
             words={"not_finite": t("not_finite")},
         )  # fmt: skip
         if not drawn:
             return f'<p class="hint">{esc(t("no_losses", every=snapshot.config.live.get("log_every", 10)))}</p>'
-        present = list(dict.fromkeys(one.key for one in found.series))
+        present = list(dict.fromkeys(loss.key for loss in curves.series))
         key = "".join(
-            f'<span class="key"><i style="background:{lines.COLOURS[one]}"></i>{esc(names[one])}</span>'
-            for one in present
+            f'<span class="key"><i style="background:{lines.COLOURS[loss]}"></i>{esc(names[loss])}</span>'
+            for loss in present
         )
-        if any(one.abandoned for one in found.series):
+        if any(loss.abandoned for loss in curves.series):
             key += f'<span class="key faint"><i></i>{esc(t("left_behind"))}</span>'
-        late = "" if found.complete else f'<span class="hint">{esc(t("reading"))}</span>'
+        late = "" if curves.complete else f'<span class="hint">{esc(t("reading"))}</span>'
         return f'<div class="keys">{key}{late}</div>{drawn}<div class="tip" data-keep hidden></div>'
 
     def _streams(self, watch: RunWatch, activity: dict[str, float], view: ViewOptions) -> str:
@@ -284,7 +284,7 @@ def thinned(points: list[tuple[int, float]], most: int = 240) -> list[tuple[int,
 
 
 def _changed(pieces: Mapping[str, Callable[[], str]], have: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    found = {}
+    changed = {}
     for name, draw in pieces.items():
         try:
             html = draw()
@@ -293,8 +293,8 @@ def _changed(pieces: Mapping[str, Callable[[], str]], have: Mapping[str, Any]) -
             html = f'<p class="notice bad">{esc(type(error).__name__)}: {esc(error)}</p>'
         tag = hashlib.blake2b(html.encode(), digest_size=8).hexdigest()
         if have.get(name) != tag:
-            found[name] = {"tag": tag, "html": html}
-    return found
+            changed[name] = {"tag": tag, "html": html}
+    return changed
 
 
 def to_json(answer: Mapping[str, Any]) -> bytes:

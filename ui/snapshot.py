@@ -70,14 +70,14 @@ class RunWatch:
         else:
             metrics = {key: (row.step, row.value) for key, row in self._reader.latest().items()}
         self._mark = mark
-        said = self._reader.state()
+        trainer = self._reader.state()
         return PanelSnapshot(
-            run_id=self._reader.run_id, status=self._status(said, metrics), metrics=metrics, events=self._events,
-            config=self._config, run_config=control.run_config_of(self._reader), probation=said.get("probation"),
+            run_id=self._reader.run_id, status=self._status(trainer, metrics), metrics=metrics, events=self._events,
+            config=self._config, run_config=control.run_config_of(self._reader), probation=trainer.get("probation"),
             now=time.time(),
         )  # fmt: skip
 
-    def _status(self, said: dict[str, Any], metrics: dict[str, tuple[int, float]]) -> dict[str, Any]:
+    def _status(self, trainer: dict[str, Any], metrics: dict[str, tuple[int, float]]) -> dict[str, Any]:
         """`control.status`, asked anew after an event and every five seconds; what moves with each step is put over it."""
         asked_at, events, kept = self._kept_status
         fresh_s = UPLOAD_FRESH_S if kept and kept["backlog"]["uploading"] else STATUS_FRESH_S
@@ -85,14 +85,14 @@ class RunWatch:
             kept = control.status(self.paths)
             self._kept_status = (time.monotonic(), len(self._events), kept)
             return kept
-        state = control.run_state(self._reader, said)
+        state = control.run_state(self._reader, trainer)
         newest = {key: value for key, (_, value) in metrics.items()}
         run_config = control.run_config_of(self._reader)
         return {
-            **kept, "state": state, "step": int(said.get("step", 0)), "branch": int(said.get("branch", 0)),
-            "phase": said.get("phase"), "lr": finite(newest.get("lr")), "updated": said.get("time"),
-            "steps_per_s": finite(said.get("steps_per_s")),
-            **control.numbers(newest, said, state, self._config.live, run_config),
+            **kept, "state": state, "step": int(trainer.get("step", 0)), "branch": int(trainer.get("branch", 0)),
+            "phase": trainer.get("phase"), "lr": finite(newest.get("lr")), "updated": trainer.get("time"),
+            "steps_per_s": finite(trainer.get("steps_per_s")),
+            **control.numbers(newest, trainer, state, self._config.live, run_config),
         }  # fmt: skip
 
     def read_curves(self, keys: tuple[str, ...], points: int, from_step: int, to_step: int | None) -> curves.Curves:

@@ -50,9 +50,9 @@ def log_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     low, high = max(low, SMALLEST), max(high, SMALLEST)
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     factors = (1, 2, 5) if last - first <= 2 else (1,)
-    found = [f * 10.0**e for e in range(first, last + 1) for f in factors if low * 0.999 <= f * 10.0**e <= high * 1.001]
-    every = max(1, math.ceil(len(found) / (wanted + 2)))
-    return found[::every] or [low]
+    ticks = [f * 10.0**e for e in range(first, last + 1) for f in factors if low * 0.999 <= f * 10.0**e <= high * 1.001]
+    every = max(1, math.ceil(len(ticks) / (wanted + 2)))
+    return ticks[::every] or [low]
 
 
 def span_of(values: Iterable[float], *, log: bool = False) -> tuple[float, float, bool]:

@@ -105,12 +105,12 @@ STREAM_SIGNS = {"backward": "⬅", "forward": "➡", "fusion": "⊕"}
 
 def stream_averages(activity: Mapping[str, float]) -> dict[str, tuple[float | None, int]]:
     """(average, layer count) of backward, forward and fusion; the average leaves out what is not finite."""
-    found: dict[str, tuple[float | None, int]] = {}
+    averages: dict[str, tuple[float | None, int]] = {}
     for stream in STREAMS:
-        mine = [value for name, value in activity.items() if name.split(".")[0] == stream]
-        good = [value for value in mine if math.isfinite(value)]
-        found[stream] = (math.fsum(good) / len(good) if good else None, len(mine))
-    return found
+        of_stream = [value for name, value in activity.items() if name.split(".")[0] == stream]
+        good = [value for value in of_stream if math.isfinite(value)]
+        averages[stream] = (math.fsum(good) / len(good) if good else None, len(of_stream))
+    return averages
 
 
 def stream_bars(activity: Mapping[str, float], words: Mapping[str, str], layer_count: Sequence[str]) -> str:

@@ -190,8 +190,8 @@ class _Page:
         changes = form.edited(raw, snapshot.config.at(base if base is not None else -1) or snapshot.config.live)
         if not changes:
             return view.preview(None, self.t, self.language), {}
-        found = control.preview(self.watches.paths(run_id), changes, base_revision=base)
-        return view.preview(found, self.t, self.language), {e["key"]: e["message"] for e in found.errors}
+        result = control.preview(self.watches.paths(run_id), changes, base_revision=base)
+        return view.preview(result, self.t, self.language), {e["key"]: e["message"] for e in result.errors}
 
     def _check(self, run_id: str, base: int | None, *values: Any) -> list[Any]:
         """As one types: what would be refused and why, under each field; what would follow, beside."""
@@ -217,8 +217,8 @@ class _Page:
             except NotFound:
                 return [gr.skip()] * len(others)
             fixed = frozenset() if allowed else frozenset({"perceptual_weight"})
-            found = form.rebalanced(dict(zip(form.WEIGHTS, weights, strict=True)), moved, fixed=fixed)
-            return [found[key] for key in others]
+            balanced = form.rebalanced(dict(zip(form.WEIGHTS, weights, strict=True)), moved, fixed=fixed)
+            return [balanced[key] for key in others]
 
         return rebalance
 
@@ -232,8 +232,8 @@ class _Page:
             snapshot = self._snapshot(run_id, fresh=True)
         except NotFound:
             return self._fill(request)
-        found = form.merged(dict(zip(self.keys, values, strict=True)), start, snapshot.config, self.t)
-        return self._whole(run_id, snapshot, found.values, found.notes)
+        merged = form.merged(dict(zip(self.keys, values, strict=True)), start, snapshot.config, self.t)
+        return self._whole(run_id, snapshot, merged.values, merged.notes)
 
     def _defaults(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
         try:
@@ -301,8 +301,8 @@ class _Page:
     def _after_refusal(self, run_id: str, base: int | None, typed: dict[str, Any]) -> list[Any]:
         """The form stays as it was typed, brought up to the config in force."""
         snapshot = self._snapshot(run_id)
-        found = form.merged(typed, base if base is not None else snapshot.config.revision, snapshot.config, self.t)
-        return self._whole(run_id, snapshot, found.values, found.notes)
+        merged = form.merged(typed, base if base is not None else snapshot.config.revision, snapshot.config, self.t)
+        return self._whole(run_id, snapshot, merged.values, merged.notes)
 
 
 def _terms(switched_on: bool, steps: str, condition: str) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from .delivery import delivery
 
 def cards(snapshot: PanelSnapshot, t: Texts) -> str:
     """All cards of the monitoring page."""
-    found = [
+    parts = [
         *_quality(snapshot, t),
         card("plateau", t("plateau_counter"), count(snapshot.metric("plateau/counter")), _patience(snapshot, t),
               meter=_share(snapshot.metric("plateau/counter"), snapshot.config.live.get("plateau_patience"))),
@@ -26,7 +26,7 @@ def cards(snapshot: PanelSnapshot, t: Texts) -> str:
         delivery(snapshot, t),
         _remote_copy(snapshot, t),
     ]  # fmt: skip
-    return f'<div class="cards">{"".join(found)}</div>'
+    return f'<div class="cards">{"".join(parts)}</div>'
 
 
 def _quality(snapshot: PanelSnapshot, t: Texts) -> list[str]:
@@ -77,13 +77,13 @@ def _score(snapshot: PanelSnapshot, t: Texts) -> str:
 
 def _convergence(snapshot: PanelSnapshot, t: Texts) -> str:
     """The word, and the slope with its standard error."""
-    found = snapshot.status.get("convergence")
-    if not found:
+    trend = snapshot.status.get("convergence")
+    if not trend:
         return card("convergence", t("convergence"), "–", t("convergence_hint"))
-    slope, error = found["slope_percent_per_1000_steps"], found["slope_error_percent"]
+    slope, error = trend["slope_percent_per_1000_steps"], trend["slope_error_percent"]
     below = t("convergence_hint") if slope is None else t("slope", n=f"{slope:+.1f}", error=number(error, 1))
-    tone = {"falling": "good", "rising": "bad"}.get(found["state"], "")
-    return card("convergence", t("convergence"), t(f"convergence.{found['state']}"), below, tone=tone)
+    tone = {"falling": "good", "rising": "bad"}.get(trend["state"], "")
+    return card("convergence", t("convergence"), t(f"convergence.{trend['state']}"), below, tone=tone)
 
 
 def _time(snapshot: PanelSnapshot, t: Texts) -> str:

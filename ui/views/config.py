@@ -71,24 +71,24 @@ def _standing(parameter: config.Parameter, snapshot: PanelSnapshot, t: Texts) ->
     return f'<p class="note"><b>{esc(now)}</b> · {esc(" · ".join(parts))}</p>'
 
 
-def preview(found: Preview | None, t: Texts, language: str, *, width: int = 460) -> str:
+def preview(result: Preview | None, t: Texts, language: str, *, width: int = 460) -> str:
     """The diff, what is wrong or what to mind, and the learning rate ahead, before anything is asked of the run."""
-    if found is None or (not found.changes and not found.errors):
+    if result is None or (not result.changes and not result.errors):
         return f'<p class="hint">{esc(t("preview_none"))}</p>'
     parts = []
-    if found.errors:
+    if result.errors:
         rows = "".join(
             f"<li><b>{esc(e['key'])}</b> = {esc(shown_value(e['key'], e['value']))}: {esc(e['message'])}</li>"
-            for e in found.errors
+            for e in result.errors
         )
         parts.append(f'<div class="notice bad"><b>{esc(t("preview_bad"))}</b><ul>{rows}</ul></div>')
     else:
         parts.append(f'<p class="notice good">{esc(t("preview_ok"))}</p>')
-    parts.append(_diff(found.changes, t, language))
-    parts += [f'<p class="notice warn">⚠ {esc(warning)}</p>' for warning in found.warnings]
-    if found.weight_sum is not None:
-        parts.append(f'<p class="hint">{esc(t("sum", sum=number(found.weight_sum, 3)))}</p>')
-    parts.append(_rate(found, t, width))
+    parts.append(_diff(result.changes, t, language))
+    parts += [f'<p class="notice warn">⚠ {esc(warning)}</p>' for warning in result.warnings]
+    if result.weight_sum is not None:
+        parts.append(f'<p class="hint">{esc(t("sum", sum=number(result.weight_sum, 3)))}</p>')
+    parts.append(_rate(result, t, width))
     return "".join(parts)
 
 
@@ -104,11 +104,11 @@ def _diff(changes: Sequence[Mapping[str, Any]], t: Texts, language: str) -> str:
     return f'<table class="diff"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>' if rows else ""
 
 
-def _rate(found: Preview, t: Texts, width: int) -> str:
-    if not any(row["old"] != row["new"] for row in found.rate_ahead):
+def _rate(result: Preview, t: Texts, width: int) -> str:
+    if not any(row["old"] != row["new"] for row in result.rate_ahead):
         return ""
-    old = [(row["step"], row["old"]) for row in found.rate_ahead]
-    new = [(row["step"], row["new"]) for row in found.rate_ahead]
+    old = [(row["step"], row["old"]) for row in result.rate_ahead]
+    new = [(row["step"], row["new"]) for row in result.rate_ahead]
     chart = line_chart(
         [(t("rate_now"), "was", old), (t("rate_then"), "will", new)], width=width, height=170, spoken=t("rate_ahead")
     )
@@ -138,8 +138,8 @@ def startup_table(run_config: Mapping[str, Any], t: Texts, run_id: str) -> str:
 
 def revisions(events: Sequence[Event], current: int, t: Texts, *, live: bool) -> str:
     """The history of revisions, newest first; each but the present one can be loaded into the form."""
-    made = [e for e in events if e.type in CONFIG_EVENTS]
-    rows = "".join(_revision(event, current, t, live=live) for event in reversed(made[-100:]))
+    edits = [e for e in events if e.type in CONFIG_EVENTS]
+    rows = "".join(_revision(event, current, t, live=live) for event in reversed(edits[-100:]))
     heads = "".join(f"<th>{esc(t(key))}</th>" for key in ("revision", "step", "what", "who", "why", "when"))
     return (
         f'<div class="scroll"><table class="revisions"><thead><tr>{heads}<th></th></tr></thead>'

@@ -39,19 +39,19 @@ def delivery(snapshot: PanelSnapshot, t: Texts) -> str:
 
 def sentences(snapshot: PanelSnapshot, t: Texts) -> list[str]:
     """What is to be said above everything else: a backlog that has grown old, with its cause."""
-    left, said = snapshot.status.get("backlog") or {}, []
+    left, parts = snapshot.status.get("backlog") or {}, []
     kind, end_due = left.get("trouble"), bool(left.get("end_due"))
     rows, artifacts = int(left.get("rows") or 0), int(left.get("artifacts") or 0)
     if snapshot.behind and (rows > end_due or artifacts):
-        said.append(t("says.behind", rows=count(rows), artifacts=artifacts, age=span(left["age_s"])))
+        parts.append(t("says.behind", rows=count(rows), artifacts=artifacts, age=span(left["age_s"])))
     if kind:
         if left.get("lost_s") is not None:
             word, error = t(f"trouble.{kind}"), str(left.get("error") or "–").rstrip(".")
-            said.append(t("says.lost", trouble=word[:1].upper() + word[1:], age=span(left["lost_s"]), error=error))
-        said.append(t(f"means.{kind}", run=snapshot.run_id))
+            parts.append(t("says.lost", trouble=word[:1].upper() + word[1:], age=span(left["lost_s"]), error=error))
+        parts.append(t(f"means.{kind}", run=snapshot.run_id))
     elif end_due and snapshot.behind:
-        said.append(t("end_due", run=snapshot.run_id))
-    return [" ".join(said)] if said else []
+        parts.append(t("end_due", run=snapshot.run_id))
+    return [" ".join(parts)] if parts else []
 
 
 def _waiting(left: dict[str, Any], t: Texts) -> str:

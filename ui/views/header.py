@@ -28,16 +28,16 @@ def navigation(page: str, run_id: str | None, t: Texts, *, user: str | None = No
 
 def badges(snapshot: PanelSnapshot, t: Texts) -> list[tuple[str, str]]:
     """(css class, word) of the state and of everything that goes with it."""
-    found = [(snapshot.state, t(f"state.{snapshot.state}"))]
+    labels = [(snapshot.state, t(f"state.{snapshot.state}"))]
     if snapshot.silent:
-        found = [("silent", t("state.silent"))]
+        labels = [("silent", t("state.silent"))]
     if snapshot.live and snapshot.on_probation:
-        found.append(("probation", t("state.probation")))
+        labels.append(("probation", t("state.probation")))
     if snapshot.live and snapshot.plateau:
-        found.append(("plateau", t("state.plateau")))
+        labels.append(("plateau", t("state.plateau")))
     if snapshot.behind:
-        found.append(("behind", t("state.behind")))
-    return found
+        labels.append(("behind", t("state.behind")))
+    return labels
 
 
 def header(
@@ -122,26 +122,26 @@ def _memory(snapshot: PanelSnapshot, t: Texts) -> tuple[str, str]:
 
 def notice(snapshot: PanelSnapshot, t: Texts) -> str:
     """The plain sentence for a state in which nothing moves, or in which something waits."""
-    said = []
+    notices = []
     step, run = count(snapshot.step), snapshot.run_id
     if snapshot.silent:
-        said.append(("warn", t("says.silent", age=span(snapshot.quiet_s))))
+        notices.append(("warn", t("says.silent", age=span(snapshot.quiet_s))))
     elif snapshot.state == "paused":
-        said.append(("info", t("says.paused", step=step)))
+        notices.append(("info", t("says.paused", step=step)))
     elif snapshot.state == "finished":
-        said.append(("good", t("says.finished")))
+        notices.append(("good", t("says.finished")))
     elif snapshot.state == "stopped":
-        said.append(("info", t("says.stopped", step=step, run=run)))
+        notices.append(("info", t("says.stopped", step=step, run=run)))
     elif snapshot.state == "dead":
-        said.append(("bad", t("says.dead", age=span(snapshot.quiet_s), run=run)))
+        notices.append(("bad", t("says.dead", age=span(snapshot.quiet_s), run=run)))
     elif snapshot.state == "failed":
-        said.append(("bad", t("says.failed", why=_failure(snapshot))))
+        notices.append(("bad", t("says.failed", why=_failure(snapshot))))
     if snapshot.on_probation and snapshot.probation:
         terms = snapshot.probation
         until, condition = count(terms.get("until_step")), terms.get("revert_if")
-        said.append(("warn", t("says.probation", step=until, revision=terms.get("revision"), condition=condition)))
-    said += [("warn", sentence) for sentence in sentences(snapshot, t)]
-    return "".join(f'<p class="notice {css}">{esc(sentence)}</p>' for css, sentence in said)
+        notices.append(("warn", t("says.probation", step=until, revision=terms.get("revision"), condition=condition)))
+    notices += [("warn", sentence) for sentence in sentences(snapshot, t)]
+    return "".join(f'<p class="notice {css}">{esc(sentence)}</p>' for css, sentence in notices)
 
 
 def _failure(snapshot: PanelSnapshot) -> str:

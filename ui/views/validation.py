@@ -47,12 +47,12 @@ def _row(event: Event, best: float | None, t: Texts) -> str:
 
 def series(events: Sequence[Event], key: str) -> list[tuple[int, float]]:
     """(step, value) of one figure of the validations, those of the newest branch where two share a step."""
-    found: dict[int, float] = {}
+    by_step: dict[int, float] = {}
     for event in events:
         value = finite(event.data.get(key)) if event.type == "validated" else None
         if value is not None:
-            found[event.step] = value
-    return sorted(found.items())
+            by_step[event.step] = value
+    return sorted(by_step.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,15 +73,15 @@ class ValidationPicture:
 
 def pictures(events: Sequence[Event]) -> list[ValidationPicture]:
     """All pictures on record, oldest first. What lacks a path or a size is left out."""
-    found = []
+    newest = []
     for event in events:
         if event.type != "validated":
             continue
         for image in event.data.get("images") or []:
             picture = _picture(event, image)
             if picture:
-                found.append(picture)
-    return found
+                newest.append(picture)
+    return newest
 
 
 def _picture(event: Event, image: dict[str, Any]) -> ValidationPicture | None:
@@ -108,15 +108,15 @@ def viewer(
         return f'<p class="hint">{esc(t("no_pictures"))}</p>'
     clips = list(dict.fromkeys(picture.clip for picture in all_pictures))
     clip = clip if clip in clips else all_pictures[-1].clip
-    mine = [picture for picture in all_pictures if picture.clip == clip]
-    chosen = next((p for p in reversed(mine) if p.step == step), mine[-1])
-    earlier = [p for p in mine if p.path != chosen.path]
+    of_clip = [picture for picture in all_pictures if picture.clip == clip]
+    chosen = next((p for p in reversed(of_clip) if p.step == step), of_clip[-1])
+    earlier = [p for p in of_clip if p.path != chosen.path]
     other = next((p for p in reversed(earlier) if p.step == against), earlier[0] if earlier else None)
     left = left if left in PLACES else "bicubic"
     right = right if right in PLACES else "output"
     controls = (
         _select("clip", t("clip"), [(c, c) for c in clips], clip)
-        + _select("pstep", t("step"), [(str(p.step), count(p.step)) for p in mine], str(chosen.step))
+        + _select("pstep", t("step"), [(str(p.step), count(p.step)) for p in of_clip], str(chosen.step))
         + _select("left", t("left_half"), [(place, t(place)) for place in PLACES], left)
         + _select("right", t("right_half"), [(place, t(place)) for place in PLACES], right)
     )
@@ -125,7 +125,7 @@ def viewer(
         _compare(chosen, (url(chosen.path), left, t(left)), (url(chosen.path), right, t(right)), t, "main"),
     ]
     if other is not None:
-        parts.append(_change(chosen, other, mine, t, url))
+        parts.append(_change(chosen, other, of_clip, t, url))
     if chosen.profile:
         parts.append(_profile(chosen, t, url))
     return "".join(parts)
@@ -153,11 +153,11 @@ def _compare(
 def _change(
     picture: ValidationPicture,
     other: ValidationPicture,
-    mine: Sequence[ValidationPicture],
+    of_clip: Sequence[ValidationPicture],
     t: Texts,
     url: Callable[[str], str],
 ) -> str:
-    steps = [(str(p.step), count(p.step)) for p in mine if p.path != picture.path]
+    steps = [(str(p.step), count(p.step)) for p in of_clip if p.path != picture.path]
     now = (url(picture.path), "output", f"{t('output')} {count(picture.step)}")
     then = (url(other.path), "output", f"{t('output')} {count(other.step)}")
     place = f"background-position:{PLACES['output']} 0"
