@@ -19,8 +19,8 @@ WEIGHTS = ("l1_weight", "ms_weight", "grad_weight", "perceptual_weight")
 
 def keys() -> list[str]:
     """The live parameters in the order of the form: the safe tier, then the careful one, each in the schema's order."""
-    known = config.live_parameters()
-    return [k for tier in ("safe", "careful") for k, parameter in known.items() if parameter.tier == tier]
+    parameters = config.live_parameters()
+    return [k for tier in ("safe", "careful") for k, parameter in parameters.items() if parameter.tier == tier]
 
 
 def to_widget(key: str, value: Any) -> Any:
@@ -90,15 +90,15 @@ def rebalanced(weights: Mapping[str, float], moved: str, *, fixed: frozenset[str
     Those in `fixed` stay; if all the others are 0 they share what is left. Values have three decimals.
     """
     others = [key for key in weights if key != moved and key not in fixed]
-    left = max(0.0, 1.0 - min(1.0, weights[moved]) - sum(weights[key] for key in fixed if key != moved))
+    remaining = max(0.0, 1.0 - min(1.0, weights[moved]) - sum(weights[key] for key in fixed if key != moved))
     total = sum(weights[key] for key in others)
     result = dict(weights)
     for key in others:
         share = weights[key] / total if total > 0 else 1 / len(others)
-        result[key] = round(left * share, 3)
+        result[key] = round(remaining * share, 3)
     if others:  # what rounding left over goes to the largest
         largest = max(others, key=lambda key: result[key])
-        result[largest] = round(result[largest] + left - sum(result[key] for key in others), 3)
+        result[largest] = round(result[largest] + remaining - sum(result[key] for key in others), 3)
     return result
 
 

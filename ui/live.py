@@ -101,10 +101,10 @@ class FragmentRenderer:
         self._tracked = tracked
         self._kept: dict[tuple[object, ...], tuple[tuple[object, ...], str]] = {}
 
-    def answer(self, page: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """{run, state, revision, next_s, fragments: {name: {tag, html}}}: what changed since `asked["have"]`."""
-        run_id = str(asked.get("run") or "") or self._watches.default_run()
-        raw_view = asked.get("view")
+    def answer(self, page: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """{run, state, revision, next_s, fragments: {name: {tag, html}}}: what changed since `request["have"]`."""
+        run_id = str(request.get("run") or "") or self._watches.default_run()
+        raw_view = request.get("view")
         view = ViewOptions.of(raw_view if isinstance(raw_view, dict) else {})
         facts: dict[str, Any] = {"run": run_id, "state": "none", "live": False, "revision": None, "next_s": 2.0}
         try:
@@ -121,7 +121,7 @@ class FragmentRenderer:
         except NotFound:
             facts["run"] = None
             pieces = self._nothing(run_id)
-        have = asked.get("have")
+        have = request.get("have")
         return {**facts, "fragments": _changed(pieces, have if isinstance(have, dict) else {})}
 
     def _nothing(self, missing: str | None) -> dict[str, Callable[[], str]]:

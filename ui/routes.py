@@ -58,10 +58,10 @@ def add_routes(
         if page not in PAGES or len(body) > LARGEST_QUESTION:
             return PlainTextResponse("Not found.", 404)
         try:
-            asked = json.loads(body or b"{}")
+            query = json.loads(body or b"{}")
         except ValueError:
             return PlainTextResponse("Not JSON.", 400)
-        answer = await run_in_threadpool(live.answer, page, asked if isinstance(asked, dict) else {})
+        answer = await run_in_threadpool(live.answer, page, query if isinstance(query, dict) else {})
         return Response(to_json(answer), media_type="application/json", headers={"Cache-Control": "no-store"})
 
     @app.get("/panel/images/{run_id}/{path:path}")

@@ -79,17 +79,17 @@ class RunWatch:
 
     def _status(self, trainer: dict[str, Any], metrics: dict[str, tuple[int, float]]) -> dict[str, Any]:
         """`control.status`, asked anew after an event and every five seconds; what moves with each step is put over it."""
-        asked_at, events, kept = self._kept_status
-        fresh_s = UPLOAD_FRESH_S if kept and kept["backlog"]["uploading"] else STATUS_FRESH_S
-        if not kept or events != len(self._events) or time.monotonic() - asked_at > fresh_s:
-            kept = control.status(self.paths)
-            self._kept_status = (time.monotonic(), len(self._events), kept)
-            return kept
+        asked_at, events, status = self._kept_status
+        fresh_s = UPLOAD_FRESH_S if status and status["backlog"]["uploading"] else STATUS_FRESH_S
+        if not status or events != len(self._events) or time.monotonic() - asked_at > fresh_s:
+            status = control.status(self.paths)
+            self._kept_status = (time.monotonic(), len(self._events), status)
+            return status
         state = control.run_state(self._reader, trainer)
         newest = {key: value for key, (_, value) in metrics.items()}
         run_config = control.run_config_of(self._reader)
         return {
-            **kept, "state": state, "step": int(trainer.get("step", 0)), "branch": int(trainer.get("branch", 0)),
+            **status, "state": state, "step": int(trainer.get("step", 0)), "branch": int(trainer.get("branch", 0)),
             "phase": trainer.get("phase"), "lr": finite(newest.get("lr")), "updated": trainer.get("time"),
             "steps_per_s": finite(trainer.get("steps_per_s")),
             **control.numbers(newest, trainer, state, self._config.live, run_config),
@@ -97,9 +97,9 @@ class RunWatch:
 
     def read_curves(self, keys: tuple[str, ...], points: int, from_step: int, to_step: int | None) -> curves.Curves:
         """The curves, at most CURVES_FRESH_S old; reads a long history bit by bit."""
-        wanted = (keys, points, from_step, to_step)
+        query = (keys, points, from_step, to_step)
         with self._lock:
-            kept = self._curve_cache.get(wanted)
+            kept = self._curve_cache.get(query)
             if kept and time.monotonic() - kept[0] < CURVES_FRESH_S:
                 return kept[1]
             read = self._curves.read(
@@ -108,7 +108,7 @@ class RunWatch:
             )  # fmt: skip
             if len(self._curve_cache) > 8:
                 self._curve_cache.clear()
-            self._curve_cache[wanted] = (time.monotonic(), read)
+            self._curve_cache[query] = (time.monotonic(), read)
             return read
 
     def trends(self, keys: tuple[str, ...], last_rows: int = 24) -> dict[str, list[float]]:
@@ -138,14 +138,14 @@ class RunWatches:
                 return control.find_run(self._default, self.folder).run_id
             except VsrppError:
                 pass
-        known = control.local_runs(self.folder)
-        for paths in known[:20]:
+        runs = control.local_runs(self.folder)
+        for paths in runs[:20]:
             try:
                 if control.is_live(paths):
                     return paths.run_id
             except (VsrppError, sqlite3.Error):
                 continue
-        return known[0].run_id if known else None
+        return runs[0].run_id if runs else None
 
     def run(self, run_id: str) -> RunWatch:
         """Raises NotFound unless it is a run of this folder, by its exact ID: no path can be smuggled in."""

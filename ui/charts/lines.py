@@ -210,8 +210,10 @@ def _marks(marks: Sequence[Mark], x: Axis, height: int) -> str:
     chiefs = [min(group, key=_rank) for group in groups]
     for place, (group, chief) in enumerate(zip(groups, chiefs, strict=True)):
         at = x(chief.step)
-        told = [chief, *(mark for mark in group if mark is not chief)]
-        title = "\n".join(f"{m.step}: {m.text}" for m in told[:12]) + (f"\n… {len(group)}" if len(group) > 12 else "")
+        marks_shown = [chief, *(mark for mark in group if mark is not chief)]
+        title = "\n".join(f"{m.step}: {m.text}" for m in marks_shown[:12]) + (
+            f"\n… {len(group)}" if len(group) > 12 else ""
+        )
         text = chief.text if chief.kind in ("edit", "rollback", "fault", "plateau") else ""
         room = len(text) * 6.2 + 16
         end = x(chiefs[place + 1].step) - 6 if place + 1 < len(chiefs) else x.at_high + 4

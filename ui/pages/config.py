@@ -60,16 +60,16 @@ class _Page:
 
     # ---- layout
     def _tiers(self) -> None:
-        known = config.live_parameters()
+        parameters = config.live_parameters()
         for tier in ("safe", "careful"):
             with gr.Group(elem_classes=f"tier {tier}"):
                 html(f"<h2>{esc(self.t(f'tier.{tier}'))}</h2>")
                 if tier == "careful":
                     self.together = gr.Checkbox(True, label=self.t("rebalance"), elem_id="rebalance", container=False)
                 for key in self.keys:
-                    if known[key].tier == tier:
+                    if parameters[key].tier == tier:
                         with gr.Row(elem_classes="field", equal_height=False):
-                            self.widgets[key] = self._widget(known[key])
+                            self.widgets[key] = self._widget(parameters[key])
                             self.notes[key] = html("", elem_id=f"n-{key}", elem_classes="field-note")
 
     def _widget(self, parameter: config.Parameter) -> gr.components.Component:
@@ -245,15 +245,15 @@ class _Page:
 
     def _load(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
         """The values of an earlier revision into the form; they are applied by hand, as a new revision."""
-        wanted = _whole_number(values[-1])
+        revision = _whole_number(values[-1])
         try:
             snapshot = self._snapshot(run_id)
         except NotFound:
             return [*self._fill(request), ""]
-        then = snapshot.config.at(wanted if wanted is not None else -1)
+        then = snapshot.config.at(revision if revision is not None else -1)
         if then is None:
             return [gr.skip()] * (4 + 2 * len(self.keys)) + [""]
-        return [*self._whole(run_id, snapshot, then, {}), notice("info", self.t("loaded", revision=wanted))]
+        return [*self._whole(run_id, snapshot, then, {}), notice("info", self.t("loaded", revision=revision))]
 
     def _apply(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
         """Ask the run for what differs from the revision the form stands on, and say what became of it."""
@@ -276,9 +276,9 @@ class _Page:
         except VsrppError as error:
             return [notice("bad", str(error)), gr.skip(), *nothing_new]
         if answer.status == "applied":
-            told = notice("good", self.t("applied", step=answer.step, revision=answer.revision))
+            message = notice("good", self.t("applied", step=answer.step, revision=answer.revision))
             return [
-                told,
+                message,
                 "",
                 *self._whole(run_id, self._snapshot(run_id, fresh=True), self._snapshot(run_id).config.live, {}),
             ]

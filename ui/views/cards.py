@@ -49,11 +49,11 @@ def _quality(snapshot: PanelSnapshot, t: Texts) -> list[str]:
 
 def _remote_copy(snapshot: PanelSnapshot, t: Texts) -> str:
     """The newest state that would outlive this machine, and how much training it lacks."""
-    away = snapshot.status.get("off_host")
-    if not away:
+    remote_copy = snapshot.status.get("off_host")
+    if not remote_copy:
         return card("off_host", t("off_host"), t("off_host.none"), str(snapshot.status.get("off_host_why") or ""))
-    age = t("off_host.age", age=span(away["age_s"]))
-    return card("off_host", t("off_host"), t("at_step", step=count(away["step"])), age)
+    age = t("off_host.age", age=span(remote_copy["age_s"]))
+    return card("off_host", t("off_host"), t("at_step", step=count(remote_copy["step"])), age)
 
 
 def _gradient(snapshot: PanelSnapshot, t: Texts) -> str:

@@ -14,17 +14,17 @@ from .card import card
 
 def delivery(snapshot: PanelSnapshot, t: Texts) -> str:
     """What waits, for how long and why; with a bar while something is uploaded."""
-    left = snapshot.status.get("backlog") or {}
-    kind, going = left.get("trouble"), control.upload(left, snapshot.now)
-    below = [_waiting(left, t)] if left.get("rows") or left.get("artifacts") else []
-    if left.get("end_due"):
+    backlog = snapshot.status.get("backlog") or {}
+    kind, going = backlog.get("trouble"), control.upload(backlog, snapshot.now)
+    below = [_waiting(backlog, t)] if backlog.get("rows") or backlog.get("artifacts") else []
+    if backlog.get("end_due"):
         below.append(t("delivery.end"))
     if going:
         pace = f", {size(going['bytes_per_s'])}/s" if going["bytes_per_s"] else ""
         done = t("delivery.upload", what=going["what"], done=size(going["done_bytes"]), all=size(going["bytes"]))
         below.insert(0, done + pace)
-    if left.get("set_aside"):
-        below.append(t("set_aside", n=left["set_aside"], why=left["set_aside_why"]))
+    if backlog.get("set_aside"):
+        below.append(t("set_aside", n=backlog["set_aside"], why=backlog["set_aside_why"]))
     big = t("delivery.done")
     if kind:
         big = t(f"trouble.{kind}")
@@ -39,21 +39,21 @@ def delivery(snapshot: PanelSnapshot, t: Texts) -> str:
 
 def sentences(snapshot: PanelSnapshot, t: Texts) -> list[str]:
     """What is to be said above everything else: a backlog that has grown old, with its cause."""
-    left, parts = snapshot.status.get("backlog") or {}, []
-    kind, end_due = left.get("trouble"), bool(left.get("end_due"))
-    rows, artifacts = int(left.get("rows") or 0), int(left.get("artifacts") or 0)
+    backlog, parts = snapshot.status.get("backlog") or {}, []
+    kind, end_due = backlog.get("trouble"), bool(backlog.get("end_due"))
+    rows, artifacts = int(backlog.get("rows") or 0), int(backlog.get("artifacts") or 0)
     if snapshot.behind and (rows > end_due or artifacts):
-        parts.append(t("says.behind", rows=count(rows), artifacts=artifacts, age=span(left["age_s"])))
+        parts.append(t("says.behind", rows=count(rows), artifacts=artifacts, age=span(backlog["age_s"])))
     if kind:
-        if left.get("lost_s") is not None:
-            word, error = t(f"trouble.{kind}"), str(left.get("error") or "–").rstrip(".")
-            parts.append(t("says.lost", trouble=word[:1].upper() + word[1:], age=span(left["lost_s"]), error=error))
+        if backlog.get("lost_s") is not None:
+            word, error = t(f"trouble.{kind}"), str(backlog.get("error") or "–").rstrip(".")
+            parts.append(t("says.lost", trouble=word[:1].upper() + word[1:], age=span(backlog["lost_s"]), error=error))
         parts.append(t(f"means.{kind}", run=snapshot.run_id))
     elif end_due and snapshot.behind:
         parts.append(t("end_due", run=snapshot.run_id))
     return [" ".join(parts)] if parts else []
 
 
-def _waiting(left: dict[str, Any], t: Texts) -> str:
-    text = t("delivery.waiting", rows=count(left.get("rows") or 0), artifacts=left.get("artifacts") or 0)
-    return f"{text}, {t('delivery.oldest', age=span(left.get('age_s')))}"
+def _waiting(backlog: dict[str, Any], t: Texts) -> str:
+    text = t("delivery.waiting", rows=count(backlog.get("rows") or 0), artifacts=backlog.get("artifacts") or 0)
+    return f"{text}, {t('delivery.oldest', age=span(backlog.get('age_s')))}"

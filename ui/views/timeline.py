@@ -83,8 +83,8 @@ def summary(event: Event) -> str:
             run_config = data.get("run_config") or {}
             return f"{run_config.get('preset', '')} on {data.get('device', '')}, {data.get('host', '')}"
         case _:
-            words = ("error", "what", "why", "source", "path")
-            return "; ".join(str(data[word]) for word in words if data.get(word))
+            keys = ("error", "what", "why", "source", "path")
+            return "; ".join(str(data[key]) for key in keys if data.get(key))
 
 
 def _gain(data: dict[str, Any]) -> str:

@@ -94,13 +94,13 @@ def unknown(key: str, candidates: Collection[str]) -> str:
 
 
 def _normal(key: str, value: Any) -> Any:
-    known = schema.parameter(key) if isinstance(key, str) else None
-    if known is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+    parameter = schema.parameter(key) if isinstance(key, str) else None
+    if parameter is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
-    whole = known.type == "integer" or (known.type == "choice" and isinstance(known.choices[0], int))
+    whole = parameter.type == "integer" or (parameter.type == "choice" and isinstance(parameter.choices[0], int))
     if whole and isinstance(value, float) and value.is_integer():
         return int(value)
-    if known.type == "number" and isinstance(value, int):
+    if parameter.type == "number" and isinstance(value, int):
         try:
             return float(value)
         except OverflowError:
@@ -117,8 +117,8 @@ def _check_whole(name: str, config: Any, run_config: Mapping[str, Any] | None) -
 
 
 def _missing(name: str, config: Mapping[str, Any]) -> list[Problem]:
-    wanted = schema.live_parameters() if name == schema.LIVE_SCHEMA else schema.startup_parameters()
-    return [Problem(key, None, "is missing") for key in wanted if key not in config]
+    required = schema.live_parameters() if name == schema.LIVE_SCHEMA else schema.startup_parameters()
+    return [Problem(key, None, "is missing") for key in required if key not in config]
 
 
 def _check_values(name: str, values: Mapping[str, Any]) -> list[Problem]:
@@ -225,9 +225,9 @@ def _why(error: ValidationError, description: Mapping[str, Any]) -> str:
 
 def _wrong_type(value: object, description: Mapping[str, Any]) -> str:
     types: list[str] = description["type"] if isinstance(description["type"], list) else [description["type"]]
-    wanted = one_of(description["enum"]) if "enum" in description else " or ".join(_A_TYPE[name] for name in types)
+    expected = one_of(description["enum"]) if "enum" in description else " or ".join(_A_TYPE[name] for name in types)
     given = _given(value, types)
-    return f"must be {wanted}, not {given}" if given else f"must be {wanted}"
+    return f"must be {expected}, not {given}" if given else f"must be {expected}"
 
 
 def _given(value: object, types: Collection[str]) -> str:

@@ -46,18 +46,18 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
 
 
 def _parse(key: str, text: str) -> Any:
-    known = schema.parameter(key)
-    if known is None:
+    parameter = schema.parameter(key)
+    if parameter is None:
         return _guess(text)
     bare = text.strip()
-    if known.nullable and bare.lower() in ("null", "none"):
+    if parameter.nullable and bare.lower() in ("null", "none"):
         return None
-    if known.type == "boolean":
+    if parameter.type == "boolean":
         return {**_WORDS, "1": True, "0": False}.get(bare.lower(), text)
-    if known.type == "string":
+    if parameter.type == "string":
         return text
-    if known.type == "choice":
-        return next((choice for choice in known.choices if str(choice) == bare), text)
+    if parameter.type == "choice":
+        return next((choice for choice in parameter.choices if str(choice) == bare), text)
     return _number(bare, text)
 
 
@@ -102,15 +102,15 @@ def merge(
     """
     changes: dict[str, Any] = {}
     conflicts: list[str] = []
-    for key, wanted in saved.items():
-        if key in base and same(wanted, base[key]):
+    for key, value in saved.items():
+        if key in base and same(value, base[key]):
             continue
-        if key in current and same(wanted, current[key]):
+        if key in current and same(value, current[key]):
             continue
         if key in current and (key not in base or not same(current[key], base[key])):
             conflicts.append(key)
         else:
-            changes[key] = wanted
+            changes[key] = value
     return changes, conflicts
 
 
@@ -119,12 +119,12 @@ def warnings(live: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
     merged = {**live, **changes}
     messages = []
     for key, new in changes.items():
-        known, old = schema.parameter(key), live.get(key)
-        if known is None or old is None:
+        parameter, old = schema.parameter(key), live.get(key)
+        if parameter is None or old is None:
             continue
         if same(old, new):
             messages.append(f"{key} is {show(old)} already")
-        elif known.scale == "log":
+        elif parameter.scale == "log":
             messages += _big_step(key, new / old)
     messages += _uneven_weights(merged, changes)
     if "max_steps" in changes and not same(live.get("max_steps"), changes["max_steps"]):

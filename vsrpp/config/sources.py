@@ -87,13 +87,13 @@ def _alerts(block: Any, file: Path) -> dict[str, Any]:
     """`alerts:` with `on` (a list, or text with commas), `url` and `format`, as the keys they stand for."""
     if block is None:
         return {}
-    known = {name: f"alerts_{name}" for name in ("on", "url", "format")}
+    keys = {name: f"alerts_{name}" for name in ("on", "url", "format")}
     block = {"on" if key is True else key: value for key, value in block.items()} if isinstance(block, dict) else block
-    if not isinstance(block, dict) or not block.keys() <= known.keys():
-        raise Refused(f"{file} refused: expected {one_of(tuple(known))} under `alerts`.")
+    if not isinstance(block, dict) or not block.keys() <= keys.keys():
+        raise Refused(f"{file} refused: expected {one_of(tuple(keys))} under `alerts`.")
     if isinstance(block.get("on"), list):
         block["on"] = ",".join(map(str, block["on"]))
-    return {known[key]: value for key, value in block.items()}
+    return {keys[key]: value for key, value in block.items()}
 
 
 def _read_yaml(file: Path) -> Any:

@@ -118,8 +118,8 @@ def _end_untold(reader: RunReader, marks: Marks | None) -> float | None:
         if process.get("host") != socket.gethostname() or process_alive(process):
             return None
         ended_at = float(trainer["time"])
-    told = (marks.fact(END_TOLD) if marks else None) or {}
-    return None if int(told.get("seq", -1)) >= last.seq else ended_at
+    delivered = (marks.fact(END_TOLD) if marks else None) or {}
+    return None if int(delivered.get("seq", -1)) >= last.seq else ended_at
 
 
 def _upload(marks: Marks | None, now: float) -> dict[str, Any] | None:

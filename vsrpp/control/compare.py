@@ -76,8 +76,8 @@ def record_of(run_id: str, source: str, events: Sequence[Event], rows: Mapping[t
 
 def along(line: Lineage, rows: Iterable[tuple[int, int, float]]) -> list[tuple[int, float]]:
     """Rows (branch, step, value) of the present line alone, by step; a later branch's value stands."""
-    kept = {step: value for branch, step, value in sorted(rows, key=lambda row: row[:2]) if line.holds(branch, step)}
-    return sorted(kept.items())
+    by_step = {step: value for branch, step, value in sorted(rows, key=lambda row: row[:2]) if line.holds(branch, step)}
+    return sorted(by_step.items())
 
 
 def compare(records: Sequence[Record]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ class Curves:
 def segments(events: Iterable[Event]) -> list[CurveSegment]:
     """The pieces of the run's line and what was left behind, from its `rolled_back` and `config_reverted` events."""
     line: list[CurveSegment] = [CurveSegment(0, -1, None, False)]
-    left: list[CurveSegment] = []
+    abandoned: list[CurveSegment] = []
     for event in events:
         if event.type not in LINEAGE_EVENTS:
             continue
@@ -87,11 +87,11 @@ def segments(events: Iterable[Event]) -> list[CurveSegment]:
             if piece.start < to_step:
                 kept.append(CurveSegment(piece.branch, piece.start, min(to_step, piece.stop or to_step), False))
             if piece.stop is None or piece.stop > to_step:
-                left.append(CurveSegment(piece.branch, max(piece.start, to_step), piece.stop, True))
+                abandoned.append(CurveSegment(piece.branch, max(piece.start, to_step), piece.stop, True))
         from_branch = int(event.data.get("from_branch", line[-1].branch))
         branch = event.branch if event.branch != from_branch else from_branch + 1
         line = [*kept, CurveSegment(branch, to_step, None, False)]
-    return left + line
+    return abandoned + line
 
 
 def curves(
@@ -142,8 +142,8 @@ class _Track:
 
 def _put(buckets: dict[int, Point], width: int, point: Point) -> None:
     number = point.step // width
-    there = buckets.get(number)
-    buckets[number] = point if there is None else merge_points(there, point)
+    present = buckets.get(number)
+    buckets[number] = point if present is None else merge_points(present, point)
 
 
 class CurveReader:

@@ -52,11 +52,11 @@ def eta(trainer: Mapping[str, Any], live: Mapping[str, Any]) -> float | None:
     """Seconds to go: the trainer's own figure; of a record without one, the steps left at its speed."""
     if "eta_s" in trainer:
         return finite(trainer["eta_s"])
-    left, speed = (
+    steps_left, speed = (
         max(0, int(live.get("max_steps", 0)) - int(trainer.get("step", 0))),
         finite(trainer.get("steps_per_s")),
     )
-    return left / speed if speed else None
+    return steps_left / speed if speed else None
 
 
 def finite(value: Any) -> float | None:

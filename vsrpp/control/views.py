@@ -150,11 +150,11 @@ def _delivered(paths: RunPaths, reader: RunReader, state: str) -> dict[str, Any]
     """What MLflow has not got yet, its age, what delivery says of the server; and the newest state off this host."""
     marks = open_marks(paths)
     try:
-        away, why = newest_remote_copy(reader, marks)
-        told = alerts.state(reader, marks, run_config_of(reader))
+        remote_copy, why = newest_remote_copy(reader, marks)
+        alert_state = alerts.state(reader, marks, run_config_of(reader))
         return {
-            "backlog": {**delivery(reader, marks, state), "alerts": told},
-            "off_host": away,
+            "backlog": {**delivery(reader, marks, state), "alerts": alert_state},
+            "off_host": remote_copy,
             "off_host_why": why,
         }
     finally:

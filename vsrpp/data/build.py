@@ -33,7 +33,7 @@ def build(
     cut: gt.bin at a multiple of scale. Raises Refused past `limit` bytes and where a pair does not fit.
     """
     folder.mkdir()
-    done = written = 0
+    frames_done = written = 0
     shape: tuple[int, ...] = ()
     source_shape: tuple[int, ...] = ()
     content = content_sha256(source)
@@ -50,14 +50,14 @@ def build(
                 )
             gt_file.write(np.ascontiguousarray(kept).data)
             lr_file.write(np.ascontiguousarray(lr).data)
-            done += len(frames)
-            progress(source.name, done, max(expected, done))
+            frames_done += len(frames)
+            progress(source.name, frames_done, max(expected, frames_done))
         for file in (gt_file, lr_file):
             file.flush()
             os.fsync(file.fileno())
     meta = {
         "content_sha256": content,
-        "frames": done,
+        "frames": frames_done,
         "width": shape[1],
         "height": shape[0],
         "source_width": source_shape[1],
@@ -76,20 +76,20 @@ def _reduced(source: Source, scale: int, content: str) -> Iterator[tuple[Frames,
     frames = source.frames()
     small = source.lq.frames() if source.lq else None
     degradation = validation_degradation(content)
-    done = 0
+    frames_done = 0
     while chunk := list(islice(frames, _CHUNK_FRAMES)):
         whole = np.stack(chunk)
         gt = whole[:, : whole.shape[1] // scale * scale, : whole.shape[2] // scale * scale]
         if small is not None:
-            lr = _given(source, list(islice(small, len(chunk))), whole, scale, done)
+            lr = _given(source, list(islice(small, len(chunk))), whole, scale, frames_done)
         elif source.degradation == "realistic":
-            lr = realistic(gt, scale, degradation, done)
+            lr = realistic(gt, scale, degradation, frames_done)
         else:
             lr = reduce(np.ascontiguousarray(gt), scale, source.degradation)
-        done += len(chunk)
+        frames_done += len(chunk)
         yield whole, gt, lr
     if small is not None and next(small, None) is not None:
-        raise Refused(f"{_lq(source)} refused: it has more frames than the {done} GT frames of {source.path}")
+        raise Refused(f"{_lq(source)} refused: it has more frames than the {frames_done} GT frames of {source.path}")
 
 
 def validation_degradation(content: str) -> SampleDegradation:

@@ -139,8 +139,8 @@ def store(
             finally:
                 shutil.rmtree(building, ignore_errors=True)
     except OSError as error:
-        what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        raise Refused(f"decoding {source.path} into {cache_dir} failed: {what}") from None
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        raise Refused(f"decoding {source.path} into {cache_dir} failed: {reason}") from None
     _mapped.cache_clear()
     clip = find_stored(source, scale, cache_dir)
     if clip is None:

@@ -46,8 +46,8 @@ def pack(
         with locked(out.with_name(f"{out.name}.lock")):
             return _pack(sources, {"kind": kind, "scale": scale, "degradation": degradation}, building, out, progress)
     except OSError as error:
-        what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        raise Refused(f"packing {path} into {out} failed: {what}; what is finished is kept in {building}") from None
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        raise Refused(f"packing {path} into {out} failed: {reason}; what is finished is kept in {building}") from None
     finally:
         out.with_name(f"{out.name}.lock").unlink(missing_ok=True)
 

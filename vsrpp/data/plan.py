@@ -101,8 +101,8 @@ def _open(item: PlannedClip, scale: int, cache: Path, limit: int, progress: Prog
 
 def check_room(needed_bytes: int, folder: Path, verb: str) -> None:
     """Raise Refused where the disk that will hold `folder` has less room than `needed_bytes` bytes."""
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    free = shutil.disk_usage(there).free
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(existing).free
     if needed_bytes > free:
         raise Refused(
             f"the data {verb} to {gib(needed_bytes)}, more than the {gib(free)} free for {folder}; free some disk"

@@ -67,7 +67,7 @@ def upscale(
     building = out.with_name(f".{out.stem}.{os.getpid()}.part{out.suffix}")
     opened = read(clip)
     size = (opened.width * model.scale, opened.height * model.scale)
-    started, done = time.monotonic(), 0
+    started, frames_done = time.monotonic(), 0
     codec = codec_for(out, options.codec) if as_video else "png"
     out.parent.mkdir(parents=True, exist_ok=True)
     writer: VideoWriter | FolderWriter | None = None
@@ -77,9 +77,9 @@ def upscale(
             model, opened.frames, device=device, bounds=options.bounds, precision=options.precision
         ):
             writer.write(frame)
-            done += 1
-            on_progress(UpscaleProgress(done, opened.expected, time.monotonic() - started))
-        if not done:
+            frames_done += 1
+            on_progress(UpscaleProgress(frames_done, opened.expected, time.monotonic() - started))
+        if not frames_done:
             raise Refused(f"{clip.path} refused: it has a video stream but not one decodable frame.")
         writer.finish()
         _put(building, out)
@@ -98,7 +98,7 @@ def upscale(
             opened.container.close()
         _remove(building)
     return {
-        "input": str(clip.path), "output": str(out), "frames": done, "scale": model.scale,
+        "input": str(clip.path), "output": str(out), "frames": frames_done, "scale": model.scale,
         "input_size": [opened.width, opened.height], "output_size": list(size), "codec": codec,
         "seconds": time.monotonic() - started, "notes": opened.notes,
     }  # fmt: skip
@@ -114,8 +114,8 @@ def _input(path: str) -> Source:
 
 
 def _check_target(clip: Source, out: Path, options: UpscaleOptions, as_video: bool) -> None:
-    here = clip.path.resolve()
-    if out.resolve() == here:
+    source_path = clip.path.resolve()
+    if out.resolve() == source_path:
         raise Refused(f"{out} is the input itself: name another output.")
     if not as_video and (options.codec or out.suffix.lower() in IMAGE_SUFFIXES):
         raise Refused(f"{out} refused: no video's name ({' '.join(VIDEO_SUFFIXES)}); frames go into a folder.")
@@ -131,7 +131,7 @@ def _check_target(clip: Source, out: Path, options: UpscaleOptions, as_video: bo
         raise Refused(f"{out} is a folder with more than frames in it: --overwrite does not touch it.")
     if not as_video and not out.is_dir():
         raise Refused(f"{out} is a file; frames go into a folder.")
-    if not as_video and here.is_relative_to(out.resolve()):
+    if not as_video and source_path.is_relative_to(out.resolve()):
         raise Refused(f"{out} holds the input: name another output.")
 
 

@@ -96,13 +96,13 @@ def read(source: Source) -> OpenClip:
 
 
 def _decoded(path: Path, opened: OpenClip) -> Iterator[Frame]:
-    done, last = 0, None
+    frames_done, last = 0, None
     step = max(1, round(1 / (opened.rate * opened.time_base))) if opened.rate and opened.time_base else 1
     try:
         for frame in opened.container.decode(video=0):
             if (frame.width, frame.height) != (opened.width, opened.height):
                 raise Refused(
-                    f"{path} refused: frame {done} is {frame.width}x{frame.height}, those before it"
+                    f"{path} refused: frame {frames_done} is {frame.width}x{frame.height}, those before it"
                     f" {opened.width}x{opened.height}; a clip has one size."
                 )
             opened.rotation = frame.rotation
@@ -110,9 +110,9 @@ def _decoded(path: Path, opened: OpenClip) -> Iterator[Frame]:
             last = stamp if last is None else max(stamp, last + 1)
             opened.stamps.append((last, frame.duration or 0))
             yield _rgb(frame, opened)
-            done += 1
+            frames_done += 1
     except av.error.FFmpegError as error:
-        raise Refused(f"{path} refused: it cannot be decoded past frame {done} ({error}).") from None
+        raise Refused(f"{path} refused: it cannot be decoded past frame {frames_done} ({error}).") from None
 
 
 def _rgb(frame: av.VideoFrame, opened: OpenClip) -> Frame:

@@ -99,14 +99,14 @@ def _our_key(key: str) -> str:
 
 
 def _fill(part: torch.nn.Module, weights: dict[str, Tensor], path: Path, what: str) -> None:
-    wanted = part.state_dict()
-    constant = {key for key in wanted if key.rsplit(".", 1)[-1] in _CONSTANTS}
-    missing = sorted(wanted.keys() - weights.keys() - constant)
-    surplus = sorted(weights.keys() - wanted.keys())
+    expected = part.state_dict()
+    constant = {key for key in expected if key.rsplit(".", 1)[-1] in _CONSTANTS}
+    missing = sorted(expected.keys() - weights.keys() - constant)
+    surplus = sorted(weights.keys() - expected.keys())
     shapes = [
-        f"{key} is {list(weights[key].shape)} there and {list(wanted[key].shape)} here"
-        for key in sorted(wanted.keys() & weights.keys())
-        if wanted[key].shape != weights[key].shape
+        f"{key} is {list(weights[key].shape)} there and {list(expected[key].shape)} here"
+        for key in sorted(expected.keys() & weights.keys())
+        if expected[key].shape != weights[key].shape
     ]
     faults = [
         f"{len(keys)} {name} ({_some(keys)})"
@@ -114,13 +114,13 @@ def _fill(part: torch.nn.Module, weights: dict[str, Tensor], path: Path, what: s
         if keys
     ]
     if faults:
-        raise Refused(f"{path} does not fit the {what}: {'; '.join(faults)}.{_hint(weights, wanted)}")
-    part.load_state_dict({**{key: wanted[key] for key in constant}, **weights})
+        raise Refused(f"{path} does not fit the {what}: {'; '.join(faults)}.{_hint(weights, expected)}")
+    part.load_state_dict({**{key: expected[key] for key in constant}, **weights})
 
 
-def _hint(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+def _hint(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
     """The sizes of the file's network, where they are the reason."""
-    sizes_there, sizes_here = _sizes(weights), _sizes(wanted)
+    sizes_there, sizes_here = _sizes(weights), _sizes(expected)
     if sizes_there is None or sizes_here is None or sizes_there == sizes_here:
         return ""
     return f" It has n_feats={sizes_there[0]} n_blocks={sizes_there[1]}; here they are {sizes_here[0]} and {sizes_here[1]}."

@@ -40,20 +40,20 @@ def verify_chain(
     `anchors` are (where, seq, hash) kept outside the table (checkpoint manifests, the tracking server); each must be a
     row of the chain. `recorded_head` is the sequence number the store last wrote: fewer rows mean some were cut off.
     """
-    previous, count, known = genesis(run_id), 0, {}
+    previous, count, hashes = genesis(run_id), 0, {}
     for event in events:
         if event.seq != count + 1:
-            what = "was removed" if event.seq > count + 1 else "stands twice"
-            return ChainCheck(False, count, previous, count + 1, f"event {count + 1} {what}")
+            fault = "was removed" if event.seq > count + 1 else "stands twice"
+            return ChainCheck(False, count, previous, count + 1, f"event {count + 1} {fault}")
         if link(previous, event) != event.hash:
             return ChainCheck(
                 False, count, previous, event.seq, f"event {event.seq} ({event.type}) was changed or inserted"
             )
         previous, count = event.hash, event.seq
-        known[event.seq] = event.hash
+        hashes[event.seq] = event.hash
     if recorded_head is not None and count < recorded_head:
         return ChainCheck(False, count, previous, count + 1, f"the last {recorded_head - count} event(s) were cut off")
     for where, seq, anchor in anchors:
-        if seq and known.get(seq) != anchor:
+        if seq and hashes.get(seq) != anchor:
             return ChainCheck(False, count, previous, seq, f"event {seq} is not the one that {where} anchors")
     return ChainCheck(True, count, previous)

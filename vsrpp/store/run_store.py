@@ -78,12 +78,12 @@ class RunReader:
 
     # ---- events
     def events(self, *, after_seq: int = 0, types: Iterable[str] | None = None, limit: int = -1) -> Iterator[Event]:
-        wanted = sorted(types) if types is not None else None
-        where = f" AND type IN ({','.join('?' * len(wanted))})" if wanted is not None else ""
+        type_list = sorted(types) if types is not None else None
+        where = f" AND type IN ({','.join('?' * len(type_list))})" if type_list is not None else ""
         rows = self._db.execute(
             f"SELECT seq, time, step, branch, type, revision, origin, author, reason, data, hash FROM events"
             f" WHERE seq > ?{where} ORDER BY seq LIMIT ?",
-            (after_seq, *(wanted or ()), limit),
+            (after_seq, *(type_list or ()), limit),
         )
         return map(_event, rows)
 
@@ -243,11 +243,11 @@ class RunWriter(RunReader):
         )
 
     def _key_id(self, key: str) -> int:
-        known = self._key_ids.get(key)
-        if known is None:
+        key_id = self._key_ids.get(key)
+        if key_id is None:
             cursor = self._db.execute("INSERT INTO metric_keys (key) VALUES (?)", (key,))
-            known = self._key_ids[key] = int(cursor.lastrowid or 0)
-        return known
+            key_id = self._key_ids[key] = int(cursor.lastrowid or 0)
+        return key_id
 
 
 def _event(row: tuple[Any, ...]) -> Event:

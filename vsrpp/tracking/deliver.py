@@ -51,8 +51,8 @@ class TrainerPipe:
     def listen(self, timeout_s: float) -> list[dict[str, Any]]:
         """What was said in time. Sets `gone` at the pipe's end, or when the trainer died and a child holds the pipe."""
         if self._heard:
-            heard, self._heard = self._heard, []
-            return heard
+            messages, self._heard = self._heard, []
+            return messages
         if self.gone:
             time.sleep(min(timeout_s, POLL_S))
             return []
@@ -137,21 +137,22 @@ class RunDelivery:
         return final_state(self.reader.last_event(*LIFE))
 
     def report(self, why: str) -> Report:
-        left = count(self.reader, self.marks)
+        pending = count(self.reader, self.marks)
         refused = len(self.marks.items("mlflow", "refused"))
         if refused and not why:
             why = f"{refused} row(s) were refused by the server and set aside (delivery.log names them)"
         if not why:
             why = self._untold_alerts()
-        rows_left = max(left.rows, self.rows.pending())
-        done = rows_left == 0 and left.artifacts == 0
-        return Report(delivered=done, rows_left=rows_left, artifacts_left=left.artifacts, why=why)
+        rows_left = max(pending.rows, self.rows.pending())
+        delivered = rows_left == 0 and pending.artifacts == 0
+        return Report(delivered=delivered, rows_left=rows_left, artifacts_left=pending.artifacts, why=why)
 
     def _untold_alerts(self) -> str:
-        told = alerts.state(self.reader, self.marks, run_config_of(self.reader))
-        if not told or not told["waiting"]:
+        alert_state = alerts.state(self.reader, self.marks, run_config_of(self.reader))
+        if not alert_state or not alert_state["waiting"]:
             return ""
-        return f"{told['waiting']} alert(s) are not told yet ({told['error'] or 'no answer'}); vsrpp sync tells them"
+        error = alert_state["error"] or "no answer"
+        return f"{alert_state['waiting']} alert(s) are not told yet ({error}); vsrpp sync tells them"
 
     def close(self) -> bool:
         """False if an upload is still under way: only the end of the process ends it."""

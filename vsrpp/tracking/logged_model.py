@@ -71,8 +71,8 @@ def upload(
 
 def find_one(connection: Connection, run_id: str, step: int, branch: int) -> Any | None:
     """The model of one checkpoint. If lost answers made several, the oldest stays and the others are taken back."""
-    wanted = f" AND tags.`{STEP_TAG}` = '{step}' AND tags.`{BRANCH_TAG}` = '{branch}'"
-    models = search(connection.client, [connection.experiment_id], run_id, wanted)
+    conditions = f" AND tags.`{STEP_TAG}` = '{step}' AND tags.`{BRANCH_TAG}` = '{branch}'"
+    models = search(connection.client, [connection.experiment_id], run_id, conditions)
     models.sort(key=lambda model: (model.creation_timestamp, model.model_id))
     for surplus in models[1:]:
         log.warning("logged model %s is there twice; taken back", surplus.model_id)

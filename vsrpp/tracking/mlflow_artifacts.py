@@ -124,8 +124,10 @@ class MlflowArtifacts:
                 self._counted(folder.root), folder, event, run_id=self._reader.run_id, run_config=self._config()
             )
         self._link(model.model_id, event)
-        away = self._away(model.artifact_location)
-        self._marks.put_item(MLFLOW, "checkpoint", key, {"model_id": model.model_id, "bytes": size, "off_host": away})
+        remote_uri = self._away(model.artifact_location)
+        self._marks.put_item(
+            MLFLOW, "checkpoint", key, {"model_id": model.model_id, "bytes": size, "off_host": remote_uri}
+        )
 
     def _away(self, artifact_uri: str) -> str | None:
         """Where the files lie, if that is another machine; what holds is also a fact, for `status` to say."""

@@ -222,12 +222,12 @@ class Delivery:
     def _report_without_the_child(self, timeout_s: float) -> Report:
         assert self._run_dir is not None
         try:
-            left = backlog(self._run_dir)
+            pending = backlog(self._run_dir)
         except VsrppError as error:
             return Report(delivered=False, rows_left=0, artifacts_left=0, why=str(error))
         ended = self._process.returncode if self._process is not None else None
         why = f"not done within {timeout_s:.0f} s" if ended == -9 else f"the delivery process is gone ({ended})"
-        return _report(left, why)
+        return _report(pending, why)
 
     def _of_uploads_alone(self, outage: dict[str, Any], rows: list[dict[str, Any]]) -> bool:
         """Whether uploads fail for a while though rows pass; once told, its end is told, too."""
@@ -276,6 +276,8 @@ def uri_of(run: RunPaths, otherwise: str) -> str:
     return otherwise
 
 
-def _report(left: Backlog, why: str) -> Report:
-    done = left.rows == 0 and left.artifacts == 0
-    return Report(delivered=done, rows_left=left.rows, artifacts_left=left.artifacts, why="" if done else why)
+def _report(pending: Backlog, why: str) -> Report:
+    delivered = pending.rows == 0 and pending.artifacts == 0
+    return Report(
+        delivered=delivered, rows_left=pending.rows, artifacts_left=pending.artifacts, why="" if delivered else why
+    )

@@ -58,13 +58,13 @@ def events_of(client: Any, run: Any) -> list[Event]:
     """Every event that was delivered, oldest first, the chain checked. Raises NotFound, ProofFailed."""
     run_id = run.data.tags.get(RUN_ID_TAG)
     with tempfile.TemporaryDirectory(prefix="vsrpp-record-") as folder:
-        here = None
+        text = None
         if run_id is not None and TIMELINE in {file.path for file in client.list_artifacts(run.info.run_id)}:
-            here = Path(client.download_artifacts(run.info.run_id, TIMELINE, folder)).read_text(encoding="utf-8")
-    if not here:
+            text = Path(client.download_artifacts(run.info.run_id, TIMELINE, folder)).read_text(encoding="utf-8")
+    if not text:
         raise NotFound(f"MLflow run {run.info.run_id} has no {TIMELINE}: nothing of a training's record was delivered.")
     try:
-        events = [Event(**json.loads(line)) for line in here.split("\n") if line]
+        events = [Event(**json.loads(line)) for line in text.split("\n") if line]
     except (ValueError, TypeError) as error:
         raise ProofFailed(f"{TIMELINE} of run {run_id} cannot be read: {error}.") from None
     verdict = verify_chain(events, run_id, _anchor(run.data.tags))
@@ -96,9 +96,9 @@ class _Branches:
         self._turns = [event for event in events if event.type in BACK][::-1]
 
     def of(self, step: int, time_ms: int) -> int:
-        known = self._beside.get((step, time_ms))
-        if known is not None:
-            return known
+        branch = self._beside.get((step, time_ms))
+        if branch is not None:
+            return branch
         return next((turn.branch for turn in self._turns if _after(turn, step, time_ms)), 0)
 
 

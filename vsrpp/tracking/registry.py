@@ -53,23 +53,23 @@ def promote(run: str, step: int | str, *, alias: str, name: str = DEFAULT_NAME, 
     `step` is a number, `best` or `latest`. Raises NotFound without such a run or uploaded checkpoint (naming the
     nearest), Refused for a name or alias that MLflow does not take.
     """
-    known = remote.candidates(run, uri)
-    chosen = restore.choose(known, step)
+    uploaded = remote.candidates(run, uri)
+    chosen = restore.choose(uploaded, step)
     assert chosen.model_id is not None
     from mlflow.exceptions import MlflowException
 
     with remote.reaching(uri) as client:
         try:
-            before = _version_of(client, name, alias)
-            version = _registered(client, name, chosen.model_id) or _register(client, name, known.run_id, chosen)
+            previous_version = _version_of(client, name, alias)
+            version = _registered(client, name, chosen.model_id) or _register(client, name, uploaded.run_id, chosen)
             client.set_registered_model_alias(name, alias, str(version))
         except MlflowException as error:
             if error.error_code == "INVALID_PARAMETER_VALUE":
                 raise Refused(f"{name}@{alias} refused: {' '.join(str(error.message).split())}") from None
             raise
     return Promotion(
-        run_id=known.run_id, step=chosen.step, name=name, version=version, alias=alias, model_id=chosen.model_id,
-        uri=f"{SCHEME}{name}@{alias}", previous_version=before,
+        run_id=uploaded.run_id, step=chosen.step, name=name, version=version, alias=alias, model_id=chosen.model_id,
+        uri=f"{SCHEME}{name}@{alias}", previous_version=previous_version,
     )  # fmt: skip
 
 

@@ -95,8 +95,10 @@ def downloader(model: Any, uri: str) -> Callable[[Path], str | None]:
             import mlflow
 
             place = f"{model.artifact_location}/{logged_model.CHECKPOINT_ARTIFACT}"
-            got = mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=folder, tracking_uri=address(uri))
-            shutil.move(got, target)
+            downloaded = mlflow.artifacts.download_artifacts(
+                artifact_uri=place, dst_path=folder, tracking_uri=address(uri)
+            )
+            shutil.move(downloaded, target)
         tag: str | None = model.tags.get(logged_model.MANIFEST_TAG)
         return tag
 

@@ -71,18 +71,18 @@ BEST_SHOWN = 5
 def _commands(run_id: str, best_step: int | None, view: RecordSummary) -> list[str]:
     step = "best" if best_step is not None else "latest"
     start = f"{run_id}@{best_step}" if best_step is not None else run_id
-    asked = [
+    commands = [
         (f"vsrpp restore {run_id} --step {step} --out DIR", "the checkpoint and its config"),
         (f"vsrpp train --from {start}", "a new run from there"),
         (f"vsrpp replay {run_id}", "train it again from its record, bit for bit"),
         (f"vsrpp history {run_id} --verify", "every event; does the record hold"),
     ]
     if not view.ended:
-        asked.insert(1, (f"vsrpp rollback {run_id} --step {step}", "take this run back there, config included"))
+        commands.insert(1, (f"vsrpp rollback {run_id} --step {step}", "take this run back there, config included"))
     elif view.state != "finished":
-        asked.insert(1, (f"vsrpp train --resume {run_id}", "go on where it ended"))
-    width = max(len(command) for command, _ in asked)
-    lines = ["```", *(f"{command:{width}}   # {what}" for command, what in asked), "```"]
+        commands.insert(1, (f"vsrpp train --resume {run_id}", "go on where it ended"))
+    width = max(len(command) for command, _ in commands)
+    lines = ["```", *(f"{command:{width}}   # {what}" for command, what in commands), "```"]
     if not view.ended:
         tag = f"`vsrpp.do` = `rollback {best_step}`" if best_step is not None else "`vsrpp.do` = `pause`"
         lines += [
@@ -203,8 +203,8 @@ def _summary(event: Event) -> str:
     if event.type == "started":
         parent = data.get("parent")
         return f"started from {parent.get('run_id')}@{parent.get('step')}" if parent else "started"
-    told = [f"{name} {value}" for name, value in data.items() if type(value) in (str, int, float)]
-    return ": ".join([event.type.replace("_", " "), *([", ".join(told[:5])] if told else [])])
+    facts = [f"{name} {value}" for name, value in data.items() if type(value) in (str, int, float)]
+    return ": ".join([event.type.replace("_", " "), *([", ".join(facts[:5])] if facts else [])])
 
 
 def _validation(data: dict[str, Any]) -> str:

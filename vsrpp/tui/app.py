@@ -157,8 +157,8 @@ class TerminalUI(App[None]):
         what, t = self.texts(f"do.{kind}"), self.texts
         match answer.status:
             case "applied" if answer.changes:
-                told = changes_text(answer.changes) + "".join(f" ! {warning}" for warning in answer.warnings)
-                self.say(f"✔ {t('applied', step=answer.step, revision=answer.revision, what=told)}", "good")
+                text = changes_text(answer.changes) + "".join(f" ! {warning}" for warning in answer.warnings)
+                self.say(f"✔ {t('applied', step=answer.step, revision=answer.revision, what=text)}", "good")
             case "applied":
                 self.say(t("applied.nothing"), "good")
             case "done":

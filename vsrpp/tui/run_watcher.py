@@ -196,8 +196,8 @@ class SnapshotReader:
             self._charts_done = False
 
     def _read_trends(self, step: int, layers: bool) -> dict[str, list[Value]]:
-        wanted = ("loss/", "activity/") if layers else ("loss/",)
-        keys = [key for key in self._metrics if key.startswith(wanted)]
+        prefixes = ("loss/", "activity/") if layers else ("loss/",)
+        keys = [key for key in self._metrics if key.startswith(prefixes)]
         keys += [key for key in ("lr", "plateau/counter") if key in self._metrics]
         log_every = int(self._config.live.get("log_every") or 10)
         read = self._curves.read(keys, max_points=TREND_POINTS, from_step=max(0, step - TREND_ROWS * log_every))
@@ -219,17 +219,19 @@ def _courses(series: Any) -> tuple[dict[str, list[Value]], dict[str, list[Value]
     Where branches left behind overlap, the newest is shown; a gap of the present line is closed by its value before.
     """
     present: dict[str, dict[int, Value]] = {}
-    left: dict[str, dict[int, Value]] = {}
+    abandoned: dict[str, dict[int, Value]] = {}
     for piece in series:
-        (left if piece.abandoned else present).setdefault(piece.key, {}).update((p.step, p.mean) for p in piece.points)
+        (abandoned if piece.abandoned else present).setdefault(piece.key, {}).update(
+            (p.step, p.mean) for p in piece.points
+        )
     now: dict[str, list[Value]] = {}
-    behind: dict[str, list[Value]] = {}
+    abandoned_courses: dict[str, list[Value]] = {}
     for key, points in present.items():
-        steps = sorted({*points, *left.get(key, {})})
+        steps = sorted({*points, *abandoned.get(key, {})})
         first, last, value = min(points), max(points), None
         now[key] = []
         for step in steps:
             value = points.get(step, value)
             now[key].append(value if first <= step <= last else None)
-        behind[key] = [left.get(key, {}).get(step) for step in steps] if key in left else []
-    return now, behind
+        abandoned_courses[key] = [abandoned.get(key, {}).get(step) for step in steps] if key in abandoned else []
+    return now, abandoned_courses

@@ -56,8 +56,8 @@ def spelt_out(text: str) -> str:
 def _stand_in(sign: str) -> str:
     if sign.isascii():
         return sign
-    known = _STAND_INS.get(sign)
-    return known if known is not None else "?" * cell_len(sign)
+    replacement = _STAND_INS.get(sign)
+    return replacement if replacement is not None else "?" * cell_len(sign)
 
 
 def require_terminal() -> None:

@@ -146,8 +146,8 @@ def machine(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     process = f"{number(used, 0)} MiB, {number(busy, 0)} % CPU"
     first = line(pad(t("machine.process"), 9), (process, "bold"))
     if share is not None and total:
-        whole = t("of_limit", n=f"{total / 1024:.0f} GiB")
-        text = f"{number(snapshot.metric('system/gpu_percent'), 0)} %, {share / 1024:.1f} {whole}"
+        limit_text = t("of_limit", n=f"{total / 1024:.0f} GiB")
+        text = f"{number(snapshot.metric('system/gpu_percent'), 0)} %, {share / 1024:.1f} {limit_text}"
         style = limit_style(share / total, near=0.9)
         second = line(pad(t("machine.gpu"), 9), (text + sign(style), style or "bold"))
     elif memory is not None:

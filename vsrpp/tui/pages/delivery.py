@@ -78,8 +78,12 @@ def sign(style: str) -> str:
 
 def _remote_copy(snapshot: RunSnapshot, t: Texts) -> str:
     """The newest state that would outlive this machine."""
-    away = snapshot.remote_copy
-    return t("delivery.away", step=count(away["step"]), age=span(away["age_s"])) if away else t("delivery.here")
+    remote_copy = snapshot.remote_copy
+    return (
+        t("delivery.away", step=count(remote_copy["step"]), age=span(remote_copy["age_s"]))
+        if remote_copy
+        else t("delivery.here")
+    )
 
 
 def _with_room(first: Line, more: str, room: int) -> Line:

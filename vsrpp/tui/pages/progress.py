@@ -41,14 +41,14 @@ def step_time(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     if not times or finite(times["compute_s"]) is None:
         return []
     seconds = {part: finite(times[f"{part}_s"]) or 0.0 for part in TIME_PARTS}
-    whole = sum(seconds.values()) or 1.0
-    shares = sorted(((value / whole, part) for part, value in seconds.items()), reverse=True)
+    total_s = sum(seconds.values()) or 1.0
+    shares = sorted(((value / total_s, part) for part, value in seconds.items()), reverse=True)
     parts = [f"  {t(f'time.{part}')} {share:.0%}".replace("%", " %") for share, part in shares if share >= 0.005]
     step_s = times["step_s"]
-    took = f"{step_s * 1e3:.0f} ms" if step_s < 10 else f"{step_s:.1f} s"
-    while parts and 10 + len(took) + sum(map(len, parts)) > width:
+    step_text = f"{step_s * 1e3:.0f} ms" if step_s < 10 else f"{step_s:.1f} s"
+    while parts and 10 + len(step_text) + sum(map(len, parts)) > width:
         parts.pop()
-    return [fit(line(pad(t("step_time"), 9), (took, "bold"), ("".join(parts), "dim")), width)]
+    return [fit(line(pad(t("step_time"), 9), (step_text, "bold"), ("".join(parts), "dim")), width)]
 
 
 def spent(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:

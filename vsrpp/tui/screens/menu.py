@@ -54,11 +54,11 @@ class Menu(RunScreen):
         self.fill("number-label").show([[(self.t("menu.prompt"), "bold")]])
         lines: list[Line] = []
         place = 0
-        before = ""
+        previous_tier = ""
         for number, parameter in enumerate(self.parameters):
-            if parameter.tier != before:
+            if parameter.tier != previous_tier:
                 lines.append([(self.t(f"menu.{parameter.tier}"), "dim")])
-                before = parameter.tier
+                previous_tier = parameter.tier
             if number == self._at:
                 place = len(lines)
             lines.append(self._row(snapshot, parameter, width))

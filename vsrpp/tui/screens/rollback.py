@@ -23,7 +23,7 @@ class RollbackPicker(Picker):
 
     def checkpoints(self) -> list[Checkpoint]:
         return (
-            [kept for kept in reversed(self.snapshot.checkpoints) if kept.step <= self.snapshot.step]
+            [checkpoint for checkpoint in reversed(self.snapshot.checkpoints) if checkpoint.step <= self.snapshot.step]
             if self.snapshot
             else []
         )
@@ -36,11 +36,15 @@ class RollbackPicker(Picker):
     def rows(self, width: int) -> list[Line]:
         best = self.snapshot.best["step"] if self.snapshot and self.snapshot.best else None
         lines = []
-        for kept in self.checkpoints():
-            place = count(kept.step) + (f"/{kept.branch}" if kept.branch else "")
-            row = line(rpad(place, 10), (" ★" if kept.step == best else "  ", "info"), rpad(number(kept.psnr_y, 2), 8))
-            row += line(f" {rpad(str(kept.revision), 9)} {rpad(clock(kept.time), 9)}")
-            lines.append(row + line(f"  {rpad(size(kept.size_bytes), 10)}" if width >= 60 else ""))
+        for checkpoint in self.checkpoints():
+            place = count(checkpoint.step) + (f"/{checkpoint.branch}" if checkpoint.branch else "")
+            row = line(
+                rpad(place, 10),
+                (" ★" if checkpoint.step == best else "  ", "info"),
+                rpad(number(checkpoint.psnr_y, 2), 8),
+            )
+            row += line(f" {rpad(str(checkpoint.revision), 9)} {rpad(clock(checkpoint.time), 9)}")
+            lines.append(row + line(f"  {rpad(size(checkpoint.size_bytes), 10)}" if width >= 60 else ""))
         return lines
 
     async def chosen(self, number: int) -> None:

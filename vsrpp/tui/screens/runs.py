@@ -31,10 +31,10 @@ class RunPicker(Picker):
     async def take(self, event: CallFinished) -> None:
         """The list has come."""
         self._found = event.result or []
-        here = [
+        watched = [
             number for number, row in enumerate(self._found) if Path(row["run_dir"]) == self.ui.paths.root.resolve()
         ]
-        self.list.cursor = here[0] if here else 0
+        self.list.cursor = watched[0] if watched else 0
         if event.error:
             self.ui.say(event.error, "bad")
         self.redraw()
