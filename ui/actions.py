@@ -16,7 +16,7 @@ from vsrpp.errors import Refused, VsrppError
 from .jobs import Jobs
 from .live import to_json
 from .messages import Texts
-from .pages.asking import WAIT_S, answered, notice
+from .pages.actions import WAIT_S, answer_notice, notice
 from .snapshot import RunWatches
 from .verbs import Action
 
@@ -63,7 +63,7 @@ def _do(order: Mapping[str, Any], author: str | None, watches: RunWatches, jobs:
         answer = control.command(
             watches.paths(run_id), "rollback", {"step": step}, origin="panel", author=author, wait_s=WAIT_S
         )
-        return answered(answer, t("do.rollback"), t)
+        return answer_notice(answer, t("do.rollback"), t)
     alias = order.get("alias")
     action = Action(verb=verb, run_id=run_id, step=step, alias=str(alias) if alias is not None else None)
     return notice("good", t("job.started", line=jobs.start(action, author).line))

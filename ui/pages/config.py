@@ -18,7 +18,7 @@ from ..run_view import PanelSnapshot
 from ..snapshot import RunWatches
 from ..views import config as view
 from ..views.header import navigation
-from .asking import QUIET, WAIT_S, author_of, notice, run_of
+from .actions import QUIET, WAIT_S, author_of, notice, run_of
 from .theme import html, slot
 
 

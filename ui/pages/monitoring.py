@@ -11,7 +11,7 @@ from ..messages import Texts
 from ..snapshot import RunWatches
 from ..views.header import navigation
 from ..views.timeline import GROUPS
-from .asking import QUIET, ask, run_of
+from .actions import QUIET, ask, run_of
 from .theme import html, slot
 
 COMMANDS = ("pause", "resume", "validate", "checkpoint")

@@ -37,10 +37,10 @@ def ask(watches: RunWatches, run_id: str, kind: str, request: gr.Request, t: Tex
         answer = control.command(watches.paths(run_id), kind, origin="panel", author=author_of(request), wait_s=WAIT_S)
     except VsrppError as error:
         return notice("bad", str(error))
-    return answered(answer, what, t)
+    return answer_notice(answer, what, t)
 
 
-def answered(answer: Answer, what: str, t: Texts) -> str:
+def answer_notice(answer: Answer, what: str, t: Texts) -> str:
     if answer.status in ("done", "applied"):
         return notice("good", t("answer.done", what=what, step=count(answer.step)))
     if answer.status == "pending":
