@@ -16,14 +16,14 @@ from vsrpp.errors import Refused, VsrppError
 from .jobs import Jobs
 from .live import to_json
 from .messages import Texts
-from .pages.asking import WAIT_S, answered, notice
-from .snapshot import Watches
+from .pages.actions import WAIT_S, answer_notice, notice
+from .snapshot import RunWatches
 from .verbs import Action
 
 LARGEST_ORDER = 4 * 1024
 
 
-def add_actions(app: FastAPI, watches: Watches, jobs: Jobs, t: Texts) -> None:
+def add_actions(app: FastAPI, watches: RunWatches, jobs: Jobs, t: Texts) -> None:
     """Hang it into the app. The guard before it has checked host, origin and login."""
 
     @app.post("/panel/do")
@@ -43,16 +43,16 @@ def add_actions(app: FastAPI, watches: Watches, jobs: Jobs, t: Texts) -> None:
         return Response(to_json(answer), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def _answer(order: Mapping[str, Any], author: str | None, watches: Watches, jobs: Jobs, t: Texts) -> dict[str, Any]:
+def _answer(order: Mapping[str, Any], author: str | None, watches: RunWatches, jobs: Jobs, t: Texts) -> dict[str, Any]:
     """{ok, notice}: what became of it, as HTML."""
     try:
-        said = _do(order, author, watches, jobs, t)
+        message = _do(order, author, watches, jobs, t)
     except VsrppError as error:
-        said = notice("bad", str(error))
-    return {"ok": 'class="notice bad"' not in said, "notice": said}
+        message = notice("bad", str(error))
+    return {"ok": 'class="notice bad"' not in message, "notice": message}
 
 
-def _do(order: Mapping[str, Any], author: str | None, watches: Watches, jobs: Jobs, t: Texts) -> str:
+def _do(order: Mapping[str, Any], author: str | None, watches: RunWatches, jobs: Jobs, t: Texts) -> str:
     verb = str(order.get("verb", ""))
     if verb == "cancel":
         return notice("info", t("job.cancelling", line=jobs.cancel(str(order.get("job", "")), author).line))
@@ -63,7 +63,7 @@ def _do(order: Mapping[str, Any], author: str | None, watches: Watches, jobs: Jo
         answer = control.command(
             watches.paths(run_id), "rollback", {"step": step}, origin="panel", author=author, wait_s=WAIT_S
         )
-        return answered(answer, t("do.rollback"), t)
+        return answer_notice(answer, t("do.rollback"), t)
     alias = order.get("alias")
     action = Action(verb=verb, run_id=run_id, step=step, alias=str(alias) if alias is not None else None)
     return notice("good", t("job.started", line=jobs.start(action, author).line))

@@ -20,13 +20,13 @@ from vsrpp.errors import Refused, VsrppError
 from .actions import add_actions
 from .guard import Guard, is_loopback
 from .jobs import Jobs
-from .live import Live
+from .live import FragmentRenderer
 from .login import Login
 from .messages import LANGUAGES, texts
 from .pages import HEAD, THEME, config_page, monitoring_page, runs_page
 from .routes import add_routes
-from .snapshot import Watches
-from .tracked import Tracked
+from .snapshot import RunWatches
+from .tracked import TrackedRuns
 
 PORTS_TRIED = 50
 QUEUE_LOOK_S = 5.0
@@ -49,9 +49,9 @@ def build(
             "Give --auth FILE (one name:password a line), or keep 127.0.0.1 and use an SSH tunnel."
         )
     login = Login(auth) if auth else None
-    t, watches = texts(lang), Watches(runs, run)
+    t, watches = texts(lang), RunWatches(runs, run)
     jobs = Jobs(runs)
-    live = Live(watches, t, lang, Tracked(runs), jobs)
+    live = FragmentRenderer(watches, t, lang, TrackedRuns(runs), jobs)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.middleware("http")(Guard(host, login))
     add_routes(app, watches, live, t, lang, login)
@@ -80,8 +80,8 @@ def serve(
     app = build(runs=runs, run=run, host=host, auth=auth, lang=lang)
     listener = _listen(host, port)
     try:
-        shown = "localhost" if is_loopback(host) else host
-        url = f"http://{shown}:{listener.getsockname()[1]}/"
+        hostname = "localhost" if is_loopback(host) else host
+        url = f"http://{hostname}:{listener.getsockname()[1]}/"
         server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1))
         server.tell = lambda: _say(url, on_ready)
         server.run(sockets=[listener])

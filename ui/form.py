@@ -19,8 +19,8 @@ WEIGHTS = ("l1_weight", "ms_weight", "grad_weight", "perceptual_weight")
 
 def keys() -> list[str]:
     """The live parameters in the order of the form: the safe tier, then the careful one, each in the schema's order."""
-    known = config.live_parameters()
-    return [k for tier in ("safe", "careful") for k, parameter in known.items() if parameter.tier == tier]
+    parameters = config.live_parameters()
+    return [k for tier in ("safe", "careful") for k, parameter in parameters.items() if parameter.tier == tier]
 
 
 def to_widget(key: str, value: Any) -> Any:
@@ -59,29 +59,29 @@ def edited(values: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Merged:
+class MergedForm:
     """The form after others changed the config: every value, and a sentence at each key that was touched."""
 
     values: dict[str, Any]
     notes: dict[str, str]
 
 
-def merged(values: Mapping[str, Any], base_revision: int, history: ConfigHistory, t: Texts) -> Merged:
+def merged(values: Mapping[str, Any], base_revision: int, history: ConfigHistory, t: Texts) -> MergedForm:
     """Three-way: what others changed since `base_revision` comes into the form, what was edited here stays."""
     base = history.at(base_revision) or history.live
-    mine = edited(values, base)
-    found, notes = {**history.live, **mine}, {}
+    edits = edited(values, base)
+    merged_values, notes = {**history.live, **edits}, {}
     for key in history.live:
         event = history.last_change(key, after_revision=base_revision)
         if event is None or history.live[key] == base.get(key):
             continue
-        conflict = key in mine and mine[key] != history.live[key]
+        conflict = key in edits and edits[key] != history.live[key]
         notes[key] = t(
             "stale_conflict" if conflict else "stale_merged",
             who=who(event), key=key, value=shown_value(key, history.live[key]), step=count(event.step),
             revision=event.revision,
         )  # fmt: skip
-    return Merged(found, notes)
+    return MergedForm(merged_values, notes)
 
 
 def rebalanced(weights: Mapping[str, float], moved: str, *, fixed: frozenset[str] = frozenset()) -> dict[str, float]:
@@ -90,16 +90,16 @@ def rebalanced(weights: Mapping[str, float], moved: str, *, fixed: frozenset[str
     Those in `fixed` stay; if all the others are 0 they share what is left. Values have three decimals.
     """
     others = [key for key in weights if key != moved and key not in fixed]
-    left = max(0.0, 1.0 - min(1.0, weights[moved]) - sum(weights[key] for key in fixed if key != moved))
+    remaining = max(0.0, 1.0 - min(1.0, weights[moved]) - sum(weights[key] for key in fixed if key != moved))
     total = sum(weights[key] for key in others)
-    found = dict(weights)
+    result = dict(weights)
     for key in others:
         share = weights[key] / total if total > 0 else 1 / len(others)
-        found[key] = round(left * share, 3)
+        result[key] = round(remaining * share, 3)
     if others:  # what rounding left over goes to the largest
-        largest = max(others, key=lambda key: found[key])
-        found[largest] = round(found[largest] + left - sum(found[key] for key in others), 3)
-    return found
+        largest = max(others, key=lambda key: result[key])
+        result[largest] = round(result[largest] + remaining - sum(result[key] for key in others), 3)
+    return result
 
 
 def label(parameter: config.Parameter, language: str) -> str:

@@ -54,14 +54,14 @@ def span(seconds: Any) -> str:
     known = finite(seconds)
     if known is None:
         return NONE
-    left = max(0, round(known))
-    if left < 60:
-        return f"{left} s"
-    if left < 3600:
-        return f"{left // 60} min {left % 60:02d} s"
-    if left < 86400:
-        return f"{left // 3600} h {left % 3600 // 60:02d} min"
-    return f"{left // 86400} d {left % 86400 // 3600} h"
+    seconds_left = max(0, round(known))
+    if seconds_left < 60:
+        return f"{seconds_left} s"
+    if seconds_left < 3600:
+        return f"{seconds_left // 60} min {seconds_left % 60:02d} s"
+    if seconds_left < 86400:
+        return f"{seconds_left // 3600} h {seconds_left % 3600 // 60:02d} min"
+    return f"{seconds_left // 86400} d {seconds_left % 86400 // 3600} h"
 
 
 def size(bytes_: Any) -> str:

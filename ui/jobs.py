@@ -63,7 +63,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class JobView:
     """A job as it is shown."""
 
     job: Job
@@ -82,15 +82,15 @@ class Jobs:
         self._runs = runs
         self._home = runs / FOLDER
         self._lock = threading.RLock()
-        self._mine: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._kept: dict[Path, tuple[int, Job]] = {}
 
     def start(self, action: Action, author: str | None) -> Job:
         """Raises Refused: the same is under way, too much is, its folder is there; VsrppError if it cannot be started."""
         with self._lock:
             line = action.line(self._runs)
-            running = [seen for seen in self.all() if seen.state in ("running", "ending")]
-            if any(seen.job.line == line for seen in running):
+            running = [job_view for job_view in self.all() if job_view.state in ("running", "ending")]
+            if any(job_view.job.line == line for job_view in running):
                 raise Refused(f"{line} refused: it is running already.")
             if len(running) >= MOST_AT_ONCE:
                 raise Refused(f"{line} refused: {len(running)} jobs are running; wait for one to end, or cancel one.")
@@ -120,7 +120,7 @@ class Jobs:
             id=key, verb=action.verb, run_id=action.run_id, step=action.step, line=line, author=author,
             target=str(target) if target else None, started=time.time(), process=_identity(process.pid),
         )  # fmt: skip
-        self._mine[key] = process
+        self._processes[key] = process
         self._write(job)
         threading.Thread(target=self._await, args=(key, process), name=f"job-{key}", daemon=True).start()
         return job
@@ -131,21 +131,21 @@ class Jobs:
             process.stdin.close()
         with self._lock, contextlib.suppress(NotFound, OSError):
             self._write(replace(self._job(key), status=status, ended=time.time()))
-            del self._mine[key]
+            del self._processes[key]
 
-    def all(self) -> list[Seen]:
+    def all(self) -> list[JobView]:
         """Newest first."""
-        found = []
+        views = []
         for file in sorted(self._records(), reverse=True):
             with contextlib.suppress(NotFound):
-                found.append(self._seen(self._job(file.stem)))
-        return found
+                views.append(self._view_of(self._job(file.stem)))
+        return views
 
     def cancel(self, key: str, author: str | None) -> Job:
         """Ask a job to end; make it, where it is not a training and does not. Raises NotFound, Refused if it has ended."""
         with self._lock:
             job = self._job(key)
-            if self._seen(job).state not in ("running", "ending"):
+            if self._view_of(job).state not in ("running", "ending"):
                 raise Refused(f"{job.line} has ended.")
             job = replace(job, cancelled_by=author or "")
             self._write(job)
@@ -165,8 +165,8 @@ class Jobs:
     def close(self) -> None:
         """End what must not outlive the panel."""
         with self._lock:
-            mine = list(self._mine.values())
-        for process in mine:
+            processes = list(self._processes.values())
+        for process in processes:
             if process.stdin is not None:
                 with contextlib.suppress(OSError):
                     process.terminate()
@@ -197,25 +197,27 @@ class Jobs:
         draft.replace(file)
 
     def _forget_old(self) -> None:
-        ended = [seen.job.id for seen in self.all() if seen.state not in ("running", "ending")]
+        ended = [job_view.job.id for job_view in self.all() if job_view.state not in ("running", "ending")]
         for key in ended[KEPT - 1 :]:
             for suffix in (".json", ".log"):
                 (self._home / f"{key}{suffix}").unlink(missing_ok=True)
             self._kept.pop(self._home / f"{key}.json", None)
 
-    def _seen(self, job: Job) -> Seen:
+    def _view_of(self, job: Job) -> JobView:
         tail = self._tail(job.id)
-        if job.status is None and (job.id in self._mine or control.process_alive(job.process)):
-            return Seen(job=job, state="ending" if job.cancelled_by is not None else "running", tail=tail, says="")
-        error = next((one.removeprefix("vsrpp: ") for one in reversed(tail) if one.startswith("vsrpp: ")), "")
+        if job.status is None and (job.id in self._processes or control.process_alive(job.process)):
+            return JobView(job=job, state="ending" if job.cancelled_by is not None else "running", tail=tail, says="")
+        error = next((line.removeprefix("vsrpp: ") for line in reversed(tail) if line.startswith("vsrpp: ")), "")
         if job.cancelled_by is not None:
-            return Seen(job=job, state="cancelled", tail=tail, says="" if error == "interrupted." else error)
+            return JobView(job=job, state="cancelled", tail=tail, says="" if error == "interrupted." else error)
         # Nobody saw the end of one that outlived its panel: its own last word tells.
         failed = job.status != 0 if job.status is not None else bool(error) or job.verb not in ("from", "resume")
         if failed:
-            return Seen(job=job, state="failed", tail=tail, says=error or (tail[-1] if tail else f"exit {job.status}"))
-        said = next((one for one in tail if one.startswith("✅")), tail[-1] if tail else "")
-        return Seen(job=job, state="done", tail=tail, says=said)
+            return JobView(
+                job=job, state="failed", tail=tail, says=error or (tail[-1] if tail else f"exit {job.status}")
+            )
+        summary = next((line for line in tail if line.startswith("✅")), tail[-1] if tail else "")
+        return JobView(job=job, state="done", tail=tail, says=summary)
 
     def _tail(self, key: str) -> tuple[str, ...]:
         try:
@@ -224,8 +226,8 @@ class Jobs:
                 text = log.read().decode(errors="replace")
         except OSError:
             return ()
-        lines = (_CONTROL.sub("", one.rstrip("\r").rpartition("\r")[2]).rstrip() for one in text.split("\n"))
-        return tuple(one[:LONGEST_LINE] for one in lines if one)[-TAIL_LINES:]
+        lines = (_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]).rstrip() for line in text.split("\n"))
+        return tuple(line[:LONGEST_LINE] for line in lines if line)[-TAIL_LINES:]
 
 
 def _private(path: str, flags: int) -> int:

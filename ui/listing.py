@@ -14,7 +14,7 @@ from vsrpp.errors import NotFound
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
 
-from .run_view import Shown
+from .run_view import PanelSnapshot
 
 FRESH_S = 3.0
 _lock = threading.Lock()
@@ -50,33 +50,35 @@ def _mlflow(paths: RunPaths) -> dict[str, Any] | None:
         fact = marks.fact("mlflow_run")
     finally:
         marks.close()
-    whole = isinstance(fact, dict) and all(fact.get(key) for key in ("run_id", "experiment_id", "uri"))
-    return dict(fact) if isinstance(fact, dict) and whole else None
+    complete = isinstance(fact, dict) and all(fact.get(key) for key in ("run_id", "experiment_id", "uri"))
+    return dict(fact) if isinstance(fact, dict) and complete else None
 
 
-def checkpoint_rows(paths: RunPaths, shown: Shown) -> list[dict[str, Any]]:
+def checkpoint_rows(paths: RunPaths, snapshot: PanelSnapshot) -> list[dict[str, Any]]:
     """Every checkpoint on record, newest first, as the checkpoint table draws it."""
-    here = set(control.checkpoint_steps(paths))
+    on_disk = set(control.checkpoint_steps(paths))
     uploaded = _uploaded(paths)
-    left = [s for s in curves.segments(e for e in shown.events if e.type in curves.LINEAGE_EVENTS) if s.abandoned]
-    found: dict[tuple[int, int], dict[str, Any]] = {}
-    for event in shown.events:
+    abandoned = [
+        s for s in curves.segments(e for e in snapshot.events if e.type in curves.LINEAGE_EVENTS) if s.abandoned
+    ]
+    rows: dict[tuple[int, int], dict[str, Any]] = {}
+    for event in snapshot.events:
         if event.type != "checkpoint_saved":
             continue
-        found[event.branch, event.step] = {
+        rows[event.branch, event.step] = {
             "step": event.step,
             "branch": event.branch,
             "psnr_y": (event.data.get("metrics") or {}).get("val/psnr_y"),
             "revision": event.revision,
             "size_bytes": event.data.get("size_bytes"),
-            "here": event.step in here,
+            "here": event.step in on_disk,
             "uploaded": f"{event.branch}/{event.step}" in uploaded,
             "abandoned": any(
                 s.branch == event.branch and s.start < event.step and (s.stop is None or event.step <= s.stop)
-                for s in left
+                for s in abandoned
             ),
         }
-    return sorted(found.values(), key=lambda row: (row["step"], row["branch"]), reverse=True)
+    return sorted(rows.values(), key=lambda row: (row["step"], row["branch"]), reverse=True)
 
 
 def _uploaded(paths: RunPaths) -> set[str]:

@@ -20,9 +20,9 @@ from .format import esc
 from .jobs import Jobs
 from .listing import checkpoint_rows, local_rows
 from .messages import Texts
-from .run_view import LIVE_STATES, Shown
-from .snapshot import RunWatch, Watches
-from .tracked import Tracked
+from .run_view import LIVE_STATES, PanelSnapshot
+from .snapshot import RunWatch, RunWatches
+from .tracked import TrackedRuns
 from .views import cards, compare, config, header, runs, timeline, validation
 from .views import jobs as jobs_view
 
@@ -31,7 +31,7 @@ LOSS_KEYS = ("loss/total", "loss/l1", "loss/ms", "loss/grad", "loss/perceptual")
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class ViewOptions:
     """How one tab wants to see it; comes from the browser, so every field is forced into its range."""
 
     width: int = 900
@@ -50,7 +50,7 @@ class View:
     """Runs ticked for comparing."""
 
     @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> View:
+    def of(cls, raw: Mapping[str, Any]) -> ViewOptions:
         start, stop = _int(raw.get("from")), _int(raw.get("to"))
         picked = raw.get("picked")
         return cls(
@@ -64,7 +64,7 @@ class View:
             clip=str(raw["clip"])[:200] if raw.get("clip") else None,
             step=_int(raw.get("pstep")), against=_int(raw.get("against")),
             left=str(raw.get("left", "bicubic"))[:10], right=str(raw.get("right", "output"))[:10],
-            picked=tuple(str(one)[:200] for one in picked[: compare.MOST]) if isinstance(picked, list) else (),
+            picked=tuple(str(run_id)[:200] for run_id in picked[: compare.MOST]) if isinstance(picked, list) else (),
         )  # fmt: skip
 
 
@@ -88,10 +88,12 @@ def _float(value: Any, default: float) -> float:
     return number if number == number else default
 
 
-class Live:
+class FragmentRenderer:
     """Draws the fragments of every page in one language."""
 
-    def __init__(self, watches: Watches, t: Texts, language: str, tracked: Tracked, jobs: Jobs | None = None) -> None:
+    def __init__(
+        self, watches: RunWatches, t: Texts, language: str, tracked: TrackedRuns, jobs: Jobs | None = None
+    ) -> None:
         self._watches = watches
         self._jobs = jobs or Jobs(watches.folder)
         self._t = t
@@ -99,58 +101,60 @@ class Live:
         self._tracked = tracked
         self._kept: dict[tuple[object, ...], tuple[tuple[object, ...], str]] = {}
 
-    def answer(self, page: str, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """{run, state, revision, next_s, fragments: {name: {tag, html}}}: what changed since `asked["have"]`."""
-        run_id = str(asked.get("run") or "") or self._watches.default_run()
-        raw_view = asked.get("view")
-        view = View.of(raw_view if isinstance(raw_view, dict) else {})
+    def answer(self, page: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """{run, state, revision, next_s, fragments: {name: {tag, html}}}: what changed since `request["have"]`."""
+        run_id = str(request.get("run") or "") or self._watches.default_run()
+        raw_view = request.get("view")
+        view = ViewOptions.of(raw_view if isinstance(raw_view, dict) else {})
         facts: dict[str, Any] = {"run": run_id, "state": "none", "live": False, "revision": None, "next_s": 2.0}
         try:
             if run_id is None:
                 pieces = self._nothing(None)
             else:
                 watch = self._watches.run(run_id)
-                shown = watch.shown()
+                snapshot = watch.snapshot()
                 facts.update(
-                    run=shown.run_id, state=shown.state, live=shown.live, revision=shown.config.revision,
-                    next_s=1.0 if shown.live else 4.0,
+                    run=snapshot.run_id, state=snapshot.state, live=snapshot.live, revision=snapshot.config.revision,
+                    next_s=1.0 if snapshot.live else 4.0,
                 )  # fmt: skip
-                pieces = getattr(self, f"_{page}")(watch, shown, view)
+                pieces = getattr(self, f"_{page}")(watch, snapshot, view)
         except NotFound:
             facts["run"] = None
             pieces = self._nothing(run_id)
-        have = asked.get("have")
+        have = request.get("have")
         return {**facts, "fragments": _changed(pieces, have if isinstance(have, dict) else {})}
 
     def _nothing(self, missing: str | None) -> dict[str, Callable[[], str]]:
         return {"header": lambda: header.empty(str(self._watches.folder), self._t, missing=missing)}
 
     # ---- /monitoring
-    def _monitoring(self, watch: RunWatch, shown: Shown, view: View) -> dict[str, Callable[[], str]]:
+    def _monitoring(self, watch: RunWatch, snapshot: PanelSnapshot, view: ViewOptions) -> dict[str, Callable[[], str]]:
         t = self._t
-        activity = shown.activity()
+        activity = snapshot.activity()
         words = self._words()
         return {
-            "header": lambda: header.header(shown, t, others=self._others()),
-            "losses": lambda: self._losses(watch, shown, view),
+            "header": lambda: header.header(snapshot, t, others=self._others()),
+            "losses": lambda: self._losses(watch, snapshot, view),
             "bars": lambda: bars.stacked_bar(
-                shown.weights(), percent=True, title=t("weights_bar"), hint=t("in_percent"), empty=t("no_values")
+                snapshot.weights(), percent=True, title=t("weights_bar"), hint=t("in_percent"), empty=t("no_values")
             ) + bars.stacked_bar(
-                shown.losses(), percent=False, title=t("values_bar"), hint=t("absolute"), empty=t("no_values")
+                snapshot.losses(), percent=False, title=t("values_bar"), hint=t("absolute"), empty=t("no_values")
             ),
             "peak": lambda: bars.peak_bar(activity, words),
             "streams": lambda: self._streams(watch, activity, view),
-            "cards": lambda: cards.cards(shown, t),
-            "history": lambda: self._same("history", shown, view, (), lambda: self._history(shown, view)),
-            "pictures": lambda: self._same("pictures", shown, view, (), lambda: self._pictures(shown, view)),
+            "cards": lambda: cards.cards(snapshot, t),
+            "history": lambda: self._same("history", snapshot, view, (), lambda: self._history(snapshot, view)),
+            "pictures": lambda: self._same("pictures", snapshot, view, (), lambda: self._pictures(snapshot, view)),
             "timeline": lambda: self._same(
-                "timeline", shown, view, (), lambda: timeline.timeline(shown.events, view.filter, t)
+                "timeline", snapshot, view, (), lambda: timeline.timeline(snapshot.events, view.filter, t)
             ),
         }  # fmt: skip
 
-    def _same(self, name: str, shown: Shown, view: View, other: tuple[object, ...], draw: Callable[[], str]) -> str:
+    def _same(
+        self, name: str, snapshot: PanelSnapshot, view: ViewOptions, other: tuple[object, ...], draw: Callable[[], str]
+    ) -> str:
         """A piece that depends on the events, the view and `other` alone: drawn once for all tabs and refreshes."""
-        place, state = (shown.run_id, name, view), (len(shown.events), shown.step == 0, *other)
+        place, state = (snapshot.run_id, name, view), (len(snapshot.events), snapshot.step == 0, *other)
         kept = self._kept.get(place)
         if kept is None or kept[0] != state:
             if len(self._kept) > KEPT_PIECES:
@@ -158,46 +162,46 @@ class Live:
             kept = self._kept[place] = (state, draw())
         return kept[1]
 
-    def _pictures(self, shown: Shown, view: View) -> str:
+    def _pictures(self, snapshot: PanelSnapshot, view: ViewOptions) -> str:
         return validation.viewer(
-            validation.pictures(shown.events), self._t, self._image_url(shown.run_id), clip=view.clip, step=view.step,
+            validation.pictures(snapshot.events), self._t, self._image_url(snapshot.run_id), clip=view.clip, step=view.step,
             against=view.against, left=view.left, right=view.right,
         )  # fmt: skip
 
     def _words(self) -> dict[str, str]:
         keys = ("no_activity", "peak_activity", *bars.STREAMS)
         levels = ("low", "moderate", "high", "unusual", "extreme")
-        return {key: self._t(key) for key in keys} | {f"level.{one}": self._t(f"level.{one}") for one in levels}
+        return {key: self._t(key) for key in keys} | {f"level.{level}": self._t(f"level.{level}") for level in levels}
 
     def _others(self) -> list[tuple[str, str]]:
         return [(paths.run_id, paths.run_id) for paths in control.local_runs(self._watches.folder)[:50]]
 
-    def _losses(self, watch: RunWatch, shown: Shown, view: View) -> str:
+    def _losses(self, watch: RunWatch, snapshot: PanelSnapshot, view: ViewOptions) -> str:
         points = max(100, view.width // 2)
-        found = watch.read_curves(LOSS_KEYS, points, view.from_step, view.to_step)
-        return self._same("losses", shown, view, (found,), lambda: self._draw_losses(found, shown, view))
+        curves = watch.read_curves(LOSS_KEYS, points, view.from_step, view.to_step)
+        return self._same("losses", snapshot, view, (curves,), lambda: self._draw_losses(curves, snapshot, view))
 
-    def _draw_losses(self, found: Curves, shown: Shown, view: View) -> str:
+    def _draw_losses(self, curves: Curves, snapshot: PanelSnapshot, view: ViewOptions) -> str:
         t = self._t
         names = {f"loss/{term}": name for term, name in bars.TERM_NAMES.items()} | {"loss/total": t("total")}
         drawn = lines.loss_chart(
-            found.series, timeline.marks(shown.events), width=view.width, height=320 if view.width > 560 else 260,
+            curves.series, timeline.marks(snapshot.events), width=view.width, height=320 if view.width > 560 else 260,
             smooth=view.smooth, log=view.log, names=names, from_step=view.from_step, to_step=view.to_step,
             words={"not_finite": t("not_finite")},
         )  # fmt: skip
         if not drawn:
-            return f'<p class="hint">{esc(t("no_losses", every=shown.config.live.get("log_every", 10)))}</p>'
-        present = list(dict.fromkeys(one.key for one in found.series))
+            return f'<p class="hint">{esc(t("no_losses", every=snapshot.config.live.get("log_every", 10)))}</p>'
+        present = list(dict.fromkeys(loss.key for loss in curves.series))
         key = "".join(
-            f'<span class="key"><i style="background:{lines.COLOURS[one]}"></i>{esc(names[one])}</span>'
-            for one in present
+            f'<span class="key"><i style="background:{lines.COLOURS[loss]}"></i>{esc(names[loss])}</span>'
+            for loss in present
         )
-        if any(one.abandoned for one in found.series):
+        if any(loss.abandoned for loss in curves.series):
             key += f'<span class="key faint"><i></i>{esc(t("left_behind"))}</span>'
-        late = "" if found.complete else f'<span class="hint">{esc(t("reading"))}</span>'
+        late = "" if curves.complete else f'<span class="hint">{esc(t("reading"))}</span>'
         return f'<div class="keys">{key}{late}</div>{drawn}<div class="tip" data-keep hidden></div>'
 
-    def _streams(self, watch: RunWatch, activity: dict[str, float], view: View) -> str:
+    def _streams(self, watch: RunWatch, activity: dict[str, float], view: ViewOptions) -> str:
         t = self._t
         if not activity:
             return f'<p class="hint">{esc(t("no_activity"))}</p>'
@@ -224,9 +228,9 @@ class Live:
             f'<div class="scroll">{table}</div></details>'
         )
 
-    def _history(self, shown: Shown, view: View) -> str:
+    def _history(self, snapshot: PanelSnapshot, view: ViewOptions) -> str:
         t = self._t
-        ours, bicubic = (thinned(validation.series(shown.events, key)) for key in ("psnr_y", "bicubic_psnr_y"))
+        ours, bicubic = (thinned(validation.series(snapshot.events, key)) for key in ("psnr_y", "bicubic_psnr_y"))
         chart = ""
         if len(ours) > 1:
             chart = lines.line_chart(
@@ -238,38 +242,38 @@ class Live:
                 f'class="key was">{esc(t("of_bicubic"))}</span>'
             )
             chart = f'<p class="keys">PSNR-Y (dB) {keys}</p>{chart}'
-        return chart + validation.history(shown, t)
+        return chart + validation.history(snapshot, t)
 
     def _image_url(self, run_id: str) -> Callable[[str], str]:
         return lambda path: f"/panel/images/{quote(run_id)}/{quote(path)}"
 
     # ---- /config
-    def _config(self, watch: RunWatch, shown: Shown, view: View) -> dict[str, Callable[[], str]]:
+    def _config(self, watch: RunWatch, snapshot: PanelSnapshot, view: ViewOptions) -> dict[str, Callable[[], str]]:
         t = self._t
         return {
-            "header": lambda: header.header(shown, t, others=self._others(), config_button=False),
-            "not-live": lambda: "" if shown.live else
-                f'<p class="notice warn">{esc(t("not_live", state=t(f"state.{shown.state}")))}</p>',
-            "startup": lambda: config.startup_table(shown.run_config, t, shown.run_id),
-            "revisions": lambda: config.revisions(shown.events, shown.config.revision, t, live=shown.live),
+            "header": lambda: header.header(snapshot, t, others=self._others(), config_button=False),
+            "not-live": lambda: "" if snapshot.live else
+                f'<p class="notice warn">{esc(t("not_live", state=t(f"state.{snapshot.state}")))}</p>',
+            "startup": lambda: config.startup_table(snapshot.run_config, t, snapshot.run_id),
+            "revisions": lambda: config.revisions(snapshot.events, snapshot.config.revision, t, live=snapshot.live),
         }  # fmt: skip
 
     # ---- /runs
-    def _runs(self, watch: RunWatch, shown: Shown, view: View) -> dict[str, Callable[[], str]]:
+    def _runs(self, watch: RunWatch, snapshot: PanelSnapshot, view: ViewOptions) -> dict[str, Callable[[], str]]:
         t, rows, verbs = self._t, local_rows(self._watches.folder), abilities.verbs()
         busy = [str(row.get("name") or row["run_id"]) for row in rows if row["state"] in LIVE_STATES]
-        about = runs.About(
-            run_id=shown.run_id, state=shown.state, runs=self._watches.folder, verbs=verbs, busy=busy
+        chosen = runs.ChosenRun(
+            run_id=snapshot.run_id, state=snapshot.state, runs=self._watches.folder, verbs=verbs, busy=busy
         )  # fmt: skip
         picked = [row for row in rows if row["run_id"] in view.picked]
         return {
-            "header": lambda: header.header(shown, t, config_button=True),
+            "header": lambda: header.header(snapshot, t, config_button=True),
             "jobs": lambda: jobs_view.jobs(self._jobs.all(), t),
-            "all-runs": lambda: runs.runs_table(rows, shown.run_id, t, view.picked),
+            "all-runs": lambda: runs.runs_table(rows, snapshot.run_id, t, view.picked),
             "compare": lambda: compare.compare(picked, t, can_compare="compare" in verbs),
-            "checkpoints": lambda: runs.checkpoint_table(checkpoint_rows(watch.paths, shown), about, t),
-            "commands": lambda: runs.run_commands(about, t),
-            "tracked": lambda: self._tracked.html(shown.run_id, t),
+            "checkpoints": lambda: runs.checkpoint_table(checkpoint_rows(watch.paths, snapshot), chosen, t),
+            "commands": lambda: runs.run_commands(chosen, t),
+            "tracked": lambda: self._tracked.html(snapshot.run_id, t),
         }
 
 
@@ -280,7 +284,7 @@ def thinned(points: list[tuple[int, float]], most: int = 240) -> list[tuple[int,
 
 
 def _changed(pieces: Mapping[str, Callable[[], str]], have: Mapping[str, Any]) -> dict[str, dict[str, str]]:
-    found = {}
+    changed = {}
     for name, draw in pieces.items():
         try:
             html = draw()
@@ -289,8 +293,8 @@ def _changed(pieces: Mapping[str, Callable[[], str]], have: Mapping[str, Any]) -
             html = f'<p class="notice bad">{esc(type(error).__name__)}: {esc(error)}</p>'
         tag = hashlib.blake2b(html.encode(), digest_size=8).hexdigest()
         if have.get(name) != tag:
-            found[name] = {"tag": tag, "html": html}
-    return found
+            changed[name] = {"tag": tag, "html": html}
+    return changed
 
 
 def to_json(answer: Mapping[str, Any]) -> bytes:

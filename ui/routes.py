@@ -16,17 +16,19 @@ from vsrpp.errors import NotFound
 
 from .format import esc
 from .guard import PAGES
-from .live import Live, to_json
+from .live import FragmentRenderer, to_json
 from .login import COOKIE, SESSION_S, WRONG_PAUSE_S, Login
 from .messages import Texts
-from .snapshot import Watches
+from .snapshot import RunWatches
 
 ASSETS = Path(__file__).resolve().parent / "assets"
 LARGEST_QUESTION = 16 * 1024
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
-def add_routes(app: FastAPI, watches: Watches, live: Live, t: Texts, language: str, login: Login | None) -> None:
+def add_routes(
+    app: FastAPI, watches: RunWatches, live: FragmentRenderer, t: Texts, language: str, login: Login | None
+) -> None:
     """Hang all of them into the app; they come before the mounted pages."""
 
     @app.get("/")
@@ -56,10 +58,10 @@ def add_routes(app: FastAPI, watches: Watches, live: Live, t: Texts, language: s
         if page not in PAGES or len(body) > LARGEST_QUESTION:
             return PlainTextResponse("Not found.", 404)
         try:
-            asked = json.loads(body or b"{}")
+            query = json.loads(body or b"{}")
         except ValueError:
             return PlainTextResponse("Not JSON.", 400)
-        answer = await run_in_threadpool(live.answer, page, asked if isinstance(asked, dict) else {})
+        answer = await run_in_threadpool(live.answer, page, query if isinstance(query, dict) else {})
         return Response(to_json(answer), media_type="application/json", headers={"Cache-Control": "no-store"})
 
     @app.get("/panel/images/{run_id}/{path:path}")
@@ -97,7 +99,7 @@ def add_routes(app: FastAPI, watches: Watches, live: Live, t: Texts, language: s
         return answer
 
 
-def picture_file(watches: Watches, run_id: str, path: str) -> Path:
+def picture_file(watches: RunWatches, run_id: str, path: str) -> Path:
     """The file of a validation picture. Raises NotFound for whatever does not lie in that run's own images folder."""
     images = watches.paths(run_id).images
     file = images.parent / path

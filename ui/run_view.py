@@ -15,7 +15,7 @@ TERMS = ("l1", "ms", "grad", "perceptual")
 
 
 @dataclass(slots=True, kw_only=True)
-class Shown:
+class PanelSnapshot:
     """One run as it is shown."""
 
     run_id: str
@@ -83,10 +83,10 @@ class Shown:
 
     def weights(self) -> dict[str, float | None]:
         """The loss weights in effect, the controller's offset included; the configured ones before the first row."""
-        found = {term: self.metric(f"weight/{term}") for term in TERMS}
-        if all(value is None for value in found.values()):
+        weights = {term: self.metric(f"weight/{term}") for term in TERMS}
+        if all(value is None for value in weights.values()):
             return {term: self.config.live.get(f"{term}_weight") for term in TERMS}
-        return found
+        return weights
 
     def losses(self) -> dict[str, float | None]:
         return {term: self.metric(f"loss/{term}") for term in TERMS}

@@ -15,7 +15,7 @@ from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
 
 from .format import finite
-from .run_view import Shown
+from .run_view import PanelSnapshot
 
 FRESH_S = 0.4
 """A second look within this time gets the same answer: ten tabs cost what one does."""
@@ -39,7 +39,7 @@ class RunWatch:
         self._curves = curves.CurveReader(paths)
         self._events: list[Event] = []
         self._config = control.ConfigHistory()
-        self._shown: Shown | None = None
+        self._snapshot: PanelSnapshot | None = None
         self._read_at = 0.0
         self._kept_status: tuple[float, int, dict[str, Any]] = (0.0, 0, {})
         self._mark: tuple[object, ...] = ()
@@ -51,55 +51,55 @@ class RunWatch:
             self._reader.close()
             self._curves.close()
 
-    def shown(self, *, fresh: bool = False) -> Shown:
+    def snapshot(self, *, fresh: bool = False) -> PanelSnapshot:
         """The run as it is now, at most FRESH_S old (just read, with `fresh`)."""
         with self._lock:
             now = time.monotonic()
-            if self._shown is None or fresh or now - self._read_at > FRESH_S:
-                self._shown = self._read()
+            if self._snapshot is None or fresh or now - self._read_at > FRESH_S:
+                self._snapshot = self._read()
                 self._read_at = time.monotonic()
-            return self._shown
+            return self._snapshot
 
-    def _read(self) -> Shown:
+    def _read(self) -> PanelSnapshot:
         for event in self._reader.events(after_seq=self._events[-1].seq if self._events else 0):
             self._events.append(event)
             self._config.add(event)
         mark = (self._reader.newest_metric_id(), len(self._events))
-        if self._shown is not None and mark == self._mark:
-            metrics = self._shown.metrics
+        if self._snapshot is not None and mark == self._mark:
+            metrics = self._snapshot.metrics
         else:
             metrics = {key: (row.step, row.value) for key, row in self._reader.latest().items()}
         self._mark = mark
-        said = self._reader.state()
-        return Shown(
-            run_id=self._reader.run_id, status=self._status(said, metrics), metrics=metrics, events=self._events,
-            config=self._config, run_config=control.run_config_of(self._reader), probation=said.get("probation"),
+        trainer = self._reader.state()
+        return PanelSnapshot(
+            run_id=self._reader.run_id, status=self._status(trainer, metrics), metrics=metrics, events=self._events,
+            config=self._config, run_config=control.run_config_of(self._reader), probation=trainer.get("probation"),
             now=time.time(),
         )  # fmt: skip
 
-    def _status(self, said: dict[str, Any], metrics: dict[str, tuple[int, float]]) -> dict[str, Any]:
+    def _status(self, trainer: dict[str, Any], metrics: dict[str, tuple[int, float]]) -> dict[str, Any]:
         """`control.status`, asked anew after an event and every five seconds; what moves with each step is put over it."""
-        asked_at, events, kept = self._kept_status
-        fresh_s = UPLOAD_FRESH_S if kept and kept["backlog"]["uploading"] else STATUS_FRESH_S
-        if not kept or events != len(self._events) or time.monotonic() - asked_at > fresh_s:
-            kept = control.status(self.paths)
-            self._kept_status = (time.monotonic(), len(self._events), kept)
-            return kept
-        state = control.run_state(self._reader, said)
+        asked_at, events, status = self._kept_status
+        fresh_s = UPLOAD_FRESH_S if status and status["backlog"]["uploading"] else STATUS_FRESH_S
+        if not status or events != len(self._events) or time.monotonic() - asked_at > fresh_s:
+            status = control.status(self.paths)
+            self._kept_status = (time.monotonic(), len(self._events), status)
+            return status
+        state = control.run_state(self._reader, trainer)
         newest = {key: value for key, (_, value) in metrics.items()}
         run_config = control.run_config_of(self._reader)
         return {
-            **kept, "state": state, "step": int(said.get("step", 0)), "branch": int(said.get("branch", 0)),
-            "phase": said.get("phase"), "lr": finite(newest.get("lr")), "updated": said.get("time"),
-            "steps_per_s": finite(said.get("steps_per_s")),
-            **control.numbers(newest, said, state, self._config.live, run_config),
+            **status, "state": state, "step": int(trainer.get("step", 0)), "branch": int(trainer.get("branch", 0)),
+            "phase": trainer.get("phase"), "lr": finite(newest.get("lr")), "updated": trainer.get("time"),
+            "steps_per_s": finite(trainer.get("steps_per_s")),
+            **control.numbers(newest, trainer, state, self._config.live, run_config),
         }  # fmt: skip
 
     def read_curves(self, keys: tuple[str, ...], points: int, from_step: int, to_step: int | None) -> curves.Curves:
         """The curves, at most CURVES_FRESH_S old; reads a long history bit by bit."""
-        wanted = (keys, points, from_step, to_step)
+        query = (keys, points, from_step, to_step)
         with self._lock:
-            kept = self._curve_cache.get(wanted)
+            kept = self._curve_cache.get(query)
             if kept and time.monotonic() - kept[0] < CURVES_FRESH_S:
                 return kept[1]
             read = self._curves.read(
@@ -108,7 +108,7 @@ class RunWatch:
             )  # fmt: skip
             if len(self._curve_cache) > 8:
                 self._curve_cache.clear()
-            self._curve_cache[wanted] = (time.monotonic(), read)
+            self._curve_cache[query] = (time.monotonic(), read)
             return read
 
     def trends(self, keys: tuple[str, ...], last_rows: int = 24) -> dict[str, list[float]]:
@@ -116,13 +116,13 @@ class RunWatch:
         with self._lock:
             read_at, kept = self._trends
             if time.monotonic() - read_at > 5.0 or set(keys) - set(kept):
-                branch = int(self._shown.status.get("branch") or 0) if self._shown else 0
+                branch = int(self._snapshot.status.get("branch") or 0) if self._snapshot else 0
                 kept = self._curves.newest(keys, branch, last_rows)
                 self._trends = (time.monotonic(), kept)
             return kept
 
 
-class Watches:
+class RunWatches:
     """The runs somebody looks at, the last few of them kept open."""
 
     def __init__(self, folder: Path, default_run: str | None = None) -> None:
@@ -138,14 +138,14 @@ class Watches:
                 return control.find_run(self._default, self.folder).run_id
             except VsrppError:
                 pass
-        known = control.local_runs(self.folder)
-        for paths in known[:20]:
+        runs = control.local_runs(self.folder)
+        for paths in runs[:20]:
             try:
                 if control.is_live(paths):
                     return paths.run_id
             except (VsrppError, sqlite3.Error):
                 continue
-        return known[0].run_id if known else None
+        return runs[0].run_id if runs else None
 
     def run(self, run_id: str) -> RunWatch:
         """Raises NotFound unless it is a run of this folder, by its exact ID: no path can be smuggled in."""

@@ -15,7 +15,7 @@ from .views import runs as runs_view
 FRESH_S = 30.0
 
 
-class Tracked:
+class TrackedRuns:
     """Asks at most every half minute, and only while somebody has the runs page open."""
 
     def __init__(self, folder: Path) -> None:
@@ -30,7 +30,7 @@ class Tracked:
         """The section of the runs page, as far as is known now."""
         self._ask()
         uri = paths.tracking_uri(self._folder)
-        local = {one.run_id for one in control.local_runs(self._folder)}
+        local = {run_paths.run_id for run_paths in control.local_runs(self._folder)}
         rows = [row for row in self._rows if row["run_id"] not in local]
         if not self._known and self._why is None:
             return f'<p class="hint">{t("loading")}</p>'
@@ -58,8 +58,8 @@ def search(uri: str) -> list[dict[str, Any]]:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=uri)
-    experiments = [one.experiment_id for one in client.search_experiments(max_results=100)]
-    found = client.search_runs(
+    experiments = [experiment.experiment_id for experiment in client.search_experiments(max_results=100)]
+    mlflow_runs = client.search_runs(
         experiments, filter_string="tags.`vsrpp.run_id` != ''", max_results=50, order_by=["attributes.start_time DESC"]
     )
     web = uri if uri.startswith(("http://", "https://")) else ""
@@ -72,6 +72,6 @@ def search(uri: str) -> list[dict[str, Any]]:
             "started": run.info.start_time / 1000 if run.info.start_time else None,
             "url": f"{web}/#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}" if web else "",
         }
-        for run in found
+        for run in mlflow_runs
         if run.data.tags.get("vsrpp.kind") != "tool"
     ]

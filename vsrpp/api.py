@@ -138,12 +138,12 @@ class Run:
         """
         _known(types)
         with RunReader(self.paths.run_db) as reader:
-            seen = reader.head()[0] if after_seq is None else after_seq
+            last_seq = reader.head()[0] if after_seq is None else after_seq
             quiet_since = time.monotonic()
             while True:
                 ended = control.run_state(reader) in _ENDED  # asked first: what came before the end is still given
-                for event in list(reader.events(after_seq=seen, types=types or None)):
-                    seen = event.seq
+                for event in list(reader.events(after_seq=last_seq, types=types or None)):
+                    last_seq = event.seq
                     yield event
                     quiet_since = time.monotonic()
                 if ended:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from vsrpp.control.curves import CurveReader, Segment, curves, merge_points, segments
+from vsrpp.control.curves import CurveReader, CurveSegment, curves, merge_points, segments
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunWriter
 
@@ -113,9 +113,9 @@ def test_going_back_twice_keeps_one_line(paths: RunPaths) -> None:
                       data={"from_step": start, "to_step": to, "from_branch": branch - 1, "changes": []})  # fmt: skip
     found = segments(writer.events())
     writer.close()
-    assert [s for s in found if not s.abandoned] == [Segment(0, -1, 100, False), Segment(2, 100, None, False)]
+    assert [s for s in found if not s.abandoned] == [CurveSegment(0, -1, 100, False), CurveSegment(2, 100, None, False)]
     assert [s for s in found if s.abandoned] == [
-        Segment(0, 200, None, True), Segment(0, 100, 200, True), Segment(1, 200, None, True),
+        CurveSegment(0, 200, None, True), CurveSegment(0, 100, 200, True), CurveSegment(1, 200, None, True),
     ]  # fmt: skip
 
 

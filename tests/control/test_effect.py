@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.made_runs import MadeRun
-from vsrpp.control.effect import Effect, Effects, rows_of
+from vsrpp.control.effect import Effects, InterventionEffect, rows_of
 from vsrpp.store import RunReader
 
 
-def effects_of(run: MadeRun) -> tuple[dict[int, Effect], list[str]]:
+def effects_of(run: MadeRun) -> tuple[dict[int, InterventionEffect], list[str]]:
     with RunReader(run.paths.run_db) as reader:
         events = list(reader.events())
         found = Effects(rows_of(reader)).of(events)
@@ -70,7 +70,7 @@ def test_what_is_not_finite_counts_for_nothing_and_what_is_not_there_is_none(run
     run.edit("max_lr", 2e-4)
     levels(run, float("nan"))
     (effect,) = effects_of(run)[0].values()
-    assert effect == Effect(None, None, None, None, None)
+    assert effect == InterventionEffect(None, None, None, None, None)
     assert (effect.loss_ratio, effect.psnr_y_gain_db) == (None, None)
 
 

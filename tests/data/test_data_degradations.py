@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.support.clips import piece, run_config, write_frames
 from vsrpp.data import open_data
-from vsrpp.data.degradations import Harm, bd, draw_harm, gaussian_kernel, realistic
+from vsrpp.data.degradations import SampleDegradation, bd, draw_degradation, gaussian_kernel, realistic
 
-CLEAN = Harm(0.0, 0.0, 1.0, (2, 2), 0.0, 0.0, False, 100, (0, 0))
+CLEAN = SampleDegradation(0.0, 0.0, 1.0, (2, 2), 0.0, 0.0, False, 100, (0, 0))
 
 
 def _bd_pixel(frame: np.ndarray, row: int, column: int, channel: int) -> int:
@@ -59,62 +59,62 @@ def test_the_kernel_has_twelve_taps_and_sums_to_one() -> None:
 
 @given(seed=st.integers(0, 2**63), index=st.integers(0, 2**62))
 @settings(max_examples=100)
-def test_harm_is_a_function_of_seed_and_index_within_its_ranges(seed: int, index: int) -> None:
-    harm = draw_harm(seed, index)
-    assert harm == draw_harm(seed, index) != draw_harm(seed, index + 1)
-    assert harm != draw_harm(seed + 1, index)
-    assert 0.2 <= min(harm.blur_x, harm.blur_y) <= max(harm.blur_x, harm.blur_y) <= 2.5
-    assert 0.6 <= harm.between <= 2.0
-    assert 30 <= harm.jpeg_quality <= 95
-    assert set(harm.filters) <= {0, 1, 2, 3}
-    assert 0 <= harm.noise_read <= 8
-    assert 0 <= harm.noise_shot <= 0.4
+def test_a_degradation_is_a_function_of_seed_and_index_within_its_ranges(seed: int, index: int) -> None:
+    degradation = draw_degradation(seed, index)
+    assert degradation == draw_degradation(seed, index) != draw_degradation(seed, index + 1)
+    assert degradation != draw_degradation(seed + 1, index)
+    assert 0.2 <= min(degradation.blur_x, degradation.blur_y) <= max(degradation.blur_x, degradation.blur_y) <= 2.5
+    assert 0.6 <= degradation.between <= 2.0
+    assert 30 <= degradation.jpeg_quality <= 95
+    assert set(degradation.filters) <= {0, 1, 2, 3}
+    assert 0 <= degradation.noise_read <= 8
+    assert 0 <= degradation.noise_shot <= 0.4
 
 
-def test_harm_is_the_same_in_every_version() -> None:
+def test_a_degradation_is_the_same_in_every_version() -> None:
     """Written down: a newer version must draw the same."""
-    harm = draw_harm(7, 123456)
-    assert (harm.jpeg_quality, harm.filters, harm.noise_grey) == (89, (3, 1), False)
-    assert (harm.blur_x, harm.noise_read) == (0.9036915179647087, 5.911209295996611)
+    degradation = draw_degradation(7, 123456)
+    assert (degradation.jpeg_quality, degradation.filters, degradation.noise_grey) == (89, (3, 1), False)
+    assert (degradation.blur_x, degradation.noise_read) == (0.9036915179647087, 5.911209295996611)
 
 
-def test_each_harm_does_what_it_is_named_for() -> None:
+def test_each_degradation_does_what_it_is_named_for() -> None:
     frames = piece(3, 128, 256)
     clean = realistic(frames, 4, CLEAN).astype(float)
 
-    def harmed(**changes: object) -> np.ndarray:
+    def degraded(**changes: object) -> np.ndarray:
         return realistic(frames, 4, replace(CLEAN, **changes)).astype(float)
 
     def detail(made: np.ndarray) -> float:
         return float(np.abs(np.diff(made, axis=2)).mean())
 
-    assert detail(harmed(blur_x=2.5, blur_y=2.5)) < 0.95 * detail(clean)
-    assert detail(harmed(between=0.6)) < 0.98 * detail(clean)
-    assert np.std(harmed(noise_read=6.0, noise_grey=True) - clean) == pytest.approx(6.0, rel=0.25)
-    assert np.abs(harmed(jpeg_quality=30) - clean).mean() > 1.5 * np.abs(harmed(jpeg_quality=95) - clean).mean()
+    assert detail(degraded(blur_x=2.5, blur_y=2.5)) < 0.95 * detail(clean)
+    assert detail(degraded(between=0.6)) < 0.98 * detail(clean)
+    assert np.std(degraded(noise_read=6.0, noise_grey=True) - clean) == pytest.approx(6.0, rel=0.25)
+    assert np.abs(degraded(jpeg_quality=30) - clean).mean() > 1.5 * np.abs(degraded(jpeg_quality=95) - clean).mean()
 
 
 def test_noise_differs_from_frame_to_frame_and_nothing_else_does() -> None:
     still = np.repeat(piece(1, 64, 96), 3, axis=0)
-    harm = replace(draw_harm(0, 1), noise_read=5.0)
-    first, second, _ = realistic(still, 4, harm)
+    degradation = replace(draw_degradation(0, 1), noise_read=5.0)
+    first, second, _ = realistic(still, 4, degradation)
     assert not np.array_equal(first, second)
-    quiet = realistic(still, 4, replace(harm, noise_read=0.0, noise_shot=0.0))
+    quiet = realistic(still, 4, replace(degradation, noise_read=0.0, noise_shot=0.0))
     np.testing.assert_array_equal(quiet[0], quiet[2])
 
 
-def test_frames_harmed_in_pieces_are_the_frames_harmed_at_once() -> None:
-    frames, harm = piece(6, 64, 96), draw_harm(3, 4)
-    parts = [realistic(frames[start : start + 2], 4, harm, start) for start in (0, 2, 4)]
-    np.testing.assert_array_equal(np.concatenate(parts), realistic(frames, 4, harm))
+def test_frames_degraded_in_pieces_are_the_frames_degraded_at_once() -> None:
+    frames, degradation = piece(6, 64, 96), draw_degradation(3, 4)
+    parts = [realistic(frames[start : start + 2], 4, degradation, start) for start in (0, 2, 4)]
+    np.testing.assert_array_equal(np.concatenate(parts), realistic(frames, 4, degradation))
 
 
-def test_a_realistic_sample_is_its_own_crop_harmed_by_its_own_draw(tmp_path: Path) -> None:
+def test_a_realistic_sample_is_its_own_crop_degraded_by_its_own_draw(tmp_path: Path) -> None:
     folder = write_frames(tmp_path / "clip", piece(14))
     train = open_data(run_config(folder, degradation="realistic", seed=5), cache_dir=tmp_path / "cache").train
     for index in range(6):
         lr, gt = train.sample_u8(index)
-        expected = realistic(gt.transpose(0, 2, 3, 1), 4, draw_harm(5, index))
+        expected = realistic(gt.transpose(0, 2, 3, 1), 4, draw_degradation(5, index))
         np.testing.assert_array_equal(lr, expected.transpose(0, 3, 1, 2))
         assert lr.flags.c_contiguous
     assert not np.array_equal(train.sample_u8(0)[0], train.sample_u8(1)[0])

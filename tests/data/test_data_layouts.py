@@ -12,7 +12,7 @@ from tests.support.clips import piece, run_config, write_frames, write_video
 from tests.support.layouts import clip_frames, make_clips, make_pairs, make_reds, make_vid4, make_vimeo, without
 from vsrpp.data import Data, describe, open_data
 from vsrpp.data.degradations import bd
-from vsrpp.data.layouts import Wanted, find
+from vsrpp.data.layouts import LayoutQuery, find
 from vsrpp.errors import NotFound, Refused
 from vsrpp.resize import resize_u8
 
@@ -172,5 +172,5 @@ def test_small_frames_of_an_odd_size_are_cut_like_the_large_ones(tmp_path: Path)
 
 
 def test_the_layout_asked_of_a_scale_it_lacks_is_made(tmp_path: Path) -> None:
-    sources = find(make_vid4(tmp_path / "v"), wanted=Wanted(3))[1]
+    sources = find(make_vid4(tmp_path / "v"), query=LayoutQuery(3))[1]
     assert [source.lq for source in sources] == [None] * 4

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tests.support.clips import piece
 from vsrpp import models
-from vsrpp.inference.chunks import Bounds, upscale_frames, upscale_stream
+from vsrpp.inference.chunks import StreamBounds, upscale_frames, upscale_stream
 from vsrpp.inference.tiles import fade_in, tile_spans
 from vsrpp.models.network import Network
 
@@ -52,7 +52,7 @@ class Nearest(Network):
 
 
 def stream(model: Network, clip: np.ndarray, **bounds: int) -> np.ndarray:
-    return np.stack(list(upscale_stream(model, iter(clip), device="cpu", bounds=Bounds(**bounds))))
+    return np.stack(list(upscale_stream(model, iter(clip), device="cpu", bounds=StreamBounds(**bounds))))
 
 
 @settings(deadline=None)
@@ -95,7 +95,7 @@ def test_no_more_of_the_input_is_taken_than_chunk_and_overlaps_ahead() -> None:
             yield frame
 
     for given_out, _ in enumerate(
-        upscale_stream(Nearest(), source(), device="cpu", bounds=Bounds(chunk_frames=4, overlap=2))
+        upscale_stream(Nearest(), source(), device="cpu", bounds=StreamBounds(chunk_frames=4, overlap=2))
     ):
         assert taken - given_out <= 4 + 2 * 2 + 2
 
@@ -113,4 +113,4 @@ def test_spans_cover_a_side_and_weights_grow_from_nought_to_one_in_each_overlap(
 @pytest.mark.parametrize("wrong", [{"chunk_frames": 0}, {"overlap": -1}, {"tile": 8, "tile_overlap": 4}, {"tile": -1}])
 def test_bounds_without_sense_are_refused(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="must be"):
-        Bounds(**wrong)
+        StreamBounds(**wrong)

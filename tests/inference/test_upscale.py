@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from tests.support.clips import piece, write_frames, write_video
 from vsrpp.data.frames import iter_video
 from vsrpp.errors import NotFound, Refused
-from vsrpp.inference.chunks import Bounds
-from vsrpp.inference.upscale import Progress, Wish, upscale
+from vsrpp.inference.chunks import StreamBounds
+from vsrpp.inference.upscale import UpscaleOptions, UpscaleProgress, upscale
 from vsrpp.models import Network
 
 
@@ -36,8 +36,8 @@ class Nearest(Network):
         return {}
 
 
-def run(source: Path, target: Path, **wish: object) -> dict[str, object]:
-    asked = Wish(**{"bounds": Bounds(chunk_frames=4, overlap=2, tile=40, tile_overlap=8), **wish})
+def run(source: Path, target: Path, **options: object) -> dict[str, object]:
+    asked = UpscaleOptions(**{"bounds": StreamBounds(chunk_frames=4, overlap=2, tile=40, tile_overlap=8), **options})
     return upscale(Nearest(), str(source), str(target), asked, device=torch.device("cpu"))
 
 
@@ -151,16 +151,16 @@ def test_a_size_without_even_sides_is_encoded_without_subsampling(tmp_path: Path
             return lr.repeat_interleave(3, dim=-1).repeat_interleave(3, dim=-2)
 
     source = write_frames(tmp_path / "in", piece(2, 21, 31))
-    wish = Wish(bounds=Bounds(), fps=Fraction(25))
-    upscale(Threefold(), str(source), str(tmp_path / "o.mp4"), wish, device=torch.device("cpu"))
+    options = UpscaleOptions(bounds=StreamBounds(), fps=Fraction(25))
+    upscale(Threefold(), str(source), str(tmp_path / "o.mp4"), options, device=torch.device("cpu"))
     assert next(iter_video(tmp_path / "o.mp4")).shape == (63, 93, 3)
 
 
 def test_progress_says_how_far_and_how_long(tmp_path: Path) -> None:
     source = write_frames(tmp_path / "in", piece(4, 16, 16))
-    seen: list[Progress] = []
+    seen: list[UpscaleProgress] = []
     upscale(
-        Nearest(), str(source), str(tmp_path / "o"), Wish(bounds=Bounds()), device=torch.device("cpu"),
+        Nearest(), str(source), str(tmp_path / "o"), UpscaleOptions(bounds=StreamBounds()), device=torch.device("cpu"),
         on_progress=seen.append,
     )  # fmt: skip
     assert [(item.frames, item.expected) for item in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -175,7 +175,7 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> 
     (tmp_path / "mixed" / "letter.txt").write_text("mine")
     (tmp_path / "torn.mp4").write_bytes(b"no video")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    for source, target, wish, line in [
+    for source, target, options, line in [
         (video, "there.mkv", {}, "is there already"),
         (video, "in.mkv", {"overwrite": True}, "is the input itself"),
         (folder, "o.mp4", {}, "has no frame rate"),
@@ -186,7 +186,7 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> 
         (video, "o.png", {}, "frames go into a folder"),
     ]:
         with pytest.raises(Refused, match=line):
-            run(source, tmp_path / target, **wish)
+            run(source, tmp_path / target, **options)
     with pytest.raises(NotFound):
         run(tmp_path / "gone.mp4", tmp_path / "o.mkv")
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

@@ -50,8 +50,8 @@ class Driven:
         """Wait until three looks at the run in a row have left the screen as it was: nothing is on its way any more."""
         shown, same = "", 0
         while same < 3:
-            before = self.app.seen
-            await self.until(lambda before=before: self.app.seen is not before, "another look")
+            before = self.app.snapshot
+            await self.until(lambda before=before: self.app.snapshot is not before, "another look")
             await self.pilot.pause()
             shown, same = self.text, same + 1 if self.text == shown else 0
 
@@ -69,7 +69,7 @@ def drive(
     async def session() -> None:
         async with app.run_test(size=size) as pilot:
             driven = Driven(app, pilot)
-            await driven.until(lambda: app.seen is not None, "the first look")
+            await driven.until(lambda: app.snapshot is not None, "the first look")
             await driven.until(lambda: "VSR++" in driven.text and "▕" not in driven.text)
             await pilot.pause(0.05)
             await script(driven)

@@ -16,7 +16,7 @@ import pytest
 from tests.support.made_runs import MadeRun, made_run
 from tests.support.servers import Server, assert_same_rows, client_of, models_of, the_run, wait_until
 from vsrpp.store import Marks
-from vsrpp.tracking import Delivery, News, backlog
+from vsrpp.tracking import ConnectionChange, Delivery, backlog
 from vsrpp.tracking.lock import DeliveryLock
 from vsrpp.tracking.sync import sync
 
@@ -216,7 +216,7 @@ def test_server_killed_and_restarted_in_the_middle_gets_everything_once(server: 
     server.start()
     back = wait_until(delivery.news, 240, "the return is told")
     assert [item.type for item in back] == ["tracking_back"]
-    assert isinstance(back[0], News)
+    assert isinstance(back[0], ConnectionChange)
     assert back[0].data["lost_s"] > 0
     run.train(100).end()
     report = delivery.finish(300)

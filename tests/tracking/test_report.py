@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from vsrpp.control.effect import Effect, Effects
+from vsrpp.control.effect import Effects, InterventionEffect
 from vsrpp.store import Event
 from vsrpp.tracking import report
-from vsrpp.tracking.view import RunView
+from vsrpp.tracking.view import RecordSummary
 
 
 def _event(seq: int, type: str, data: dict[str, object], **who: str) -> Event:
@@ -19,7 +19,7 @@ def _event(seq: int, type: str, data: dict[str, object], **who: str) -> Event:
 
 
 def test_a_thousand_interventions_are_cut_at_8000_characters_newest_first() -> None:
-    view = RunView()
+    view = RecordSummary()
     for seq in range(1, 1001):
         changes = [{"key": "max_lr", "old": 1e-4, "new": 2e-4}]
         view.add(_event(seq, "config_applied", {"changes": changes}, author="anna", origin="panel", reason="x" * 40))
@@ -31,7 +31,7 @@ def test_a_thousand_interventions_are_cut_at_8000_characters_newest_first() -> N
 
 
 def test_a_run_nobody_touched_says_so() -> None:
-    view = RunView()
+    view = RecordSummary()
     view.add(_event(1, "started", {"run_config": {}, "config": {}}))
     assert "None so far." in report.description(view, "ab12", 0)
 
@@ -44,8 +44,8 @@ def test_an_event_with_something_unforeseen_in_it_is_still_a_line(tmp_path: Path
     assert [report.summary(event) for event in odd] == ["config applied", "started"]
 
 
-def _view(*events: Event) -> RunView:
-    view = RunView()
+def _view(*events: Event) -> RecordSummary:
+    view = RecordSummary()
     for event in events:
         view.add(event)
     return view
@@ -53,7 +53,7 @@ def _view(*events: Event) -> RunView:
 
 def test_a_long_record_is_described_from_few_of_its_events_just_as_from_all() -> None:
     chance = random.Random(5)
-    view, whole = RunView(), RunView(_thin_at=10**9)
+    view, whole = RecordSummary(), RecordSummary(_thin_at=10**9)
     weights = {"config_applied": 5, "validated": 5, "plateau_detected": 1, "paused": 1, "rolled_back": 1, "resumed": 1}
     weights |= {"config_refused": 4, "checkpoint_saved": 2}
     view.add(started := _event(1, "started", {"config": {"log_every": 20}}))
@@ -90,7 +90,7 @@ def test_a_row_says_who_what_why_and_what_followed() -> None:
     changes = [{"key": "max_lr", "old": 1e-4, "new": 2e-4}]
     edit = _event(2, "config_applied", {"changes": changes}, author="anna", origin="panel", reason="flat")
     text = report.description(
-        _view(_event(1, "started", {}), edit), "ab12", 50, {2: Effect(0.02, 0.01, 30.0, 30.5, None)}
+        _view(_event(1, "started", {}), edit), "ab12", 50, {2: InterventionEffect(0.02, 0.01, 30.0, 30.5, None)}
     )
     assert (
         "| 20 | max_lr 1.00e-04 → 2.00e-04 | anna (panel) | flat | 0.02 → 0.01 (-50 %) | 30.00 → 30.50 (+0.50) |"
@@ -100,7 +100,7 @@ def test_a_row_says_who_what_why_and_what_followed() -> None:
 
 def test_an_effect_not_seen_yet_is_a_dash() -> None:
     edit = _event(2, "config_applied", {"changes": []}, author="anna", origin="panel")
-    text = report.description(_view(edit), "ab12", 50, {2: Effect(0.02, None, None, None, None)})
+    text = report.description(_view(edit), "ab12", 50, {2: InterventionEffect(0.02, None, None, None, None)})
     assert "| 0.02 → – | – |" in text
 
 
@@ -150,5 +150,5 @@ def test_plateaus_and_interventions_together_fit_as_well() -> None:
             _event(seq, "config_applied", {"changes": changes}, author="ä" * 80, origin="panel", reason="|" * 400)
         )
         events.append(_event(seq + 1, "plateau_detected", {}, reason="long " * 200))
-    effects = {event.seq: Effect(0.01, 0.02, 30.0, 31.0, None) for event in events}
+    effects = {event.seq: InterventionEffect(0.01, 0.02, 30.0, 31.0, None) for event in events}
     assert len(report.description(_view(*events), "ab12" * 8, 10_000, effects)) <= report.MAX_CHARACTERS

@@ -27,7 +27,7 @@ from vsrpp.tui.drawing import (
 from vsrpp.tui.figures import loss, number, span
 from vsrpp.tui.lines import cut, ends, fit, length, line, text_of
 from vsrpp.tui.pages.views import slope
-from vsrpp.tui.run_watcher import Reading
+from vsrpp.tui.run_watcher import SnapshotReader
 from vsrpp.tui.terminal import plain, speaks_unicode
 
 
@@ -190,7 +190,7 @@ def test_the_watcher_lays_the_abandoned_branch_beside_the_present_line(tmp_path:
     run.event("rolled_back", {"to_step": 600, "to_seq": 1, "from_branch": 0, "changes": []}, branch=1)
     for step in range(610, 811, 10):
         run.writer.record(step, 1, {"loss/total": 0.5})
-    reading = Reading(run.paths)
+    reading = SnapshotReader(run.paths)
     seen = reading.look(curves=True)
     now, left = seen.curves["loss/total"], seen.left_behind["loss/total"]
     assert len(now) == len(left)

@@ -137,7 +137,7 @@ def test_r_lists_the_runs_and_enter_watches_another(run: FakeRun) -> None:
         rows = [line for line in ui.text.splitlines() if "bikes-demo" in line][1:]
         await ui.press("home")
         await ui.press(*(["down"] if rows[0].startswith("0f1e") else []), "enter")
-        await ui.until(lambda: ui.app.seen is not None and ui.app.seen.run_id == "aaaabbbbccccdddd")
+        await ui.until(lambda: ui.app.snapshot is not None and ui.app.snapshot.run_id == "aaaabbbbccccdddd")
         await ui.shows("step 50 of 3 000")
 
     drive(run, script)

@@ -41,7 +41,7 @@ def test_the_screen_looks_as_it_did(tmp_path: Path, name: str, size: tuple[int, 
         await ui.press(*SCREENS[name])
         mark = MARKS[name] if name != "timeline" or size[1] > 20 else "Timeline"
         await ui.shows(mark if name != "overview" or size[1] > 20 else "Backward")
-        await ui.until(lambda: ui.app.seen and ui.app.seen.checkpoints)
+        await ui.until(lambda: ui.app.snapshot and ui.app.snapshot.checkpoints)
         await ui.steady()
         shot.append(ui.text + "\n")
 

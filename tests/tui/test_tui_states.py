@@ -13,8 +13,8 @@ from tests.support.tui_driving import Driven, drive
 from tests.support.tui_fakes import FakeRun, half_way
 from vsrpp.control.messages import WORDS
 from vsrpp.tracking.failures import KINDS as FAILURES
-from vsrpp.tui.run_view import Seen
-from vsrpp.tui.run_watcher import Watcher
+from vsrpp.tui.run_view import RunSnapshot
+from vsrpp.tui.run_watcher import RunWatcher
 
 
 @pytest.mark.parametrize(
@@ -182,14 +182,14 @@ def test_a_record_that_cannot_be_read_is_said_and_looked_for_again(tmp_path: Pat
     hidden = run.paths.run_db.with_name("hidden.db")
     run.paths.run_db.rename(hidden)
     seen: queue.Queue[object] = queue.Queue()
-    watcher = Watcher(run.paths, seen.put, interval_s=0.02)
+    watcher = RunWatcher(run.paths, seen.put, interval_s=0.02)
     watcher.start()
     assert "does not exist" in str(seen.get(timeout=120))
     hidden.rename(run.paths.run_db)
     while isinstance(look := seen.get(timeout=120), str):
         continue
     watcher.stop()
-    assert isinstance(look, Seen) and look.step == 1230
+    assert isinstance(look, RunSnapshot) and look.step == 1230
 
 
 def test_checkpoints_of_a_branch_left_behind_are_not_offered(run: FakeRun) -> None:

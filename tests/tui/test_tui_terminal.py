@@ -56,7 +56,7 @@ def test_a_signal_restores_the_terminal_too(folder: Path, number: signal.Signals
 def test_a_fault_restores_the_terminal_and_is_one_line(folder: Path) -> None:
     code = (
         "import sys; from vsrpp.tui import run_watcher, __main__;"
-        "run_watcher.Reading.look = lambda *a, **k: 1 / 0; sys.exit(__main__.main())"
+        "run_watcher.SnapshotReader.look = lambda *a, **k: 1 / 0; sys.exit(__main__.main())"
     )
     with Terminal(folder, code=code) as terminal:
         assert terminal.wait() == 1

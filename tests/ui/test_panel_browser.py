@@ -127,8 +127,8 @@ def test_an_edit_is_previewed_applied_and_on_record(visit: Callable[..., Page], 
     before = revision(training)
     field(page, "max_lr").fill("5e-4")
     page.wait_for_selector("#preview .diff")
-    shown = page.locator("#preview").inner_text()
-    assert "5.00e-04" in shown and "Learning rate ahead" in shown and page.locator("#preview svg").count() == 1
+    snapshot = page.locator("#preview").inner_text()
+    assert "5.00e-04" in snapshot and "Learning rate ahead" in snapshot and page.locator("#preview svg").count() == 1
     assert revision(training) == before  # a preview asks nothing of the run
     page.locator("#reason textarea").fill("a test")
     page.get_by_role("button", name="Apply", exact=True).click()

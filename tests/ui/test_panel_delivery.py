@@ -7,11 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
-from vsrpp_ui.live import Live
+from vsrpp_ui.live import FragmentRenderer
 from vsrpp_ui.messages import texts
-from vsrpp_ui.run_view import Shown
-from vsrpp_ui.snapshot import Watches
-from vsrpp_ui.tracked import Tracked
+from vsrpp_ui.run_view import PanelSnapshot
+from vsrpp_ui.snapshot import RunWatches
+from vsrpp_ui.tracked import TrackedRuns
 from vsrpp_ui.views import header
 from vsrpp_ui.views.delivery import delivery
 
@@ -23,8 +23,8 @@ from vsrpp.tracking.failures import KINDS as FAILURES
 EN, DE = texts("en"), texts("de")
 
 
-def shown_of(runs: Path, run: SyntheticRun) -> Shown:
-    return Watches(runs).run(run.paths.run_id).shown()
+def shown_of(runs: Path, run: SyntheticRun) -> PanelSnapshot:
+    return RunWatches(runs).run(run.paths.run_id).snapshot()
 
 
 @pytest.mark.parametrize("kind", FAILURES)
@@ -32,14 +32,14 @@ def test_every_kind_of_trouble_has_its_card_and_its_sentence_in_both_languages(r
     run = SyntheticRun(runs)
     run.train(20)
     lost(run.paths, kind, "what <the> server said", for_s=245.0)
-    shown = shown_of(runs, run)
+    snapshot = shown_of(runs, run)
     for column, t in enumerate((EN, DE)):
-        assert f">{WORDS[f'trouble.{kind}'][column]}<" in delivery(shown, t)
-        said = header.notice(shown, t)
+        assert f">{WORDS[f'trouble.{kind}'][column]}<" in delivery(snapshot, t)
+        said = header.notice(snapshot, t)
         assert "4 min" in said and "what &lt;the&gt; server said" in said
         assert WORDS[f"means.{kind}"][column].split(". ")[0].split(";")[0].replace("'", "&#x27;") in said
-    assert ("behind", EN("state.behind")) in header.badges(shown, EN)
-    assert 'class="card bad" data-card="delivery"' in delivery(shown, EN)
+    assert ("behind", EN("state.behind")) in header.badges(snapshot, EN)
+    assert 'class="card bad" data-card="delivery"' in delivery(snapshot, EN)
 
 
 def test_an_upload_has_a_bar_its_bytes_and_its_pace(runs: Path) -> None:
@@ -57,10 +57,10 @@ def test_an_uploads_progress_is_read_anew_every_second(runs: Path, monkeypatch: 
     monkeypatch.setattr("vsrpp_ui.snapshot.UPLOAD_FRESH_S", 0.0)
     run = SyntheticRun(runs)
     uploading(run.paths, "checkpoint 20", 1_000_000, 4_000_000)
-    watch = Watches(runs).run(run.paths.run_id)
-    assert watch.shown().status["backlog"]["uploading"]["done_bytes"] == 1_000_000
+    watch = RunWatches(runs).run(run.paths.run_id)
+    assert watch.snapshot().status["backlog"]["uploading"]["done_bytes"] == 1_000_000
     uploading(run.paths, "checkpoint 20", 3_000_000, 4_000_000)
-    assert watch.shown(fresh=True).status["backlog"]["uploading"]["done_bytes"] == 3_000_000
+    assert watch.snapshot(fresh=True).status["backlog"]["uploading"]["done_bytes"] == 3_000_000
 
 
 def test_what_is_all_there_is_called_so_and_what_was_set_aside_is_counted(runs: Path) -> None:
@@ -80,16 +80,18 @@ def test_an_end_that_mlflow_was_not_told_is_said_with_the_command_that_tells_it(
     delivered(run.paths)
     assert "vsrpp sync" not in header.notice(shown_of(runs, run), EN)
     _forget_the_end(run)
-    shown = shown_of(runs, run)
-    assert f"Tell it: vsrpp sync {run.paths.run_id}" in header.notice(shown, EN)
-    assert f"Sagen mit: vsrpp sync {run.paths.run_id}" in header.notice(shown, DE)
-    assert "end not told yet" in delivery(shown, EN)
+    snapshot = shown_of(runs, run)
+    assert f"Tell it: vsrpp sync {run.paths.run_id}" in header.notice(snapshot, EN)
+    assert f"Sagen mit: vsrpp sync {run.paths.run_id}" in header.notice(snapshot, DE)
+    assert "end not told yet" in delivery(snapshot, EN)
 
 
 def test_the_card_is_on_the_monitoring_page(runs: Path) -> None:
     full_run(runs)
-    watches = Watches(runs)
-    found = Live(watches, EN, "en", Tracked(runs)).answer("monitoring", {})["fragments"]["cards"]["html"]
+    watches = RunWatches(runs)
+    found = FragmentRenderer(watches, EN, "en", TrackedRuns(runs)).answer("monitoring", {})["fragments"]["cards"][
+        "html"
+    ]
     watches.close()
     assert 'data-card="delivery"' in found
 

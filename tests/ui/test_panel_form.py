@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vsrpp_ui import form
 from vsrpp_ui.messages import texts
-from vsrpp_ui.snapshot import Watches
+from vsrpp_ui.snapshot import RunWatches
 from vsrpp_ui.views import config as view
 
 from tests.support.synthetic import SyntheticRun
@@ -52,7 +52,7 @@ def test_others_changes_come_in_and_own_typing_stays(runs: Path) -> None:
     run = SyntheticRun(runs)
     values = widget_values(run.live) | {"max_lr": "5e-4", "grad_clip": "2"}
     run.edit(author="anna", max_lr=3e-4, plateau_patience=300)
-    history = Watches(runs).run(run.paths.run_id).shown().config
+    history = RunWatches(runs).run(run.paths.run_id).snapshot().config
     found = form.merged(values, 0, history, EN)
     assert (found.values["max_lr"], found.values["grad_clip"], found.values["plateau_patience"]) == (5e-4, 2.0, 300)
     assert "anna (panel) set max_lr to 3.00e-04" in found.notes["max_lr"] and "would replace" in found.notes["max_lr"]

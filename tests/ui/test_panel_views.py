@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from vsrpp_ui import live as live_module
 from vsrpp_ui.format import clock, count, number, span
-from vsrpp_ui.live import Live, View
+from vsrpp_ui.live import FragmentRenderer, ViewOptions
 from vsrpp_ui.messages import _TEXTS, texts
-from vsrpp_ui.run_view import Shown
-from vsrpp_ui.snapshot import Watches
-from vsrpp_ui.tracked import Tracked
+from vsrpp_ui.run_view import PanelSnapshot
+from vsrpp_ui.snapshot import RunWatches
+from vsrpp_ui.tracked import TrackedRuns
 from vsrpp_ui.views import cards, header, timeline, validation
 
 from tests.support.delivering import lost
@@ -22,13 +22,13 @@ from tests.support.synthetic import SyntheticRun, full_run
 EN = texts("en")
 
 
-def shown_of(runs: Path, run: SyntheticRun) -> Shown:
-    return Watches(runs).run(run.paths.run_id).shown()
+def shown_of(runs: Path, run: SyntheticRun) -> PanelSnapshot:
+    return RunWatches(runs).run(run.paths.run_id).snapshot()
 
 
 def fragments(runs: Path, page: str, **asked: object) -> dict[str, str]:
-    watches = Watches(runs)
-    answer = Live(watches, EN, "en", Tracked(runs)).answer(page, asked)
+    watches = RunWatches(runs)
+    answer = FragmentRenderer(watches, EN, "en", TrackedRuns(runs)).answer(page, asked)
     watches.close()
     return {name: piece["html"] for name, piece in answer["fragments"].items()}
 
@@ -119,10 +119,10 @@ def test_plateau_probation_and_a_late_tracking_server_are_badges(runs: Path) -> 
     run.event("plateau_detected", counter=250)
     run.say("training", probation={"until_step": 70, "revert_if": "loss > 2x", "revision": 1})
     lost(run.paths, "unreachable", "tracking.example:5000: Connection refused")
-    shown = shown_of(runs, run)
-    assert [css for css, _ in header.badges(shown, EN)] == ["training", "probation", "plateau", "behind"]
-    assert "On probation until step 70" in header.notice(shown, EN)
-    assert "nothing is lost" in header.notice(shown, EN)
+    snapshot = shown_of(runs, run)
+    assert [css for css, _ in header.badges(snapshot, EN)] == ["training", "probation", "plateau", "behind"]
+    assert "On probation until step 70" in header.notice(snapshot, EN)
+    assert "nothing is lost" in header.notice(snapshot, EN)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300, 0.0])
@@ -150,8 +150,8 @@ def test_names_and_reasons_cannot_bring_markup(runs: Path) -> None:
 def test_only_what_changed_travels(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vsrpp_ui.snapshot.CURVES_BUDGET_S", 60.0)  # the whole curve at the first look
     run = full_run(runs)
-    watches = Watches(runs)
-    live = Live(watches, EN, "en", Tracked(runs))
+    watches = RunWatches(runs)
+    live = FragmentRenderer(watches, EN, "en", TrackedRuns(runs))
     first = live.answer("monitoring", {})
     have = {name: piece["tag"] for name, piece in first["fragments"].items()}
     assert live.answer("monitoring", {"have": have})["fragments"] == {}
@@ -169,7 +169,7 @@ def test_only_what_changed_travels(runs: Path, monkeypatch: pytest.MonkeyPatch) 
      {"clip": 3, "pstep": []}, {"w": None, "log": "yes", "filter": None, "sort": {}, "left": 5}],
 )  # fmt: skip
 def test_a_view_from_the_browser_is_forced_into_its_range(raw: dict[str, object], runs: Path) -> None:
-    view = View.of(raw)
+    view = ViewOptions.of(raw)
     assert 280 <= view.width <= 2000 and 0 <= view.smooth <= 0.99 and view.from_step >= 0
     full_run(runs)
     assert "Error" not in "".join(fragments(runs, "monitoring", view=raw).values())
@@ -220,7 +220,9 @@ def test_the_viewer_compares_two_steps_and_shows_a_profile_where_there_is_one(ru
     found = validation.pictures(shown_of(runs, run).events)
     drawn = validation.viewer(found, EN, lambda path: f"/p/{path}", step=100, against=300)
     assert "Output 100" in drawn and "Output 300" in drawn and "data-divider" in drawn and "Temporal" not in drawn
-    one = validation.Picture(step=1, branch=0, clip="c", frame=0, path="a.png", width=10, height=10, profile="b.png")
+    one = validation.ValidationPicture(
+        step=1, branch=0, clip="c", frame=0, path="a.png", width=10, height=10, profile="b.png"
+    )
     assert "Temporal profile" in validation.viewer([one], EN, lambda path: path)
 
 

@@ -30,29 +30,29 @@ class Axis:
     def _t(self, value: float) -> float:
         return math.log10(max(value, SMALLEST)) if self.log else value
 
-    def ticks(self, wanted: int = 5) -> list[float]:
-        return log_ticks(self.low, self.high, wanted) if self.log else linear_ticks(self.low, self.high, wanted)
+    def ticks(self, tick_count: int = 5) -> list[float]:
+        return log_ticks(self.low, self.high, tick_count) if self.log else linear_ticks(self.low, self.high, tick_count)
 
 
-def linear_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
+def linear_ticks(low: float, high: float, tick_count: int = 5) -> list[float]:
     """Round numbers between low and high: multiples of 1, 2 or 5 times a power of ten."""
     if not high > low or not math.isfinite(high - low):
         return [low]
-    raw = (high - low) / max(1, wanted)
+    raw = (high - low) / max(1, tick_count)
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw * 0.75)
     first = math.ceil(low / step - 1e-9)
     return [number * step for number in range(first, math.floor(high / step + 1e-9) + 1)]
 
 
-def log_ticks(low: float, high: float, wanted: int = 5) -> list[float]:
+def log_ticks(low: float, high: float, tick_count: int = 5) -> list[float]:
     """Powers of ten, with 2 and 5 times them when the range is short."""
     low, high = max(low, SMALLEST), max(high, SMALLEST)
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     factors = (1, 2, 5) if last - first <= 2 else (1,)
-    found = [f * 10.0**e for e in range(first, last + 1) for f in factors if low * 0.999 <= f * 10.0**e <= high * 1.001]
-    every = max(1, math.ceil(len(found) / (wanted + 2)))
-    return found[::every] or [low]
+    ticks = [f * 10.0**e for e in range(first, last + 1) for f in factors if low * 0.999 <= f * 10.0**e <= high * 1.001]
+    every = max(1, math.ceil(len(ticks) / (tick_count + 2)))
+    return ticks[::every] or [low]
 
 
 def span_of(values: Iterable[float], *, log: bool = False) -> tuple[float, float, bool]:

@@ -85,15 +85,15 @@ def peak_bar(activity: Mapping[str, float], words: Mapping[str, str]) -> str:
     at = 100.0 if not math.isfinite(value) else min(100.0, max(0.0, value / SCALE_TOP * 100))
     side = "right" if at > 60 else "left"
     sign = {"unusual": "⚠ ", "extreme": "🔴 "}.get(level, "")
-    shown = number(value, 3) if math.isfinite(value) else str(value)
+    readout = number(value, 3) if math.isfinite(value) else str(value)
     ticks = "".join(f'<span style="left:{place * 25}%">{text}</span>' for place, text in enumerate(_TICKS))
     return (
         f'<div class="peak {level}"><p class="peak-word"><b>{esc(layer)}</b> '
-        f"<output>{shown}</output> <em>{sign}{esc(words[f'level.{level}'])}</em></p>"
+        f"<output>{readout}</output> <em>{sign}{esc(words[f'level.{level}'])}</em></p>"
         f'<div class="gradient" role="meter" aria-valuemin="0" aria-valuemax="2" aria-valuenow="{at / 50:.3f}" '
-        f'aria-valuetext="{esc(layer)} {shown}, {esc(words[f"level.{level}"])}" '
+        f'aria-valuetext="{esc(layer)} {readout}, {esc(words[f"level.{level}"])}" '
         f'aria-label="{esc(words["peak_activity"])}">'
-        f'<div class="indicator {side}" style="left:{at:.2f}%"><span>{shown}</span></div></div>'
+        f'<div class="indicator {side}" style="left:{at:.2f}%"><span>{readout}</span></div></div>'
         f'<div class="ticks">{ticks}</div></div>'
     )
 
@@ -105,12 +105,12 @@ STREAM_SIGNS = {"backward": "⬅", "forward": "➡", "fusion": "⊕"}
 
 def stream_averages(activity: Mapping[str, float]) -> dict[str, tuple[float | None, int]]:
     """(average, layer count) of backward, forward and fusion; the average leaves out what is not finite."""
-    found: dict[str, tuple[float | None, int]] = {}
+    averages: dict[str, tuple[float | None, int]] = {}
     for stream in STREAMS:
-        mine = [value for name, value in activity.items() if name.split(".")[0] == stream]
-        good = [value for value in mine if math.isfinite(value)]
-        found[stream] = (math.fsum(good) / len(good) if good else None, len(mine))
-    return found
+        of_stream = [value for name, value in activity.items() if name.split(".")[0] == stream]
+        good = [value for value in of_stream if math.isfinite(value)]
+        averages[stream] = (math.fsum(good) / len(good) if good else None, len(of_stream))
+    return averages
 
 
 def stream_bars(activity: Mapping[str, float], words: Mapping[str, str], layer_count: Sequence[str]) -> str:

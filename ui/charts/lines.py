@@ -44,24 +44,24 @@ def smoothed(points: Sequence[Point], amount: float) -> list[tuple[int, float]]:
     Corrected for its start, so that the first values are not pulled towards zero.
     """
     amount = min(0.99, max(0.0, amount))
-    found, average, weight = [], 0.0, 0.0
+    smooth_points, average, weight = [], 0.0, 0.0
     for point in points:
         if point.mean is None:
             continue
         average = amount * average + (1 - amount) * point.mean
         weight = amount * weight + (1 - amount)
-        found.append((point.step, average / weight))
-    return found
+        smooth_points.append((point.step, average / weight))
+    return smooth_points
 
 
 def joined(series: Sequence[Series]) -> list[Series]:
     """The pieces of the run's present line as one series each; what was left behind stays apart."""
     whole: dict[str, Series] = {}
-    for one in sorted(series, key=lambda piece: piece.points[0].step if piece.points else 0):
-        if not one.abandoned:
-            before = whole[one.key].points if one.key in whole else ()
-            whole[one.key] = Series(one.key, one.branch, False, (*before, *one.points))
-    return [one for one in series if one.abandoned] + list(whole.values())
+    for segment in sorted(series, key=lambda piece: piece.points[0].step if piece.points else 0):
+        if not segment.abandoned:
+            before = whole[segment.key].points if segment.key in whole else ()
+            whole[segment.key] = Series(segment.key, segment.branch, False, (*before, *segment.points))
+    return [segment for segment in series if segment.abandoned] + list(whole.values())
 
 
 def loss_chart(
@@ -71,8 +71,8 @@ def loss_chart(
 ) -> str:  # fmt: skip
     """The curves as one SVG. Abandoned branches are faint; a bucket with a value that is not finite gets a red foot."""
     names, words = names or {}, words or {}
-    lines = [(one, smoothed(one.points, smooth)) for one in joined(series)]
-    steps = [point.step for one in series for point in one.points]
+    lines = [(curve, smoothed(curve.points, smooth)) for curve in joined(series)]
+    steps = [point.step for curve in series for point in curve.points]
     if not steps:
         return ""
     low, high, cut = span_of((v for _, line in lines for _, v in line), log=log)
@@ -82,9 +82,9 @@ def loss_chart(
     y = Axis(low, high, height - BOTTOM, TOP, log)
     parts = [_grid(x, y, width, height)]
     parts += [_marks(marks, x, height)]
-    for one, line in sorted(lines, key=lambda pair: (not pair[0].abandoned, pair[0].key == "loss/total")):
-        parts.append(_band(one, x, y) if smooth > 0 and one.key == "loss/total" and not one.abandoned else "")
-        parts.append(_line(one, line, x, y, names.get(one.key, one.key)))
+    for curve, line in sorted(lines, key=lambda pair: (not pair[0].abandoned, pair[0].key == "loss/total")):
+        parts.append(_band(curve, x, y) if smooth > 0 and curve.key == "loss/total" and not curve.abandoned else "")
+        parts.append(_line(curve, line, x, y, names.get(curve.key, curve.key)))
     parts += [_not_finite(series, x, height, words.get("not_finite", "not finite"))]
     if cut:
         parts.append(f'<text class="cut" x="{width - RIGHT}" y="{TOP - 6}" text-anchor="end">▲</text>')
@@ -157,10 +157,10 @@ def _grid(x: Axis, y: Axis, width: int, height: int, *, top: int = TOP) -> str:
     return "".join(parts)
 
 
-def _line(one: Series, line: Sequence[tuple[int, float]], x: Axis, y: Axis, name: str) -> str:
-    colour = COLOURS.get(one.key, "var(--accent)")
-    faint = " faint" if one.abandoned else ""
-    strong = " strong" if one.key == "loss/total" else ""
+def _line(curve: Series, line: Sequence[tuple[int, float]], x: Axis, y: Axis, name: str) -> str:
+    colour = COLOURS.get(curve.key, "var(--accent)")
+    faint = " faint" if curve.abandoned else ""
+    strong = " strong" if curve.key == "loss/total" else ""
     drawn = [(x(step), y(value)) for step, value in line]
     if len(drawn) == 1:
         return (
@@ -168,14 +168,14 @@ def _line(one: Series, line: Sequence[tuple[int, float]], x: Axis, y: Axis, name
             f'cy="{drawn[0][1]:.1f}" r="3" style="fill:{colour}"/>'
         )
     return (
-        f'<path class="line{strong}{faint}" data-name="{esc(name)}" data-branch="{one.branch}" '
+        f'<path class="line{strong}{faint}" data-name="{esc(name)}" data-branch="{curve.branch}" '
         f'd="{_path(drawn)}" style="stroke:{colour}"/>'
     )
 
 
-def _band(one: Series, x: Axis, y: Axis) -> str:
+def _band(curve: Series, x: Axis, y: Axis) -> str:
     """Least to greatest value of every bucket, behind a smoothed line."""
-    known = [(p.step, p.low, p.high) for p in one.points if p.low is not None and p.high is not None]
+    known = [(p.step, p.low, p.high) for p in curve.points if p.low is not None and p.high is not None]
     if len(known) < 2:
         return ""
     upper = [(x(step), y(high)) for step, _, high in known]
@@ -184,7 +184,7 @@ def _band(one: Series, x: Axis, y: Axis) -> str:
 
 
 def _not_finite(series: Sequence[Series], x: Axis, height: int, word: str) -> str:
-    steps = sorted({p.step for one in series for p in one.points if p.bad})
+    steps = sorted({p.step for curve in series for p in curve.points if p.bad})
     return "".join(
         f'<path class="bad" d="M{x(step) - 4:.1f} {height - BOTTOM + 5}l4 -9l4 '
         f'9z"><title>{esc(word)}: {step}</title></path>'
@@ -210,19 +210,21 @@ def _marks(marks: Sequence[Mark], x: Axis, height: int) -> str:
     chiefs = [min(group, key=_rank) for group in groups]
     for place, (group, chief) in enumerate(zip(groups, chiefs, strict=True)):
         at = x(chief.step)
-        told = [chief, *(mark for mark in group if mark is not chief)]
-        title = "\n".join(f"{m.step}: {m.text}" for m in told[:12]) + (f"\n… {len(group)}" if len(group) > 12 else "")
+        marks_shown = [chief, *(mark for mark in group if mark is not chief)]
+        title = "\n".join(f"{m.step}: {m.text}" for m in marks_shown[:12]) + (
+            f"\n… {len(group)}" if len(group) > 12 else ""
+        )
         text = chief.text if chief.kind in ("edit", "rollback", "fault", "plateau") else ""
         room = len(text) * 6.2 + 16
         end = x(chiefs[place + 1].step) - 6 if place + 1 < len(chiefs) else x.at_high + 4
-        shown = bool(text) and at > free_from and at + room < end
-        if shown:
+        fits = bool(text) and at > free_from and at + room < end
+        if fits:
             free_from = at + room
         parts.append(
             f'<g class="mark {esc(chief.kind)}"><title>{esc(title)}</title>'
             f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP - 8}" y2="{height - BOTTOM}"/>'
             f'<text x="{at:.1f}" y="{TOP - 12}" text-anchor="middle">{SIGNS.get(chief.kind, "•")}</text>'
-            + (f'<text class="words" x="{at + 9:.1f}" y="{TOP - 12}">{esc(text)}</text>' if shown else "")
+            + (f'<text class="words" x="{at + 9:.1f}" y="{TOP - 12}">{esc(text)}</text>' if fits else "")
             + "</g>"
         )
     return "".join(parts)
@@ -230,8 +232,8 @@ def _marks(marks: Sequence[Mark], x: Axis, height: int) -> str:
 
 def _spoken(lines: Sequence[tuple[Series, Sequence[tuple[int, float]]]], names: dict[str, str]) -> str:
     ends = [
-        f"{names.get(one.key, one.key)} {number(line[-1][1], 4)} ({line[-1][0]})"
-        for one, line in lines
-        if line and not one.abandoned
+        f"{names.get(curve.key, curve.key)} {number(line[-1][1], 4)} ({line[-1][0]})"
+        for curve, line in lines
+        if line and not curve.abandoned
     ]
     return "; ".join(ends)

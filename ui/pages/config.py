@@ -14,15 +14,15 @@ from vsrpp.errors import NotFound, Refused, VsrppError
 from .. import abilities, form
 from ..format import esc
 from ..messages import Texts
-from ..run_view import Shown
-from ..snapshot import Watches
+from ..run_view import PanelSnapshot
+from ..snapshot import RunWatches
 from ..views import config as view
 from ..views.header import navigation
-from .asking import QUIET, WAIT_S, author_of, notice, run_of
+from .actions import QUIET, WAIT_S, author_of, notice, run_of
 from .theme import html, slot
 
 
-def config_page(watches: Watches, t: Texts, language: str) -> gr.Blocks:
+def config_page(watches: RunWatches, t: Texts, language: str) -> gr.Blocks:
     page = _Page(watches, t, language)
     return page.blocks
 
@@ -30,7 +30,7 @@ def config_page(watches: Watches, t: Texts, language: str) -> gr.Blocks:
 class _Page:
     """The widgets of the page and what happens when they are touched. Nothing of a visitor is kept here."""
 
-    def __init__(self, watches: Watches, t: Texts, language: str) -> None:
+    def __init__(self, watches: RunWatches, t: Texts, language: str) -> None:
         self.watches, self.t, self.language = watches, t, language
         self.keys = form.keys()
         self.widgets: dict[str, Any] = {}
@@ -60,16 +60,16 @@ class _Page:
 
     # ---- layout
     def _tiers(self) -> None:
-        known = config.live_parameters()
+        parameters = config.live_parameters()
         for tier in ("safe", "careful"):
             with gr.Group(elem_classes=f"tier {tier}"):
                 html(f"<h2>{esc(self.t(f'tier.{tier}'))}</h2>")
                 if tier == "careful":
                     self.together = gr.Checkbox(True, label=self.t("rebalance"), elem_id="rebalance", container=False)
                 for key in self.keys:
-                    if known[key].tier == tier:
+                    if parameters[key].tier == tier:
                         with gr.Row(elem_classes="field", equal_height=False):
-                            self.widgets[key] = self._widget(known[key])
+                            self.widgets[key] = self._widget(parameters[key])
                             self.notes[key] = html("", elem_id=f"n-{key}", elem_classes="field-note")
 
     def _widget(self, parameter: config.Parameter) -> gr.components.Component:
@@ -149,60 +149,62 @@ class _Page:
             **QUIET,
         )
 
-    def _shown(self, run_id: str, *, fresh: bool = False) -> Shown:
-        return self.watches.run(run_id).shown(fresh=fresh)
+    def _snapshot(self, run_id: str, *, fresh: bool = False) -> PanelSnapshot:
+        return self.watches.run(run_id).snapshot(fresh=fresh)
 
     def _fill(self, request: gr.Request) -> list[Any]:
         """The form as the config in force has it."""
         run_id = run_of(request, self.watches)
         try:
-            shown = self._shown(run_id, fresh=True)
+            snapshot = self._snapshot(run_id, fresh=True)
         except NotFound:
             return [run_id, None, '<i data-base=""></i>', gr.skip()] + [gr.skip()] * (2 * len(self.keys))
-        return self._whole(run_id, shown, shown.config.live, {})
+        return self._whole(run_id, snapshot, snapshot.config.live, {})
 
-    def _whole(self, run_id: str, shown: Shown, values: dict[str, Any], notes: dict[str, str]) -> list[Any]:
+    def _whole(self, run_id: str, snapshot: PanelSnapshot, values: dict[str, Any], notes: dict[str, str]) -> list[Any]:
         """Every output of the form: run, base revision, preview, widgets and notes."""
-        revision = shown.config.revision
+        revision = snapshot.config.revision
         raw = {key: form.to_widget(key, values.get(key)) for key in self.keys}
-        preview, errors = self._preview(run_id, revision, raw, shown)
+        preview, errors = self._preview(run_id, revision, raw, snapshot)
         return [
             run_id,
             revision,
             f'<i data-base="{revision}"></i>',
             preview,
-            *[self._update(key, raw[key], shown) for key in self.keys],
+            *[self._update(key, raw[key], snapshot) for key in self.keys],
             *[
-                view.field_note(k, shown, self.t, self.language, error=errors.get(k), note=notes.get(k))
+                view.field_note(k, snapshot, self.t, self.language, error=errors.get(k), note=notes.get(k))
                 for k in self.keys
             ],
         ]
 
-    def _update(self, key: str, value: Any, shown: Shown) -> Any:
+    def _update(self, key: str, value: Any, snapshot: PanelSnapshot) -> Any:
         """A value for its widget. `interactive` stays untouched where it can: Gradio mounts the widget anew."""
-        if key == "perceptual_weight" and shown.run_config.get("perceptual_weights") is None:
+        if key == "perceptual_weight" and snapshot.run_config.get("perceptual_weights") is None:
             return gr.update(value=value, interactive=False)
         return value
 
-    def _preview(self, run_id: str, base: int | None, raw: dict[str, Any], shown: Shown) -> tuple[str, dict[str, str]]:
-        changes = form.edited(raw, shown.config.at(base if base is not None else -1) or shown.config.live)
+    def _preview(
+        self, run_id: str, base: int | None, raw: dict[str, Any], snapshot: PanelSnapshot
+    ) -> tuple[str, dict[str, str]]:
+        changes = form.edited(raw, snapshot.config.at(base if base is not None else -1) or snapshot.config.live)
         if not changes:
             return view.preview(None, self.t, self.language), {}
-        found = control.preview(self.watches.paths(run_id), changes, base_revision=base)
-        return view.preview(found, self.t, self.language), {e["key"]: e["message"] for e in found.errors}
+        result = control.preview(self.watches.paths(run_id), changes, base_revision=base)
+        return view.preview(result, self.t, self.language), {e["key"]: e["message"] for e in result.errors}
 
     def _check(self, run_id: str, base: int | None, *values: Any) -> list[Any]:
         """As one types: what would be refused and why, under each field; what would follow, beside."""
         try:
-            shown = self._shown(run_id)
+            snapshot = self._snapshot(run_id)
             preview, errors = self._preview(
-                run_id, _whole_number(base), dict(zip(self.keys, values, strict=True)), shown
+                run_id, _whole_number(base), dict(zip(self.keys, values, strict=True)), snapshot
             )
         except VsrppError as error:
             return [notice("bad", str(error))] + [gr.skip()] * len(self.keys)
         return [
             preview,
-            *[view.field_note(key, shown, self.t, self.language, error=errors.get(key)) for key in self.keys],
+            *[view.field_note(key, snapshot, self.t, self.language, error=errors.get(key)) for key in self.keys],
         ]
 
     def _rebalance(self, moved: str) -> Callable[..., list[Any]]:
@@ -211,12 +213,12 @@ class _Page:
             if not together or any(weight is None for weight in weights):
                 return [gr.skip()] * len(others)
             try:
-                allowed = self._shown(run_id).run_config.get("perceptual_weights") is not None
+                allowed = self._snapshot(run_id).run_config.get("perceptual_weights") is not None
             except NotFound:
                 return [gr.skip()] * len(others)
             fixed = frozenset() if allowed else frozenset({"perceptual_weight"})
-            found = form.rebalanced(dict(zip(form.WEIGHTS, weights, strict=True)), moved, fixed=fixed)
-            return [found[key] for key in others]
+            balanced = form.rebalanced(dict(zip(form.WEIGHTS, weights, strict=True)), moved, fixed=fixed)
+            return [balanced[key] for key in others]
 
         return rebalance
 
@@ -227,31 +229,31 @@ class _Page:
         if start is None:
             return self._fill(request)
         try:
-            shown = self._shown(run_id, fresh=True)
+            snapshot = self._snapshot(run_id, fresh=True)
         except NotFound:
             return self._fill(request)
-        found = form.merged(dict(zip(self.keys, values, strict=True)), start, shown.config, self.t)
-        return self._whole(run_id, shown, found.values, found.notes)
+        merged = form.merged(dict(zip(self.keys, values, strict=True)), start, snapshot.config, self.t)
+        return self._whole(run_id, snapshot, merged.values, merged.notes)
 
     def _defaults(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
         try:
-            shown = self._shown(run_id)
+            snapshot = self._snapshot(run_id)
         except NotFound:
             return self._fill(request)
-        preset = str(shown.run_config.get("preset", config.default_preset()))
-        return self._whole(run_id, shown, {**shown.config.live, **config.defaults(preset)[1]}, {})
+        preset = str(snapshot.run_config.get("preset", config.default_preset()))
+        return self._whole(run_id, snapshot, {**snapshot.config.live, **config.defaults(preset)[1]}, {})
 
     def _load(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
         """The values of an earlier revision into the form; they are applied by hand, as a new revision."""
-        wanted = _whole_number(values[-1])
+        revision = _whole_number(values[-1])
         try:
-            shown = self._shown(run_id)
+            snapshot = self._snapshot(run_id)
         except NotFound:
             return [*self._fill(request), ""]
-        then = shown.config.at(wanted if wanted is not None else -1)
+        then = snapshot.config.at(revision if revision is not None else -1)
         if then is None:
             return [gr.skip()] * (4 + 2 * len(self.keys)) + [""]
-        return [*self._whole(run_id, shown, then, {}), notice("info", self.t("loaded", revision=wanted))]
+        return [*self._whole(run_id, snapshot, then, {}), notice("info", self.t("loaded", revision=revision))]
 
     def _apply(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
         """Ask the run for what differs from the revision the form stands on, and say what became of it."""
@@ -260,8 +262,8 @@ class _Page:
         nothing_new = [gr.skip()] * (4 + 2 * len(self.keys))
         start = _whole_number(base)
         try:
-            shown = self._shown(run_id)
-            changes = form.edited(typed, shown.config.at(start if start is not None else -1) or shown.config.live)
+            snapshot = self._snapshot(run_id)
+            changes = form.edited(typed, snapshot.config.at(start if start is not None else -1) or snapshot.config.live)
             if not changes:
                 return [notice("info", self.t("nothing")), gr.skip(), *nothing_new]
             probation = _terms(*trial) if trial else None
@@ -274,11 +276,11 @@ class _Page:
         except VsrppError as error:
             return [notice("bad", str(error)), gr.skip(), *nothing_new]
         if answer.status == "applied":
-            told = notice("good", self.t("applied", step=answer.step, revision=answer.revision))
+            message = notice("good", self.t("applied", step=answer.step, revision=answer.revision))
             return [
-                told,
+                message,
                 "",
-                *self._whole(run_id, self._shown(run_id, fresh=True), self._shown(run_id).config.live, {}),
+                *self._whole(run_id, self._snapshot(run_id, fresh=True), self._snapshot(run_id).config.live, {}),
             ]
         if answer.status == "pending":
             return [notice("warn", self.t("pending")), gr.skip(), *nothing_new]
@@ -293,14 +295,14 @@ class _Page:
             "; ".join(f"{e['key']} = {view.shown_value(e['key'], e['value'])}: {e['message']}" for e in errors)
             or message
         )
-        shown = self._shown(run_id, fresh=True)
-        return notice("bad", f"{self.t('refused', why=why)} {self.t('still', revision=shown.config.revision)}")
+        snapshot = self._snapshot(run_id, fresh=True)
+        return notice("bad", f"{self.t('refused', why=why)} {self.t('still', revision=snapshot.config.revision)}")
 
     def _after_refusal(self, run_id: str, base: int | None, typed: dict[str, Any]) -> list[Any]:
         """The form stays as it was typed, brought up to the config in force."""
-        shown = self._shown(run_id)
-        found = form.merged(typed, base if base is not None else shown.config.revision, shown.config, self.t)
-        return self._whole(run_id, shown, found.values, found.notes)
+        snapshot = self._snapshot(run_id)
+        merged = form.merged(typed, base if base is not None else snapshot.config.revision, snapshot.config, self.t)
+        return self._whole(run_id, snapshot, merged.values, merged.notes)
 
 
 def _terms(switched_on: bool, steps: str, condition: str) -> dict[str, Any] | None:

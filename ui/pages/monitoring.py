@@ -8,16 +8,16 @@ import gradio as gr
 
 from ..format import esc
 from ..messages import Texts
-from ..snapshot import Watches
+from ..snapshot import RunWatches
 from ..views.header import navigation
 from ..views.timeline import GROUPS
-from .asking import QUIET, ask, run_of
+from .actions import QUIET, ask, run_of
 from .theme import html, slot
 
 COMMANDS = ("pause", "resume", "validate", "checkpoint")
 
 
-def monitoring_page(watches: Watches, t: Texts, language: str) -> gr.Blocks:
+def monitoring_page(watches: RunWatches, t: Texts, language: str) -> gr.Blocks:
     with gr.Blocks(title="VSR++ · " + t("monitoring"), analytics_enabled=False, fill_width=True) as page:
         html(navigation("monitoring", None, t), elem_id="nav")
         html(slot("header", tag="header", extra=f'<p class="boot hint">{esc(t("loading"))}</p>'), elem_id="content")
@@ -42,14 +42,14 @@ def monitoring_page(watches: Watches, t: Texts, language: str) -> gr.Blocks:
     return page
 
 
-def _default_run(watches: Watches) -> Callable[[gr.Request], str]:
+def _default_run(watches: RunWatches) -> Callable[[gr.Request], str]:
     def default_run(request: gr.Request) -> str:
         return run_of(request, watches)
 
     return default_run
 
 
-def _command(kind: str, watches: Watches, t: Texts) -> Callable[[str, gr.Request], str]:
+def _command(kind: str, watches: RunWatches, t: Texts) -> Callable[[str, gr.Request], str]:
     def command(run_id: str, request: gr.Request) -> str:
         return ask(watches, run_id, kind, request, t)
 

@@ -6,13 +6,13 @@ import gradio as gr
 
 from ..format import esc
 from ..messages import Texts
-from ..snapshot import Watches
+from ..snapshot import RunWatches
 from ..views.header import navigation
 from ..views.jobs import dialog
 from .theme import html, slot
 
 
-def runs_page(watches: Watches, t: Texts, language: str) -> gr.Blocks:
+def runs_page(watches: RunWatches, t: Texts, language: str) -> gr.Blocks:
     with gr.Blocks(title="VSR++ · " + t("runs"), analytics_enabled=False, fill_width=True) as page:
         html(navigation("runs", None, t), elem_id="nav")
         html(slot("header", tag="header", extra=f'<p class="boot hint">{esc(t("loading"))}</p>'), elem_id="content")

@@ -20,7 +20,7 @@ HEAD = (
     '<script src="/panel/assets/morph.js"></script>'
     '<script src="/panel/assets/chart.js"></script>'
     '<script src="/panel/assets/panel.js"></script>'
-    '<script src="/panel/assets/acting.js"></script>'
+    '<script src="/panel/assets/actions.js"></script>'
 )
 
 

@@ -12,8 +12,8 @@ def card(
     bar = ""
     if meter is not None:
         bar = f'<div class="meter"><i style="width:{min(1.0, max(0.0, meter)) * 100:.1f}%"></i></div>'
-    shown = value if raw else esc(value)
+    text = value if raw else esc(value)
     return (
-        f'<section class="card {tone}" data-card="{name}"><h3>{esc(title)}</h3><p class="big">{shown}</p>'
+        f'<section class="card {tone}" data-card="{name}"><h3>{esc(title)}</h3><p class="big">{text}</p>'
         f'{bar}<p class="below">{esc(below)}</p></section>'
     )

@@ -6,35 +6,35 @@ from vsrpp.control.numbers import SCORE_PARTS, TIME_PARTS
 
 from ..format import count, finite, number, percent, span
 from ..messages import Texts
-from ..run_view import Shown
+from ..run_view import PanelSnapshot
 from .card import card
 from .delivery import delivery
 
 
-def cards(shown: Shown, t: Texts) -> str:
+def cards(snapshot: PanelSnapshot, t: Texts) -> str:
     """All cards of the monitoring page."""
-    found = [
-        *_quality(shown, t),
-        card("plateau", t("plateau_counter"), count(shown.metric("plateau/counter")), _patience(shown, t),
-              meter=_share(shown.metric("plateau/counter"), shown.config.live.get("plateau_patience"))),
-        _gradient(shown, t),
-        card("momentum", t("momentum"), number(shown.metric("optimizer/momentum"), 3), ""),
-        _convergence(shown, t),
-        _score(shown, t),
-        _time(shown, t),
-        *_cost(shown, t),
-        delivery(shown, t),
-        _off_host(shown, t),
+    parts = [
+        *_quality(snapshot, t),
+        card("plateau", t("plateau_counter"), count(snapshot.metric("plateau/counter")), _patience(snapshot, t),
+              meter=_share(snapshot.metric("plateau/counter"), snapshot.config.live.get("plateau_patience"))),
+        _gradient(snapshot, t),
+        card("momentum", t("momentum"), number(snapshot.metric("optimizer/momentum"), 3), ""),
+        _convergence(snapshot, t),
+        _score(snapshot, t),
+        _time(snapshot, t),
+        *_cost(snapshot, t),
+        delivery(snapshot, t),
+        _remote_copy(snapshot, t),
     ]  # fmt: skip
-    return f'<div class="cards">{"".join(found)}</div>'
+    return f'<div class="cards">{"".join(parts)}</div>'
 
 
-def _quality(shown: Shown, t: Texts) -> list[str]:
-    quality, bicubic = finite(shown.metric("val/quality")), finite(shown.metric("val/bicubic_quality"))
-    psnr, psnr0 = finite(shown.metric("val/psnr_y")), finite(shown.metric("val/bicubic_psnr_y"))
-    ssim, ssim0 = finite(shown.metric("val/ssim_y")), finite(shown.metric("val/bicubic_ssim_y"))
+def _quality(snapshot: PanelSnapshot, t: Texts) -> list[str]:
+    quality, bicubic = finite(snapshot.metric("val/quality")), finite(snapshot.metric("val/bicubic_quality"))
+    psnr, psnr0 = finite(snapshot.metric("val/psnr_y")), finite(snapshot.metric("val/bicubic_psnr_y"))
+    ssim, ssim0 = finite(snapshot.metric("val/ssim_y")), finite(snapshot.metric("val/bicubic_ssim_y"))
     gain = psnr - psnr0 if psnr is not None and psnr0 is not None else None
-    best = shown.status.get("best")
+    best = snapshot.status.get("best")
     return [
         card("quality", t("quality"), percent(quality), f"{t('of_bicubic')} {percent(bicubic)}", meter=quality),
         card("gain", t("improvement"), _big_with_unit(gain, 2, "dB", sign=True), t("over_bicubic"), raw=True,
@@ -47,18 +47,18 @@ def _quality(shown: Shown, t: Texts) -> list[str]:
     ]  # fmt: skip
 
 
-def _off_host(shown: Shown, t: Texts) -> str:
+def _remote_copy(snapshot: PanelSnapshot, t: Texts) -> str:
     """The newest state that would outlive this machine, and how much training it lacks."""
-    away = shown.status.get("off_host")
-    if not away:
-        return card("off_host", t("off_host"), t("off_host.none"), str(shown.status.get("off_host_why") or ""))
-    age = t("off_host.age", age=span(away["age_s"]))
-    return card("off_host", t("off_host"), t("at_step", step=count(away["step"])), age)
+    remote_copy = snapshot.status.get("off_host")
+    if not remote_copy:
+        return card("off_host", t("off_host"), t("off_host.none"), str(snapshot.status.get("off_host_why") or ""))
+    age = t("off_host.age", age=span(remote_copy["age_s"]))
+    return card("off_host", t("off_host"), t("at_step", step=count(remote_copy["step"])), age)
 
 
-def _gradient(shown: Shown, t: Texts) -> str:
-    norm = shown.metric("grad_norm")
-    clip = finite(shown.metric("grad_clip")) or finite(shown.config.live.get("grad_clip"))
+def _gradient(snapshot: PanelSnapshot, t: Texts) -> str:
+    norm = snapshot.metric("grad_norm")
+    clip = finite(snapshot.metric("grad_clip")) or finite(snapshot.config.live.get("grad_clip"))
     wild = norm is not None and finite(norm) is None
     share = 1.0 if wild else _share(norm, clip)
     shown_norm = str(norm) if wild else number(norm, 3)
@@ -66,8 +66,8 @@ def _gradient(shown: Shown, t: Texts) -> str:
     return card("grad", t("grad_norm"), shown_norm, t("clip_at", n=number(clip, 2)), meter=share, tone=tone)
 
 
-def _score(shown: Shown, t: Texts) -> str:
-    score = shown.status.get("score")
+def _score(snapshot: PanelSnapshot, t: Texts) -> str:
+    score = snapshot.status.get("score")
     if not score:
         return card("score", t("score"), "–", t("score_hint"))
     parts = ", ".join(f"{t(f'score.{part}')} {number(score[part], 0)}" for part in SCORE_PARTS)
@@ -75,20 +75,20 @@ def _score(shown: Shown, t: Texts) -> str:
     return card("score", t("score"), text, parts, meter=score["total"] / 100, raw=True)
 
 
-def _convergence(shown: Shown, t: Texts) -> str:
+def _convergence(snapshot: PanelSnapshot, t: Texts) -> str:
     """The word, and the slope with its standard error."""
-    found = shown.status.get("convergence")
-    if not found:
+    trend = snapshot.status.get("convergence")
+    if not trend:
         return card("convergence", t("convergence"), "–", t("convergence_hint"))
-    slope, error = found["slope_percent_per_1000_steps"], found["slope_error_percent"]
+    slope, error = trend["slope_percent_per_1000_steps"], trend["slope_error_percent"]
     below = t("convergence_hint") if slope is None else t("slope", n=f"{slope:+.1f}", error=number(error, 1))
-    tone = {"falling": "good", "rising": "bad"}.get(found["state"], "")
-    return card("convergence", t("convergence"), t(f"convergence.{found['state']}"), below, tone=tone)
+    tone = {"falling": "good", "rising": "bad"}.get(trend["state"], "")
+    return card("convergence", t("convergence"), t(f"convergence.{trend['state']}"), below, tone=tone)
 
 
-def _time(shown: Shown, t: Texts) -> str:
+def _time(snapshot: PanelSnapshot, t: Texts) -> str:
     """What a step takes, what it takes it for, and how busy the device is."""
-    spent, use = shown.status.get("time"), shown.status.get("device_use")
+    spent, use = snapshot.status.get("time"), snapshot.status.get("device_use")
     if not spent:
         return card("time", t("step_time"), "–", "")
     parts = [f"{t(f'time.{part}')} {_ms(spent[f'{part}_s'])}" for part in TIME_PARTS if finite(spent[f"{part}_s"])]
@@ -101,9 +101,9 @@ def _ms(seconds: float | None) -> str:
     return "–" if known is None else f"{known * 1e3:.3g} ms" if known < 1 else f"{known:.2f} s"
 
 
-def _cost(shown: Shown, t: Texts) -> list[str]:
+def _cost(snapshot: PanelSnapshot, t: Texts) -> list[str]:
     """Machine time and what it costs, where the run has a price or a limit."""
-    hours, cost = shown.status.get("hours"), shown.status.get("cost")
+    hours, cost = snapshot.status.get("hours"), snapshot.status.get("cost")
     if not hours or (cost is None and hours["max"] is None):
         return []
     most = t("hours_of", n=f"{hours['spent']:.3g}", max=f"{hours['max']:g}") if hours["max"] is not None else t(
@@ -115,8 +115,8 @@ def _cost(shown: Shown, t: Texts) -> list[str]:
     return [card("cost", t("cost"), number(cost["spent"], 2), f"{most}{ahead}", meter=share)]
 
 
-def _patience(shown: Shown, t: Texts) -> str:
-    return t("of_patience", n=count(shown.config.live.get("plateau_patience")))
+def _patience(snapshot: PanelSnapshot, t: Texts) -> str:
+    return t("of_patience", n=count(snapshot.config.live.get("plateau_patience")))
 
 
 def _share(value: float | None, of: float | None) -> float | None:

@@ -34,8 +34,8 @@ def run_link(known: Mapping[str, Any] | None) -> str:
 
 def compare_link(base: str, known: Sequence[Mapping[str, Any]]) -> str:
     """MLflow's page that sets these runs side by side."""
-    runs = json.dumps([str(one["run_id"]) for one in known], separators=(",", ":"))
-    experiments = json.dumps(sorted({str(one["experiment_id"]) for one in known}), separators=(",", ":"))
+    runs = json.dumps([str(run["run_id"]) for run in known], separators=(",", ":"))
+    experiments = json.dumps(sorted({str(run["experiment_id"]) for run in known}), separators=(",", ":"))
     return f"{base}/#/compare-runs?runs={quote(runs, safe='')}&experiments={quote(experiments, safe='')}"
 
 
@@ -55,7 +55,7 @@ def _in_mlflow(picked: Sequence[Mapping[str, Any]], t: Texts) -> str:
     if missing:
         return f'<p class="hint">{esc(t("compare.missing", runs=", ".join(missing)))}</p>'
     known = [row["mlflow"] for row in picked]
-    stores = {str(one["uri"]) for one in known}
+    stores = {str(run["uri"]) for run in known}
     if len(stores) > 1:
         return f'<p class="hint">{esc(t("compare.apart"))}</p>'
     uri = stores.pop()

@@ -12,7 +12,7 @@ from vsrpp.store import Event
 from ..charts.lines import line_chart
 from ..format import clock, count, esc, number, span, value
 from ..messages import Texts
-from ..run_view import Shown
+from ..run_view import PanelSnapshot
 from .timeline import change_text
 
 
@@ -41,12 +41,12 @@ def _bound(parameter: config.Parameter, bound: float) -> str:
 
 
 def field_note(
-    key: str, shown: Shown, t: Texts, language: str, *, error: str | None = None, note: str | None = None
+    key: str, snapshot: PanelSnapshot, t: Texts, language: str, *, error: str | None = None, note: str | None = None
 ) -> str:
     """Beside a field: why its value would be refused or what happened to it; who set it last; what it does."""
     parameter = config.live_parameters()[key]
     about = parameter.description_in(language)
-    return f'{_alert(error, note)}{_standing(parameter, shown, t)}<p class="note about">{esc(about)}</p>'
+    return f'{_alert(error, note)}{_standing(parameter, snapshot, t)}<p class="note about">{esc(about)}</p>'
 
 
 def _alert(error: str | None, note: str | None) -> str:
@@ -57,38 +57,38 @@ def _alert(error: str | None, note: str | None) -> str:
     return ""
 
 
-def _standing(parameter: config.Parameter, shown: Shown, t: Texts) -> str:
+def _standing(parameter: config.Parameter, snapshot: PanelSnapshot, t: Texts) -> str:
     key = parameter.key
-    event = shown.config.last_change(key)
-    preset = str(shown.run_config.get("preset", "base"))
+    event = snapshot.config.last_change(key)
+    preset = str(snapshot.run_config.get("preset", "base"))
     parts = [t("never_changed")]
     if event:
-        age = span(max(0.0, shown.now - event.time))
+        age = span(max(0.0, snapshot.now - event.time))
         parts = [t("changed_by", who=who(event), step=count(event.step), age=age)]
     if preset in parameter.presets:
         parts.append(t("default", value=shown_value(key, parameter.presets[preset])))
-    now = shown_value(key, shown.config.live.get(key))
+    now = shown_value(key, snapshot.config.live.get(key))
     return f'<p class="note"><b>{esc(now)}</b> · {esc(" · ".join(parts))}</p>'
 
 
-def preview(found: Preview | None, t: Texts, language: str, *, width: int = 460) -> str:
+def preview(result: Preview | None, t: Texts, language: str, *, width: int = 460) -> str:
     """The diff, what is wrong or what to mind, and the learning rate ahead, before anything is asked of the run."""
-    if found is None or (not found.changes and not found.errors):
+    if result is None or (not result.changes and not result.errors):
         return f'<p class="hint">{esc(t("preview_none"))}</p>'
     parts = []
-    if found.errors:
+    if result.errors:
         rows = "".join(
             f"<li><b>{esc(e['key'])}</b> = {esc(shown_value(e['key'], e['value']))}: {esc(e['message'])}</li>"
-            for e in found.errors
+            for e in result.errors
         )
         parts.append(f'<div class="notice bad"><b>{esc(t("preview_bad"))}</b><ul>{rows}</ul></div>')
     else:
         parts.append(f'<p class="notice good">{esc(t("preview_ok"))}</p>')
-    parts.append(_diff(found.changes, t, language))
-    parts += [f'<p class="notice warn">⚠ {esc(warning)}</p>' for warning in found.warnings]
-    if found.weight_sum is not None:
-        parts.append(f'<p class="hint">{esc(t("sum", sum=number(found.weight_sum, 3)))}</p>')
-    parts.append(_rate(found, t, width))
+    parts.append(_diff(result.changes, t, language))
+    parts += [f'<p class="notice warn">⚠ {esc(warning)}</p>' for warning in result.warnings]
+    if result.weight_sum is not None:
+        parts.append(f'<p class="hint">{esc(t("sum", sum=number(result.weight_sum, 3)))}</p>')
+    parts.append(_rate(result, t, width))
     return "".join(parts)
 
 
@@ -104,11 +104,11 @@ def _diff(changes: Sequence[Mapping[str, Any]], t: Texts, language: str) -> str:
     return f'<table class="diff"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>' if rows else ""
 
 
-def _rate(found: Preview, t: Texts, width: int) -> str:
-    if not any(row["old"] != row["new"] for row in found.rate_ahead):
+def _rate(result: Preview, t: Texts, width: int) -> str:
+    if not any(row["old"] != row["new"] for row in result.rate_ahead):
         return ""
-    old = [(row["step"], row["old"]) for row in found.rate_ahead]
-    new = [(row["step"], row["new"]) for row in found.rate_ahead]
+    old = [(row["step"], row["old"]) for row in result.rate_ahead]
+    new = [(row["step"], row["new"]) for row in result.rate_ahead]
     chart = line_chart(
         [(t("rate_now"), "was", old), (t("rate_then"), "will", new)], width=width, height=170, spoken=t("rate_ahead")
     )
@@ -138,8 +138,8 @@ def startup_table(run_config: Mapping[str, Any], t: Texts, run_id: str) -> str:
 
 def revisions(events: Sequence[Event], current: int, t: Texts, *, live: bool) -> str:
     """The history of revisions, newest first; each but the present one can be loaded into the form."""
-    made = [e for e in events if e.type in CONFIG_EVENTS]
-    rows = "".join(_revision(event, current, t, live=live) for event in reversed(made[-100:]))
+    edits = [e for e in events if e.type in CONFIG_EVENTS]
+    rows = "".join(_revision(event, current, t, live=live) for event in reversed(edits[-100:]))
     heads = "".join(f"<th>{esc(t(key))}</th>" for key in ("revision", "step", "what", "who", "why", "when"))
     return (
         f'<div class="scroll"><table class="revisions"><thead><tr>{heads}<th></th></tr></thead>'

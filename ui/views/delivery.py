@@ -8,23 +8,23 @@ from vsrpp import control
 
 from ..format import count, percent, size, span
 from ..messages import Texts
-from ..run_view import Shown
+from ..run_view import PanelSnapshot
 from .card import card
 
 
-def delivery(shown: Shown, t: Texts) -> str:
+def delivery(snapshot: PanelSnapshot, t: Texts) -> str:
     """What waits, for how long and why; with a bar while something is uploaded."""
-    left = shown.status.get("backlog") or {}
-    kind, going = left.get("trouble"), control.upload(left, shown.now)
-    below = [_waiting(left, t)] if left.get("rows") or left.get("artifacts") else []
-    if left.get("end_due"):
+    backlog = snapshot.status.get("backlog") or {}
+    kind, going = backlog.get("trouble"), control.upload(backlog, snapshot.now)
+    below = [_waiting(backlog, t)] if backlog.get("rows") or backlog.get("artifacts") else []
+    if backlog.get("end_due"):
         below.append(t("delivery.end"))
     if going:
         pace = f", {size(going['bytes_per_s'])}/s" if going["bytes_per_s"] else ""
         done = t("delivery.upload", what=going["what"], done=size(going["done_bytes"]), all=size(going["bytes"]))
         below.insert(0, done + pace)
-    if left.get("set_aside"):
-        below.append(t("set_aside", n=left["set_aside"], why=left["set_aside_why"]))
+    if backlog.get("set_aside"):
+        below.append(t("set_aside", n=backlog["set_aside"], why=backlog["set_aside_why"]))
     big = t("delivery.done")
     if kind:
         big = t(f"trouble.{kind}")
@@ -33,27 +33,27 @@ def delivery(shown: Shown, t: Texts) -> str:
     elif below:
         big = t("delivery.soon")
     meter = going["share"] if going else None
-    tone = "bad" if kind else "warn" if shown.behind else "" if below else "good"
+    tone = "bad" if kind else "warn" if snapshot.behind else "" if below else "good"
     return card("delivery", t("delivery"), big, " · ".join(below), meter=meter, tone=tone)
 
 
-def sentences(shown: Shown, t: Texts) -> list[str]:
+def sentences(snapshot: PanelSnapshot, t: Texts) -> list[str]:
     """What is to be said above everything else: a backlog that has grown old, with its cause."""
-    left, said = shown.status.get("backlog") or {}, []
-    kind, end_due = left.get("trouble"), bool(left.get("end_due"))
-    rows, artifacts = int(left.get("rows") or 0), int(left.get("artifacts") or 0)
-    if shown.behind and (rows > end_due or artifacts):
-        said.append(t("says.behind", rows=count(rows), artifacts=artifacts, age=span(left["age_s"])))
+    backlog, parts = snapshot.status.get("backlog") or {}, []
+    kind, end_due = backlog.get("trouble"), bool(backlog.get("end_due"))
+    rows, artifacts = int(backlog.get("rows") or 0), int(backlog.get("artifacts") or 0)
+    if snapshot.behind and (rows > end_due or artifacts):
+        parts.append(t("says.behind", rows=count(rows), artifacts=artifacts, age=span(backlog["age_s"])))
     if kind:
-        if left.get("lost_s") is not None:
-            word, error = t(f"trouble.{kind}"), str(left.get("error") or "–").rstrip(".")
-            said.append(t("says.lost", trouble=word[:1].upper() + word[1:], age=span(left["lost_s"]), error=error))
-        said.append(t(f"means.{kind}", run=shown.run_id))
-    elif end_due and shown.behind:
-        said.append(t("end_due", run=shown.run_id))
-    return [" ".join(said)] if said else []
+        if backlog.get("lost_s") is not None:
+            word, error = t(f"trouble.{kind}"), str(backlog.get("error") or "–").rstrip(".")
+            parts.append(t("says.lost", trouble=word[:1].upper() + word[1:], age=span(backlog["lost_s"]), error=error))
+        parts.append(t(f"means.{kind}", run=snapshot.run_id))
+    elif end_due and snapshot.behind:
+        parts.append(t("end_due", run=snapshot.run_id))
+    return [" ".join(parts)] if parts else []
 
 
-def _waiting(left: dict[str, Any], t: Texts) -> str:
-    text = t("delivery.waiting", rows=count(left.get("rows") or 0), artifacts=left.get("artifacts") or 0)
-    return f"{text}, {t('delivery.oldest', age=span(left.get('age_s')))}"
+def _waiting(backlog: dict[str, Any], t: Texts) -> str:
+    text = t("delivery.waiting", rows=count(backlog.get("rows") or 0), artifacts=backlog.get("artifacts") or 0)
+    return f"{text}, {t('delivery.oldest', age=span(backlog.get('age_s')))}"

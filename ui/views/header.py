@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..format import count, esc, finite, number, rate, size, span
 from ..messages import Texts
-from ..run_view import Shown
+from ..run_view import PanelSnapshot
 from .delivery import sentences
 
 PAGES = ("monitoring", "config", "runs")
@@ -26,36 +26,38 @@ def navigation(page: str, run_id: str | None, t: Texts, *, user: str | None = No
     )
 
 
-def badges(shown: Shown, t: Texts) -> list[tuple[str, str]]:
+def badges(snapshot: PanelSnapshot, t: Texts) -> list[tuple[str, str]]:
     """(css class, word) of the state and of everything that goes with it."""
-    found = [(shown.state, t(f"state.{shown.state}"))]
-    if shown.silent:
-        found = [("silent", t("state.silent"))]
-    if shown.live and shown.on_probation:
-        found.append(("probation", t("state.probation")))
-    if shown.live and shown.plateau:
-        found.append(("plateau", t("state.plateau")))
-    if shown.behind:
-        found.append(("behind", t("state.behind")))
-    return found
+    labels = [(snapshot.state, t(f"state.{snapshot.state}"))]
+    if snapshot.silent:
+        labels = [("silent", t("state.silent"))]
+    if snapshot.live and snapshot.on_probation:
+        labels.append(("probation", t("state.probation")))
+    if snapshot.live and snapshot.plateau:
+        labels.append(("plateau", t("state.plateau")))
+    if snapshot.behind:
+        labels.append(("behind", t("state.behind")))
+    return labels
 
 
-def header(shown: Shown, t: Texts, *, others: list[tuple[str, str]] | None = None, config_button: bool = True) -> str:
+def header(
+    snapshot: PanelSnapshot, t: Texts, *, others: list[tuple[str, str]] | None = None, config_button: bool = True
+) -> str:
     """Name and state, the bar of progress, and the figures one looks for first."""
-    status = shown.status
-    words = "".join(f'<span class="badge {esc(css)}">{esc(word)}</span>' for css, word in badges(shown, t))
-    name = status.get("name") or shown.run_id
-    short = "" if name == shown.run_id else f"<code>{esc(shown.run_id)}</code>"
-    chooser = _chooser(shown.run_id, others or [], t)
+    status = snapshot.status
+    words = "".join(f'<span class="badge {esc(css)}">{esc(word)}</span>' for css, word in badges(snapshot, t))
+    name = status.get("name") or snapshot.run_id
+    short = "" if name == snapshot.run_id else f"<code>{esc(snapshot.run_id)}</code>"
+    chooser = _chooser(snapshot.run_id, others or [], t)
     button = (
-        f'<a class="button" target="_blank" rel="noopener" id="open-config" href="/config?run={esc(shown.run_id)}">'
+        f'<a class="button" target="_blank" rel="noopener" id="open-config" href="/config?run={esc(snapshot.run_id)}">'
         f"{esc(t('config_button'))}</a>"
         if config_button
         else ""
     )
     return (
         f'<div class="title"><h1>{esc(name)}</h1>{short}{words}<span class="grow"></span>{chooser}{button}</div>'
-        f"{_progress(shown, t)}{_figures(shown, t)}{notice(shown, t)}"
+        f"{_progress(snapshot, t)}{_figures(snapshot, t)}{notice(snapshot, t)}"
     )
 
 
@@ -71,76 +73,79 @@ def _chooser(run_id: str, others: list[tuple[str, str]], t: Texts) -> str:
     )
 
 
-def _progress(shown: Shown, t: Texts) -> str:
-    total = finite(shown.status.get("max_steps")) or 0
-    share = min(1.0, shown.step / total) if total > 0 else 0.0
-    text = f"{count(shown.step)} {t('of')} {count(total or None)}"
+def _progress(snapshot: PanelSnapshot, t: Texts) -> str:
+    total = finite(snapshot.status.get("max_steps")) or 0
+    share = min(1.0, snapshot.step / total) if total > 0 else 0.0
+    text = f"{count(snapshot.step)} {t('of')} {count(total or None)}"
     return (
         f'<div class="progress" role="progressbar" aria-label="{esc(t("step"))}" aria-valuemin="0" '
-        f'aria-valuemax="{int(total)}" aria-valuenow="{shown.step}" aria-valuetext="{esc(text)}">'
+        f'aria-valuemax="{int(total)}" aria-valuenow="{snapshot.step}" aria-valuetext="{esc(text)}">'
         f'<i style="width:{share * 100:.2f}%"></i></div>'
     )
 
 
-def _figures(shown: Shown, t: Texts) -> str:
-    status = shown.status
+def _figures(snapshot: PanelSnapshot, t: Texts) -> str:
+    status = snapshot.status
     total = finite(status.get("max_steps"))
-    share = f"{shown.step / total * 100:.1f} %" if total else ""
-    speed, moving = finite(status.get("steps_per_s")), shown.live and shown.state != "paused"
+    share = f"{snapshot.step / total * 100:.1f} %" if total else ""
+    speed, moving = finite(status.get("steps_per_s")), snapshot.live and snapshot.state != "paused"
     figures = [
-        (t("step"), f"{count(shown.step)} <small>{t('of')} {count(total)} · {share}</small>"),
+        (t("step"), f"{count(snapshot.step)} <small>{t('of')} {count(total)} · {share}</small>"),
         (t("phase"), esc(status.get("phase") or "–")),
         (t("eta"), span(status.get("eta_s")) if moving else "–"),
         (t("speed"), f"{number(speed, 2)} <small>{esc(t('steps_per_s'))}</small>" if moving else "–"),
         (t("rate"), rate(status.get("lr"))),
-        (t("revision"), _revision(shown, t)),
-        _memory(shown, t),
+        (t("revision"), _revision(snapshot, t)),
+        _memory(snapshot, t),
     ]
     return '<dl class="figures">' + "".join(f"<div><dt>{esc(k)}</dt><dd>{v}</dd></div>" for k, v in figures) + "</dl>"
 
 
-def _revision(shown: Shown, t: Texts) -> str:
-    branch = int(shown.status.get("branch") or 0)
+def _revision(snapshot: PanelSnapshot, t: Texts) -> str:
+    branch = int(snapshot.status.get("branch") or 0)
     extra = f" <small>{esc(t('branch'))} {branch}</small>" if branch else ""
-    return f"{esc(shown.status.get('revision', 0))}{extra}"
+    return f"{esc(snapshot.status.get('revision', 0))}{extra}"
 
 
-def _memory(shown: Shown, t: Texts) -> tuple[str, str]:
+def _memory(snapshot: PanelSnapshot, t: Texts) -> tuple[str, str]:
     """GPU memory in use, of how much; on a machine without a GPU, the memory of the training process."""
-    gpu, total = finite(shown.metric("system/gpu_memory_mib")), finite(shown.metric("system/gpu_memory_total_mib"))
+    gpu, total = (
+        finite(snapshot.metric("system/gpu_memory_mib")),
+        finite(snapshot.metric("system/gpu_memory_total_mib")),
+    )
     if gpu is not None:
         of = f" <small>{t('of')} {size(total * 2**20)}</small>" if total else ""
         return t("gpu_memory"), f"{size(gpu * 2**20)}{of}"
-    own = finite(shown.metric("system/process_memory_mib"))
+    own = finite(snapshot.metric("system/process_memory_mib"))
     return t("memory"), size(own * 2**20) if own is not None else "–"
 
 
-def notice(shown: Shown, t: Texts) -> str:
+def notice(snapshot: PanelSnapshot, t: Texts) -> str:
     """The plain sentence for a state in which nothing moves, or in which something waits."""
-    said = []
-    step, run = count(shown.step), shown.run_id
-    if shown.silent:
-        said.append(("warn", t("says.silent", age=span(shown.quiet_s))))
-    elif shown.state == "paused":
-        said.append(("info", t("says.paused", step=step)))
-    elif shown.state == "finished":
-        said.append(("good", t("says.finished")))
-    elif shown.state == "stopped":
-        said.append(("info", t("says.stopped", step=step, run=run)))
-    elif shown.state == "dead":
-        said.append(("bad", t("says.dead", age=span(shown.quiet_s), run=run)))
-    elif shown.state == "failed":
-        said.append(("bad", t("says.failed", why=_failure(shown))))
-    if shown.on_probation and shown.probation:
-        terms = shown.probation
+    notices = []
+    step, run = count(snapshot.step), snapshot.run_id
+    if snapshot.silent:
+        notices.append(("warn", t("says.silent", age=span(snapshot.quiet_s))))
+    elif snapshot.state == "paused":
+        notices.append(("info", t("says.paused", step=step)))
+    elif snapshot.state == "finished":
+        notices.append(("good", t("says.finished")))
+    elif snapshot.state == "stopped":
+        notices.append(("info", t("says.stopped", step=step, run=run)))
+    elif snapshot.state == "dead":
+        notices.append(("bad", t("says.dead", age=span(snapshot.quiet_s), run=run)))
+    elif snapshot.state == "failed":
+        notices.append(("bad", t("says.failed", why=_failure(snapshot))))
+    if snapshot.on_probation and snapshot.probation:
+        terms = snapshot.probation
         until, condition = count(terms.get("until_step")), terms.get("revert_if")
-        said.append(("warn", t("says.probation", step=until, revision=terms.get("revision"), condition=condition)))
-    said += [("warn", sentence) for sentence in sentences(shown, t)]
-    return "".join(f'<p class="notice {css}">{esc(sentence)}</p>' for css, sentence in said)
+        notices.append(("warn", t("says.probation", step=until, revision=terms.get("revision"), condition=condition)))
+    notices += [("warn", sentence) for sentence in sentences(snapshot, t)]
+    return "".join(f'<p class="notice {css}">{esc(sentence)}</p>' for css, sentence in notices)
 
 
-def _failure(shown: Shown) -> str:
-    for event in reversed(shown.events):
+def _failure(snapshot: PanelSnapshot) -> str:
+    for event in reversed(snapshot.events):
         if event.type in ("failed", "out_of_memory", "non_finite"):
             return str(event.data.get("error") or event.data.get("what") or event.type)
     return "–"

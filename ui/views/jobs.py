@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..format import clock, esc, span
-from ..jobs import Job, Seen
+from ..jobs import Job, JobView
 from ..messages import Texts
 from ..verbs import TRAININGS
 from .header import command
@@ -39,27 +39,27 @@ def dialog(t: Texts) -> str:
     )
 
 
-def jobs(seen: Sequence[Seen], t: Texts) -> str:
+def jobs(views: Sequence[JobView], t: Texts) -> str:
     """Newest first: command, state, what came of it, last lines. Nothing where nothing was started."""
-    return f'<ul class="jobs">{"".join(_one(one, t) for one in seen)}</ul>' if seen else ""
+    return f'<ul class="jobs">{"".join(_job(view, t) for view in views)}</ul>' if views else ""
 
 
-def _one(one: Seen, t: Texts) -> str:
-    job = one.job
+def _job(view: JobView, t: Texts) -> str:
+    job = view.job
     at = job.run_id if job.step is None else f"{job.run_id} @ {job.step}"
-    tail = esc("\n".join(one.tail))
+    tail = esc("\n".join(view.tail))
     output = (
         f'<details id="out-{job.id}"><summary>{esc(t("job.output"))}</summary><pre tabindex="0" '
         f'aria-label="{esc(t("job.output"))}: {esc(job.line)}">{tail}</pre></details>'
-        if one.tail
+        if view.tail
         else ""
     )
-    now = f'<p class="hint job-now">{esc(one.tail[-1])}</p>' if one.state == "running" and one.tail else ""
+    now = f'<p class="hint job-now">{esc(view.tail[-1])}</p>' if view.state == "running" and view.tail else ""
     return (
-        f'<li class="job" id="job-{job.id}"><div class="job-head"><span class="badge {one.state}">'
-        f"{esc(t(f'job.{one.state}'))}</span><b>{esc(t(f'do.{job.verb}'))}</b><span>{esc(at)}</span>"
-        f'<small>{esc(_when(job, t))}</small><span class="grow"></span>{_cancel(one, t)}</div>'
-        f"{command(job.line, t)}{now}{_says(one, t)}{output}</li>"
+        f'<li class="job" id="job-{job.id}"><div class="job-head"><span class="badge {view.state}">'
+        f"{esc(t(f'job.{view.state}'))}</span><b>{esc(t(f'do.{job.verb}'))}</b><span>{esc(at)}</span>"
+        f'<small>{esc(_when(job, t))}</small><span class="grow"></span>{_cancel(view, t)}</div>'
+        f"{command(job.line, t)}{now}{_says(view, t)}{output}</li>"
     )
 
 
@@ -68,22 +68,22 @@ def _when(job: Job, t: Texts) -> str:
     return f"{when} · {job.author}" if job.author else when
 
 
-def _says(one: Seen, t: Texts) -> str:
-    if one.state == "failed":
-        return f'<p class="notice bad">{esc(one.says)}</p>'
-    if one.state == "done":
-        where = f" → <code>{esc(one.job.target)}</code>" if one.job.target else ""
-        return f'<p class="notice good">{esc(one.says)}{where}</p>'
-    return f'<p class="hint">{esc(one.says)}</p>' if one.says else ""
+def _says(view: JobView, t: Texts) -> str:
+    if view.state == "failed":
+        return f'<p class="notice bad">{esc(view.says)}</p>'
+    if view.state == "done":
+        where = f" → <code>{esc(view.job.target)}</code>" if view.job.target else ""
+        return f'<p class="notice good">{esc(view.says)}{where}</p>'
+    return f'<p class="hint">{esc(view.says)}</p>' if view.says else ""
 
 
-def _cancel(one: Seen, t: Texts) -> str:
-    if one.state != "running":
+def _cancel(view: JobView, t: Texts) -> str:
+    if view.state != "running":
         return ""
-    trains = one.job.verb in TRAININGS
+    trains = view.job.verb in TRAININGS
     sure = f'data-sure="{esc(t("stop_sure"))}" aria-haspopup="dialog" ' if trains else ""
     return (
-        f'<button type="button" class="quiet" data-act="cancel" data-job="{one.job.id}" {sure}'
-        f'data-do="{esc(t("job.cancel"))}" data-line="{esc(one.job.line)}" '
-        f'aria-label="{esc(t("job.cancel"))}: {esc(one.job.line)}">{esc(t("job.cancel"))}</button>'
+        f'<button type="button" class="quiet" data-act="cancel" data-job="{view.job.id}" {sure}'
+        f'data-do="{esc(t("job.cancel"))}" data-line="{esc(view.job.line)}" '
+        f'aria-label="{esc(t("job.cancel"))}: {esc(view.job.line)}">{esc(t("job.cancel"))}</button>'
     )

@@ -17,7 +17,7 @@ from .jobs import act
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class About:
+class ChosenRun:
     """The chosen run, and what can be done at this moment."""
 
     run_id: str
@@ -91,12 +91,12 @@ def _best(best: Mapping[str, Any] | None, t: Texts) -> str:
     return f"{number(best['psnr_y'], 2)} dB <small>{esc(t('at_step', step=count(best['step'])))}</small>"
 
 
-def checkpoint_table(rows: Sequence[Mapping[str, Any]], about: About, t: Texts) -> str:
+def checkpoint_table(rows: Sequence[Mapping[str, Any]], chosen: ChosenRun, t: Texts) -> str:
     """Step, PSNR, revision, size and where; what can be done with each, as buttons and as commands to copy."""
     if not rows:
         return f'<p class="hint">{esc(t("no_checkpoints"))}</p>'
     best = max((finite(row.get("psnr_y")) or float("-inf") for row in rows), default=None)
-    body = "".join(_checkpoint(row, best, about, t) for row in rows)
+    body = "".join(_checkpoint(row, best, chosen, t) for row in rows)
     heads = "".join(f"<th>{esc(t(key))}</th>" for key in ("step", "psnr", "revision", "size", "where", "actions"))
     return (
         f'<div class="scroll"><table class="checkpoints"><thead><tr>{heads}</tr>'
@@ -104,11 +104,11 @@ def checkpoint_table(rows: Sequence[Mapping[str, Any]], about: About, t: Texts) 
     )
 
 
-def _checkpoint(row: Mapping[str, Any], best: float | None, about: About, t: Texts) -> str:
+def _checkpoint(row: Mapping[str, Any], best: float | None, chosen: ChosenRun, t: Texts) -> str:
     step, psnr = int(row["step"]), finite(row.get("psnr_y"))
-    verbs = checkpoint_verbs(row, about)
-    buttons = "".join(about.action(verb, t, step) for verb in verbs)
-    commands = "".join(f"<p>{esc(t(f'cmd.{verb}'))}</p>{command(about.line(verb, step), t)}" for verb in verbs)
+    verbs = checkpoint_verbs(row, chosen)
+    buttons = "".join(chosen.action(verb, t, step) for verb in verbs)
+    commands = "".join(f"<p>{esc(t(f'cmd.{verb}'))}</p>{command(chosen.line(verb, step), t)}" for verb in verbs)
     details = (
         f'<details id="ck-{step}-{row.get("branch", 0)}"><summary>{esc(t("commands"))}</summary>{commands}</details>'
         if verbs
@@ -125,37 +125,37 @@ def _checkpoint(row: Mapping[str, Any], best: float | None, about: About, t: Tex
     )
 
 
-def checkpoint_verbs(row: Mapping[str, Any], about: About) -> list[str]:
+def checkpoint_verbs(row: Mapping[str, Any], chosen: ChosenRun) -> list[str]:
     """What can be done with a checkpoint: one that was left behind, or is nowhere any more, cannot be gone back to."""
     kept = bool(row.get("here") or row.get("uploaded")) and not row.get("abandoned")
-    back = about.live and bool(row.get("here")) and not row.get("abandoned")
+    back = chosen.live and bool(row.get("here")) and not row.get("abandoned")
     can = {"rollback": back, "restore": kept, "from": kept, "promote": bool(row.get("uploaded")) and kept}
     word = {"from": "train"}
-    return [verb for verb, possible in can.items() if possible and word.get(verb, verb) in about.verbs]
+    return [verb for verb, possible in can.items() if possible and word.get(verb, verb) in chosen.verbs]
 
 
 def _branch(row: Mapping[str, Any], t: Texts) -> str:
     return f" <small>{esc(t('branch'))} {row['branch']}</small>" if row.get("branch") else ""
 
 
-def run_commands(about: About, t: Texts) -> str:
+def run_commands(chosen: ChosenRun, t: Texts) -> str:
     """What one may do with a run, and type about it; only verbs the command line has."""
-    run_id = about.run_id
+    run_id = chosen.run_id
     actions = []
-    if about.state in ("stopped", "dead", "failed"):
+    if chosen.state in ("stopped", "dead", "failed"):
         actions.append(("train", "resume"))
-    if not about.live:
+    if not chosen.live:
         actions += [("train", "from"), ("replay", "replay")]
     lines = [("status", f"vsrpp status {run_id}"), ("history", f"vsrpp history {run_id} --verify")]
-    if about.live:
+    if chosen.live:
         lines.append(("set", f'vsrpp set {run_id} max_lr=2e-4 --reason "…"'))
     done = "".join(
-        f'<div class="acts"><p>{esc(t(f"cmd.{verb}"))}</p>{about.action(verb, t)}</div>{command(about.line(verb), t)}'
+        f'<div class="acts"><p>{esc(t(f"cmd.{verb}"))}</p>{chosen.action(verb, t)}</div>{command(chosen.line(verb), t)}'
         for word, verb in actions
-        if word in about.verbs
+        if word in chosen.verbs
     )
-    shown = "".join(f"<p>{esc(t(f'cmd.{verb}'))}</p>{command(line, t)}" for verb, line in lines if verb in about.verbs)
-    return f'<div class="commands">{done}{shown}</div>'
+    typed = "".join(f"<p>{esc(t(f'cmd.{verb}'))}</p>{command(line, t)}" for verb, line in lines if verb in chosen.verbs)
+    return f'<div class="commands">{done}{typed}</div>'
 
 
 def tracking(uri: str | None, runs: Sequence[Mapping[str, Any]], why: str | None, t: Texts) -> str:
@@ -163,8 +163,8 @@ def tracking(uri: str | None, runs: Sequence[Mapping[str, Any]], why: str | None
     if why:
         return f'<p class="hint">{esc(t("tracking_none", why=why))}</p>'
     where = web_address(uri or "")
-    shown = f'<a href="{esc(where)}" target="_blank" rel="noopener">{esc(where)}</a>' if where else esc(uri or "–")
-    parts = [f'<p class="hint">{esc(t("tracking_at", uri=""))}{shown}</p>']
+    link = f'<a href="{esc(where)}" target="_blank" rel="noopener">{esc(where)}</a>' if where else esc(uri or "–")
+    parts = [f'<p class="hint">{esc(t("tracking_at", uri=""))}{link}</p>']
     if runs:
         body = "".join(
             f'<tr><th scope="row">{_linked(row)}<small>{esc(row["run_id"])}</small>'

@@ -83,8 +83,8 @@ def summary(event: Event) -> str:
             run_config = data.get("run_config") or {}
             return f"{run_config.get('preset', '')} on {data.get('device', '')}, {data.get('host', '')}"
         case _:
-            words = ("error", "what", "why", "source", "path")
-            return "; ".join(str(data[word]) for word in words if data.get(word))
+            keys = ("error", "what", "why", "source", "path")
+            return "; ".join(str(data[key]) for key in keys if data.get(key))
 
 
 def _gain(data: dict[str, Any]) -> str:
@@ -111,7 +111,7 @@ MARK_KINDS = {
 
 def marks(events: Sequence[Event], *, most: int = 400) -> list[Mark]:
     """The events that the loss curves bear, newest `most` of them."""
-    found = []
+    newest = []
     for event in reversed(events):
         kind = MARK_KINDS.get(event.type)
         if kind is None:
@@ -120,7 +120,7 @@ def marks(events: Sequence[Event], *, most: int = 400) -> list[Mark]:
         if kind == "plateau":
             text = event.type.replace("_", " ")
         at = event.data.get("to_step") if kind == "rollback" else None  # the line goes on from there
-        found.append(Mark(at if isinstance(at, int) else event.step, kind, text[:64]))
-        if len(found) == most:
+        newest.append(Mark(at if isinstance(at, int) else event.step, kind, text[:64]))
+        if len(newest) == most:
             break
-    return found[::-1]
+    return newest[::-1]

@@ -10,17 +10,17 @@ from vsrpp.store import Event
 
 from ..format import count, esc, finite, number
 from ..messages import Texts
-from ..run_view import Shown
+from ..run_view import PanelSnapshot
 
 SHOWN_ROWS = 12
 
 
-def history(shown: Shown, t: Texts, *, steps_left: int | None = None) -> str:
+def history(snapshot: PanelSnapshot, t: Texts, *, steps_left: int | None = None) -> str:
     """The newest validations, newest first, with the gain over bicubic."""
-    events = [event for event in shown.events if event.type == "validated"]
+    events = [event for event in snapshot.events if event.type == "validated"]
     if not events:
-        every = int(shown.config.live.get("validate_every") or 1)
-        due = (shown.step // every + 1) * every
+        every = int(snapshot.config.live.get("validate_every") or 1)
+        due = (snapshot.step // every + 1) * every
         return f'<p class="hint">{esc(t("no_validation", step=count(due)))}</p>'
     best = max((finite(e.data.get("psnr_y")) or float("-inf") for e in events), default=None)
     rows = "".join(_row(event, best, t) for event in events[: -SHOWN_ROWS - 1 : -1])
@@ -47,16 +47,16 @@ def _row(event: Event, best: float | None, t: Texts) -> str:
 
 def series(events: Sequence[Event], key: str) -> list[tuple[int, float]]:
     """(step, value) of one figure of the validations, those of the newest branch where two share a step."""
-    found: dict[int, float] = {}
+    by_step: dict[int, float] = {}
     for event in events:
         value = finite(event.data.get(key)) if event.type == "validated" else None
         if value is not None:
-            found[event.step] = value
-    return sorted(found.items())
+            by_step[event.step] = value
+    return sorted(by_step.items())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
+class ValidationPicture:
     """One validation picture: three frames side by side, bicubic | output | truth."""
 
     step: int
@@ -71,26 +71,26 @@ class Picture:
     """A picture of one row of pixels over time, the same three side by side."""
 
 
-def pictures(events: Sequence[Event]) -> list[Picture]:
+def pictures(events: Sequence[Event]) -> list[ValidationPicture]:
     """All pictures on record, oldest first. What lacks a path or a size is left out."""
-    found = []
+    newest = []
     for event in events:
         if event.type != "validated":
             continue
         for image in event.data.get("images") or []:
             picture = _picture(event, image)
             if picture:
-                found.append(picture)
-    return found
+                newest.append(picture)
+    return newest
 
 
-def _picture(event: Event, image: dict[str, Any]) -> Picture | None:
+def _picture(event: Event, image: dict[str, Any]) -> ValidationPicture | None:
     width, height = finite(image.get("width")), finite(image.get("height"))
     if not image.get("path") or not width or not height:
         return None
     if width > 4.5 * height:  # the size of all three together
         width = width / 3
-    return Picture(
+    return ValidationPicture(
         step=event.step, branch=event.branch, clip=str(image.get("clip", "")), frame=int(image.get("frame") or 0),
         path=str(image["path"]), width=int(width), height=int(height), profile=image.get("profile"),
     )  # fmt: skip
@@ -100,7 +100,7 @@ PLACES = {"bicubic": "0%", "output": "50%", "truth": "100%"}
 
 
 def viewer(
-    all_pictures: Sequence[Picture], t: Texts, url: Callable[[str], str], *, clip: str | None = None,
+    all_pictures: Sequence[ValidationPicture], t: Texts, url: Callable[[str], str], *, clip: str | None = None,
     step: int | None = None, against: int | None = None, left: str = "bicubic", right: str = "output",
 ) -> str:  # fmt: skip
     """One picture under a movable divider: any two of input, output and truth; then the change since another step."""
@@ -108,15 +108,15 @@ def viewer(
         return f'<p class="hint">{esc(t("no_pictures"))}</p>'
     clips = list(dict.fromkeys(picture.clip for picture in all_pictures))
     clip = clip if clip in clips else all_pictures[-1].clip
-    mine = [picture for picture in all_pictures if picture.clip == clip]
-    chosen = next((p for p in reversed(mine) if p.step == step), mine[-1])
-    earlier = [p for p in mine if p.path != chosen.path]
+    of_clip = [picture for picture in all_pictures if picture.clip == clip]
+    chosen = next((p for p in reversed(of_clip) if p.step == step), of_clip[-1])
+    earlier = [p for p in of_clip if p.path != chosen.path]
     other = next((p for p in reversed(earlier) if p.step == against), earlier[0] if earlier else None)
     left = left if left in PLACES else "bicubic"
     right = right if right in PLACES else "output"
     controls = (
         _select("clip", t("clip"), [(c, c) for c in clips], clip)
-        + _select("pstep", t("step"), [(str(p.step), count(p.step)) for p in mine], str(chosen.step))
+        + _select("pstep", t("step"), [(str(p.step), count(p.step)) for p in of_clip], str(chosen.step))
         + _select("left", t("left_half"), [(place, t(place)) for place in PLACES], left)
         + _select("right", t("right_half"), [(place, t(place)) for place in PLACES], right)
     )
@@ -125,13 +125,15 @@ def viewer(
         _compare(chosen, (url(chosen.path), left, t(left)), (url(chosen.path), right, t(right)), t, "main"),
     ]
     if other is not None:
-        parts.append(_change(chosen, other, mine, t, url))
+        parts.append(_change(chosen, other, of_clip, t, url))
     if chosen.profile:
         parts.append(_profile(chosen, t, url))
     return "".join(parts)
 
 
-def _compare(picture: Picture, left: tuple[str, str, str], right: tuple[str, str, str], t: Texts, name: str) -> str:
+def _compare(
+    picture: ValidationPicture, left: tuple[str, str, str], right: tuple[str, str, str], t: Texts, name: str
+) -> str:
     def half(side: str, part: tuple[str, str, str]) -> str:
         source, place, word = part
         return (
@@ -148,8 +150,14 @@ def _compare(picture: Picture, left: tuple[str, str, str], right: tuple[str, str
     )
 
 
-def _change(picture: Picture, other: Picture, mine: Sequence[Picture], t: Texts, url: Callable[[str], str]) -> str:
-    steps = [(str(p.step), count(p.step)) for p in mine if p.path != picture.path]
+def _change(
+    picture: ValidationPicture,
+    other: ValidationPicture,
+    of_clip: Sequence[ValidationPicture],
+    t: Texts,
+    url: Callable[[str], str],
+) -> str:
+    steps = [(str(p.step), count(p.step)) for p in of_clip if p.path != picture.path]
     now = (url(picture.path), "output", f"{t('output')} {count(picture.step)}")
     then = (url(other.path), "output", f"{t('output')} {count(other.step)}")
     place = f"background-position:{PLACES['output']} 0"
@@ -164,7 +172,7 @@ def _change(picture: Picture, other: Picture, mine: Sequence[Picture], t: Texts,
     )
 
 
-def _profile(picture: Picture, t: Texts, url: Callable[[str], str]) -> str:
+def _profile(picture: ValidationPicture, t: Texts, url: Callable[[str], str]) -> str:
     assert picture.profile
     names = "".join(f"<span>{esc(t(place))}</span>" for place in PLACES)
     return (

@@ -13,7 +13,7 @@ from vsrpp.cli.output import duration, green, print_json, yellow
 from vsrpp.errors import Refused
 
 if TYPE_CHECKING:
-    from vsrpp.inference.upscale import Progress
+    from vsrpp.inference.upscale import UpscaleProgress
 
 _TERMINAL_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
 
@@ -25,22 +25,22 @@ def upscale(options: argparse.Namespace) -> int:
     folder = checkpoint_folder(options.target, runs_folder(options))
     import torch
 
-    from vsrpp.inference.chunks import Bounds
+    from vsrpp.inference.chunks import StreamBounds
     from vsrpp.inference.evaluate import load_network
-    from vsrpp.inference.upscale import Wish
+    from vsrpp.inference.upscale import UpscaleOptions
     from vsrpp.inference.upscale import upscale as run
 
     if options.device == "cuda" and not torch.cuda.is_available():
         raise Refused("--device cuda refused: torch sees no CUDA device here. Leave it out, or use --device cpu.")
     device = torch.device("cuda" if options.device != "cpu" and torch.cuda.is_available() else "cpu")
     try:
-        bounds = Bounds(
+        bounds = StreamBounds(
             chunk_frames=options.chunk, overlap=options.overlap, tile=options.tile, tile_overlap=options.tile_overlap
         )
     except ValueError as error:
         raise Refused(f"{error}.") from None
     model, run_config = load_network(folder)
-    wish = Wish(
+    wish = UpscaleOptions(
         bounds=bounds, codec=options.codec, crf=options.crf, fps=fps, audio=not options.no_audio,
         overwrite=options.overwrite, precision=run_config["precision"] if device.type == "cuda" else "fp32",
     )  # fmt: skip
@@ -79,7 +79,7 @@ class _Line:
         self._terminal = sys.stderr.isatty()
         self._next_at = time.monotonic() + (0.0 if self._terminal else _PLAIN_INTERVAL_S)
 
-    def show(self, seen: Progress) -> None:
+    def show(self, seen: UpscaleProgress) -> None:
         now = time.monotonic()
         if now < self._next_at:
             return

@@ -5,8 +5,9 @@ Importing this is cheap (a few milliseconds): `jsonschema` and `yaml` are loaded
 
 from __future__ import annotations
 
-from vsrpp.config.check import Problem, check_changes, check_live, check_run, normalise
+from vsrpp.config.check import check_changes, check_live, check_run, normalise
 from vsrpp.config.edits import Change, diff, merge, parse_assignments, warnings
+from vsrpp.config.problem import Problem
 from vsrpp.config.schema import (
     Parameter,
     default_preset,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vsrpp.config import schema
+from vsrpp.config.problem import Problem
 from vsrpp.config.text import one_of
 
 if TYPE_CHECKING:
@@ -28,17 +28,6 @@ _A_TYPE = {
     "null": "null",
 }
 _NOT_A = {str: "text", list: "a list", tuple: "a list", dict: "an object", type(None): "null"}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One reason why a value is refused."""
-
-    key: str
-    """The parameter, or an empty string if the edit as a whole is at fault."""
-    value: Any
-    message: str
-    """The reason alone: `must be between 1e-05 and 0.001`."""
 
 
 def check_live(live: Mapping[str, Any], run_config: Mapping[str, Any] | None = None) -> list[Problem]:
@@ -74,16 +63,18 @@ def check_changes(
     return _in_order(problems, changes)
 
 
-def check_start(run_config: Mapping[str, Any], live: Mapping[str, Any], said: Collection[str]) -> list[Problem]:
+def check_start(
+    run_config: Mapping[str, Any], live: Mapping[str, Any], set_by_person: Collection[str]
+) -> list[Problem]:
     """What is wrong with the two configs a run is to start with.
 
-    A broken rule is reported at the key among `said`, the ones a person set, rather than at a default.
+    A broken rule is reported at the key among `set_by_person`, the ones a person set, rather than at a default.
     """
     problems = _missing(schema.RUN_SCHEMA, run_config) + _check_values(schema.RUN_SCHEMA, run_config)
     problems += _missing(schema.LIVE_SCHEMA, live) + _check_values(schema.LIVE_SCHEMA, live)
     merged = {**run_config, **live}
     broken = [rule for name in schema.CONFIG_SCHEMAS for rule in _broken_rules(name, merged, problems)]
-    return problems + [_blame(rule, merged, said) for rule in broken]
+    return problems + [_blame(rule, merged, set_by_person) for rule in broken]
 
 
 def normalise(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,13 +94,13 @@ def unknown(key: str, candidates: Collection[str]) -> str:
 
 
 def _normal(key: str, value: Any) -> Any:
-    known = schema.parameter(key) if isinstance(key, str) else None
-    if known is None or isinstance(value, bool) or not isinstance(value, (int, float)):
+    parameter = schema.parameter(key) if isinstance(key, str) else None
+    if parameter is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
-    whole = known.type == "integer" or (known.type == "choice" and isinstance(known.choices[0], int))
+    whole = parameter.type == "integer" or (parameter.type == "choice" and isinstance(parameter.choices[0], int))
     if whole and isinstance(value, float) and value.is_integer():
         return int(value)
-    if known.type == "number" and isinstance(value, int):
+    if parameter.type == "number" and isinstance(value, int):
         try:
             return float(value)
         except OverflowError:
@@ -126,8 +117,8 @@ def _check_whole(name: str, config: Any, run_config: Mapping[str, Any] | None) -
 
 
 def _missing(name: str, config: Mapping[str, Any]) -> list[Problem]:
-    wanted = schema.live_parameters() if name == schema.LIVE_SCHEMA else schema.startup_parameters()
-    return [Problem(key, None, "is missing") for key in wanted if key not in config]
+    required = schema.live_parameters() if name == schema.LIVE_SCHEMA else schema.startup_parameters()
+    return [Problem(key, None, "is missing") for key in required if key not in config]
 
 
 def _check_values(name: str, values: Mapping[str, Any]) -> list[Problem]:
@@ -163,11 +154,11 @@ def _broken_rules(name: str, merged: Mapping[str, Any], problems: Collection[Pro
     return [error.validator_value for error in validator.of_rules(name).iter_errors(sound)]  # type: ignore[misc]
 
 
-def _blame(rule: Mapping[str, Any], merged: Mapping[str, Any], said: Collection[str]) -> Problem:
-    """The problem of a broken rule, put at the key that was set: the first of `said` that the rule speaks of."""
+def _blame(rule: Mapping[str, Any], merged: Mapping[str, Any], set_keys: Collection[str]) -> Problem:
+    """The problem of a broken rule, put at the key that was set: the first of `set_keys` that the rule speaks of."""
     from vsrpp.config import validator
 
-    key: str = next((key for key in said if key in rule["keys"]), rule["keys"][0])
+    key: str = next((key for key in set_keys if key in rule["keys"]), rule["keys"][0])
     return Problem(key, merged[key], validator.explain(rule, merged, key))
 
 
@@ -191,15 +182,15 @@ def _problem(error: ValidationError, values: Mapping[str, Any], properties: Mapp
     if len(error.path) == 1 and error.validator not in ("additionalProperties", "required"):
         return Problem(key, values[key], _why(error, properties[key]))
     place = key + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in list(error.path)[1:])
-    said: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
+    description: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     given: Any = error.instance
     if error.validator == "additionalProperties":
-        name = next(name for name in given if name not in said["properties"])
-        return Problem(f"{place}.{name}", given[name], unknown(str(name), list(said["properties"])))
+        name = next(name for name in given if name not in description["properties"])
+        return Problem(f"{place}.{name}", given[name], unknown(str(name), list(description["properties"])))
     if error.validator == "required":
-        name = next(name for name in said["required"] if name not in given)
+        name = next(name for name in description["required"] if name not in given)
         return Problem(f"{place}.{name}", None, "is missing")
-    return Problem(place, given, _why(error, said))
+    return Problem(place, given, _why(error, description))
 
 
 def _outline(value: Any, depth: int = 0) -> Any:
@@ -211,32 +202,32 @@ def _outline(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def _why(error: ValidationError, said: Mapping[str, Any]) -> str:
-    """One refused value's reason. `said` is what the schema says of its key."""
+def _why(error: ValidationError, description: Mapping[str, Any]) -> str:
+    """One refused value's reason. `description` is what the schema says of its key."""
     match error.validator:
         case "type":
-            return _wrong_type(error.instance, said)
+            return _wrong_type(error.instance, description)
         case "minimum" | "maximum":
-            if "maximum" not in said:
-                return f"must be at least {said['minimum']}"
-            return f"must be between {said['minimum']} and {said['maximum']}"
+            if "maximum" not in description:
+                return f"must be at least {description['minimum']}"
+            return f"must be between {description['minimum']} and {description['maximum']}"
         case "enum":
-            return f"must be {one_of(said['enum'])}"
+            return f"must be {one_of(description['enum'])}"
         case "minLength" | "minItems":
             return "must not be empty"
         case "pattern":
-            return str(said.get("x-form", error.message))
+            return str(description.get("x-form", error.message))
         case "maxLength":
-            return f"must be at most {said['maxLength']} characters long"
+            return f"must be at most {description['maxLength']} characters long"
         case _:
             return error.message
 
 
-def _wrong_type(value: object, said: Mapping[str, Any]) -> str:
-    types: list[str] = said["type"] if isinstance(said["type"], list) else [said["type"]]
-    wanted = one_of(said["enum"]) if "enum" in said else " or ".join(_A_TYPE[name] for name in types)
+def _wrong_type(value: object, description: Mapping[str, Any]) -> str:
+    types: list[str] = description["type"] if isinstance(description["type"], list) else [description["type"]]
+    expected = one_of(description["enum"]) if "enum" in description else " or ".join(_A_TYPE[name] for name in types)
     given = _given(value, types)
-    return f"must be {wanted}, not {given}" if given else f"must be {wanted}"
+    return f"must be {expected}, not {given}" if given else f"must be {expected}"
 
 
 def _given(value: object, types: Collection[str]) -> str:

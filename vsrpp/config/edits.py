@@ -46,18 +46,18 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
 
 
 def _parse(key: str, text: str) -> Any:
-    known = schema.parameter(key)
-    if known is None:
+    parameter = schema.parameter(key)
+    if parameter is None:
         return _guess(text)
     bare = text.strip()
-    if known.nullable and bare.lower() in ("null", "none"):
+    if parameter.nullable and bare.lower() in ("null", "none"):
         return None
-    if known.type == "boolean":
+    if parameter.type == "boolean":
         return {**_WORDS, "1": True, "0": False}.get(bare.lower(), text)
-    if known.type == "string":
+    if parameter.type == "string":
         return text
-    if known.type == "choice":
-        return next((choice for choice in known.choices if str(choice) == bare), text)
+    if parameter.type == "choice":
+        return next((choice for choice in parameter.choices if str(choice) == bare), text)
     return _number(bare, text)
 
 
@@ -92,44 +92,44 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
 
 
 def merge(
-    base: Mapping[str, Any], theirs: Mapping[str, Any], current: Mapping[str, Any]
+    base: Mapping[str, Any], saved: Mapping[str, Any], current: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
     """Three-way merge of a saved file: the edit it holds, and the keys in conflict.
 
-    What `theirs` changed against `base` is the edit, as far as it is not in force already. A key that `current`
-    changed as well, to another value, is in conflict and in no edit. A key missing from `theirs` is unchanged. All
+    What `saved` changed against `base` is the edit, as far as it is not in force already. A key that `current`
+    changed as well, to another value, is in conflict and in no edit. A key missing from `saved` is unchanged. All
     three are without the revision.
     """
     changes: dict[str, Any] = {}
     conflicts: list[str] = []
-    for key, wanted in theirs.items():
-        if key in base and same(wanted, base[key]):
+    for key, value in saved.items():
+        if key in base and same(value, base[key]):
             continue
-        if key in current and same(wanted, current[key]):
+        if key in current and same(value, current[key]):
             continue
         if key in current and (key not in base or not same(current[key], base[key])):
             conflicts.append(key)
         else:
-            changes[key] = wanted
+            changes[key] = value
     return changes, conflicts
 
 
 def warnings(live: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
     """What is allowed and yet worth a word before it is done. Expects an edit that `check_changes` accepts."""
     merged = {**live, **changes}
-    said = []
+    messages = []
     for key, new in changes.items():
-        known, old = schema.parameter(key), live.get(key)
-        if known is None or old is None:
+        parameter, old = schema.parameter(key), live.get(key)
+        if parameter is None or old is None:
             continue
         if same(old, new):
-            said.append(f"{key} is {show(old)} already")
-        elif known.scale == "log":
-            said += _big_step(key, new / old)
-    said += _uneven_weights(merged, changes)
+            messages.append(f"{key} is {show(old)} already")
+        elif parameter.scale == "log":
+            messages += _big_step(key, new / old)
+    messages += _uneven_weights(merged, changes)
     if "max_steps" in changes and not same(live.get("max_steps"), changes["max_steps"]):
-        said.append("max_steps is the length of the learning-rate schedule too: the rate moves with it")
-    return said
+        messages.append("max_steps is the length of the learning-rate schedule too: the rate moves with it")
+    return messages
 
 
 def _big_step(key: str, factor: float) -> list[str]:
@@ -142,11 +142,11 @@ def _big_step(key: str, factor: float) -> list[str]:
 
 def _uneven_weights(merged: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
     """A word on sums that are allowed but not 1, for each rule on a sum that the edit touches."""
-    said = []
+    messages = []
     for rule in schema.load(schema.LIVE_SCHEMA)["x-rules"]:
         keys = rule["keys"]
         if rule["rule"] == "sum" and any(key in changes for key in keys) and all(key in merged for key in keys):
             total = round(math.fsum(merged[key] for key in keys), 9)
             if total != 1:
-                said.append(f"{rule['name']} sum to {total}: the total loss is scaled by it")
-    return said
+                messages.append(f"{rule['name']} sum to {total}: the total loss is scaled by it")
+    return messages

@@ -121,33 +121,33 @@ def defaults(preset: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 @cache
 def _parameters() -> dict[str, Parameter]:
-    found = [
+    known = [
         _read(key, description)
         for name in CONFIG_SCHEMAS
         for key, description in load(name)["properties"].items()
         if "x-tier" in description  # the revision in runtime_config.json is none
     ]
-    found.sort(key=lambda parameter: (not parameter.live, parameter.menu or 0))
-    return {parameter.key: parameter for parameter in found}
+    known.sort(key=lambda parameter: (not parameter.live, parameter.menu or 0))
+    return {parameter.key: parameter for parameter in known}
 
 
-def _read(key: str, said: Mapping[str, Any]) -> Parameter:
-    types = said["type"] if isinstance(said["type"], list) else [said["type"]]
+def _read(key: str, description: Mapping[str, Any]) -> Parameter:
+    types = description["type"] if isinstance(description["type"], list) else [description["type"]]
     kind = next(name for name in types if name != "null")
     return Parameter(
         key=key,
-        title=said["title"],
-        tier=said["x-tier"],
-        type="choice" if "enum" in said else kind,
-        minimum=said.get("minimum"),
-        maximum=said.get("maximum"),
-        choices=tuple(said.get("enum", ())),
+        title=description["title"],
+        tier=description["x-tier"],
+        type="choice" if "enum" in description else kind,
+        minimum=description.get("minimum"),
+        maximum=description.get("maximum"),
+        choices=tuple(description.get("enum", ())),
         nullable="null" in types,
-        presets=said["x-presets"],
-        unit=said.get("x-unit", ""),
-        description=said["description"],
-        menu=said.get("x-menu"),
-        scale=said.get("x-scale", "linear"),
-        group=said["x-group"],
-        german=said.get("x-de", {}),
+        presets=description["x-presets"],
+        unit=description.get("x-unit", ""),
+        description=description["description"],
+        menu=description.get("x-menu"),
+        scale=description.get("x-scale", "linear"),
+        group=description["x-group"],
+        german=description.get("x-de", {}),
     )

@@ -27,23 +27,23 @@ def resolve(
     depends on the machine (`torch_threads`) stays null. Raises Refused, naming every problem in one line, and NotFound
     if there is no such file.
     """
-    said = read_file(file) if file is not None else {}
-    said |= {"preset": preset} if preset is not None else {}
-    said |= sets
-    said |= {key: value for key, value in overrides.items() if value is not None}
-    said.setdefault("preset", schema.default_preset())
-    if said["preset"] not in schema.presets():
-        raise Refused(f"preset = {show(said['preset'])} refused: must be {one_of(schema.presets())}.")
-    run_config, live_config = schema.defaults(said["preset"])
+    assigned = read_file(file) if file is not None else {}
+    assigned |= {"preset": preset} if preset is not None else {}
+    assigned |= sets
+    assigned |= {key: value for key, value in overrides.items() if value is not None}
+    assigned.setdefault("preset", schema.default_preset())
+    if assigned["preset"] not in schema.presets():
+        raise Refused(f"preset = {show(assigned['preset'])} refused: must be {one_of(schema.presets())}.")
+    run_config, live_config = schema.defaults(assigned["preset"])
     problems = []
-    for key, value in said.items():
+    for key, value in assigned.items():
         if key in run_config:
             run_config[key] = value
         elif key in live_config:
             live_config[key] = value
         else:
             problems.append(Problem(str(key), value, unknown(str(key), list(schema.parameters()))))
-    problems += check_start(run_config, live_config, list(said))
+    problems += check_start(run_config, live_config, list(assigned))
     if problems:
         raise Refused(refusal(problems))
     return normalise(run_config), normalise(live_config)
@@ -66,34 +66,34 @@ def read_file(file: Path) -> dict[str, Any]:
     A run's own `run_config.yaml` and `runtime_config.json` are such files; the revision in the latter is passed over.
     Raises NotFound or Refused, the latter with line and column where the text is not YAML.
     """
-    found = _read_yaml(file)
-    if found is None:
+    values = _read_yaml(file)
+    if values is None:
         return {}
-    if not isinstance(found, dict):
+    if not isinstance(values, dict):
         raise Refused(f"{file} refused: expected keys and values, as in `max_lr: 2e-4`.")
-    live = found.pop("live", None)
+    live = values.pop("live", None)
     if live is not None and not isinstance(live, dict):
         raise Refused(f"{file} refused: expected keys and values under `live`.")
     for key, value in (live or {}).items():
-        if key in found and not same(found[key], value):
-            raise Refused(f"{file} refused: {show(key)} is set twice, to {show(found[key])} and to {show(value)}.")
-        found[key] = value
-    found.pop("revision", None)
-    found |= _alerts(found.pop("alerts", None), file)
-    return found
+        if key in values and not same(values[key], value):
+            raise Refused(f"{file} refused: {show(key)} is set twice, to {show(values[key])} and to {show(value)}.")
+        values[key] = value
+    values.pop("revision", None)
+    values |= _alerts(values.pop("alerts", None), file)
+    return values
 
 
 def _alerts(block: Any, file: Path) -> dict[str, Any]:
     """`alerts:` with `on` (a list, or text with commas), `url` and `format`, as the keys they stand for."""
     if block is None:
         return {}
-    known = {name: f"alerts_{name}" for name in ("on", "url", "format")}
+    keys = {name: f"alerts_{name}" for name in ("on", "url", "format")}
     block = {"on" if key is True else key: value for key, value in block.items()} if isinstance(block, dict) else block
-    if not isinstance(block, dict) or not block.keys() <= known.keys():
-        raise Refused(f"{file} refused: expected {one_of(tuple(known))} under `alerts`.")
+    if not isinstance(block, dict) or not block.keys() <= keys.keys():
+        raise Refused(f"{file} refused: expected {one_of(tuple(keys))} under `alerts`.")
     if isinstance(block.get("on"), list):
         block["on"] = ",".join(map(str, block["on"]))
-    return {known[key]: value for key, value in block.items()}
+    return {keys[key]: value for key, value in block.items()}
 
 
 def _read_yaml(file: Path) -> Any:
@@ -103,14 +103,14 @@ def _read_yaml(file: Path) -> Any:
         """YAML in which 2e-4 is a number, and a key given twice is an error rather than the last of the two."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-            seen = set()
+            keys = set()
             for key, _ in node.value:
                 if isinstance(key, yaml.ScalarNode):
-                    if key.value in seen:
+                    if key.value in keys:
                         raise yaml.constructor.ConstructorError(
                             None, None, f"{show(key.value)} is set twice", key.start_mark
                         )
-                    seen.add(key.value)
+                    keys.add(key.value)
             return super().construct_mapping(node, deep=deep)
 
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))

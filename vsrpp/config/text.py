@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vsrpp.config import schema
-
-if TYPE_CHECKING:
-    from vsrpp.config.check import Problem
+from vsrpp.config.problem import Problem
 
 _LONGEST = 60
 _PLACE = re.compile(r"[^\W\d]\w*(?:\[\d+\]|\.\w+)*")
@@ -42,12 +40,12 @@ def format_value(key: str, value: Any) -> str:
 
     `parse_assignments` reads it back as the same value.
     """
-    known = schema.parameter(key)
+    parameter = schema.parameter(key)
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, str):
         return value
-    if known is not None and known.scale == "log" and isinstance(value, (int, float)):
+    if parameter is not None and parameter.scale == "log" and isinstance(value, (int, float)):
         return _exponential(float(value))
     return show(value)
 
@@ -66,8 +64,8 @@ def refusal(problems: Collection[Problem]) -> str:
 
 def refusal_line(problems: Collection[Problem], revision: int, live: Mapping[str, Any]) -> str:
     """The one line that answers a refused edit: what, why, and what holds instead."""
-    kept = {problem.key: live[problem.key] for problem in problems if problem.key in live}
-    values = ", ".join(f"{key} = {show(value)}" for key, value in kept.items())
+    in_force = {problem.key: live[problem.key] for problem in problems if problem.key in live}
+    values = ", ".join(f"{key} = {show(value)}" for key, value in in_force.items())
     return f"{refusal(problems)} Still at revision {revision}{f' ({values})' if values else ''}."
 
 

@@ -70,8 +70,8 @@ def explain(rule: Rule, values: Values, key: str) -> str:
         "multiple": ("must be a multiple of {}", "must divide {}"),
         "needs": ("must be 0 in a run without {}", "must be set, as {} is above 0"),
     }[rule["rule"]][0 if key == first else 1]
-    known = "" if values[other] is None else f" ({values[other]})"
-    return relation.format(f"{other}{known}")
+    value_text = "" if values[other] is None else f" ({values[other]})"
+    return relation.format(f"{other}{value_text}")
 
 
 def _total(rule: Rule, values: Values) -> float:
@@ -101,7 +101,7 @@ ConfigValidator = extend(
 @cache
 def of_values(name: str) -> Validator:
     """Judges each value of a config by itself."""
-    return ConfigValidator({keyword: said for keyword, said in schema.load(name).items() if keyword != "x-rules"})
+    return ConfigValidator({keyword: rule for keyword, rule in schema.load(name).items() if keyword != "x-rules"})
 
 
 @cache

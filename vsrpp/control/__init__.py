@@ -6,7 +6,7 @@ from vsrpp.control.delivery_status import delivery, upload
 from vsrpp.control.edits import Preview, apply, command, current_config, preview, run_config_of, stale_keys
 from vsrpp.control.lineage import Lineage, lineage, steers
 from vsrpp.control.numbers import numbers
-from vsrpp.control.remote_copies import off_host
+from vsrpp.control.remote_copies import newest_remote_copy
 from vsrpp.control.runs import FINAL_STATES, find_run, is_live, local_runs, process_alive, process_identity, run_state
 from vsrpp.control.views import (
     best_checkpoint,
@@ -40,8 +40,8 @@ __all__ = [
     "lineage",
     "local_runs",
     "manifest_of",
+    "newest_remote_copy",
     "numbers",
-    "off_host",
     "preview",
     "process_alive",
     "process_identity",

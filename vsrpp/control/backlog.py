@@ -113,13 +113,13 @@ def _end_untold(reader: RunReader, marks: Marks | None) -> float | None:
         return None
     ended_at: float = last.time
     if last.type not in FINAL_STATES:
-        said = reader.state()
-        process = said.get("process") or {}
+        trainer = reader.state()
+        process = trainer.get("process") or {}
         if process.get("host") != socket.gethostname() or process_alive(process):
             return None
-        ended_at = float(said["time"])
-    told = (marks.fact(END_TOLD) if marks else None) or {}
-    return None if int(told.get("seq", -1)) >= last.seq else ended_at
+        ended_at = float(trainer["time"])
+    delivered = (marks.fact(END_TOLD) if marks else None) or {}
+    return None if int(delivered.get("seq", -1)) >= last.seq else ended_at
 
 
 def _upload(marks: Marks | None, now: float) -> dict[str, Any] | None:

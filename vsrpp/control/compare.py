@@ -69,15 +69,15 @@ def record_of(run_id: str, source: str, events: Sequence[Event], rows: Mapping[t
     ended = [event.type for event in events if event.type in FINAL_STATES | {"resumed", "restored", "started"}]
     return Record(
         run_id=run_id, state=ended[-1] if ended and ended[-1] in FINAL_STATES else "unknown", source=source,
-        events=events, curves={key: along(line, found) for key, found in by_key.items()},
+        events=events, curves={key: along(line, values) for key, values in by_key.items()},
         effects={seq: effect.to_json() for seq, effect in effects.items()},
     )  # fmt: skip
 
 
 def along(line: Lineage, rows: Iterable[tuple[int, int, float]]) -> list[tuple[int, float]]:
     """Rows (branch, step, value) of the present line alone, by step; a later branch's value stands."""
-    kept = {step: value for branch, step, value in sorted(rows, key=lambda row: row[:2]) if line.holds(branch, step)}
-    return sorted(kept.items())
+    by_step = {step: value for branch, step, value in sorted(rows, key=lambda row: row[:2]) if line.holds(branch, step)}
+    return sorted(by_step.items())
 
 
 def compare(records: Sequence[Record]) -> dict[str, Any]:
@@ -127,8 +127,8 @@ def _summary(record: Record) -> dict[str, Any]:
 
 
 def _differing(configs: Sequence[Mapping[str, Any]], leave_out: set[str]) -> list[dict[str, Any]]:
-    keys = [key for key in dict.fromkeys(key for one in configs for key in one) if key not in leave_out]
-    rows = [{"key": key, "values": [one.get(key) for one in configs]} for key in keys]
+    keys = [key for key in dict.fromkeys(key for config in configs for key in config) if key not in leave_out]
+    rows = [{"key": key, "values": [config.get(key) for config in configs]} for key in keys]
     return [row for row in rows if len({_same_form(value) for value in row["values"]}) > 1]
 
 
@@ -138,14 +138,14 @@ def _same_form(value: Any) -> str:
 
 def _timeline(record: Record) -> list[tuple[int, dict[str, Any]]]:
     """(step from which on, live config in force) along the present line."""
-    history, found = ConfigHistory(), []
+    history, timeline = ConfigHistory(), []
     for event in lineage(record.events).events:
         before = history.live
         history.add(event)
         if history.live != before:
             turned = event.type in ("rolled_back", "config_reverted")
-            found.append((int(event.data["to_step"]) if turned else event.step, history.live))
-    return found
+            timeline.append((int(event.data["to_step"]) if turned else event.step, history.live))
+    return timeline
 
 
 def _live(timelines: Sequence[list[tuple[int, dict[str, Any]]]]) -> list[dict[str, Any]]:
@@ -154,22 +154,24 @@ def _live(timelines: Sequence[list[tuple[int, dict[str, Any]]]]) -> list[dict[st
     rows = []
     for key in keys:
         changes = [_changes(timeline, key) for timeline in timelines]
-        if len({_same_form([change["value"] for change in one]) for one in changes}) > 1 or _steps_differ(changes):
+        if len(
+            {_same_form([change["value"] for change in run_changes]) for run_changes in changes}
+        ) > 1 or _steps_differ(changes):
             rows.append({"key": key, "changes": changes})
     return rows
 
 
 def _changes(timeline: list[tuple[int, dict[str, Any]]], key: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
+    changes: list[dict[str, Any]] = []
     for step, live in timeline:
-        if not found or _same_form(found[-1]["value"]) != _same_form(live.get(key)):
-            found.append({"step": step, "value": live.get(key)})
-    return found
+        if not changes or _same_form(changes[-1]["value"]) != _same_form(live.get(key)):
+            changes.append({"step": step, "value": live.get(key)})
+    return changes
 
 
 def _steps_differ(changes: Sequence[list[dict[str, Any]]]) -> bool:
     """Whether the same values came at other steps; where a run begins is no difference of its config."""
-    return len({tuple(change["step"] for change in one[1:]) for one in changes}) > 1
+    return len({tuple(change["step"] for change in run_changes[1:]) for run_changes in changes}) > 1
 
 
 def _config_parts(timelines: Sequence[list[tuple[int, dict[str, Any]]]]) -> int | None:
@@ -230,12 +232,12 @@ def _what(event: Event) -> str:
 
 def _results(records: Sequence[Record]) -> dict[str, Any]:
     """Each metric at steps that all runs have, at most STEPS_SHOWN of them, the last one always."""
-    found = {}
+    results = {}
     for key in KEYS:
         curves = [dict(record.curves.get(key, ())) for record in records]
         steps = _spread(_common(curves))
-        found[key] = {"steps": steps, "values": [[_finite(curve[step]) for step in steps] for curve in curves]}
-    return found
+        results[key] = {"steps": steps, "values": [[_finite(curve[step]) for step in steps] for curve in curves]}
+    return results
 
 
 def _spread(steps: list[int]) -> list[int]:

@@ -31,7 +31,7 @@ _HUGE = 1.7976931348623157e308
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class CurveSegment:
     """The steps start < s <= stop of one branch; the last one of the present line is open (stop None)."""
 
     branch: int
@@ -74,24 +74,24 @@ class Curves:
     """False while older history is still being read; the next call goes on where this one stopped."""
 
 
-def segments(events: Iterable[Event]) -> list[Segment]:
+def segments(events: Iterable[Event]) -> list[CurveSegment]:
     """The pieces of the run's line and what was left behind, from its `rolled_back` and `config_reverted` events."""
-    line: list[Segment] = [Segment(0, -1, None, False)]
-    left: list[Segment] = []
+    line: list[CurveSegment] = [CurveSegment(0, -1, None, False)]
+    abandoned: list[CurveSegment] = []
     for event in events:
         if event.type not in LINEAGE_EVENTS:
             continue
         to_step = int(event.data["to_step"])
-        kept: list[Segment] = []
+        kept: list[CurveSegment] = []
         for piece in line:
             if piece.start < to_step:
-                kept.append(Segment(piece.branch, piece.start, min(to_step, piece.stop or to_step), False))
+                kept.append(CurveSegment(piece.branch, piece.start, min(to_step, piece.stop or to_step), False))
             if piece.stop is None or piece.stop > to_step:
-                left.append(Segment(piece.branch, max(piece.start, to_step), piece.stop, True))
+                abandoned.append(CurveSegment(piece.branch, max(piece.start, to_step), piece.stop, True))
         from_branch = int(event.data.get("from_branch", line[-1].branch))
         branch = event.branch if event.branch != from_branch else from_branch + 1
-        line = [*kept, Segment(branch, to_step, None, False)]
-    return left + line
+        line = [*kept, CurveSegment(branch, to_step, None, False)]
+    return abandoned + line
 
 
 def curves(
@@ -142,8 +142,8 @@ class _Track:
 
 def _put(buckets: dict[int, Point], width: int, point: Point) -> None:
     number = point.step // width
-    there = buckets.get(number)
-    buckets[number] = point if there is None else merge_points(there, point)
+    present = buckets.get(number)
+    buckets[number] = point if present is None else merge_points(present, point)
 
 
 class CurveReader:
@@ -162,7 +162,7 @@ class CurveReader:
 
     def read(
         self, keys: Sequence[str], *, max_points: int = 600, from_step: int = 0, to_step: int | None = None,
-        lineage: Sequence[Segment] | None = None, budget_s: float = math.inf,
+        lineage: Sequence[CurveSegment] | None = None, budget_s: float = math.inf,
     ) -> Curves:  # fmt: skip
         """The curves of `keys` between two steps, cut into segments (`lineage`, by default read from the events).
 
@@ -171,7 +171,7 @@ class CurveReader:
         with self._lock:
             deadline = time.monotonic() + budget_s
             pieces = segments(self._lineage_events()) if lineage is None else list(lineage)
-            complete, found, first, last, began = True, [], math.inf, -1, False
+            complete, tracks, first, last, began = True, [], math.inf, -1, False
             for key in keys:
                 key_id = self._key_id(key)
                 for branch in self._branches(key_id):
@@ -183,26 +183,26 @@ class CurveReader:
                     elif track.done < high:
                         began = True  # one chunk a call at the least, so that it ends
                         complete &= self._catch_up(key_id, branch, track, high, deadline)
-                    found.append((key, key_id, branch, track))
+                    tracks.append((key, key_id, branch, track))
             stop = last if to_step is None else to_step
             width = bucket_width(stop - max(from_step, 0) + 1, max_points)
             series = []
-            for key, key_id, branch, track in found:
+            for key, key_id, branch, track in tracks:
                 points = self._view(key_id, branch, track, width, from_step, stop)
                 series += _cut(key, branch, points, pieces)
             return Curves(tuple(series), 0 if first is math.inf else int(first), max(0, last), complete)
 
     def newest(self, keys: Sequence[str], branch: int, rows: int) -> dict[str, list[float]]:
         """The last values of some metrics on one branch, oldest first; values that are not a number come as NaN."""
-        found: dict[str, list[float]] = {}
+        newest: dict[str, list[float]] = {}
         with self._lock:
             for key in keys:
                 values = self._db.execute(
                     "SELECT value FROM metrics WHERE key_id = ? AND branch = ? ORDER BY step DESC LIMIT ?",
                     (self._key_id(key), branch, rows),
                 ).fetchall()
-                found[key] = [math.nan if value is None else value for (value,) in reversed(values)]
-        return found
+                newest[key] = [math.nan if value is None else value for (value,) in reversed(values)]
+        return newest
 
     # ---- SQL
     def _lineage_events(self) -> Iterator[Event]:
@@ -228,14 +228,15 @@ class CurveReader:
         return self._key_ids[key]
 
     def _branches(self, key_id: int) -> list[int]:
-        found: list[int] = []
+        branches: list[int] = []
         while True:  # one seek a branch: DISTINCT would walk the whole index
             row = self._db.execute(
-                "SELECT min(branch) FROM metrics WHERE key_id = ? AND branch > ?", (key_id, found[-1] if found else -1)
+                "SELECT min(branch) FROM metrics WHERE key_id = ? AND branch > ?",
+                (key_id, branches[-1] if branches else -1),
             ).fetchone()
             if row is None or row[0] is None:
-                return found
-            found.append(row[0])
+                return branches
+            branches.append(row[0])
 
     def _extent(self, key_id: int, branch: int) -> tuple[int, int]:
         where = "FROM metrics WHERE key_id = ? AND branch = ?"
@@ -302,14 +303,14 @@ def merge_points(older: Point, newer: Point) -> Point:
     )  # fmt: skip
 
 
-def _cut(key: str, branch: int, points: Sequence[Point], pieces: Sequence[Segment]) -> list[Series]:
-    mine = [piece for piece in pieces if piece.branch == branch] or [Segment(branch, -1, None, False)]
-    found = []
-    for piece in mine:
+def _cut(key: str, branch: int, points: Sequence[Point], pieces: Sequence[CurveSegment]) -> list[Series]:
+    of_branch = [piece for piece in pieces if piece.branch == branch] or [CurveSegment(branch, -1, None, False)]
+    series = []
+    for piece in of_branch:
         inside = tuple(p for p in points if p.step > piece.start and (piece.stop is None or p.step <= piece.stop))
         if inside:
-            found.append(Series(key, branch, piece.abandoned, inside))
-    return found
+            series.append(Series(key, branch, piece.abandoned, inside))
+    return series
 
 
 def _finite(value: float | None) -> float | None:

@@ -27,38 +27,39 @@ def delivery(reader: RunReader, marks: Marks | None, state: str, now: float | No
     """
     now = time.time() if now is None else now
     refused = list(marks.items(MLFLOW, "refused").values()) if marks else []
-    left = {**count(reader, marks, now).to_json(), **sink_state(marks)}
-    since = left["since"] if left["state"] == "lost" else None
+    pending = {**count(reader, marks, now).to_json(), **sink_state(marks)}
+    since = pending["since"] if pending["state"] == "lost" else None
     return {
-        **left,
-        "trouble": trouble(left, over=state in FINAL_STATES | {"dead"}),
+        **pending,
+        "trouble": trouble_kind(pending, over=state in FINAL_STATES | {"dead"}),
         "lost_s": None if since is None else max(0.0, now - float(since)),
         "set_aside": len(refused),
         "set_aside_why": str(refused[-1].get("why") or "") if refused else "",
     }
 
 
-def trouble(left: Mapping[str, Any], *, over: bool) -> str | None:
+def trouble_kind(pending: Mapping[str, Any], *, over: bool) -> str | None:
     """The kind of trouble, or None.
 
     A long upload alone is none, its progress is known; nor is an end that was not told, which `end_due` says.
     """
-    if left["state"] == "lost":
-        return str(left["class"] or "broken")
-    rows = left["rows"] - bool(left["end_due"])
-    if left["age_s"] <= BEHIND_AFTER_S or not (rows or (left["artifacts"] and not left["uploading"])):
+    if pending["state"] == "lost":
+        return str(pending["class"] or "broken")
+    rows = pending["rows"] - bool(pending["end_due"])
+    if pending["age_s"] <= BEHIND_AFTER_S or not (rows or (pending["artifacts"] and not pending["uploading"])):
         return None
     return "undelivered" if over else "slow"
 
 
-def upload(left: Mapping[str, Any], now: float | None = None) -> dict[str, Any] | None:
+def upload(pending: Mapping[str, Any], now: float | None = None) -> dict[str, Any] | None:
     """The upload under way: what, bytes, done_bytes, share (0 to 1), bytes_per_s (None in its first second)."""
-    said = left.get("uploading")
-    if not said:
+    fact = pending.get("uploading")
+    if not fact:
         return None
-    whole, done = float(said["bytes"]), float(said["done_bytes"])
-    took_s = (time.time() if now is None else now) - float(said["since"])
+    total_bytes, done_bytes = float(fact["bytes"]), float(fact["done_bytes"])
+    took_s = (time.time() if now is None else now) - float(fact["since"])
     return {
-        "what": str(said["what"]), "bytes": whole, "done_bytes": done, "share": min(1.0, done / whole) if whole else 0.0,
-        "bytes_per_s": done / took_s if took_s >= 1.0 and done else None,
+        "what": str(fact["what"]), "bytes": total_bytes, "done_bytes": done_bytes,
+        "share": min(1.0, done_bytes / total_bytes) if total_bytes else 0.0,
+        "bytes_per_s": done_bytes / took_s if took_s >= 1.0 and done_bytes else None,
     }  # fmt: skip

@@ -73,14 +73,14 @@ def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | No
     ]
     if errors:
         return Preview(revision=history.revision, changes=rows, errors=errors)
-    after = {**history.live, **changes}
-    weights = [key for key in after if key.endswith("_weight")]
+    edited = {**history.live, **changes}
+    weights = [key for key in edited if key.endswith("_weight")]
     return Preview(
         revision=history.revision,
         changes=rows,
         warnings=config.warnings(history.live, changes),
-        weight_sum=sum(after[key] for key in weights) if set(weights) & set(changes) else None,
-        rate_ahead=_rate_ahead(step, history.live, after, int(run_config.get("warmup_steps", 0))),
+        weight_sum=sum(edited[key] for key in weights) if set(weights) & set(changes) else None,
+        rate_ahead=_rate_ahead(step, history.live, edited, int(run_config.get("warmup_steps", 0))),
     )
 
 
@@ -147,9 +147,9 @@ def _ask(
             uid = inbox.put(
                 kind, payload, origin=origin, author=author or _login(), reason=reason, base_revision=base_revision
             )
-            told = on_sent.get()
-            if told is not None:
-                told()
+            callback = on_sent.get()
+            if callback is not None:
+                callback()
             answer = inbox.wait(uid, wait_s, alive=lambda: run_state(reader) in ("training", "paused", "validating"))
             trial = reader.state().get("probation") if answer.status == "pending" else None
             return replace(answer, message=f"{answer.message}: {_on_probation(trial)}") if trial else answer
@@ -174,9 +174,9 @@ def _check_words(payload: dict[str, Any], author: Any, reason: Any, base_revisio
 
 
 def _instead(paths: RunPaths, kind: str, state: str) -> str:
-    what = {"edit": "take the edit", "rollback": "roll back"}.get(kind, kind)
+    action = {"edit": "take the edit", "rollback": "roll back"}.get(kind, kind)
     go_on = "Go on from it: vsrpp train --from" if state == "finished" else "Continue it: vsrpp train --resume"
-    return f"nobody is there to {what}. {go_on} {paths.run_id}"
+    return f"nobody is there to {action}. {go_on} {paths.run_id}"
 
 
 def _on_probation(trial: dict[str, Any]) -> str:

@@ -18,12 +18,12 @@ WINDOW_ROWS = 20
 TURNS = frozenset({"rolled_back", "config_reverted"})
 INTERVENTIONS = frozenset({"config_applied", *TURNS})
 """The events after which training went another way; a pause, say, changes nothing."""
-Rows = Callable[[int, int, int], Sequence[tuple[int, float]]]
+LossRows = Callable[[int, int, int], Sequence[tuple[int, float]]]
 """(branch, first step, last step) -> (step, total loss) in order."""
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class InterventionEffect:
     """Means of the total loss and the last PSNR-Y (dB) on either side; None where there was nothing yet."""
 
     loss_before: float | None
@@ -54,14 +54,14 @@ class Effect:
 class Effects:
     """The effects of a run's interventions; an effect that is complete is not computed again."""
 
-    def __init__(self, rows: Rows) -> None:
+    def __init__(self, rows: LossRows) -> None:
         self._rows = rows
-        self._known: dict[int, Effect] = {}
+        self._known: dict[int, InterventionEffect] = {}
 
-    def of(self, events: Sequence[Event], newest: int = 60) -> dict[int, Effect]:
+    def of(self, events: Sequence[Event], newest: int = 60) -> dict[int, InterventionEffect]:
         """{event's number: effect} of the newest interventions in a run's whole record."""
         marks = [place for place, event in enumerate(events) if event.type in INTERVENTIONS]
-        found: dict[int, Effect] = {}
+        effects: dict[int, InterventionEffect] = {}
         for number, place in list(enumerate(marks))[-newest:]:
             seq = events[place].seq
             following = marks[number + 1] if number + 1 < len(marks) else None
@@ -69,13 +69,15 @@ class Effects:
                 preceding = events[marks[number - 1]] if number else None
                 effect = self._effect(events, place, preceding, following)
                 if following is None or effect.loss_since is None:
-                    found[seq] = effect
+                    effects[seq] = effect
                     continue
                 self._known[seq] = effect
-            found[seq] = self._known[seq]
-        return found
+            effects[seq] = self._known[seq]
+        return effects
 
-    def _effect(self, events: Sequence[Event], place: int, preceding: Event | None, following: int | None) -> Effect:
+    def _effect(
+        self, events: Sequence[Event], place: int, preceding: Event | None, following: int | None
+    ) -> InterventionEffect:
         event = events[place]
         turned = event.type in TURNS
         left = int(event.data.get("from_branch", event.branch - 1)) if turned else event.branch
@@ -87,7 +89,7 @@ class Effects:
         if preceding is not None and preceding.branch == left:
             before = [row for row in before if row[0] > _start(preceding)] or before
         since = self._since(event.branch, start, until, every)
-        return Effect(
+        return InterventionEffect(
             _mean(before[-WINDOW_ROWS:]), _mean(since), _last_psnr_y(events[:place]),
             _last_psnr_y(events[place + 1 : following]), until,
         )  # fmt: skip
@@ -99,7 +101,7 @@ class Effects:
         return self._rows(branch, start + 1, -1)[-WINDOW_ROWS:]
 
 
-def rows_of(reader: RunReader) -> Rows:
+def rows_of(reader: RunReader) -> LossRows:
     """Reads them from an open record; a last step of -1 asks for the newest rows."""
 
     def rows(branch: int, first: int, last: int) -> list[tuple[int, float]]:

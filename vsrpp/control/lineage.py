@@ -16,7 +16,7 @@ TURNS = ("rolled_back", "config_reverted")
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class LineageSegment:
     """Steps `from_step` + 1 … `to_step` (None: to the end) were made on `branch`."""
 
     branch: int
@@ -30,7 +30,7 @@ class Lineage:
 
     events: list[Event] = field(default_factory=list)
     """Events of the line, turns among them, oldest first."""
-    segments: list[Segment] = field(default_factory=list)
+    segments: list[LineageSegment] = field(default_factory=list)
 
     @property
     def branch(self) -> int:
@@ -61,11 +61,11 @@ def lineage(events: Iterable[Event]) -> Lineage:
     line = Lineage()
     for event in events:
         if event.type == "started":
-            line = Lineage([event], [Segment(event.branch, event.step)])
+            line = Lineage([event], [LineageSegment(event.branch, event.step)])
         elif event.type in TURNS:
             to_step, to_seq = int(event.data["to_step"]), int(event.data["to_seq"])
             line.events = [kept for kept in line.events if kept.seq <= to_seq] + [event]
-            line.segments = [*_cut(line.segments, to_step), Segment(event.branch, to_step)]
+            line.segments = [*_cut(line.segments, to_step), LineageSegment(event.branch, to_step)]
         else:
             line.events.append(event)
     return line
@@ -76,8 +76,8 @@ def steers(event: Event) -> bool:
     return event.type in CONFIG_EVENTS or (event.type == "validated" and bool(event.data.get("by_hand")))
 
 
-def _cut(segments: Sequence[Segment], to_step: int) -> list[Segment]:
+def _cut(segments: Sequence[LineageSegment], to_step: int) -> list[LineageSegment]:
     kept = [segment for segment in segments if segment.from_step < to_step or segment.from_step == to_step == 0]
     kept = kept or list(segments[:1])
     last = kept[-1]
-    return [*kept[:-1], Segment(last.branch, last.from_step, to_step)]
+    return [*kept[:-1], LineageSegment(last.branch, last.from_step, to_step)]

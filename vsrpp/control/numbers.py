@@ -20,21 +20,21 @@ LIMITS = ("max_hours", "cost_per_hour")
 
 
 def numbers(
-    metrics: Mapping[str, float | None], said: Mapping[str, Any], state: str, live: Mapping[str, Any],
+    metrics: Mapping[str, float | None], trainer: Mapping[str, Any], state: str, live: Mapping[str, Any],
     run_config: Mapping[str, Any],
 ) -> dict[str, Any]:  # fmt: skip
     """eta_s, convergence, score, momentum, time, device_use, hours, cost: None where a figure is not known.
 
-    `metrics`: the newest value of every metric; `said`: the trainer's last word on itself.
+    `metrics`: the newest value of every metric; `trainer`: the trainer's last word on itself.
     """
 
     def metric(key: str) -> float | None:
         return finite(metrics.get(key))
 
     ended = state in FINAL_STATES | {"dead"}
-    eta_s = None if ended else eta(said, live)
-    limits = {key: finite(said[key] if key in said else run_config.get(key)) for key in LIMITS}
-    spent_s = finite(said.get("spent_s"))
+    eta_s = None if ended else eta(trainer, live)
+    limits = {key: finite(trainer[key] if key in trainer else run_config.get(key)) for key in LIMITS}
+    spent_s = finite(trainer.get("spent_s"))
     spent_s = metric("progress/spent_s") if spent_s is None else spent_s
     return {
         "eta_s": eta_s,
@@ -48,12 +48,15 @@ def numbers(
     }
 
 
-def eta(said: Mapping[str, Any], live: Mapping[str, Any]) -> float | None:
+def eta(trainer: Mapping[str, Any], live: Mapping[str, Any]) -> float | None:
     """Seconds to go: the trainer's own figure; of a record without one, the steps left at its speed."""
-    if "eta_s" in said:
-        return finite(said["eta_s"])
-    left, speed = max(0, int(live.get("max_steps", 0)) - int(said.get("step", 0))), finite(said.get("steps_per_s"))
-    return left / speed if speed else None
+    if "eta_s" in trainer:
+        return finite(trainer["eta_s"])
+    steps_left, speed = (
+        max(0, int(live.get("max_steps", 0)) - int(trainer.get("step", 0))),
+        finite(trainer.get("steps_per_s")),
+    )
+    return steps_left / speed if speed else None
 
 
 def finite(value: Any) -> float | None:

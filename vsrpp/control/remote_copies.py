@@ -25,7 +25,9 @@ def line_checkpoints(reader: RunReader) -> list[Event]:
     return line
 
 
-def off_host(reader: RunReader, marks: Marks | None, now: float | None = None) -> tuple[dict[str, Any] | None, str]:
+def newest_remote_copy(
+    reader: RunReader, marks: Marks | None, now: float | None = None
+) -> tuple[dict[str, Any] | None, str]:
     """({step, branch, age_s, uri} of the newest state whose upload is confirmed on another machine, "") or (None, why).
 
     `age_s` counts from the moment the state was taken: so much training would have to be done again.
@@ -33,12 +35,12 @@ def off_host(reader: RunReader, marks: Marks | None, now: float | None = None) -
     place = (marks.fact(PLACE) if marks else None) or {}
     uploaded = marks.items(MLFLOW, "checkpoint") if marks else {}
     for event in reversed(line_checkpoints(reader)):
-        there = uploaded.get(f"{event.branch}/{event.step}") or {}
-        if there.get("off_host"):
+        item = uploaded.get(f"{event.branch}/{event.step}") or {}
+        if item.get("off_host"):
             age_s = max(0.0, (time.time() if now is None else now) - event.time)
-            return {"step": event.step, "branch": event.branch, "age_s": age_s, "uri": there["off_host"]}, ""
+            return {"step": event.step, "branch": event.branch, "age_s": age_s, "uri": item["off_host"]}, ""
     if place.get("why_here"):
         return None, str(place["why_here"])
-    if any(there.get("policy") == "local" for there in uploaded.values()):
+    if any(item.get("policy") == "local" for item in uploaded.values()):
         return None, "checkpoints are kept local (checkpoint_upload = local)"
     return None, "no checkpoint has been uploaded yet"

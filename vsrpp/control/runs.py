@@ -39,11 +39,11 @@ def process_alive(identity: dict[str, Any]) -> bool:
 def run_state(reader: RunReader, state: dict[str, Any] | None = None) -> str:
     """training, paused, validating, finished, stopped, failed, or `dead`: the process went without a final event."""
     state = reader.state() if state is None else state
-    said = str(state.get("state", "dead"))
-    if said in FINAL_STATES:
-        return said
+    name = str(state.get("state", "dead"))
+    if name in FINAL_STATES:
+        return name
     if process_alive(state.get("process", {})):
-        return said
+        return name
     last = reader.last_event("started", "restored", *FINAL_STATES)
     return last.type if last and last.type in FINAL_STATES else "dead"
 
@@ -57,8 +57,8 @@ def local_runs(runs: Path) -> list[RunPaths]:
     """Every run folder under `runs`, newest first."""
     if not runs.is_dir():
         return []
-    found = [RunPaths(entry) for entry in runs.iterdir() if (entry / "run.db").is_file()]
-    return sorted(found, key=_created, reverse=True)
+    folders = [RunPaths(entry) for entry in runs.iterdir() if (entry / "run.db").is_file()]
+    return sorted(folders, key=_created, reverse=True)
 
 
 def find_run(name: str, runs: Path) -> RunPaths:

@@ -12,20 +12,20 @@ from vsrpp.control.backlog import open_marks
 from vsrpp.control.delivery_status import delivery
 from vsrpp.control.edits import current_config, run_config_of
 from vsrpp.control.numbers import finite, numbers
-from vsrpp.control.remote_copies import line_checkpoints, off_host
+from vsrpp.control.remote_copies import line_checkpoints, newest_remote_copy
 from vsrpp.control.runs import FINAL_STATES, local_runs, run_state
 from vsrpp.paths import RunPaths, checkpoint_step
-from vsrpp.store import Event, RunReader, Verdict
+from vsrpp.store import ChainCheck, Event, RunReader
 
 
 def status(paths: RunPaths) -> dict[str, Any]:
     """Where a run stands (design: keys of `status --json`)."""
     with RunReader(paths.run_db) as reader:
-        said, history = reader.state(), current_config(reader)
-        state = run_state(reader, said)
+        trainer, history = reader.state(), current_config(reader)
+        state = run_state(reader, trainer)
         latest = reader.latest()
         quality = {key: finite(latest[key].value) for key in latest if key.startswith("val/")}
-        step = int(said.get("step", 0))
+        step = int(trainer.get("step", 0))
         ended = reader.last_event(*FINAL_STATES) if state in FINAL_STATES else None
         return {
             "run_id": reader.run_id,
@@ -35,8 +35,8 @@ def status(paths: RunPaths) -> dict[str, Any]:
             "step": step,
             "max_steps": history.live.get("max_steps"),
             "revision": history.revision,
-            "branch": int(said.get("branch", 0)),
-            "phase": said.get("phase"),
+            "branch": int(trainer.get("branch", 0)),
+            "phase": trainer.get("phase"),
             "lr": finite(latest["lr"].value) if "lr" in latest else None,
             "losses": {k.split("/")[1]: finite(latest[k].value) for k in latest if k.startswith("loss/")},
             "config": history.live,
@@ -47,13 +47,13 @@ def status(paths: RunPaths) -> dict[str, Any]:
             "bicubic_ssim_y": quality.get("val/bicubic_ssim_y"),
             "checkpoints": checkpoint_steps(paths),
             **_delivered(paths, reader, state),
-            "steps_per_s": finite(said.get("steps_per_s")),
+            "steps_per_s": finite(trainer.get("steps_per_s")),
             **numbers(
-                {key: row.value for key, row in latest.items()}, said, state, history.live, run_config_of(reader)
+                {key: row.value for key, row in latest.items()}, trainer, state, history.live, run_config_of(reader)
             ),
             "ended_because": (ended.reason or ended.data.get("error") or ended.data.get("why")) if ended else None,
-            "probation": said.get("probation"),
-            "updated": said.get("time"),
+            "probation": trainer.get("probation"),
+            "updated": trainer.get("time"),
         }
 
 
@@ -90,7 +90,7 @@ def history(paths: RunPaths) -> list[Event]:
         return list(reader.events())
 
 
-def verify(paths: RunPaths) -> Verdict:
+def verify(paths: RunPaths) -> ChainCheck:
     """Whether the chain of events holds, up to the heads that the checkpoints' manifests anchor."""
     anchors = []
     for step in checkpoint_steps(paths):
@@ -106,13 +106,13 @@ def runs(folder: Path) -> list[dict[str, Any]]:
     rows = []
     for paths in local_runs(folder):
         with RunReader(paths.run_db) as reader:
-            said = reader.state()
+            trainer = reader.state()
             rows.append(
                 {
                     "run_id": reader.run_id,
                     "name": run_config_of(reader).get("name"),
-                    "state": run_state(reader, said),
-                    "step": int(said.get("step", 0)),
+                    "state": run_state(reader, trainer),
+                    "step": int(trainer.get("step", 0)),
                     "best": best_checkpoint(paths, reader),
                     "started": reader.meta("created"),
                     "run_dir": str(paths.root.resolve()),
@@ -150,11 +150,11 @@ def _delivered(paths: RunPaths, reader: RunReader, state: str) -> dict[str, Any]
     """What MLflow has not got yet, its age, what delivery says of the server; and the newest state off this host."""
     marks = open_marks(paths)
     try:
-        away, why = off_host(reader, marks)
-        told = alerts.state(reader, marks, run_config_of(reader))
+        remote_copy, why = newest_remote_copy(reader, marks)
+        alert_state = alerts.state(reader, marks, run_config_of(reader))
         return {
-            "backlog": {**delivery(reader, marks, state), "alerts": told},
-            "off_host": away,
+            "backlog": {**delivery(reader, marks, state), "alerts": alert_state},
+            "off_host": remote_copy,
             "off_host_why": why,
         }
     finally:

@@ -52,7 +52,7 @@ class ControllerEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class StepSettings:
     """What holds for the next optimizer step."""
 
     weights: dict[str, float]
@@ -65,7 +65,7 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The controller's answer to one step: the effect for the next one, and what to record."""
+    """The controller's answer to one step: the settings for the next one, and what to record."""
 
     weights: dict[str, float]
     lr_factor: float
@@ -97,9 +97,9 @@ class Controller:
         """Take the gradient norm of a step, before clipping."""
         self.norms.add(norm)
 
-    def effective(self, live: Mapping[str, Any]) -> Effect:
+    def effective(self, live: Mapping[str, Any]) -> StepSettings:
         """Weights, rate factor and clip for the next step under `live`; changes nothing."""
-        return Effect(
+        return StepSettings(
             effective_weights(live, self.shift, self.steadiness.part),
             effective_factor(live, self.factor),
             self.norms.clip(live),
@@ -133,9 +133,9 @@ class Controller:
         events = self._edges(decision, live)
         events += self._advance(step, finite, decision, live)
         self._drift(live)
-        effect = self.effective(live)
-        metrics = self._metrics(decision, effect, float(live["plateau_patience"]))
-        return Outcome(effect.weights, effect.lr_factor, effect.clip, self.phase, events, metrics)
+        settings = self.effective(live)
+        metrics = self._metrics(decision, settings, float(live["plateau_patience"]))
+        return Outcome(settings.weights, settings.lr_factor, settings.clip, self.phase, events, metrics)
 
     def restart(self, reason: str) -> None:
         """Begin anew after a rollback or a restart: offsets go at once, nothing is counted, the next step settles.
@@ -261,7 +261,7 @@ class Controller:
         step = SHIFT_STEP if self.phase == AGGRESSIVE else -SHIFT_STEP
         self.shift = max(0.0, min(MOST_SHIFT, self.shift + step)) if live["adaptive"] else 0.0
 
-    def _metrics(self, decision: Decision, effect: Effect, patience: float) -> dict[str, float]:
+    def _metrics(self, decision: Decision, settings: StepSettings, patience: float) -> dict[str, float]:
         values: dict[str, float | None] = {
             "plateau/counter": decision.counter,
             "plateau/ema_loss": decision.ema,
@@ -273,8 +273,8 @@ class Controller:
             "plateau/phase": float(PHASES.index(self.phase)),
             "plateau/weight_shift": self.shift,
             "plateau/perceptual_part": self.steadiness.part,
-            "plateau/lr_factor": effect.lr_factor,
-            "plateau/clip": effect.clip,
+            "plateau/lr_factor": settings.lr_factor,
+            "plateau/clip": settings.clip,
             **{f"plateau/{name}": value for name, value in decision.numbers.items()},
         }
         return {key: value for key, value in values.items() if value is not None and math.isfinite(value)}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.data.degradations import check_degradation
-from vsrpp.data.layouts import Wanted, find
+from vsrpp.data.layouts import LayoutQuery, find
 from vsrpp.data.sources import Source
 from vsrpp.errors import Refused
 
@@ -16,7 +16,7 @@ _PATHS = ("path", "lq")
 
 
 @dataclass(frozen=True)
-class Entry:
+class MixEntry:
     """One source of a mix."""
 
     path: str
@@ -31,15 +31,15 @@ class Entry:
     def find(self, scale: int) -> tuple[str, list[Source]]:
         """(kind, clips) of it; raises what `layouts.find` raises."""
         check_degradation(self.degradation, scale)
-        return find(self.path, self.kind, wanted=Wanted(scale, self.degradation), lq=self.lq)
+        return find(self.path, self.kind, query=LayoutQuery(scale, self.degradation), lq=self.lq)
 
 
 @dataclass(frozen=True)
 class Block:
     """What a run trains and validates on."""
 
-    train: tuple[Entry, ...]
-    val: tuple[Entry, ...]
+    train: tuple[MixEntry, ...]
+    val: tuple[MixEntry, ...]
     """Empty: part of `train` is kept out for it."""
 
 
@@ -51,15 +51,15 @@ def read_block(run_config: Mapping[str, Any]) -> Block:
     data, val_data = run_config["data"], run_config.get("val_data")
     degradation = run_config.get("degradation") or "bicubic"
     if isinstance(data, str):
-        said: Mapping[str, Any] = {"train": [{"path": data}]}
+        mix: Mapping[str, Any] = {"train": [{"path": data}]}
     else:
-        said = data
-    train = tuple(_entry(item, degradation, f"data.train[{place}]") for place, item in enumerate(said["train"]))
-    val = tuple(_entry(item, degradation, f"data.val[{place}]") for place, item in enumerate(said.get("val") or ()))
+        mix = data
+    train = tuple(_entry(item, degradation, f"data.train[{place}]") for place, item in enumerate(mix["train"]))
+    val = tuple(_entry(item, degradation, f"data.val[{place}]") for place, item in enumerate(mix.get("val") or ()))
     if val_data and val:
         raise Refused(f"val_data = {val_data} refused: data.val says what to validate on; keep one of them")
     if val_data:
-        val = (Entry(val_data, degradation=degradation),)
+        val = (MixEntry(val_data, degradation=degradation),)
     return Block(train, val)
 
 
@@ -78,8 +78,8 @@ def _absolute(path: str) -> str:
     return path if path == "sample" else str(Path(path).expanduser().resolve())
 
 
-def _entry(item: Mapping[str, Any], degradation: str, where: str) -> Entry:
+def _entry(item: Mapping[str, Any], degradation: str, where: str) -> MixEntry:
     if item.get("lq") and (item.get("degradation") or item.get("kind", "auto") not in ("auto", "pairs")):
         raise Refused(f"{where} refused: beside lq neither degradation nor another kind than pairs has an effect")
     most = item.get("max_clips")
-    return Entry(**{"degradation": degradation, **item, "max_clips": None if most is None else int(most)})
+    return MixEntry(**{"degradation": degradation, **item, "max_clips": None if most is None else int(most)})

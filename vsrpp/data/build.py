@@ -12,28 +12,28 @@ from typing import Any
 
 import numpy as np
 
-from vsrpp.data.degradations import Frames, Harm, draw_harm, realistic, reduce
+from vsrpp.data.degradations import Frames, SampleDegradation, draw_degradation, realistic, reduce
 from vsrpp.data.pairs import check_size
 from vsrpp.data.sources import RAW_KINDS, Source
 from vsrpp.errors import Refused
 
 META = "meta.json"
 
-Progress = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 """Called while decoding: clip name, frames done, frames expected (an upper bound for a video)."""
 
 _CHUNK_FRAMES = 8
 
 
 def build(
-    source: Source, scale: int, folder: Path, expected: int, limit: int, progress: Progress, *, cut: bool = True
+    source: Source, scale: int, folder: Path, expected: int, limit: int, progress: ProgressCallback, *, cut: bool = True
 ) -> dict[str, Any]:
     """Decode a clip into a new folder: gt.bin, lr.bin, meta.json, all on disk when it returns the meta's content.
 
     cut: gt.bin at a multiple of scale. Raises Refused past `limit` bytes and where a pair does not fit.
     """
     folder.mkdir()
-    done = written = 0
+    frames_done = written = 0
     shape: tuple[int, ...] = ()
     source_shape: tuple[int, ...] = ()
     content = content_sha256(source)
@@ -50,14 +50,14 @@ def build(
                 )
             gt_file.write(np.ascontiguousarray(kept).data)
             lr_file.write(np.ascontiguousarray(lr).data)
-            done += len(frames)
-            progress(source.name, done, max(expected, done))
+            frames_done += len(frames)
+            progress(source.name, frames_done, max(expected, frames_done))
         for file in (gt_file, lr_file):
             file.flush()
             os.fsync(file.fileno())
     meta = {
         "content_sha256": content,
-        "frames": done,
+        "frames": frames_done,
         "width": shape[1],
         "height": shape[0],
         "source_width": source_shape[1],
@@ -75,26 +75,26 @@ def _reduced(source: Source, scale: int, content: str) -> Iterator[tuple[Frames,
     """Chunks of a clip: the frames as they are, the ground truth cut to a multiple of scale, and the small frames."""
     frames = source.frames()
     small = source.lq.frames() if source.lq else None
-    harm = validation_harm(content)
-    done = 0
+    degradation = validation_degradation(content)
+    frames_done = 0
     while chunk := list(islice(frames, _CHUNK_FRAMES)):
         whole = np.stack(chunk)
         gt = whole[:, : whole.shape[1] // scale * scale, : whole.shape[2] // scale * scale]
         if small is not None:
-            lr = _given(source, list(islice(small, len(chunk))), whole, scale, done)
+            lr = _given(source, list(islice(small, len(chunk))), whole, scale, frames_done)
         elif source.degradation == "realistic":
-            lr = realistic(gt, scale, harm, done)
+            lr = realistic(gt, scale, degradation, frames_done)
         else:
             lr = reduce(np.ascontiguousarray(gt), scale, source.degradation)
-        done += len(chunk)
+        frames_done += len(chunk)
         yield whole, gt, lr
     if small is not None and next(small, None) is not None:
-        raise Refused(f"{_lq(source)} refused: it has more frames than the {done} GT frames of {source.path}")
+        raise Refused(f"{_lq(source)} refused: it has more frames than the {frames_done} GT frames of {source.path}")
 
 
-def validation_harm(content: str) -> Harm:
+def validation_degradation(content: str) -> SampleDegradation:
     """What the realistic chain does to a clip that validates: the same in every run. A training sample draws its own."""
-    return draw_harm(int(hashlib.sha256(content.encode()).hexdigest()[:16], 16), 0)
+    return draw_degradation(int(hashlib.sha256(content.encode()).hexdigest()[:16], 16), 0)
 
 
 def clip_identity(content: str, degradation: str, lq: str) -> str:

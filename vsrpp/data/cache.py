@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp.data.build import META, Progress, build, check_hashes, clip_identity
+from vsrpp.data.build import META, ProgressCallback, build, check_hashes, clip_identity
 from vsrpp.data.sources import Source
 from vsrpp.errors import Refused
 
@@ -110,7 +110,9 @@ def _stored_at(source: Source, scale: int, folder: Path) -> StoredClip | None:
     return clip if whole and clip.frames > 0 and clip.scale == scale else None
 
 
-def store(source: Source, scale: int, cache_dir: Path, expected: int, limit: int, progress: Progress) -> StoredClip:
+def store(
+    source: Source, scale: int, cache_dir: Path, expected: int, limit: int, progress: ProgressCallback
+) -> StoredClip:
     """Decode a clip into the cache, or wait for the process that is doing so.
 
     expected: frames, for progress alone. limit: bytes it may take. Raises Refused when it would take more, when the
@@ -137,8 +139,8 @@ def store(source: Source, scale: int, cache_dir: Path, expected: int, limit: int
             finally:
                 shutil.rmtree(building, ignore_errors=True)
     except OSError as error:
-        what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        raise Refused(f"decoding {source.path} into {cache_dir} failed: {what}") from None
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        raise Refused(f"decoding {source.path} into {cache_dir} failed: {reason}") from None
     _mapped.cache_clear()
     clip = find_stored(source, scale, cache_dir)
     if clip is None:

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp.data.block import Entry, read_block
-from vsrpp.data.build import Progress
-from vsrpp.data.plan import Planned, check_frames, check_size, check_trainable, open_clips, plan
+from vsrpp.data.block import MixEntry, read_block
+from vsrpp.data.build import ProgressCallback
+from vsrpp.data.plan import PlannedClip, check_frames, check_size, check_trainable, open_clips, plan
 from vsrpp.data.sources import Source
 from vsrpp.data.split import AnyClip, Span, Split, split
 from vsrpp.data.trainset import TrainSet
@@ -84,7 +84,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Found:
+class LocatedData:
     """What a run config names, found and not read yet."""
 
     kind: str
@@ -94,17 +94,19 @@ class Found:
     val: list[Source]
 
 
-def find_all(run_config: Mapping[str, Any]) -> Found:
+def find_all(run_config: Mapping[str, Any]) -> LocatedData:
     """Look at every path of a run config. Raises NotFound or Refused for the first that cannot be used."""
     block, scale = read_block(run_config), run_config["scale"]
-    seen = [entry.find(scale) for entry in block.train]
-    groups = [_group(entry, sources, bool(block.val)) for entry, (_, sources) in zip(block.train, seen, strict=True)]
+    located = [entry.find(scale) for entry in block.train]
+    groups = [_group(entry, sources, bool(block.val)) for entry, (_, sources) in zip(block.train, located, strict=True)]
     val = [source for entry in block.val for source in _validating(entry, entry.find(scale)[1])]
-    kinds = {kind for kind, _ in seen}
-    return Found(kinds.pop() if len(seen) == 1 else "mix", groups, [entry.weight for entry in block.train], val)
+    kinds = {kind for kind, _ in located}
+    return LocatedData(
+        kinds.pop() if len(located) == 1 else "mix", groups, [entry.weight for entry in block.train], val
+    )
 
 
-def _group(entry: Entry, sources: list[Source], validates_elsewhere: bool) -> list[Source]:
+def _group(entry: MixEntry, sources: list[Source], validates_elsewhere: bool) -> list[Source]:
     kept = [source for source in sources if source.split == "val"]
     train = _spread([source for source in sources if source.split != "val"], entry.max_clips)
     if not train:
@@ -112,7 +114,7 @@ def _group(entry: Entry, sources: list[Source], validates_elsewhere: bool) -> li
     return train if validates_elsewhere else train + _spread(kept, AUTO_VAL_CLIPS)
 
 
-def _validating(entry: Entry, sources: list[Source]) -> list[Source]:
+def _validating(entry: MixEntry, sources: list[Source]) -> list[Source]:
     """The clips that the layout keeps for validation, or all where it names none."""
     return _spread([source for source in sources if source.split == "val"] or sources, entry.max_clips)
 
@@ -123,75 +125,79 @@ def _spread(sources: list[Source], most: int | None) -> list[Source]:
     return [sources[place * len(sources) // most] for place in range(most)]
 
 
-def open_data(run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: Progress | None = None) -> Data:
+def open_data(
+    run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: ProgressCallback | None = None
+) -> Data:
     """Everything a run trains and validates on, decoded into cache_dir where it is not yet.
 
     Reads data, val_data, val_fraction, scale, num_frames, crop_size, seed, degradation, reading and decode_cache_gib.
     While decoding it calls progress(clip name, frames done, frames expected). Raises NotFound for a missing path,
     Refused for anything that cannot be trained on and for more bytes than decode_cache_gib or the disk have room for.
     """
-    found, planned = _planned(run_config, Path(cache_dir).absolute(), run_config.get("reading") or "cache")
+    located, planned = _planned(run_config, Path(cache_dir).absolute(), run_config.get("reading") or "cache")
     limit_gib = run_config.get("decode_cache_gib") or DECODE_CACHE_GIB
     clips = open_clips(planned, run_config["scale"], Path(cache_dir).absolute(), limit_gib, progress or _quiet)
-    return _data(run_config, found, clips)
+    return _data(run_config, located, clips)
 
 
-def look_at_data(run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: Progress | None = None) -> Data:
+def look_at_data(
+    run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: ProgressCallback | None = None
+) -> Data:
     """As `open_data`, but folders of frames that are not decoded yet are left so, their pixels unseen until shown.
 
     The fingerprint is empty if it would take reading them. Videos are decoded: nothing else tells how many frames.
     """
-    found, planned = _planned(run_config, Path(cache_dir).absolute(), "look")
+    located, planned = _planned(run_config, Path(cache_dir).absolute(), "look")
     limit_gib = run_config.get("decode_cache_gib") or DECODE_CACHE_GIB
     clips = open_clips(planned, run_config["scale"], Path(cache_dir).absolute(), limit_gib, progress or _quiet)
-    data = _data(run_config, found, clips)
+    data = _data(run_config, located, clips)
     return replace(data, fingerprint="") if any(item.reading == "look" for item in planned) else data
 
 
-def _planned(run_config: Mapping[str, Any], cache: Path, reading: str) -> tuple[Found, list[Planned]]:
+def _planned(run_config: Mapping[str, Any], cache: Path, reading: str) -> tuple[LocatedData, list[PlannedClip]]:
     """What there is to decode, every refusal that needs no decoding made."""
     scale, crop_size, num_frames = run_config["scale"], run_config["crop_size"], run_config["num_frames"]
     if crop_size % scale:
         raise Refused(f"crop_size = {crop_size} refused: must be a multiple of scale = {scale}")
-    found = find_all(run_config)
-    planned = [plan(source, scale, cache, reading) for source in [*chain(*found.groups), *found.val]]
-    own = sum(map(len, found.groups))
+    located = find_all(run_config)
+    planned = [plan(source, scale, cache, reading) for source in [*chain(*located.groups), *located.val]]
+    own = sum(map(len, located.groups))
     for item in planned[:own]:
         if item.source.split != "val":
             check_trainable(item, crop_size, num_frames)
     for item in planned:
         check_size(item, max(_SMALLEST_SIDE, scale), "SSIM's window and scale need")
-    return found, planned
+    return located, planned
 
 
-def _data(run_config: Mapping[str, Any], found: Found, clips: list[AnyClip]) -> Data:
+def _data(run_config: Mapping[str, Any], located: LocatedData, clips: list[AnyClip]) -> Data:
     num_frames = run_config["num_frames"]
-    own = sum(map(len, found.groups))
+    own = sum(map(len, located.groups))
     for clip in clips[:own]:
         if clip.split != "val":
             check_frames(clip.path, clip.frames, num_frames, clip.mirrors)
-    made, counts = _split(run_config, found, clips)
+    whole_split, counts = _split(run_config, located, clips)
     train = TrainSet(
-        made.train, seed=run_config["seed"], num_frames=num_frames, crop_size=run_config["crop_size"],
-        scale=run_config["scale"], mix=list(zip(found.weights, counts, strict=True)),
+        whole_split.train, seed=run_config["seed"], num_frames=num_frames, crop_size=run_config["crop_size"],
+        scale=run_config["scale"], mix=list(zip(located.weights, counts, strict=True)),
     )  # fmt: skip
-    val = [ValClip(span) for span in made.val]
-    return Data(found.kind, tuple(clips), made, train, val, _fingerprint(clips[:own], clips[own:]))
+    val = [ValClip(span) for span in whole_split.val]
+    return Data(located.kind, tuple(clips), whole_split, train, val, _fingerprint(clips[:own], clips[own:]))
 
 
-def _split(run_config: Mapping[str, Any], found: Found, clips: list[AnyClip]) -> tuple[Split, list[int]]:
+def _split(run_config: Mapping[str, Any], located: LocatedData, clips: list[AnyClip]) -> tuple[Split, list[int]]:
     """The split of the whole mix, and how many training spans each source of it has.
 
     Without validation clips of its own or of a layout, each source gives some of its own.
     """
     num_frames, fraction = run_config["num_frames"], run_config.get("val_fraction")
     rest = iter(clips)
-    groups = [[next(rest) for _ in group] for group in found.groups]
+    groups = [[next(rest) for _ in group] for group in located.groups]
     val = list(rest) or [clip for group in groups for clip in group if clip.split == "val"]
-    made = [split(group, val, num_frames, fraction) for group in groups]
-    train = [span for part in made for span in part.train]
-    validating = made[0].val if val else [span for part in made for span in part.val]
-    return Split(train, validating), [len(part.train) for part in made]
+    splits = [split(group, val, num_frames, fraction) for group in groups]
+    train = [span for part in splits for span in part.train]
+    validating = splits[0].val if val else [span for part in splits for span in part.val]
+    return Split(train, validating), [len(part.train) for part in splits]
 
 
 def describe(data: Data) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""How small frames are made: the field's BI and BD, and a chain of real-world harm drawn per sample.
+"""How small frames are made: the field's BI and BD, and a chain of real-world degradations drawn per sample.
 
 - bicubic (BI): MATLAB's imresize, antialiased (`vsrpp.resize`).
 - bd (BD): Gaussian blur of sigma 1.6 in a 12x12 kernel, border replicated, then every 4th pixel from index 1; what
@@ -53,12 +53,12 @@ def bd(frames: Frames) -> Frames:
     kernel = gaussian_kernel()
     out = np.empty((len(frames), frames.shape[1] // BD_SCALE, frames.shape[2] // BD_SCALE, frames.shape[3]), np.uint8)
     after = BD_KERNEL_SIZE - 1 - _BD_BEFORE
-    for frame, made in zip(frames, out, strict=True):
+    for frame, small in zip(frames, out, strict=True):
         border = ((_BD_BEFORE, after), (_BD_BEFORE, after), (0, 0))
         padded = np.pad(frame.astype(np.float64), border, mode="edge")
-        rows = sum(weight * padded[1 + tap :: BD_SCALE][: len(made)] for tap, weight in enumerate(kernel))
-        columns = sum(weight * rows[:, 1 + tap :: BD_SCALE][:, : made.shape[1]] for tap, weight in enumerate(kernel))
-        made[:] = np.clip(np.floor(columns + 0.5), 0, 255)
+        rows = sum(weight * padded[1 + tap :: BD_SCALE][: len(small)] for tap, weight in enumerate(kernel))
+        columns = sum(weight * rows[:, 1 + tap :: BD_SCALE][:, : small.shape[1]] for tap, weight in enumerate(kernel))
+        small[:] = np.clip(np.floor(columns + 0.5), 0, 255)
     return out
 
 
@@ -70,7 +70,7 @@ def gaussian_kernel() -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Harm:
+class SampleDegradation:
     """What the realistic chain does to one sample."""
 
     blur_x: float
@@ -91,12 +91,12 @@ class Harm:
     """Of the noise."""
 
 
-def draw_harm(seed: int, index: int) -> Harm:
-    """The harm of sample `index`: a function of (seed, index) alone."""
+def draw_degradation(seed: int, index: int) -> SampleDegradation:
+    """The degradation of sample `index`: a function of (seed, index) alone."""
     words = _words(seed, index, 0, 10)
     unit = [word / _UINT64 for word in words]
     blur = 0.2 + 2.3 * unit[0]
-    return Harm(
+    return SampleDegradation(
         blur_x=blur,
         blur_y=blur if unit[1] < 0.5 else 0.2 + 2.3 * unit[2],
         between=0.6 + 1.4 * unit[3],
@@ -109,29 +109,31 @@ def draw_harm(seed: int, index: int) -> Harm:
     )
 
 
-def realistic(frames: Frames, scale: int, harm: Harm, first_frame: int = 0) -> Frames:
-    """(T, H, W, 3) uint8 -> (T, H / scale, W / scale, 3) uint8, harmed. first_frame: number of the first, for its noise."""
+def realistic(frames: Frames, scale: int, degradation: SampleDegradation, first_frame: int = 0) -> Frames:
+    """(T, H, W, 3) uint8 -> (T, H / scale, W / scale, 3) uint8, degraded. first_frame: number of the first, for its noise."""
     height, width = frames.shape[1] // scale, frames.shape[2] // scale
     out = np.empty((len(frames), height, width, 3), np.uint8)
     for number, frame in enumerate(frames):
         image = Image.fromarray(np.ascontiguousarray(frame)).filter(
-            ImageFilter.GaussianBlur((harm.blur_x, harm.blur_y))
+            ImageFilter.GaussianBlur((degradation.blur_x, degradation.blur_y))
         )
-        between = (max(1, round(width * harm.between)), max(1, round(height * harm.between)))
-        small = image.resize(between, _FILTERS[harm.filters[0]]).resize((width, height), _FILTERS[harm.filters[1]])
-        out[number] = _jpeg(_noisy(np.asarray(small), harm, first_frame + number), harm.jpeg_quality)
+        between = (max(1, round(width * degradation.between)), max(1, round(height * degradation.between)))
+        small = image.resize(between, _FILTERS[degradation.filters[0]]).resize(
+            (width, height), _FILTERS[degradation.filters[1]]
+        )
+        out[number] = _jpeg(_noisy(np.asarray(small), degradation, first_frame + number), degradation.jpeg_quality)
     return out
 
 
-def _noisy(frame: Frames, harm: Harm, number: int) -> Frames:
+def _noisy(frame: Frames, degradation: SampleDegradation, number: int) -> Frames:
     """Noise as the sum of four uniforms: near enough to a Gaussian, and the same bits on every machine."""
     height, width, channels = frame.shape
-    drawn = 1 if harm.noise_grey else channels
-    words = np.random.Philox(key=harm.key, counter=[0, 1 + number, 0, 1]).random_raw(height * width * drawn)
+    drawn = 1 if degradation.noise_grey else channels
+    words = np.random.Philox(key=degradation.key, counter=[0, 1 + number, 0, 1]).random_raw(height * width * drawn)
     quarters = words.view(np.uint16).reshape(height, width, drawn, 4).sum(axis=-1, dtype=np.int64)
     unit = (quarters - 2 * 65535) * np.float64(np.sqrt(3) / 65535)
     pixels = frame.astype(np.float64)
-    pixels += unit * np.sqrt(harm.noise_read**2 + harm.noise_shot * pixels)
+    pixels += unit * np.sqrt(degradation.noise_read**2 + degradation.noise_shot * pixels)
     return np.clip(np.rint(pixels), 0, 255).astype(np.uint8)
 
 

@@ -28,7 +28,7 @@ _READ_AHEAD = 16
 
 def iter_video(path: Path) -> Iterator[Frame]:
     """Every frame of a video as (H, W, 3) uint8, in presentation order; Refused names the file and the frame."""
-    done = 0
+    frames_done = 0
     size = None
     with _open(path) as container:
         try:
@@ -36,14 +36,14 @@ def iter_video(path: Path) -> Iterator[Frame]:
                 size = size or (frame.width, frame.height)
                 if (frame.width, frame.height) != size:
                     raise Refused(
-                        f"{path} refused: frame {done} is {frame.width}x{frame.height}, those before it "
+                        f"{path} refused: frame {frames_done} is {frame.width}x{frame.height}, those before it "
                         f"{size[0]}x{size[1]}; a clip has one size"
                     )
                 yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-                done += 1
+                frames_done += 1
         except av.error.FFmpegError as error:
-            raise Refused(f"{path} refused: it cannot be decoded past frame {done} ({_reason(error)})") from None
-    if not done:
+            raise Refused(f"{path} refused: it cannot be decoded past frame {frames_done} ({_reason(error)})") from None
+    if not frames_done:
         raise Refused(f"{path} refused: it has a video stream but not one decodable frame")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vsrpp.data.block import Entry, read_block
+from vsrpp.data.block import MixEntry, read_block
 from vsrpp.data.dataset import Data
 from vsrpp.data.split import Span
 
@@ -26,7 +26,7 @@ def datasets(data: Data, run_config: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _row(context: str, entries: Sequence[Entry], spans: Sequence[Span], samples: int, unit: str) -> dict[str, Any]:
+def _row(context: str, entries: Sequence[MixEntry], spans: Sequence[Span], samples: int, unit: str) -> dict[str, Any]:
     contents = [[span.clip.content_sha256, span.start, span.stop] for span in spans]
     sizes = sorted({(span.clip.width, span.clip.height) for span in spans})
     return {

@@ -28,7 +28,7 @@ _LISTS = {"train": "sep_trainlist.txt", "val": "sep_testlist.txt"}
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LayoutQuery:
     """What the run makes of the clips: it decides which of a layout's small frames are taken."""
 
     scale: int = 4
@@ -36,26 +36,26 @@ class Wanted:
 
 
 def find(
-    path: str | Path, kind: str = "auto", *, wanted: Wanted | None = None, lq: str | Path | None = None
+    path: str | Path, kind: str = "auto", *, query: LayoutQuery | None = None, lq: str | Path | None = None
 ) -> tuple[str, list[Source]]:
     """(kind, clips) of a path, or of the sample clip for "sample"; kind is one of KINDS but `auto`.
 
     lq: where the small frames of a pair are. Raises NotFound where nothing is, Refused for what matches no layout, for
     another layout than `kind` asks for, and for pairs that do not fit.
     """
-    wanted = wanted or Wanted()
+    query = query or LayoutQuery()
     if lq is not None:
-        return "pairs", pairs.matched(find_plain(path)[1], find_plain(lq)[1], wanted.scale)
-    found = _recognise(Path(path).expanduser().absolute(), wanted) if str(path) != "sample" else None
-    if found is None:
+        return "pairs", pairs.matched(find_plain(path)[1], find_plain(lq)[1], query.scale)
+    recognised = _recognise(Path(path).expanduser().absolute(), query) if str(path) != "sample" else None
+    if recognised is None:
         if kind in _LOOKED_FOR:
             _exists(Path(path))
             raise Refused(f"{path} refused: it is no {kind}; looked for {_LOOKED_FOR[kind]}")
         plain_kind, sources = find_plain(path)
-        found = plain_kind, [replace(source, degradation=wanted.degradation) for source in sources]
-    if kind not in ("auto", found[0]):
-        raise Refused(f"{path} refused: kind = {kind}, but it was recognised as {found[0]}; leave kind out")
-    return found
+        recognised = plain_kind, [replace(source, degradation=query.degradation) for source in sources]
+    if kind not in ("auto", recognised[0]):
+        raise Refused(f"{path} refused: kind = {kind}, but it was recognised as {recognised[0]}; leave kind out")
+    return recognised
 
 
 def inspect(path: str | Path) -> list[Clip]:
@@ -80,41 +80,41 @@ def _exists(path: Path) -> None:
         raise NotFound(f"no data at {path}: there is no such file or folder")
 
 
-def _recognise(root: Path, wanted: Wanted) -> tuple[str, list[Source]] | None:
+def _recognise(root: Path, query: LayoutQuery) -> tuple[str, list[Source]] | None:
     if not root.is_dir():
         return None
     if (root / INDEX).is_file():
-        return "packed", packed_sources(root, wanted.scale, wanted.degradation)
+        return "packed", packed_sources(root, query.scale, query.degradation)
     for base in (root, root / "train", root.parent if root.name == "train_sharp" else root):
         if (base / "train_sharp").is_dir():
-            return "reds", _reds(base, wanted)
+            return "reds", _reds(base, query)
     lists = {part: root / name for part, name in _LISTS.items() if (root / name).is_file()}
     ground = next((root / name for name in ("sequences", *_GT_NAMES) if (root / name).is_dir()), None)
     if ground is None:
         return None
     if lists:
-        return "vimeo90k", _vimeo(root, ground, lists, wanted)
+        return "vimeo90k", _vimeo(root, ground, lists, query)
     if ground.name == "sequences":
         raise Refused(f"{root} refused: it has sequences, as Vimeo-90K, but neither {' nor '.join(_LISTS.values())}")
-    small = _small(root, wanted)
+    small = _small(root, query)
     beside = [entry.name for entry in entries_of(root)]
     kind = "vid4" if any(map(_is_vid4_folder, beside)) else "pairs" if set(beside) & set(_LQ_NAMES) else None
-    return (kind, _beside(ground, small, wanted)) if kind else None
+    return (kind, _beside(ground, small, query)) if kind else None
 
 
-def _reds(base: Path, wanted: Wanted) -> list[Source]:
-    reduced = base / "train_sharp_bicubic" / f"X{wanted.scale}"
-    small = reduced if wanted.degradation == "bicubic" and reduced.is_dir() else None
+def _reds(base: Path, query: LayoutQuery) -> list[Source]:
+    reduced = base / "train_sharp_bicubic" / f"X{query.scale}"
+    small = reduced if query.degradation == "bicubic" and reduced.is_dir() else None
     return [
         replace(source, split="val" if source.name in REDS4 else "train")
-        for source in _beside(base / "train_sharp", small, wanted)
+        for source in _beside(base / "train_sharp", small, query)
     ]
 
 
-def _vimeo(root: Path, ground: Path, lists: dict[str, Path], wanted: Wanted) -> list[Source]:
-    small = _small(root, wanted)
-    beside = root.with_name(f"{root.name}_matlabLRx{wanted.scale}") / "sequences"
-    if small is None and wanted.degradation == "bicubic" and beside.is_dir():
+def _vimeo(root: Path, ground: Path, lists: dict[str, Path], query: LayoutQuery) -> list[Source]:
+    small = _small(root, query)
+    beside = root.with_name(f"{root.name}_matlabLRx{query.scale}") / "sequences"
+    if small is None and query.degradation == "bicubic" and beside.is_dir():
         small = beside
     sources = []
     for part, file in lists.items():
@@ -124,11 +124,11 @@ def _vimeo(root: Path, ground: Path, lists: dict[str, Path], wanted: Wanted) -> 
         for name in names:
             if not (ground / name).is_dir():
                 raise Refused(f"{ground / name} refused: {file.name} lists it, and there is no such folder")
-            made = clip_at(ground / name, name)
+            clip = clip_at(ground / name, name)
             given = clip_at(small / name, name) if small is not None else None
             sources.append(
-                replace(pairs.pair(made, given, wanted.scale) if given else replace(made, degradation=wanted.degradation),
-                        split=part, scored=_vimeo_scored(made), mirrors=True)
+                replace(pairs.pair(clip, given, query.scale) if given else replace(clip, degradation=query.degradation),
+                        split=part, scored=_vimeo_scored(clip), mirrors=True)
             )  # fmt: skip
     return sources
 
@@ -137,9 +137,9 @@ def _vimeo_scored(source: Source) -> tuple[int, ...]:
     return VIMEO_SCORED if len(source.files) == 2 * VIMEO_SCORED[0] + 1 else ()
 
 
-def _small(root: Path, wanted: Wanted) -> Path | None:
+def _small(root: Path, query: LayoutQuery) -> Path | None:
     """The folder of small frames that fits what is wanted; None if they are to be made."""
-    names = {"bicubic": (*_LQ_NAMES, f"BIx{wanted.scale}"), "bd": (f"BDx{wanted.scale}",)}.get(wanted.degradation, ())
+    names = {"bicubic": (*_LQ_NAMES, f"BIx{query.scale}"), "bd": (f"BDx{query.scale}",)}.get(query.degradation, ())
     return next((root / name for name in names if (root / name).is_dir()), None)
 
 
@@ -147,8 +147,8 @@ def _is_vid4_folder(name: str) -> bool:
     return name[:2] in ("BI", "BD") and name[2:3] == "x" and name[3:].isdigit()
 
 
-def _beside(ground: Path, small: Path | None, wanted: Wanted) -> list[Source]:
+def _beside(ground: Path, small: Path | None, query: LayoutQuery) -> list[Source]:
     sources = find_plain(ground)[1]
     if small is None:
-        return [replace(source, degradation=wanted.degradation) for source in sources]
-    return pairs.matched(sources, find_plain(small)[1], wanted.scale)
+        return [replace(source, degradation=query.degradation) for source in sources]
+    return pairs.matched(sources, find_plain(small)[1], query.scale)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp.data.build import clip_identity, content_sha256, validation_harm
+from vsrpp.data.build import clip_identity, content_sha256, validation_degradation
 from vsrpp.data.cache import cache_name
 from vsrpp.data.degradations import BD_SCALE, bd, realistic
 from vsrpp.data.frames import read_image
@@ -43,13 +43,13 @@ class Frames:
 
     def __getitem__(self, key: Any) -> NDArray[np.uint8]:
         numbers, rows, columns = key if isinstance(key, tuple) else (key, slice(None), slice(None))
-        wanted: Sequence[int] = range(*numbers.indices(len(self))) if isinstance(numbers, slice) else numbers
+        indices: Sequence[int] = range(*numbers.indices(len(self))) if isinstance(numbers, slice) else numbers
         rows, columns = (
             slice(*part.indices(side)) for part, side in zip((rows, columns), self.shape[1:3], strict=True)
         )
-        if not len(wanted):
+        if not len(indices):
             return np.empty((0, rows.stop - rows.start, columns.stop - columns.start, 3), np.uint8)
-        return np.stack([self.read(number, rows, columns) for number in wanted])
+        return np.stack([self.read(number, rows, columns) for number in indices])
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,14 @@ class OriginalClip:
         whole = self._whole(number)
         starts = [max(0, part.start * BD_SCALE - _BD_MARGIN) for part in (rows, columns)]
         piece = whole[starts[0] : rows.stop * BD_SCALE + _BD_MARGIN, starts[1] : columns.stop * BD_SCALE + _BD_MARGIN]
-        made = bd(piece[None])[0]
+        small = bd(piece[None])[0]
         top, left = (part.start - start // BD_SCALE for part, start in zip((rows, columns), starts, strict=True))
-        return made[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
+        return small[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
 
     def _realistic(self, number: int, rows: slice, columns: slice) -> Frame:
-        """Of validation; a training sample is harmed after it is cut."""
-        harm = validation_harm(self.content_sha256)
-        return realistic(self._whole(number)[None], self.scale, harm, number)[0, rows, columns]
+        """Of validation; a training sample is degraded after it is cut."""
+        degradation = validation_degradation(self.content_sha256)
+        return realistic(self._whole(number)[None], self.scale, degradation, number)[0, rows, columns]
 
 
 def look_at(source: Source, scale: int, width: int, height: int) -> OriginalClip:

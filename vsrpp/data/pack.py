@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vsrpp.data.block import Entry
-from vsrpp.data.build import META, Progress, build, file_sha256, write_synced
+from vsrpp.data.block import MixEntry
+from vsrpp.data.build import META, ProgressCallback, build, file_sha256, write_synced
 from vsrpp.data.cache import cache_name, locked
 from vsrpp.data.frames import images_size, packet_count, probe_video
 from vsrpp.data.pack_index import INDEX, VERSION
@@ -27,7 +27,7 @@ _MADE_OF = "made_of.txt"
 
 
 def pack(
-    path: str, out: Path, *, scale: int, degradation: str = "bicubic", progress: Progress | None = None
+    path: str, out: Path, *, scale: int, degradation: str = "bicubic", progress: ProgressCallback | None = None
 ) -> dict[str, Any]:
     """Pack every clip of a path into the new folder `out`; returns {path, kind, clips, frames, bytes}.
 
@@ -37,7 +37,7 @@ def pack(
     out = out.expanduser().absolute()
     if out.exists():
         raise Refused(f"{out} refused: it exists; give a folder that does not, or remove it")
-    kind, sources = Entry(path, degradation=degradation).find(scale)
+    kind, sources = MixEntry(path, degradation=degradation).find(scale)
     if kind == "packed":
         raise Refused(f"{path} refused: it is a packed copy already")
     building = out.with_name(f"{out.name}.partial")
@@ -46,16 +46,16 @@ def pack(
         with locked(out.with_name(f"{out.name}.lock")):
             return _pack(sources, {"kind": kind, "scale": scale, "degradation": degradation}, building, out, progress)
     except OSError as error:
-        what = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        raise Refused(f"packing {path} into {out} failed: {what}; what is finished is kept in {building}") from None
+        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        raise Refused(f"packing {path} into {out} failed: {reason}; what is finished is kept in {building}") from None
     finally:
         out.with_name(f"{out.name}.lock").unlink(missing_ok=True)
 
 
 def _pack(
-    sources: Sequence[Source], said: Mapping[str, Any], building: Path, out: Path, progress: Progress | None
+    sources: Sequence[Source], facts: Mapping[str, Any], building: Path, out: Path, progress: ProgressCallback | None
 ) -> dict[str, Any]:
-    scale = said["scale"]
+    scale = facts["scale"]
     folders = {f"{number:06d}": source for number, source in enumerate(sources)}
     for left in building.iterdir():
         source = folders.get(left.name)
@@ -69,16 +69,16 @@ def _pack(
     rows = [_row(building / name, source) for name, source in folders.items()]
     for name in folders:
         (building / name / _MADE_OF).unlink()
-    write_synced(building / INDEX, json.dumps({"version": VERSION, **said, "clips": rows}, indent=1))
+    write_synced(building / INDEX, json.dumps({"version": VERSION, **facts, "clips": rows}, indent=1))
     building.rename(out)
     size = sum(file.stat().st_size for file in out.glob("*/*.bin"))
     return {
-        "path": str(out), "kind": said["kind"], "clips": len(rows), "frames": sum(row["frames"] for row in rows),
+        "path": str(out), "kind": facts["kind"], "clips": len(rows), "frames": sum(row["frames"] for row in rows),
         "bytes": size,
     }  # fmt: skip
 
 
-def _build(source: Source, scale: int, folder: Path, expected: int, progress: Progress) -> None:
+def _build(source: Source, scale: int, folder: Path, expected: int, progress: ProgressCallback) -> None:
     made_of = cache_name(source, scale)
     temporary = folder.with_name(f"{folder.name}.tmp")
     meta = build(source, scale, temporary, expected, 2**63, progress, cut=False)

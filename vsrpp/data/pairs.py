@@ -22,19 +22,19 @@ def matched(ground: Sequence[Source], small: Sequence[Source], scale: int) -> li
     """
     if len(ground) == len(small) == 1:
         return [pair(ground[0], small[0], scale)]
-    theirs = {source.name: source for source in small}
+    small_by_name = {source.name: source for source in small}
     for source in ground:
-        if source.name not in theirs:
+        if source.name not in small_by_name:
             raise Refused(
                 f"{source.path} refused: no LQ clip {source.name} in {small[0].path.parent} "
                 f"({len(ground)} GT clips, {len(small)} LQ clips); names must match"
             )
-    if extra := sorted(theirs.keys() - {source.name for source in ground}):
+    if extra := sorted(small_by_name.keys() - {source.name for source in ground}):
         raise Refused(
-            f"{theirs[extra[0]].path} refused: no GT clip {extra[0]} in {ground[0].path.parent} "
+            f"{small_by_name[extra[0]].path} refused: no GT clip {extra[0]} in {ground[0].path.parent} "
             f"({len(ground)} GT clips, {len(small)} LQ clips); names must match"
         )
-    return [pair(source, theirs[source.name], scale) for source in ground]
+    return [pair(source, small_by_name[source.name], scale) for source in ground]
 
 
 def pair(ground: Source, small: Source, scale: int) -> Source:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsrpp.data.build import Progress, gib
+from vsrpp.data.build import ProgressCallback, gib
 from vsrpp.data.cache import StoredClip, decoded_bytes, find_stored, store
 from vsrpp.data.frames import images_size, packet_count, probe_video, raw_shape
 from vsrpp.data.originals import look_at, open_originals
@@ -18,7 +18,7 @@ from vsrpp.errors import Refused
 
 
 @dataclass(frozen=True)
-class Planned:
+class PlannedClip:
     """A clip that was found, with its size, and what decoding it takes."""
 
     source: Source
@@ -33,8 +33,8 @@ class Planned:
     """`cache`, `originals`, or `look`: as `originals`, its contents not hashed."""
 
 
-def plan(source: Source, scale: int, cache: Path, reading: str) -> Planned:
-    """Look at a clip's headers. reading: as of Planned; what is no folder of frames is decoded into the cache anyway."""
+def plan(source: Source, scale: int, cache: Path, reading: str) -> PlannedClip:
+    """Look at a clip's headers. reading: as of PlannedClip; what is no folder of frames is decoded into the cache anyway."""
     stored = None if reading == "originals" and source.kind == "frames" else find_stored(source, scale, cache)
     as_it_lies = reading != "cache" and source.kind == "frames" and not stored
     if stored:
@@ -48,16 +48,16 @@ def plan(source: Source, scale: int, cache: Path, reading: str) -> Planned:
     if as_it_lies and source.lq is not None:
         check_pair(source.lq.path, (width, height), images_size(source.lq.files), scale)
     size = 0 if as_it_lies or source.kind == "packed" else decoded_bytes(frames, width, height, scale)
-    return Planned(source, stored, frames, width, height, size, reading if as_it_lies else "cache")
+    return PlannedClip(source, stored, frames, width, height, size, reading if as_it_lies else "cache")
 
 
-def check_trainable(item: Planned, crop_size: int, num_frames: int) -> None:
+def check_trainable(item: PlannedClip, crop_size: int, num_frames: int) -> None:
     """Raise Refused for frames smaller than the crop, and fewer than a sample has."""
     check_size(item, crop_size, "crop_size needs")
     check_frames(item.source.path, item.frames, num_frames, item.source.mirrors)
 
 
-def check_size(item: Planned, side: int, who: str) -> None:
+def check_size(item: PlannedClip, side: int, who: str) -> None:
     """Raise Refused for frames with a side below `side`, which `who` asks for."""
     if min(item.width, item.height) < side:
         raise Refused(
@@ -76,7 +76,7 @@ def check_frames(path: Path, frames: int, num_frames: int, mirrors: bool) -> Non
 
 
 def open_clips(
-    planned: Sequence[Planned], scale: int, cache: Path, limit_gib: float, progress: Progress
+    planned: Sequence[PlannedClip], scale: int, cache: Path, limit_gib: float, progress: ProgressCallback
 ) -> list[AnyClip]:
     """Every clip ready to read. Raises Refused before the first is decoded where cache limit or disk have no room."""
     limit = int(limit_gib * 2**30)
@@ -91,7 +91,7 @@ def open_clips(
     return [_open(item, scale, cache, item.size + room, progress) for item in planned]
 
 
-def _open(item: Planned, scale: int, cache: Path, limit: int, progress: Progress) -> AnyClip:
+def _open(item: PlannedClip, scale: int, cache: Path, limit: int, progress: ProgressCallback) -> AnyClip:
     if item.reading == "look":
         return look_at(item.source, scale, item.width, item.height)
     if item.reading == "originals":
@@ -99,9 +99,11 @@ def _open(item: Planned, scale: int, cache: Path, limit: int, progress: Progress
     return item.stored or store(item.source, scale, cache, item.frames, limit, progress)
 
 
-def check_room(wanted: int, folder: Path, verb: str) -> None:
-    """Raise Refused where the disk that will hold `folder` has less room than `wanted` bytes."""
-    there = next(place for place in (folder, *folder.parents) if place.exists())
-    free = shutil.disk_usage(there).free
-    if wanted > free:
-        raise Refused(f"the data {verb} to {gib(wanted)}, more than the {gib(free)} free for {folder}; free some disk")
+def check_room(needed_bytes: int, folder: Path, verb: str) -> None:
+    """Raise Refused where the disk that will hold `folder` has less room than `needed_bytes` bytes."""
+    existing = next(place for place in (folder, *folder.parents) if place.exists())
+    free = shutil.disk_usage(existing).free
+    if needed_bytes > free:
+        raise Refused(
+            f"the data {verb} to {gib(needed_bytes)}, more than the {gib(free)} free for {folder}; free some disk"
+        )

@@ -51,8 +51,10 @@ def _draw(sheet: Image.Image, clip: AnyClip, role: str, top: int) -> None:
         f"{clip.name}   {role}   {clip.frames} frames   {clip.source_width}x{clip.source_height}"
         f"   small: {small.width}x{small.height}, {clip.degradation}"
     )
-    shown = text.encode("latin-1", "replace").decode("latin-1")  # what Pillow's own font has
-    ImageDraw.Draw(sheet).text((_GAP, top), shown, fill=_INK.get(role, (200, 200, 200)), font=ImageFont.load_default())
+    printable = text.encode("latin-1", "replace").decode("latin-1")  # what Pillow's own font has
+    ImageDraw.Draw(sheet).text(
+        (_GAP, top), printable, fill=_INK.get(role, (200, 200, 200)), font=ImageFont.load_default()
+    )
 
 
 def _paste(sheet: Image.Image, image: Image.Image, column: int, top: int) -> None:

@@ -94,8 +94,8 @@ def find_plain(path: str | Path) -> tuple[str, list[Source]]:
     root = sample_clip() if str(path) == "sample" else Path(path).expanduser().absolute()
     if root.is_file():
         if not _is(root, VIDEO_SUFFIXES):
-            one = "one image: give its folder; " if _is(root, IMAGE_SUFFIXES) else "no video by its name; "
-            raise Refused(f"{root} refused: {one}looked for {_WANTED}")
+            hint = "one image: give its folder; " if _is(root, IMAGE_SUFFIXES) else "no video by its name; "
+            raise Refused(f"{root} refused: {hint}looked for {_WANTED}")
         return "video", [clip_at(root, root.stem)]
     if not root.is_dir():
         raise NotFound(f"no data at {root}: there is no such file or folder; looked for {_WANTED}")

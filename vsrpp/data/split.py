@@ -71,25 +71,27 @@ def split(
     """
     val_clips = val_clips or [clip for clip in clips if clip.split == "val"]
     if val_clips or len(clips) >= WHOLE_CLIPS_FROM:
-        made = _whole_clips(clips, val_clips, CLIPS_FRACTION if fraction is None else fraction)
+        result = _whole_clips(clips, val_clips, CLIPS_FRACTION if fraction is None else fraction)
     else:
-        made = _tails(clips, num_frames, FRAMES_FRACTION if fraction is None else fraction)
-    for span in made.train:
+        result = _tails(clips, num_frames, FRAMES_FRACTION if fraction is None else fraction)
+    for span in result.train:
         if not span.windows(num_frames):
             raise Refused(
                 f"{span.clip.path} refused: {span.frames} of its {span.clip.frames} frames are left to train on, "
                 f"fewer than num_frames = {num_frames} (its last {span.clip.frames - span.frames} validate); "
                 "use a longer clip, fewer num_frames, a smaller val_fraction, or val_data"
             )
-    return made
+    return result
 
 
 def _whole_clips(clips: Sequence[AnyClip], val_clips: Sequence[AnyClip], fraction: float) -> Split:
     if not val_clips:
         kept = min(len(clips) - 1, max(1, round(len(clips) * fraction)))
         clips, val_clips = clips[:-kept], clips[-kept:]
-    seen = {clip.content_sha256 for clip in val_clips}
-    train = [Span(clip, 0, clip.frames) for clip in clips if clip.split != "val" and clip.content_sha256 not in seen]
+    validating = {clip.content_sha256 for clip in val_clips}
+    train = [
+        Span(clip, 0, clip.frames) for clip in clips if clip.split != "val" and clip.content_sha256 not in validating
+    ]
     if not train:
         raise Refused(
             f"{clips[0].path} refused: every clip to train on is also one to validate on, so none is left; "

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp.data.degradations import draw_harm, realistic
+from vsrpp.data.degradations import draw_degradation, realistic
 from vsrpp.data.split import Span
 
 _UINT64 = 2**64
@@ -77,8 +77,8 @@ class TrainSet:
         flips = [word >> 63 for word in words[3:7]]  # left-right, up-down, transpose, time
         gt = _turn(_cut(span.clip.gt(), numbers, top * self.scale, left * self.scale, self.crop_size), flips)
         if span.clip.degradation == "realistic":
-            harm = draw_harm(self.seed, index)
-            return _planes(realistic(gt.transpose(0, 2, 3, 1), self.scale, harm)), gt
+            degradation = draw_degradation(self.seed, index)
+            return _planes(realistic(gt.transpose(0, 2, 3, 1), self.scale, degradation)), gt
         return _turn(_cut(span.clip.lr(), numbers, top, left, side), flips), gt
 
 

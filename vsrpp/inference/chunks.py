@@ -94,7 +94,7 @@ def upscale_frames(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
+class StreamBounds:
     """What `upscale_stream` holds at once. Raises ValueError where it makes no sense."""
 
     chunk_frames: int = 16
@@ -121,7 +121,7 @@ def upscale_stream(
     frames: Iterable[Frames],
     *,
     device: torch.device | str,
-    bounds: Bounds | None = None,
+    bounds: StreamBounds | None = None,
     precision: str = "fp32",
 ) -> Iterator[Frames]:
     """Every frame (h, w, 3) of a clip of any length as (H, W, 3) uint8, in order, in memory that its length is no part of.
@@ -131,7 +131,7 @@ def upscale_stream(
     that it is no jump. Tiles likewise: what a tile cannot see beyond its border is nearest to being felt there, so the
     outer quarter of an overlap is dropped and the middle faded.
     """
-    bounds = bounds or Bounds()
+    bounds = bounds or StreamBounds()
     source = iter(frames)
     window: list[Frames] = []
     start = kept = 0
@@ -149,28 +149,30 @@ def upscale_stream(
         reach = min(reach, known)
         first = max(0, kept - bounds.fade) if kept else 0
         until = min(stop + bounds.fade, known)
-        made = _upscale_tiles(model, np.stack(window[: reach - start]), torch.device(device), precision, bounds)
-        made = made[first - start : until - start]
+        output = _upscale_tiles(model, np.stack(window[: reach - start]), torch.device(device), precision, bounds)
+        output = output[first - start : until - start]
         if faded is not None:
-            _fade(faded, made)
+            _fade(faded, output)
         if last:
-            yield from made
+            yield from output
             return
-        yield from made[: stop - bounds.fade - first]
-        faded = made[stop - bounds.fade - first :].copy()
+        yield from output[: stop - bounds.fade - first]
+        faded = output[stop - bounds.fade - first :].copy()
         kept = stop
         forget = max(0, kept - bounds.overlap) - start
         del window[:forget]
         start += forget
 
 
-def _fade(before: Frames, made: Frames) -> None:
-    """Let a chunk begin as the one before it ended: `before` are the frames that both made, the first of `made`."""
+def _fade(before: Frames, output: Frames) -> None:
+    """Let a chunk begin as the one before it ended: `before` are the frames that both made, the first of `output`."""
     for number, old in enumerate(before):
-        made[number] = blend(old, made[number], (number + 0.5) / len(before))
+        output[number] = blend(old, output[number], (number + 0.5) / len(before))
 
 
-def _upscale_tiles(model: nn.Module, lr_u8: Frames, device: torch.device, precision: str, bounds: Bounds) -> Frames:
+def _upscale_tiles(
+    model: nn.Module, lr_u8: Frames, device: torch.device, precision: str, bounds: StreamBounds
+) -> Frames:
     height, width = lr_u8.shape[1:3]
     rows, columns = (tile_spans(side, bounds.tile, bounds.tile_overlap) for side in (height, width))
     if len(rows) == len(columns) == 1:
@@ -179,9 +181,9 @@ def _upscale_tiles(model: nn.Module, lr_u8: Frames, device: torch.device, precis
     canvas = np.empty((len(lr_u8), height * scale, width * scale, 3), np.uint8)
     for (top, bottom), row_weight in zip(rows, fade_in(rows, scale), strict=True):
         for (left, right), column_weight in zip(columns, fade_in(columns, scale), strict=True):
-            made = _upscale(model, lr_u8[:, top:bottom, left:right], device, precision)
+            output = _upscale(model, lr_u8[:, top:bottom, left:right], device, precision)
             place = canvas[:, top * scale : bottom * scale, left * scale : right * scale]
-            lay_over(place, made, row_weight, column_weight)
+            lay_over(place, output, row_weight, column_weight)
     return canvas
 
 

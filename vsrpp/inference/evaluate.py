@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vsrpp import metrics, resize
-from vsrpp.data.build import content_sha256, validation_harm
+from vsrpp.data.build import content_sha256, validation_degradation
 from vsrpp.data.degradations import check_degradation, realistic, reduce
-from vsrpp.data.layouts import Wanted, find
+from vsrpp.data.layouts import LayoutQuery, find
 from vsrpp.data.sources import Source, read_frames
 from vsrpp.errors import Refused
 from vsrpp.paths import CheckpointPaths
@@ -88,8 +88,8 @@ def evaluate_path(
     Raises Refused or NotFound for what cannot be read or is too small.
     """
     check_degradation(degradation, scale)
-    _, found = find(path, wanted=Wanted(scale, degradation))
-    sources = [source for source in found if source.split == "val"] or found
+    _, located = find(path, query=LayoutQuery(scale, degradation))
+    sources = [source for source in located if source.split == "val"] or located
     clips = []
     for source in sources:
         picture = profile
@@ -131,7 +131,7 @@ def _evaluate(
 def _reduced(source: Source, truth: Frames, scale: int, start: int) -> Frames:
     """Small frames of truth alone, the very ones that a run validates on. start: the number of its first frame."""
     if source.degradation == "realistic":
-        return realistic(truth, scale, validation_harm(content_sha256(source)), start)
+        return realistic(truth, scale, validation_degradation(content_sha256(source)), start)
     return reduce(truth, scale, source.degradation)
 
 

@@ -35,14 +35,14 @@ def fade_in(spans: list[tuple[int, int]], scale: int) -> list[NDArray[np.float32
 
 
 def lay_over(
-    canvas: NDArray[np.uint8], made: NDArray[np.uint8], rows: NDArray[np.float32], columns: NDArray[np.float32]
+    canvas: NDArray[np.uint8], tile: NDArray[np.uint8], rows: NDArray[np.float32], columns: NDArray[np.float32]
 ) -> None:
     """Blend upscaled frames (T, H, W, 3) into the same part of the canvas, in place, frame by frame."""
     if rows.min() == 1.0 and columns.min() == 1.0:
-        canvas[:] = made
+        canvas[:] = tile
         return
     weight = (rows[:, None] * columns)[..., None]
-    for below, above in zip(canvas, made, strict=True):
+    for below, above in zip(canvas, tile, strict=True):
         below[:] = blend(below, above, weight)
 
 

@@ -17,16 +17,16 @@ import torch
 
 from vsrpp.data.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Source, find_plain
 from vsrpp.errors import Refused, VsrppError
-from vsrpp.inference.chunks import Bounds, upscale_stream
-from vsrpp.inference.video import FolderWriter, Reading, VideoWriter, codec_for, read
+from vsrpp.inference.chunks import StreamBounds, upscale_stream
+from vsrpp.inference.video import FolderWriter, OpenClip, VideoWriter, codec_for, read
 from vsrpp.models import Network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class UpscaleOptions:
     """What a person asks of an upscaling beside input and output."""
 
-    bounds: Bounds
+    bounds: StreamBounds
     codec: str | None = None
     """h264, hevc, vp9 or ffv1; None goes by the output's name."""
     crf: int | None = None
@@ -38,7 +38,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class UpscaleProgress:
     frames: int
     expected: int | None
     """By the input's own word, which may be wrong."""
@@ -52,8 +52,8 @@ class Progress:
 
 
 def upscale(
-    model: Network, source: str, target: str, wish: Wish, *, device: torch.device,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    model: Network, source: str, target: str, options: UpscaleOptions, *, device: torch.device,
+    on_progress: Callable[[UpscaleProgress], None] = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Upscale one video or folder of frames into `target`; returns frames, sizes, seconds, codec and notes.
 
@@ -63,28 +63,30 @@ def upscale(
     """
     clip, out = _input(source), Path(target).expanduser().absolute()
     as_video = out.suffix.lower() in VIDEO_SUFFIXES
-    _check_target(clip, out, wish, as_video)
+    _check_target(clip, out, options, as_video)
     building = out.with_name(f".{out.stem}.{os.getpid()}.part{out.suffix}")
-    reading = read(clip)
-    size = (reading.width * model.scale, reading.height * model.scale)
-    started, done = time.monotonic(), 0
-    codec = codec_for(out, wish.codec) if as_video else "png"
+    opened = read(clip)
+    size = (opened.width * model.scale, opened.height * model.scale)
+    started, frames_done = time.monotonic(), 0
+    codec = codec_for(out, options.codec) if as_video else "png"
     out.parent.mkdir(parents=True, exist_ok=True)
     writer: VideoWriter | FolderWriter | None = None
     try:
-        writer = _writer(clip, building, reading, size, codec, wish)
-        for frame in upscale_stream(model, reading.frames, device=device, bounds=wish.bounds, precision=wish.precision):
+        writer = _writer(clip, building, opened, size, codec, options)
+        for frame in upscale_stream(
+            model, opened.frames, device=device, bounds=options.bounds, precision=options.precision
+        ):
             writer.write(frame)
-            done += 1
-            on_progress(Progress(done, reading.expected, time.monotonic() - started))
-        if not done:
+            frames_done += 1
+            on_progress(UpscaleProgress(frames_done, opened.expected, time.monotonic() - started))
+        if not frames_done:
             raise Refused(f"{clip.path} refused: it has a video stream but not one decodable frame.")
         writer.finish()
         _put(building, out)
     except torch.OutOfMemoryError:
         raise VsrppError(
-            f"out of memory at tiles of {wish.bounds.tile} pixels and chunks of {wish.bounds.chunk_frames} frames:"
-            f" try --tile {max(64, (wish.bounds.tile or 512) // 2)} --chunk {max(4, wish.bounds.chunk_frames // 2)}."
+            f"out of memory at tiles of {options.bounds.tile} pixels and chunks of {options.bounds.chunk_frames} frames:"
+            f" try --tile {max(64, (options.bounds.tile or 512) // 2)} --chunk {max(4, options.bounds.chunk_frames // 2)}."
         ) from None
     except OSError as error:
         raise VsrppError(f"{out} could not be written: {error}.") from None
@@ -92,13 +94,13 @@ def upscale(
         if writer is not None:
             with contextlib.suppress(av.error.FFmpegError):  # what cannot be closed well is removed below
                 writer.close()
-        if reading.container is not None:
-            reading.container.close()
+        if opened.container is not None:
+            opened.container.close()
         _remove(building)
     return {
-        "input": str(clip.path), "output": str(out), "frames": done, "scale": model.scale,
-        "input_size": [reading.width, reading.height], "output_size": list(size), "codec": codec,
-        "seconds": time.monotonic() - started, "notes": reading.notes,
+        "input": str(clip.path), "output": str(out), "frames": frames_done, "scale": model.scale,
+        "input_size": [opened.width, opened.height], "output_size": list(size), "codec": codec,
+        "seconds": time.monotonic() - started, "notes": opened.notes,
     }  # fmt: skip
 
 
@@ -111,39 +113,39 @@ def _input(path: str) -> Source:
     return sources[0]
 
 
-def _check_target(clip: Source, out: Path, wish: Wish, as_video: bool) -> None:
-    here = clip.path.resolve()
-    if out.resolve() == here:
+def _check_target(clip: Source, out: Path, options: UpscaleOptions, as_video: bool) -> None:
+    source_path = clip.path.resolve()
+    if out.resolve() == source_path:
         raise Refused(f"{out} is the input itself: name another output.")
-    if not as_video and (wish.codec or out.suffix.lower() in IMAGE_SUFFIXES):
+    if not as_video and (options.codec or out.suffix.lower() in IMAGE_SUFFIXES):
         raise Refused(f"{out} refused: no video's name ({' '.join(VIDEO_SUFFIXES)}); frames go into a folder.")
-    if as_video and clip.kind == "frames" and wish.fps is None:
+    if as_video and clip.kind == "frames" and options.fps is None:
         raise Refused("a folder of frames has no frame rate: give one, such as --fps 25 or --fps 30000/1001.")
-    if wish.fps is not None and clip.kind == "video":
+    if options.fps is not None and clip.kind == "video":
         raise Refused("--fps refused: the input is a video and keeps its own time stamps.")
     if not out.exists():
         return
-    if not wish.overwrite:
+    if not options.overwrite:
         raise Refused(f"{out} is there already: name another output, or replace it with --overwrite.")
     if out.is_dir() and (as_video or any(entry.suffix.lower() not in IMAGE_SUFFIXES for entry in out.iterdir())):
         raise Refused(f"{out} is a folder with more than frames in it: --overwrite does not touch it.")
     if not as_video and not out.is_dir():
         raise Refused(f"{out} is a file; frames go into a folder.")
-    if not as_video and here.is_relative_to(out.resolve()):
+    if not as_video and source_path.is_relative_to(out.resolve()):
         raise Refused(f"{out} holds the input: name another output.")
 
 
 def _writer(
-    clip: Source, building: Path, reading: Reading, size: tuple[int, int], codec: str, wish: Wish
+    clip: Source, building: Path, opened: OpenClip, size: tuple[int, int], codec: str, options: UpscaleOptions
 ) -> VideoWriter | FolderWriter:
     if codec == "png":
         names = tuple(file.stem for file in clip.files) if clip.kind == "frames" else ()
         return FolderWriter(building, names if len(set(names)) == len(names) else ())
-    rate = wish.fps or reading.rate
+    rate = options.fps or opened.rate
     assert rate is not None
     return VideoWriter(
-        building, clip.path if clip.kind == "video" else None, reading, size, codec=codec, rate=rate, crf=wish.crf,
-        audio=wish.audio,
+        building, clip.path if clip.kind == "video" else None, opened, size, codec=codec, rate=rate, crf=options.crf,
+        audio=options.audio,
     )  # fmt: skip
 
 

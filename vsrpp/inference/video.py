@@ -46,7 +46,7 @@ def codec_for(path: Path, asked: str | None) -> str:
 
 
 @dataclass(slots=True)
-class Reading:
+class OpenClip:
     """A clip being read. `stamps` holds the time stamps of the frames handed out and not yet written."""
 
     width: int
@@ -66,13 +66,13 @@ class Reading:
     rotation: int = 0
 
 
-def read(source: Source) -> Reading:
+def read(source: Source) -> OpenClip:
     """Open a clip. Raises Refused if it cannot be read."""
     if source.kind == "frames":
         from vsrpp.data.frames import images_size, iter_images
 
         width, height = images_size(source.files)
-        return Reading(width, height, iter_images(source.files), len(source.files))
+        return OpenClip(width, height, iter_images(source.files), len(source.files))
     try:
         container = av.open(str(source.path))
         if not container.streams.video:
@@ -85,42 +85,42 @@ def read(source: Source) -> Reading:
     context = stream.codec_context
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     expected = stream.frames or (int(container.duration / av.time_base * rate) if container.duration else None)
-    reading = Reading(context.width, context.height, iter(()), expected, rate, stream.time_base, container=container)
+    opened = OpenClip(context.width, context.height, iter(()), expected, rate, stream.time_base, container=container)
     unnamed = context.colorspace in (UNSPECIFIED, 0)
-    reading.matrix = (BT709 if context.height >= HD_LINES else BT601) if unnamed else int(context.colorspace)
-    reading.full_range = context.color_range == FULL_RANGE or (context.pix_fmt or "").startswith("yuvj")
+    opened.matrix = (BT709 if context.height >= HD_LINES else BT601) if unnamed else int(context.colorspace)
+    opened.full_range = context.color_range == FULL_RANGE or (context.pix_fmt or "").startswith("yuvj")
     if context.format is not None and any(component.bits > 8 for component in context.format.components):
-        reading.notes.append(f"the input has more than 8 bits a channel ({context.pix_fmt}); the output has 8")
-    reading.frames = _decoded(source.path, reading)
-    return reading
+        opened.notes.append(f"the input has more than 8 bits a channel ({context.pix_fmt}); the output has 8")
+    opened.frames = _decoded(source.path, opened)
+    return opened
 
 
-def _decoded(path: Path, reading: Reading) -> Iterator[Frame]:
-    done, last = 0, None
-    step = max(1, round(1 / (reading.rate * reading.time_base))) if reading.rate and reading.time_base else 1
+def _decoded(path: Path, opened: OpenClip) -> Iterator[Frame]:
+    frames_done, last = 0, None
+    step = max(1, round(1 / (opened.rate * opened.time_base))) if opened.rate and opened.time_base else 1
     try:
-        for frame in reading.container.decode(video=0):
-            if (frame.width, frame.height) != (reading.width, reading.height):
+        for frame in opened.container.decode(video=0):
+            if (frame.width, frame.height) != (opened.width, opened.height):
                 raise Refused(
-                    f"{path} refused: frame {done} is {frame.width}x{frame.height}, those before it"
-                    f" {reading.width}x{reading.height}; a clip has one size."
+                    f"{path} refused: frame {frames_done} is {frame.width}x{frame.height}, those before it"
+                    f" {opened.width}x{opened.height}; a clip has one size."
                 )
-            reading.rotation = frame.rotation
+            opened.rotation = frame.rotation
             stamp = frame.pts if frame.pts is not None else (0 if last is None else last + step)
             last = stamp if last is None else max(stamp, last + 1)
-            reading.stamps.append((last, frame.duration or 0))
-            yield _rgb(frame, reading)
-            done += 1
+            opened.stamps.append((last, frame.duration or 0))
+            yield _rgb(frame, opened)
+            frames_done += 1
     except av.error.FFmpegError as error:
-        raise Refused(f"{path} refused: it cannot be decoded past frame {done} ({error}).") from None
+        raise Refused(f"{path} refused: it cannot be decoded past frame {frames_done} ({error}).") from None
 
 
-def _rgb(frame: av.VideoFrame, reading: Reading) -> Frame:
+def _rgb(frame: av.VideoFrame, opened: OpenClip) -> Frame:
     if frame.format.is_rgb:
         return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-    frame.colorspace = reading.matrix
+    frame.colorspace = opened.matrix
     picture = frame.reformat(
-        format="rgb24", src_colorspace=_sws(reading.matrix), src_color_range=2 if reading.full_range else 1,
+        format="rgb24", src_colorspace=_sws(opened.matrix), src_color_range=2 if opened.full_range else 1,
         dst_color_range=2, interpolation="BICUBIC",
     )  # fmt: skip
     return np.asarray(picture.to_ndarray(), np.uint8)
@@ -135,10 +135,10 @@ class VideoWriter:
     """Encodes frames into a file; sound and subtitles of the input are copied beside them, packet by packet."""
 
     def __init__(
-        self, path: Path, source: Path | None, reading: Reading, size: tuple[int, int], *, codec: str, rate: Fraction,
+        self, path: Path, source: Path | None, opened: OpenClip, size: tuple[int, int], *, codec: str, rate: Fraction,
         crf: int | None, audio: bool,
     ) -> None:  # fmt: skip
-        self._path, self._reading = path, reading
+        self._path, self._reading = path, opened
         encoder, options = CODECS[codec]
         if crf is not None and "crf" in options:
             options = {**options, "crf": str(crf)}
@@ -148,7 +148,7 @@ class VideoWriter:
         except (av.error.FFmpegError, ValueError) as error:
             self._container.close()
             raise Refused(f"codec {codec} refused: {path.suffix} files cannot hold it here ({error}).") from None
-        self._time_base = reading.time_base or 1 / rate
+        self._time_base = opened.time_base or 1 / rate
         self._written = 0
         self._lossless = codec == "ffv1"
         self._describe(size)
@@ -159,10 +159,10 @@ class VideoWriter:
         self._carry_over()
 
     def _describe(self, size: tuple[int, int]) -> None:
-        context, reading = self._stream.codec_context, self._reading
+        context, opened = self._stream.codec_context, self._reading
         context.width, context.height = size
         context.time_base = self._time_base
-        given = reading.container.streams.video[0].codec_context if reading.container is not None else None
+        given = opened.container.streams.video[0].codec_context if opened.container is not None else None
         subsampled = given is None or given.format is None or given.format.components[-1].width < given.width
         even = size[0] % 2 == 0 and size[1] % 2 == 0
         context.pix_fmt = "bgr0" if self._lossless else "yuv420p" if subsampled and even else "yuv444p"
@@ -171,8 +171,8 @@ class VideoWriter:
             if given.sample_aspect_ratio:
                 context.sample_aspect_ratio = given.sample_aspect_ratio
         if not self._lossless:
-            context.colorspace = reading.matrix
-            context.color_range = FULL_RANGE if reading.full_range else 1
+            context.colorspace = opened.matrix
+            context.color_range = FULL_RANGE if opened.full_range else 1
 
     def _carry_over(self) -> None:
         """A stream of the output for each one of the input that its format can hold."""
@@ -184,19 +184,19 @@ class VideoWriter:
                 continue
             name = stream.codec_context.name if stream.codec_context is not None else "unknown"
             try:
-                made = self._container.add_stream_from_template(stream)
+                copied = self._container.add_stream_from_template(stream)
             except (av.error.FFmpegError, ValueError):
-                made = None
-            if made is None and stream.type == "audio":
+                copied = None
+            if copied is None and stream.type == "audio":
                 self.close()
                 raise Refused(
                     f"{self._path.suffix} cannot hold the input's sound ({name}): use .mkv, or leave it out: --no-audio."
                 )
-            if made is None:
+            if copied is None:
                 self._reading.notes.append(f"subtitles left out: {self._path.suffix} cannot hold {name}")
                 continue
-            made.metadata.update(stream.metadata)
-            self._copied[stream.index] = made
+            copied.metadata.update(stream.metadata)
+            self._copied[stream.index] = copied
         if self._copied:
             self._pending = self._input.demux([self._input.streams[index] for index in self._copied])
             self._advance()

@@ -75,10 +75,10 @@ def _load(features: nn.Sequential, path: Path) -> None:
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
         raise refused("not a torch weight file") from error
     wanted = features.state_dict()
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     for key, tensor in wanted.items():
         have = state.get(f"features.{key}") if isinstance(state, dict) else None
         if not isinstance(have, Tensor) or have.shape != tensor.shape:
             raise refused(f"not torchvision's VGG19 (features.{key} is missing or of another shape)")
-        found[key] = have.float()
-    features.load_state_dict(found, assign=True)
+        weights[key] = have.float()
+    features.load_state_dict(weights, assign=True)

@@ -82,9 +82,9 @@ class BasicVsrNet(Network):
         factors = SHUFFLE_FACTORS[scale]
         widths = (*(n_feats for _ in factors[1:]), HR_FEATS)
         given = n_feats
-        for number, (factor, made) in enumerate(zip(factors, widths, strict=True), start=1):
-            self.add_module(f"upconv{number}", nn.Conv2d(given, made * factor**2, 3, padding=1))
-            given = made
+        for number, (factor, width) in enumerate(zip(factors, widths, strict=True), start=1):
+            self.add_module(f"upconv{number}", nn.Conv2d(given, width * factor**2, 3, padding=1))
+            given = width
         self.conv_hr = nn.Conv2d(HR_FEATS, HR_FEATS, 3, padding=1)
         self.conv_last = nn.Conv2d(HR_FEATS, 3, 3, padding=1)
 
@@ -98,13 +98,13 @@ class BasicVsrNet(Network):
                 hidden = flow_warp(hidden, to_next[number])
             hidden = self.recurrent(self.backward_trunk, pictures[number], hidden)
             from_future.append(hidden)
-        hidden, made = nothing, []
+        hidden, outputs = nothing, []
         for number, picture in enumerate(pictures):
             if number:
                 hidden = flow_warp(hidden, to_previous[number - 1])
             hidden = self.recurrent(self.forward_trunk, picture, hidden)
-            made.append(self._picture(picture, from_future.pop(), hidden))
-        return torch.stack(made, dim=1)
+            outputs.append(self._picture(picture, from_future.pop(), hidden))
+        return torch.stack(outputs, dim=1)
 
     def _flows(self, lr: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         """(flow from every frame to the next, flow from every frame but the first to the one before), T - 1 each."""

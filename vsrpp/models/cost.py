@@ -123,9 +123,9 @@ def _one_thread() -> Iterator[None]:
 def _counting(model: Network) -> Iterator[list[int]]:
     flops: list[int] = []
 
-    def count(module: nn.Module, _given: Any, made: Tensor) -> None:
+    def count(module: nn.Module, _given: Any, output: Tensor) -> None:
         assert isinstance(module, nn.Conv2d)
-        flops.append(2 * module.weight.numel() * made.shape[0] * made.shape[-2] * made.shape[-1])
+        flops.append(2 * module.weight.numel() * output.shape[0] * output.shape[-2] * output.shape[-1])
 
     handles = [m.register_forward_hook(count) for m in model.modules() if isinstance(m, nn.Conv2d)]
     try:

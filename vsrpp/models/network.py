@@ -29,8 +29,8 @@ class Network(nn.Module, ABC):
     def recurrent(self, trunk: nn.Module, *known: Tensor) -> Tensor:
         """One call of a trunk for one frame: what a network calls its trunks through. The same bits either way."""
         if not (self.gradient_checkpointing and torch.is_grad_enabled()):
-            made: Tensor = trunk(*known)
-            return made
+            hidden: Tensor = trunk(*known)
+            return hidden
         again: Tensor = checkpoint(trunk, *known, use_reentrant=False, preserve_rng_state=False)  # nothing is drawn
         return again
 

@@ -60,14 +60,14 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
             loaded = loaded[name]
             break
-    found = {key: value for key, value in loaded.items() if isinstance(value, Tensor)} if _is_mapping(loaded) else {}
-    if not found:
+    weights = {key: value for key, value in loaded.items() if isinstance(value, Tensor)} if _is_mapping(loaded) else {}
+    if not weights:
         raise Refused(f"{path} refused: it holds no weights (looked for a state dict, or one under {_listed()}).")
-    if all(key.startswith(_MODULE) for key in found):
-        found = {key.removeprefix(_MODULE): value for key, value in found.items()}
-    if any(key.startswith(_GENERATOR) for key in found):  # what is beside it is the other project's training
-        found = {key.removeprefix(_GENERATOR): v for key, v in found.items() if key.startswith(_GENERATOR)}
-    return {_our_key(key): value for key, value in found.items() if key not in _NOT_WEIGHTS}
+    if all(key.startswith(_MODULE) for key in weights):
+        weights = {key.removeprefix(_MODULE): value for key, value in weights.items()}
+    if any(key.startswith(_GENERATOR) for key in weights):  # what is beside it is the other project's training
+        weights = {key.removeprefix(_GENERATOR): v for key, v in weights.items() if key.startswith(_GENERATOR)}
+    return {_our_key(key): value for key, value in weights.items() if key not in _NOT_WEIGHTS}
 
 
 def _load(path: Path) -> Any:
@@ -92,21 +92,21 @@ def _is_mapping(loaded: Any) -> bool:
 
 
 def _our_key(key: str) -> str:
-    for theirs, ours in _RENAMED:
-        key = theirs.sub(ours, key)
+    for pattern, ours in _RENAMED:
+        key = pattern.sub(ours, key)
     # mmedit counts convolutions with their activation inside, BasicSR counts activations too
     return _MM_FLOW.sub(lambda match: f"{match[1]}{2 * int(match[2])}.", key)
 
 
 def _fill(part: torch.nn.Module, weights: dict[str, Tensor], path: Path, what: str) -> None:
-    wanted = part.state_dict()
-    constant = {key for key in wanted if key.rsplit(".", 1)[-1] in _CONSTANTS}
-    missing = sorted(wanted.keys() - weights.keys() - constant)
-    surplus = sorted(weights.keys() - wanted.keys())
+    expected = part.state_dict()
+    constant = {key for key in expected if key.rsplit(".", 1)[-1] in _CONSTANTS}
+    missing = sorted(expected.keys() - weights.keys() - constant)
+    surplus = sorted(weights.keys() - expected.keys())
     shapes = [
-        f"{key} is {list(weights[key].shape)} there and {list(wanted[key].shape)} here"
-        for key in sorted(wanted.keys() & weights.keys())
-        if wanted[key].shape != weights[key].shape
+        f"{key} is {list(weights[key].shape)} there and {list(expected[key].shape)} here"
+        for key in sorted(expected.keys() & weights.keys())
+        if expected[key].shape != weights[key].shape
     ]
     faults = [
         f"{len(keys)} {name} ({_some(keys)})"
@@ -114,16 +114,16 @@ def _fill(part: torch.nn.Module, weights: dict[str, Tensor], path: Path, what: s
         if keys
     ]
     if faults:
-        raise Refused(f"{path} does not fit the {what}: {'; '.join(faults)}.{_hint(weights, wanted)}")
-    part.load_state_dict({**{key: wanted[key] for key in constant}, **weights})
+        raise Refused(f"{path} does not fit the {what}: {'; '.join(faults)}.{_hint(weights, expected)}")
+    part.load_state_dict({**{key: expected[key] for key in constant}, **weights})
 
 
-def _hint(weights: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+def _hint(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
     """The sizes of the file's network, where they are the reason."""
-    theirs, ours = _sizes(weights), _sizes(wanted)
-    if theirs is None or ours is None or theirs == ours:
+    sizes_there, sizes_here = _sizes(weights), _sizes(expected)
+    if sizes_there is None or sizes_here is None or sizes_there == sizes_here:
         return ""
-    return f" It has n_feats={theirs[0]} n_blocks={theirs[1]}; here they are {ours[0]} and {ours[1]}."
+    return f" It has n_feats={sizes_there[0]} n_blocks={sizes_there[1]}; here they are {sizes_here[0]} and {sizes_here[1]}."
 
 
 def _sizes(weights: Mapping[str, Tensor]) -> tuple[int, int] | None:

@@ -42,8 +42,8 @@ class FlowLevel(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for given, made in itertools.pairwise(CHANNELS):
-            layers += [nn.Conv2d(given, made, KERNEL, padding=KERNEL // 2), nn.ReLU()]
+        for given, channels in itertools.pairwise(CHANNELS):
+            layers += [nn.Conv2d(given, channels, KERNEL, padding=KERNEL // 2), nn.ReLU()]
         self.basic_module = nn.Sequential(*layers[:-1])
 
     def forward(self, known: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The run's durable store: events in a hash chain, metrics, the inbox of commands, the marks of delivery. No torch."""
 
-from vsrpp.store.chain import Verdict, verify_chain
+from vsrpp.store.chain import ChainCheck, verify_chain
 from vsrpp.store.events import EVENT_TYPES, Event
 from vsrpp.store.inbox import Answer, Command, Inbox
 from vsrpp.store.marks import Marks
@@ -9,6 +9,7 @@ from vsrpp.store.run_store import MetricRow, RunReader, RunWriter
 __all__ = [
     "EVENT_TYPES",
     "Answer",
+    "ChainCheck",
     "Command",
     "Event",
     "Inbox",
@@ -16,6 +17,5 @@ __all__ = [
     "MetricRow",
     "RunReader",
     "RunWriter",
-    "Verdict",
     "verify_chain",
 ]

@@ -10,7 +10,7 @@ from vsrpp.store.events import Event, canonical
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ChainCheck:
     """What `history --verify` says of a chain."""
 
     ok: bool
@@ -34,26 +34,26 @@ def link(previous: str, event: Event) -> str:
 
 def verify_chain(
     events: Iterable[Event], run_id: str, anchors: Iterable[tuple[str, int, str]] = (), recorded_head: int | None = None
-) -> Verdict:
+) -> ChainCheck:
     """Walk the chain from its first row.
 
     `anchors` are (where, seq, hash) kept outside the table (checkpoint manifests, the tracking server); each must be a
     row of the chain. `recorded_head` is the sequence number the store last wrote: fewer rows mean some were cut off.
     """
-    previous, count, known = genesis(run_id), 0, {}
+    previous, count, hashes = genesis(run_id), 0, {}
     for event in events:
         if event.seq != count + 1:
-            what = "was removed" if event.seq > count + 1 else "stands twice"
-            return Verdict(False, count, previous, count + 1, f"event {count + 1} {what}")
+            fault = "was removed" if event.seq > count + 1 else "stands twice"
+            return ChainCheck(False, count, previous, count + 1, f"event {count + 1} {fault}")
         if link(previous, event) != event.hash:
-            return Verdict(
+            return ChainCheck(
                 False, count, previous, event.seq, f"event {event.seq} ({event.type}) was changed or inserted"
             )
         previous, count = event.hash, event.seq
-        known[event.seq] = event.hash
+        hashes[event.seq] = event.hash
     if recorded_head is not None and count < recorded_head:
-        return Verdict(False, count, previous, count + 1, f"the last {recorded_head - count} event(s) were cut off")
+        return ChainCheck(False, count, previous, count + 1, f"the last {recorded_head - count} event(s) were cut off")
     for where, seq, anchor in anchors:
-        if seq and known.get(seq) != anchor:
-            return Verdict(False, count, previous, seq, f"event {seq} is not the one that {where} anchors")
-    return Verdict(True, count, previous)
+        if seq and hashes.get(seq) != anchor:
+            return ChainCheck(False, count, previous, seq, f"event {seq} is not the one that {where} anchors")
+    return ChainCheck(True, count, previous)

@@ -109,9 +109,9 @@ class Inbox:
         deadline = time.monotonic() + timeout_s
         pause_s, last_look = 0.002, time.monotonic()
         while True:
-            found = self.answer_of(uid)
-            if found is not None:
-                return found
+            answer = self.answer_of(uid)
+            if answer is not None:
+                return answer
             now = time.monotonic()
             if not now < deadline:  # a wait that is not a number ends too
                 return Answer(

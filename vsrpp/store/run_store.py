@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsrpp.errors import VsrppError
-from vsrpp.store.chain import Verdict, genesis, link, verify_chain
+from vsrpp.store.chain import ChainCheck, genesis, link, verify_chain
 from vsrpp.store.db import connect_reader, connect_writer
 from vsrpp.store.events import EVENT_TYPES, Event, canonical, jsonable
 
@@ -78,12 +78,12 @@ class RunReader:
 
     # ---- events
     def events(self, *, after_seq: int = 0, types: Iterable[str] | None = None, limit: int = -1) -> Iterator[Event]:
-        wanted = sorted(types) if types is not None else None
-        where = f" AND type IN ({','.join('?' * len(wanted))})" if wanted is not None else ""
+        type_list = sorted(types) if types is not None else None
+        where = f" AND type IN ({','.join('?' * len(type_list))})" if type_list is not None else ""
         rows = self._db.execute(
             f"SELECT seq, time, step, branch, type, revision, origin, author, reason, data, hash FROM events"
             f" WHERE seq > ?{where} ORDER BY seq LIMIT ?",
-            (after_seq, *(wanted or ()), limit),
+            (after_seq, *(type_list or ()), limit),
         )
         return map(_event, rows)
 
@@ -100,11 +100,11 @@ class RunReader:
         row = self._db.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1").fetchone()
         return (row[0], row[1]) if row else (0, genesis(self.run_id))
 
-    def verify(self, anchors: Iterable[tuple[str, int, str]] = ()) -> Verdict:
+    def verify(self, anchors: Iterable[tuple[str, int, str]] = ()) -> ChainCheck:
         try:
             return verify_chain(self.events(), self.run_id, anchors, recorded_head=self.meta("head"))
         except (sqlite3.Error, ValueError) as error:
-            return Verdict(False, 0, "", None, f"the record cannot be read: {error}")
+            return ChainCheck(False, 0, "", None, f"the record cannot be read: {error}")
 
     # ---- metrics
     def metrics(self, *, after_id: int = 0, limit: int = -1) -> list[MetricRow]:
@@ -130,7 +130,7 @@ class RunReader:
 
     def latest(self, prefix: str = "") -> dict[str, MetricRow]:
         """The newest row (by order of writing) of every metric whose key starts with `prefix`."""
-        found: dict[str, MetricRow] = {}
+        rows: dict[str, MetricRow] = {}
         keys = self._db.execute("SELECT id, key FROM metric_keys WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
         for key_id, key in keys.fetchall():
             row = self._db.execute(
@@ -139,8 +139,8 @@ class RunReader:
                 (key, key_id),
             ).fetchone()
             if row:
-                found[key] = _metric(row)
-        return found
+                rows[key] = _metric(row)
+        return rows
 
     def metric_keys(self) -> list[str]:
         return [row[0] for row in self._db.execute("SELECT key FROM metric_keys ORDER BY key")]
@@ -243,11 +243,11 @@ class RunWriter(RunReader):
         )
 
     def _key_id(self, key: str) -> int:
-        known = self._key_ids.get(key)
-        if known is None:
+        key_id = self._key_ids.get(key)
+        if key_id is None:
             cursor = self._db.execute("INSERT INTO metric_keys (key) VALUES (?)", (key,))
-            known = self._key_ids[key] = int(cursor.lastrowid or 0)
-        return known
+            key_id = self._key_ids[key] = int(cursor.lastrowid or 0)
+        return key_id
 
 
 def _event(row: tuple[Any, ...]) -> Event:

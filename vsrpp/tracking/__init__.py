@@ -4,6 +4,6 @@ Importing this package imports neither mlflow nor torch.
 """
 
 from vsrpp.tracking.backlog import Backlog, Report, backlog
-from vsrpp.tracking.process import Delivery, News, uri_of
+from vsrpp.tracking.process import ConnectionChange, Delivery, uri_of
 
-__all__ = ["Backlog", "Delivery", "News", "Report", "backlog", "uri_of"]
+__all__ = ["Backlog", "ConnectionChange", "Delivery", "Report", "backlog", "uri_of"]

@@ -19,15 +19,15 @@ def main(argv: list[str] | None = None) -> int:
     sync.add_argument(
         "--uri", help="default: what the run was started with, MLFLOW_TRACKING_URI, else mlflow.db beside the runs"
     )
-    asked = parser.parse_args(argv)
-    if asked.job == "deliver":
+    options = parser.parse_args(argv)
+    if options.job == "deliver":
         from vsrpp.tracking import deliver
 
         return deliver.main()
     from vsrpp.tracking.sync import sync as run_sync
 
     try:
-        report = run_sync(asked.run_dir, asked.uri or _uri(asked.run_dir.resolve()))
+        report = run_sync(options.run_dir, options.uri or _uri(options.run_dir.resolve()))
     except VsrppError as error:
         print(error, file=sys.stderr)
         return error.exit_code

@@ -101,9 +101,9 @@ class Alerts:
 
     def _death_untold(self) -> int:
         config = self._config()
-        wanted = self._dead and config.get("alerts_url") and "failed" in alerts.names(config)
-        told = (self._marks.fact("alerts_dead") or {}).get("seq")
-        return int(bool(wanted) and told != self._reader.head()[0])
+        enabled = self._dead and config.get("alerts_url") and "failed" in alerts.names(config)
+        sent_seq = (self._marks.fact("alerts_dead") or {}).get("seq")
+        return int(bool(enabled) and sent_seq != self._reader.head()[0])
 
     def _config(self) -> dict[str, Any]:
         if not self._settings:
@@ -125,16 +125,16 @@ def message(
     text = f"{title}: {lines[0]}" if len(lines) == 1 else "\n".join([f"{title}:", *(f"• {line}" for line in lines)])
     if run_config.get("alerts_format") == "slack":
         return {"text": text}
-    told = [
+    items = [
         {
             "alert": alerts.alert_of(event.type), "event": event.type, "seq": event.seq, "step": event.step,
             "branch": event.branch, "time": event.time, "reason": event.reason, "text": report.summary(event),
         }
         for event in events[-LISTED:]
     ]  # fmt: skip
-    told += [{"alert": "failed", "event": "dead", "text": lines[-1]}] if dead else []
+    items += [{"alert": "failed", "event": "dead", "text": lines[-1]}] if dead else []
     return {
-        "run_id": run_id, "name": run_config.get("name"), "host": host, "text": text, "alerts": told,
+        "run_id": run_id, "name": run_config.get("name"), "host": host, "text": text, "alerts": items,
         "left_out": max(0, len(events) - LISTED),
     }  # fmt: skip
 

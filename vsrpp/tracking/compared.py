@@ -15,16 +15,16 @@ FOLDER = "comparison"
 def server_record(run: str, uri: str) -> Record:
     """What the tracking server has of a run. Raises NotFound, Refused for a prefix of several, ProofFailed."""
     with remote.reaching(uri) as client:
-        found = remote.find_run(client, run, uri)
-        events = record.events_of(client, found)
-        rows = {(row.branch, row.step, row.key): row.value for row in record.rows_of(client, found, events, KEYS)}
-    return record_of(found.data.tags[RUN_ID_TAG], uri, events, rows)
+        mlflow_run = remote.find_run(client, run, uri)
+        events = record.events_of(client, mlflow_run)
+        rows = {(row.branch, row.step, row.key): row.value for row in record.rows_of(client, mlflow_run, events, KEYS)}
+    return record_of(mlflow_run.data.tags[RUN_ID_TAG], uri, events, rows)
 
 
 def attach(run_id: str, uri: str, files: list[Path]) -> str:
     """Put files on a run as artifacts; returns the MLflow run's id. Raises NotFound, VsrppError."""
     with remote.reaching(uri) as client:
-        found = remote.find_run(client, run_id, uri)
+        mlflow_run = remote.find_run(client, run_id, uri)
         for path in files:
-            client.log_artifact(found.info.run_id, str(path), FOLDER)
-    return str(found.info.run_id)
+            client.log_artifact(mlflow_run.info.run_id, str(path), FOLDER)
+    return str(mlflow_run.info.run_id)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vsrpp.tracking import environment
-from vsrpp.tracking.failures import SinkGone, classify
+from vsrpp.tracking.failures import SinkMissing, classify
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -121,8 +121,8 @@ class Connection:
         from mlflow.exceptions import MlflowException
 
         name = self.target.experiment
-        found = self.client.get_experiment_by_name(name)
-        if found is None and make:
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is None and make:
             root = environment.sqlite_artifact_root(self.target.uri)
             place = str(root / "".join(c if c.isalnum() or c in "-_." else "_" for c in name)) if root else None
             try:
@@ -130,15 +130,15 @@ class Connection:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                found = self.client.get_experiment_by_name(name)  # somebody made it in between
-        if found is not None and found.lifecycle_stage != "active":
-            raise SinkGone(f"the MLflow experiment {name} is deleted: restore it in the UI, or name another")
-        return found.experiment_id if found is not None else None
+                experiment = self.client.get_experiment_by_name(name)  # somebody made it in between
+        if experiment is not None and experiment.lifecycle_stage != "active":
+            raise SinkMissing(f"the MLflow experiment {name} is deleted: restore it in the UI, or name another")
+        return experiment.experiment_id if experiment is not None else None
 
     @staticmethod
     def _require_active(run: Any) -> None:
         if run.info.lifecycle_stage != "active":
-            raise SinkGone(f"the MLflow run {run.info.run_id} is deleted: restore it in the UI to go on")
+            raise SinkMissing(f"the MLflow run {run.info.run_id} is deleted: restore it in the UI to go on")
 
     # ---- writing, refused rows apart
     def log(

@@ -20,7 +20,7 @@ from vsrpp.store import Marks, RunReader
 from vsrpp.tracking.alerts import AlertWatch
 from vsrpp.tracking.backlog import Report, count
 from vsrpp.tracking.connection import Connection, Target
-from vsrpp.tracking.engine import Engine, Lane, Pace
+from vsrpp.tracking.engine import Backoff, Engine, Lane
 from vsrpp.tracking.environment import address, without_password
 from vsrpp.tracking.failures import classify
 from vsrpp.tracking.lock import DeliveryLock
@@ -40,7 +40,7 @@ NICENESS = 10
 """From here on the training comes first; before, it waits for the run's id."""
 
 
-class Parent:
+class TrainerPipe:
     """The pipe to the trainer: what it says, and whether it is still there."""
 
     def __init__(self, output_fd: int) -> None:
@@ -51,8 +51,8 @@ class Parent:
     def listen(self, timeout_s: float) -> list[dict[str, Any]]:
         """What was said in time. Sets `gone` at the pipe's end, or when the trainer died and a child holds the pipe."""
         if self._heard:
-            heard, self._heard = self._heard, []
-            return heard
+            messages, self._heard = self._heard, []
+            return messages
         if self.gone:
             time.sleep(min(timeout_s, POLL_S))
             return []
@@ -74,7 +74,7 @@ class Parent:
             os.write(self._out, json.dumps(message).encode() + b"\n")
 
 
-class Following:
+class RunDelivery:
     """A run folder being delivered: its files, its lock, its lanes. Rows have this thread, uploads and tags their own."""
 
     def __init__(self, run_dir: Path, connection: Connection, *, tensorboard: bool) -> None:
@@ -137,21 +137,22 @@ class Following:
         return final_state(self.reader.last_event(*LIFE))
 
     def report(self, why: str) -> Report:
-        left = count(self.reader, self.marks)
+        pending = count(self.reader, self.marks)
         refused = len(self.marks.items("mlflow", "refused"))
         if refused and not why:
             why = f"{refused} row(s) were refused by the server and set aside (delivery.log names them)"
         if not why:
             why = self._untold_alerts()
-        rows_left = max(left.rows, self.rows.pending())
-        done = rows_left == 0 and left.artifacts == 0
-        return Report(delivered=done, rows_left=rows_left, artifacts_left=left.artifacts, why=why)
+        rows_left = max(pending.rows, self.rows.pending())
+        delivered = rows_left == 0 and pending.artifacts == 0
+        return Report(delivered=delivered, rows_left=rows_left, artifacts_left=pending.artifacts, why=why)
 
     def _untold_alerts(self) -> str:
-        told = alerts.state(self.reader, self.marks, run_config_of(self.reader))
-        if not told or not told["waiting"]:
+        alert_state = alerts.state(self.reader, self.marks, run_config_of(self.reader))
+        if not alert_state or not alert_state["waiting"]:
             return ""
-        return f"{told['waiting']} alert(s) are not told yet ({told['error'] or 'no answer'}); vsrpp sync tells them"
+        error = alert_state["error"] or "no answer"
+        return f"{alert_state['waiting']} alert(s) are not told yet ({error}); vsrpp sync tells them"
 
     def close(self) -> bool:
         """False if an upload is still under way: only the end of the process ends it."""
@@ -187,25 +188,25 @@ def main() -> int:
     _log_to(RunPaths(run_dir).deliver_log)
     with contextlib.suppress(OSError):
         os.nice(NICENESS)
-    following = Following(run_dir, connection, tensorboard=bool(start.get("tensorboard", True)))
+    delivery = RunDelivery(run_dir, connection, tensorboard=bool(start.get("tensorboard", True)))
     if start.get("pinned"):
-        following.marks.set_fact(PINNED, {"uri": without_password(start["uri"])})
+        delivery.marks.set_fact(PINNED, {"uri": without_password(start["uri"])})
     try:
-        finish_s = _follow(parent, following)
+        finish_s = _follow(parent, delivery)
         if finish_s is not None:
             signal.alarm(round(finish_s) + 10)  # the trainer waits no longer; neither do we
-            parent.say({"report": _wind_up(following, finish_s, PATIENCE_AT_END_S).to_json()})
+            parent.say({"report": _wind_up(delivery, finish_s, PATIENCE_AT_END_S).to_json()})
         else:
-            _wind_up(following, 24 * 3600.0, PATIENCE_ALONE_S)
+            _wind_up(delivery, 24 * 3600.0, PATIENCE_ALONE_S)
     finally:
-        whole = following.close()
+        whole = delivery.close()
     if not whole:
         logging.shutdown()
         os._exit(0)  # the client's own threads would be waited for until the upload is through
     return 0
 
 
-def _own_process() -> Parent:
+def _own_process() -> TrainerPipe:
     """Signals to the terminal's group or the whole service are the trainer's to answer: the pipe's end tells us."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -213,10 +214,10 @@ def _own_process() -> Parent:
     os.dup2(2, 1)  # what a library prints must not get between the messages
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    return Parent(output)
+    return TrainerPipe(output)
 
 
-def _first(parent: Parent) -> dict[str, Any] | None:
+def _first(parent: TrainerPipe) -> dict[str, Any] | None:
     while not parent.gone:
         messages = parent.listen(POLL_S)
         for number, message in enumerate(messages):
@@ -227,11 +228,11 @@ def _first(parent: Parent) -> dict[str, Any] | None:
     return None
 
 
-def _until_follow(parent: Parent, connection: Connection) -> Path | None:
+def _until_follow(parent: TrainerPipe, connection: Connection) -> Path | None:
     """Make or confirm the MLflow run, say its id, until told which folder to follow; None if no training begins."""
-    pace, said = Pace(), False
+    backoff, reported = Backoff(), False
     while True:
-        idle = bool(connection.run_id) or time.monotonic() < pace.next_at
+        idle = bool(connection.run_id) or time.monotonic() < backoff.next_at
         messages = parent.listen(POLL_S if idle else 0.0)
         for number, message in enumerate(messages):
             if "follow" in message:
@@ -249,10 +250,10 @@ def _until_follow(parent: Parent, connection: Connection) -> Path | None:
             why = f"{failure.kind}: {failure.message}"
             log.warning("no MLflow run yet (%s)", why)
         if not connection.run_id:
-            pace.failed(time.monotonic(), hurry=False)
-        if connection.run_id or not said:
+            backoff.failed(time.monotonic(), hurry=False)
+        if connection.run_id or not reported:
             parent.say({"run": {"id": connection.run_id or None, "why": why}})
-            said = True
+            reported = True
 
 
 def _log_to(path: Path) -> None:
@@ -266,7 +267,7 @@ def _log_to(path: Path) -> None:
     os.close(fd)
 
 
-def _follow(parent: Parent, following: Following) -> float | None:
+def _follow(parent: TrainerPipe, delivery: RunDelivery) -> float | None:
     """Deliver while the trainer runs. Returns the seconds `finish` gives; None when the trainer went without a word."""
     waiting_said, busy = False, True
     while True:
@@ -275,25 +276,25 @@ def _follow(parent: Parent, following: Following) -> float | None:
                 return float(message["finish"])
         if parent.gone:
             return None
-        if following.lock.take():
-            following.alerts.start()
-            busy = following.turn()
+        if delivery.lock.take():
+            delivery.alerts.start()
+            busy = delivery.turn()
             continue
         busy = False
         if not waiting_said:
-            log.warning("process %s delivers this run; waiting for it to end", following.lock.holder())
+            log.warning("process %s delivers this run; waiting for it to end", delivery.lock.holder())
             waiting_said = True
 
 
-def _wind_up(following: Following, timeout_s: float, patience_s: float) -> Report:
+def _wind_up(delivery: RunDelivery, timeout_s: float, patience_s: float) -> Report:
     """Deliver the rest and set the end state; a trainer that is gone without a final event leaves a dead run."""
     deadline = time.time() + timeout_s
-    while not following.lock.take():
+    while not delivery.lock.take():
         if time.time() >= min(deadline, deadline - timeout_s + PATIENCE_ALONE_S):
-            return following.report(f"process {following.lock.holder()} delivers this run")
+            return delivery.report(f"process {delivery.lock.holder()} delivers this run")
         time.sleep(POLL_S)
-    following.end(following.final_state() or "dead")
-    why = following.drain(deadline=deadline, patience_s=min(patience_s, timeout_s))
-    report = following.report(why)
+    delivery.end(delivery.final_state() or "dead")
+    why = delivery.drain(deadline=deadline, patience_s=min(patience_s, timeout_s))
+    report = delivery.report(why)
     log.info("ended: %s", report)
     return report

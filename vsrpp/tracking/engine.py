@@ -40,7 +40,7 @@ class Lane(Protocol):
 
 
 @dataclass(slots=True)
-class Pace:
+class Backoff:
     """When a lane may be tried again: doubling from 0.5 s to 30 s, each wait drawn from its upper half."""
 
     failures: int = 0
@@ -66,7 +66,7 @@ class Engine:
         self.lanes, self.marks, self._clock, self._outages_fact = list(lanes), marks, clock, outages
         self.on_back: Callable[[], object] = lambda: None
         """Called when a lost lane works again."""
-        self._paces = {lane.name: Pace() for lane in lanes}
+        self._backoffs = {lane.name: Backoff() for lane in lanes}
         self._lost: dict[str, float] = {}
         """Lane -> since when; survives a restart through the facts."""
         self._failed_at: dict[str, float] = {}
@@ -79,22 +79,22 @@ class Engine:
     def add(self, lane: Lane) -> None:
         """One more lane from now on, behind the others."""
         self.lanes.append(lane)
-        self._paces[lane.name] = Pace()
+        self._backoffs[lane.name] = Backoff()
 
     def turn(self, *, hurry: bool = False) -> bool:
         """Let every lane that is due do one piece of work; True if any did."""
         worked = False
         for lane in self.lanes:
-            pace, now = self._paces[lane.name], self._clock()
-            if now < pace.next_at:
+            backoff, now = self._backoffs[lane.name], self._clock()
+            if now < backoff.next_at:
                 continue
             try:
                 did = lane.work(hurry)
             except Exception as error:  # noqa: BLE001 the one place: whatever a sink raises is a loss, noted and tried again
                 self._failed(lane, classify(error), error)
-                pace.failed(self._clock(), hurry)
+                backoff.failed(self._clock(), hurry)
                 continue
-            pace.worked()
+            backoff.worked()
             if did:
                 self._worked(lane)
             worked = worked or did
@@ -105,8 +105,8 @@ class Engine:
 
     def try_now(self) -> None:
         """Whatever waits out a failure is tried at the next turn; safe from another thread."""
-        for pace in self._paces.values():
-            pace.next_at = 0.0
+        for backoff in self._backoffs.values():
+            backoff.next_at = 0.0
 
     def hopeless(self, name: str, began: float, patience_s: float) -> bool:
         """Whether a lane has been lost for `patience_s` and failed once more since `began`."""

@@ -50,12 +50,12 @@ class EventFiles:
         """A bucket of its own for each distinct value: for a handful of values, not for a tensor."""
         ordered = sorted(values)
         limits = sorted(set(ordered))
-        made = histogram_pb2.HistogramProto(
+        histogram = histogram_pb2.HistogramProto(
             min=ordered[0], max=ordered[-1], num=len(ordered), sum=sum(ordered),
             sum_squares=sum(value * value for value in ordered),
             bucket_limit=limits, bucket=[ordered.count(limit) for limit in limits],
         )  # fmt: skip
-        self._add(summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, histo=made)]), step, at)
+        self._add(summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, histo=histogram)]), step, at)
 
     def image(self, tag: str, encoded: bytes, width: int, height: int, step: int, at: float) -> None:
         picture = summary_pb2.Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=encoded)

@@ -35,7 +35,7 @@ _PASSWORD = re.compile(r"://([^:/@\s]*):[^/@\s]*@")
 _POOL = re.compile(r"^HTTPS?Connection(Pool)?\([^)]*\): ")
 
 
-class SinkGone(Exception):
+class SinkMissing(Exception):
     """The MLflow run that rows belong to was deleted or is not there."""
 
 
@@ -55,19 +55,19 @@ def _one_line(error: BaseException) -> str:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
+    visited: set[int] = set()
     current: BaseException | None = error
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
+    while current is not None and id(current) not in visited:
+        visited.add(id(current))
         yield current
         current = current.__cause__ or current.__context__
 
 
 def _kind(error: BaseException) -> str:
-    if isinstance(error, SinkGone):
+    if isinstance(error, SinkMissing):
         return "gone"
     text = " ".join(str(link) for link in _chain(error)).lower()
-    if any(said in text for said in NOT_LET_IN):
+    if any(phrase in text for phrase in NOT_LET_IN):
         return "auth"
     names = {base.__name__ for link in _chain(error) for base in type(link).__mro__}
     codes = {link.errno for link in _chain(error) if isinstance(link, OSError)}
@@ -102,10 +102,10 @@ def _by_status(error: BaseException) -> str | None:
         status = int(status_of())
     else:
         response = getattr(error, "response", None)
-        found = getattr(response, "status_code", None)
-        if found is None:
+        http_status = getattr(response, "status_code", None)
+        if http_status is None:
             return None
-        status = int(found)
+        status = int(http_status)
     if status in (401, 403):
         return "auth"
     if "must be in the 'active' state" in str(error) or (code == "RESOURCE_DOES_NOT_EXIST" and "Run" in str(error)):

@@ -60,9 +60,9 @@ def upload(
             model_type="vsrpp",
         )
     if model.status != LoggedModelStatus.READY:
-        with tempfile.TemporaryDirectory(prefix="vsrpp-") as made:
-            _write_skeleton(Path(made), model.model_id, connection.run_id)
-            client.log_model_artifacts(model.model_id, made)
+        with tempfile.TemporaryDirectory(prefix="vsrpp-") as scratch:
+            _write_skeleton(Path(scratch), model.model_id, connection.run_id)
+            client.log_model_artifacts(model.model_id, scratch)
         client.log_model_artifacts(model.model_id, str(folder.root), CHECKPOINT_ARTIFACT)
         client.log_outputs(connection.run_id, [LoggedModelOutput(model.model_id, event.step)])  # on the run's page
         client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
@@ -71,8 +71,8 @@ def upload(
 
 def find_one(connection: Connection, run_id: str, step: int, branch: int) -> Any | None:
     """The model of one checkpoint. If lost answers made several, the oldest stays and the others are taken back."""
-    wanted = f" AND tags.`{STEP_TAG}` = '{step}' AND tags.`{BRANCH_TAG}` = '{branch}'"
-    models = search(connection.client, [connection.experiment_id], run_id, wanted)
+    conditions = f" AND tags.`{STEP_TAG}` = '{step}' AND tags.`{BRANCH_TAG}` = '{branch}'"
+    models = search(connection.client, [connection.experiment_id], run_id, conditions)
     models.sort(key=lambda model: (model.creation_timestamp, model.model_id))
     for surplus in models[1:]:
         log.warning("logged model %s is there twice; taken back", surplus.model_id)
@@ -85,11 +85,11 @@ def search(client: Any, experiment_ids: list[str], run_id: str, extra: str = "")
     models: list[Any] = []
     token = None
     while True:
-        found = client.search_logged_models(
+        page = client.search_logged_models(
             experiment_ids, filter_string=f"tags.`{RUN_ID_TAG}` = '{run_id}'{extra}", page_token=token
         )
-        models += found
-        token = found.token
+        models += page
+        token = page.token
         if not token:
             return models
 

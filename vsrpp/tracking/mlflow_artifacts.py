@@ -16,8 +16,8 @@ from vsrpp.tracking.connection import Connection
 from vsrpp.tracking.environment import without_password
 from vsrpp.tracking.failures import classify
 from vsrpp.tracking.mlflow_rows import MlflowRows, as_metric
-from vsrpp.tracking.mlflow_timeline import Timeline, kept_current
-from vsrpp.tracking.progress import CountedClient, Progress
+from vsrpp.tracking.mlflow_timeline import MlflowTimeline, kept_current
+from vsrpp.tracking.progress import CountedClient, UploadProgress
 from vsrpp.tracking.remote_copies import named_place, why_on_this_host
 
 log = logging.getLogger("vsrpp.delivery")
@@ -37,8 +37,8 @@ class MlflowArtifacts:
     ) -> None:
         self._connection, self._rows, self._paths, self._reader, self._marks = connection, rows, paths, reader, marks
         self._run_config: dict[str, Any] | None = None
-        self._timeline = Timeline(connection, reader, marks)
-        self.progress = Progress()
+        self._timeline = MlflowTimeline(connection, reader, marks)
+        self.progress = UploadProgress()
         self.ending = False
         """Nothing comes any more: what is small waits for no batch to fill. Set by another thread."""
         self.waits_for_rows = False
@@ -124,8 +124,10 @@ class MlflowArtifacts:
                 self._counted(folder.root), folder, event, run_id=self._reader.run_id, run_config=self._config()
             )
         self._link(model.model_id, event)
-        away = self._away(model.artifact_location)
-        self._marks.put_item(MLFLOW, "checkpoint", key, {"model_id": model.model_id, "bytes": size, "off_host": away})
+        remote_uri = self._away(model.artifact_location)
+        self._marks.put_item(
+            MLFLOW, "checkpoint", key, {"model_id": model.model_id, "bytes": size, "off_host": remote_uri}
+        )
 
     def _away(self, artifact_uri: str) -> str | None:
         """Where the files lie, if that is another machine; what holds is also a fact, for `status` to say."""

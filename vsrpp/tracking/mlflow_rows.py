@@ -25,7 +25,7 @@ from vsrpp.tracking.connection import (
 from vsrpp.tracking.dataset_inputs import dataset_inputs
 from vsrpp.tracking.environment import without_password
 from vsrpp.tracking.failures import classify
-from vsrpp.tracking.view import END_STATUS, RunView
+from vsrpp.tracking.view import END_STATUS, RecordSummary
 
 log = logging.getLogger("vsrpp.delivery")
 METRICS_EVERY_S = 1.0
@@ -48,7 +48,7 @@ class MlflowRows:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._connection, self._paths, self._reader, self._marks, self._clock = connection, paths, reader, marks, clock
-        self._view = RunView()
+        self._view = RecordSummary()
         self._effects = Effects(rows_of(reader))
         self.opened = False
         """Whether the MLflow run is confirmed; read by the threads of tags and uploads, too."""
@@ -88,14 +88,14 @@ class MlflowRows:
         """Make sure of the MLflow run; True if that was still to do. Notices a folder delivered elsewhere before."""
         if self.opened:
             return False
-        run_id, before = self._reader.run_id, self._marks.fact("mlflow_run") or {}
-        here = self._connection
-        if not here.run_id or (before.get("run_id") and before["run_id"] != here.run_id):
-            given, here.run_id = here.run_id, ""
-            here.open(run_id, known=before.get("run_id"))
-            if given and given != here.run_id:
-                log.warning("this run goes on in its own MLflow run %s, not in %s", here.run_id, given)
-        if before.get("run_id") not in (None, here.run_id):
+        run_id, recorded = self._reader.run_id, self._marks.fact("mlflow_run") or {}
+        connection = self._connection
+        if not connection.run_id or (recorded.get("run_id") and recorded["run_id"] != connection.run_id):
+            given, connection.run_id = connection.run_id, ""
+            connection.open(run_id, known=recorded.get("run_id"))
+            if given and given != connection.run_id:
+                log.warning("this run goes on in its own MLflow run %s, not in %s", connection.run_id, given)
+        if recorded.get("run_id") not in (None, connection.run_id):
             log.warning("another server: everything is delivered again")
             self._marks.reset(MLFLOW)
             self._marks.reset(ARTIFACTS)
@@ -103,14 +103,18 @@ class MlflowRows:
             self._marks.set_fact(END_TOLD, None)
         self._tags({RUN_ID_TAG: run_id, "vsrpp.kind": "train"})
         if self._end is None:
-            here.set_running()
+            connection.set_running()
             self._marks.set_fact(END_TOLD, None)
         self._marks.set_fact(
             "mlflow_run",
-            {"run_id": here.run_id, "experiment_id": here.experiment_id, "uri": without_password(here.target.uri)},
+            {
+                "run_id": connection.run_id,
+                "experiment_id": connection.experiment_id,
+                "uri": without_password(connection.target.uri),
+            },
         )
-        told = self._marks.position(MLFLOW)[1]
-        for event in takewhile(lambda event: event.seq <= told, self._reader.events()):
+        delivered_seq = self._marks.position(MLFLOW)[1]
+        for event in takewhile(lambda event: event.seq <= delivered_seq, self._reader.events()):
             self._view.add(event)
         self.opened = True
         return True

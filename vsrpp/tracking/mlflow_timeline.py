@@ -21,7 +21,7 @@ from vsrpp.tracking.mlflow_rows import EVENTS_EVERY_S
 LOOK_S = 0.25
 
 
-class Timeline:
+class MlflowTimeline:
     """Brings the files up to the events that the rows' lane has told, and then says so in the run's tags."""
 
     name = TIMELINE
@@ -37,18 +37,18 @@ class Timeline:
         """Both files are written whole, so they wait for 20 times what they cost: 5 % of the time, however long a run."""
         from mlflow.entities import RunTag
 
-        told, now = self._marks.position(MLFLOW)[1], time.monotonic()
+        delivered_seq, now = self._marks.position(MLFLOW)[1], time.monotonic()
         wait_s = max(EVENTS_EVERY_S, 20 * self._cost_s)
         if not self.pending() or (not hurry and self._at and now - self._at < wait_s):
             return False
         with tempfile.TemporaryDirectory(prefix="vsrpp-") as folder:
-            events = takewhile(lambda event: event.seq <= told, self._reader.events())
+            events = takewhile(lambda event: event.seq <= delivered_seq, self._reader.events())
             last = report.write_timeline(events, self._reader.run_id, Path(folder))
             assert last is not None
             self._connection.client.log_artifacts(self._connection.run_id, folder)
         tags = [RunTag("vsrpp.chain_seq", str(last.seq)), RunTag("vsrpp.chain_head", last.hash)]
         self._connection.log(tags=tags)
-        self._marks.advance(TIMELINE, event_seq=told)
+        self._marks.advance(TIMELINE, event_seq=delivered_seq)
         self._at, self._cost_s = now, time.monotonic() - now
         return True
 
@@ -64,7 +64,7 @@ def kept_current(connection: Connection, paths: RunPaths, hurry: Callable[[], bo
     def renew() -> None:
         with RunReader(paths.run_db) as reader:
             marks = Marks(paths.delivery_db)
-            engine = Engine([Timeline(connection, reader, marks)], marks, outages=None)
+            engine = Engine([MlflowTimeline(connection, reader, marks)], marks, outages=None)
             try:
                 while not stopping.wait(LOOK_S):
                     engine.turn(hurry=hurry())

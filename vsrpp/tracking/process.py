@@ -40,7 +40,7 @@ KILL_GRACE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class ConnectionChange:
     """A loss of the tracking server, or its return: the trainer writes it as an event of that type."""
 
     type: str
@@ -125,7 +125,7 @@ class Delivery:
             self._send({"follow": str(self._run_dir)})
         return f"The delivery process {ended}; started again ({self._restarts} of {MAX_RESTARTS})."
 
-    def news(self) -> list[News]:
+    def news(self) -> list[ConnectionChange]:
         """Losses and returns of the tracking server not told before; costs one small read, for once a second."""
         if self._run_dir is None:
             return []
@@ -222,12 +222,12 @@ class Delivery:
     def _report_without_the_child(self, timeout_s: float) -> Report:
         assert self._run_dir is not None
         try:
-            left = backlog(self._run_dir)
+            pending = backlog(self._run_dir)
         except VsrppError as error:
             return Report(delivered=False, rows_left=0, artifacts_left=0, why=str(error))
         ended = self._process.returncode if self._process is not None else None
         why = f"not done within {timeout_s:.0f} s" if ended == -9 else f"the delivery process is gone ({ended})"
-        return _report(left, why)
+        return _report(pending, why)
 
     def _of_uploads_alone(self, outage: dict[str, Any], rows: list[dict[str, Any]]) -> bool:
         """Whether uploads fail for a while though rows pass; once told, its end is told, too."""
@@ -237,7 +237,7 @@ class Delivery:
         since = [outage["since"], *(now if row["until"] is None else row["until"] for row in rows)]
         return outage["until"] is None and now - max(since) >= UPLOADS_LOST_AFTER_S
 
-    def _untold(self, outage: dict[str, Any]) -> list[News]:
+    def _untold(self, outage: dict[str, Any]) -> list[ConnectionChange]:
         """The news of one outage; what had come and gone before this trainer started is none."""
         number, until = (str(outage["lane"]), int(outage["n"])), outage.get("until")
         if until is not None and until < self._began:
@@ -245,14 +245,14 @@ class Delivery:
         told, news = self._told.get(number), []
         if told is None and outage["since"] >= self._began - 1.0:
             facts = {"class": outage["class"], "error": outage["error"], "sink": SINKS[outage["lane"]]}
-            news.append(News("tracking_lost", outage["since"], facts))
+            news.append(ConnectionChange("tracking_lost", outage["since"], facts))
         if until is not None and not told:
             lost_s = round(until - outage["since"], 1)
             facts = {
                 "lost_s": lost_s, "rows_delayed": outage.get("rows"), "class": outage["class"],
                 "sink": SINKS[outage["lane"]],
             }  # fmt: skip
-            news.append(News("tracking_back", until, facts))
+            news.append(ConnectionChange("tracking_back", until, facts))
         self._told[number] = until is not None
         return news
 
@@ -276,6 +276,8 @@ def uri_of(run: RunPaths, otherwise: str) -> str:
     return otherwise
 
 
-def _report(left: Backlog, why: str) -> Report:
-    done = left.rows == 0 and left.artifacts == 0
-    return Report(delivered=done, rows_left=left.rows, artifacts_left=left.artifacts, why="" if done else why)
+def _report(pending: Backlog, why: str) -> Report:
+    delivered = pending.rows == 0 and pending.artifacts == 0
+    return Report(
+        delivered=delivered, rows_left=pending.rows, artifacts_left=pending.artifacts, why="" if delivered else why
+    )

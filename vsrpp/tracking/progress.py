@@ -12,7 +12,7 @@ from vsrpp.control.backlog import UPLOADING
 from vsrpp.store import Marks
 
 
-class Progress:
+class UploadProgress:
     """One upload at a time: begun, counted and ended by the uploading thread, looked at by any other."""
 
     def __init__(self) -> None:
@@ -63,15 +63,15 @@ def position_in(path: Path) -> int:
         for handle in Path("/proc/self/fd").iterdir():
             with contextlib.suppress(OSError, ValueError):
                 if str(handle.readlink()) == str(path):
-                    said = Path(f"/proc/self/fdinfo/{handle.name}").read_text().split(None, 2)
-                    farthest = max(farthest, int(said[1]))
+                    fields = Path(f"/proc/self/fdinfo/{handle.name}").read_text().split(None, 2)
+                    farthest = max(farthest, int(fields[1]))
     return farthest
 
 
 class CountedClient:
     """MLflow's client, whose folders of a model go file by file, so that progress is known."""
 
-    def __init__(self, client: Any, progress: Progress, counted: Path) -> None:
+    def __init__(self, client: Any, progress: UploadProgress, counted: Path) -> None:
         """`counted`: the folder whose files make up the upload's size."""
         self._client, self._progress, self._counted = client, progress, counted.resolve()
 

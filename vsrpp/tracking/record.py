@@ -24,7 +24,7 @@ LARGEST = 1.7976931348623157e308
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ServerRow:
     """One value as the server has it, with the branch it was made on."""
 
     key: str
@@ -43,13 +43,13 @@ def fetch(
     into `start_folder`. Raises NotFound without such a run, timeline or start; ProofFailed if the events' chain breaks.
     """
     with remote.reaching(uri) as client:
-        found = remote.find_run(client, run, uri)
-        events = events_of(client, found)
-        rows = {(row.branch, row.step, row.key): row.value for row in rows_of(client, found, events, keys)}
-    run_id = found.data.tags[RUN_ID_TAG]
+        mlflow_run = remote.find_run(client, run, uri)
+        events = events_of(client, mlflow_run)
+        rows = {(row.branch, row.step, row.key): row.value for row in rows_of(client, mlflow_run, events, keys)}
+    run_id = mlflow_run.data.tags[RUN_ID_TAG]
     start = None
     if events[0].data.get("parent"):
-        chosen = restore.choose(remote.candidates(found.info.run_id, uri), events[0].step)
+        chosen = restore.choose(remote.candidates(mlflow_run.info.run_id, uri), events[0].step)
         start = CheckpointPaths(restore.place(chosen, start_folder, run_id, "mlflow").path)
     return run_id, events, rows, start
 
@@ -58,13 +58,13 @@ def events_of(client: Any, run: Any) -> list[Event]:
     """Every event that was delivered, oldest first, the chain checked. Raises NotFound, ProofFailed."""
     run_id = run.data.tags.get(RUN_ID_TAG)
     with tempfile.TemporaryDirectory(prefix="vsrpp-record-") as folder:
-        here = None
+        text = None
         if run_id is not None and TIMELINE in {file.path for file in client.list_artifacts(run.info.run_id)}:
-            here = Path(client.download_artifacts(run.info.run_id, TIMELINE, folder)).read_text(encoding="utf-8")
-    if not here:
+            text = Path(client.download_artifacts(run.info.run_id, TIMELINE, folder)).read_text(encoding="utf-8")
+    if not text:
         raise NotFound(f"MLflow run {run.info.run_id} has no {TIMELINE}: nothing of a training's record was delivered.")
     try:
-        events = [Event(**json.loads(line)) for line in here.split("\n") if line]
+        events = [Event(**json.loads(line)) for line in text.split("\n") if line]
     except (ValueError, TypeError) as error:
         raise ProofFailed(f"{TIMELINE} of run {run_id} cannot be read: {error}.") from None
     verdict = verify_chain(events, run_id, _anchor(run.data.tags))
@@ -73,7 +73,7 @@ def events_of(client: Any, run: Any) -> list[Event]:
     return events
 
 
-def rows_of(client: Any, run: Any, events: list[Event], keys: tuple[str, ...] = ("",)) -> Iterator[Row]:
+def rows_of(client: Any, run: Any, events: list[Event], keys: tuple[str, ...] = ("",)) -> Iterator[ServerRow]:
     """The rows of the metrics whose names begin with one of `keys`; of each metric, oldest first."""
     branches = _Branches(events, client.get_metric_history(run.info.run_id, BRANCH_KEY))
     for key in sorted(run.data.metrics):
@@ -82,7 +82,7 @@ def rows_of(client: Any, run: Any, events: list[Event], keys: tuple[str, ...] = 
         history = client.get_metric_history(run.info.run_id, key)
         for metric in sorted(history, key=lambda metric: (metric.timestamp, metric.step)):
             branch = branches.of(metric.step, metric.timestamp)
-            yield Row(key, branch, metric.step, metric.timestamp, _unclamped(metric.value))
+            yield ServerRow(key, branch, metric.step, metric.timestamp, _unclamped(metric.value))
 
 
 class _Branches:
@@ -96,9 +96,9 @@ class _Branches:
         self._turns = [event for event in events if event.type in BACK][::-1]
 
     def of(self, step: int, time_ms: int) -> int:
-        known = self._beside.get((step, time_ms))
-        if known is not None:
-            return known
+        branch = self._beside.get((step, time_ms))
+        if branch is not None:
+            return branch
         return next((turn.branch for turn in self._turns if _after(turn, step, time_ms)), 0)
 
 

@@ -8,15 +8,16 @@ from typing import Any
 
 from vsrpp.errors import NotFound, Refused
 from vsrpp.tracking import logged_model, remote, restore
+from vsrpp.tracking.candidates import Candidate
 from vsrpp.tracking.connection import RUN_ID_TAG
-from vsrpp.tracking.restore import Candidate, Restored
+from vsrpp.tracking.restore import RestoredCheckpoint
 
 SCHEME = "models:/"
 DEFAULT_NAME = "vsrpp"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Promoted:
+class Promotion:
     """What an alias points at now."""
 
     run_id: str
@@ -34,7 +35,7 @@ class Promoted:
         return asdict(self)
 
 
-def fetch(address: str, out: Path, uri: str) -> Restored:
+def fetch(address: str, out: Path, uri: str) -> RestoredCheckpoint:
     """Put the checkpoint behind `models:/m-…`, `models:/NAME@ALIAS` or `models:/NAME/VERSION` into the new folder `out`.
 
     Raises Refused for another form, NotFound if it is not there or no checkpoint of ours, ProofFailed if it was changed.
@@ -46,29 +47,29 @@ def fetch(address: str, out: Path, uri: str) -> Restored:
     return restore.place(chosen, out, model.tags[RUN_ID_TAG], "mlflow")
 
 
-def promote(run: str, step: int | str, *, alias: str, name: str = DEFAULT_NAME, uri: str) -> Promoted:
+def promote(run: str, step: int | str, *, alias: str, name: str = DEFAULT_NAME, uri: str) -> Promotion:
     """Register an uploaded checkpoint of a run under `name`, unless it is, and point the alias at it.
 
     `step` is a number, `best` or `latest`. Raises NotFound without such a run or uploaded checkpoint (naming the
     nearest), Refused for a name or alias that MLflow does not take.
     """
-    known = remote.candidates(run, uri)
-    chosen = restore.choose(known, step)
+    uploaded = remote.candidates(run, uri)
+    chosen = restore.choose(uploaded, step)
     assert chosen.model_id is not None
     from mlflow.exceptions import MlflowException
 
     with remote.reaching(uri) as client:
         try:
-            before = _version_of(client, name, alias)
-            version = _registered(client, name, chosen.model_id) or _register(client, name, known.run_id, chosen)
+            previous_version = _version_of(client, name, alias)
+            version = _registered(client, name, chosen.model_id) or _register(client, name, uploaded.run_id, chosen)
             client.set_registered_model_alias(name, alias, str(version))
         except MlflowException as error:
             if error.error_code == "INVALID_PARAMETER_VALUE":
                 raise Refused(f"{name}@{alias} refused: {' '.join(str(error.message).split())}") from None
             raise
-    return Promoted(
-        run_id=known.run_id, step=chosen.step, name=name, version=version, alias=alias, model_id=chosen.model_id,
-        uri=f"{SCHEME}{name}@{alias}", previous_version=before,
+    return Promotion(
+        run_id=uploaded.run_id, step=chosen.step, name=name, version=version, alias=alias, model_id=chosen.model_id,
+        uri=f"{SCHEME}{name}@{alias}", previous_version=previous_version,
     )  # fmt: skip
 
 
@@ -84,11 +85,11 @@ def _register(client: Any, name: str, run_id: str, chosen: Candidate) -> int:
     tags = {RUN_ID_TAG: run_id, logged_model.STEP_TAG: str(chosen.step), logged_model.BRANCH_TAG: str(chosen.branch)}
     if chosen.score is not None:
         tags[logged_model.PSNR_TAG] = repr(chosen.score)
-    made = client.create_model_version(
+    version = client.create_model_version(
         name, source=f"{SCHEME}{chosen.model_id}", run_id=model.source_run_id, tags=tags, model_id=chosen.model_id,
         description=f"VSR++ run {run_id}, step {chosen.step}",
     )  # fmt: skip
-    return int(made.version)
+    return int(version.version)
 
 
 def _registered(client: Any, name: str, model_id: str) -> int | None:

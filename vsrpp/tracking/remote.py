@@ -11,10 +11,10 @@ from typing import Any
 
 from vsrpp.errors import NotFound, Refused, VsrppError
 from vsrpp.tracking import environment, logged_model
+from vsrpp.tracking.candidates import Candidate, CandidateList
 from vsrpp.tracking.connection import RUN_ID_TAG, find_runs
 from vsrpp.tracking.environment import address, without_password
 from vsrpp.tracking.failures import classify
-from vsrpp.tracking.restore import Candidate, Known
 from vsrpp.tracking.view import psnr_y
 
 UNSEEN = "No run {} on the tracking server {}."
@@ -54,22 +54,22 @@ def find_run(client: Any, run: str, uri: str) -> Any:
         return client.get_run(run)
     matches = find_runs(client, f"tags.`{RUN_ID_TAG}` LIKE '{run}%'", limit=5)
     if len(matches) > 1:
-        ids = ", ".join(found.data.tags[RUN_ID_TAG] for found in matches[:4])
+        ids = ", ".join(match.data.tags[RUN_ID_TAG] for match in matches[:4])
         raise Refused(f"{run} is a prefix of several runs on the tracking server ({ids}); give more of it.")
     if not matches:
         raise NotFound(UNSEEN.format(run, without_password(uri)))
     return matches[0]
 
 
-def candidates(run: str, uri: str) -> Known:
+def candidates(run: str, uri: str) -> CandidateList:
     """A run's uploaded checkpoints. Raises NotFound, Refused, or VsrppError if the server cannot be used."""
     with reaching(uri) as client:
-        found = find_run(client, run, uri)
-        run_id = found.data.tags.get(RUN_ID_TAG, found.info.run_id)
-        models = logged_model.search(client, [found.info.experiment_id], run_id)
+        mlflow_run = find_run(client, run, uri)
+        run_id = mlflow_run.data.tags.get(RUN_ID_TAG, mlflow_run.info.run_id)
+        models = logged_model.search(client, [mlflow_run.info.experiment_id], run_id)
         ready = [model for model in models if str(getattr(model.status, "value", model.status)) == "READY"]
-        best, latest = (found.data.tags.get(tag) for tag in ("vsrpp.best_step", "vsrpp.checkpoint_step"))
-        return Known(
+        best, latest = (mlflow_run.data.tags.get(tag) for tag in ("vsrpp.best_step", "vsrpp.checkpoint_step"))
+        return CandidateList(
             run_id=run_id,
             candidates=[_candidate(model, uri) for model in ready],
             best=int(best) if best else None,
@@ -95,8 +95,10 @@ def downloader(model: Any, uri: str) -> Callable[[Path], str | None]:
             import mlflow
 
             place = f"{model.artifact_location}/{logged_model.CHECKPOINT_ARTIFACT}"
-            got = mlflow.artifacts.download_artifacts(artifact_uri=place, dst_path=folder, tracking_uri=address(uri))
-            shutil.move(got, target)
+            downloaded = mlflow.artifacts.download_artifacts(
+                artifact_uri=place, dst_path=folder, tracking_uri=address(uri)
+            )
+            shutil.move(downloaded, target)
         tag: str | None = model.tags.get(logged_model.MANIFEST_TAG)
         return tag
 

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.control.config_history import changes_text
-from vsrpp.control.effect import Effect
+from vsrpp.control.effect import InterventionEffect
 from vsrpp.store import Event
-from vsrpp.tracking.view import INTERVENTIONS, RunView, psnr_y, went_back_to
+from vsrpp.tracking.view import INTERVENTIONS, RecordSummary, psnr_y, went_back_to
 
 MAX_CHARACTERS = 8000
 """A tag of MLflow holds no more, and the description is one."""
@@ -21,7 +21,9 @@ TIMELINE_FOR_PEOPLE = "timeline.md"
 _TIMELINE_COLUMNS = ("#", "time (UTC)", "step", "branch", "event", "what", "who", "why")
 
 
-def description(view: RunView, run_id: str, step: int, effects: Mapping[int, Effect] | None = None) -> str:
+def description(
+    view: RecordSummary, run_id: str, step: int, effects: Mapping[int, InterventionEffect] | None = None
+) -> str:
     """The Markdown shown on the run's page: newest interventions first, as many as 8000 characters hold.
 
     `effects` by the events' numbers: what was seen before and since.
@@ -42,15 +44,15 @@ def description(view: RunView, run_id: str, step: int, effects: Mapping[int, Eff
         return "\n".join([*lines, "None so far.", "", _FOOTER])
     head = "\n".join([*lines, _line(*_COLUMNS), "|---" * len(_COLUMNS) + "|", ""])
     room = MAX_CHARACTERS - len(head) - len(_FOOTER) - len(_LEGEND) - 60
-    shown: list[str] = []
+    parts: list[str] = []
     for row in rows:
         if room < len(row) + 1:
             break
-        shown.append(row)
+        parts.append(row)
         room -= len(row) + 1
-    left = sum(view.counts[kind] for kind in INTERVENTIONS) - len(shown)
+    left = sum(view.counts[kind] for kind in INTERVENTIONS) - len(parts)
     more = f"\n{left} earlier ones are in `timeline.md`.\n" if left else ""
-    return head + "\n".join(shown) + "\n" + more + "\n" + _LEGEND + _FOOTER
+    return head + "\n".join(parts) + "\n" + more + "\n" + _LEGEND + _FOOTER
 
 
 _COLUMNS = ("step", "what", "who", "why", "loss before → since", "PSNR-Y before → since")
@@ -66,21 +68,21 @@ PLATEAUS_SHOWN = 5
 BEST_SHOWN = 5
 
 
-def _commands(run_id: str, best_step: int | None, view: RunView) -> list[str]:
+def _commands(run_id: str, best_step: int | None, view: RecordSummary) -> list[str]:
     step = "best" if best_step is not None else "latest"
     start = f"{run_id}@{best_step}" if best_step is not None else run_id
-    asked = [
+    commands = [
         (f"vsrpp restore {run_id} --step {step} --out DIR", "the checkpoint and its config"),
         (f"vsrpp train --from {start}", "a new run from there"),
         (f"vsrpp replay {run_id}", "train it again from its record, bit for bit"),
         (f"vsrpp history {run_id} --verify", "every event; does the record hold"),
     ]
     if not view.ended:
-        asked.insert(1, (f"vsrpp rollback {run_id} --step {step}", "take this run back there, config included"))
+        commands.insert(1, (f"vsrpp rollback {run_id} --step {step}", "take this run back there, config included"))
     elif view.state != "finished":
-        asked.insert(1, (f"vsrpp train --resume {run_id}", "go on where it ended"))
-    width = max(len(command) for command, _ in asked)
-    lines = ["```", *(f"{command:{width}}   # {what}" for command, what in asked), "```"]
+        commands.insert(1, (f"vsrpp train --resume {run_id}", "go on where it ended"))
+    width = max(len(command) for command, _ in commands)
+    lines = ["```", *(f"{command:{width}}   # {what}" for command, what in commands), "```"]
     if not view.ended:
         tag = f"`vsrpp.do` = `rollback {best_step}`" if best_step is not None else "`vsrpp.do` = `pause`"
         lines += [
@@ -90,7 +92,7 @@ def _commands(run_id: str, best_step: int | None, view: RunView) -> list[str]:
     return lines
 
 
-def _best_first(view: RunView) -> list[str]:
+def _best_first(view: RecordSummary) -> list[str]:
     """MLflow's own table of models has no order but that of creation."""
     scored = [(score, saved) for saved in view.checkpoints if (score := psnr_y(saved.data.get("metrics"))) is not None]
     if len(scored) < 2:
@@ -104,19 +106,19 @@ def _best_first(view: RunView) -> list[str]:
             _line("step", "PSNR-Y, dB", "revision"), "|---|---|---|", *rows]  # fmt: skip
 
 
-def _plateaus(view: RunView) -> list[str]:
-    found = [event for event in view.events if event.type in PLATEAUS]
-    if not found:
+def _plateaus(view: RecordSummary) -> list[str]:
+    plateaus = [event for event in view.events if event.type in PLATEAUS]
+    if not plateaus:
         return ["", "No plateau so far."]
     detected = view.counts["plateau_detected"]
     rows = [
         f"- step {event.step}: {PLATEAUS[event.type]}" + (f" ({_cell(event.reason)[:160]})" if event.reason else "")
-        for event in reversed(found[-PLATEAUS_SHOWN:])
+        for event in reversed(plateaus[-PLATEAUS_SHOWN:])
     ]
     return ["", f"### Plateaus: {detected}", "", *rows]
 
 
-def _row(event: Event, effect: Effect | None) -> str:
+def _row(event: Event, effect: InterventionEffect | None) -> str:
     loss = psnr = "–"
     if effect is not None:
         loss = _change(effect.loss_before, effect.loss_since, ".4g")
@@ -201,8 +203,8 @@ def _summary(event: Event) -> str:
     if event.type == "started":
         parent = data.get("parent")
         return f"started from {parent.get('run_id')}@{parent.get('step')}" if parent else "started"
-    told = [f"{name} {value}" for name, value in data.items() if type(value) in (str, int, float)]
-    return ": ".join([event.type.replace("_", " "), *([", ".join(told[:5])] if told else [])])
+    facts = [f"{name} {value}" for name, value in data.items() if type(value) in (str, int, float)]
+    return ": ".join([event.type.replace("_", " "), *([", ".join(facts[:5])] if facts else [])])
 
 
 def _validation(data: dict[str, Any]) -> str:

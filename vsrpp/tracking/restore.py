@@ -15,13 +15,14 @@ from vsrpp.control import find_run
 from vsrpp.errors import NotFound, ProofFailed, Refused, VsrppError
 from vsrpp.paths import CheckpointPaths, checkpoint_step
 from vsrpp.store import RunReader
-from vsrpp.tracking.view import BACK, RunView, psnr_y
+from vsrpp.tracking.candidates import Candidate, CandidateList
+from vsrpp.tracking.view import BACK, RecordSummary, psnr_y
 
 CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Restored:
+class RestoredCheckpoint:
     """What was restored, and where it lies now."""
 
     run_id: str
@@ -35,33 +36,7 @@ class Restored:
     """Every file had the SHA-256 of the manifest; always true of what is returned."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """One checkpoint that could be restored."""
-
-    step: int
-    branch: int
-    score: float | None
-    """PSNR-Y, None without a validation at its step."""
-    fetch: Callable[[Path], str | None]
-    """Put its files into a new folder; returns the manifest's SHA-256 kept elsewhere, if one is."""
-    model_id: str | None = None
-    """MLflow's ID of its logged model, of one that is there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """The checkpoints of a run in one place."""
-
-    run_id: str
-    candidates: list[Candidate]
-    best: int | None
-    """Step of the present line's best checkpoint (a rollback leaves others behind), where the place knows it."""
-    latest: int | None
-    """Step of that line's newest."""
-
-
-def restore(run: str, *, step: int | str = "latest", out: Path, uri: str, runs: Path) -> Restored:
+def restore(run: str, *, step: int | str = "latest", out: Path, uri: str, runs: Path) -> RestoredCheckpoint:
     """Put one checkpoint of a run into the folder `out` (made; may be there and empty).
 
     `step` is a number, `best` (highest PSNR-Y) or `latest`. The run folder is asked first, then MLflow at `uri`.
@@ -76,37 +51,37 @@ def restore(run: str, *, step: int | str = "latest", out: Path, uri: str, runs: 
     missing: list[str] = []
     for source, look in (("local", lambda: _local(run, runs)), ("mlflow", lambda: _in_mlflow(run, uri))):
         try:
-            known = look()
-            chosen = choose(known, step)
+            available = look()
+            chosen = choose(available, step)
         except NotFound as error:
             missing.append(str(error))
             continue
-        return place(chosen, out, known.run_id, source)
+        return place(chosen, out, available.run_id, source)
     raise NotFound(missing[-1] if len(set(missing)) == 1 else " ".join(missing))
 
 
-def choose(known: Known, step: int | str) -> Candidate:
+def choose(available: CandidateList, step: int | str) -> Candidate:
     """The checkpoint asked for; of a step on several branches the newest's. Raises NotFound naming the nearest."""
-    run_id, candidates = known.run_id, known.candidates
+    run_id, candidates = available.run_id, available.candidates
     if not candidates:
         raise NotFound(f"Run {run_id} has no checkpoint here.")
-    said = {"best": known.best, "latest": known.latest}.get(str(step))
-    on_the_line = [one for one in candidates if one.step == said]
+    line_step = {"best": available.best, "latest": available.latest}.get(str(step))
+    on_the_line = [candidate for candidate in candidates if candidate.step == line_step]
     if on_the_line:
-        return max(on_the_line, key=lambda one: one.branch)
-    newest = max(candidates, key=lambda one: (one.branch, one.step))
+        return max(on_the_line, key=lambda candidate: candidate.branch)
+    newest = max(candidates, key=lambda candidate: (candidate.branch, candidate.step))
     if step == "latest":
         return newest
     if step == "best":
-        scored = [one for one in candidates if one.score is not None]
+        scored = [candidate for candidate in candidates if candidate.score is not None]
         if not scored:
             raise NotFound(f"Run {run_id} has no validated checkpoint yet; the latest is step {newest.step}.")
-        return max(scored, key=lambda one: (one.score, one.branch, one.step))
-    matches = [one for one in candidates if one.step == step]
+        return max(scored, key=lambda candidate: (candidate.score, candidate.branch, candidate.step))
+    matches = [candidate for candidate in candidates if candidate.step == step]
     if not matches:
-        nearest = min(candidates, key=lambda one: abs(one.step - int(step)))
+        nearest = min(candidates, key=lambda candidate: abs(candidate.step - int(step)))
         raise NotFound(f"Run {run_id} has no checkpoint at step {step}; the nearest is step {nearest.step}.")
-    return max(matches, key=lambda one: one.branch)
+    return max(matches, key=lambda candidate: candidate.branch)
 
 
 def verify(folder: Path, manifest_sha256: str | None = None) -> dict[str, Any]:
@@ -139,7 +114,7 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def place(chosen: Candidate, out: Path, run_id: str, source: str) -> Restored:
+def place(chosen: Candidate, out: Path, run_id: str, source: str) -> RestoredCheckpoint:
     """Put one checkpoint into `out`: fetch beside it, check, rename; `out` is whole or as it was. Raises ProofFailed."""
     out.parent.mkdir(parents=True, exist_ok=True)
     building = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
@@ -147,8 +122,10 @@ def place(chosen: Candidate, out: Path, run_id: str, source: str) -> Restored:
         anchor = chosen.fetch(building)
         manifest = verify(building, anchor)
         if manifest.get("step") != chosen.step:
-            said = manifest.get("step")
-            raise ProofFailed(f"The checkpoint says it is of step {said}, not {chosen.step}. Nothing was restored.")
+            manifest_step = manifest.get("step")
+            raise ProofFailed(
+                f"The checkpoint says it is of step {manifest_step}, not {chosen.step}. Nothing was restored."
+            )
         if out.exists():
             out.rmdir()
         building.rename(out)
@@ -156,15 +133,15 @@ def place(chosen: Candidate, out: Path, run_id: str, source: str) -> Restored:
         raise VsrppError(f"{out} cannot be written: {error}.") from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
-    return Restored(
+    return RestoredCheckpoint(
         run_id=str(manifest.get("run_id") or run_id), step=chosen.step, revision=int(manifest.get("revision", 0)),
         path=out, source=source, verified=True,
     )  # fmt: skip
 
 
-def _local(run: str, runs: Path) -> Known:
+def _local(run: str, runs: Path) -> CandidateList:
     paths = find_run(run, runs)
-    view = RunView()
+    view = RecordSummary()
     with RunReader(paths.run_db) as reader:
         for event in reader.events(types=("checkpoint_saved", *BACK)):
             view.add(event)
@@ -182,7 +159,7 @@ def _local(run: str, runs: Path) -> Known:
             Candidate(step=step, branch=branch, score=psnr_y(manifest.get("metrics")), fetch=_copier(folder))
         )
     best, newest = view.best(), view.checkpoints[-1].step if view.checkpoints else None
-    return Known(run_id=paths.run_id, candidates=candidates, best=best[0] if best else None, latest=newest)
+    return CandidateList(run_id=paths.run_id, candidates=candidates, best=best[0] if best else None, latest=newest)
 
 
 def _copier(folder: Path) -> Callable[[Path], None]:
@@ -192,7 +169,7 @@ def _copier(folder: Path) -> Callable[[Path], None]:
     return copy
 
 
-def _in_mlflow(run: str, uri: str) -> Known:
+def _in_mlflow(run: str, uri: str) -> CandidateList:
     from vsrpp.tracking import remote
 
     return remote.candidates(run, uri)

@@ -12,7 +12,7 @@ from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader
 from vsrpp.tracking.backlog import Report
 from vsrpp.tracking.connection import Connection, Target
-from vsrpp.tracking.deliver import Following
+from vsrpp.tracking.deliver import RunDelivery
 
 PATIENCE_S = 5.0
 CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
@@ -33,20 +33,20 @@ def sync(run_dir: Path, uri: str, *, timeout_s: float = 24 * 3600.0, patience_s:
         name, created = run_config_of(reader).get("name"), reader.meta("created")
     started_ms = round(created * 1000) if created else None
     connection = Connection(Target(uri=uri, run_name=name or run_dir.name, started_ms=started_ms))
-    following = Following(run_dir, connection, tensorboard=RunPaths(run_dir).tensorboard.is_dir())
+    delivery = RunDelivery(run_dir, connection, tensorboard=RunPaths(run_dir).tensorboard.is_dir())
     try:
-        if not following.lock.take():
-            holder = following.lock.holder()
+        if not delivery.lock.take():
+            holder = delivery.lock.holder()
             raise Refused(f"{run_dir.name} is being delivered by process {holder}; nothing to do here until it ends.")
-        live = process_alive(following.reader.state().get("process", {}))
-        state = following.final_state()
+        live = process_alive(delivery.reader.state().get("process", {}))
+        state = delivery.final_state()
         if state or not live:
-            following.end(state or "dead")
-        following.retry_set_aside()
-        why = following.drain(deadline=time.time() + timeout_s, patience_s=patience_s)
-        return following.report(f"{why} ({credentials_hint()})" if why.startswith("auth") else why)
+            delivery.end(state or "dead")
+        delivery.retry_set_aside()
+        why = delivery.drain(deadline=time.time() + timeout_s, patience_s=patience_s)
+        return delivery.report(f"{why} ({credentials_hint()})" if why.startswith("auth") else why)
     finally:
-        following.close()
+        delivery.close()
 
 
 def credentials_hint() -> str:

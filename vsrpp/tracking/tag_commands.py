@@ -92,37 +92,37 @@ class TagCommands:
     # ---- from the tags
     def _poll(self) -> None:
         tags = self._connection.client.get_run(self._connection.run_id).data.tags
-        asked = {key: text for key, text in tags.items() if key.startswith(SET) or key in (DO, BARE_SET)}
+        commands = {key: text for key, text in tags.items() if key.startswith(SET) or key in (DO, BARE_SET)}
         for batch in self._fact["batches"]:
             if not batch["taken"]:
-                asked = self._take(batch, asked)
-        if asked and (self._ended is not None or control.run_state(self._reader) in LIVE):
-            self._take(self._write_down(asked), asked)
+                commands = self._take(batch, commands)
+        if commands and (self._ended is not None or control.run_state(self._reader) in LIVE):
+            self._take(self._write_down(commands), commands)
 
-    def _write_down(self, asked: dict[str, str]) -> dict[str, Any]:
+    def _write_down(self, tags: dict[str, str]) -> dict[str, Any]:
         self._fact["found"] += 1
-        commands = [self._refused_as_over(one) for one in commands_of(asked)]
-        seed = f"{self._run_id}\n{self._fact['epoch']}\n{self._fact['found']}\n{canonical(asked)}"
+        commands = [self._refused_as_over(item) for item in commands_of(tags)]
+        seed = f"{self._run_id}\n{self._fact['epoch']}\n{self._fact['found']}\n{canonical(tags)}"
         for number, command in enumerate(commands):
             command["uid"] = hashlib.sha256(f"{seed}\n{number}".encode()).hexdigest()[:32]
-        batch = {"tags": asked, "commands": commands, "taken": False, "since": self._clock(), "told": ""}
+        batch = {"tags": tags, "commands": commands, "taken": False, "since": self._clock(), "told": ""}
         self._fact["batches"].append(batch)
         self._keep()
         return batch
 
-    def _take(self, batch: dict[str, Any], asked: dict[str, str]) -> dict[str, str]:
+    def _take(self, batch: dict[str, Any], tags: dict[str, str]) -> dict[str, str]:
         """Put a batch's commands into the inbox and take its tags away; returns the tags that are not its own."""
         for command in batch["commands"]:
             if command.get("line") is None:
                 self._inbox.put(command["kind"], command["payload"], origin="mlflow", uid=command["uid"])
-        left = dict(asked)
+        remaining = dict(tags)
         for key, text in batch["tags"].items():
-            if left.get(key) == text:
+            if remaining.get(key) == text:
                 self._delete(key)
-                del left[key]
+                del remaining[key]
         batch["taken"] = True
         self._keep()
-        return left
+        return remaining
 
     def _delete(self, key: str) -> None:
         from mlflow.exceptions import MlflowException
@@ -148,7 +148,7 @@ class TagCommands:
             waiting = any(line is None for line in lines)
             if waiting and self._ended is None and self._clock() - batch["since"] < SAY_WAITING_S:
                 continue
-            text = "; ".join(line or self._not_yet(one) for line, one in zip(lines, batch["commands"], strict=True))
+            text = "; ".join(line or self._not_yet(item) for line, item in zip(lines, batch["commands"], strict=True))
             if text != batch["told"]:
                 self._connection.client.set_tag(self._connection.run_id, ANSWER, text[:TAG_CHARACTERS])
                 batch["told"] = text

@@ -18,7 +18,7 @@ from vsrpp.tracking import tensorboard_tags as tags
 from vsrpp.tracking.backlog import TENSORBOARD
 from vsrpp.tracking.event_files import EventFiles
 from vsrpp.tracking.failures import classify
-from vsrpp.tracking.view import BACK, Line, went_back_to
+from vsrpp.tracking.view import BACK, PresentLine, went_back_to
 
 log = logging.getLogger("vsrpp.delivery")
 EVERY_S = 1.0
@@ -43,7 +43,7 @@ class TensorBoard:
         self._paths, self._reader, self._marks, self._clock = paths, reader, marks, clock
         self._files: EventFiles | None = None
         self._at = 0.0
-        self._line = Line()
+        self._line = PresentLine()
         self._max_steps = 0
         self._written: set[tuple[str, int]] = set()
         """(tag, step) of the config's points: both a metric row and an event may speak of one."""
@@ -138,13 +138,13 @@ class TensorBoard:
         """How far a run is, of the steps it was to make at that moment, and its pace."""
         if "loss/total" not in values:
             return {}
-        found = {tag: values[key] for key, tag in tags.SPEEDS.items() if key in values}
+        scalars = {tag: values[key] for key, tag in tags.SPEEDS.items() if key in values}
         if self._max_steps:
-            found[tags.STEP_PERCENT] = 100.0 * step / self._max_steps
+            scalars[tags.STEP_PERCENT] = 100.0 * step / self._max_steps
             speed = values.get("speed/steps_per_s", 0.0)
             if speed > 0:
-                found[tags.REMAINING] = max(0, self._max_steps - step) / speed
-        return found
+                scalars[tags.REMAINING] = max(0, self._max_steps - step) / speed
+        return scalars
 
     def _set_max_steps(self, event: Event) -> None:
         live = event.data.get("config") if event.type == "started" else None

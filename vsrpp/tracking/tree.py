@@ -15,8 +15,8 @@ def parent_tags(client: Any, parent_run_id: str | None, own: str) -> dict[str, s
     """The tag that hangs the MLflow run `own` below the run it began from; nothing if the server does not know that yet."""
     if not parent_run_id:
         return {}
-    found = find_runs(client, f"tags.`{RUN_ID_TAG}` = '{parent_run_id}'", limit=1)
-    return {MLFLOW_PARENT: found[0].info.run_id} if found and found[0].info.run_id != own else {}
+    parents = find_runs(client, f"tags.`{RUN_ID_TAG}` = '{parent_run_id}'", limit=1)
+    return {MLFLOW_PARENT: parents[0].info.run_id} if parents and parents[0].info.run_id != own else {}
 
 
 def adopt(client: Any, run_id: str, own: str) -> int:

@@ -39,11 +39,11 @@ class Upscaler(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         `params`: chunk_frames (None: the whole clip at once) bounds the memory, overlap joins the chunks."""
         from vsrpp.inference.chunks import upscale_frames
 
-        asked = params or {}
+        settings = params or {}
         frames = np.ascontiguousarray(model_input, dtype=np.uint8)
         return upscale_frames(
             self.model, frames, device=self.device,
-            chunk_frames=asked.get("chunk_frames"), overlap=int(asked.get("overlap", 8)),
+            chunk_frames=settings.get("chunk_frames"), overlap=int(settings.get("overlap", 8)),
         )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ KEPT = 100
 
 
 @dataclass(slots=True)
-class Line:
+class PresentLine:
     """The present branch and what it grew out of: which (branch, step) is not left behind by a rollback."""
 
     _cuts: dict[int, int] = field(default_factory=dict)
@@ -43,7 +43,7 @@ class Line:
 
 
 @dataclass(slots=True)
-class RunView:
+class RecordSummary:
     """Feed it the events in order with `add`; nothing here reads a file.
 
     Of the events it keeps those that a description can still speak of, so that its size does not grow with the run's.
@@ -60,7 +60,7 @@ class RunView:
     """When the run ended, in seconds since 1970; None while it goes on."""
     checkpoints: list[Event] = field(default_factory=list)
     """Of the present branch's line: what a rollback left behind is not among them."""
-    line: Line = field(default_factory=lambda: Line())
+    line: PresentLine = field(default_factory=lambda: PresentLine())
 
     def add(self, event: Event) -> None:
         self.events.append(event)

@@ -11,35 +11,35 @@ from textual.message import Message
 
 from vsrpp.control.edits import on_sent
 from vsrpp.errors import VsrppError
-from vsrpp.tui.run_view import Seen
+from vsrpp.tui.run_view import RunSnapshot
 
 SEND_TIMEOUT_S = 5.0
 
 
-class Saw(Message):
+class SnapshotTaken(Message):
     """The watcher's newest word: the run, or why it cannot be read."""
 
-    def __init__(self, root: Any, seen: Seen | str) -> None:
+    def __init__(self, root: Any, snapshot: RunSnapshot | str) -> None:
         super().__init__()
         self.root = root
-        self.seen = seen
+        self.snapshot = snapshot
 
 
-class Answered(Message):
+class CallFinished(Message):
     """What became of a call: its result, or in one line why there is none."""
 
-    def __init__(self, what: str, asker: Any, number: int, result: Any, error: str) -> None:
+    def __init__(self, what: str, screen: Any, number: int, result: Any, error: str) -> None:
         super().__init__()
         self.what = what
-        self.asker = asker
+        self.screen = screen
         """The screen that takes the answer itself, or None: it is said at the bottom."""
         self.number = number
-        """The asker's own number of its question."""
+        """The number the screen gave its question."""
         self.result = result
         self.error = error
 
 
-class Crashed(Message):
+class ThreadFailed(Message):
     """A fault in a thread; the app ends with it."""
 
     def __init__(self, error: Exception) -> None:
@@ -47,7 +47,7 @@ class Crashed(Message):
         self.error = error
 
 
-class Asker:
+class BackgroundCalls:
     """Runs calls in daemon threads: leaving the UI never waits for an answer that is still to come."""
 
     def __init__(self, post: Callable[[Message], object]) -> None:
@@ -58,10 +58,10 @@ class Asker:
         """Set once the newest call has left its command with the run, or has none to leave."""
         self._sent.set()
 
-    def ask(self, what: str, call: Callable[[], Any], asker: Any = None, number: int = 0) -> None:
-        """Run `call` and post `Answered`."""
+    def ask(self, what: str, call: Callable[[], Any], screen: Any = None, number: int = 0) -> None:
+        """Run `call` and post `CallFinished`."""
         before, self._sent = self._sent, threading.Event()
-        arguments = (what, call, asker, number, before, self._sent)
+        arguments = (what, call, screen, number, before, self._sent)
         threading.Thread(target=self._run, args=arguments, name=f"ask {what}", daemon=True).start()
 
     def ask_once(self, what: str, call: Callable[[], Any]) -> bool:
@@ -73,7 +73,7 @@ class Asker:
         return True
 
     def _run(
-        self, what: str, call: Callable[[], Any], asker: Any, number: int, before: threading.Event, sent: threading.Event
+        self, what: str, call: Callable[[], Any], screen: Any, number: int, before: threading.Event, sent: threading.Event
     ) -> None:  # fmt: skip
         result, problem = None, ""
         before.wait(SEND_TIMEOUT_S)  # what was asked first reaches the run first
@@ -83,9 +83,9 @@ class Asker:
         except (VsrppError, sqlite3.Error, OSError) as error:
             problem = str(error) or type(error).__name__
         except Exception as error:  # noqa: BLE001 - handed on, or a thread's fault is lost
-            self._post(Crashed(error))
+            self._post(ThreadFailed(error))
             return
         finally:
             sent.set()
         self.waiting.discard(what)
-        self._post(Answered(what, asker, number, result, problem))
+        self._post(CallFinished(what, screen, number, result, problem))

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.console import RenderableType
 from textual._compositor import ChopsUpdate
@@ -25,13 +25,14 @@ from textual.screen import Screen
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
 from vsrpp.tui import terminal
-from vsrpp.tui.actions import Answered, Asker, Crashed, Saw
+from vsrpp.tui.actions import BackgroundCalls, CallFinished, SnapshotTaken, ThreadFailed
 from vsrpp.tui.events import changes_text
+from vsrpp.tui.host import ScreenHost
 from vsrpp.tui.messages import Texts
 from vsrpp.tui.narrow import Narrow
-from vsrpp.tui.run_view import Seen
-from vsrpp.tui.run_watcher import Watcher
-from vsrpp.tui.screens.base import Face, processed
+from vsrpp.tui.run_view import RunSnapshot
+from vsrpp.tui.run_watcher import RunWatcher
+from vsrpp.tui.screens.base import RunScreen, processed
 from vsrpp.tui.screens.home import Home
 
 END_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
@@ -40,7 +41,7 @@ HANGUP_GRACE_S = 15.0
 
 
 class TerminalUI(App[None]):
-    """Watches `paths`; `seen` is the newest look at it."""
+    """Watches `paths`; `snapshot` is the newest look at it."""
 
     CSS = """
     Screen { background: ansi_default; color: ansi_default; overflow: hidden; }
@@ -73,11 +74,11 @@ class TerminalUI(App[None]):
         self.paths = paths
         self.unicode = unicode
         self.texts = Texts(lang, unicode=unicode)
-        self.seen: Seen | None = None
+        self.snapshot: RunSnapshot | None = None
         self.message: tuple[str, str] = ("", "")
         """(what is said at the bottom, its style); empty: the state of the run speaks there."""
         self.crash: Exception | None = None
-        self.asker = Asker(self._post)
+        self.calls = BackgroundCalls(self._post)
         self._interval_s = interval_s
         self._watcher = self._watch(paths)
 
@@ -97,7 +98,7 @@ class TerminalUI(App[None]):
     def attach(self, paths: RunPaths) -> None:
         """Watch another run."""
         self._watcher.stop()
-        self.paths, self.seen = paths, None
+        self.paths, self.snapshot = paths, None
         self.clear_message()
         self._watcher = self._watch(paths)
         self._watcher.start()
@@ -110,23 +111,25 @@ class TerminalUI(App[None]):
         if needs:
             self._watcher.look_now()
 
-    def _watch(self, paths: RunPaths) -> Watcher:
-        def see(seen: Seen | str | Exception) -> None:
-            self._post(Crashed(seen) if isinstance(seen, Exception) else Saw(paths.root, seen))
+    def _watch(self, paths: RunPaths) -> RunWatcher:
+        def publish(snapshot: RunSnapshot | str | Exception) -> None:
+            self._post(
+                ThreadFailed(snapshot) if isinstance(snapshot, Exception) else SnapshotTaken(paths.root, snapshot)
+            )
 
-        return Watcher(paths, see, interval_s=self._interval_s)
+        return RunWatcher(paths, publish, interval_s=self._interval_s)
 
     def _post(self, message: Message) -> None:
         with contextlib.suppress(RuntimeError):  # the UI is gone, and so is its event loop
             self.post_message(message)
 
-    def on_saw(self, event: Saw) -> None:
+    def on_snapshot_taken(self, event: SnapshotTaken) -> None:
         if event.root != self.paths.root:
             return
-        if isinstance(event.seen, str):
-            self.message = (self.texts("says.unreadable", why=event.seen), "bad")
+        if isinstance(event.snapshot, str):
+            self.message = (self.texts("says.unreadable", why=event.snapshot), "bad")
         else:
-            self.seen = event.seen
+            self.snapshot = event.snapshot
         self.redraw()
 
     # ---- what is asked
@@ -134,16 +137,16 @@ class TerminalUI(App[None]):
         """Have `call` ask the run, and say at the bottom what became of it."""
         what = self.texts(f"do.{kind}")
         if kind == "edit":
-            self.asker.ask(kind, call)
-        elif not self.asker.ask_once(kind, call):
+            self.calls.ask(kind, call)
+        elif not self.calls.ask_once(kind, call):
             self.say(self.texts("asked.already", what=what), "warn")
             return
         self.say(self.texts("asked", what=what), "dim")
 
-    async def on_answered(self, event: Answered) -> None:
-        if event.asker is not None:
-            if self.screen_stack and self.screen is event.asker:
-                await cast("Face", event.asker).take(event)
+    async def on_call_finished(self, event: CallFinished) -> None:
+        if event.screen is not None:
+            if self.screen_stack and self.screen is event.screen:
+                await cast("RunScreen", event.screen).take(event)
         elif event.error:
             self.say(event.error, "bad")
         elif isinstance(event.result, Answer):
@@ -154,8 +157,8 @@ class TerminalUI(App[None]):
         what, t = self.texts(f"do.{kind}"), self.texts
         match answer.status:
             case "applied" if answer.changes:
-                told = changes_text(answer.changes) + "".join(f" ! {warning}" for warning in answer.warnings)
-                self.say(f"✔ {t('applied', step=answer.step, revision=answer.revision, what=told)}", "good")
+                text = changes_text(answer.changes) + "".join(f" ! {warning}" for warning in answer.warnings)
+                self.say(f"✔ {t('applied', step=answer.step, revision=answer.revision, what=text)}", "good")
             case "applied":
                 self.say(t("applied.nothing"), "good")
             case "done":
@@ -165,7 +168,7 @@ class TerminalUI(App[None]):
             case _:
                 self.say(t("pending", what=what, why=answer.message), "warn")
 
-    def on_crashed(self, event: Crashed) -> None:
+    def on_thread_failed(self, event: ThreadFailed) -> None:
         raise event.error
 
     # ---- what is said and shown
@@ -177,24 +180,24 @@ class TerminalUI(App[None]):
         self.message = ("", "")
 
     def redraw(self) -> None:
-        if self.screen_stack and isinstance(self.screen, Face):  # none: a late message while it closes
+        if self.screen_stack and isinstance(self.screen, RunScreen):  # none: a late message while it closes
             self.screen.redraw()
 
-    async def open(self, face: Face) -> None:
+    async def open(self, screen: Screen[Any]) -> None:
         """Show a screen on top; returns when it takes keys."""
         self.clear_message()
-        self.push_screen(face)
-        await processed(face)
+        self.push_screen(screen)
+        await processed(screen)
 
     async def close(self) -> None:
         """Back to the run."""
         self.pop_screen()
         await processed(self.screen)
 
-    async def replace(self, face: Face) -> None:
+    async def replace(self, screen: Screen[Any]) -> None:
         """Show another screen instead of the one on top."""
-        self.switch_screen(face)
-        await processed(face)
+        self.switch_screen(screen)
+        await processed(screen)
 
     def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
         narrow = cast("RenderableType", Narrow(renderable)) if isinstance(renderable, ChopsUpdate) else renderable
@@ -218,6 +221,13 @@ class TerminalUI(App[None]):
         self._close_messages_no_wait()
 
 
+if TYPE_CHECKING:
+
+    def _is_host(app: TerminalUI) -> ScreenHost:
+        """Held by mypy: the app has what its screens ask for."""
+        return app
+
+
 def run(paths: RunPaths, *, lang: str = "en") -> int:
     """Show a run until the person leaves; returns the exit status. Training never notices.
 
@@ -231,7 +241,7 @@ def run(paths: RunPaths, *, lang: str = "en") -> int:
         os.environ.pop(name, None)
     from textual.drivers.linux_driver import LinuxDriver
 
-    class OnOutput(LinuxDriver):
+    class StdoutDriver(LinuxDriver):
         """Draws on standard output: standard error may be on its way to a file."""
 
         def __init__(self, *args: Any, **options: Any) -> None:
@@ -242,14 +252,14 @@ def run(paths: RunPaths, *, lang: str = "en") -> int:
     assert stdout is not None
     unicode = terminal.speaks_unicode(encoding=stdout.encoding)
     stdout.reconfigure(errors="replace")
-    app = TerminalUI(paths, lang=lang, unicode=unicode, driver_class=OnOutput)
+    app = TerminalUI(paths, lang=lang, unicode=unicode, driver_class=StdoutDriver)
     app.run(mouse=False)
     if app.crash is not None:
         raise app.crash
     if app.return_code:
         return app.return_code
-    if app.seen is not None:
+    if app.snapshot is not None:
         t = app.texts
-        then = t("left.live") if app.seen.live else t("left.ended", state=t(f"state.{app.seen.state}"))
+        then = t("left.live") if app.snapshot.live else t("left.ended", state=t(f"state.{app.snapshot.state}"))
         print(t("left", run=app.paths.run_id, then=then))
     return 0

@@ -79,15 +79,15 @@ class Canvas(Widget):
 def _differences(before: Line, after: Line, width: int, y: int) -> list[Region]:
     """The stretches of a row that differ; those with little between them as one."""
     old, new = _cells(fit(before, width)), _cells(fit(after, width))
-    found: list[Region] = []
+    regions: list[Region] = []
     for x in range(width):
         if old[x] == new[x]:
             continue
-        if found and x - found[-1].right <= JOINED_GAP:
-            found[-1] = Region(found[-1].x, y, x + 1 - found[-1].x, 1)
+        if regions and x - regions[-1].right <= JOINED_GAP:
+            regions[-1] = Region(regions[-1].x, y, x + 1 - regions[-1].x, 1)
         else:
-            found.append(Region(x, y, 1, 1))
-    return found
+            regions.append(Region(x, y, 1, 1))
+    return regions
 
 
 def _cells(spans: Line) -> list[Cell]:

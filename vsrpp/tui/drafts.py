@@ -17,10 +17,10 @@ NEAR_SUM = 0.01
 
 def typed(texts: Mapping[str, str]) -> dict[str, Any]:
     """The values as their parameters' types; what cannot be read as such stays text, and the check says so."""
-    known = config.parameters()
+    parameters = config.parameters()
     pairs = []
     for key, text in texts.items():
-        numeric = known[key].type in ("number", "integer")
+        numeric = parameters[key].type in ("number", "integer")
         pairs.append(f"{key}={text.strip().replace(',', '.') if numeric else text.strip()}")
     return config.parse_assignments(pairs)
 

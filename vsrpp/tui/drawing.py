@@ -123,12 +123,12 @@ def activity_scale(width: int) -> str:
 # ---- stacked bars
 def shares(values: Mapping[str, float | None]) -> dict[str, float]:
     """Each value's part of their sum; what is missing, negative or not finite counts as nothing."""
-    known = {term: max(0.0, finite(value) or 0.0) for term, value in values.items()}
-    top = max(known.values(), default=0.0)
+    weights = {term: max(0.0, finite(value) or 0.0) for term, value in values.items()}
+    top = max(weights.values(), default=0.0)
     if top <= 0:
-        return dict.fromkeys(known, 0.0)
-    total = math.fsum(value / top for value in known.values())
-    return {term: value / top / total for term, value in known.items()}
+        return dict.fromkeys(weights, 0.0)
+    total = math.fsum(value / top for value in weights.values())
+    return {term: value / top / total for term, value in weights.items()}
 
 
 def stacked(values: Mapping[str, float | None], width: int) -> Line:

@@ -44,10 +44,10 @@ def matching(events: Any, chosen: str) -> list[Event]:
 
 def words(event: Event) -> str:
     """What happened, by whom and why, without the event's type. Never raises, whatever its data holds."""
-    said = _what(event)
+    text = _what(event)
     if event.origin:
-        said += f" · {control.who(event)}" if said else control.who(event)
-    return f"{said} “{event.reason}”" if event.reason and event.origin else said
+        text += f" · {control.who(event)}" if text else control.who(event)
+    return f"{text} “{event.reason}”" if event.reason and event.origin else text
 
 
 def _what(event: Event) -> str:

@@ -88,7 +88,7 @@ def rule(title: str, width: int, right: Part = "") -> Line:
 
 def wrap(text: str, width: int, style: str = "", indent: str = "") -> list[Line]:
     """Running text in lines of at most `width` cells; a command at its end stays in one piece if it can."""
-    whole = _COMMAND.sub(lambda found: found[0].replace(" ", _GLUE), text)
+    whole = _COMMAND.sub(lambda match: match[0].replace(" ", _GLUE), text)
     rows = textwrap.wrap(whole, max(8, width), initial_indent=indent, subsequent_indent=indent) or [""]
     if any(_GLUE in row and len(row) >= width for row in rows):
         rows = textwrap.wrap(text, max(8, width), initial_indent=indent, subsequent_indent=indent)

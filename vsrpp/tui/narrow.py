@@ -19,13 +19,13 @@ class Narrow(CompositorUpdate):
 
     def render_segments(self, console: Console) -> str:
         """The update as text for the terminal."""
-        found = []
+        parts = []
         for y, start, stop in self._update.spans:
             ends, chops = self._update.chop_ends[y], self._update.chops[y]
             for end, (x, strip) in zip(ends, chops.items(), strict=False):
                 left, right = max(x, start), min(end, stop)
                 if strip is None or left >= right:
                     continue
-                found.append(Control.move_to(left, y).segment.text)
-                found.append(strip.crop(left - x, right - x).render(console))
-        return "".join(found)
+                parts.append(Control.move_to(left, y).segment.text)
+                parts.append(strip.crop(left - x, right - x).render(console))
+        return "".join(parts)

@@ -16,7 +16,7 @@ SILENT_AFTER_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Validated:
+class ValidationRow:
     """One validation, short."""
 
     time: float
@@ -29,7 +29,7 @@ class Validated:
     by_hand: bool
 
     @classmethod
-    def of(cls, event: Event) -> Validated:
+    def of(cls, event: Event) -> ValidationRow:
         data = event.data
         return cls(
             event.time, event.step, event.branch, finite(data.get("psnr_y")), finite(data.get("bicubic_psnr_y")),
@@ -55,7 +55,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class RunSnapshot:
     """One run as it is shown."""
 
     run_id: str
@@ -83,13 +83,13 @@ class Seen:
     """What turns left behind of the same metrics, each as long as its curve: None where there is nothing of it."""
     events: Sequence[Event] = ()
     """The newest ones, oldest first."""
-    validations: Sequence[Validated] = ()
+    validations: Sequence[ValidationRow] = ()
     checkpoints: Sequence[Checkpoint] = ()
     """Those on disk, ascending by step."""
     best: Mapping[str, Any] | None = None
     backlog: Mapping[str, Any] = field(default_factory=dict)
     """`control.delivery`: what waits, what goes out, what is in its way."""
-    off_host: Mapping[str, Any] | None = None
+    remote_copy: Mapping[str, Any] | None = None
     """{step, age_s, uri} of the newest state that is off this host."""
     plateau: bool = False
     probation: Mapping[str, Any] | None = None
@@ -141,10 +141,10 @@ class Seen:
 
     def weights(self) -> dict[str, float | None]:
         """The loss weights in effect; the configured ones before the first row."""
-        found = {term: self.metric(f"weight/{term}") for term in TERMS}
-        if all(value is None for value in found.values()):
+        weights = {term: self.metric(f"weight/{term}") for term in TERMS}
+        if all(value is None for value in weights.values()):
             return {term: finite(self.values.get(f"{term}_weight")) for term in TERMS}
-        return found
+        return weights
 
     def losses(self) -> dict[str, float | None]:
         """The newest unweighted loss terms."""
@@ -156,10 +156,10 @@ class Seen:
 
     def streams(self) -> dict[str, list[float]]:
         """Activities by stream: backward, forward, fusion."""
-        found: dict[str, list[float]] = {"backward": [], "forward": [], "fusion": []}
+        streams: dict[str, list[float]] = {"backward": [], "forward": [], "fusion": []}
         for layer, value in self.activity().items():
-            found.setdefault(layer.split(".")[0], []).append(value)
-        return found
+            streams.setdefault(layer.split(".")[0], []).append(value)
+        return streams
 
     def failure(self) -> str:
         """What the newest `failed` event says."""

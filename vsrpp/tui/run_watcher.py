@@ -18,7 +18,7 @@ from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
 from vsrpp.tui.drawing import Value, finite
-from vsrpp.tui.run_view import Checkpoint, Seen, Validated
+from vsrpp.tui.run_view import Checkpoint, RunSnapshot, ValidationRow
 
 KEPT_EVENTS = 1000
 TREND_ROWS = 160
@@ -32,16 +32,16 @@ UPLOAD_EVERY_S = 1.0
 PLATEAU_ENDS = ("plateau_cleared", "safety_reset", *TURNS)
 
 
-class Watcher:
-    """`see` is called from its thread with a Seen, a line that says why there is none, or the fault it ends by."""
+class RunWatcher:
+    """`publish` is called from its thread with a RunSnapshot, a line that says why there is none, or the fault it ends by."""
 
     def __init__(
-        self, paths: RunPaths, see: Callable[[Seen | str | Exception], object], *, interval_s: float = 1.0
+        self, paths: RunPaths, publish: Callable[[RunSnapshot | str | Exception], object], *, interval_s: float = 1.0
     ) -> None:
         self.paths = paths
         self.wants_curves = False
         self.wants_layers = False
-        self._see = see
+        self._publish = publish
         self._interval_s = interval_s
         self._wake = threading.Event()
         self._stopped = False
@@ -60,15 +60,15 @@ class Watcher:
         self._wake.set()
 
     def _run(self) -> None:
-        reading: Reading | None = None
+        reading: SnapshotReader | None = None
         while not self._stopped:
             try:
-                reading = reading or Reading(self.paths)
-                self._see(reading.look(curves=self.wants_curves, layers=self.wants_layers))
+                reading = reading or SnapshotReader(self.paths)
+                self._publish(reading.look(curves=self.wants_curves, layers=self.wants_layers))
             except (VsrppError, sqlite3.Error, OSError) as error:
-                self._see(str(error))
+                self._publish(str(error))
             except Exception as error:  # noqa: BLE001 - handed on, or a thread's fault is lost
-                self._see(error)
+                self._publish(error)
                 return
             self._wake.wait(self._interval_s)
             self._wake.clear()
@@ -76,7 +76,7 @@ class Watcher:
             reading.close()
 
 
-class Reading:
+class SnapshotReader:
     """The open files of one run and what is kept of them between two looks, so that a look costs what is new."""
 
     def __init__(self, paths: RunPaths) -> None:
@@ -88,13 +88,13 @@ class Reading:
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._config = control.ConfigHistory()
         self._run_config: dict[str, Any] = {}
-        self._validations: list[Validated] = []
+        self._validations: list[ValidationRow] = []
         self._saved: dict[int, Checkpoint] = {}
         self._plateau = False
         self._best: dict[str, Any] | None = None
         self._steps_on_disk: list[int] = []
         self._backlog: dict[str, Any] = {}
-        self._off_host: dict[str, Any] | None = None
+        self._remote_copy: dict[str, Any] | None = None
         self._backlog_at = 0.0
         self._metric_id = -1
         self._metrics: dict[str, float] = {}
@@ -108,35 +108,35 @@ class Reading:
         self._reader.close()
         self._curves.close()
 
-    def look(self, *, curves: bool = False, layers: bool = False) -> Seen:
+    def look(self, *, curves: bool = False, layers: bool = False) -> RunSnapshot:
         """The run as it is now; `curves`: with its whole history, `layers`: with the course of every layer."""
-        said = self._reader.state()
+        trainer = self._reader.state()
         self._read_events()
-        self._read_metrics(int(said.get("step", 0)), curves, layers)
-        now, state = time.time(), control.run_state(self._reader, said)
+        self._read_metrics(int(trainer.get("step", 0)), curves, layers)
+        now, state = time.time(), control.run_state(self._reader, trainer)
         if now - self._backlog_at > (UPLOAD_EVERY_S if self._backlog.get("uploading") else BACKLOG_EVERY_S):
             self._backlog_at = now
-            self._backlog, self._off_host = self._read_delivered(state)
+            self._backlog, self._remote_copy = self._read_delivered(state)
             self._steps_on_disk = control.checkpoint_steps(self._paths)
-        run_config = {**self._run_config, **{key: said[key] for key in LIMITS if key in said}}
-        return Seen(
-            numbers=control.numbers(self._metrics, said, state, self._config.live, run_config),
+        run_config = {**self._run_config, **{key: trainer[key] for key in LIMITS if key in trainer}}
+        return RunSnapshot(
+            numbers=control.numbers(self._metrics, trainer, state, self._config.live, run_config),
             run_id=self._paths.run_id, root=self._paths.root, name=self._run_config.get("name"),
-            state=state, step=int(said.get("step", 0)),
-            branch=int(said.get("branch", 0)), phase=str(said.get("phase") or ""),
-            steps_per_s=finite(said.get("steps_per_s")), updated=said.get("time"), now=now, config=self._config,
+            state=state, step=int(trainer.get("step", 0)),
+            branch=int(trainer.get("branch", 0)), phase=str(trainer.get("phase") or ""),
+            steps_per_s=finite(trainer.get("steps_per_s")), updated=trainer.get("time"), now=now, config=self._config,
             run_config=self._run_config, metrics=self._metrics, trends=self._trends,
             curves=self._charts if curves else {}, left_behind=self._left_behind if curves else {},
             events=tuple(self._events), validations=tuple(self._validations),
             checkpoints=tuple(self._saved[s] for s in self._steps_on_disk if s in self._saved), best=self._best,
-            backlog=self._backlog, off_host=self._off_host, plateau=self._plateau, probation=said.get("probation"),
+            backlog=self._backlog, remote_copy=self._remote_copy, plateau=self._plateau, probation=trainer.get("probation"),
         )  # fmt: skip
 
     def _read_delivered(self, state: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """(`control.delivery`, what is off host)."""
         marks = open_marks(self._paths)
         try:
-            return control.delivery(self._reader, marks, state), control.off_host(self._reader, marks)[0]
+            return control.delivery(self._reader, marks, state), control.newest_remote_copy(self._reader, marks)[0]
         finally:
             if marks:
                 marks.close()
@@ -164,7 +164,7 @@ class Reading:
         if event.type == "started":
             self._run_config = dict(event.data.get("run_config") or {})
         elif event.type == "validated":
-            self._validations.append(Validated.of(event))
+            self._validations.append(ValidationRow.of(event))
         elif event.type == "checkpoint_saved":
             metrics = event.data.get("metrics") or {}
             self._saved[event.step] = Checkpoint(
@@ -196,8 +196,8 @@ class Reading:
             self._charts_done = False
 
     def _read_trends(self, step: int, layers: bool) -> dict[str, list[Value]]:
-        wanted = ("loss/", "activity/") if layers else ("loss/",)
-        keys = [key for key in self._metrics if key.startswith(wanted)]
+        prefixes = ("loss/", "activity/") if layers else ("loss/",)
+        keys = [key for key in self._metrics if key.startswith(prefixes)]
         keys += [key for key in ("lr", "plateau/counter") if key in self._metrics]
         log_every = int(self._config.live.get("log_every") or 10)
         read = self._curves.read(keys, max_points=TREND_POINTS, from_step=max(0, step - TREND_ROWS * log_every))
@@ -206,11 +206,11 @@ class Reading:
 
 def _present_line(series: Any) -> dict[str, list[Value]]:
     """The means of every metric's buckets on the line that leads to now; what was left behind is left out."""
-    found: dict[str, list[Value]] = {}
-    for one in series:
-        if not one.abandoned:
-            found.setdefault(one.key, []).extend(point.mean for point in one.points)
-    return found
+    means: dict[str, list[Value]] = {}
+    for piece in series:
+        if not piece.abandoned:
+            means.setdefault(piece.key, []).extend(point.mean for point in piece.points)
+    return means
 
 
 def _courses(series: Any) -> tuple[dict[str, list[Value]], dict[str, list[Value]]]:
@@ -219,17 +219,19 @@ def _courses(series: Any) -> tuple[dict[str, list[Value]], dict[str, list[Value]
     Where branches left behind overlap, the newest is shown; a gap of the present line is closed by its value before.
     """
     present: dict[str, dict[int, Value]] = {}
-    left: dict[str, dict[int, Value]] = {}
-    for one in series:
-        (left if one.abandoned else present).setdefault(one.key, {}).update((p.step, p.mean) for p in one.points)
+    abandoned: dict[str, dict[int, Value]] = {}
+    for piece in series:
+        (abandoned if piece.abandoned else present).setdefault(piece.key, {}).update(
+            (p.step, p.mean) for p in piece.points
+        )
     now: dict[str, list[Value]] = {}
-    behind: dict[str, list[Value]] = {}
+    abandoned_courses: dict[str, list[Value]] = {}
     for key, points in present.items():
-        steps = sorted({*points, *left.get(key, {})})
+        steps = sorted({*points, *abandoned.get(key, {})})
         first, last, value = min(points), max(points), None
         now[key] = []
         for step in steps:
             value = points.get(step, value)
             now[key].append(value if first <= step <= last else None)
-        behind[key] = [left.get(key, {}).get(step) for step in steps] if key in left else []
-    return now, behind
+        abandoned_courses[key] = [abandoned.get(key, {}).get(step) for step in steps] if key in abandoned else []
+    return now, abandoned_courses

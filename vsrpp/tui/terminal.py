@@ -35,10 +35,10 @@ def speaks_unicode(environ: Mapping[str, str] | None = None, encoding: str | Non
     env = os.environ if environ is None else environ
     if env.get("VSRPP_ASCII", "0") not in ("", "0") or env.get("TERM", "") in BARE_TERMINALS:
         return False
-    said = [env.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG")]
-    if said[2] in ("C", "POSIX") and said[1] in _COERCED:
-        said[1] = ""
-    deciding = next((value for value in said if value), "utf-8")
+    locales = [env.get(name, "") for name in ("LC_ALL", "LC_CTYPE", "LANG")]
+    if locales[2] in ("C", "POSIX") and locales[1] in _COERCED:
+        locales[1] = ""
+    deciding = next((value for value in locales if value), "utf-8")
     return "utf" in deciding.lower() and "utf" in (encoding or "utf-8").lower()
 
 
@@ -49,15 +49,15 @@ def plain(text: str) -> str:
 
 def spelt_out(text: str) -> str:
     """German letters as one writes them without umlauts: for texts that are laid out afterwards."""
-    text = _IN_CAPITALS.sub(lambda found: found[0].translate(_SPELT_OUT).upper(), text)
+    text = _IN_CAPITALS.sub(lambda match: match[0].translate(_SPELT_OUT).upper(), text)
     return text.translate(_SPELT_OUT)
 
 
 def _stand_in(sign: str) -> str:
     if sign.isascii():
         return sign
-    known = _STAND_INS.get(sign)
-    return known if known is not None else "?" * cell_len(sign)
+    replacement = _STAND_INS.get(sign)
+    return replacement if replacement is not None else "?" * cell_len(sign)
 
 
 def require_terminal() -> None:

@@ -1,1 +1,1 @@
-"""What the screens show, as pure functions from `Seen`, texts and a size to lines."""
+"""What the screens show, as pure functions from `RunSnapshot`, texts and a size to lines."""

@@ -27,28 +27,28 @@ from vsrpp.tui.lines import Line, cut, fit, length, line, pad, rpad, rule
 from vsrpp.tui.messages import Texts
 from vsrpp.tui.pages.delivery import delivery, sign
 from vsrpp.tui.pages.progress import convergence
-from vsrpp.tui.run_view import Seen
+from vsrpp.tui.run_view import RunSnapshot
 
 STREAM_SIGNS = {"backward": "← ", "forward": "→ ", "fusion": "🔗"}
 SHORT_NAMES = {"perceptual": "Perc."}
 
 
-def losses(seen: Seen, t: Texts, width: int) -> list[Line]:
+def losses(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     """Total and terms: value, weight in effect, part of the total, recent course."""
     wide = width >= 36
     lines = [rule(t("losses"), width, (t("weight"), "dim") if wide else "")]
-    weights = seen.weights()
+    weights = snapshot.weights()
     for term in ("total", *TERMS):
-        value, weight = seen.metrics.get(f"loss/{term}"), weights.get(term)
+        value, weight = snapshot.metrics.get(f"loss/{term}"), weights.get(term)
         off = term != "total" and not weight
         name = pad(TERM_NAMES[term] if wide else SHORT_NAMES.get(term, TERM_NAMES[term]), 10 if wide else 5)
         broken = value is not None and not math.isfinite(value)
         text = rpad("✖ " + str(value) if broken else loss(value), 9 if wide else 8)
         factor = "" if term == "total" else f"×{weight:.2f}" if weight is not None else ""
-        part = _part(seen, term)
+        part = _part(snapshot, term)
         tail = f" {factor:5} {part:>4}" if wide else f" {factor:5}"
         room = width - len(name) - len(text) - len(tail) - 2
-        course = spark(seen.trends.get(f"loss/{term}", ()), room) if room > 3 else ""
+        course = spark(snapshot.trends.get(f"loss/{term}", ()), room) if room > 3 else ""
         lines.append(
             line(
                 (name, "dim" if off else term),
@@ -60,47 +60,47 @@ def losses(seen: Seen, t: Texts, width: int) -> list[Line]:
     return lines
 
 
-def _part(seen: Seen, term: str) -> str:
-    part = seen.metric(f"share/{term}")
+def _part(snapshot: RunSnapshot, term: str) -> str:
+    part = snapshot.metric(f"share/{term}")
     return f"{part * 100:.0f} %" if part is not None else ""
 
 
-def steering(seen: Seen, t: Texts, width: int) -> list[Line]:
+def steering(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     """Rate, momentum, gradient, plateau counter, delivery with the upload under way."""
     short = "" if width >= 34 else ".short"
     label = 14 if width >= 34 else 9
     room = width - label - 1
-    top = f" {t('of_limit', n=rate(finite(seen.values.get('max_lr'))))}"
-    course = spark(seen.trends.get("lr", ()), min(16, room - 23)) if room >= 30 else ""
+    top = f" {t('of_limit', n=rate(finite(snapshot.values.get('max_lr'))))}"
+    course = spark(snapshot.trends.get("lr", ()), min(16, room - 23)) if room >= 30 else ""
     rows: list[tuple[str, Line]] = [
         (
             t("rate"),
             [
-                (rate(seen.metric("lr")), "bold"),
+                (rate(snapshot.metric("lr")), "bold"),
                 (top if room >= 8 + len(top) else "", "dim"),
                 ("  " + course if course else "", "info"),
             ],
         ),
-        (t(f"gradient{short}"), _gradient(seen, t)),
-        (t(f"momentum{short}"), [(number(seen.metric("optimizer/momentum")), "bold")]),
-        (t("plateau_counter"), _plateau(seen, room)),
-        *((t("convergence"), words) for words in [convergence(seen, t, room)] if words),
+        (t(f"gradient{short}"), _gradient(snapshot, t)),
+        (t(f"momentum{short}"), [(number(snapshot.metric("optimizer/momentum")), "bold")]),
+        (t("plateau_counter"), _plateau(snapshot, room)),
+        *((t("convergence"), words) for words in [convergence(snapshot, t, room)] if words),
     ]
     lines = [line(pad(name, label), " ", *value) for name, value in rows]
-    return [rule(t("steering"), width), *lines, *delivery(seen, t, label, room)]
+    return [rule(t("steering"), width), *lines, *delivery(snapshot, t, label, room)]
 
 
-def _gradient(seen: Seen, t: Texts) -> Line:
-    norm, clip = seen.metric("grad_norm"), seen.metric("grad_clip") or finite(seen.values.get("grad_clip"))
+def _gradient(snapshot: RunSnapshot, t: Texts) -> Line:
+    norm, clip = snapshot.metric("grad_norm"), snapshot.metric("grad_clip") or finite(snapshot.values.get("grad_clip"))
     if norm is None:
-        raw = seen.metrics.get("grad_norm")
+        raw = snapshot.metrics.get("grad_norm")
         return [(NONE if raw is None else f"✖ {raw}", "" if raw is None else "bad bold")]
     style = limit_style(norm / clip if clip else None)
     return [(number(norm), style or "bold"), (f" {t('of_limit', n=number(clip, 2))}{sign(style)}", style or "dim")]
 
 
-def _plateau(seen: Seen, room: int) -> Line:
-    counter, patience = seen.metric("plateau/counter"), finite(seen.values.get("plateau_patience"))
+def _plateau(snapshot: RunSnapshot, room: int) -> Line:
+    counter, patience = snapshot.metric("plateau/counter"), finite(snapshot.values.get("plateau_patience"))
     if counter is None or not patience:
         return [(NONE, "")]
     style = limit_style(counter / patience)
@@ -112,15 +112,15 @@ def _plateau(seen: Seen, room: int) -> Line:
     ]
 
 
-def quality(seen: Seen, t: Texts, width: int) -> list[Line]:
+def quality(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     """PSNR-Y and SSIM-Y of the last validation beside bicubic; the best checkpoint."""
-    every = int(seen.values.get("validate_every") or 0)
-    due = min(seen.max_steps, (seen.step // every + 1) * every) if every and seen.live else 0
+    every = int(snapshot.values.get("validate_every") or 0)
+    due = min(snapshot.max_steps, (snapshot.step // every + 1) * every) if every and snapshot.live else 0
     right = t("next_validation", step=count(due)) if due and width >= 34 else ""
     head = rule(t("quality"), width, (right, "dim") if right else "")
-    if not seen.validations:
-        return [head, [(t("no_validation" if seen.live else "no_validation.ended"), "dim")], []]
-    last = seen.validations[-1]
+    if not snapshot.validations:
+        return [head, [(t("no_validation" if snapshot.live else "no_validation.ended"), "dim")], []]
+    last = snapshot.validations[-1]
     gain = "" if last.gain is None else t("over_bicubic", n=f"{last.gain:+.2f}")
     psnr = line(
         pad("PSNR-Y", 7), (f"{number(last.psnr_y, 2)} dB ", "bold"), (gain, "good" if (last.gain or 0) > 0 else "warn")
@@ -130,24 +130,24 @@ def quality(seen: Seen, t: Texts, width: int) -> list[Line]:
         (number(last.ssim_y, 4), "bold"),
         (f"  {t('bicubic')} {number(last.bicubic_ssim_y, 4)}", "dim"),
     )
-    if seen.best:
-        best = (f"  ★ {t('best')} {number(seen.best['psnr_y'], 2)} @ {count(seen.best['step'])}", "info")
+    if snapshot.best:
+        best = (f"  ★ {t('best')} {number(snapshot.best['psnr_y'], 2)} @ {count(snapshot.best['step'])}", "info")
         ssim = line(pad("SSIM-Y", 7), (number(last.ssim_y, 4), "bold"), best) if width < 60 else ssim
         psnr = psnr if width < 60 else line(*psnr, best)
     return [head, psnr, ssim]
 
 
-def machine(seen: Seen, t: Texts, width: int) -> list[Line]:
+def machine(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     """What the process and the GPU use, as sampled by the run."""
-    share, total = seen.metric("system/gpu_memory_mib"), seen.metric("system/gpu_memory_total_mib")
-    wait, step = seen.metric("speed/data_wait_s"), seen.metric("speed/step_s")
-    memory = seen.metric("system/memory_used_percent")
-    used, busy = seen.metric("system/process_memory_mib"), seen.metric("system/process_cpu_percent")
+    share, total = snapshot.metric("system/gpu_memory_mib"), snapshot.metric("system/gpu_memory_total_mib")
+    wait, step = snapshot.metric("speed/data_wait_s"), snapshot.metric("speed/step_s")
+    memory = snapshot.metric("system/memory_used_percent")
+    used, busy = snapshot.metric("system/process_memory_mib"), snapshot.metric("system/process_cpu_percent")
     process = f"{number(used, 0)} MiB, {number(busy, 0)} % CPU"
     first = line(pad(t("machine.process"), 9), (process, "bold"))
     if share is not None and total:
-        whole = t("of_limit", n=f"{total / 1024:.0f} GiB")
-        text = f"{number(seen.metric('system/gpu_percent'), 0)} %, {share / 1024:.1f} {whole}"
+        limit_text = t("of_limit", n=f"{total / 1024:.0f} GiB")
+        text = f"{number(snapshot.metric('system/gpu_percent'), 0)} %, {share / 1024:.1f} {limit_text}"
         style = limit_style(share / total, near=0.9)
         second = line(pad(t("machine.gpu"), 9), (text + sign(style), style or "bold"))
     elif memory is not None:
@@ -163,12 +163,12 @@ def machine(seen: Seen, t: Texts, width: int) -> list[Line]:
     return [rule(t("machine"), width), first, second]
 
 
-def peak(seen: Seen, t: Texts, width: int, *, rows: int = 5) -> list[Line]:
+def peak(snapshot: RunSnapshot, t: Texts, width: int, *, rows: int = 5) -> list[Line]:
     """The layer that works hardest, on the scale of 0 to 2.0+; in five rows, or three."""
-    found = peak_of(seen.activity())
-    if found is None:
+    highest = peak_of(snapshot.activity())
+    if highest is None:
         return [[(t("peak"), "title")], [(t("no_activity"), "dim")]]
-    layer, value = found
+    layer, value = highest
     level, style = activity_level(value)
     number_ = number(value) if math.isfinite(value) else str(value)
     figure = line((number_, f"{style} bold"), " ", (f"({t(f'level.{level}')})", style))
@@ -188,11 +188,11 @@ def peak(seen: Seen, t: Texts, width: int, *, rows: int = 5) -> list[Line]:
     return [short, activity_bar(value, width), [(activity_scale(width), "dim")]]
 
 
-def streams(seen: Seen, t: Texts, width: int) -> list[Line]:
+def streams(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     """Mean activity of the backward, forward and fusion layers."""
     lines: list[Line] = [[(cut(t("streams"), width), "title")]]
     label = max(len(t(name)) for name in STREAM_SIGNS) + 1
-    for name, values in seen.streams().items():
+    for name, values in snapshot.streams().items():
         known = [v for v in values if math.isfinite(v)]
         mean = math.nan if len(known) < len(values) else math.fsum(known) / len(known) if known else None
         layers = t("one_layer") if len(values) == 1 else t("n_layers", n=len(values))
@@ -208,9 +208,9 @@ def streams(seen: Seen, t: Texts, width: int) -> list[Line]:
     return lines
 
 
-def bars(seen: Seen, t: Texts, width: int) -> list[Line]:
+def bars(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     """Weights and loss values as stacked bars, with a legend of both."""
-    weights, values = seen.weights(), seen.losses()
+    weights, values = snapshot.weights(), snapshot.losses()
     label = max(len(t("weights_bar")), len(t("values_bar"))) + 1
     rows = [
         line((pad(t("weights_bar"), label), ""), *stacked(weights, width - label)),
@@ -226,12 +226,12 @@ def bars(seen: Seen, t: Texts, width: int) -> list[Line]:
     return [*rows, fit(legend, width)]
 
 
-def events(seen: Seen, t: Texts, width: int, rows: int) -> list[Line]:
+def events(snapshot: RunSnapshot, t: Texts, width: int, rows: int) -> list[Line]:
     """The newest events, newest first."""
     if rows < 2:
         return []
     lines = [rule(t("events"), width)]
-    lines += [event_line(event, width) for event in matching(seen.events, "all")[: rows - 1]]
+    lines += [event_line(event, width) for event in matching(snapshot.events, "all")[: rows - 1]]
     return lines
 
 

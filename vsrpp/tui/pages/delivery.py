@@ -8,16 +8,18 @@ from vsrpp.tui.drawing import bar, finite, limit_style
 from vsrpp.tui.figures import count, span
 from vsrpp.tui.lines import Line, cut, line, pad
 from vsrpp.tui.messages import Texts
-from vsrpp.tui.run_view import Seen
+from vsrpp.tui.run_view import RunSnapshot
 
 SOON_S = 10.0
 """What is younger than this is on its way, not behind."""
 
 
-def delivery(seen: Seen, t: Texts, label: int, room: int) -> list[Line]:
+def delivery(snapshot: RunSnapshot, t: Texts, label: int, room: int) -> list[Line]:
     """The state of delivery; below it the upload under way, while there is one."""
-    first = line(pad(t("delivery"), label), " ", *_with_room(_state(seen, t, room), _off_host(seen, t), room))
-    going = control.upload(seen.backlog, seen.now)
+    first = line(
+        pad(t("delivery"), label), " ", *_with_room(_state(snapshot, t, room), _remote_copy(snapshot, t), room)
+    )
+    going = control.upload(snapshot.backlog, snapshot.now)
     if going is None:
         return [first]
     what = going["what"].replace("checkpoint", "ckpt") if room < 24 else going["what"]
@@ -36,12 +38,12 @@ def _of(done_bytes: float, whole_bytes: float) -> str:
     return f"{done_bytes / unit:.1f}/{whole_bytes / unit:.1f} {name}"
 
 
-def _state(seen: Seen, t: Texts, room: int) -> Line:
-    rows, artifacts = int(seen.backlog.get("rows") or 0), int(seen.backlog.get("artifacts") or 0)
-    age = finite(seen.backlog.get("age_s")) or 0.0
-    kind, end_due = seen.backlog.get("trouble"), bool(seen.backlog.get("end_due"))
+def _state(snapshot: RunSnapshot, t: Texts, room: int) -> Line:
+    rows, artifacts = int(snapshot.backlog.get("rows") or 0), int(snapshot.backlog.get("artifacts") or 0)
+    age = finite(snapshot.backlog.get("age_s")) or 0.0
+    kind, end_due = snapshot.backlog.get("trouble"), bool(snapshot.backlog.get("end_due"))
     if kind:
-        since = finite(seen.backlog.get("lost_s"))
+        since = finite(snapshot.backlog.get("lost_s"))
         how_long = span(age if since is None else since)
         text = f"!! {cut(t(f'trouble.{kind}'), room - len(how_long) - 4)} {how_long}"
         waiting = t("delivery.waiting", rows=count(rows), artifacts=artifacts)
@@ -57,14 +59,14 @@ def _state(seen: Seen, t: Texts, room: int) -> Line:
     return [(f"{sign(style)[1:]} {text}".strip(), style)]
 
 
-def says(seen: Seen, t: Texts) -> tuple[str, str]:
+def says(snapshot: RunSnapshot, t: Texts) -> tuple[str, str]:
     """(what is to be said of a delivery in trouble, its style); empty while there is none."""
-    kind, run = seen.backlog.get("trouble"), seen.run_id
+    kind, run = snapshot.backlog.get("trouble"), snapshot.run_id
     if kind:
         means = t(f"means.{kind}", run=run)
-        error = str(seen.backlog.get("error") or "") if seen.backlog.get("state") == "lost" else ""
+        error = str(snapshot.backlog.get("error") or "") if snapshot.backlog.get("state") == "lost" else ""
         return f"{error.rstrip('.')}. {means}" if error else means, "warn"
-    if seen.backlog.get("end_due") and (finite(seen.backlog.get("age_s")) or 0.0) > BEHIND_AFTER_S:
+    if snapshot.backlog.get("end_due") and (finite(snapshot.backlog.get("age_s")) or 0.0) > BEHIND_AFTER_S:
         return t("end_due", run=run), "warn"
     return "", ""
 
@@ -74,10 +76,14 @@ def sign(style: str) -> str:
     return {"warn": " !", "bad": " !!"}.get(style, "")
 
 
-def _off_host(seen: Seen, t: Texts) -> str:
+def _remote_copy(snapshot: RunSnapshot, t: Texts) -> str:
     """The newest state that would outlive this machine."""
-    away = seen.off_host
-    return t("delivery.away", step=count(away["step"]), age=span(away["age_s"])) if away else t("delivery.here")
+    remote_copy = snapshot.remote_copy
+    return (
+        t("delivery.away", step=count(remote_copy["step"]), age=span(remote_copy["age_s"]))
+        if remote_copy
+        else t("delivery.here")
+    )
 
 
 def _with_room(first: Line, more: str, room: int) -> Line:

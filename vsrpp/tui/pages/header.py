@@ -9,7 +9,7 @@ from vsrpp.tui.figures import count, number, span
 from vsrpp.tui.lines import Line, cut, ends, length, line, wrap
 from vsrpp.tui.messages import Texts
 from vsrpp.tui.pages import delivery
-from vsrpp.tui.run_view import Seen
+from vsrpp.tui.run_view import RunSnapshot
 
 _STATES = {
     "training": ("●", "good"), "validating": ("◌", "info"), "paused": ("‖", "warn"), "finished": ("✔", "good"),
@@ -19,63 +19,63 @@ Key = tuple[str, str, bool]
 """(the key as it is written, what it does, whether that makes sense now)"""
 
 
-def header(seen: Seen, t: Texts, width: int) -> list[Line]:
+def header(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     """Run, state and phase, how far; then the bar, the speed and the time to go."""
-    state = "silent" if seen.silent else seen.state
+    state = "silent" if snapshot.silent else snapshot.state
     sign, style = _STATES.get(state, ("", ""))
     words = [(f"{sign} {t(f'state.{state}')}", f"{style} bold" if style else "bold")]
-    if seen.live:
-        words += [(seen.phase, "")] if seen.phase else []
-        words += [(f"! {t('probation')}", "warn")] if seen.probation else []
-        words += [(f"! {t('plateau')}", "warn")] if seen.plateau else []
-    steps = t("step_of", step=count(seen.step), all=count(seen.max_steps))
+    if snapshot.live:
+        words += [(snapshot.phase, "")] if snapshot.phase else []
+        words += [(f"! {t('probation')}", "warn")] if snapshot.probation else []
+        words += [(f"! {t('plateau')}", "warn")] if snapshot.plateau else []
+    steps = t("step_of", step=count(snapshot.step), all=count(snapshot.max_steps))
     taken = sum(len(word) + 2 for word, _ in words) + 16
     if taken + len(steps) > width:
-        steps = f"{count(seen.step)}/{count(seen.max_steps)}"
+        steps = f"{count(snapshot.step)}/{count(snapshot.max_steps)}"
     if taken + len(steps) > width:
         words = words[:1]
     fixed = sum(len(word) + 2 for word, _ in words) + len(steps) + 8
-    name = cut(seen.name or seen.run_id[:12], max(4, width - fixed))
+    name = cut(snapshot.name or snapshot.run_id[:12], max(4, width - fixed))
     first = line(("VSR++ ", "brand"), (name, "bold"))
     for word in words:
         first += line("  ", word)
-    return [ends(first, [(steps, "bold")], width), _progress(seen, t, width)]
+    return [ends(first, [(steps, "bold")], width), _progress(snapshot, t, width)]
 
 
-def _progress(seen: Seen, t: Texts, width: int) -> Line:
-    parts = [f"{seen.progress:.1%}".replace("%", " %")]
-    if seen.steps_per_s and seen.live and seen.state != "paused":
-        parts.append(t("steps_per_s", n=number(seen.steps_per_s, 2)))
-    if seen.eta_s is not None:
-        parts.append(t("to_go", span=span(seen.eta_s)))
-    parts.append(f"r{seen.revision}" if width < 72 else t("revision", n=seen.revision))
-    if seen.branch:
-        parts.append(f"b{seen.branch}" if width < 72 else t("branch", n=seen.branch))
+def _progress(snapshot: RunSnapshot, t: Texts, width: int) -> Line:
+    parts = [f"{snapshot.progress:.1%}".replace("%", " %")]
+    if snapshot.steps_per_s and snapshot.live and snapshot.state != "paused":
+        parts.append(t("steps_per_s", n=number(snapshot.steps_per_s, 2)))
+    if snapshot.eta_s is not None:
+        parts.append(t("to_go", span=span(snapshot.eta_s)))
+    parts.append(f"r{snapshot.revision}" if width < 72 else t("revision", n=snapshot.revision))
+    if snapshot.branch:
+        parts.append(f"b{snapshot.branch}" if width < 72 else t("branch", n=snapshot.branch))
     right = "  ".join(parts)
     while len(right) > width - 8 and len(parts) > 1:
         parts.pop()
         right = "  ".join(parts)
     cells = max(4, width - len(right) - 2)
-    return [*bar(seen.progress, cells, "good" if seen.live else ""), ("  " + right, "")]
+    return [*bar(snapshot.progress, cells, "good" if snapshot.live else ""), ("  " + right, "")]
 
 
-def notice(seen: Seen, t: Texts) -> tuple[str, str]:
+def notice(snapshot: RunSnapshot, t: Texts) -> tuple[str, str]:
     """(what is to be said of the run's state, its style); empty while all is as usual."""
-    run, (late, late_style) = seen.run_id, delivery.says(seen, t)
-    if seen.silent:
-        return t("says.silent", age=span(seen.quiet_s)), "warn"
-    if seen.live and seen.probation:
-        trial = seen.probation
+    run, (late, late_style) = snapshot.run_id, delivery.says(snapshot, t)
+    if snapshot.silent:
+        return t("says.silent", age=span(snapshot.quiet_s)), "warn"
+    if snapshot.live and snapshot.probation:
+        trial = snapshot.probation
         return t(
             "says.probation", step=trial.get("until_step"), when=trial.get("revert_if") or t("says.broken")
         ), "warn"
-    match seen.state:
+    match snapshot.state:
         case "paused":
-            return t("says.paused", step=seen.step), "warn"
+            return t("says.paused", step=snapshot.step), "warn"
         case "stopped":
-            return " · ".join(filter(None, [t("says.stopped", step=seen.step, run=run), late])), late_style
+            return " · ".join(filter(None, [t("says.stopped", step=snapshot.step, run=run), late])), late_style
         case "failed":
-            return t("says.failed", why=seen.failure().rstrip("."), run=run), "bad"
+            return t("says.failed", why=snapshot.failure().rstrip("."), run=run), "bad"
         case "dead":
             return t("says.dead", run=run), "bad"
         case "finished":

@@ -5,46 +5,49 @@ from __future__ import annotations
 from vsrpp.tui.lines import Line, beside, line
 from vsrpp.tui.messages import Texts
 from vsrpp.tui.pages import blocks, progress
-from vsrpp.tui.run_view import Seen
+from vsrpp.tui.run_view import RunSnapshot
 
 WIDE = 72
 """From this width on there are two columns of full blocks."""
 
 
-def draw(seen: Seen, t: Texts, width: int, height: int) -> list[Line]:
+def draw(snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
     """At most `height` lines; what matters most comes first, and events take what is left."""
-    lines = _wide(seen, t, width, height) if width >= WIDE else _narrow(seen, t, width, height)
-    lines += blocks.events(seen, t, width, height - len(lines))
+    lines = _wide(snapshot, t, width, height) if width >= WIDE else _narrow(snapshot, t, width, height)
+    lines += blocks.events(snapshot, t, width, height - len(lines))
     return lines[:height]
 
 
-def _wide(seen: Seen, t: Texts, width: int, height: int) -> list[Line]:
+def _wide(snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
     left = max((width - 2) // 2, min(43, width - 37))
     right = width - 2 - left
     air: list[Line] = [[]] if height >= 26 else []
-    lines = beside([(blocks.losses(seen, t, left), left), (blocks.steering(seen, t, right), right)])
-    quality = [*blocks.quality(seen, t, left), *progress.score(seen, t, left)]
-    machine = [*blocks.machine(seen, t, right), *progress.step_time(seen, t, right)]
+    lines = beside([(blocks.losses(snapshot, t, left), left), (blocks.steering(snapshot, t, right), right)])
+    quality = [*blocks.quality(snapshot, t, left), *progress.score(snapshot, t, left)]
+    machine = [*blocks.machine(snapshot, t, right), *progress.step_time(snapshot, t, right)]
     lines += [*air, *beside([(quality, left), (machine, right)])]
-    lines += progress.spent(seen, t, width)
+    lines += progress.spent(snapshot, t, width)
     if height >= 30:
-        lines += [*air, *blocks.bars(seen, t, width)]
+        lines += [*air, *blocks.bars(snapshot, t, width)]
     rows = 5 if height >= 18 else 3
-    lines += [*air, *beside([(blocks.peak(seen, t, left, rows=rows), left), (blocks.streams(seen, t, right), right)])]
+    lines += [
+        *air,
+        *beside([(blocks.peak(snapshot, t, left, rows=rows), left), (blocks.streams(snapshot, t, right), right)]),
+    ]
     return lines + air
 
 
-def _narrow(seen: Seen, t: Texts, width: int, height: int) -> list[Line]:
+def _narrow(snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
     if width < 52:
-        lines = [*blocks.losses(seen, t, width), *blocks.steering(seen, t, width)[1:]]
+        lines = [*blocks.losses(snapshot, t, width), *blocks.steering(snapshot, t, width)[1:]]
     else:
         left = (width - 2) // 2
         right = width - 2 - left
-        lines = beside([(blocks.losses(seen, t, left), left), (blocks.steering(seen, t, right), right)])
-    psnr = blocks.quality(seen, t, width)[1:]
+        lines = beside([(blocks.losses(snapshot, t, left), left), (blocks.steering(snapshot, t, right), right)])
+    psnr = blocks.quality(snapshot, t, width)[1:]
     lines += psnr[:1] if height < 18 else psnr
-    lines += blocks.peak(seen, t, width, rows=3)[: 2 if height < 20 else 3]
-    return lines + blocks.streams(seen, t, width)[1 if height < 18 else 0 :]
+    lines += blocks.peak(snapshot, t, width, rows=3)[: 2 if height < 20 else 3]
+    return lines + blocks.streams(snapshot, t, width)[1 if height < 18 else 0 :]
 
 
 def waiting(text: str, height: int) -> list[Line]:

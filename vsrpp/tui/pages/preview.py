@@ -12,22 +12,24 @@ from vsrpp.tui.drawing import spark
 from vsrpp.tui.figures import bound, rate, value
 from vsrpp.tui.lines import Line, line, pad, wrap
 from vsrpp.tui.messages import Texts
-from vsrpp.tui.run_view import Seen
+from vsrpp.tui.run_view import RunSnapshot
 
 RATE_KEYS = frozenset({"max_lr", "min_lr", "max_steps"})
 """Keys that move the learning rate's schedule."""
 
 
-def refusal(preview: Preview, seen: Seen | None) -> str:
+def refusal(preview: Preview, snapshot: RunSnapshot | None) -> str:
     """Why an edit would be refused, and what holds instead, in one line."""
     problems = [config.Problem(row["key"], row["value"], row["message"]) for row in preview.errors]
-    return config.refusal_line(problems, preview.revision, dict(seen.values) if seen else {})
+    return config.refusal_line(problems, preview.revision, dict(snapshot.values) if snapshot else {})
 
 
-def preview_lines(preview: Preview, trial: Mapping[str, Any] | None, seen: Seen, t: Texts, width: int) -> list[Line]:
+def preview_lines(
+    preview: Preview, trial: Mapping[str, Any] | None, snapshot: RunSnapshot, t: Texts, width: int
+) -> list[Line]:
     """Old and new values, warnings, the terms of a probation, the rate ahead; or why it would be refused."""
     if preview.errors:
-        return wrap(f"✖ {refusal(preview, seen)}", width, "bad")
+        return wrap(f"✖ {refusal(preview, snapshot)}", width, "bad")
     if not preview.changes:
         return [[(t("preview.same"), "dim")]]
     parameters = config.parameters()

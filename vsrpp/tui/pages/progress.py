@@ -7,53 +7,53 @@ from vsrpp.tui.drawing import finite
 from vsrpp.tui.figures import number
 from vsrpp.tui.lines import Line, cut, fit, line, pad
 from vsrpp.tui.messages import Texts
-from vsrpp.tui.run_view import Seen
+from vsrpp.tui.run_view import RunSnapshot
 
 _STYLES = {"falling": "good", "rising": "bad"}
 
 
-def convergence(seen: Seen, t: Texts, room: int) -> Line:
+def convergence(snapshot: RunSnapshot, t: Texts, room: int) -> Line:
     """The word, and where there is room the slope with its standard error."""
-    found = seen.numbers.get("convergence")
-    if not found:
+    trend = snapshot.numbers.get("convergence")
+    if not trend:
         return []
-    word = t(f"convergence.{found['state']}")
-    words = line((cut(word, room), f"{_STYLES.get(found['state'], '')} bold".strip()))
-    slope, error = found["slope_percent_per_1000_steps"], found["slope_error_percent"]
+    word = t(f"convergence.{trend['state']}")
+    words = line((cut(word, room), f"{_STYLES.get(trend['state'], '')} bold".strip()))
+    slope, error = trend["slope_percent_per_1000_steps"], trend["slope_error_percent"]
     if slope is None or error is None:
         return words
     text = f"  {t('slope', n=f'{slope:+.1f}', error=f'{error:.1f}')}"
     return words + line((text, "dim")) if len(word) + len(text) <= room else words
 
 
-def score(seen: Seen, t: Texts, width: int) -> list[Line]:
+def score(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     """The training score of 100 with its parts; nothing before a validation."""
-    found = seen.numbers.get("score")
-    if not found:
+    scores = snapshot.numbers.get("score")
+    if not scores:
         return []
-    parts = " ".join(f"{t(f'score.{part}')} {number(found[part], 0)}" for part in SCORE_PARTS)
-    return [fit(line(pad(t("score"), 7), (f"{found['total']:.0f}", "bold"), (f"  {parts}", "dim")), width)]
+    parts = " ".join(f"{t(f'score.{part}')} {number(scores[part], 0)}" for part in SCORE_PARTS)
+    return [fit(line(pad(t("score"), 7), (f"{scores['total']:.0f}", "bold"), (f"  {parts}", "dim")), width)]
 
 
-def step_time(seen: Seen, t: Texts, width: int) -> list[Line]:
+def step_time(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     """A step's seconds, and the parts of the time since the last row, the greatest first."""
-    found = seen.numbers.get("time")
-    if not found or finite(found["compute_s"]) is None:
+    times = snapshot.numbers.get("time")
+    if not times or finite(times["compute_s"]) is None:
         return []
-    seconds = {part: finite(found[f"{part}_s"]) or 0.0 for part in TIME_PARTS}
-    whole = sum(seconds.values()) or 1.0
-    shares = sorted(((value / whole, part) for part, value in seconds.items()), reverse=True)
+    seconds = {part: finite(times[f"{part}_s"]) or 0.0 for part in TIME_PARTS}
+    total_s = sum(seconds.values()) or 1.0
+    shares = sorted(((value / total_s, part) for part, value in seconds.items()), reverse=True)
     parts = [f"  {t(f'time.{part}')} {share:.0%}".replace("%", " %") for share, part in shares if share >= 0.005]
-    step_s = found["step_s"]
-    took = f"{step_s * 1e3:.0f} ms" if step_s < 10 else f"{step_s:.1f} s"
-    while parts and 10 + len(took) + sum(map(len, parts)) > width:
+    step_s = times["step_s"]
+    step_text = f"{step_s * 1e3:.0f} ms" if step_s < 10 else f"{step_s:.1f} s"
+    while parts and 10 + len(step_text) + sum(map(len, parts)) > width:
         parts.pop()
-    return [fit(line(pad(t("step_time"), 9), (took, "bold"), ("".join(parts), "dim")), width)]
+    return [fit(line(pad(t("step_time"), 9), (step_text, "bold"), ("".join(parts), "dim")), width)]
 
 
-def spent(seen: Seen, t: Texts, width: int) -> list[Line]:
+def spent(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     """Machine time and cost, of a run that has a limit or a price."""
-    hours, cost = seen.numbers.get("hours"), seen.numbers.get("cost")
+    hours, cost = snapshot.numbers.get("hours"), snapshot.numbers.get("cost")
     if not hours or (cost is None and hours["max"] is None):
         return []
     used = f"{hours['spent']:.3g}"

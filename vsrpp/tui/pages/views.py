@@ -11,7 +11,7 @@ from vsrpp.tui.figures import NONE, count, day_clock, number, rate
 from vsrpp.tui.lines import Line, cut, fit, line, pad, rpad, rule, wrap
 from vsrpp.tui.messages import Texts
 from vsrpp.tui.pages import blocks, overview
-from vsrpp.tui.run_view import Seen
+from vsrpp.tui.run_view import RunSnapshot
 
 
 class View:
@@ -32,7 +32,7 @@ class View:
         self.filter = 0
         self._page = 1
 
-    def draw(self, seen: Seen, t: Texts, width: int, height: int) -> list[Line]:
+    def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
         raise NotImplementedError
 
     def scroll(self, rows: int, *, pages: int = 0) -> None:
@@ -51,8 +51,8 @@ class View:
 class Overview(View):
     name = "overview"
 
-    def draw(self, seen: Seen, t: Texts, width: int, height: int) -> list[Line]:
-        return overview.draw(seen, t, width, height)
+    def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
+        return overview.draw(snapshot, t, width, height)
 
 
 class Layers(View):
@@ -63,41 +63,44 @@ class Layers(View):
     scrolls = True
     orders = ("value", "trend", "name")
 
-    def draw(self, seen: Seen, t: Texts, width: int, height: int) -> list[Line]:
+    def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
         order = self.orders[self.order % len(self.orders)]
         title = f"{t('view.layers')} {t('sorted_by', what=t(f'sort.{order}'))}"
-        found = [
-            (layer, value, slope(seen.trends.get(f"activity/{layer}", ()))) for layer, value in seen.activity().items()
+        layers = [
+            (layer, value, slope(snapshot.trends.get(f"activity/{layer}", ())))
+            for layer, value in snapshot.activity().items()
         ]
-        if not found:
+        if not layers:
             return [rule(title, width), [(t("no_activity"), "dim")]]
         if order == "name":
-            found.sort(key=lambda row: _by_name(row[0]))
+            layers.sort(key=lambda row: _by_name(row[0]))
         else:
-            found.sort(key=lambda row: _worst(row[1] if order == "value" else row[2]), reverse=True)
-        name = min(20, max(len(layer) for layer, *_ in found) + 1)
+            layers.sort(key=lambda row: _worst(row[1] if order == "value" else row[2]), reverse=True)
+        name = min(20, max(len(layer) for layer, *_ in layers) + 1)
         course = 12 if width >= 72 else 0
         word = 24 if width >= 100 else 17 if width >= 72 else 3
         cells = max(6, width - name - 7 - word - course - 12)
-        rows = [self._row(seen, t, row, name, cells, word, course) for row in found]
+        rows = [self._row(snapshot, t, row, name, cells, word, course) for row in layers]
         head = line((pad(t("layer"), name), "dim"), (rpad(t("value"), 6), "dim"), " ", (pad("0 … 2.0+", cells), "dim"))
         head += line(" ", (pad("", word), ""), (rpad(t("trend"), 8), "dim"))
-        above = [*blocks.streams(seen, t, width)[1:], []] if width >= 72 and height >= 16 else []
+        above = [*blocks.streams(snapshot, t, width)[1:], []] if width >= 72 and height >= 16 else []
         return [*above, *self._listing([head], rows, t, width, height - len(above), title)]
 
     @staticmethod
     def _row(
-        seen: Seen, t: Texts, row: tuple[str, float, float], name: int, cells: int, word: int, course: int
+        snapshot: RunSnapshot, t: Texts, row: tuple[str, float, float], name: int, cells: int, word: int, course: int
     ) -> Line:
         layer, value, trend = row
         level, style = activity_level(value)
         text = number(value) if math.isfinite(value) else str(value)
-        said = t(f"level.{level}") if word > 3 else {"high": "!", "unusual": "!!", "extreme": "!!!"}.get(level, "")
+        label = t(f"level.{level}") if word > 3 else {"high": "!", "unusual": "!!", "extreme": "!!!"}.get(level, "")
         arrow = "→" if not math.isfinite(trend) or abs(trend) < 0.05 else "↑" if trend > 0 else "↓"
         tail = f"{arrow} {round(trend * 100) or 0:+d}%" if math.isfinite(trend) else f"{arrow} {NONE}"
-        found = line((pad(layer, name), "bold"), (rpad(text, 6), style), " ", *activity_bar(value, cells), " ")
-        found += line((pad(said, word), style), rpad(tail, 8))
-        return found + line(" ", (spark(seen.trends.get(f"activity/{layer}", ()), course) if course else "", "info"))
+        row_line = line((pad(layer, name), "bold"), (rpad(text, 6), style), " ", *activity_bar(value, cells), " ")
+        row_line += line((pad(label, word), style), rpad(tail, 8))
+        return row_line + line(
+            " ", (spark(snapshot.trends.get(f"activity/{layer}", ()), course) if course else "", "info")
+        )
 
 
 def slope(values) -> float:  # type: ignore[no-untyped-def]
@@ -125,12 +128,12 @@ class Charts(View):
     name = "charts"
     needs = "curves"
 
-    def draw(self, seen: Seen, t: Texts, width: int, height: int) -> list[Line]:
-        bars = blocks.bars(seen, t, width)
+    def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
+        bars = blocks.bars(snapshot, t, width)
         curves: list[tuple[str, list[Value], list[Value], str, str]] = [
-            (t("chart.loss"), *_of(seen, "loss/total"), "l1", "loss"),
-            (t("chart.psnr"), [v.psnr_y for v in seen.validations], [], "good", "psnr"),
-            (t("chart.rate"), *_of(seen, "lr"), "info", "rate"),
+            (t("chart.loss"), *_of(snapshot, "loss/total"), "l1", "loss"),
+            (t("chart.psnr"), [v.psnr_y for v in snapshot.validations], [], "good", "psnr"),
+            (t("chart.rate"), *_of(snapshot, "lr"), "info", "rate"),
         ]
         room = height - len(bars) - 1
         count_ = 3 if room >= 15 else 2 if room >= 8 else 1
@@ -141,9 +144,9 @@ class Charts(View):
         return lines
 
 
-def _of(seen: Seen, key: str) -> tuple[list[Value], list[Value]]:
+def _of(snapshot: RunSnapshot, key: str) -> tuple[list[Value], list[Value]]:
     """A metric's course, and beside it what was left behind."""
-    return list(seen.curves.get(key, ())), list(seen.left_behind.get(key, ()))
+    return list(snapshot.curves.get(key, ())), list(snapshot.left_behind.get(key, ()))
 
 
 def _chart(
@@ -168,18 +171,18 @@ class Validations(View):
     name = "validations"
     scrolls = True
 
-    def draw(self, seen: Seen, t: Texts, width: int, height: int) -> list[Line]:
+    def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
         title = t("view.validations")
-        if not seen.validations:
-            return [rule(title, width), [(t("no_validation" if seen.live else "no_validation.ended"), "dim")]]
-        best = max((v.psnr_y for v in seen.validations if v.psnr_y is not None), default=None)
+        if not snapshot.validations:
+            return [rule(title, width), [(t("no_validation" if snapshot.live else "no_validation.ended"), "dim")]]
+        best = max((v.psnr_y for v in snapshot.validations if v.psnr_y is not None), default=None)
         wide = width >= 72
         head = line(
             (f"{rpad(t('col.step'), 9)}  {rpad('PSNR-Y', 8)} {rpad(t('col.gain'), 8)}  {rpad('SSIM-Y', 7)}", "dim"),
             (f"  {rpad(t('bicubic'), 16)}  {t('col.time')}" if wide else "", "dim"),
         )
         rows = []
-        for v in reversed(seen.validations):
+        for v in reversed(snapshot.validations):
             place = f"{v.step}" + (f"/{v.branch}" if v.branch else "")
             gain = NONE if v.gain is None else f"{v.gain:+.2f}"
             row = line(
@@ -202,17 +205,17 @@ class Timeline(View):
     scrolls = True
     filters = FILTERS
 
-    def draw(self, seen: Seen, t: Texts, width: int, height: int) -> list[Line]:
+    def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
         chosen = self.filters[self.filter % len(self.filters)]
         title = f"{t('view.timeline')}: {t(f'filter.{chosen}')}"
-        found = matching(seen.events, chosen)
-        if not found:
+        events = matching(snapshot.events, chosen)
+        if not events:
             return [rule(title, width), [(t("no_events"), "dim")]]
         rows: list[Line] = []
-        for event in found:
+        for event in events:
             rows += self._rows(event, width)
-        if seen.events and seen.events[0].seq > 1:
-            rows.append([(t("older", run=seen.run_id), "dim")])
+        if snapshot.events and snapshot.events[0].seq > 1:
+            rows.append([(t("older", run=snapshot.run_id), "dim")])
         return self._listing([], rows, t, width, height, title)
 
     @staticmethod
@@ -220,12 +223,12 @@ class Timeline(View):
         place = f"{event.step}" + (f"/{event.branch}" if event.branch else "")
         head = f"{day_clock(event.time)} {place:>8} r{event.revision:<3} "
         label = f"{label_of(event)} "
-        said = event_words(event)
+        message = event_words(event)
         room = width - len(head) - len(label)
         first = line((head, "dim"), (label, style_of(event) or "bold"))
-        if len(said) <= room:
-            return [line(*first, said)]
-        return [fit(first, width), *wrap(said, width, indent=" " * min(len(head), width // 3))]
+        if len(message) <= room:
+            return [line(*first, message)]
+        return [fit(first, width), *wrap(message, width, indent=" " * min(len(head), width // 3))]
 
 
 ALL: tuple[type[View], ...] = (Overview, Layers, Charts, Validations, Timeline)

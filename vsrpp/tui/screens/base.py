@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding
@@ -14,15 +14,13 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Input
 
-from vsrpp.tui.actions import Answered
+from vsrpp.tui.actions import CallFinished
 from vsrpp.tui.canvas import Canvas
+from vsrpp.tui.host import ScreenHost
 from vsrpp.tui.messages import Texts
 from vsrpp.tui.pages import overview
 from vsrpp.tui.pages.header import Key, header, key_lines, message_lines, notice
-from vsrpp.tui.run_view import Seen
-
-if TYPE_CHECKING:
-    from vsrpp.tui.app import TerminalUI
+from vsrpp.tui.run_view import RunSnapshot
 
 SETTLE_S = 5.0
 """Longest wait for a widget to handle what was typed."""
@@ -34,7 +32,7 @@ def on(keys: str, action: str) -> Binding:
     """A key that acts in the order of typing, whatever has the focus.
 
     Textual hands an ordinary key to the widget that has the focus at that moment and does not wait; what is typed ahead
-    of a change of screens would land in the wrong one. Priority bindings run one after the other, and `Face.typed`
+    of a change of screens would land in the wrong one. Priority bindings run one after the other, and `RunScreen.typed`
     waits for what was typed before.
     """
     return Binding(keys, action, show=False, priority=True)
@@ -48,7 +46,7 @@ async def processed(pump: MessagePump) -> None:
             await asyncio.wait_for(done.wait(), SETTLE_S)
 
 
-class Face(Screen[None]):
+class RunScreen(Screen[None]):
     """Header, body, message, keys. `draw` fills the body; it is called whenever something changed."""
 
     AUTO_FOCUS: ClassVar[str | None] = None
@@ -71,7 +69,7 @@ class Face(Screen[None]):
         """The widgets between header and message."""
         yield self.canvas("main")
 
-    def draw(self, seen: Seen) -> None:
+    def draw(self, snapshot: RunSnapshot) -> None:
         """Fill the body's canvases."""
 
     def keys(self) -> list[tuple[str, str, bool]]:
@@ -83,34 +81,34 @@ class Face(Screen[None]):
         if isinstance(self.focused, Field):
             await processed(self.focused)
 
-    async def take(self, event: Answered) -> None:
+    async def take(self, event: CallFinished) -> None:
         """The answer to what this screen asked for with itself as token."""
 
     # ---- for subclasses
     @property
-    def ui(self) -> TerminalUI:
-        return cast("TerminalUI", self.app)
+    def ui(self) -> ScreenHost:
+        return cast("ScreenHost", self.app)
 
     @property
     def t(self) -> Texts:
         return self.ui.texts
 
     @property
-    def seen(self) -> Seen | None:
-        return self.ui.seen
+    def snapshot(self) -> RunSnapshot | None:
+        return self.ui.snapshot
 
     def canvas(self, id: str) -> Canvas:
         """A new canvas, which `fill` finds again."""
-        made = self._canvases[id] = Canvas(unicode=self.ui.unicode, id=id)
-        return made
+        canvas = self._canvases[id] = Canvas(unicode=self.ui.unicode, id=id)
+        return canvas
 
     def fill(self, id: str) -> Canvas:
         return self._canvases[id]
 
     def field(self, id: str, *, hint: str = "", value: str = "", leaves: str = "") -> Field:
         """A new entry, which `entry` finds again, also while the screen is being taken down."""
-        made = self._fields[id] = Field(id=id, hint=hint, value=value, leaves=leaves)
-        return made
+        field = self._fields[id] = Field(id=id, hint=hint, value=value, leaves=leaves)
+        return field
 
     def entry(self, id: str) -> Field:
         return self._fields[id]
@@ -121,20 +119,20 @@ class Face(Screen[None]):
         if not self._composed or not self.size.width:
             return
         width = self.size.width
-        seen = self.seen
+        snapshot = self.snapshot
         text, style = self.ui.message
-        if seen is None:
+        if snapshot is None:
             self.fill("header").show([[("VSR++", "brand")], []])
             if not text:
                 text, style = self.t("says.reading"), "dim"
         else:
-            self.fill("header").show(header(seen, self.t, width))
+            self.fill("header").show(header(snapshot, self.t, width))
             if not text:
-                text, style = notice(seen, self.t)
+                text, style = notice(snapshot, self.t)
         self.fill("message").show(message_lines(text, style, width))
         self.fill("keys").show(self._key_lines(width))
-        if seen is not None:
-            self.draw(seen)
+        if snapshot is not None:
+            self.draw(snapshot)
         elif "main" in self._canvases:
             main = self.fill("main")
             main.show(overview.waiting("", main.size.height))

@@ -8,11 +8,11 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from vsrpp.tui.lines import wrap
-from vsrpp.tui.run_view import Seen
-from vsrpp.tui.screens.base import Face, on
+from vsrpp.tui.run_view import RunSnapshot
+from vsrpp.tui.screens.base import RunScreen, on
 
 
-class Confirm(Face):
+class Confirm(RunScreen):
     """y does it; n, Esc and q do not; ENTER, pressed by habit, does nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -25,7 +25,7 @@ class Confirm(Face):
         self._question = question
         self._act = act
 
-    def draw(self, seen: Seen) -> None:
+    def draw(self, snapshot: RunSnapshot) -> None:
         main = self.fill("main")
         main.show([[], *wrap(self._question, main.size.width - 2, "bold")])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -14,12 +14,12 @@ from vsrpp.control import Preview
 from vsrpp.errors import Refused
 from vsrpp.store import Answer
 from vsrpp.tui import drafts
-from vsrpp.tui.actions import Answered
+from vsrpp.tui.actions import CallFinished
 from vsrpp.tui.figures import bound, value
 from vsrpp.tui.lines import Line, rule, wrap
 from vsrpp.tui.pages.preview import preview_lines, refusal
-from vsrpp.tui.run_view import Seen
-from vsrpp.tui.screens.base import Face, Field, labelled, on
+from vsrpp.tui.run_view import RunSnapshot
+from vsrpp.tui.screens.base import Field, RunScreen, labelled, on
 
 
 def warm_up() -> None:
@@ -27,7 +27,7 @@ def warm_up() -> None:
     config.check_changes({}, {})
 
 
-class Editing(Face):
+class EditScreen(RunScreen):
     """What both edits share. An edit is made on the revision that was in force when it was opened."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -36,8 +36,10 @@ class Editing(Face):
         on("ctrl+p", "probation"),
     ]
 
-    def __init__(self, keys: Sequence[str]) -> None:
+    def __init__(self, keys: Sequence[str], back_to: Callable[[str], RunScreen]) -> None:
+        """`back_to` makes the screen that Esc leads to, from the key edited first."""
         super().__init__()
+        self._back_to = back_to
         self._on_trial = False
         self.edited = tuple(keys)
         self._asked = 0
@@ -81,7 +83,7 @@ class Editing(Face):
 
     def on_mount(self) -> None:
         super().on_mount()
-        self._base_revision = self.seen.revision if self.seen else None
+        self._base_revision = self.snapshot.revision if self.snapshot else None
 
     # ---- preview
     def on_input_changed(self, event: Field.Changed) -> None:
@@ -104,15 +106,15 @@ class Editing(Face):
                 self._problem = str(error)
             else:
                 paths, base = self.ui.paths, self._base_revision
-                self.ui.asker.ask(
+                self.ui.calls.ask(
                     "preview",
                     lambda: control.preview(paths, changes, base_revision=base),
-                    asker=self,
+                    screen=self,
                     number=self._asked,
                 )
         self.redraw()
 
-    async def take(self, event: Answered) -> None:
+    async def take(self, event: CallFinished) -> None:
         if event.number != self._asked:
             return
         self._problem = event.error
@@ -152,9 +154,9 @@ class Editing(Face):
         paths, base, reason = self.ui.paths, self._base_revision, self.reason.value.strip() or None
 
         def checked_and_applied() -> Answer:
-            seen = control.preview(paths, changes, base_revision=base)
-            if seen.errors:
-                raise Refused(refusal(seen, self.ui.seen))
+            latest = control.preview(paths, changes, base_revision=base)
+            if latest.errors:
+                raise Refused(refusal(latest, self.ui.snapshot))
             return control.apply(paths, changes, origin="terminal", reason=reason, base_revision=base, probation=trial)
 
         await self.ui.close()
@@ -174,20 +176,18 @@ class Editing(Face):
         self.look()
 
     async def action_back(self) -> None:
-        from vsrpp.tui.screens.menu import Menu
-
         if self.focused is self.reason:
             self.set_focus(self.query(Field).first())
             self.redraw()
         else:
-            await self.ui.replace(Menu(self.edited[0]))
+            await self.ui.replace(self._back_to(self.edited[0]))
 
     def keys(self) -> list[tuple[str, str, bool]]:
         on_reason = self.focused is not None and self.focused.id == "reason"
         first = ("↵", "apply" if on_reason else "next", self._ready)
         return [first, ("^P", "probation", True), ("Esc", "back", True)]
 
-    def preview_lines(self, seen: Seen, width: int) -> list[Line]:
+    def preview_lines(self, snapshot: RunSnapshot, width: int) -> list[Line]:
         """What would follow, or why it would be refused."""
         head = rule(self.t("preview"), width)
         if self._problem:
@@ -196,10 +196,10 @@ class Editing(Face):
             return [head, [(self.t("preview.type"), "dim")]]
         if self._preview is None:
             return [head, [(self.t("preview.wait"), "dim")]]
-        return [head, *preview_lines(self._preview, self.probation(), seen, self.t, width)]
+        return [head, *preview_lines(self._preview, self.probation(), snapshot, self.t, width)]
 
 
-class EditOne(Editing):
+class EditParameter(EditScreen):
     """One parameter."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -208,8 +208,8 @@ class EditOne(Editing):
     ]
     AUTO_FOCUS = "#value"
 
-    def __init__(self, parameter: config.Parameter) -> None:
-        super().__init__([parameter.key])
+    def __init__(self, parameter: config.Parameter, back_to: Callable[[str], RunScreen]) -> None:
+        super().__init__([parameter.key], back_to)
         self.parameter = parameter
         self._choices = [str(choice) for choice in parameter.choices] or (
             ["on", "off"] if parameter.type == "boolean" else []
@@ -225,13 +225,13 @@ class EditOne(Editing):
         text = self.entry("value").value.strip()
         return {self.parameter.key: text} if text else {}
 
-    def draw(self, seen: Seen) -> None:
+    def draw(self, snapshot: RunSnapshot) -> None:
         width, parameter, t = self.size.width, self.parameter, self.t
         number = f"{parameter.menu}. " if parameter.menu else ""
         about = [rule(f"{number}{t.title(parameter)}", width, (parameter.key, "dim"))]
         room = self.query_one("#body").size.height
         about += wrap(t.description(parameter), width, "dim")[: 1 if room < 14 else 2 if room < 17 else 6]
-        facts = [t("now", value=value(parameter.key, seen.values.get(parameter.key)))]
+        facts = [t("now", value=value(parameter.key, snapshot.values.get(parameter.key)))]
         if self._choices:
             facts.append(t("choices", values=" ".join(self._choices)))
         else:
@@ -239,21 +239,24 @@ class EditOne(Editing):
                 f"{t('range', low=bound(parameter.minimum), high=bound(parameter.maximum))} {t.unit(parameter)}".strip()
             )
         facts.append(
-            t("default", value=value(parameter.key, parameter.default_for(str(seen.run_config.get("preset", "base")))))
+            t(
+                "default",
+                value=value(parameter.key, parameter.default_for(str(snapshot.run_config.get("preset", "base")))),
+            )
         )
-        event = seen.config.last_change(parameter.key)
+        event = snapshot.config.last_change(parameter.key)
         if event is not None:
             facts.append(t("set_by", who=control.who(event), step=event.step))
         about += wrap("  ·  ".join(facts), width)
         self.fill("about").show(about)
         self.fill("value-label").show([[(t("new_value"), "bold")]])
         self.draw_last_rows()
-        self.fill("main").show(self.preview_lines(seen, width))
+        self.fill("main").show(self.preview_lines(snapshot, width))
 
     async def action_cycle(self, by: int) -> None:
         await self.typed()
         field = self.entry("value")
-        now = self.seen.values.get(self.parameter.key) if self.seen else None
+        now = self.snapshot.values.get(self.parameter.key) if self.snapshot else None
         present = field.value.strip() or value(self.parameter.key, now)
         at = self._choices.index(present) if present in self._choices else -1
         field.value = self._choices[(at + by) % len(self._choices)]

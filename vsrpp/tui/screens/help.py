@@ -7,8 +7,8 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from vsrpp.tui.lines import Line, line, pad, rule, wrap
-from vsrpp.tui.run_view import Seen
-from vsrpp.tui.screens.base import Face, on
+from vsrpp.tui.run_view import RunSnapshot
+from vsrpp.tui.screens.base import RunScreen, on
 
 _HELP: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
     "en": (
@@ -60,7 +60,7 @@ _HELP: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
 }
 
 
-class Help(Face):
+class Help(RunScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
         on("up", "move(-1)"),
         on("down", "move(1)"),
@@ -73,7 +73,7 @@ class Help(Face):
         super().__init__()
         self._offset = 0
 
-    def draw(self, seen: Seen) -> None:
+    def draw(self, snapshot: RunSnapshot) -> None:
         main = self.fill("main")
         width, height = main.size.width, main.size.height
         intro, rows = _HELP[self.t.lang]

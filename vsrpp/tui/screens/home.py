@@ -9,11 +9,11 @@ from textual.binding import BindingType
 
 from vsrpp import control
 from vsrpp.tui.pages import views
-from vsrpp.tui.run_view import Seen
-from vsrpp.tui.screens.base import Face, on
+from vsrpp.tui.run_view import RunSnapshot
+from vsrpp.tui.screens.base import RunScreen, on
 
 
-class Home(Face):
+class Home(RunScreen):
     """Nothing here waits: a command is asked for in a thread, its answer comes as a message."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -41,20 +41,20 @@ class Home(Face):
     def __init__(self) -> None:
         super().__init__()
         self.views = [view() for view in views.ALL]
-        self.shown = 0
+        self.view_index = 0
 
     @property
     def view(self) -> views.View:
-        return self.views[self.shown]
+        return self.views[self.view_index]
 
-    def draw(self, seen: Seen) -> None:
+    def draw(self, snapshot: RunSnapshot) -> None:
         main = self.fill("main")
-        main.show(self.view.draw(seen, self.t, main.size.width, main.size.height))
+        main.show(self.view.draw(snapshot, self.t, main.size.width, main.size.height))
 
     def keys(self) -> list[tuple[str, str, bool]]:
-        live = self.seen is not None and self.seen.live
-        paused = self.seen is not None and self.seen.state == "paused"
-        found: Iterable[tuple[str, str, bool]] = [
+        live = self.snapshot is not None and self.snapshot.live
+        paused = self.snapshot is not None and self.snapshot.state == "paused"
+        commands: Iterable[tuple[str, str, bool]] = [
             ("↵", "menu", True), ("p", "resume" if paused else "pause", live), ("v", "validate", live),
             ("c", "checkpoint", live), ("b", "rollback", live), ("s", "view", True), ("r", "runs", True),
             ("x", "stop", live), ("?", "help", True), ("q", "quit", True),
@@ -62,14 +62,14 @@ class Home(Face):
         extra = [("o", "sort", True)] if self.view.orders else []
         extra += [("f", "filter", True)] if self.view.filters else []
         extra += [("↑↓", "scroll", True)] if self.view.scrolls else []
-        return [*extra, *found]
+        return [*extra, *commands]
 
     # ---- what is shown
     def action_next_view(self) -> None:
-        self.action_view((self.shown + 1) % len(self.views))
+        self.action_view((self.view_index + 1) % len(self.views))
 
     def action_view(self, number: int) -> None:
-        self.shown = number
+        self.view_index = number
         self.ui.watch_for(self.view.needs)
         self.ui.clear_message()
         self.redraw()
@@ -104,7 +104,7 @@ class Home(Face):
         self.ui.ask(kind, lambda: control.command(paths, kind, payload, origin="terminal"))
 
     def action_pause(self) -> None:
-        self.action_command("resume" if self.seen is not None and self.seen.state == "paused" else "pause")
+        self.action_command("resume" if self.snapshot is not None and self.snapshot.state == "paused" else "pause")
 
     async def action_menu(self) -> None:
         from vsrpp.tui.screens.menu import Menu
@@ -112,14 +112,14 @@ class Home(Face):
         await self.ui.open(Menu())
 
     async def action_rollback(self) -> None:
-        from vsrpp.tui.screens.rollback import Rollback
+        from vsrpp.tui.screens.rollback import RollbackPicker
 
-        await self.ui.open(Rollback())
+        await self.ui.open(RollbackPicker())
 
     async def action_runs(self) -> None:
-        from vsrpp.tui.screens.runs import Runs
+        from vsrpp.tui.screens.runs import RunPicker
 
-        await self.ui.open(Runs())
+        await self.ui.open(RunPicker())
 
     async def action_stop(self) -> None:
         from vsrpp.tui.screens.confirm import Confirm

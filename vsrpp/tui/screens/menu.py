@@ -11,12 +11,12 @@ from vsrpp import config
 from vsrpp.tui.drafts import group_of, near_limit
 from vsrpp.tui.figures import bound, value
 from vsrpp.tui.lines import Line, cut, fit, line, pad, rpad, rule
-from vsrpp.tui.run_view import Seen
-from vsrpp.tui.screens.base import Face, Field, labelled, on
-from vsrpp.tui.screens.picker import Rows
+from vsrpp.tui.run_view import RunSnapshot
+from vsrpp.tui.screens.base import Field, RunScreen, labelled, on
+from vsrpp.tui.screens.picker import ScrollingRows
 
 
-class Menu(Face):
+class Menu(RunScreen):
     """Numbers 10 and up; the startup parameters stand below, shown and locked."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -32,7 +32,7 @@ class Menu(Face):
     def __init__(self, chosen: str | None = None) -> None:
         super().__init__()
         self.parameters = list(config.parameters().values())
-        self._rows = Rows()
+        self._rows = ScrollingRows()
         keys = [parameter.key for parameter in self.parameters]
         self._at = keys.index(chosen) if chosen in keys else 0
 
@@ -45,38 +45,38 @@ class Menu(Face):
         super().on_mount()
         from vsrpp.tui.screens.edit import warm_up
 
-        self.ui.asker.ask("warm up", warm_up)
+        self.ui.calls.ask("warm up", warm_up)
 
     # ---- drawing
-    def draw(self, seen: Seen) -> None:
+    def draw(self, snapshot: RunSnapshot) -> None:
         main = self.fill("main")
         width = main.size.width
         self.fill("number-label").show([[(self.t("menu.prompt"), "bold")]])
         lines: list[Line] = []
         place = 0
-        before = ""
+        previous_tier = ""
         for number, parameter in enumerate(self.parameters):
-            if parameter.tier != before:
+            if parameter.tier != previous_tier:
                 lines.append([(self.t(f"menu.{parameter.tier}"), "dim")])
-                before = parameter.tier
+                previous_tier = parameter.tier
             if number == self._at:
                 place = len(lines)
-            lines.append(self._row(seen, parameter, width))
+            lines.append(self._row(snapshot, parameter, width))
         self._rows.cursor = place
         main.show(self._rows.draw(lines, width, main.size.height))
-        right = f"{self._rows.more(len(lines))} {self.t('revision', n=seen.revision)}".strip()
+        right = f"{self._rows.more(len(lines))} {self.t('revision', n=snapshot.revision)}".strip()
         self.fill("title").show([rule(f"⚙ {self.t('menu')}", width, (right, "dim"))])
 
-    def _row(self, seen: Seen, parameter: config.Parameter, width: int) -> Line:
+    def _row(self, snapshot: RunSnapshot, parameter: config.Parameter, width: int) -> Line:
         live = parameter.live
-        present = (seen.values if live else seen.run_config).get(parameter.key)
-        event = seen.config.last_change(parameter.key) if live else None
+        present = (snapshot.values if live else snapshot.run_config).get(parameter.key)
+        event = snapshot.config.last_change(parameter.key) if live else None
         wide = width >= 72
-        shown = cut(value(parameter.key, present), 12 if wide else 10)
+        text = cut(value(parameter.key, present), 12 if wide else 10)
         style = "warn" if live and near_limit(parameter, present) is not None else "bold" if live else "dim"
         row = line((rpad(f"{parameter.menu}." if live else "🔒", 4), "key" if live else "dim"), " ")
         row += line((pad(self.t.title(parameter), 30 if wide else 24), "" if live else "dim"), " ")
-        row += line((rpad(shown, 12 if wide else 10), style), "  ", (self._range(parameter) if live else "", "dim"))
+        row += line((rpad(text, 12 if wide else 10), style), "  ", (self._range(parameter) if live else "", "dim"))
         if event is None or not wide:
             return fit(row, width)
         return fit([*fit(row, 69), (f"{event.author or event.origin} @{event.step}", "info")], width)
@@ -108,9 +108,9 @@ class Menu(Face):
 
     def _look_up(self) -> bool:
         """Move to what is typed; False if there is no such parameter."""
-        found = self._find(self.entry("number").value.strip())
-        self._at = self._at if found is None else found
-        return found is not None
+        index = self._find(self.entry("number").value.strip())
+        self._at = self._at if index is None else index
+        return index is not None
 
     def _find(self, text: str) -> int | None:
         """The parameter with that number, else the first whose number, key or title begins so, else holds it."""
@@ -130,7 +130,7 @@ class Menu(Face):
         return None
 
     async def _open(self, parameter: config.Parameter) -> None:
-        from vsrpp.tui.screens.edit import EditOne
+        from vsrpp.tui.screens.edit import EditParameter
         from vsrpp.tui.screens.weights import EditWeights
 
         if not parameter.live:
@@ -138,7 +138,10 @@ class Menu(Face):
             return
         keys = group_of(parameter.key)
         self.ui.clear_message()
-        await self.ui.replace(EditOne(parameter) if len(keys) == 1 else EditWeights(keys, parameter.key))
+        if len(keys) == 1:
+            await self.ui.replace(EditParameter(parameter, back_to=Menu))
+        else:
+            await self.ui.replace(EditWeights(keys, parameter.key, back_to=Menu))
 
     async def action_move(self, by: int) -> None:
         await self.typed()

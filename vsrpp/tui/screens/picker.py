@@ -9,10 +9,10 @@ from textual.binding import BindingType
 
 from vsrpp.tui.lines import Line, fit, rule, text_of
 from vsrpp.tui.messages import Texts
-from vsrpp.tui.screens.base import Face, on
+from vsrpp.tui.screens.base import RunScreen, on
 
 
-class Rows:
+class ScrollingRows:
     """Rows of which one is chosen, and the part of them that fits."""
 
     def __init__(self) -> None:
@@ -28,11 +28,11 @@ class Rows:
         self._room = max(1, room)
         self.cursor = max(0, min(len(rows) - 1, self.cursor))
         self._offset = max(self.cursor - self._room + 1, min(self._offset, self.cursor, max(0, len(rows) - self._room)))
-        shown = list(rows[self._offset : self._offset + self._room])
+        visible = list(rows[self._offset : self._offset + self._room])
         place = self.cursor - self._offset
-        if 0 <= place < len(shown):
-            shown[place] = [(text_of(fit(shown[place], width)), "cursor")]
-        return shown
+        if 0 <= place < len(visible):
+            visible[place] = [(text_of(fit(visible[place], width)), "cursor")]
+        return visible
 
     def more(self, count: int) -> str:
         """Arrows where there are rows that are not shown."""
@@ -43,7 +43,7 @@ class Rows:
         return t("shown_of", first=min(self._offset + 1, last), last=last, all=count)
 
 
-class Picker(Face):
+class Picker(RunScreen):
     """`rows` and `chosen` make a table of it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -61,7 +61,7 @@ class Picker(Face):
 
     def __init__(self) -> None:
         super().__init__()
-        self.list = Rows()
+        self.list = ScrollingRows()
 
     def head(self, width: int) -> list[Line]:
         return []
@@ -75,7 +75,7 @@ class Picker(Face):
     def keys(self) -> list[tuple[str, str, bool]]:
         return [("↑↓", "move", True), ("↵", "choose", True), ("Esc", "back", True)]
 
-    def draw(self, seen) -> None:  # type: ignore[no-untyped-def]
+    def draw(self, snapshot) -> None:  # type: ignore[no-untyped-def]
         main = self.fill("main")
         width, height = main.size.width, main.size.height
         rows, head = self.rows(width), self.head(width)

@@ -10,19 +10,23 @@ from textual.binding import BindingType
 from vsrpp import control
 from vsrpp.tui.figures import clock, count, number, size
 from vsrpp.tui.lines import Line, line, rpad, rule, wrap
-from vsrpp.tui.run_view import Checkpoint, Seen
-from vsrpp.tui.screens.base import Face, labelled, on
+from vsrpp.tui.run_view import Checkpoint, RunSnapshot
+from vsrpp.tui.screens.base import RunScreen, labelled, on
 from vsrpp.tui.screens.picker import Picker
 
 
-class Rollback(Picker):
+class RollbackPicker(Picker):
     """The checkpoints on disk, newest first, the best one marked."""
 
     heading = "rollback"
     empty = "rollback.none"
 
     def checkpoints(self) -> list[Checkpoint]:
-        return [kept for kept in reversed(self.seen.checkpoints) if kept.step <= self.seen.step] if self.seen else []
+        return (
+            [checkpoint for checkpoint in reversed(self.snapshot.checkpoints) if checkpoint.step <= self.snapshot.step]
+            if self.snapshot
+            else []
+        )
 
     def head(self, width: int) -> list[Line]:
         t = self.t
@@ -30,20 +34,24 @@ class Rollback(Picker):
         return [line((names + (f"  {rpad(t('col.size'), 10)}" if width >= 60 else ""), "dim"))]
 
     def rows(self, width: int) -> list[Line]:
-        best = self.seen.best["step"] if self.seen and self.seen.best else None
-        found = []
-        for kept in self.checkpoints():
-            place = count(kept.step) + (f"/{kept.branch}" if kept.branch else "")
-            row = line(rpad(place, 10), (" ★" if kept.step == best else "  ", "info"), rpad(number(kept.psnr_y, 2), 8))
-            row += line(f" {rpad(str(kept.revision), 9)} {rpad(clock(kept.time), 9)}")
-            found.append(row + line(f"  {rpad(size(kept.size_bytes), 10)}" if width >= 60 else ""))
-        return found
+        best = self.snapshot.best["step"] if self.snapshot and self.snapshot.best else None
+        lines = []
+        for checkpoint in self.checkpoints():
+            place = count(checkpoint.step) + (f"/{checkpoint.branch}" if checkpoint.branch else "")
+            row = line(
+                rpad(place, 10),
+                (" ★" if checkpoint.step == best else "  ", "info"),
+                rpad(number(checkpoint.psnr_y, 2), 8),
+            )
+            row += line(f" {rpad(str(checkpoint.revision), 9)} {rpad(clock(checkpoint.time), 9)}")
+            lines.append(row + line(f"  {rpad(size(checkpoint.size_bytes), 10)}" if width >= 60 else ""))
+        return lines
 
     async def chosen(self, number: int) -> None:
-        await self.ui.replace(RollbackSure(self.checkpoints()[number]))
+        await self.ui.replace(ConfirmRollback(self.checkpoints()[number]))
 
 
-class RollbackSure(Face):
+class ConfirmRollback(RunScreen):
     """What will follow; ENTER does it, with or without a reason."""
 
     BINDINGS: ClassVar[list[BindingType]] = [on("enter", "apply"), on("escape", "back")]
@@ -57,9 +65,9 @@ class RollbackSure(Face):
         yield self.canvas("about")
         yield labelled(self.canvas("reason-label"), self.field("reason", hint=self.t("reason.hint")))
 
-    def draw(self, seen: Seen) -> None:
+    def draw(self, snapshot: RunSnapshot) -> None:
         width = self.size.width
-        text = self.t("rollback.sure", step=count(self._to.step), n=count(max(0, seen.step - self._to.step)))
+        text = self.t("rollback.sure", step=count(self._to.step), n=count(max(0, snapshot.step - self._to.step)))
         self.fill("about").show([rule(self.t("rollback"), width), *wrap(text, width), []])
         self.fill("reason-label").show([[(self.t("reason"), "bold")]])
 
@@ -75,4 +83,4 @@ class RollbackSure(Face):
         )
 
     async def action_back(self) -> None:
-        await self.ui.replace(Rollback())
+        await self.ui.replace(RollbackPicker())

@@ -7,13 +7,13 @@ from typing import Any
 
 from vsrpp import control
 from vsrpp.paths import RunPaths
-from vsrpp.tui.actions import Answered
+from vsrpp.tui.actions import CallFinished
 from vsrpp.tui.figures import NONE, count, day_clock, number
 from vsrpp.tui.lines import Line, fit, line, pad, rpad
 from vsrpp.tui.screens.picker import Picker
 
 
-class Runs(Picker):
+class RunPicker(Picker):
     """Live ones first, then newest first. They are looked up in a thread: there may be many."""
 
     heading = "runs"
@@ -26,15 +26,15 @@ class Runs(Picker):
     def on_mount(self) -> None:
         super().on_mount()
         folder = self.ui.paths.root.parent
-        self.ui.asker.ask("runs", lambda: control.runs(folder), asker=self)
+        self.ui.calls.ask("runs", lambda: control.runs(folder), screen=self)
 
-    async def take(self, event: Answered) -> None:
+    async def take(self, event: CallFinished) -> None:
         """The list has come."""
         self._found = event.result or []
-        here = [
+        watched = [
             number for number, row in enumerate(self._found) if Path(row["run_dir"]) == self.ui.paths.root.resolve()
         ]
-        self.list.cursor = here[0] if here else 0
+        self.list.cursor = watched[0] if watched else 0
         if event.error:
             self.ui.say(event.error, "bad")
         self.redraw()
@@ -52,15 +52,15 @@ class Runs(Picker):
         ]
 
     def rows(self, width: int) -> list[Line]:
-        found = []
+        lines = []
         for row in self._found:
             best = number(row["best"]["psnr_y"], 2) if row["best"] else NONE
             style = "good" if row["state"] in ("training", "validating") else "warn" if row["state"] == "paused" else ""
             text = line(pad(row["run_id"][:12], 13), " ", (pad(self.t(f"state.{row['state']}"), 12), style))
             text += line(f" {rpad(count(row['step']), 9)} {rpad(best, 9)}  ")
             text += line(f"{day_clock(row['started'])}  " if width >= 72 else "", str(row["name"] or ""))
-            found.append(fit(text, width))
-        return found
+            lines.append(fit(text, width))
+        return lines
 
     async def chosen(self, number: int) -> None:
         paths = RunPaths(Path(self._found[number]["run_dir"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -14,12 +14,12 @@ from vsrpp.tui import drafts
 from vsrpp.tui.drawing import finite, stacked
 from vsrpp.tui.figures import value
 from vsrpp.tui.lines import Line, line, pad, rule
-from vsrpp.tui.run_view import Seen
-from vsrpp.tui.screens.base import labelled, on
-from vsrpp.tui.screens.edit import Editing
+from vsrpp.tui.run_view import RunSnapshot
+from vsrpp.tui.screens.base import RunScreen, labelled, on
+from vsrpp.tui.screens.edit import EditScreen
 
 
-class EditWeights(Editing):
+class EditWeights(EditScreen):
     """One field per weight; arrows and TAB move between them, = scales the others so that all sum to 1."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -28,14 +28,14 @@ class EditWeights(Editing):
         on("equals_sign", "balance"),
     ]
 
-    def __init__(self, keys: Sequence[str], first: str) -> None:
-        super().__init__(keys)
+    def __init__(self, keys: Sequence[str], first: str, back_to: Callable[[str], RunScreen]) -> None:
+        super().__init__(keys, back_to)
         self._first = first
 
     def body(self) -> ComposeResult:
         yield self.canvas("title")
         for key in self.edited:
-            present = value(key, self.seen.values.get(key)) if self.seen else ""
+            present = value(key, self.snapshot.values.get(key)) if self.snapshot else ""
             yield labelled(self.canvas(f"{key}-label"), self.field(key, value=present, leaves="="))
         yield from self.last_rows()
         yield self.canvas("main")
@@ -49,17 +49,17 @@ class EditWeights(Editing):
     def texts(self) -> dict[str, str]:
         """What differs from the config in force: a weight left alone is no part of the edit."""
         typed = {key: self.entry(key).value.strip() for key in self.edited}
-        present = self.seen.values if self.seen else {}
+        present = self.snapshot.values if self.snapshot else {}
         return {key: text for key, text in typed.items() if text and drafts.typed({key: text})[key] != present.get(key)}
 
     def values(self) -> dict[str, float] | None:
         """The weights as typed (as they are where a field is empty), or None if one is no number."""
         texts = self.texts()
-        present = {key: finite(self.seen.values.get(key)) if self.seen else None for key in self.edited}
-        found = {key: finite(new) for key, new in {**present, **drafts.typed(texts)}.items()}
-        return None if None in found.values() else {key: known for key, known in found.items() if known is not None}
+        present = {key: finite(self.snapshot.values.get(key)) if self.snapshot else None for key in self.edited}
+        numbers = {key: finite(new) for key, new in {**present, **drafts.typed(texts)}.items()}
+        return None if None in numbers.values() else {key: known for key, known in numbers.items() if known is not None}
 
-    def draw(self, seen: Seen) -> None:
+    def draw(self, snapshot: RunSnapshot) -> None:
         width, t, parameters = self.size.width, self.t, config.parameters()
         rule_ = drafts.sum_rule(self.edited[0])
         assert rule_ is not None
@@ -79,9 +79,9 @@ class EditWeights(Editing):
         if weights:
             shares = {key.removesuffix("_weight"): weight for key, weight in weights.items()}
             lines.append(line((pad(t("weights_bar"), 10), "dim"), *stacked(shares, width - 10)))
-        if seen.run_config.get("perceptual_weights") is None:
+        if snapshot.run_config.get("perceptual_weights") is None:
             lines.append([(t("no_perceptual"), "dim")])
-        self.fill("main").show([*lines, *self.preview_lines(seen, width)])
+        self.fill("main").show([*lines, *self.preview_lines(snapshot, width)])
 
     async def action_balance(self) -> None:
         await self.typed()

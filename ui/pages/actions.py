@@ -12,14 +12,14 @@ from vsrpp.store import Answer
 
 from ..format import count, esc
 from ..messages import Texts
-from ..snapshot import Watches
+from ..snapshot import RunWatches
 
 WAIT_S = 20.0
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """Events answer at once, draw nothing over the page, and are in no public list of calls."""
 
 
-def run_of(request: gr.Request, watches: Watches) -> str:
+def run_of(request: gr.Request, watches: RunWatches) -> str:
     """The run in the page's address, or the one shown by default; an empty string if there is none."""
     return str(request.query_params.get("run") or "") or watches.default_run() or ""
 
@@ -30,17 +30,17 @@ def author_of(request: gr.Request) -> str | None:
     return getattr(state, "user", None)
 
 
-def ask(watches: Watches, run_id: str, kind: str, request: gr.Request, t: Texts) -> str:
+def ask(watches: RunWatches, run_id: str, kind: str, request: gr.Request, t: Texts) -> str:
     """Give a command and say what became of it."""
     what = t(kind).removesuffix(" …")
     try:
         answer = control.command(watches.paths(run_id), kind, origin="panel", author=author_of(request), wait_s=WAIT_S)
     except VsrppError as error:
         return notice("bad", str(error))
-    return answered(answer, what, t)
+    return answer_notice(answer, what, t)
 
 
-def answered(answer: Answer, what: str, t: Texts) -> str:
+def answer_notice(answer: Answer, what: str, t: Texts) -> str:
     if answer.status in ("done", "applied"):
         return notice("good", t("answer.done", what=what, step=count(answer.step)))
     if answer.status == "pending":
