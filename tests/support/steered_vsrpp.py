@@ -9,7 +9,8 @@ run folder's files, and torchrun's RANK and WORLD_SIZE. The environment variable
               {"put": kind, "payload": {…}}   leave a command in the inbox; it acts at the boundary after this step
               {"settle": step}                wait until the checkpoint of that step is whole
               {"kill": true}                  kill -9 of this process
-    nan       steps whose samples are NaN on the last rank, the first time they are fetched
+    nan       steps whose ground truth is NaN on the last rank, the first time they are fetched. The small frames stay
+              finite: on a CPU, grid_sample with padding "border" (basicvsr's flow) crashes in backward if the grid is NaN
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Steering:
             self._act(self._actions.pop(0))
 
     def spoils(self, step: int) -> bool:
-        """Whether the samples of `step` are to be NaN; true once for each step."""
+        """Whether the ground truth of `step` is to be NaN; true once for each step."""
         spoilt = step in self._nan
         self._nan.discard(step)
         return spoilt
@@ -107,7 +108,7 @@ def main() -> None:
         step = batches.step + 1
         steering.fetching(step)
         lr_frames, truth = fetch(batches)
-        return (lr_frames * float("nan") if steering.spoils(step) else lr_frames), truth
+        return lr_frames, truth * float("nan") if steering.spoils(step) else truth
 
     Batches.__next__ = steered_fetch  # type: ignore[method-assign]
     runpy.run_module("vsrpp", run_name="__main__", alter_sys=True)
