@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from tests.support import steered_vsrpp
 from tests.support.same_outcome import differences, outcome, summary
+from tests.support.same_running import CODE
 from vsrpp.store import Answer, Inbox, RunWriter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,6 +42,26 @@ def test_the_working_tree_trains_resumes_and_replays_like_the_code_before_the_re
         assert verdict == "same"
     mixed, resumed, replayed, _ = (row[4] for row in rows)
     assert mixed == resumed == replayed
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_code_with_another_learning_rate_is_reported_as_different(tmp_path: Path) -> None:
+    for part in CODE:
+        shutil.copytree(ROOT / part, tmp_path / part)
+    schedule = tmp_path / "vsrpp" / "schedule.py"
+    text = schedule.read_text()
+    assert text.count("return 0.5 * (1.0") == 1
+    schedule.write_text(text.replace("return 0.5 * (1.0", "return 0.49 * (1.0"))
+    command = [sys.executable, SCRIPT, "--old-tree", tmp_path, "--only", "vsrpp/1/edit"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 6, f"{done.stdout}\n{done.stderr}"
+    (row,) = [line.split() for line in done.stdout.splitlines() if line.startswith("vsrpp ")]
+    old, new, verdict = row[4:7]
+    assert verdict == "DIFFERENT"
+    assert old != new
+    assert {"event", "row", "checkpoint"} <= set(row)
+    assert "\n  row " in done.stdout
 
 
 def test_a_commit_that_is_not_in_the_history_fails_and_says_what_to_do() -> None:

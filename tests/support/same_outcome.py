@@ -59,8 +59,22 @@ def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
 
 def summary(found: list[str]) -> str:
     """How many facts of each kind differ, such as `event (3), row (12)`."""
-    kinds = Counter(line.split(" ")[0] for line in found)
+    kinds = Counter(map(_kind, found))
     return ", ".join(f"{kind} ({count})" for kind, count in kinds.items())
+
+
+def first_of_each_kind(found: list[str], count: int) -> list[str]:
+    """The first `count` differences of each kind."""
+    shown: list[str] = []
+    for line in found:
+        if sum(_kind(other) == _kind(line) for other in shown) < count:
+            shown.append(line)
+    return shown
+
+
+def _kind(line: str) -> str:
+    """`event`, `row`, `answer`, `checkpoint`, `picture`, `file`, …: the first word of a fact's name."""
+    return line.split(" ", 1)[0]
 
 
 def newest_checkpoint(run: Path) -> tuple[int, str]:
@@ -107,10 +121,12 @@ def _event_facts(events: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
             data["to_seq"] = _place(data["to_seq"], events)
         facts = {name: event[name] for name in ("type", "step", "branch", "revision", "origin", "author")}
         yield f"event {number}", _text({**facts, "data": data})
-    saved = [event for event in events if event["type"] == "checkpoint_saved"]
-    for number, event in enumerate(sorted(saved, key=lambda event: (event["branch"], event["step"]))):
-        facts = {"step": event["step"], "branch": event["branch"], "data": _compared(event["data"])}
-        yield f"event checkpoint_saved {number}", _text(facts)
+    saved: dict[str, list[Any]] = {}
+    for event in events:
+        if event["type"] == "checkpoint_saved":
+            name = f"event checkpoint_saved of step {event['step']}, branch {event['branch']}"
+            saved.setdefault(name, []).append(_compared(event["data"]))
+    yield from ((name, _text(data)) for name, data in sorted(saved.items()))
 
 
 def _place(seq: int, events: list[dict[str, Any]]) -> int:

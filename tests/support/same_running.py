@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,15 +61,16 @@ class Workspace:
 
     def prepare(self) -> None:
         """Make the clip, the empty MLflow store and the folder with the hook."""
-        from tests.support.clips import tiny_clip
-
-        self.clip = tiny_clip(self.folder)
         self._hook.mkdir()
         shutil.copy(steered_vsrpp.__file__, self._hook)
-        self._call(
-            [sys.executable, "-c", MAKE_STORE, f"sqlite:///{self._store}"], self.folder,
-            {**_clean_environment(), "_MLFLOW_SERVER_ARTIFACT_ROOT": str(self.folder / "mlartifacts")},
-        )  # fmt: skip
+        environment = {**_clean_environment(), "_MLFLOW_SERVER_ARTIFACT_ROOT": str(self.folder / "mlartifacts")}
+        with ThreadPoolExecutor(1) as pool:
+            command = [sys.executable, "-c", MAKE_STORE, f"sqlite:///{self._store}"]
+            made = pool.submit(self._call, command, self.folder, environment)
+            from tests.support.clips import tiny_clip
+
+            self.clip = tiny_clip(self.folder)
+            made.result()
 
     def tree_of_commit(self, name: str, commit: str) -> Tree:
         """Raises Broken if the repository does not hold the commit."""
