@@ -1,0 +1,186 @@
+"""The facts of a run folder that two runs of the same code share, as {name: value as text}.
+
+Omitted are times, hashes of the event chain, IDs, speeds and system load, and the wording of messages. When the writer
+thread finishes decides where `checkpoint_saved` stands among the other events, so these events are compared apart. Nothing
+here imports the code that wrote the folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+Facts = dict[str, str]
+SURROUNDINGS = frozenset({"tracking_lost", "tracking_back", "face_failed"})
+"""Events about the tracking server and the faces; when they are recorded depends on those processes."""
+ROWS_OF_THE_MACHINE = ("speed/", "system/", "progress/spent_s", "progress/eta_s", "progress/cost")
+NOT_COMPARED = frozenset(
+    {"command", "line", "message", "error", "size_bytes", "versions", "host", "code_version", "training_state.pt"}
+)
+"""Keys of an event's data. A checkpoint's training_state.pt is compared value by value, not by the hash of its bytes."""
+MANIFEST = ("format", "step", "branch", "revision", "reason", "metrics")
+SHOWN = 60
+
+
+def outcome(run: Path) -> Facts:
+    """Every fact of a run folder."""
+    facts: Facts = {}
+    with closing(sqlite3.connect(f"{(run / 'run.db').as_uri()}?mode=ro", uri=True)) as db:
+        events = _events(db)
+        facts |= dict(_event_facts(events))
+        facts |= dict(_row_facts(db))
+    with closing(sqlite3.connect(f"{(run / 'inbox.db').as_uri()}?mode=ro", uri=True)) as db:
+        facts |= dict(_answer_facts(db))
+    for folder in sorted((run / "checkpoints").glob("step_*")):
+        facts |= dict(_checkpoint_facts(folder, events))
+    for picture in sorted((run / "images").rglob("*.png")):
+        facts[f"picture {picture.relative_to(run)}"] = _sha256(picture)
+    facts["file runtime_config.json"] = (run / "runtime_config.json").read_text()
+    facts["file run_config.yaml"] = (run / "run_config.yaml").read_text()
+    return facts
+
+
+def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    """One line for each fact that differs or is missing in one of them."""
+    found = []
+    for name in [*old, *(name for name in new if name not in old)]:
+        before, after = old.get(name, "missing"), new.get(name, "missing")
+        if before != after:
+            found.append(f"{name}: {_around_difference(before, after)}")
+    return found
+
+
+def summary(found: list[str]) -> str:
+    """How many facts of each kind differ, such as `event (3), row (12)`."""
+    kinds = Counter(map(_kind, found))
+    return ", ".join(f"{kind} ({count})" for kind, count in kinds.items())
+
+
+def first_of_each_kind(found: list[str], count: int) -> list[str]:
+    """The first `count` differences of each kind."""
+    shown: list[str] = []
+    for line in found:
+        if sum(_kind(other) == _kind(line) for other in shown) < count:
+            shown.append(line)
+    return shown
+
+
+def _kind(line: str) -> str:
+    """`event`, `row`, `answer`, `checkpoint`, `picture`, `file`, …: the first word of a fact's name."""
+    return line.split(" ", 1)[0]
+
+
+def newest_checkpoint(run: Path) -> tuple[int, str]:
+    """(step, SHA-256 of the weights) of the newest checkpoint."""
+    manifests = {path.parent: json.loads(path.read_text()) for path in run.glob("checkpoints/*/manifest.json")}
+    newest = max(manifests, key=lambda folder: (manifests[folder]["branch"], manifests[folder]["step"]))
+    return manifests[newest]["step"], _sha256(newest / "model.safetensors")
+
+
+def event_types(run: Path) -> set[str]:
+    with closing(sqlite3.connect(f"{(run / 'run.db').as_uri()}?mode=ro", uri=True)) as db:
+        return {type_ for (type_,) in db.execute("SELECT DISTINCT type FROM events")}
+
+
+def leaves(value: Any, name: str) -> Iterator[tuple[str, str]]:
+    """(name, value) of everything in nested dicts and lists; the value of a tensor is its type, shape and SHA-256."""
+    if hasattr(value, "numpy"):
+        digest = hashlib.sha256(value.contiguous().numpy().tobytes()).hexdigest()
+        yield name, f"{value.dtype} {tuple(value.shape)} {digest}"
+    elif isinstance(value, dict):
+        yield name, f"dict of {len(value)}"
+        for key, item in value.items():
+            yield from leaves(item, f"{name}[{key!r}]")
+    elif isinstance(value, (list, tuple)):
+        yield name, f"{type(value).__name__} of {len(value)}"
+        for number, item in enumerate(value):
+            yield from leaves(item, f"{name}[{number}]")
+    else:
+        yield name, f"{type(value).__name__} {value!r}"
+
+
+# ---- events, rows, answers
+def _events(db: sqlite3.Connection) -> list[dict[str, Any]]:
+    names = ("seq", "step", "branch", "type", "revision", "origin", "author", "data")
+    rows = db.execute(f"SELECT {', '.join(names)} FROM events ORDER BY seq")
+    return [{**dict(zip(names, row, strict=True)), "data": json.loads(row[-1])} for row in rows]
+
+
+def _event_facts(events: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    ordered = [event for event in events if event["type"] not in SURROUNDINGS | {"checkpoint_saved"}]
+    for number, event in enumerate(ordered):
+        data = _compared(event["data"])
+        if "to_seq" in data:
+            data["to_seq"] = _place(data["to_seq"], events)
+        facts = {name: event[name] for name in ("type", "step", "branch", "revision", "origin", "author")}
+        yield f"event {number}", _text({**facts, "data": data})
+    saved: dict[str, list[Any]] = {}
+    for event in events:
+        if event["type"] == "checkpoint_saved":
+            name = f"event checkpoint_saved of step {event['step']}, branch {event['branch']}"
+            saved.setdefault(name, []).append(_compared(event["data"]))
+    yield from ((name, _text(data)) for name, data in sorted(saved.items()))
+
+
+def _place(seq: int, events: list[dict[str, Any]]) -> int:
+    """The number of events up to `seq` whose order does not depend on timing."""
+    return sum(event["seq"] <= seq for event in events if event["type"] not in SURROUNDINGS | {"checkpoint_saved"})
+
+
+def _compared(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _compared(item) for key, item in value.items() if key not in NOT_COMPARED}
+    return [_compared(item) for item in value] if isinstance(value, list) else value
+
+
+def _row_facts(db: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    rows = db.execute(
+        "SELECT branch, step, key, value FROM metrics m JOIN metric_keys k ON k.id = m.key_id ORDER BY branch, step, key"
+    )
+    for branch, step, key, value in rows:
+        if not key.startswith(ROWS_OF_THE_MACHINE):
+            yield f"row {key} of step {step}, branch {branch}", "nan" if value is None else repr(value)
+
+
+def _answer_facts(db: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    for number, (kind, answer) in enumerate(db.execute("SELECT kind, answer FROM commands ORDER BY id")):
+        yield f"answer {number} to {kind}", _text(_compared(json.loads(answer))) if answer else "none"
+
+
+# ---- checkpoints
+def _checkpoint_facts(folder: Path, events: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    import torch
+
+    name = f"checkpoint {folder.name}"
+    manifest = json.loads((folder / "manifest.json").read_text())
+    yield f"{name} manifest", _text({key: manifest.get(key) for key in MANIFEST})
+    yield f"{name} chain", str(_place(manifest["chain"]["seq"], events))
+    yield f"{name} files", _text(sorted(path.name for path in folder.iterdir()))
+    for file in ("model.safetensors", "model_ema.safetensors", "runtime_config.json", "run_config.yaml"):
+        yield f"{name} {file}", _sha256(folder / file)
+    state = torch.load(folder / "training_state.pt", map_location="cpu", weights_only=True)
+    yield from leaves(state, f"{name} training_state.pt")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _around_difference(before: str, after: str) -> str:
+    """Both values, cut down to the surroundings of their first difference."""
+    if max(len(before), len(after)) <= SHOWN:
+        return f"{before} → {after}"
+    shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
+    start = max(0, shared - SHOWN // 3)
+    return " → ".join(f"{'…' if start else ''}{text[start : start + SHOWN]}" for text in (before, after))
