@@ -20,13 +20,14 @@ import torch
 from vsrpp import control, models, paths
 from vsrpp.checkpoints.files import load_checkpoint, versions
 from vsrpp.control import ConfigHistory, Lineage
+from vsrpp.control.world_sizes import world_sizes
 from vsrpp.data import open_data
 from vsrpp.errors import Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import Event, RunReader, RunWriter
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.preflight import Meeting
-from vsrpp.training.start import Prepared, code_version, pretrained_sha256, world_sizes
+from vsrpp.training.start import Prepared, code_version, pretrained_sha256
 from vsrpp.training.trainer import Progress, Trainer
 
 COMPARED = ("loss/", "lr", "lr_factor", "grad_norm", "grad_clip", "weight/", "val/", "plateau/")
