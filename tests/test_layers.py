@@ -19,12 +19,13 @@ SCIENCE = {"models", "losses", "data", "metrics"}
 CONTROL = {"config", "schedule", "store", "control"}
 FACES = {"api", "cli", "tui", "ui"}
 ENGINE = {"controller", "distributed", "checkpoints", "inference", "training", "launch"}
-EVERYTHING_BELOW_FACES = LEAVES | CONTROL | SCIENCE | ENGINE | {"tracking"}
+EVERYTHING_BELOW_FACES = LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "paths": set(),
     "resize": set(),
+    "output": set(),
     "config": {"errors", "paths"},
     "schedule": {"config"},
     "store": {"errors", "paths"},
@@ -36,7 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "inference": LEAVES | SCIENCE | {"checkpoints"},
     "training": LEAVES | CONTROL | SCIENCE | {"controller", "distributed", "checkpoints", "inference"},
     "tracking": {"errors", "paths", "config", "store", "control"},
-    "launch": LEAVES | CONTROL | SCIENCE | ENGINE | {"tracking", "cli"},
+    "launch": LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking", "cli"},
     "api": {"errors", "paths", "store", "control"},
     "cli": EVERYTHING_BELOW_FACES | {"tui", "ui"},
     "tui": EVERYTHING_BELOW_FACES,
@@ -49,7 +50,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # MLflow copies this file into every logged model and runs it where the model is loaded; there it needs `models`.
 MODEL_CODE = PACKAGE / "tracking" / "upscaler.py"
 
-NEVER_TORCH = LEAVES | CONTROL | {"api", "tui", "ui"}
+NEVER_TORCH = LEAVES | CONTROL | {"output", "api", "tui", "ui"}
 TORCH_IN_DATA = PACKAGE / "data" / "loader.py"
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import config, control, paths
-from vsrpp.cli.output import green, print_json, yellow
 from vsrpp.errors import NotFound, Refused
+from vsrpp.output import green, print_json, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
 

@@ -10,10 +10,10 @@ from typing import Any
 
 from vsrpp import config, control, paths
 from vsrpp.cli.commands import runs_folder
-from vsrpp.cli.output import bold, dim, green, print_json
 from vsrpp.control import compare as comparing
 from vsrpp.control.compare import LOSS, PSNR_Y, SSIM_Y, Record
 from vsrpp.errors import NotFound, Refused, VsrppError
+from vsrpp.output import bold, dim, green, print_json
 from vsrpp.tracking import uri_of
 
 TITLES = {LOSS: "Loss", PSNR_Y: "PSNR-Y (dB)", SSIM_Y: "SSIM-Y"}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vsrpp import config, control
-from vsrpp.cli.output import bold, coloured, dim, duration, green, red, yellow
+from vsrpp.output import amount_of_bytes, amount_of_flops, bold, coloured, dim, duration, green, red, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event
 
@@ -123,16 +123,6 @@ def _cost_line(run_config: dict[str, Any]) -> str:
         f"{cost.parameters / 1e6:.3g} M parameters; a step takes {amount_of_flops(cost.flops)}"
         f" and about {amount_of_bytes(cost.memory_bytes)} of memory"
     )
-
-
-def amount_of_flops(number: float) -> str:
-    """Floating-point operations for people."""
-    return f"{number / 1e12:.3g} TFLOP" if number >= 1e12 else f"{number / 1e9:.3g} GFLOP"
-
-
-def amount_of_bytes(number: float) -> str:
-    """Bytes for people."""
-    return f"{number / 2**30:.3g} GiB" if number >= 2**30 else f"{number / 2**20:.3g} MiB"
 
 
 def event_lines(event: Event) -> list[str]:

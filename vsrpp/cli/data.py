@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import config, paths
-from vsrpp.cli.output import bold, print_json
 from vsrpp.errors import Refused
+from vsrpp.output import bold, print_json
 
 SHEET = "contact_sheet.png"
 _CONFIG_SUFFIXES = (".yaml", ".yml")

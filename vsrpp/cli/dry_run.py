@@ -7,9 +7,8 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsrpp.cli.console import amount_of_bytes, amount_of_flops
-from vsrpp.cli.output import bold, duration, green, print_json, red, yellow
 from vsrpp.errors import Refused
+from vsrpp.output import amount_of_bytes, amount_of_flops, bold, duration, green, print_json, red, yellow
 from vsrpp.paths import CheckpointPaths
 from vsrpp.tracking.environment import sqlite_artifact_root, without_password
 

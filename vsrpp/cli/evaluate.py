@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from vsrpp.cli.commands import runs_folder
-from vsrpp.cli.output import bold, print_json
 from vsrpp.errors import Refused
+from vsrpp.output import bold, print_json
 
 
 def evaluate(options: argparse.Namespace) -> int:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from vsrpp import control, paths
 from vsrpp.cli.commands import runs_folder
 from vsrpp.cli.console import Console
-from vsrpp.cli.output import green, print_json
 from vsrpp.errors import NotFound, ProofFailed
 from vsrpp.launch.ranks import follow, joined
+from vsrpp.output import green, print_json
 
 if TYPE_CHECKING:
     from vsrpp.training.preflight import Meeting

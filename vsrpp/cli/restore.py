@@ -9,8 +9,8 @@ from pathlib import Path
 
 from vsrpp import control, paths
 from vsrpp.cli.commands import runs_folder
-from vsrpp.cli.output import green, print_json
 from vsrpp.errors import NotFound, Refused, VsrppError
+from vsrpp.output import green, print_json
 from vsrpp.paths import CheckpointPaths
 from vsrpp.store import RunReader
 from vsrpp.tracking.process import uri_of

@@ -11,10 +11,10 @@ from typing import Any
 from vsrpp import config, control, paths
 from vsrpp.cli.commands import runs_folder, target
 from vsrpp.cli.delivery import delivery_lines
-from vsrpp.cli.output import bold, dim, duration, green, print_json, red, yellow
 from vsrpp.control import FINAL_STATES
 from vsrpp.control.numbers import TIME_PARTS
 from vsrpp.errors import ProofFailed, VsrppError
+from vsrpp.output import bold, dim, duration, green, print_json, red, yellow
 from vsrpp.store import Event
 
 _STATE_COLOURS = {"training": green, "validating": green, "paused": yellow, "failed": red, "dead": red}

@@ -9,8 +9,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from vsrpp.cli.commands import runs_folder
-from vsrpp.cli.output import duration, green, print_json, yellow
 from vsrpp.errors import Refused
+from vsrpp.output import duration, green, print_json, yellow
 
 if TYPE_CHECKING:
     from vsrpp.inference.upscale import Progress

@@ -20,7 +20,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vsrpp.cli.output import dim, yellow
 from vsrpp.errors import START_AGAIN, VsrppError
 from vsrpp.launch import elastic
 from vsrpp.launch.agent import REFUSED
@@ -28,6 +27,7 @@ from vsrpp.launch.log_tail import Tails
 from vsrpp.launch.plan import Plan
 from vsrpp.launch.rank_process import FOLDER, STOPPING, attempt_folder
 from vsrpp.launch.world import LAUNCHED
+from vsrpp.output import dim, yellow
 
 GRACE_S = 45.0
 """How long ranks and torchrun may take to end once rank 0 has ended, before they are made to."""
