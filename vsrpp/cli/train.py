@@ -18,7 +18,7 @@ from vsrpp.errors import START_AGAIN, NotFound, Refused
 from vsrpp.launch import elastic, world
 from vsrpp.launch import plan as launch
 from vsrpp.launch.ranks import follow, joined
-from vsrpp.launch.sidecars import Faces
+from vsrpp.launch.sidecars import Sidecars
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import RunReader
 from vsrpp.tracking import Delivery, uri_of
@@ -165,22 +165,22 @@ def _train(prepared: Any, delivery: Delivery, options: argparse.Namespace, conso
 
     delivery.follow(prepared.paths.root)
     console.begin(prepared)
-    faces = Faces(
+    sidecars = Sidecars(
         prepared.paths, panel=not options.no_panel, tensorboard=not options.no_tensorboard, say=console.say,
         tui=options.tui,
     )  # fmt: skip
-    console.silent = faces.holds_terminal
+    console.silent = sidecars.holds_terminal
     ended = "failed"
     try:
         trainer = Trainer(
             prepared, on_event=console.event, on_progress=console.progress,
-            watch=lambda: [*_news(delivery), *faces.failures()],
+            watch=lambda: [*_news(delivery), *sidecars.failures()],
         )  # fmt: skip
         ended = trainer.train()
     finally:
         console.end_progress()
         report = delivery.finish(DRAIN_S)
-        faces.close(wait_for_person=ended == "finished")
+        sidecars.close(wait_for_person=ended == "finished")
         _say_report(report, prepared.paths, console)
     console.summary(prepared.paths)
     return START_AGAIN if ended == "SIGTERM" else 0

@@ -23,7 +23,7 @@ from typing import Any
 from vsrpp.errors import START_AGAIN, VsrppError
 from vsrpp.launch import elastic
 from vsrpp.launch.agent import REFUSED
-from vsrpp.launch.log_tail import Tails
+from vsrpp.launch.log_tail import LogTail
 from vsrpp.launch.plan import Plan
 from vsrpp.launch.rank_process import FOLDER, STOPPING, attempt_folder
 from vsrpp.launch.world import LAUNCHED
@@ -44,7 +44,7 @@ class RankFailed(VsrppError):
 
 def run(plan: Plan, words: list[str]) -> int:
     """Start `vsrpp` with these words on every rank of this host; returns rank 0's exit status. Raises RankFailed."""
-    ranks = _Ranks(plan, words)
+    ranks = _Supervisor(plan, words)
     print(dim(f"{plan}; what each rank says is kept in {ranks.folder}"), flush=True)
     try:
         code = ranks.watch()
@@ -57,7 +57,7 @@ def run(plan: Plan, words: list[str]) -> int:
     return code
 
 
-class _Ranks:
+class _Supervisor:
     def __init__(self, plan: Plan, words: list[str]) -> None:
         self.plan = plan
         self.folder = Path(tempfile.mkdtemp(prefix="vsrpp-ranks-"))
@@ -65,7 +65,7 @@ class _Ranks:
         self._got: list[int] = []
         self._told_at: float | None = None
         self._attempt = 0
-        self._tails = Tails(_show)
+        self._log = LogTail(_show)
         self._before = {number: signal.signal(number, self._caught) for number in (signal.SIGINT, signal.SIGTERM)}
         self._agent = self._start(words)
 
@@ -102,13 +102,13 @@ class _Ranks:
     def _listen(self) -> None:
         """Read aloud what ranks said, and tell of a world that is started again."""
         mine = attempt_folder(self.folder, self._attempt)
-        self._tails.read(mine)
+        self._log.read(mine)
         failed = self._failed()
         if failed is not None and failed["again"]:
             what = self._what(failed["rank"], failed["code"])
             again = f"{self._attempt + 1} of {self.plan.max_restarts}"
             _show(yellow(f"⚠️  {what}. All ranks are started again ({again}), from the newest checkpoint."))
-            self._tails.forget()
+            self._log.forget()
             self._attempt += 1
             self._told_at = None
 
@@ -166,7 +166,7 @@ class _Ranks:
     # ---- the end
     def _outcome(self) -> int:
         failed = self._failed()
-        held = self._tails.last_words(attempt_folder(self.folder, self._attempt))
+        held = self._log.errors(attempt_folder(self.folder, self._attempt))
         first = self.plan.ranks[0]
         ended = self._ended(first)
         if failed is not None and not (ended == 0 and failed["rank"] != first):
@@ -198,7 +198,7 @@ class _Ranks:
 
     def _what(self, rank: int, code: int) -> str:
         """`rank 1 was killed by SIGKILL (…); it last said: …`"""
-        last = self._tails.last_line(attempt_folder(self.folder, self._attempt), rank)
+        last = self._log.last_line(attempt_folder(self.folder, self._attempt), rank)
         said = f"; it last said: {last.removeprefix('vsrpp: ').rstrip('.')}" if last else ""
         if code >= 0:
             return f"rank {rank} ended with exit code {code}{said}"
