@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from vsrpp import control, paths
-from vsrpp.cli.commands import runs_folder
 from vsrpp.cli.compare_tables import aligned, sections
 from vsrpp.control import compare as comparing
 from vsrpp.control.compare import Record
@@ -18,11 +16,29 @@ from vsrpp.output import bold, dim, green, print_json
 from vsrpp.tracking import uri_of
 
 
-def compare(options: argparse.Namespace) -> int:
+def compare(
+    names: list[str], *, html: str | None, png: str | None, log_artifact: bool, run_dir: Path | None, as_json: bool
+) -> int:
     """Raises Refused for fewer than two runs or one twice, NotFound for one that neither disk nor server has."""
-    runs = runs_folder(options)
-    records = [_record(name, runs) for name in options.targets]
-    ids = [record.run_id for record in records]
+    runs = paths.runs_dir(run_dir)
+    records = [_record(name, runs) for name in names]
+    _check_distinct([record.run_id for record in records])
+    comparison = comparing.compare(records)
+    wanted = [(Path(name), kind) for name, kind in ((html, "html"), (png, "png")) if name]
+    files = _files(comparison, records, wanted, runs, log_artifact=log_artifact, as_json=as_json)
+    if as_json:
+        print_json(comparison)
+        return 0
+    for title, table in sections(comparison):
+        print(bold(title))
+        print(aligned(table) if len(table) > 1 else dim("  no difference"))
+        print()
+    for path in files:
+        print(f"{path}")
+    return 0
+
+
+def _check_distinct(ids: list[str]) -> None:
     if len(set(ids)) < 2:
         raise Refused(
             "compare needs two runs or more, each once." if len(ids) < 2 else f"{ids[0]} is one run: give two."
@@ -30,18 +46,6 @@ def compare(options: argparse.Namespace) -> int:
     if len(set(ids)) < len(ids):
         twice = next(run_id for run_id in ids if ids.count(run_id) > 1)
         raise Refused(f"{twice} is given twice: each run once.")
-    found = comparing.compare(records)
-    files = _files(options, found, records)
-    if options.json:
-        print_json(found)
-        return 0
-    for title, table in sections(found):
-        print(bold(title))
-        print(aligned(table) if len(table) > 1 else dim("  no difference"))
-        print()
-    for path in files:
-        print(f"{path}")
-    return 0
 
 
 def _record(name: str, runs: Path) -> Record:
@@ -57,29 +61,34 @@ def _record(name: str, runs: Path) -> Record:
 
 
 # ---- files
-def _files(options: argparse.Namespace, found: dict[str, Any], records: list[Record]) -> list[Path]:
+def _files(
+    comparison: dict[str, Any], records: list[Record], wanted: list[tuple[Path, str]], runs: Path, *,
+    log_artifact: bool, as_json: bool,
+) -> list[Path]:  # fmt: skip
     """Write what was asked for; a page for the server goes through a temporary folder."""
-    wanted = [(Path(name), kind) for name, kind in ((options.html, "html"), (options.png, "png")) if name]
-    if not (wanted or options.log_artifact):
+    if not (wanted or log_artifact):
         return []
     from vsrpp.cli.compare_page import html, png
 
-    drawn = {"html": lambda: html(found, records).encode(), "png": lambda: png(found, records)}
+    drawn = {"html": lambda: html(comparison, records).encode(), "png": lambda: png(comparison, records)}
     for path, kind in wanted:
         try:
             path.write_bytes(drawn[kind]())
         except OSError as error:
             raise VsrppError(f"{path} cannot be written: {error.strerror}.") from None
-    if options.log_artifact:
-        _log_artifact(options, found, {f"comparison.{kind}": draw() for kind, draw in drawn.items()})
+    if log_artifact:
+        contents = {f"comparison.{kind}": draw() for kind, draw in drawn.items()}
+        line = _log_artifact(comparison, contents, runs)
+        if not as_json:
+            print(green(line))
     return [path.resolve() for path, _ in wanted]
 
 
-def _log_artifact(options: argparse.Namespace, found: dict[str, Any], contents: dict[str, bytes]) -> None:
+def _log_artifact(comparison: dict[str, Any], contents: dict[str, bytes], runs: Path) -> str:
+    """Put files on the newest run in MLflow; the line that says where they are."""
     from vsrpp.tracking.compared import FOLDER, attach
 
-    newest = max(found["runs"], key=lambda row: float(row["started"]))["run_id"]
-    runs = runs_folder(options)
+    newest = max(comparison["runs"], key=lambda row: float(row["started"]))["run_id"]
     uri = paths.tracking_uri(runs)
     with contextlib.suppress(NotFound):
         uri = uri_of(control.find_run(newest, runs), uri)
@@ -89,5 +98,4 @@ def _log_artifact(options: argparse.Namespace, found: dict[str, Any], contents: 
             files.append(Path(folder) / name)
             files[-1].write_bytes(content)
         mlflow_run = attach(newest, uri, files)
-    if not options.json:
-        print(green(f"✅ {', '.join(contents)}: artifacts of MLflow run {mlflow_run}, under {FOLDER}/"))
+    return f"✅ {', '.join(contents)}: artifacts of MLflow run {mlflow_run}, under {FOLDER}/"

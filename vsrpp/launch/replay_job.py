@@ -1,0 +1,67 @@
+"""A replay from a request to its exit status: train again from the record, compare, report."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsrpp import control, paths
+from vsrpp.errors import NotFound, ProofFailed
+from vsrpp.launch.console import ReplayConsole
+from vsrpp.launch.ranks import follow, joined
+from vsrpp.launch.request import ReplayRequest
+
+if TYPE_CHECKING:
+    from vsrpp.training.preflight import Meeting
+    from vsrpp.training.replay import Original, Verdict
+
+
+def replay(request: ReplayRequest, console: ReplayConsole) -> int:
+    """Replay, as the one process or as one rank of several; the exit status.
+
+    Raises ProofFailed, naming the first step that differs and the likely cause; Refused or NotFound.
+    """
+    with joined() as meeting:
+        if meeting is not None and not meeting.group.leads:
+            return follow(meeting)
+        with meeting or contextlib.nullcontext():
+            return _lead(request, console, meeting)
+
+
+def _lead(request: ReplayRequest, console: ReplayConsole, meeting: Meeting | None) -> int:
+    """What rank 0, or the one process, does."""
+    from vsrpp.training.replay import replay as train_again
+
+    with tempfile.TemporaryDirectory(prefix="vsrpp-replay-") as scratch:
+        original = _original(request, Path(scratch) / "start")
+        console.say(f"Replaying {original.run_id} from its record …")
+        verdict = train_again(
+            original, Path(scratch), say=console.say, on_progress=console.progress, meeting=meeting
+        )  # fmt: skip
+    console.verdict(verdict)
+    if not verdict.identical:
+        raise _difference(verdict)
+    return 0
+
+
+def _original(request: ReplayRequest, start_folder: Path) -> Original:
+    """The record, from the run folder or from the tracking server alone. Raises NotFound or ProofFailed."""
+    from vsrpp.training.replay import COMPARED, Original
+
+    runs = paths.runs_dir(request.run_dir)
+    try:
+        return Original.of(control.find_run(request.run, runs))
+    except NotFound:
+        from vsrpp.tracking.record import fetch
+
+        return Original(*fetch(request.run, paths.tracking_uri(runs), start_folder, COMPARED))
+
+
+def _difference(verdict: Verdict) -> ProofFailed:
+    difference = verdict.first_difference or {"step": verdict.step, "what": "the weights"}
+    why = f" Likely cause: {'; '.join(verdict.causes)}." if verdict.causes else ""
+    return ProofFailed(
+        f"the replay of {verdict.run_id} parted from its record at step {difference['step']}: {difference['what']}.{why}"
+    )
