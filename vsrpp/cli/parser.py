@@ -87,7 +87,7 @@ def _parser() -> _Parser:
     _rollback(command("rollback", "commands.rollback", "take a live run back to a checkpoint, config included"))
     _restore(command("restore", "restore.restore", "bring back a checkpoint and its config by run ID"))
     replay = command("replay", "replay.replay", "train a run again from its record; say if it ends with the same bits")
-    replay.add_argument("run", metavar="RUN", help=_RUN_HELP + "; from MLflow alone if the folder is gone")
+    _replay(replay)
     _evaluate(command("evaluate", "evaluate.evaluate", "score a run, a checkpoint or bicubic on known frames"))
     _upscale(command("upscale", "upscale.upscale", "upscale a video file or a folder of frames"))
     _data(command("data", "data.data", "show what the trainer would make of a path, or pack it"))
@@ -253,6 +253,16 @@ def _compare(parser: _Parser) -> None:
         "--log-artifact",
         action="store_true",
         help="put page and picture on the newest run in MLflow, under comparison/",
+    )
+
+
+def _replay(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("run", metavar="RUN", help=_RUN_HELP + "; from MLflow alone if the folder is gone")
+    add(
+        "--devices",
+        metavar="N|auto",
+        help="processes on this host (default: as many as trained the run; any other number does not give the same bits)",
     )
 
 

@@ -7,17 +7,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsrpp.cli.console import Console
+from vsrpp.cli.train import MODULE
 from vsrpp.launch import replay_job
-from vsrpp.launch.request import ReplayRequest
+from vsrpp.launch.request import RankCommand, ReplayRequest
 from vsrpp.output import green, print_json
 
 if TYPE_CHECKING:
     from vsrpp.launch.console import Progress, Verdict
 
 
-def replay(run: str, *, run_dir: Path | None, as_json: bool) -> int:
+def replay(run: str, *, devices: str | None, run_dir: Path | None, as_json: bool) -> int:
     """Exit 0 if identical. Raises ProofFailed (exit 6) if not, naming the first step that differs and the likely cause."""
-    request = ReplayRequest(run=run, run_dir=run_dir)
+
+    def command_for(run: str) -> RankCommand:
+        folder = ["--run-dir", str(run_dir)] if run_dir else []
+        return RankCommand(module=MODULE, arguments=("replay", run, *folder, *(["--json"] if as_json else [])))
+
+    request = ReplayRequest(run=run, command_for=command_for, devices=devices, run_dir=run_dir)
     return replay_job.replay(request, _ForScripts() if as_json else _ForPeople())
 
 
@@ -27,6 +33,9 @@ class _ForPeople:
     def __init__(self) -> None:
         self._console = Console()
         self.say = self._console.say
+
+    def warn(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
 
     def progress(self, progress: Progress) -> None:
         self._console.progress(progress)
@@ -40,8 +49,10 @@ class _ForPeople:
 class _ForScripts:
     """One JSON document on standard output; everything else on standard error."""
 
-    def say(self, line: str) -> None:
-        print(line, file=sys.stderr)
+    def warn(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    say = warn
 
     def progress(self, progress: Progress) -> None:
         """A script has no use for it."""

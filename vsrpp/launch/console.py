@@ -69,6 +69,9 @@ class TrainConsole(Protocol):
 class ReplayConsole(Protocol):
     """Follows a replay."""
 
+    def warn(self, line: str) -> None:
+        """Show one line where it cannot be taken for the result."""
+
     def say(self, line: str) -> None:
         """Show one line."""
 

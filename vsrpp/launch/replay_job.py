@@ -1,4 +1,4 @@
-"""A replay from a request to its exit status: train again from the record, compare, report."""
+"""A replay from a request to its exit status: how many processes, then train again from the record, compare, report."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from vsrpp import control, paths
 from vsrpp.errors import NotFound, ProofFailed
+from vsrpp.launch import plan as launch
+from vsrpp.launch import replay_plan, supervisor, world
 from vsrpp.launch.console import ReplayConsole
 from vsrpp.launch.ranks import follow, joined
 from vsrpp.launch.request import ReplayRequest
@@ -19,10 +21,18 @@ if TYPE_CHECKING:
 
 
 def replay(request: ReplayRequest, console: ReplayConsole) -> int:
-    """Replay, as the one process or as one rank of several; the exit status.
+    """Replay by as many processes as trained the run, started here unless this is one of them; the exit status.
 
     Raises ProofFailed, naming the first step that differs and the likely cause; Refused or NotFound.
     """
+    surroundings = world.adopt_slurm()
+    if surroundings is None:
+        record = replay_plan.Record.of(request.run, paths.runs_dir(request.run_dir))
+        plan = replay_plan.plan(request, record, console.warn)
+        if plan is not None:
+            return supervisor.run(plan, request.command_for(record.run), say=console.say)
+    elif request.devices is not None:
+        raise launch.inside_a_world(["--devices"], surroundings)
     with joined() as meeting:
         if meeting is not None and not meeting.group.leads:
             return follow(meeting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,10 @@ class ReplayRequest:
 
     run: str
     """A run ID, a prefix of one, `latest`, or a run folder."""
+    command_for: Callable[[str], RankCommand]
+    """The command that replays a run as one of several ranks."""
+    devices: str | None = None
+    """Processes on this host: a number, or `auto` for one per GPU; None: as many as trained it."""
     run_dir: Path | None = None
     """The folder of runs."""
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,17 @@ class RankFailed(VsrppError):
         self.exit_code = exit_code
 
 
-def run(plan: Plan, command: RankCommand) -> int:
-    """Run a command on every rank of this host; returns rank 0's exit status. Raises RankFailed."""
+def run(plan: Plan, command: RankCommand, *, say: Callable[[str], None] | None = None) -> int:
+    """Run a command on every rank of this host; returns rank 0's exit status. Raises RankFailed.
+
+    `say` shows where the ranks' output is kept; without it that line goes to standard output.
+    """
     supervisor = _Supervisor(plan, command)
-    print(dim(f"{plan}; what each rank says is kept in {supervisor.folder}"), flush=True)
+    line = dim(f"{plan}; what each rank says is kept in {supervisor.folder}")
+    if say is None:
+        print(line, flush=True)
+    else:
+        say(line)
     try:
         code = supervisor.watch()
     except VsrppError:
