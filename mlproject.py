@@ -147,7 +147,7 @@ ENTRY_POINTS: dict[str, EntryPoint] = {
     ),
     "replay": EntryPoint(
         command="replay",
-        parameters={"run": path_or_name, "run_dir": path},
+        parameters={"run": path_or_name, "devices": devices, "run_dir": path},
         required=frozenset({"run"}),
         positional=("run",),
     ),
@@ -347,15 +347,15 @@ def records_elsewhere(command: Sequence[str]) -> bool:
     from vsrpp.launch import plan as launching
     from vsrpp.launch import world
 
-    said = dict(itertools.pairwise(command))
-    number = said.get("--node-rank")
+    options = dict(itertools.pairwise(command))
+    number = options.get("--node-rank")
     try:
-        mine = world.of_environment()
-        if mine is not None:
-            return mine.rank > 0
-        nodes = int(said.get("--nodes", 1))
-        meeting = launching.meeting(said.get("--rendezvous"), nodes)
-        return launching.node_rank(None if number is None else int(number), nodes, meeting) > 0
+        surroundings = world.of_environment()
+        if surroundings is not None:
+            return surroundings.rank > 0
+        nodes = int(options.get("--nodes", 1))
+        rendezvous = launching.meeting(options.get("--rendezvous"), nodes)
+        return launching.node_rank(None if number is None else int(number), nodes, rendezvous) > 0
     except Refused:  # the command itself says why
         return False
 

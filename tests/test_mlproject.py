@@ -95,7 +95,8 @@ def test_faces_are_switched_off_by_flags() -> None:
             {"run": "ab12", "input": "/i", "output": "/o", "fps": "25", "audio": "off", "overwrite": "on"},
             ["upscale", "ab12", "/i", "/o", "--fps", "25", "--no-audio", "--overwrite"],
         ),
-        ("replay", {"run": "ab12"}, ["replay", "ab12"]),
+        ("replay", {"run": "ab12", "devices": ""}, ["replay", "ab12"]),
+        ("replay", {"run": "ab12", "devices": "1.0"}, ["replay", "ab12", "--devices", "1"]),
         ("rollback", {"run": "ab12", "step": "best"}, ["rollback", "ab12", "--step", "best"]),
         (
             "rollback",

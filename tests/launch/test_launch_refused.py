@@ -15,6 +15,7 @@ from vsrpp.cli import main
 from vsrpp.distributed import timeouts
 from vsrpp.launch import plan as launch
 from vsrpp.launch import supervisor
+from vsrpp.launch.request import RankCommand
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +24,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "visible_gpus", lambda: 0)
     for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", timeouts.VARIABLE):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(supervisor, "run", lambda plan, words: pytest.fail(f"started {plan}"))
+    monkeypatch.setattr(supervisor, "run", lambda plan, command: pytest.fail(f"started {plan}"))
 
 
 def line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -116,11 +117,12 @@ def test_what_is_right_is_started_with_the_words_that_were_given(
     tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    monkeypatch.setattr(supervisor, "run", lambda plan, words: started.append((plan, words)) or 75)
+    monkeypatch.setattr(supervisor, "run", lambda plan, command: started.append((plan, command)) or 75)
     monkeypatch.setattr(launch, "visible_gpus", lambda: 4)
     words = [*train_command(tiny_clip, batch_size=8), "--devices", "auto", "--max-restarts", "2"]
     assert main(words) == 75
-    assert started == [(launch.Plan(4, max_restarts=2), words)]
+    command = RankCommand(module="vsrpp.cli", arguments=tuple(words))
+    assert started == [(launch.Plan(4, max_restarts=2), command)]
     words = [
         *train_command(tiny_clip, batch_size=8),
         "--devices",

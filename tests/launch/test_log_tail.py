@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vsrpp.launch.log_tail import Tails
+from vsrpp.launch.log_tail import LogTail
 
 TRACEBACK = (
     'Traceback (most recent call last):\n  File "x.py", line 1, in f\n    g()\n    ^^^\nValueError: no such thing\n'
@@ -13,35 +13,35 @@ TRACEBACK = (
 
 def test_a_line_is_shown_once_it_is_whole_and_names_its_rank(tmp_path: Path) -> None:
     shown: list[str] = []
-    tails = Tails(shown.append)
+    log = LogTail(shown.append)
     zero, three = tmp_path / "rank_0.err", tmp_path / "rank_3.err"
     zero.write_text("first\nsec")
     three.write_text("hello\n")
-    tails.read(tmp_path)
+    log.read(tmp_path)
     assert shown == ["first", "[rank 3] hello"]
     zero.write_text("first\nsecond\nrest")
-    tails.read(tmp_path)
-    tails.last_words(tmp_path)
+    log.read(tmp_path)
+    log.errors(tmp_path)
     assert shown[2:] == ["second", "rest"]
 
 
 def test_last_words_are_held_back_until_it_is_known_whose_count(tmp_path: Path) -> None:
     shown: list[str] = []
-    tails = Tails(shown.append)
+    log = LogTail(shown.append)
     (tmp_path / "rank_1.err").write_text(f"a warning\n{TRACEBACK}")
     (tmp_path / "rank_0.err").write_text("vsrpp: the others are gone.\n")
-    assert tails.last_words(tmp_path) == {0: ["vsrpp: the others are gone."], 1: ["ValueError: no such thing"]}
+    assert log.errors(tmp_path) == {0: ["vsrpp: the others are gone."], 1: ["ValueError: no such thing"]}
     assert shown == ["[rank 1] a warning"]
-    assert tails.last_line(tmp_path, 1) == "ValueError: no such thing"
-    tails.forget()
-    assert tails.last_words(tmp_path) == {}
+    assert log.last_line(tmp_path, 1) == "ValueError: no such thing"
+    log.forget()
+    assert log.errors(tmp_path) == {}
 
 
 def test_the_noise_of_a_library_stays_in_the_file(tmp_path: Path) -> None:
     shown: list[str] = []
     noise = "[/src/gloo/transport/tcp/debug_logger.cc:9] ERROR failed to connect\n[E1124 22:17:17.6 ProcessGroupGloo.cpp:67] x\n"
     (tmp_path / "rank_2.err").write_text(f"out of memory\n{noise}")
-    Tails(shown.append).read(tmp_path)
+    LogTail(shown.append).read(tmp_path)
     assert shown == ["[rank 2] out of memory"]
-    assert Tails.last_line(tmp_path, 2) == "out of memory"
-    assert Tails.last_line(tmp_path, 5) is None
+    assert LogTail.last_line(tmp_path, 2) == "out of memory"
+    assert LogTail.last_line(tmp_path, 5) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,21 +18,16 @@ LAUNCHES = """
 import sys
 from vsrpp.launch import plan as launch
 from vsrpp.launch import supervisor
+from vsrpp.launch.request import RankCommand
 from vsrpp.errors import VsrppError
 plan = launch.Plan(**__PLAN__)
+command = RankCommand(module="tests.support.stand_in", arguments=("train", "--devices", "2"))
 try:
-    code = supervisor.run(plan, ["train", "--devices", "2"])
+    code = supervisor.run(plan, command)
 except VsrppError as error:
     print(f"vsrpp: {error}", file=sys.stderr)
     code = error.exit_code
 sys.exit(code)
-"""
-SITE = """
-import os
-if "VSRPP_RANKS" in os.environ and "RANK" in os.environ:
-    import vsrpp.cli
-    from tests.support import stand_in
-    vsrpp.cli.main = stand_in.main
 """
 
 
@@ -45,11 +39,8 @@ class World:
     ) -> None:
         """`say` goes into the launcher's environment, `plan` is what `launch.Plan` takes."""
         self.folder = folder
-        (folder / "site").mkdir(exist_ok=True, parents=True)
-        (folder / "tmp").mkdir(exist_ok=True)
-        (folder / "site" / "sitecustomize.py").write_text(SITE)
+        (folder / "tmp").mkdir(exist_ok=True, parents=True)
         env = environment(folder)
-        env["PYTHONPATH"] = os.pathsep.join([str(folder / "site"), env["PYTHONPATH"]])
         env |= {"STAND_IN": json.dumps(script), "STAND_IN_FOLDER": str(folder), "TMPDIR": str(folder / "tmp")}
         env |= say or {}
         self.out, self.err = folder / "out.log", folder / "err.log"

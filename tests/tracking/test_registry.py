@@ -11,8 +11,8 @@ import pytest
 from tests.support.made_runs import MadeRun, made_run
 from tests.support.servers import Server, client_of, models_of
 from vsrpp.cli import main
-from vsrpp.cli.restore import checkpoint_folder
 from vsrpp.errors import NotFound, Refused
+from vsrpp.launch.checkpoint_source import checkpoint_folder
 from vsrpp.tracking.registry import promote
 from vsrpp.tracking.restore import sha256
 from vsrpp.tracking.sync import sync

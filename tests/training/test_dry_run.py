@@ -14,7 +14,8 @@ import torch
 from tests.support.processes import train_command, vsrpp
 from tests.support.runs import configs, open_in_process, train
 from tests.support.waiting import free_port
-from vsrpp.cli.dry_run import lines, unreachable
+from vsrpp.cli.dry_run import lines
+from vsrpp.launch.dry_run_job import unreachable
 from vsrpp.paths import CheckpointPaths
 from vsrpp.training import dry_run
 from vsrpp.training.dry_run import DryRun

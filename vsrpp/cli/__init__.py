@@ -13,9 +13,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (design: "Command line")."""
     from vsrpp.cli.parser import parse
 
-    options = parse(sys.argv[1:] if argv is None else list(argv))
+    command = parse(sys.argv[1:] if argv is None else list(argv))
     try:
-        return int(options.run(options) or 0)
+        return command()
     except VsrppError as error:
         print(f"vsrpp: {error}", file=sys.stderr)
         return error.exit_code

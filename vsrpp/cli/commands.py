@@ -2,42 +2,38 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
 from vsrpp import config, control, paths
-from vsrpp.cli.output import green, print_json, yellow
 from vsrpp.errors import NotFound, Refused
+from vsrpp.output import green, print_json, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
 
 _EXIT = {"applied": 0, "done": 0, "refused": 2, "pending": 5}
 
 
-def target(options: argparse.Namespace) -> RunPaths:
-    return control.find_run(options.target, runs_folder(options))
-
-
-def runs_folder(options: argparse.Namespace) -> Path:
-    return paths.runs_dir(options.run_dir)
-
-
-def set_values(options: argparse.Namespace) -> int:
-    run, changes = target(options), config.parse_assignments(options.values)
-    if options.dry_run:
-        return _preview(run, changes, options)
-    probation = None
-    if options.probation is not None:
-        probation = {"steps": options.probation, "revert_if": options.revert_if}
-    elif options.revert_if:
+def set_values(
+    run: str, *, assignments: list[str], dry_run: bool, probation: int | None, revert_if: str | None,
+    author: str | None, reason: str | None, base_revision: int | None, wait_s: float, run_dir: Path | None,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Apply an edit to a live run, or with `dry_run` show what would follow. Raises Refused, NotFound or NotLive."""
+    folder, changes = control.find_run(run, paths.runs_dir(run_dir)), config.parse_assignments(assignments)
+    if dry_run:
+        return _preview(folder, changes, base_revision, as_json)
+    terms = None
+    if probation is not None:
+        terms = {"steps": probation, "revert_if": revert_if}
+    elif revert_if:
         raise Refused("--revert-if needs --probation STEPS.")
     answer = control.apply(
-        run, changes, origin="cli", probation=probation, author=options.author, reason=options.reason,
-        base_revision=options.base_revision, wait_s=options.wait,
+        folder, changes, origin="cli", probation=terms, author=author, reason=reason, base_revision=base_revision,
+        wait_s=wait_s,
     )  # fmt: skip
-    if options.json:
+    if as_json:
         print_json({"status": answer.status, "revision": answer.revision, "step": answer.step, "changes": answer.changes,
                     "errors": answer.errors, "warnings": answer.warnings})  # fmt: skip
     elif answer.status == "applied":
@@ -49,47 +45,52 @@ def set_values(options: argparse.Namespace) -> int:
     return _end(answer)
 
 
-def command(options: argparse.Namespace) -> int:
-    answer = control.command(target(options), options.command, origin="cli", wait_s=options.wait)
-    return _say(answer, options, f"{options.command}: done")
+def command(run: str, *, kind: str, wait_s: float, run_dir: Path | None, as_json: bool) -> int:
+    """Ask a live run to pause, resume, validate, checkpoint or stop. Raises NotFound or NotLive."""
+    answer = control.command(control.find_run(run, paths.runs_dir(run_dir)), kind, origin="cli", wait_s=wait_s)
+    return _show(answer, as_json, f"{kind}: done")
 
 
-def rollback(options: argparse.Namespace) -> int:
-    payload: dict[str, Any] = {"revision": options.revision}
-    if options.step is not None:
-        if options.step != "best" and not options.step.isdecimal():
-            raise Refused(f"--step {options.step} refused: must be a step or `best`.")
-        payload = {"step": options.step if options.step == "best" else int(options.step)}
+def rollback(
+    run: str, *, step: str | None, revision: int | None, author: str | None, reason: str | None, wait_s: float,
+    run_dir: Path | None, as_json: bool,
+) -> int:  # fmt: skip
+    """Take a live run back to a checkpoint; exit 3 if there is none. Raises Refused, NotFound or NotLive."""
+    payload: dict[str, Any] = {"revision": revision}
+    if step is not None:
+        if step != "best" and not step.isdecimal():
+            raise Refused(f"--step {step} refused: must be a step or `best`.")
+        payload = {"step": step if step == "best" else int(step)}
     answer = control.command(
-        target(options), "rollback", payload, origin="cli", author=options.author, reason=options.reason,
-        wait_s=options.wait,
+        control.find_run(run, paths.runs_dir(run_dir)), "rollback", payload, origin="cli", author=author, reason=reason,
+        wait_s=wait_s,
     )  # fmt: skip
-    code = _say(answer, options, "rolled back")
+    code = _show(answer, as_json, "rolled back")
     return NotFound.exit_code if answer.status == "refused" and answer.message.startswith("no checkpoint") else code
 
 
-def _preview(run: RunPaths, changes: dict[str, Any], options: argparse.Namespace) -> int:
-    seen = control.preview(run, changes, base_revision=options.base_revision)
-    if options.json:
-        print_json({"status": "refused" if seen.errors else "preview", "step": None, **seen.to_json()})
-    elif not seen.errors:
-        for change in seen.changes:
+def _preview(run: RunPaths, changes: dict[str, Any], base_revision: int | None, as_json: bool) -> int:
+    preview = control.preview(run, changes, base_revision=base_revision)
+    if as_json:
+        print_json({"status": "refused" if preview.errors else "preview", "step": None, **preview.to_json()})
+    elif not preview.errors:
+        for change in preview.changes:
             print(f"{change['key']} {_value(change, 'old')} → {green(_value(change, 'new'))}  ({change['tier']})")
-        for warning in seen.warnings:
+        for warning in preview.warnings:
             print(yellow(f"⚠️  {warning}"))
-        if seen.weight_sum is not None:
-            print(f"the four weights then sum to {seen.weight_sum:g}")
+        if preview.weight_sum is not None:
+            print(f"the four weights then sum to {preview.weight_sum:g}")
         print("nothing was changed (--dry-run)")
-    if seen.errors:
-        problems = [config.Problem(row["key"], row["value"], row["message"]) for row in seen.errors]
+    if preview.errors:
+        problems = [config.Problem(row["key"], row["value"], row["message"]) for row in preview.errors]
         live = {row["key"]: row["value"] for row in control.config_view(run)["parameters"]}
-        print(f"vsrpp: {config.refusal_line(problems, seen.revision, live)}", file=sys.stderr)
+        print(f"vsrpp: {config.refusal_line(problems, preview.revision, live)}", file=sys.stderr)
         return 2
     return 0
 
 
-def _say(answer: Answer, options: argparse.Namespace, done: str) -> int:
-    if options.json:
+def _show(answer: Answer, as_json: bool, done: str) -> int:
+    if as_json:
         print_json({"status": answer.status, "step": answer.step, "branch": answer.branch, "revision": answer.revision})
     elif answer.status == "done":
         print(f"{done} at step {answer.step} (branch {answer.branch}, revision {answer.revision})")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from vsrpp.cli.compare import TITLES, names, sections
+from vsrpp.cli.compare_tables import TITLES, names, sections
 from vsrpp.control.compare import LOSS, Record
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
@@ -20,18 +20,18 @@ table{border-collapse:collapse;margin:.4em 0 1.6em}td,th{border:1px solid #ccc;p
 vertical-align:top}th{background:#f3f3f5}h2{margin:1.2em 0 .2em;font-size:1.15em}svg{max-width:100%;height:auto}"""
 
 
-def png(found: dict[str, Any], records: Sequence[Record]) -> bytes:
-    return _drawn(found, records, "png")
+def png(comparison: dict[str, Any], records: Sequence[Record]) -> bytes:
+    return _drawn(comparison, records, "png")
 
 
-def html(found: dict[str, Any], records: Sequence[Record]) -> str:
+def html(comparison: dict[str, Any], records: Sequence[Record]) -> str:
     """One page without a script or a link to anywhere."""
-    labels = names(found)
+    labels = names(comparison)
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(' · '.join(labels))}</title>"]
     parts.append(f"<style>{_STYLE}</style><h1>{escape(' · '.join(labels))}</h1>")
-    picture = _drawn(found, records, "svg").decode()
+    picture = _drawn(comparison, records, "svg").decode()
     parts.append(re.sub(r"^.*?(?=<svg)", "", picture, count=1, flags=re.DOTALL))
-    for title, (head, *rows) in sections(found):
+    for title, (head, *rows) in sections(comparison):
         parts.append(f"<h2>{escape(title)}</h2>")
         if not rows:
             parts.append("<p>no difference</p>")
@@ -42,12 +42,12 @@ def html(found: dict[str, Any], records: Sequence[Record]) -> str:
     return "\n".join(parts) + "</html>\n"
 
 
-def _drawn(found: dict[str, Any], records: Sequence[Record], form: str) -> bytes:
+def _drawn(comparison: dict[str, Any], records: Sequence[Record], form: str) -> bytes:
     """Loss, PSNR-Y and SSIM-Y over the steps; a thin line where a run was intervened in."""
     import matplotlib
     from matplotlib.figure import Figure
 
-    labels = names(found)
+    labels = names(comparison)
     with matplotlib.rc_context({"svg.hashsalt": "vsrpp", "font.size": 9}):
         figure = Figure(figsize=(11, 7), layout="constrained")
         upper, *lower = figure.subplot_mosaic("AA;BC").values()
@@ -63,7 +63,7 @@ def _drawn(found: dict[str, Any], records: Sequence[Record], form: str) -> bytes
                     [step for step, _ in points], [value for _, value in points], label=labels[number],
                     marker="" if key == LOSS else "o", markersize=3, linewidth=1.2, **style,
                 )  # fmt: skip
-                for row in found["interventions"]:
+                for row in comparison["interventions"]:
                     if row["runs"][number]:
                         axes.axvline(row["step"], linewidth=0.7, alpha=0.5, **style)
             if key == LOSS and any(value > 0 for record in records for _, value in record.curves.get(key, ())):

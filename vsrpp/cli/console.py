@@ -6,17 +6,28 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from vsrpp import config, control
-from vsrpp.cli.output import bold, coloured, dim, duration, green, red, yellow
+from vsrpp.cli.dry_run import lines
+from vsrpp.output import (
+    amount_of_bytes,
+    amount_of_flops,
+    bold,
+    coloured,
+    dim,
+    duration,
+    green,
+    print_json,
+    red,
+    yellow,
+)
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event
 
 if TYPE_CHECKING:
-    from vsrpp.training.start import Prepared
-    from vsrpp.training.status import TrainingProgress
+    from vsrpp.launch.console import DryRun, RunFacts, TrainingProgress
 
 PLAIN_INTERVAL_S = 10.0
 """Seconds between two progress lines where there is no terminal."""
@@ -49,18 +60,19 @@ class Console:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             self.silent = lambda: True
 
-    def begin(self, run: Prepared) -> None:
-        from vsrpp import models
-
+    def begin(self, run: RunFacts) -> None:
         facts = run.run_config
         self.say(f"{bold('Run')} {run.paths.run_id}  {dim(str(run.paths.root))}")
         self.say(
             f"{facts['network']} ×{facts['scale']}, {facts['n_feats']} features, {facts['n_blocks']} blocks a direction"
             f" on {facts['device']} ({facts['torch_threads']} threads), {facts['precision']};"
-            f" {run.data.samples_per_epoch} windows to train on, {sum(c.frames for c in run.data.val)} frames to validate on"
+            f" {run.windows} windows to train on, {run.val_frames} frames to validate on"
         )
-        self.say(_cost_line(facts))
-        if not models.exact(facts) and facts["device"] == "cuda":
+        self.say(
+            f"{run.parameters / 1e6:.3g} M parameters; a step takes {amount_of_flops(run.step_flops)}"
+            f" and about {amount_of_bytes(run.step_memory_bytes)} of memory"
+        )
+        if not run.exact and facts["device"] == "cuda":
             self.say(
                 yellow(
                     f"⚠️  network {facts['network']} has operations without a deterministic backward on CUDA:"
@@ -71,18 +83,18 @@ class Console:
             self.say(yellow("⚠️  deterministic is off: this run cannot be replayed bit for bit."))
         self.say(dim(f"Edit it live: {run.paths.runtime_config}  or: vsrpp set latest max_lr=2e-4"))
 
-    def progress(self, seen: TrainingProgress) -> None:
+    def progress(self, progress: TrainingProgress) -> None:
         now = time.monotonic()
         if self.silent():
             return
         if self._live_line:
             if now >= self._next_at:
                 self._next_at = now + 0.1
-                self._line = _terminal_line(seen)
+                self._line = _terminal_line(progress)
                 self._draw()
         elif now >= self._next_at:
             self._next_at = now + PLAIN_INTERVAL_S
-            self._print(_plain_line(seen) + "\n")
+            self._print(_plain_line(progress) + "\n")
 
     def end_progress(self) -> None:
         if self._live_line and self._line and not self.silent():
@@ -94,45 +106,32 @@ class Console:
 
     def summary(self, run: RunPaths) -> None:
         self._line = ""
-        seen = control.status(run)
-        self.say(f"{bold(seen['state'])} at step {seen['step']} of {seen['max_steps']}, revision {seen['revision']}")
-        if seen["psnr_y"] is not None:
-            gain = seen["psnr_y"] - seen["bicubic_psnr_y"]
-            best = seen["best"]
+        status = control.status(run)
+        self.say(
+            f"{bold(status['state'])} at step {status['step']} of {status['max_steps']}, revision {status['revision']}"
+        )
+        if status["psnr_y"] is not None:
+            gain = status["psnr_y"] - status["bicubic_psnr_y"]
+            best = status["best"]
             self.say(
-                f"PSNR-Y {seen['psnr_y']:.2f} dB, {gain:+.2f} dB over bicubic"
+                f"PSNR-Y {status['psnr_y']:.2f} dB, {gain:+.2f} dB over bicubic"
                 + (f"; best at step {best['step']}" if best else "")
             )
-        if seen["state"] == "stopped":
-            hours = seen["hours"] or {}
+        if status["state"] == "stopped":
+            hours = status["hours"] or {}
             more = f" --max-hours {2 * hours['max']:g}" if hours.get("left") == 0 else ""
-            why = f"Stopped because {seen['ended_because']}. " if more else ""
-            self.say(f"{why}Continue it: vsrpp train --resume {seen['run_id']}{more}")
+            why = f"Stopped because {status['ended_because']}. " if more else ""
+            self.say(f"{why}Continue it: vsrpp train --resume {status['run_id']}{more}")
+
+    def dry_run(self, report: DryRun, run_config: Mapping[str, Any], *, as_json: bool) -> None:
+        if as_json:
+            print_json(report.to_json())
+        else:
+            print("\n".join(lines(report, run_config)))
 
     def _draw(self) -> None:
         if self._live_line and self._line:
             self._print(f"\r\033[2K{self._line}")
-
-
-def _cost_line(run_config: dict[str, Any]) -> str:
-    """What a step takes, by the estimate of `vsrpp.models.cost`: `2.79 M parameters; a step: 8.2 TFLOP, about 5.1 GiB`."""
-    from vsrpp import models
-
-    cost = models.step_cost(run_config)
-    return (
-        f"{cost.parameters / 1e6:.3g} M parameters; a step takes {amount_of_flops(cost.flops)}"
-        f" and about {amount_of_bytes(cost.memory_bytes)} of memory"
-    )
-
-
-def amount_of_flops(number: float) -> str:
-    """Floating-point operations for people."""
-    return f"{number / 1e12:.3g} TFLOP" if number >= 1e12 else f"{number / 1e9:.3g} GFLOP"
-
-
-def amount_of_bytes(number: float) -> str:
-    """Bytes for people."""
-    return f"{number / 2**30:.3g} GiB" if number >= 2**30 else f"{number / 2**20:.3g} MiB"
 
 
 def event_lines(event: Event) -> list[str]:
@@ -182,20 +181,23 @@ def config_update(change: dict[str, Any]) -> str:
     return f"⚙️  Config Update: {change['key']} {old} → {green(new)}"
 
 
-def _plain_line(seen: TrainingProgress) -> str:
-    parts = [f"step {seen.step}/{seen.max_steps}", seen.state if seen.state != "training" else seen.phase]
-    if math.isfinite(seen.loss):
-        parts.append(f"loss {seen.loss:.5f}  lr {seen.lr:.2e}")
-    if seen.steps_per_s:
-        parts.append(f"{seen.steps_per_s:.2f} steps/s  {duration(seen.eta_s)} to go")
-    if seen.psnr_y is not None and seen.bicubic_psnr_y is not None:
-        parts.append(f"PSNR-Y {seen.psnr_y:.2f} ({seen.psnr_y - seen.bicubic_psnr_y:+.2f})")
+def _plain_line(progress: TrainingProgress) -> str:
+    parts = [
+        f"step {progress.step}/{progress.max_steps}",
+        progress.state if progress.state != "training" else progress.phase,
+    ]
+    if math.isfinite(progress.loss):
+        parts.append(f"loss {progress.loss:.5f}  lr {progress.lr:.2e}")
+    if progress.steps_per_s:
+        parts.append(f"{progress.steps_per_s:.2f} steps/s  {duration(progress.eta_s)} to go")
+    if progress.psnr_y is not None and progress.bicubic_psnr_y is not None:
+        parts.append(f"PSNR-Y {progress.psnr_y:.2f} ({progress.psnr_y - progress.bicubic_psnr_y:+.2f})")
     return "  ".join(parts)
 
 
-def _terminal_line(seen: TrainingProgress) -> str:
-    done = min(1.0, seen.step / seen.max_steps) if seen.max_steps else 1.0
+def _terminal_line(progress: TrainingProgress) -> str:
+    done = min(1.0, progress.step / progress.max_steps) if progress.max_steps else 1.0
     full = int(done * _BAR_CELLS)
     bar = "█" * full + "░" * (_BAR_CELLS - full)
-    line = f"{bar} {_plain_line(seen)}"
+    line = f"{bar} {_plain_line(progress)}"
     return (green(bar) + line[_BAR_CELLS:]) if coloured() else line

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from vsrpp import control
-from vsrpp.cli.output import duration
 from vsrpp.control.messages import WORDS
+from vsrpp.output import duration
 
 
 def delivery_lines(left: dict[str, Any], run_id: str) -> list[str]:

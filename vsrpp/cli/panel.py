@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
 import os
 import sys
@@ -10,7 +9,6 @@ from pathlib import Path
 from types import ModuleType
 
 from vsrpp import control, paths
-from vsrpp.cli.commands import runs_folder, target
 from vsrpp.errors import Refused
 from vsrpp.launch.sidecars import free_port
 from vsrpp.launch.with_parent import end_with_parent
@@ -18,14 +16,20 @@ from vsrpp.launch.with_parent import end_with_parent
 _UI = "vsrpp_ui"
 
 
-def panel(options: argparse.Namespace) -> int:
-    run = target(options).run_id if options.target else None
+def panel(
+    run: str | None, *, host: str, port: int, auth: Path | None, lang: str, with_parent: bool, run_dir: Path | None
+) -> int:
+    """Serve the control app until it is interrupted; `with_parent`: or until whoever started it is gone.
+
+    Raises NotFound for an unknown run, Refused where the app is not installed or may not be served like that.
+    """
+    runs = paths.runs_dir(run_dir)
+    run_id = control.find_run(run, runs).run_id if run else None
     app = ui_package("app")
-    if options.with_parent:
+    if with_parent:
         end_with_parent()
     app.serve(
-        runs=runs_folder(options), run=run, host=options.host, port=options.port,
-        auth=Path(options.auth) if options.auth else None, lang=options.lang,
+        runs=runs, run=run_id, host=host, port=port, auth=auth, lang=lang,
         on_ready=lambda url: print(f"Panel: {url}", flush=True),
     )  # fmt: skip
     return 0
@@ -46,22 +50,24 @@ def ui_package(module: str) -> ModuleType:
     return importlib.import_module(f"{_UI}.{module}")
 
 
-def top(options: argparse.Namespace) -> int:
-    from vsrpp.tui.app import run
+def top(run: str, *, lang: str, run_dir: Path | None) -> int:
+    """Show the terminal UI of a run. Raises NotFound."""
+    from vsrpp.tui import app
 
-    return run(target(options), lang=options.lang)
+    return app.run(control.find_run(run, paths.runs_dir(run_dir)), lang=lang)
 
 
-def tensorboard(options: argparse.Namespace) -> int:
+def tensorboard(run: str, *, port: int, run_dir: Path | None) -> int:
+    """Rebuild a run's event files and become TensorBoard; does not return. Raises NotFound."""
     from vsrpp.tracking.tensorboard_sink import rebuild
 
-    run = target(options)
-    if control.is_live(run):
-        print(f"{run.run_id} is training and writes its event files itself", flush=True)
+    folder = control.find_run(run, paths.runs_dir(run_dir))
+    if control.is_live(folder):
+        print(f"{folder.run_id} is training and writes its event files itself", flush=True)
     else:
-        print(f"Rebuilding the event files of {run.run_id} …", flush=True)
-        rebuild(run.root)
-    port = free_port(options.port)
+        print(f"Rebuilding the event files of {folder.run_id} …", flush=True)
+        rebuild(folder.root)
+    port = free_port(port)
     print(f"TensorBoard: http://127.0.0.1:{port}   (Ctrl-C ends it)", flush=True)
-    command = ["--logdir", str(run.tensorboard), "--port", str(port), "--host", "127.0.0.1", "--load_fast", "false"]
+    command = ["--logdir", str(folder.tensorboard), "--port", str(port), "--host", "127.0.0.1", "--load_fast", "false"]
     os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *command])

@@ -6,10 +6,12 @@ import argparse
 import importlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from vsrpp import __version__
 
+_JSON_HELP = "print one JSON document and nothing else"
 _RUN_HELP = "a run ID, a unique prefix of one, `latest` (the newest here), or a run folder"
 
 
@@ -20,18 +22,22 @@ class _Parser(argparse.ArgumentParser):
         raise SystemExit(2)
 
 
-def parse(argv: list[str]) -> argparse.Namespace:
-    """The options of one command; `run` is the function that carries it out. Exits with 2 on a wrong command line."""
-    options = _parser().parse_args(argv)
-    options.words = list(argv)
-    return options
+def parse(argv: list[str]) -> Callable[[], int]:
+    """One command, ready to be carried out; it returns the exit status. Exits with 2 on a wrong command line."""
+    options = vars(_parser().parse_args(argv))
+    module, function = options.pop("entry").split(".")
+    if options.pop("starts_ranks", False):
+        options["command_line"] = argv
 
-
-def _later(module: str, function: str) -> Callable[[argparse.Namespace], int]:
-    def run(options: argparse.Namespace) -> int:
-        return int(getattr(importlib.import_module(f"vsrpp.cli.{module}"), function)(options) or 0)
+    def run() -> int:
+        return int(getattr(importlib.import_module(f"vsrpp.cli.{module}"), function)(**options) or 0)
 
     return run
+
+
+def _path(text: str) -> Path | None:
+    """An empty value is one that was not given."""
+    return Path(text) if text else None
 
 
 def _parser() -> _Parser:
@@ -44,28 +50,29 @@ def _parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"vsrpp {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
 
-    def command(name: str, run: Callable[[argparse.Namespace], int], help: str, *, json: bool = True) -> _Parser:
-        made: _Parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
-        made.set_defaults(run=run, command=name)
+    def command(name: str, entry: str, help: str, *, json: bool = True) -> _Parser:
+        """A command that `entry`, MODULE.FUNCTION of `vsrpp.cli`, carries out; it takes the options by their names."""
+        parser: _Parser = commands.add_parser(name, help=help, description=help[0].upper() + help[1:] + ".")
+        parser.set_defaults(entry=entry)
         if json:
-            made.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
-        made.add_argument(
-            "--run-dir", metavar="DIR", help="folder that holds the runs (default: ./runs, or VSRPP_RUNS)"
+            parser.add_argument("--json", dest="as_json", action="store_true", help=_JSON_HELP)
+        parser.add_argument(
+            "--run-dir", metavar="DIR", type=_path, help="folder that holds the runs (default: ./runs, or VSRPP_RUNS)"
         )
-        return made
+        return parser
 
-    _train(command("train", _later("train", "train"), "train a network, new or from a checkpoint", json=False))
-    command("runs", _later("status", "runs"), "list the runs known here and to the tracking server, live ones first")
+    _train(command("train", "train.train", "train a network, new or from a checkpoint", json=False))
+    command("runs", "status.show_runs", "list the runs known here and to the tracking server, live ones first")
     for name, text in {
         "status": "show where a run stands",
         "config": "show the live config with tiers, ranges and who last changed each value",
         "history": "show every event of a run, oldest first",
     }.items():
-        shown = command(name, _later("status", name if name != "config" else "config_"), text)
-        shown.add_argument("target", metavar="RUN", help=_RUN_HELP)
+        view = command(name, f"status.show_{name}", text)
+        view.add_argument("run", metavar="RUN", help=_RUN_HELP)
         if name == "history":
-            shown.add_argument("--verify", action="store_true", help="check the hash chain; exit 6 where it breaks")
-    _set(command("set", _later("commands", "set_values"), "change the live config of a run while it trains"))
+            view.add_argument("--verify", action="store_true", help="check the hash chain; exit 6 where it breaks")
+    _set(command("set", "commands.set_values", "change the live config of a run while it trains"))
     for name, text in {
         "pause": "hold a run at the next step",
         "resume": "let a paused run go on (to continue one that ended: vsrpp train --resume RUN)",
@@ -73,46 +80,40 @@ def _parser() -> _Parser:
         "checkpoint": "write a checkpoint at the next step",
         "stop": "stop a run at the next step, with a checkpoint",
     }.items():
-        asked = command(name, _later("commands", "command"), text)
-        asked.add_argument("target", metavar="RUN", help=_RUN_HELP)
-        _waiting(asked)
-    _rollback(
-        command("rollback", _later("commands", "rollback"), "take a live run back to a checkpoint, config included")
-    )
-    _restore(command("restore", _later("restore", "restore"), "bring back a checkpoint and its config by run ID"))
-    replay = command(
-        "replay", _later("replay", "replay"), "train a run again from its record; say if it ends with the same bits"
-    )
-    replay.add_argument("target", metavar="RUN", help=_RUN_HELP + "; from MLflow alone if the folder is gone")
-    _evaluate(
-        command("evaluate", _later("evaluate", "evaluate"), "score a run, a checkpoint or bicubic on known frames")
-    )
-    _upscale(command("upscale", _later("upscale", "upscale"), "upscale a video file or a folder of frames"))
-    _data(command("data", _later("data", "data"), "show what the trainer would make of a path, or pack it"))
-    _compare(command("compare", _later("compare", "compare"), "show where runs part: configs, interventions, results"))
-    sync = command("sync", _later("restore", "sync"), "deliver what the tracking server has not got yet")
-    sync.add_argument("target", metavar="RUN", help=_RUN_HELP)
-    promoted = command("promote", _later("restore", "promote"), "register a checkpoint and point an alias at it")
-    promoted.add_argument("target", metavar="RUN[@STEP]", help=_RUN_HELP + "; @best for its best (default: the newest)")
-    promoted.add_argument(
+        request = command(name, "commands.command", text)
+        request.set_defaults(kind=name)
+        request.add_argument("run", metavar="RUN", help=_RUN_HELP)
+        _waiting(request)
+    _rollback(command("rollback", "commands.rollback", "take a live run back to a checkpoint, config included"))
+    _restore(command("restore", "restore.restore", "bring back a checkpoint and its config by run ID"))
+    replay = command("replay", "replay.replay", "train a run again from its record; say if it ends with the same bits")
+    _replay(replay)
+    _evaluate(command("evaluate", "evaluate.evaluate", "score a run, a checkpoint or bicubic on known frames"))
+    _upscale(command("upscale", "upscale.upscale", "upscale a video file or a folder of frames"))
+    _data(command("data", "data.data", "show what the trainer would make of a path, or pack it"))
+    _compare(command("compare", "compare.compare", "show where runs part: configs, interventions, results"))
+    sync = command("sync", "restore.sync", "deliver what the tracking server has not got yet")
+    sync.add_argument("run", metavar="RUN", help=_RUN_HELP)
+    promote = command("promote", "restore.promote", "register a checkpoint and point an alias at it")
+    promote.add_argument("source", metavar="RUN[@STEP]", help=_RUN_HELP + "; @best for its best (default: the newest)")
+    promote.add_argument(
         "--alias", metavar="NAME", required=True, help="such as champion; then: --from models:/vsrpp@champion"
     )
-    promoted.add_argument(
+    promote.add_argument(
         "--name", metavar="REGISTERED_NAME", default="vsrpp", help="the registered model (default: vsrpp)"
     )
-    _panel(command("panel", _later("panel", "panel"), "open the control app in a browser", json=False))
-    top = command("top", _later("panel", "top"), "watch and steer a run in the terminal", json=False)
-    top.add_argument("target", metavar="RUN", help=_RUN_HELP)
+    _panel(command("panel", "panel.panel", "open the control app in a browser", json=False))
+    top = command("top", "panel.top", "watch and steer a run in the terminal", json=False)
+    top.add_argument("run", metavar="RUN", help=_RUN_HELP)
     top.add_argument("--lang", choices=("en", "de"), default="en", help="language of the screens")
-    board = command(
-        "tensorboard", _later("panel", "tensorboard"), "rebuild a run's event files and open TensorBoard", json=False
-    )
-    board.add_argument("target", metavar="RUN", help=_RUN_HELP)
+    board = command("tensorboard", "panel.tensorboard", "rebuild a run's event files and open TensorBoard", json=False)
+    board.add_argument("run", metavar="RUN", help=_RUN_HELP)
     board.add_argument("--port", type=int, default=6006, help="port (default 6006, or the next free one)")
     return parser
 
 
 def _train(parser: _Parser) -> None:
+    parser.set_defaults(starts_ranks=True)
     add = parser.add_argument
     add("--preset", choices=("demo", "base", "large"), help="where every default comes from (default: demo)")
     add(
@@ -125,7 +126,7 @@ def _train(parser: _Parser) -> None:
         metavar="PATH|sample",
         help="a video, a folder of videos or clips, a dataset (REDS, …), or the sample clip",
     )
-    add("--set", metavar="KEY=VALUE", action="append", default=[], help="any key of either config; may be repeated")
+    _settings(parser, "any key of either config; may be repeated")
     add(
         "--from",
         metavar="SOURCE",
@@ -150,9 +151,9 @@ def _train(parser: _Parser) -> None:
         action="store_true",
         help="start nothing: try three steps, a validation and a checkpoint; say what the run would take and what would fail",
     )
-    add("--json", action="store_true", help="with --check: print one JSON document and nothing else")
-    add("--no-panel", action="store_true", help="do not start the control app")
-    add("--no-tensorboard", action="store_true", help="do not start TensorBoard")
+    add("--json", dest="as_json", action="store_true", help=f"with --check: {_JSON_HELP}")
+    add("--no-panel", dest="panel", action="store_false", help="do not start the control app")
+    add("--no-tensorboard", dest="tensorboard", action="store_false", help="do not start TensorBoard")
     _train_devices(parser)
     add(
         "--tui",
@@ -184,20 +185,24 @@ def _data(parser: _Parser) -> None:
         "       vsrpp data pack PATH OUT [--json] [--set KEY=VALUE]…"
     )
     add(
-        "paths",
+        "arguments",
         metavar="PATH",
         nargs="+",
         help="a video file, a folder of videos, of clips or of frames, REDS, Vimeo-90K, Vid4, LQ/GT pairs, a packed copy, "
         "or a config file with a data: block; `pack PATH OUT` writes a packed copy of PATH to the new folder OUT",
     )
-    add("--sheet", metavar="FILE", help="where the contact sheet goes (default: ./contact_sheet.png)")
-    add("--set", metavar="KEY=VALUE", action="append", default=[], help="a key of the run config, such as scale=2")
+    add("--sheet", metavar="FILE", type=_path, help="where the contact sheet goes (default: ./contact_sheet.png)")
+    _settings(parser, "a key of the run config, such as scale=2")
+
+
+def _settings(parser: _Parser, help: str) -> None:
+    parser.add_argument("--set", metavar="KEY=VALUE", dest="settings", action="append", default=[], help=help)
 
 
 def _set(parser: _Parser) -> None:
     add = parser.add_argument
-    add("target", metavar="RUN", help=_RUN_HELP)
-    add("values", metavar="KEY=VALUE", nargs="+", help="what to change; all of it is applied, or none")
+    add("run", metavar="RUN", help=_RUN_HELP)
+    add("assignments", metavar="KEY=VALUE", nargs="+", help="what to change; all of it is applied, or none")
     add("--reason", metavar="TEXT", help="why: it is kept with the change")
     add("--author", metavar="NAME", help="who (default: the login name)")
     add("--dry-run", action="store_true", help="show what would follow, and change nothing")
@@ -217,14 +222,13 @@ def _set(parser: _Parser) -> None:
 
 
 def _waiting(parser: _Parser) -> None:
-    parser.add_argument(
-        "--wait", metavar="SECONDS", type=float, default=60.0, help="how long to wait for the answer (60)"
-    )
+    help = "how long to wait for the answer (60)"
+    parser.add_argument("--wait", metavar="SECONDS", dest="wait_s", type=float, default=60.0, help=help)
 
 
 def _rollback(parser: _Parser) -> None:
     add = parser.add_argument
-    add("target", metavar="RUN", help=_RUN_HELP)
+    add("run", metavar="RUN", help=_RUN_HELP)
     to = parser.add_mutually_exclusive_group(required=True)
     to.add_argument("--step", metavar="N|best", help="the checkpoint of that step, or the best one")
     to.add_argument("--revision", metavar="R", type=int, help="the newest checkpoint made under that revision")
@@ -235,14 +239,14 @@ def _rollback(parser: _Parser) -> None:
 
 def _restore(parser: _Parser) -> None:
     add = parser.add_argument
-    add("target", metavar="RUN", help=_RUN_HELP + "; from MLflow alone if the folder is gone")
+    add("run", metavar="RUN", help=_RUN_HELP + "; from MLflow alone if the folder is gone")
     add("--step", metavar="N|best|latest", default="latest", help="which checkpoint (default: latest)")
-    add("--out", metavar="DIR", required=True, help="where to put it; must not hold anything yet")
+    add("--out", metavar="DIR", type=Path, required=True, help="where to put it; must not hold anything yet")
 
 
 def _compare(parser: _Parser) -> None:
     add = parser.add_argument
-    add("targets", metavar="RUN", nargs="+", help=_RUN_HELP + "; from MLflow alone if the folder is gone. Two or more")
+    add("names", metavar="RUN", nargs="+", help=_RUN_HELP + "; from MLflow alone if the folder is gone. Two or more")
     add("--html", metavar="FILE", help="write the tables and curves as one self-contained page")
     add("--png", metavar="FILE", help="write the curves as a picture")
     add(
@@ -252,10 +256,20 @@ def _compare(parser: _Parser) -> None:
     )
 
 
+def _replay(parser: _Parser) -> None:
+    add = parser.add_argument
+    add("run", metavar="RUN", help=_RUN_HELP + "; from MLflow alone if the folder is gone")
+    add(
+        "--devices",
+        metavar="N|auto",
+        help="processes on this host (default: as many as trained the run; any other number does not give the same bits)",
+    )
+
+
 def _evaluate(parser: _Parser) -> None:
     add = parser.add_argument
     add(
-        "target",
+        "source",
         metavar="RUN|CHECKPOINT|bicubic",
         help="a run (its newest checkpoint), RUN@STEP, a checkpoint folder, or bicubic",
     )
@@ -275,14 +289,17 @@ def _evaluate(parser: _Parser) -> None:
     add("--start", metavar="N", type=int, default=0, help="first frame of each clip, counted from 0")
     add("--count", metavar="N", type=int, help="frames of each clip (default: all)")
     add(
-        "--profile", metavar="FILE.png", help="save one row of pixels over time: bicubic, output and truth side by side"
+        "--profile",
+        metavar="FILE.png",
+        type=_path,
+        help="save one row of pixels over time: bicubic, output and truth side by side",
     )
 
 
 def _upscale(parser: _Parser) -> None:
     add = parser.add_argument
     add(
-        "target",
+        "source",
         metavar="RUN|CHECKPOINT",
         help="a run (its newest checkpoint), RUN@STEP, RUN@best, or a checkpoint folder",
     )
@@ -301,15 +318,15 @@ def _upscale(parser: _Parser) -> None:
         default="auto",
         help="what computes (default: CUDA if there is one)",
     )
-    add("--no-audio", action="store_true", help="copy neither sound nor subtitles")
+    add("--no-audio", dest="audio", action="store_false", help="copy neither sound nor subtitles")
     add("--overwrite", action="store_true", help="replace an output that is there already")
 
 
 def _panel(parser: _Parser) -> None:
     add = parser.add_argument
-    add("target", metavar="RUN", nargs="?", help=_RUN_HELP)
+    add("run", metavar="RUN", nargs="?", help=_RUN_HELP)
     add("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1; anything else needs --auth)")
     add("--port", type=int, default=5050, help="port (default 5050, or the next free one)")
-    add("--auth", metavar="FILE", help="a file of NAME:PASSWORD lines: who may log in")
+    add("--auth", metavar="FILE", type=_path, help="a file of NAME:PASSWORD lines: who may log in")
     add("--lang", choices=("en", "de"), default="en", help="language of the pages")
     add("--with-parent", action="store_true", help=argparse.SUPPRESS)

@@ -2,63 +2,60 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsrpp import control, paths
-from vsrpp.cli.commands import runs_folder
 from vsrpp.cli.console import Console
-from vsrpp.cli.output import green, print_json
-from vsrpp.errors import NotFound, ProofFailed
-from vsrpp.launch.ranks import follow, joined
+from vsrpp.cli.train import MODULE
+from vsrpp.launch import replay_job
+from vsrpp.launch.request import RankCommand, ReplayRequest
+from vsrpp.output import green, print_json
 
 if TYPE_CHECKING:
-    from vsrpp.training.preflight import Preflight
+    from vsrpp.launch.console import ReplayVerdict, TrainingProgress
 
 
-def replay(options: argparse.Namespace) -> int:
-    """Exit 0 if identical, 6 if not, naming the first step that differs and the likely cause."""
-    with joined() as preflight:
-        if preflight is not None and not preflight.group.is_rank_0:
-            return follow(preflight)
-        with preflight or contextlib.nullcontext():
-            return _replay(options, preflight)
+def replay(run: str, *, devices: str | None, run_dir: Path | None, as_json: bool) -> int:
+    """Exit 0 if identical. Raises ProofFailed (exit 6) if not, naming the first step that differs and the likely cause."""
+
+    def command_for(run: str) -> RankCommand:
+        folder = ["--run-dir", str(run_dir)] if run_dir else []
+        return RankCommand(module=MODULE, arguments=("replay", run, *folder, *(["--json"] if as_json else [])))
+
+    request = ReplayRequest(run=run, command_for=command_for, devices=devices, run_dir=run_dir)
+    return replay_job.replay(request, _ForScripts() if as_json else _ForPeople())
 
 
-def _replay(options: argparse.Namespace, preflight: Preflight | None) -> int:
-    from vsrpp.training import replay as replaying
+class _ForPeople:
+    """TrainingProgress and result on standard output."""
 
-    runs = runs_folder(options)
-    console = None if options.json else Console()
-    with tempfile.TemporaryDirectory(prefix="vsrpp-replay-") as scratch:
-        try:
-            original = replaying.Original.of(control.find_run(options.target, runs))
-        except NotFound:
-            from vsrpp.tracking.record import fetch
+    def __init__(self) -> None:
+        self._console = Console()
+        self.say = self._console.say
 
-            uri, start = paths.tracking_uri(runs), Path(scratch) / "start"
-            original = replaying.Original(*fetch(options.target, uri, start, replaying.COMPARED))
-        if console is not None:
-            console.say(f"Replaying {original.run_id} from its record …")
-        verdict = replaying.replay(
-            original, Path(scratch),
-            say=console.say if console else lambda line: print(line, file=sys.stderr),
-            on_progress=console.progress if console else lambda _: None, preflight=preflight,
-        )  # fmt: skip
-    if console is not None:
-        console.end_progress()
-    if options.json:
+    def warn(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    def progress(self, progress: TrainingProgress) -> None:
+        self._console.progress(progress)
+
+    def verdict(self, verdict: ReplayVerdict) -> None:
+        self._console.end_progress()
+        if verdict.identical:
+            print(green(f"✅ identical at step {verdict.step}: weights {verdict.sha256}"))
+
+
+class _ForScripts:
+    """One JSON document on standard output; everything else on standard error."""
+
+    def warn(self, line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    say = warn
+
+    def progress(self, progress: TrainingProgress) -> None:
+        """A script has no use for it."""
+
+    def verdict(self, verdict: ReplayVerdict) -> None:
         print_json(verdict.to_json())
-    elif verdict.identical:
-        print(green(f"✅ identical at step {verdict.step}: weights {verdict.sha256}"))
-    if verdict.identical:
-        return 0
-    parted = verdict.first_difference or {"step": verdict.step, "what": "the weights"}
-    why = f" Likely cause: {'; '.join(verdict.causes)}." if verdict.causes else ""
-    raise ProofFailed(
-        f"the replay of {verdict.run_id} parted from its record at step {parted['step']}: {parted['what']}.{why}"
-    )

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from vsrpp import config, control, paths
-from vsrpp.cli.commands import runs_folder, target
 from vsrpp.cli.delivery import delivery_lines
-from vsrpp.cli.output import bold, dim, duration, green, print_json, red, yellow
 from vsrpp.control import FINAL_STATES
 from vsrpp.control.numbers import TIME_PARTS
 from vsrpp.errors import ProofFailed, VsrppError
+from vsrpp.output import bold, dim, duration, green, print_json, red, yellow
 from vsrpp.store import Event
 
 _STATE_COLOURS = {"training": green, "validating": green, "paused": yellow, "failed": red, "dead": red}
-
-
 _OVER = FINAL_STATES | {"dead"}
 
 
-def runs(options: argparse.Namespace) -> int:
-    folder = runs_folder(options)
+def show_runs(*, run_dir: Path | None, as_json: bool) -> int:
+    """List the runs of this host, and those that only the tracking server knows."""
+    folder = paths.runs_dir(run_dir)
     rows = _all_runs(folder)
-    if options.json:
+    if as_json:
         print_json(rows)
         return 0
     if not rows:
@@ -59,42 +56,45 @@ def _all_runs(folder: Path) -> list[dict[str, Any]]:
         return rows
     keys = ("run_id", "name", "state", "step", "best", "started")
     here = {row["run_id"] for row in rows}
-    found = rows + [{**{key: row[key] for key in keys}, "run_dir": None} for row in theirs if row["run_id"] not in here]
+    elsewhere = [{**{key: row[key] for key in keys}, "run_dir": None} for row in theirs if row["run_id"] not in here]
     running = {row["run_id"] for row in theirs if row["status"] == "RUNNING"}
-    return [{**row, "orphan": row["run_id"] in running and row["state"] in _OVER} for row in found]
+    return [{**row, "orphan": row["run_id"] in running and row["state"] in _OVER} for row in rows + elsewhere]
 
 
-def status(options: argparse.Namespace) -> int:
-    seen = control.status(target(options))
-    if options.json:
-        print_json(seen)
+def show_status(run: str, *, run_dir: Path | None, as_json: bool) -> int:
+    """Show where a run stands. Raises NotFound."""
+    values = control.status(control.find_run(run, paths.runs_dir(run_dir)))
+    if as_json:
+        print_json(values)
         return 0
-    state = _STATE_COLOURS.get(seen["state"], str)(seen["state"])
-    speed = f"{seen['steps_per_s']:.2f} steps/s, {duration(seen['eta_s'])} to go" if seen["eta_s"] is not None else ""
-    print(f"{bold(seen['run_id'])}  {state}  step {seen['step']} of {seen['max_steps']}  {speed}".rstrip())
-    print(f"  {seen['run_dir']}")
-    if seen["probation"] and seen["state"] not in FINAL_STATES | {"dead"}:
-        print(yellow(f"  {_on_probation(seen['probation'])}"))
-    losses = "  ".join(f"{term} {value:.5f}" for term, value in seen["losses"].items() if value is not None)
-    rate = f"{seen['lr']:.2e}" if seen["lr"] is not None else "–"
-    print(f"  phase {seen['phase']}, revision {seen['revision']}, branch {seen['branch']}, rate {rate}")
+    state = _STATE_COLOURS.get(values["state"], str)(values["state"])
+    speed = (
+        f"{values['steps_per_s']:.2f} steps/s, {duration(values['eta_s'])} to go" if values["eta_s"] is not None else ""
+    )
+    print(f"{bold(values['run_id'])}  {state}  step {values['step']} of {values['max_steps']}  {speed}".rstrip())
+    print(f"  {values['run_dir']}")
+    if values["probation"] and values["state"] not in _OVER:
+        print(yellow(f"  {_on_probation(values['probation'])}"))
+    losses = "  ".join(f"{term} {value:.5f}" for term, value in values["losses"].items() if value is not None)
+    rate = f"{values['lr']:.2e}" if values["lr"] is not None else "–"
+    print(f"  phase {values['phase']}, revision {values['revision']}, branch {values['branch']}, rate {rate}")
     print(f"  loss  {losses or '–'}")
-    if seen["psnr_y"] is not None:
-        gain = seen["psnr_y"] - seen["bicubic_psnr_y"]
-        print(f"  PSNR-Y {seen['psnr_y']:.2f} dB (bicubic {seen['bicubic_psnr_y']:.2f}, {gain:+.2f})")
-    for line in number_lines(seen):
+    if values["psnr_y"] is not None:
+        gain = values["psnr_y"] - values["bicubic_psnr_y"]
+        print(f"  PSNR-Y {values['psnr_y']:.2f} dB (bicubic {values['bicubic_psnr_y']:.2f}, {gain:+.2f})")
+    for line in number_lines(values):
         print(f"  {line}")
-    best = f"{seen['best']['psnr_y']:.2f} dB at step {seen['best']['step']}" if seen["best"] else "–"
-    print(f"  best {best}; checkpoints {', '.join(map(str, seen['checkpoints'])) or '–'}")
-    away = seen["off_host"]
+    best = f"{values['best']['psnr_y']:.2f} dB at step {values['best']['step']}" if values["best"] else "–"
+    print(f"  best {best}; checkpoints {', '.join(map(str, values['checkpoints'])) or '–'}")
+    away = values["off_host"]
     kept = (
         f"step {away['step']}, {duration(away['age_s'])} old, in {away['uri']}"
         if away
-        else f"none, {seen['off_host_why']}"
+        else f"none, {values['off_host_why']}"
     )
-    print(f"  off this host: {kept if away or seen['state'] in FINAL_STATES else yellow(kept)}")
-    left = seen["backlog"]
-    for line in delivery_lines(left, seen["run_id"]):
+    print(f"  off this host: {kept if away or values['state'] in FINAL_STATES else yellow(kept)}")
+    left = values["backlog"]
+    for line in delivery_lines(left, values["run_id"]):
         print(yellow(f"  {line}"))
     told = left["alerts"]
     if told and (told["waiting"] or told["refused"]):
@@ -103,16 +103,16 @@ def status(options: argparse.Namespace) -> int:
     return 0
 
 
-def number_lines(seen: dict[str, Any]) -> list[str]:
+def number_lines(values: dict[str, Any]) -> list[str]:
     """What `control.numbers` found: convergence and score, where the time goes, machine time and cost."""
     lines, first = [], []
-    found, score, step = seen["convergence"], seen["score"], seen["time"]
-    if found is not None:
-        slope = found["slope_percent_per_1000_steps"]
-        how = "" if slope is None else f" ({slope:+.1f} ± {found['slope_error_percent']:.1f} % per 1000 steps)"
-        first.append(f"loss {found['state']}{how}")
-    if seen["momentum"] is not None:
-        first.append(f"AdamW momentum {seen['momentum']:.3f}")
+    convergence, score, step = values["convergence"], values["score"], values["time"]
+    if convergence is not None:
+        slope = convergence["slope_percent_per_1000_steps"]
+        how = "" if slope is None else f" ({slope:+.1f} ± {convergence['slope_error_percent']:.1f} % per 1000 steps)"
+        first.append(f"loss {convergence['state']}{how}")
+    if values["momentum"] is not None:
+        first.append(f"AdamW momentum {values['momentum']:.3f}")
     lines += [", ".join(first)] if first else []
     if score is not None:
         parts = ", ".join(
@@ -121,17 +121,17 @@ def number_lines(seen: dict[str, Any]) -> list[str]:
         lines.append(f"score {score['total']:.0f} of 100 ({parts})")
     if step is not None:
         parts = ", ".join(f"{part.replace('_', ' ')} {_ms(step[f'{part}_s'])}" for part in TIME_PARTS)
-        use = seen["device_use"]
+        use = values["device_use"]
         busy = f"; {use['kind'].upper()} {use['percent']:.0f} %" if use else ""
         lines.append(f"a step {_ms(step['step_s'])}: {parts}{busy}")
-    hours, cost = seen["hours"], seen["cost"]
+    hours, cost = values["hours"], values["cost"]
     if hours is not None and (hours["max"] is not None or cost is not None):
         most = f" of {hours['max']:g}" if hours["max"] is not None else ""
-        lines.append(f"{hours['spent']:.3g}{most} hours{f', {cost_words(cost)}' if cost else ''}")
+        lines.append(f"{hours['spent']:.3g}{most} hours{f', {cost_text(cost)}' if cost else ''}")
     return lines
 
 
-def cost_words(cost: dict[str, Any]) -> str:
+def cost_text(cost: dict[str, Any]) -> str:
     """`cost 1.20 so far, 3.40 to come`."""
     ahead = "" if cost["to_come"] is None else f", {cost['to_come']:.2f} to come"
     return f"cost {cost['spent']:.2f} so far{ahead}"
@@ -146,15 +146,16 @@ def _on_probation(trial: dict[str, Any]) -> str:
     return f"revision {trial['revision']} is on probation until step {trial['until_step']}: it goes back if {terms}"
 
 
-def config_(options: argparse.Namespace) -> int:
-    seen = control.config_view(target(options))
-    if options.json:
-        print_json(seen)
+def show_config(run: str, *, run_dir: Path | None, as_json: bool) -> int:
+    """Show the live config in force. Raises NotFound."""
+    view = control.config_view(control.find_run(run, paths.runs_dir(run_dir)))
+    if as_json:
+        print_json(view)
         return 0
-    print(bold(f"revision {seen['revision']}"))
+    print(bold(f"revision {view['revision']}"))
     tier = None
     tiers = {name: place for place, name in enumerate(("safe", "careful", "startup"))}
-    for row in sorted(seen["parameters"], key=lambda row: tiers[row["tier"]]):
+    for row in sorted(view["parameters"], key=lambda row: tiers[row["tier"]]):
         if row["tier"] != tier:
             tier = row["tier"]
             print(bold(f"\n{tier}"))
@@ -169,20 +170,21 @@ def config_(options: argparse.Namespace) -> int:
     return 0
 
 
-def history(options: argparse.Namespace) -> int:
-    run = target(options)
-    events = control.history(run)
-    if options.json:
+def show_history(run: str, *, verify: bool, run_dir: Path | None, as_json: bool) -> int:
+    """Show every event, and with `verify` check the chain. Raises NotFound; ProofFailed where the chain breaks."""
+    folder = control.find_run(run, paths.runs_dir(run_dir))
+    events = control.history(folder)
+    if as_json:
         print_json([event.to_json() for event in events])
     else:
         for event in events:
             print(_line(event))
-    if not options.verify:
+    if not verify:
         return 0
-    verdict = control.verify(run)
+    verdict = control.verify(folder)
     if not verdict.ok:
-        raise ProofFailed(f"the record of {run.run_id} does not hold: {verdict.why}.")
-    if not options.json:
+        raise ProofFailed(f"the record of {folder.run_id} does not hold: {verdict.why}.")
+    if not as_json:
         print(green(f"✅ the chain holds: {verdict.events} events, head {verdict.head[:16]}…"))
     return 0
 
@@ -197,6 +199,10 @@ def _line(event: Event) -> str:
     paint = red if event.type in ("config_refused", "failed", "non_finite", "checkpoint_failed") else str
     paint = green if event.type in ("config_applied", "rolled_back") else paint
     return f"{dim(at)}  {event.step:>7}{branch}  r{event.revision:<3} {paint(kind)} {_what(event)}{who}{why}"
+
+
+def _data_paths(data: str | dict[str, Any]) -> str:
+    return data if isinstance(data, str) else ", ".join(source["path"] for source in data["train"])
 
 
 def _what(event: Event) -> str:
@@ -218,9 +224,8 @@ def _what(event: Event) -> str:
             return f"{data['path']} ({data['size_bytes'] / 2**20:.1f} MiB, {data['reason']})"
         case "started":
             facts = data["run_config"]
-            said = facts["data"]
-            named = said if isinstance(said, str) else ", ".join(source["path"] for source in said["train"])
-            return f"{facts['network']} ×{facts['scale']} on {named} ({data['device']})"
+            data_paths = _data_paths(facts["data"])
+            return f"{facts['network']} ×{facts['scale']} on {data_paths} ({data['device']})"
         case "restored":
             return f"from step {data['from_step']}"
         case "checkpoint_failed" | "failed" | "tracking_lost" | "face_failed" | "out_of_memory":

@@ -2,65 +2,58 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from vsrpp.cli.commands import runs_folder
-from vsrpp.cli.output import duration, green, print_json, yellow
+from vsrpp import paths
 from vsrpp.errors import Refused
+from vsrpp.launch.checkpoint_source import checkpoint_folder
+from vsrpp.output import duration, green, print_json, yellow
 
 if TYPE_CHECKING:
+    import torch
+
+    from vsrpp.inference.chunks import StreamBounds
     from vsrpp.inference.upscale import UpscaleProgress
 
 _TERMINAL_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
 
 
-def upscale(options: argparse.Namespace) -> int:
-    from vsrpp.cli.restore import checkpoint_folder
-
-    fps = _fps(options.fps)
-    folder = checkpoint_folder(options.target, runs_folder(options))
-    import torch
-
-    from vsrpp.inference.chunks import StreamBounds
+def upscale(
+    source: str, input: str, output: str, *, codec: str | None, crf: int | None, fps: str | None, chunk: int,
+    overlap: int, tile: int, tile_overlap: int, device: str, audio: bool, overwrite: bool, run_dir: Path | None,
+    as_json: bool,
+) -> int:  # fmt: skip
+    """Upscale `input` into `output`. Raises Refused, NotFound, ProofFailed or VsrppError; then `output` is untouched."""
+    rate = _frame_rate(fps)
+    folder = checkpoint_folder(source, paths.runs_dir(run_dir))
     from vsrpp.inference.evaluate import load_network
     from vsrpp.inference.upscale import UpscaleOptions
     from vsrpp.inference.upscale import upscale as run
 
-    if options.device == "cuda" and not torch.cuda.is_available():
-        raise Refused("--device cuda refused: torch sees no CUDA device here. Leave it out, or use --device cpu.")
-    device = torch.device("cuda" if options.device != "cpu" and torch.cuda.is_available() else "cpu")
-    try:
-        bounds = StreamBounds(
-            chunk_frames=options.chunk, overlap=options.overlap, tile=options.tile, tile_overlap=options.tile_overlap
-        )
-    except ValueError as error:
-        raise Refused(f"{error}.") from None
+    torch_device = _device(device)
+    bounds = _bounds(chunk, overlap, tile, tile_overlap)
     model, run_config = load_network(folder)
-    wish = UpscaleOptions(
-        bounds=bounds, codec=options.codec, crf=options.crf, fps=fps, audio=not options.no_audio,
-        overwrite=options.overwrite, precision=run_config["precision"] if device.type == "cuda" else "fp32",
+    options = UpscaleOptions(
+        bounds=bounds, codec=codec, crf=crf, fps=rate, audio=audio, overwrite=overwrite,
+        precision=run_config["precision"] if torch_device.type == "cuda" else "fp32",
     )  # fmt: skip
-    line = _Line()
+    line = _ProgressLine()
     try:
-        done = run(model, options.input, options.output, wish, device=device, on_progress=line.show)
+        report = run(model, input, output, options, device=torch_device, on_progress=line.show)
     finally:
         line.end()
-    if options.json:
-        print_json({**done, "checkpoint": str(folder.root), "device": device.type})
-        return 0
-    for note in done["notes"]:
-        print(yellow(f"⚠️  {note}"))
-    width, height = done["output_size"]
-    print(green(f"✅ {done['frames']} frames, {width}×{height}, {done['codec']}, in {duration(done['seconds'])}"))
-    print(done["output"])
+    if as_json:
+        print_json({**report, "checkpoint": str(folder.root), "device": torch_device.type})
+    else:
+        _print(report)
     return 0
 
 
-def _fps(text: str | None) -> Fraction | None:
+def _frame_rate(text: str | None) -> Fraction | None:
     if text is None:
         return None
     try:
@@ -72,21 +65,46 @@ def _fps(text: str | None) -> Fraction | None:
     return rate.limit_denominator(100_000)
 
 
-class _Line:
+def _device(name: str) -> torch.device:
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        raise Refused("--device cuda refused: torch sees no CUDA device here. Leave it out, or use --device cpu.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _bounds(chunk: int, overlap: int, tile: int, tile_overlap: int) -> StreamBounds:
+    from vsrpp.inference.chunks import StreamBounds
+
+    try:
+        return StreamBounds(chunk_frames=chunk, overlap=overlap, tile=tile, tile_overlap=tile_overlap)
+    except ValueError as error:
+        raise Refused(f"{error}.") from None
+
+
+def _print(report: dict[str, Any]) -> None:
+    for note in report["notes"]:
+        print(yellow(f"⚠️  {note}"))
+    width, height = report["output_size"]
+    print(green(f"✅ {report['frames']} frames, {width}×{height}, {report['codec']}, in {duration(report['seconds'])}"))
+    print(report["output"])
+
+
+class _ProgressLine:
     """One line on standard error: redrawn in a terminal, else a new one every ten seconds."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._next_at = time.monotonic() + (0.0 if self._terminal else _PLAIN_INTERVAL_S)
 
-    def show(self, seen: UpscaleProgress) -> None:
+    def show(self, progress: UpscaleProgress) -> None:
         now = time.monotonic()
         if now < self._next_at:
             return
         self._next_at = now + (_TERMINAL_INTERVAL_S if self._terminal else _PLAIN_INTERVAL_S)
-        of = f"/{seen.expected}" if seen.expected else ""
-        rate = seen.frames / seen.elapsed_s if seen.elapsed_s else 0.0
-        text = f"frame {seen.frames}{of}  {rate:.2f} frames/s  {duration(seen.eta_s)} to go"
+        of = f"/{progress.expected}" if progress.expected else ""
+        rate = progress.frames / progress.elapsed_s if progress.elapsed_s else 0.0
+        text = f"frame {progress.frames}{of}  {rate:.2f} frames/s  {duration(progress.eta_s)} to go"
         sys.stderr.write(f"\r\033[2K{text}" if self._terminal else f"{text}\n")
         sys.stderr.flush()
 

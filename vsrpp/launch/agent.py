@@ -110,12 +110,12 @@ def first_failure(failures: dict[int, Any]) -> tuple[int, int]:
 
 def _note(folder: Path, attempt: int, failures: dict[int, Any], again: bool) -> None:
     rank, code = first_failure(failures)
-    noted = attempt_folder(folder, attempt)
-    noted.mkdir(parents=True, exist_ok=True)
-    said = {"rank": rank, "code": code, "again": again, "time": time.time()}
-    partial = noted / "failed.tmp"
-    partial.write_text(json.dumps(said), encoding="utf-8")
-    partial.replace(noted / "failed.json")
+    attempt_path = attempt_folder(folder, attempt)
+    attempt_path.mkdir(parents=True, exist_ok=True)
+    failure = {"rank": rank, "code": code, "again": again, "time": time.time()}
+    partial = attempt_path / "failed.tmp"
+    partial.write_text(json.dumps(failure), encoding="utf-8")
+    partial.replace(attempt_path / "failed.json")
 
 
 if __name__ == "__main__":

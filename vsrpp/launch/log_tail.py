@@ -1,4 +1,4 @@
-"""What the ranks of a host say on standard error, read aloud as it comes: rank 0's as it is, others' with their number."""
+"""What the ranks of a host write to standard error, shown as it comes: rank 0's as it is, others' with their number."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-_LAST_WORD = "vsrpp: "
+_ERROR_LINE = "vsrpp: "
 """What the line begins with that a command says when it fails: held back, until it is known whose counts."""
 _TRACEBACK = "Traceback (most recent call last):"
 _LIBRARY = re.compile(r"^\[(?:[EWI]\d{4} |/\S+\.(?:cc|cpp|h):\d+\])")
@@ -14,7 +14,7 @@ _LIBRARY = re.compile(r"^\[(?:[EWI]\d{4} |/\S+\.(?:cc|cpp|h):\d+\])")
 _FILE = re.compile(r"rank_(\d+)\.err")
 
 
-class Tails:
+class LogTail:
     """The growing files of one start of the world after another."""
 
     def __init__(self, show: Callable[[str], None]) -> None:
@@ -29,7 +29,7 @@ class Tails:
             for line in self._new_lines(file, whole=True):
                 self._take(rank, line)
 
-    def last_words(self, folder: Path) -> dict[int, list[str]]:
+    def errors(self, folder: Path) -> dict[int, list[str]]:
         """Show the rest, whole lines or not; returns by rank what was held back."""
         for rank, file in _files(folder):
             for line in self._new_lines(file, whole=False):
@@ -37,7 +37,7 @@ class Tails:
         return self._held
 
     def forget(self) -> None:
-        """Let go of last words: their world is started again."""
+        """Drop the errors held back: their world is started again."""
         self._held = {}
 
     @staticmethod
@@ -49,8 +49,8 @@ class Tails:
             except FileNotFoundError:
                 continue
             lines = [line.strip() for line in text.splitlines() if line.strip()]
-            words = [line for line in lines if line.startswith(_LAST_WORD)]
-            lines = words or [line for line in lines if not _LIBRARY.match(line)] or lines
+            errors = [line for line in lines if line.startswith(_ERROR_LINE)]
+            lines = errors or [line for line in lines if not _LIBRARY.match(line)] or lines
             if lines:
                 return lines[-1]
         return None
@@ -60,7 +60,7 @@ class Tails:
             self._in_traceback.add(rank)
         elif rank in self._in_traceback and line.startswith(" "):
             return
-        elif line.startswith(_LAST_WORD) or rank in self._in_traceback:
+        elif line.startswith(_ERROR_LINE) or rank in self._in_traceback:
             self._in_traceback.discard(rank)
             self._held.setdefault(rank, []).append(line)
         elif line.strip() and not (rank and _LIBRARY.match(line)):

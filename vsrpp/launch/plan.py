@@ -1,8 +1,7 @@
-"""train --devices N --nodes M: what is asked for, checked before anything is started. No torch here."""
+"""train --devices N --nodes M: the world asked for, checked before anything is started. No torch here."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import socket
@@ -14,6 +13,7 @@ from typing import Any
 
 from vsrpp.distributed import timeouts
 from vsrpp.errors import Refused
+from vsrpp.launch.request import TrainRequest
 from vsrpp.launch.world import LAUNCHED, World
 
 _COUNT_GPUS = "import torch; print(torch.cuda.device_count())"
@@ -41,115 +41,127 @@ class Plan:
         return range(self.node_rank * self.devices, (self.node_rank + 1) * self.devices)
 
     def __str__(self) -> str:
-        one = f"{self.devices} process{'es' if self.devices > 1 else ''}"
-        return f"{one} on each of {self.nodes} hosts" if self.nodes > 1 else f"{one} on this host"
+        processes = f"{self.devices} process{'es' if self.devices > 1 else ''}"
+        return f"{processes} on each of {self.nodes} hosts" if self.nodes > 1 else f"{processes} on this host"
 
 
-def plan(options: argparse.Namespace, world: World | None) -> Plan | None:
+def plan(request: TrainRequest, world: World | None) -> Plan | None:
     """The world asked for; None where one process will do, or this is one of a world. Raises Refused."""
-    asked = [
+    options = [
         f"--{name.replace('_', '-')}"
         for name in ("devices", "nodes", "rendezvous", "node_rank", "max_restarts")
-        if getattr(options, name) is not None
+        if getattr(request, name) is not None
     ]
-    if not asked or LAUNCHED in os.environ:
+    if not options or LAUNCHED in os.environ:
         return None
     if world is not None:
-        raise Refused(
-            f"{asked[0]} starts processes, and this is process {world.rank} of {world.size} that {world.by} started:"
-            f" leave {' and '.join(asked)} out, and let {world.by} start one process for each GPU."
-        )
-    nodes = 1 if options.nodes is None else options.nodes
+        raise inside_a_world(options, world)
+    nodes = 1 if request.nodes is None else request.nodes
     if nodes < 1:
         raise Refused(f"--nodes {nodes} refused: at least one host trains.")
-    hosts_meet_at = meeting(options.rendezvous, nodes)
-    rank = node_rank(options.node_rank, nodes, hosts_meet_at)
-    restarts = 0 if options.max_restarts is None else options.max_restarts
+    rendezvous = meeting(request.rendezvous, nodes)
+    rank = node_rank(request.node_rank, nodes, rendezvous)
+    restarts = 0 if request.max_restarts is None else request.max_restarts
     if restarts < 0:
         raise Refused(f"--max-restarts {restarts} refused: 0 or more; 0 ends the run when a process dies.")
-    devices = _devices(options.devices)
+    devices = device_count(request.devices)
     if devices * nodes == 1:
         if restarts:
             raise Refused("--max-restarts is for several processes: one that dies is continued with --resume.")
         return None
-    _check_company(options)
-    return Plan(devices, nodes, rank, hosts_meet_at, restarts, int(timeouts.timeout_s()))
+    _check_single_process_options(request)
+    return Plan(devices, nodes, rank, rendezvous, restarts, int(timeouts.timeout_s()))
 
 
-def check(wanted: Plan, run_config: dict[str, Any] | None) -> None:
+def inside_a_world(options: list[str], world: World) -> Refused:
+    """The refusal of options that start processes, in a process that was itself started as one of several."""
+    return Refused(
+        f"{options[0]} starts processes, and this is process {world.rank} of {world.size} that {world.by} started:"
+        f" leave {' and '.join(options)} out, and let {world.by} start one process for each GPU."
+    )
+
+
+def check(plan: Plan, run_config: dict[str, Any] | None) -> None:
     """Hold a plan against the run config, as far as it is known here, and this machine. Raises Refused."""
     device = (run_config or {}).get("device", "auto")
     gpus = 0 if device == "cpu" else visible_gpus()
     if device == "cuda" and not gpus:
         raise Refused("device = cuda refused: there is no CUDA device here. Use device=cpu, or device=auto.")
-    if gpus and wanted.devices > gpus:
+    if gpus and plan.devices > gpus:
         raise Refused(
-            f"--devices {wanted.devices} refused: {gpus} GPU{'s are' if gpus > 1 else ' is'} visible here,"
+            f"--devices {plan.devices} refused: {gpus} GPU{'s are' if gpus > 1 else ' is'} visible here,"
             f" one for each process: --devices {gpus} (or device=cpu)"
         )
-    batch, world = (run_config or {}).get("batch_size"), wanted.world_size
+    batch, world = (run_config or {}).get("batch_size"), plan.world_size
     if batch is not None and batch % world:
         more = -(-batch // world) * world
         raise Refused(
-            f"batch_size = {batch} refused: it is the batch of all {world} processes ({wanted}), and cannot be"
+            f"batch_size = {batch} refused: it is the batch of all {world} processes ({plan}), and cannot be"
             f" divided equally among them. Use batch_size={more}" + (f" or {more - world}." if more > world else ".")
         )
-    if wanted.rendezvous is not None and wanted.node_rank == 0:
-        _check_port(*wanted.rendezvous)
+    if plan.rendezvous is not None and plan.node_rank == 0:
+        _check_port(*plan.rendezvous)
 
 
-def _devices(said: str | None) -> int:
-    if said is None:
+def device_count(devices: str | None) -> int:
+    """The number of processes that --devices asks for; 1 where it is not given. Raises Refused."""
+    if devices is None:
         return 1
-    if said == "auto":
+    if devices == "auto":
         return max(1, visible_gpus())
-    if not said.isdigit() or int(said) < 1:
-        raise Refused(f"--devices {said} refused: a number of processes on this host, from 1, or auto for one a GPU.")
-    return int(said)
+    if not devices.isdigit() or int(devices) < 1:
+        raise Refused(
+            f"--devices {devices} refused: a number of processes on this host, from 1, or auto for one a GPU."
+        )
+    return int(devices)
 
 
-def _check_company(options: argparse.Namespace) -> None:
-    """What one process can do and several cannot."""
-    if options.check:
+def _check_single_process_options(request: TrainRequest) -> None:
+    """What one process can do and several cannot. Raises Refused."""
+    if request.check:
         raise Refused("--check tries the run in one process: leave --devices and --nodes out of it.")
-    if options.tui:
+    if request.tui:
         raise Refused("--tui needs a run of one process; beside several, in a terminal of its own: vsrpp top latest")
 
 
 # ---- several hosts
-def meeting(said: str | None, nodes: int) -> tuple[str, int] | None:
+def meeting(address: str | None, nodes: int) -> tuple[str, int] | None:
+    """(host, port) of --rendezvous; None on one host. Raises Refused."""
     if nodes == 1:
-        if said:
+        if address:
             raise Refused("--rendezvous is where several hosts meet: give --nodes too, or leave it out.")
         return None
-    if not said:
+    if not address:
         raise Refused(
             f"--nodes {nodes} needs --rendezvous HOST:PORT, the same on every host: the host that has rank 0, and a"
             " free port there."
         )
-    host, _, port = said.rpartition(":")
+    host, _, port = address.rpartition(":")
     host = host.strip("[]")
     if not host or not port.isdigit() or not 1 <= int(port) <= 65535:
-        raise Refused(f"--rendezvous {said} refused: it must be HOST:PORT, with a port from 1 to 65535.")
+        raise Refused(f"--rendezvous {address} refused: it must be HOST:PORT, with a port from 1 to 65535.")
     return host, int(port)
 
 
-def node_rank(said: int | None, nodes: int, meet_at: tuple[str, int] | None) -> int:
-    """Which of the hosts this one is: what was said; else 0 on the rendezvous host, and 1 on the other of two."""
-    if meet_at is None:
-        if said:
-            raise Refused(f"--node-rank {said} refused: there is one host, number 0. For several: --nodes")
+def node_rank(given: int | None, nodes: int, rendezvous: tuple[str, int] | None) -> int:
+    """Which of the hosts this one is: the number given; else 0 on the rendezvous host, and 1 on the other of two.
+
+    Raises Refused.
+    """
+    if rendezvous is None:
+        if given:
+            raise Refused(f"--node-rank {given} refused: there is one host, number 0. For several: --nodes")
         return 0
-    if said is not None:
-        if not 0 <= said < nodes:
-            raise Refused(f"--node-rank {said} refused: of {nodes} hosts, ranks are 0 to {nodes - 1}.")
-        return said
-    if is_this_host(meet_at[0]):
+    if given is not None:
+        if not 0 <= given < nodes:
+            raise Refused(f"--node-rank {given} refused: of {nodes} hosts, ranks are 0 to {nodes - 1}.")
+        return given
+    if is_this_host(rendezvous[0]):
         return 0
     if nodes == 2:
         return 1
     raise Refused(
-        f"--node-rank is missing: with {nodes} hosts, each but {meet_at[0]} (0) must say which it is, 1 to {nodes - 1}."
+        f"--node-rank is missing: with {nodes} hosts, each but {rendezvous[0]} (0) must say which it is, 1 to {nodes - 1}."
     )
 
 
@@ -163,8 +175,8 @@ def is_this_host(name: str) -> bool:
         raise Refused(f"--rendezvous {name} refused: no host of that name is known here.") from None
     import psutil
 
-    mine = {address.address for card in psutil.net_if_addrs().values() for address in card}
-    return bool(addresses & mine)
+    own = {address.address for card in psutil.net_if_addrs().values() for address in card}
+    return bool(addresses & own)
 
 
 def _check_port(host: str, port: int) -> None:
@@ -183,6 +195,6 @@ def visible_gpus() -> int:
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in {"", "-1"} or not Path("/dev/nvidiactl").exists():
         return 0
     with contextlib.suppress(OSError, ValueError, subprocess.SubprocessError):
-        asked = subprocess.run([sys.executable, "-c", _COUNT_GPUS], capture_output=True, text=True, timeout=120)
-        return int(asked.stdout)
+        counted = subprocess.run([sys.executable, "-c", _COUNT_GPUS], capture_output=True, text=True, timeout=120)
+        return int(counted.stdout)
     return 0

@@ -1,12 +1,13 @@
-"""One rank of a run that `vsrpp train --devices` started: `python -m vsrpp.launch.rank_process train …`, under torchrun.
+"""One rank of several that `vsrpp` started: `python -m vsrpp.launch.rank_process MODULE ARGUMENTS…`, under torchrun.
 
 Rank 0 has the terminal. What the others print, and every rank's standard error, goes to files of the launcher's folder,
-which reads them aloud with the rank's number before each line.
+which shows them with the rank's number before each line.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import signal
@@ -30,25 +31,23 @@ def end_with_parent_process(number: int = signal.SIGTERM) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
 
 
-def main(argv: list[str]) -> int:
-    """Run the command as this rank; returns its exit status, which is also kept in a file."""
+def main(module: str, arguments: list[str]) -> int:
+    """Run `module.main(arguments)` as this rank; returns its exit status, which is also kept in a file."""
     end_with_parent_process()
     folder = Path(os.environ[FOLDER])
     rank = int(os.environ["RANK"])
-    mine = attempt_folder(folder, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")))
-    mine.mkdir(parents=True, exist_ok=True)
-    _redirect(mine, rank)
-    (mine / f"rank_{rank}.pid").write_text(str(os.getpid()), encoding="utf-8")
+    attempt = attempt_folder(folder, int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")))
+    attempt.mkdir(parents=True, exist_ok=True)
+    _redirect(attempt, rank)
+    (attempt / f"rank_{rank}.pid").write_text(str(os.getpid()), encoding="utf-8")
     if (folder / STOPPING).exists():
         return 128 + signal.SIGTERM
-    from vsrpp.cli import main as vsrpp
-
     try:
-        code = vsrpp(argv)
+        code = int(importlib.import_module(module).main(arguments))
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     sys.stdout.flush()
-    (mine / f"rank_{rank}.ended").write_text(json.dumps(code), encoding="utf-8")
+    (attempt / f"rank_{rank}.ended").write_text(json.dumps(code), encoding="utf-8")
     return code
 
 
@@ -62,4 +61,4 @@ def _redirect(folder: Path, rank: int) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1], sys.argv[2:]))

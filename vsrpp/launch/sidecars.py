@@ -14,7 +14,7 @@ from vsrpp.launch.world import environment_alone
 from vsrpp.paths import RunPaths
 
 
-class Faces:
+class Sidecars:
     """Starts what was asked for; what cannot start is recorded once and training goes on without it."""
 
     def __init__(
@@ -23,7 +23,7 @@ class Faces:
         self._say = say
         self._processes: dict[str, subprocess.Popen[str]] = {}
         self._failures: list[tuple[str, dict[str, Any]]] = []
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         if panel:
             self._start("panel", [
                 sys.executable, "-m", "vsrpp", "panel", run.run_id, "--run-dir", str(run.root.parent), "--with-parent",
@@ -48,13 +48,13 @@ class Faces:
         return self._tui is not None and self._tui.poll() is None
 
     def failures(self) -> list[tuple[str, dict[str, Any]]]:
-        """`face_failed` for what has ended since the last call, each face once."""
+        """`face_failed` for what has ended since the last call, each once."""
         for name, process in self._processes.items():
-            if process.poll() is not None and name not in self._told:
-                self._told.add(name)
+            if process.poll() is not None and name not in self._reported:
+                self._reported.add(name)
                 self._failures.append(("face_failed", {"face": name, "error": f"it ended with {process.returncode}"}))
-        found, self._failures = self._failures, []
-        return found
+        failures, self._failures = self._failures, []
+        return failures
 
     def pids(self) -> list[int]:
         return [process.pid for process in self._processes.values()]
@@ -88,7 +88,7 @@ class Faces:
         threading.Thread(target=self._listen, args=(process,), name=name, daemon=True).start()
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
-        """Show the address a face prints; then keep its pipe empty."""
+        """Show the address a process prints; then keep its pipe empty."""
         assert process.stdout is not None
         with contextlib.suppress(ValueError, OSError):
             for line in process.stdout:

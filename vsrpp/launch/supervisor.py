@@ -15,19 +15,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vsrpp.cli.output import dim, yellow
 from vsrpp.errors import START_AGAIN, VsrppError
 from vsrpp.launch import elastic
 from vsrpp.launch.agent import REFUSED
-from vsrpp.launch.log_tail import Tails
+from vsrpp.launch.log_tail import LogTail
 from vsrpp.launch.plan import Plan
 from vsrpp.launch.rank_process import FOLDER, STOPPING, attempt_folder
+from vsrpp.launch.request import RankCommand
 from vsrpp.launch.world import LAUNCHED
+from vsrpp.output import dim, yellow
 
 GRACE_S = 45.0
 """How long ranks and torchrun may take to end once rank 0 has ended, before they are made to."""
@@ -42,37 +43,47 @@ class RankFailed(VsrppError):
         self.exit_code = exit_code
 
 
-def run(plan: Plan, words: list[str]) -> int:
-    """Start `vsrpp` with these words on every rank of this host; returns rank 0's exit status. Raises RankFailed."""
-    ranks = _Ranks(plan, words)
-    print(dim(f"{plan}; what each rank says is kept in {ranks.folder}"), flush=True)
+def run(plan: Plan, command: RankCommand, *, say: Callable[[str], None] | None = None) -> int:
+    """Run a command on every rank of this host; returns rank 0's exit status. Raises RankFailed.
+
+    `say` shows where the ranks' output is kept; without it that line goes to standard output.
+    """
+    supervisor = _Supervisor(plan, command)
+    line = dim(f"{plan}; what each rank says is kept in {supervisor.folder}")
+    if say is None:
+        print(line, flush=True)
+    else:
+        say(line)
     try:
-        code = ranks.watch()
+        code = supervisor.watch()
     except VsrppError:
-        ranks.close()
+        supervisor.close()
         raise
-    ranks.close()
+    supervisor.close()
     if code != 1:
-        shutil.rmtree(ranks.folder, ignore_errors=True)
+        shutil.rmtree(supervisor.folder, ignore_errors=True)
     return code
 
 
-class _Ranks:
-    def __init__(self, plan: Plan, words: list[str]) -> None:
+class _Supervisor:
+    """Watches the ranks of one host, through torch's agent."""
+
+    def __init__(self, plan: Plan, command: RankCommand) -> None:
         self.plan = plan
         self.folder = Path(tempfile.mkdtemp(prefix="vsrpp-ranks-"))
         self._signals: list[int] = []
-        self._got: list[int] = []
-        self._told_at: float | None = None
+        self._passed_on: list[int] = []
+        self._ended_at: float | None = None
         self._attempt = 0
-        self._tails = Tails(_show)
+        self._log = LogTail(_show)
         self._before = {number: signal.signal(number, self._caught) for number in (signal.SIGINT, signal.SIGTERM)}
-        self._agent = self._start(words)
+        self._agent = self._start(command)
 
-    def _start(self, words: list[str]) -> subprocess.Popen[bytes]:
+    def _start(self, command: RankCommand) -> subprocess.Popen[bytes]:
         file = self.folder / "plan.json"
-        command = ["-m", "vsrpp.launch.rank_process", *words]
-        file.write_text(json.dumps({**asdict(self.plan), "id": self._world_id(), "command": command}), encoding="utf-8")
+        arguments = ["-m", "vsrpp.launch.rank_process", command.module, *command.arguments]
+        plan = {**asdict(self.plan), "id": self._world_id(), "command": arguments}
+        file.write_text(json.dumps(plan), encoding="utf-8")
         environment = {
             "TORCH_CPP_LOG_LEVEL": "ERROR", **os.environ, LAUNCHED: "1", FOLDER: str(self.folder),
             elastic.FILE: str(self.folder / "run"),
@@ -100,24 +111,23 @@ class _Ranks:
         return self._outcome()
 
     def _listen(self) -> None:
-        """Read aloud what ranks said, and tell of a world that is started again."""
-        mine = attempt_folder(self.folder, self._attempt)
-        self._tails.read(mine)
+        """Show what ranks wrote, and say when the world is started again."""
+        self._log.read(attempt_folder(self.folder, self._attempt))
         failed = self._failed()
         if failed is not None and failed["again"]:
             what = self._what(failed["rank"], failed["code"])
             again = f"{self._attempt + 1} of {self.plan.max_restarts}"
             _show(yellow(f"⚠️  {what}. All ranks are started again ({again}), from the newest checkpoint."))
-            self._tails.forget()
+            self._log.forget()
             self._attempt += 1
-            self._told_at = None
+            self._ended_at = None
 
     def _failed(self) -> dict[str, Any] | None:
         try:
-            found = json.loads((attempt_folder(self.folder, self._attempt) / "failed.json").read_text("utf-8"))
+            failure = json.loads((attempt_folder(self.folder, self._attempt) / "failed.json").read_text("utf-8"))
         except FileNotFoundError:
             return None
-        return dict(found)
+        return dict(failure)
 
     def _ended(self, rank: int) -> int | None:
         """The exit status with which a rank's command returned; None if it has not."""
@@ -131,13 +141,13 @@ class _Ranks:
 
     def _pass_on(self, number: int) -> None:
         """The first two go to rank 0, which ends the run on all ranks; the third ends the processes."""
-        self._got.append(number)
+        self._passed_on.append(number)
         (self.folder / STOPPING).touch()
         leader = self._pid(0) if 0 in self.plan.ranks else None
-        if leader is not None and len(self._got) < 3:
+        if leader is not None and len(self._passed_on) < 3:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(leader, number)
-        elif 0 not in self.plan.ranks and len(self._got) == 1 and self._pid(self.plan.ranks[0]) is not None:
+        elif 0 not in self.plan.ranks and len(self._passed_on) == 1 and self._pid(self.plan.ranks[0]) is not None:
             host = self.plan.rendezvous[0] if self.plan.rendezvous else ""
             _show(
                 yellow(f"The run ends when rank 0 on {host} ends it. Once more: this host's processes are ended now.")
@@ -156,36 +166,36 @@ class _Ranks:
         if self._ended(first) is None:
             return
         now = time.monotonic()
-        if self._told_at is None:
-            self._told_at = now
-        elif now > self._told_at + 2 * GRACE_S:
+        if self._ended_at is None:
+            self._ended_at = now
+        elif now > self._ended_at + 2 * GRACE_S:
             self._agent.kill()
-        elif now > self._told_at + GRACE_S:
+        elif now > self._ended_at + GRACE_S:
             self._agent.terminate()
 
     # ---- the end
     def _outcome(self) -> int:
         failed = self._failed()
-        held = self._tails.last_words(attempt_folder(self.folder, self._attempt))
+        held = self._log.errors(attempt_folder(self.folder, self._attempt))
         first = self.plan.ranks[0]
         ended = self._ended(first)
         if failed is not None and not (ended == 0 and failed["rank"] != first):
             return self._of_failure(failed, ended, held)
-        if ended is not None and (self._agent.returncode == 0 or self._told_at is not None or self._got):
-            _say_all(held.get(first, []))
-            return START_AGAIN if ended == 0 and first and signal.SIGTERM in self._got else ended
-        if self._got:
-            return 128 + self._got[0]
+        if ended is not None and (self._agent.returncode == 0 or self._ended_at is not None or self._passed_on):
+            _show_all(held.get(first, []))
+            return START_AGAIN if ended == 0 and first and signal.SIGTERM in self._passed_on else ended
+        if self._passed_on:
+            return 128 + self._passed_on[0]
         raise RankFailed(self._never_began())
 
     def _of_failure(self, failed: dict[str, Any], ended: int | None, held: dict[int, list[str]]) -> int:
         rank, code = failed["rank"], failed["code"]
-        if self._got and (ended is not None or rank == 0):
-            _say_all(held.get(0, []))
+        if self._passed_on and (ended is not None or rank == 0):
+            _show_all(held.get(0, []))
             return ended if ended is not None else 128 - code if code < 0 else int(code)
         quiet = code > 0 and not held.get(rank)
         if held.get(0) and (quiet or (rank == 0 and code > 0)):
-            _say_all(held[0])
+            _show_all(held[0])
             if code == 1:
                 _show(dim(self._more().strip()))
             return int(code)
@@ -198,13 +208,13 @@ class _Ranks:
 
     def _what(self, rank: int, code: int) -> str:
         """`rank 1 was killed by SIGKILL (…); it last said: …`"""
-        last = self._tails.last_line(attempt_folder(self.folder, self._attempt), rank)
-        said = f"; it last said: {last.removeprefix('vsrpp: ').rstrip('.')}" if last else ""
+        last = self._log.last_line(attempt_folder(self.folder, self._attempt), rank)
+        last_line = f"; it last said: {last.removeprefix('vsrpp: ').rstrip('.')}" if last else ""
         if code >= 0:
-            return f"rank {rank} ended with exit code {code}{said}"
+            return f"rank {rank} ended with exit code {code}{last_line}"
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
         why = " (by hand, or for want of memory)" if -code == signal.SIGKILL else ""
-        return f"rank {rank} was killed by {name}{why}{said}"
+        return f"rank {rank} was killed by {name}{why}{last_line}"
 
     def _more(self) -> str:
         """Where to look and how to go on."""
@@ -251,7 +261,7 @@ class _Ranks:
                     yield process.pid
 
 
-def _say_all(lines: list[str]) -> None:
+def _show_all(lines: list[str]) -> None:
     for line in lines:
         _show(line)
 

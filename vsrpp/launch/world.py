@@ -84,13 +84,13 @@ def _checked(world: World) -> World:
 
 
 def _number(env: Mapping[str, str], name: str, default: int | None = None) -> int:
-    said = env.get(name)
-    if said is None and default is not None:
+    value = env.get(name)
+    if value is None and default is not None:
         return default
     try:
-        return int(said or "")
+        return int(value or "")
     except ValueError:
-        raise Refused(f"{name} = {said} refused: the environment must say a whole number there.") from None
+        raise Refused(f"{name} = {value} refused: the environment must say a whole number there.") from None
 
 
 def slurm_port(job_id: str, step_id: str = "0") -> int:
@@ -102,9 +102,9 @@ def slurm_port(job_id: str, step_id: str = "0") -> int:
 
 def _tasks_here(env: Mapping[str, str], world: World) -> int:
     """Tasks of this step on this host: of `4(x2),3` the figure at this host's place."""
-    said = env.get("SLURM_STEP_TASKS_PER_NODE") or env.get("SLURM_TASKS_PER_NODE") or ""
+    tasks = env.get("SLURM_STEP_TASKS_PER_NODE") or env.get("SLURM_TASKS_PER_NODE") or ""
     counts: list[int] = []
-    for part in said.split(","):
+    for part in tasks.split(","):
         match = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part.strip())
         if match:
             counts += [int(match[1])] * int(match[2] or 1)
@@ -129,8 +129,8 @@ def hosts(nodelist: str) -> Iterator[str]:
         yield from _expanded(part.strip())
 
 
-def _unreadable(hosts_said: str) -> Refused:
-    return Refused(f"the list of hosts {hosts_said} cannot be read: set MASTER_ADDR to the first host's name.")
+def _unreadable(nodelist: str) -> Refused:
+    return Refused(f"the list of hosts {nodelist} cannot be read: set MASTER_ADDR to the first host's name.")
 
 
 def _expanded(part: str) -> Iterator[str]:
@@ -139,8 +139,8 @@ def _expanded(part: str) -> Iterator[str]:
         yield part
         return
     head, ranges, tail = match.groups()
-    for one in ranges.split(","):
-        first, _, last = one.partition("-")
+    for span in ranges.split(","):
+        first, _, last = span.partition("-")
         last = last or first
         if not (first.isdigit() and last.isdigit()):
             raise _unreadable(part)

@@ -20,6 +20,7 @@ import torch
 from vsrpp import control, models, paths
 from vsrpp.checkpoints.files import load_checkpoint, versions
 from vsrpp.control import ConfigHistory, Lineage
+from vsrpp.control.world_sizes import world_sizes
 from vsrpp.data import open_data
 from vsrpp.errors import Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
@@ -28,7 +29,7 @@ from vsrpp.training.loop import train
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.open_run import open_run
 from vsrpp.training.preflight import Preflight
-from vsrpp.training.start import Prepared, code_version, pretrained_sha256, world_sizes
+from vsrpp.training.start import Prepared, code_version, pretrained_sha256
 from vsrpp.training.status import TrainingProgress
 
 COMPARED = ("loss/", "lr", "lr_factor", "grad_norm", "grad_clip", "weight/", "val/", "plateau/")

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -28,11 +28,12 @@ from vsrpp.checkpoints.files import (
 )
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control import ConfigHistory, Lineage
+from vsrpp.control.world_sizes import STARTS, world_sizes
 from vsrpp.data import Data, datasets, open_data
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.errors import NotFound, Refused, VsrppError
 from vsrpp.paths import CheckpointPaths, RunPaths
-from vsrpp.store import Event, RunReader, RunWriter
+from vsrpp.store import RunReader, RunWriter
 from vsrpp.store.db import on_network_file_system
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.preflight import Preflight
@@ -134,7 +135,7 @@ def prepare_resume(
         last_step = control.current_config(reader).live["max_steps"]
         run_config = {**control.run_config_of(reader), **(limits or {})}
         spent_s = spent_before(reader)
-        ranks = world_sizes(reader.events(types=("started", "restored")))
+        ranks = world_sizes(reader.events(types=STARTS))
     if ended and ended.type == "finished" and ended.step >= last_step:
         raise Refused(
             f"run {folder.run_id} is finished at step {ended.step}. Go on from it:"
@@ -164,11 +165,6 @@ def prepare_resume(
         folder, writer, run_config, data, device, history, line, snapshot, branch, base_seq, fresh=False, lock=lock,
         group=preflight.group,
     )  # fmt: skip
-
-
-def world_sizes(events: Iterable[Event]) -> list[int]:
-    """How many processes trained the run, from each start of it to the next; `events` are `started` and `restored`."""
-    return [int(event.data.get("ranks", 1)) for event in events if event.type == "started" or event.data.get("resume")]
 
 
 def _processes(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Printing: colour where there is a terminal that wants it, and one JSON document where a script asked for it."""
+"""Printing, for the command line and the launcher: colour in a terminal, amounts for people, JSON for scripts."""
 
 from __future__ import annotations
 
@@ -48,3 +48,13 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def amount_of_flops(number: float) -> str:
+    """Floating-point operations for people: `8.2 TFLOP`."""
+    return f"{number / 1e12:.3g} TFLOP" if number >= 1e12 else f"{number / 1e9:.3g} GFLOP"
+
+
+def amount_of_bytes(number: float) -> str:
+    """Bytes for people: `5.1 GiB`."""
+    return f"{number / 2**30:.3g} GiB" if number >= 2**30 else f"{number / 2**20:.3g} MiB"

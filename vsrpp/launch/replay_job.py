@@ -1,0 +1,77 @@
+"""A replay from a request to its exit status: how many processes, then train again from the record, compare, report."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsrpp import control, paths
+from vsrpp.errors import NotFound, ProofFailed
+from vsrpp.launch import plan as launch
+from vsrpp.launch import replay_plan, supervisor, world
+from vsrpp.launch.console import ReplayConsole
+from vsrpp.launch.ranks import follow, joined
+from vsrpp.launch.request import ReplayRequest
+
+if TYPE_CHECKING:
+    from vsrpp.training.preflight import Preflight
+    from vsrpp.training.replay import Original, ReplayVerdict
+
+
+def replay(request: ReplayRequest, console: ReplayConsole) -> int:
+    """Replay by as many processes as trained the run, started here unless this is one of them; the exit status.
+
+    Raises ProofFailed, naming the first step that differs and the likely cause; Refused or NotFound.
+    """
+    surroundings = world.adopt_slurm()
+    if surroundings is None:
+        record = replay_plan.Record.of(request.run, paths.runs_dir(request.run_dir))
+        plan = replay_plan.plan(request, record, console.warn)
+        if plan is not None:
+            return supervisor.run(plan, request.command_for(record.run), say=console.say)
+    elif request.devices is not None:
+        raise launch.inside_a_world(["--devices"], surroundings)
+    with joined() as preflight:
+        if preflight is not None and not preflight.group.is_rank_0:
+            return follow(preflight)
+        with preflight or contextlib.nullcontext():
+            return _lead(request, console, preflight)
+
+
+def _lead(request: ReplayRequest, console: ReplayConsole, preflight: Preflight | None) -> int:
+    """What rank 0, or the one process, does."""
+    from vsrpp.training.replay import replay as train_again
+
+    with tempfile.TemporaryDirectory(prefix="vsrpp-replay-") as scratch:
+        original = _original(request, Path(scratch) / "start")
+        console.say(f"Replaying {original.run_id} from its record …")
+        verdict = train_again(
+            original, Path(scratch), say=console.say, on_progress=console.progress, preflight=preflight
+        )  # fmt: skip
+    console.verdict(verdict)
+    if not verdict.identical:
+        raise _difference(verdict)
+    return 0
+
+
+def _original(request: ReplayRequest, start_folder: Path) -> Original:
+    """The record, from the run folder or from the tracking server alone. Raises NotFound or ProofFailed."""
+    from vsrpp.training.replay import COMPARED, Original
+
+    runs = paths.runs_dir(request.run_dir)
+    try:
+        return Original.of(control.find_run(request.run, runs))
+    except NotFound:
+        from vsrpp.tracking.record import fetch
+
+        return Original(*fetch(request.run, paths.tracking_uri(runs), start_folder, COMPARED))
+
+
+def _difference(verdict: ReplayVerdict) -> ProofFailed:
+    difference = verdict.first_difference or {"step": verdict.step, "what": "the weights"}
+    why = f" Likely cause: {'; '.join(verdict.causes)}." if verdict.causes else ""
+    return ProofFailed(
+        f"the replay of {verdict.run_id} parted from its record at step {difference['step']}: {difference['what']}.{why}"
+    )

@@ -1,0 +1,119 @@
+"""replay: how many processes it takes, from the run's record, checked before any is started. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from vsrpp import control, paths
+from vsrpp.control.world_sizes import STARTS, world_sizes
+from vsrpp.distributed import timeouts
+from vsrpp.errors import NotFound, Refused
+from vsrpp.launch import plan as launch
+from vsrpp.launch.plan import Plan
+from vsrpp.launch.request import ReplayRequest
+from vsrpp.store import Event, RunReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the record says of the processes that trained a run."""
+
+    run: str
+    """How every rank finds the run: its folder, or its name on the tracking server."""
+    run_id: str
+    run_config: Mapping[str, Any]
+    world_sizes: Sequence[int]
+    """Processes from each start of the run to the next."""
+
+    @classmethod
+    def of(cls, run: str, runs: Path) -> Record:
+        """From the run folder, or from the tracking server alone. Raises NotFound, Refused or ProofFailed."""
+        try:
+            folder = control.find_run(run, runs)
+        except NotFound:
+            return cls._of_events(run, run, _events_on_server(run, paths.tracking_uri(runs)))
+        with RunReader(folder.run_db) as reader:
+            return cls._of_events(str(folder.root), folder.run_id, reader.events(types=STARTS))
+
+    @classmethod
+    def _of_events(cls, run: str, run_id: str, events: Iterable[Event]) -> Record:
+        starts = [event for event in events if event.type in STARTS]
+        run_config = starts[0].data["run_config"] if starts else {}
+        return cls(run=run, run_id=run_id, run_config=run_config, world_sizes=world_sizes(starts) or [1])
+
+
+def plan(request: ReplayRequest, record: Record, warn: Callable[[str], None]) -> Plan | None:
+    """The processes that replay the run on this host; None where one, this one, will do.
+
+    As many as trained it last, unless `--devices` says otherwise. `warn` is told what will then not be exact.
+    Raises Refused where they cannot be had.
+    """
+    recorded = record.world_sizes[-1]
+    count = recorded if request.devices is None else launch.device_count(request.devices)
+    _check_gpus(record, count, asked=request.devices is not None)
+    _check_batch(record, count)
+    line = _not_exact(record, count)
+    if line is not None:
+        warn(f"⚠️  {line}")
+    return Plan(count, timeout_s=int(timeouts.timeout_s())) if count > 1 else None
+
+
+def _not_exact(record: Record, count: int) -> str | None:
+    """Why the replay cannot end with the same bits as the run; None if the number of processes does not stand in the way."""
+    stretches = [size for size, _ in groupby(record.world_sizes)]
+    if len(stretches) > 1:
+        sizes = ", then by ".join(processes(size) for size in stretches)
+        return (
+            f"run {record.run_id} was trained by {sizes}: such a run cannot be replayed exactly. It is replayed by"
+            f" {processes(count)}{', the last of these' if count == stretches[-1] else ''}."
+        )
+    if count != stretches[0]:
+        return (
+            f"run {record.run_id} was trained by {processes(stretches[0])} and is replayed by {processes(count)}: every step"
+            " has the same samples, but sums over them are rounded differently, so losses and weights will differ in"
+            " their last bits."
+        )
+    return None
+
+
+def _check_gpus(record: Record, count: int, *, asked: bool) -> None:
+    """Several processes on CUDA need a GPU each. Raises Refused."""
+    if count == 1 or record.run_config.get("device") != "cuda":
+        return
+    gpus = launch.visible_gpus()
+    if count <= gpus:
+        return
+    here = "no GPU is" if not gpus else f"{gpus} GPU is" if gpus == 1 else f"{gpus} GPUs are"
+    if asked:
+        raise Refused(f"--devices {count} refused: {here} visible here, and each process needs one.")
+    fewer = max(number for number in range(1, max(gpus, 1) + 1) if record.run_config.get("batch_size", 1) % number == 0)
+    raise Refused(
+        f"run {record.run_id} was trained by {processes(count)} with a GPU each, and {here} visible here. Replay it on a"
+        f" host with {count} GPUs or, not bit for bit, {'here' if gpus else 'on one with a GPU'} with --devices {fewer}."
+    )
+
+
+def _check_batch(record: Record, count: int) -> None:
+    """The batch on record must be shared out equally. Raises Refused."""
+    batch_size = record.run_config.get("batch_size")
+    if batch_size is not None and batch_size % count:
+        raise Refused(
+            f"--devices {count} refused: run {record.run_id} has batch_size = {batch_size} on record, which cannot be divided"
+            f" equally among {processes(count)}."
+        )
+
+
+def processes(count: int) -> str:
+    """`1 process`, `2 processes`."""
+    return f"{count} process" if count == 1 else f"{count} processes"
+
+
+def _events_on_server(run: str, uri: str) -> list[Event]:
+    from vsrpp.tracking import record, remote
+
+    with remote.reaching(uri) as client:
+        return record.events_of(client, remote.find_run(client, run, uri))

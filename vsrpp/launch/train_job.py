@@ -1,0 +1,188 @@
+"""A training from a request to its exit status: resolve, start delivery, prepare, train, report.
+
+What is heavy (torch, behind `vsrpp.training`) is imported where it is needed: a request that is refused does not wait for
+it, and the delivery process starts meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vsrpp import control, paths
+from vsrpp.control import alerts
+from vsrpp.errors import START_AGAIN, NotFound, Refused
+from vsrpp.launch import elastic, supervisor, tracked_run, world
+from vsrpp.launch import plan as launch
+from vsrpp.launch.console import RunFacts, TrainConsole
+from vsrpp.launch.dry_run_job import dry_run
+from vsrpp.launch.ranks import follow, joined
+from vsrpp.launch.request import TrainRequest, check_combination
+from vsrpp.launch.run_configs import Source, check_data, limits, resolve
+from vsrpp.launch.sidecars import Sidecars
+from vsrpp.paths import RunPaths
+from vsrpp.store import RunReader
+from vsrpp.tracking import Delivery, uri_of
+
+if TYPE_CHECKING:
+    from vsrpp.training.preflight import Preflight
+    from vsrpp.training.start import Prepared
+
+DRAIN_S = 120.0
+"""How long the end of a run waits for what the tracking server has not got yet; the rest is for `vsrpp sync`."""
+
+
+def train(request: TrainRequest, console: TrainConsole, *, has_terminal: bool) -> int:
+    """Train, as the one process of a run or as one rank of several, or start those; the exit status.
+
+    `has_terminal`: whether a person sits at a terminal, which the terminal UI needs. Raises VsrppError.
+    """
+    plan = launch.plan(request, world.adopt_slurm())
+    if plan is not None:
+        return _start_ranks(plan, request)
+    with joined() as preflight:
+        if preflight is not None and not preflight.group.is_rank_0:
+            return follow(preflight, lambda: _asked(request))
+        with preflight or contextlib.nullcontext():
+            return _lead(request, console, preflight, has_terminal)
+
+
+def _start_ranks(plan: launch.Plan, request: TrainRequest) -> int:
+    """Several processes: what can be refused is refused here, before any of them starts."""
+    check_combination(request)
+    run_config = None
+    if request.resume:
+        runs = paths.runs_dir(request.run_dir)
+        with contextlib.suppress(NotFound), RunReader(control.find_run(request.resume, runs).run_db) as reader:
+            run_config = control.run_config_of(reader)  # not found: rank 0 may bring it from the tracking server
+    elif not request.source:
+        run_config, _ = resolve(request, None)
+        check_data(run_config)
+    launch.check(plan, run_config)
+    return supervisor.run(plan, request.rank_command)
+
+
+def _asked(request: TrainRequest) -> dict[str, Any] | None:
+    """What this rank's command line asks for, to be compared; None where a checkpoint says most of it. Raises Refused."""
+    check_combination(request)
+    if request.source or request.resume:
+        return None
+    run_config, live = resolve(request, None)
+    return {**run_config, **live}
+
+
+def _lead(request: TrainRequest, console: TrainConsole, preflight: Preflight | None, has_terminal: bool) -> int:
+    """All that rank 0, or the one process of a run, does."""
+    check_combination(request)
+    if request.tui and not has_terminal:
+        raise Refused("--tui needs a terminal; without one, leave it out: progress is printed line by line.")
+    runs = paths.runs_dir(request.run_dir)
+    if request.check:
+        return _check(request, runs, console)
+    begun = elastic.begun()
+    if begun is not None:
+        request = replace(request, resume=str(begun))
+    if request.resume:
+        return _resume(request, request.resume, runs, console, preflight)
+    return _start(request, runs, console, preflight)
+
+
+def _check(request: TrainRequest, runs: Path, console: TrainConsole) -> int:
+    source = Source.of(request.source, runs) if request.source else None
+    run_config, live = resolve(request, source)
+    uri = request.deliver_to or paths.tracking_uri(runs)
+    parent = source.folder if source else None
+    return dry_run(run_config, live, runs=runs, uri=uri, parent=parent, console=console, as_json=request.as_json)
+
+
+def _start(request: TrainRequest, runs: Path, console: TrainConsole, preflight: Preflight | None) -> int:
+    source = Source.of(request.source, runs) if request.source else None
+    run_config, live = resolve(request, source)
+    if preflight is not None and source is None:
+        preflight.asked = {**run_config, **live}
+    webhook = alerts.take_out(run_config, RunPaths(source.folder.root.parent.parent) if source else None)
+    check_data(run_config)
+    uri = request.deliver_to or paths.tracking_uri(runs)
+    delivery = Delivery.start(
+        uri=uri, mlflow_run_id=None if request.deliver_to else os.environ.get("MLFLOW_RUN_ID"),
+        run_name=run_config["name"], experiment=os.environ.get("MLFLOW_EXPERIMENT_NAME"), tensorboard=True,
+        pinned=bool(request.deliver_to),
+    )  # fmt: skip
+    try:
+        from vsrpp.training.start import prepare_new
+
+        prepared = prepare_new(
+            run_config, live, runs=runs, run_id=lambda: tracked_run.run_id(delivery, uri, console.say),
+            say=console.say, parent=source.folder if source else None, lineage=source.lineage if source else None,
+            preflight=preflight,
+        )  # fmt: skip
+    except BaseException:
+        delivery.finish(1.0)
+        raise
+    alerts.keep(prepared.paths, webhook)
+    elastic.remember(prepared.paths.root)
+    return _train(prepared, delivery, request, console)
+
+
+def _resume(
+    request: TrainRequest, run: str, runs: Path, console: TrainConsole, preflight: Preflight | None
+) -> int:  # fmt: skip
+    new_limits = limits(request)
+    folder = tracked_run.found_or_rebuilt(run, runs, request.deliver_to or paths.tracking_uri(runs), console.say)
+    if control.is_live(folder):
+        raise Refused(f"run {folder.run_id} is training already; only one process may train it.")
+    uri = request.deliver_to or uri_of(folder, paths.tracking_uri(folder.root.parent))
+    delivery = Delivery.start(
+        uri=uri, mlflow_run_id=tracked_run.mlflow_run_id(folder), run_name=None, experiment=None, tensorboard=True,
+        pinned=bool(request.deliver_to),
+    )  # fmt: skip
+    try:
+        from vsrpp.training.start import prepare_resume
+
+        prepared = prepare_resume(folder, say=console.say, limits=new_limits, preflight=preflight)
+    except BaseException:
+        delivery.finish(1.0)
+        raise
+    elastic.remember(folder.root)
+    return _train(prepared, delivery, request, console)
+
+
+def _train(prepared: Prepared, delivery: Delivery, request: TrainRequest, console: TrainConsole) -> int:
+    from vsrpp.training.loop import train as run_loop
+    from vsrpp.training.open_run import open_run
+
+    delivery.follow(prepared.paths.root)
+    console.begin(_facts(prepared))
+    sidecars = Sidecars(
+        prepared.paths, panel=request.panel, tensorboard=request.tensorboard, say=console.say, tui=request.tui
+    )
+    console.silent = sidecars.holds_terminal
+    ended = "failed"
+    try:
+        run = open_run(
+            prepared, on_event=console.event, on_progress=console.progress,
+            watch=lambda: [*tracked_run.news(delivery), *sidecars.failures()],
+        )  # fmt: skip
+        ended = run_loop(run)
+    finally:
+        console.end_progress()
+        report = delivery.finish(DRAIN_S)
+        sidecars.close(wait_for_person=ended == "finished")
+        for line in tracked_run.report_lines(report, prepared.paths):
+            console.say(line)
+    console.summary(prepared.paths)
+    return START_AGAIN if ended == "SIGTERM" else 0
+
+
+def _facts(run: Prepared) -> RunFacts:
+    from vsrpp import models
+
+    cost = models.step_cost(run.run_config)
+    return RunFacts(
+        paths=run.paths, run_config=run.run_config, windows=run.data.samples_per_epoch,
+        val_frames=sum(clip.frames for clip in run.data.val), parameters=cost.parameters, step_flops=cost.flops,
+        step_memory_bytes=cost.memory_bytes, exact=models.exact(run.run_config),
+    )  # fmt: skip
