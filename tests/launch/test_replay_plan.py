@@ -13,7 +13,7 @@ from vsrpp.errors import Refused
 from vsrpp.launch import plan as launch
 from vsrpp.launch import replay_job, supervisor
 from vsrpp.launch.plan import Plan
-from vsrpp.launch.replay_plan import Record, plan
+from vsrpp.launch.replay_plan import ReplayRecord, plan
 from vsrpp.launch.request import RankCommand, ReplayRequest
 from vsrpp.store import RunWriter
 
@@ -26,9 +26,9 @@ def request(devices: str | None = None, run: str = "ab12", run_dir: Path | None 
     return ReplayRequest(run=run, command_for=command_for, devices=devices, run_dir=run_dir)
 
 
-def record(*world_sizes: int, device: str = "cpu", batch_size: int = 8) -> Record:
+def record(*world_sizes: int, device: str = "cpu", batch_size: int = 8) -> ReplayRecord:
     run_config = {"device": device, "batch_size": batch_size}
-    return Record(run="/runs/ab12", run_id="ab12", run_config=run_config, world_sizes=world_sizes)
+    return ReplayRecord(run="/runs/ab12", run_id="ab12", run_config=run_config, world_sizes=world_sizes)
 
 
 @pytest.mark.parametrize(

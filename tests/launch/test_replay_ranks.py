@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import TrainingProcess, train_command, vsrpp
-from vsrpp.launch.replay_plan import Record
+from vsrpp.launch.replay_plan import ReplayRecord
 from vsrpp.paths import RunPaths
 
 pytestmark = pytest.mark.slow
@@ -55,7 +55,7 @@ def test_the_record_on_the_tracking_server_says_how_many_processes_it_takes(
     by_two: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{by_two.root.parent.parent / 'mlflow.db'}")
-    here, there = Record.of(by_two.run_id, by_two.root.parent), Record.of(by_two.run_id, tmp_path)
+    here, there = ReplayRecord.of(by_two.run_id, by_two.root.parent), ReplayRecord.of(by_two.run_id, tmp_path)
     assert (here.run, there.run) == (str(by_two.root), by_two.run_id)
     assert there.world_sizes == here.world_sizes == [2]
     assert there.run_config == here.run_config

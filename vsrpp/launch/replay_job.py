@@ -27,7 +27,7 @@ def replay(request: ReplayRequest, console: ReplayConsole) -> int:
     """
     surroundings = world.adopt_slurm()
     if surroundings is None:
-        record = replay_plan.Record.of(request.run, paths.runs_dir(request.run_dir))
+        record = replay_plan.ReplayRecord.of(request.run, paths.runs_dir(request.run_dir))
         plan = replay_plan.plan(request, record, console.warn)
         if plan is not None:
             return supervisor.run(plan, request.command_for(record.run), say=console.say)

@@ -19,7 +19,7 @@ from vsrpp.store import Event, RunReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class ReplayRecord:
     """What the record says of the processes that trained a run."""
 
     run: str
@@ -30,7 +30,7 @@ class Record:
     """Processes from each start of the run to the next."""
 
     @classmethod
-    def of(cls, run: str, runs: Path) -> Record:
+    def of(cls, run: str, runs: Path) -> ReplayRecord:
         """From the run folder, or from the tracking server alone. Raises NotFound, Refused or ProofFailed."""
         try:
             folder = control.find_run(run, runs)
@@ -40,13 +40,13 @@ class Record:
             return cls._of_events(str(folder.root), folder.run_id, reader.events(types=STARTS))
 
     @classmethod
-    def _of_events(cls, run: str, run_id: str, events: Iterable[Event]) -> Record:
+    def _of_events(cls, run: str, run_id: str, events: Iterable[Event]) -> ReplayRecord:
         starts = [event for event in events if event.type in STARTS]
         run_config = starts[0].data["run_config"] if starts else {}
         return cls(run=run, run_id=run_id, run_config=run_config, world_sizes=world_sizes(starts) or [1])
 
 
-def plan(request: ReplayRequest, record: Record, warn: Callable[[str], None]) -> Plan | None:
+def plan(request: ReplayRequest, record: ReplayRecord, warn: Callable[[str], None]) -> Plan | None:
     """The processes that replay the run on this host; None where one, this one, will do.
 
     As many as trained it last, unless `--devices` says otherwise. `warn` is told what will then not be exact.
@@ -62,7 +62,7 @@ def plan(request: ReplayRequest, record: Record, warn: Callable[[str], None]) ->
     return Plan(count, timeout_s=int(timeouts.timeout_s())) if count > 1 else None
 
 
-def _not_exact(record: Record, count: int) -> str | None:
+def _not_exact(record: ReplayRecord, count: int) -> str | None:
     """Why the replay cannot end with the same bits as the run; None if the number of processes does not stand in the way."""
     stretches = [size for size, _ in groupby(record.world_sizes)]
     if len(stretches) > 1:
@@ -80,7 +80,7 @@ def _not_exact(record: Record, count: int) -> str | None:
     return None
 
 
-def _check_gpus(record: Record, count: int, *, asked: bool) -> None:
+def _check_gpus(record: ReplayRecord, count: int, *, asked: bool) -> None:
     """Several processes on CUDA need a GPU each. Raises Refused."""
     if count == 1 or record.run_config.get("device") != "cuda":
         return
@@ -97,7 +97,7 @@ def _check_gpus(record: Record, count: int, *, asked: bool) -> None:
     )
 
 
-def _check_batch(record: Record, count: int) -> None:
+def _check_batch(record: ReplayRecord, count: int) -> None:
     """The batch on record must be shared out equally. Raises Refused."""
     batch_size = record.run_config.get("batch_size")
     if batch_size is not None and batch_size % count:

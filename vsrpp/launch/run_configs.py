@@ -21,7 +21,7 @@ _PATHS = ("data", "val_data", "perceptual_weights", "pretrained")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class StartSource:
     """The checkpoint that a new run starts from."""
 
     folder: CheckpointPaths
@@ -29,14 +29,14 @@ class Source:
     """Run, step, and what the person called it."""
 
     @classmethod
-    def of(cls, name: str, runs: Path) -> Source:
+    def of(cls, name: str, runs: Path) -> StartSource:
         """What `--from` names, found on disk or fetched from the tracking server. Raises NotFound or Refused."""
         folder = checkpoint_folder(name, runs)
         manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
         return cls(folder=folder, lineage={"run_id": manifest["run_id"], "step": manifest["step"], "source": name})
 
 
-def resolve(request: TrainRequest, source: Source | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def resolve(request: TrainRequest, source: StartSource | None) -> tuple[dict[str, Any], dict[str, Any]]:
     """(run config, live config): those of the source or the preset, then the file, then --set, then other options.
 
     Raises Refused or NotFound.
@@ -52,7 +52,7 @@ def resolve(request: TrainRequest, source: Source | None) -> tuple[dict[str, Any
     return run_config, live_config
 
 
-def _inherited(source: Source) -> dict[str, Any]:
+def _inherited(source: StartSource) -> dict[str, Any]:
     import yaml
 
     run_config = yaml.safe_load(source.folder.run_config.read_text(encoding="utf-8"))

@@ -21,7 +21,7 @@ from vsrpp.launch.console import RunFacts, TrainConsole
 from vsrpp.launch.dry_run_job import dry_run
 from vsrpp.launch.ranks import follow, joined
 from vsrpp.launch.request import TrainRequest, check_combination
-from vsrpp.launch.run_configs import Source, check_data, limits, resolve
+from vsrpp.launch.run_configs import StartSource, check_data, limits, resolve
 from vsrpp.launch.sidecars import Sidecars
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader
@@ -91,7 +91,7 @@ def _lead(request: TrainRequest, console: TrainConsole, preflight: Preflight | N
 
 
 def _check(request: TrainRequest, runs: Path, console: TrainConsole) -> int:
-    source = Source.of(request.source, runs) if request.source else None
+    source = StartSource.of(request.source, runs) if request.source else None
     run_config, live = resolve(request, source)
     uri = request.deliver_to or paths.tracking_uri(runs)
     parent = source.folder if source else None
@@ -99,7 +99,7 @@ def _check(request: TrainRequest, runs: Path, console: TrainConsole) -> int:
 
 
 def _start(request: TrainRequest, runs: Path, console: TrainConsole, preflight: Preflight | None) -> int:
-    source = Source.of(request.source, runs) if request.source else None
+    source = StartSource.of(request.source, runs) if request.source else None
     run_config, live = resolve(request, source)
     if preflight is not None and source is None:
         preflight.asked = {**run_config, **live}
