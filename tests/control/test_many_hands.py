@@ -13,15 +13,16 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.processes import TrainingProcess, environment, train_command
+from tests.support.processes import ROOT, TrainingProcess, environment, train_command
 from tests.support.waiting import wait_until
 from vsrpp import Run, control
-from vsrpp.store import Inbox
+from vsrpp.store.inbox import PendingCommands
 
 KINDS = ["replace"] * 8 + ["file"] * 6 + ["control"] * 13 + ["api"] * 13
 ROUNDS = 5
@@ -31,7 +32,7 @@ class Hands:
     """The forty processes; killed, if they still live, when the `with` block ends."""
 
     def __init__(self, folder: Path, run: Run) -> None:
-        script = str(Path(__file__).with_name("hand.py"))
+        script = str(ROOT / "tests" / "support" / "edit_script.py")
         self.processes = [
             subprocess.Popen(
                 [sys.executable, script, str(run.paths.root), kind, str(number)], cwd=folder, env=environment(folder),
@@ -123,10 +124,8 @@ def test_forty_processes_edit_one_run_at_once(tmp_path: Path, tiny_clip: Path) -
             assert event.type == f"config_{row['answer']['status']}"
             assert (event.step, event.revision) == (row["answer"]["step"], row["answer"]["revision"])
             assert values_in(event) == set(row["edit"].values())
-    inbox = Inbox(run.paths.inbox_db)
-    unanswered = inbox._db.execute("SELECT count(*) FROM commands WHERE answer IS NULL").fetchone()
-    inbox.close()
-    assert unanswered == (0,)
+    with closing(PendingCommands(run.paths.inbox_db)) as pending:
+        assert pending.take() == [], "every command was answered"
 
     # a save of the file: an event of its own, or another save came before the trainer looked
     from_file = [e for e in events if e.origin == "file" and e.type in ("config_applied", "config_refused")]

@@ -1,7 +1,7 @@
 """One of many hands: a light process that makes one edit of a live run whenever its parent says so.
 
-python hand.py RUN_DIR file|replace|control|api NUMBER   then a line on standard input for every edit, answered by a line of
-JSON on standard output: what was asked, what came of it, when.
+python edit_script.py RUN_DIR file|replace|control|api NUMBER   then a line on standard input for every edit, answered by a
+line of JSON on standard output: what was asked, what came of it, when.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 `prove` is the whole experiment, used by `scripts/prove_kill` and by a test. The trainer and the hand that edits are
 processes of their own: `killing.py FOLDER DATA` forks a trainer whenever it is told to, so that torch is imported
-once; `killing_hand.py` edits; `killing_proof.py` says what must hold.
+once; `killing_commands.py` edits; `killing_proof.py` says what must hold.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The hand that edits a run which is killed meanwhile: asks, notes the answer, asks again.
 
-A process of its own: `killing_hand.py RUN_DIR SEED JOURNAL`.
+A process of its own: `killing_commands.py RUN_DIR SEED JOURNAL`.
 """
 
 from __future__ import annotations

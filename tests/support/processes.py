@@ -46,9 +46,11 @@ def train_command(data: Path | str, **sets: Any) -> list[str]:
 class TrainingProcess:
     """`vsrpp train …` in a process of its own; killed, if it still lives, when the `with` block ends."""
 
-    def __init__(self, folder: Path, arguments: list[str], *, extra_path: Path | None = None, code: str = "") -> None:
-        """`code` runs in place of `python -m vsrpp`, with the same arguments."""
-        env = environment(folder)
+    def __init__(
+        self, folder: Path, arguments: list[str], *, extra_path: Path | None = None, code: str = "", uri: str = ""
+    ) -> None:
+        """`code` runs in place of `python -m vsrpp`, with the same arguments; `uri` is another tracking server."""
+        env = environment(folder) | ({"MLFLOW_TRACKING_URI": uri} if uri else {})
         if extra_path is not None:
             env["PYTHONPATH"] = f"{extra_path}{os.pathsep}{env['PYTHONPATH']}"
         self.folder = folder

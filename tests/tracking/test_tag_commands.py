@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -156,7 +157,7 @@ def test_the_tags_are_looked_at_no_more_often_than_every_2_5_seconds(desk: Desk)
     assert [command.kind for command in desk.pending.take()] == ["pause"]
 
 
-@pytest.mark.parametrize("moment", ["put", "_delete", "_keep"])
+@pytest.mark.parametrize("moment", ["put", "delete_tag", "set_fact"])
 def test_a_crash_anywhere_applies_it_once_and_answers(desk: Desk, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The deliverer dies before the command is put, before the tag is taken away, and before that is written down."""
 
@@ -164,16 +165,17 @@ def test_a_crash_anywhere_applies_it_once_and_answers(desk: Desk, moment: str, m
         pass
 
     desk.tags.work(hurry=False)
-    keep = desk.tags._keep
+    write_down = desk.tags.marks.set_fact
 
-    def die(*_: object, **__: object) -> None:
-        if moment != "_keep" or desk.tags._fact["batches"][-1]["taken"]:
+    def die(*arguments: Any, **_: object) -> None:
+        if moment != "set_fact" or arguments[1]["batches"][-1]["taken"]:
             raise Died
-        keep()
+        write_down(*arguments)
 
     desk.set(set_max_lr="2e-4")
     with monkeypatch.context() as patched:
-        patched.setattr(desk.tags._inbox if moment == "put" else desk.tags, moment, die)
+        where = {"put": Inbox, "delete_tag": desk.connection.client, "set_fact": desk.tags.marks}[moment]
+        patched.setattr(where, moment, die)
         with pytest.raises(Died):
             desk.look()
     taken = desk.pending.take()
@@ -239,14 +241,8 @@ def test_a_live_run_is_steered_from_an_embedded_store(tmp_path: Path, tiny_clip:
 
 
 @pytest.mark.slow
-def test_a_live_run_is_steered_from_a_server(
-    tmp_path: Path, tiny_clip: Path, server: Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import helpers
-
-    here = helpers.environment
-    monkeypatch.setattr(helpers, "environment", lambda folder: {**here(folder), "MLFLOW_TRACKING_URI": server.uri})
-    with TrainingProcess(tmp_path, train_command(tiny_clip, **ENDLESS)) as training:
+def test_a_live_run_is_steered_from_a_server(tmp_path: Path, tiny_clip: Path, server: Server) -> None:
+    with TrainingProcess(tmp_path, train_command(tiny_clip, **ENDLESS), uri=server.uri) as training:
         run = RunPaths(training.run_dir())
         wait_until(lambda: control.checkpoint_steps(run), 240, "training")
         steer_by_tags(run, server.uri)
