@@ -130,7 +130,7 @@ def test_a_worker_that_dies_handing_over_a_batch_is_one_line_too(
         raise error
         yield
 
-    monkeypatch.setattr("vsrpp.data.loader._from_workers", dead)
+    monkeypatch.setattr("vsrpp.data.loader.from_workers", dead)
     with Batches(train, 2, num_workers=1) as batches, pytest.raises(VsrppError, match=r"failed: .+; fewer"):
         next(batches)
 

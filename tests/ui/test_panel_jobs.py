@@ -147,7 +147,7 @@ def test_a_child_inherits_neither_another_runs_mlflow_run_nor_a_place_in_a_group
     for key in ("MLFLOW_RUN_ID", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "TORCHELASTIC_RUN_ID"):
         monkeypatch.setenv(key, "1")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example")
-    found = jobs_module._environment()
+    found = jobs_module.child_environment()
     assert found["MLFLOW_TRACKING_URI"] == "http://tracking.example"
     assert not {"MLFLOW_RUN_ID", "RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "TORCHELASTIC_RUN_ID"} & set(found)
 

@@ -10,7 +10,7 @@ import pytest
 from vsrpp_ui import live as live_module
 from vsrpp_ui.format import clock, count, number, span
 from vsrpp_ui.live import Live, View
-from vsrpp_ui.messages import _TEXTS, texts
+from vsrpp_ui.messages import TEXTS, texts
 from vsrpp_ui.run_view import Shown
 from vsrpp_ui.snapshot import Watches
 from vsrpp_ui.tracked import Tracked
@@ -36,7 +36,7 @@ def fragments(runs: Path, page: str, **asked: object) -> dict[str, str]:
 def test_every_text_is_there_in_both_languages_with_the_same_fields() -> None:
     import string
 
-    for key, pair in _TEXTS.items():
+    for key, pair in TEXTS.items():
         fields = [sorted(name for _, name, _, _ in string.Formatter().parse(text) if name) for text in pair]
         assert all(pair) and fields[0] == fields[1], key
 
