@@ -56,10 +56,10 @@ def test_events_and_rows_come_back_as_they_were_written(runs: Path, uri: str, tm
 
 
 @pytest.mark.slow
-def test_the_same_over_http(runs: Path, server: Server, tmp_path: Path) -> None:
+def test_the_same_over_http(runs: Path, shared_server: Server, tmp_path: Path) -> None:
     run = turned(runs)
-    assert sync(run.paths.root, server.uri).delivered
-    assert_whole(run, server.uri, tmp_path / "start")
+    assert sync(run.paths.root, shared_server.uri).delivered
+    assert_whole(run, shared_server.uri, tmp_path / "start")
 
 
 def test_the_start_of_a_run_that_continued_another_is_fetched(runs: Path, uri: str, tmp_path: Path) -> None:
