@@ -102,18 +102,14 @@ def test_the_histogram_of_weights_holds_each_of_them_at_every_step(run: MadeRun)
 @pytest.mark.slow
 def test_the_command_rebuilds_the_files_of_a_run_and_serves_them(run: MadeRun) -> None:
     import shutil
-    import socket
     import subprocess
     import sys
     import urllib.request
 
-    from tests.support.servers import wait_until
+    from tests.support.waiting import free_port, wait_until
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     shutil.rmtree(run.paths.tensorboard, ignore_errors=True)
-    command = [sys.executable, "-m", "vsrpp", "tensorboard", str(run.root), "--port", str(port)]
+    command = [sys.executable, "-m", "vsrpp", "tensorboard", str(run.root), "--port", str(free_port())]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
