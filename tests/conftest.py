@@ -19,6 +19,15 @@ settings.register_profile("suite", deadline=None, derandomize=True, suppress_hea
 settings.load_profile("suite")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    from tests.support.outside import is_outside
+
+    for item in items:
+        if is_outside(item):
+            item.add_marker("outside")
+
+
 @pytest.fixture(autouse=True)
 def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test sees the environment's runs, tracking server or cache, and decoded clips are shared between tests."""

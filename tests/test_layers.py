@@ -251,7 +251,7 @@ def modules_after(statement: str, cwd: Path) -> set[str]:
         text=True,
         cwd=cwd,
         check=True,
-        timeout=60,
+        timeout=240,
     )
     return set(json.loads(done.stdout))
 

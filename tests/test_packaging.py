@@ -180,7 +180,8 @@ def test_mlflow_reads_the_entry_points_that_mlproject_py_has() -> None:
     project = load_project(str(ROOT))
     assert project.name == "vsrpp"
     assert Path(project.env_config_path) == ROOT / "conda.yaml"
-    assert project._entry_points.keys() == mlproject.ENTRY_POINTS.keys()
+    written = yaml.safe_load((ROOT / "MLproject").read_text(encoding="utf-8"))["entry_points"]
+    assert written.keys() == mlproject.ENTRY_POINTS.keys()
     for name, entry in mlproject.ENTRY_POINTS.items():
         specified = project.get_entry_point(name)
         assert specified.parameters.keys() == entry.parameters.keys(), name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,20 +71,20 @@ def build(
 
 def serve(
     *, runs: Path, run: str | None = None, host: str = "127.0.0.1", port: int = 5050, auth: Path | None = None,
-    lang: str = "en", on_ready: Callable[[str], None] | None = None,
+    lang: str = "en", on_ready: Callable[[str], None] | None = None, stopping: threading.Event | None = None,
 ) -> None:  # fmt: skip
-    """Run the panel until it is told to stop (SIGINT, SIGTERM); a busy port leads to the next free one.
+    """Run the panel until it is told to stop (SIGINT, SIGTERM, or `stopping` is set); a busy port leads to the next free one.
 
     Hands its address to `on_ready` (without one, prints it) as soon as it answers there.
     Raises Refused as `build` does.
     """
     app = build(runs=runs, run=run, host=host, auth=auth, lang=lang)
-    listener = _listen(host, port)
+    listener = listen(host, port)
     try:
         hostname = "localhost" if is_loopback(host) else host
         url = f"http://{hostname}:{listener.getsockname()[1]}/"
         server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1))
-        server.tell = lambda: _say(url, on_ready)
+        server.tell, server.stopping = lambda: _say(url, on_ready), stopping
         server.run(sockets=[listener])
     finally:
         listener.close()
@@ -93,11 +94,15 @@ def serve(
 
 class _Server(uvicorn.Server):
     tell: Callable[[], None]
+    stopping: threading.Event | None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
             self.tell()
+
+    async def on_tick(self, counter: int) -> bool:
+        return await super().on_tick(counter) or (self.stopping is not None and self.stopping.is_set())
 
 
 def _say(url: str, on_ready: Callable[[str], None] | None) -> None:
@@ -107,7 +112,7 @@ def _say(url: str, on_ready: Callable[[str], None] | None) -> None:
         print(f"Panel: {url}", flush=True)
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
     """A listening socket on the port, or the next free one. Raises VsrppError when there is none."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     tried = [0] if port == 0 else range(port, min(65536, port + PORTS_TRIED))

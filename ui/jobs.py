@@ -113,7 +113,7 @@ class Jobs:
         with open(self._home / f"{key}.log", "wb", opener=_private) as log:
             process = subprocess.Popen(
                 [*python, "vsrpp", *action.words(self._runs)], stdout=log, stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL if action.trains else subprocess.PIPE, env=_environment(),
+                stdin=subprocess.DEVNULL if action.trains else subprocess.PIPE, env=child_environment(),
                 start_new_session=True,
             )  # fmt: skip
         job = Job(
@@ -234,7 +234,8 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-def _environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
+    """The environment of a command: the panel's, less what belongs to another run or process group."""
     kept = {key: value for key, value in os.environ.items() if not _NOT_INHERITED.match(key)}
     return {**kept, "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
 

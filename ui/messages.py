@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from vsrpp.control.messages import LANGUAGES, WORDS
 
-_TEXTS: dict[str, tuple[str, str]] = {
+TEXTS: dict[str, tuple[str, str]] = {
     **WORDS,
     # pages
     "monitoring": ("Monitoring", "Überwachung"),
@@ -404,7 +404,7 @@ def texts(language: str) -> Texts:
     column = LANGUAGES.index(language)
 
     def text(key: str, /, **fields: object) -> str:
-        sentence = _TEXTS[key][column]
+        sentence = TEXTS[key][column]
         return sentence.format(**fields) if fields else sentence
 
     return text

@@ -140,7 +140,7 @@ def test_rules_speak_of_known_keys_in_known_ways():
     for name in schema.CONFIG_SCHEMAS:
         for rule in schema.load(name)["x-rules"]:
             assert set(rule["keys"]) <= known
-            assert rule["rule"] in validator._RULES
+            assert rule["rule"] in validator.RULES
 
 
 def test_a_plain_validator_of_the_live_schema_enforces_the_rules_too():

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from vsrpp import Run, config, control
 from vsrpp.errors import Refused
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Inbox, RunReader, RunWriter
+from vsrpp.store.inbox import PendingCommands
 
 QUICK, FULL = 300, 10_000
 
@@ -121,9 +123,8 @@ def test_every_generated_edit_is_answered_and_none_crashes(cheap_sync: Path, cou
     assert tried >= count
     assert sum(decider.answered.values()) == tried
     assert min(decider.answered.values()) > 0
-    inbox = Inbox(decider.paths.inbox_db)
-    assert inbox._db.execute("SELECT count(*) FROM commands WHERE answer IS NULL").fetchone() == (0,)
-    inbox.close()
+    with contextlib.closing(PendingCommands(decider.paths.inbox_db)) as pending:
+        assert pending.take() == [], "every command was answered"
     with RunReader(decider.paths.run_db) as reader:
         assert reader.verify().ok
         assert control.current_config(reader).live == decider.control.live
@@ -176,7 +177,8 @@ def test_a_payload_no_process_can_read_is_refused_and_the_next_edit_is_taken(tmp
     decider = Decider(tmp_path / "run")
     inbox = Inbox(decider.paths.inbox_db)
     inbox.put("edit", {"changes": {"max_lr": 0.5}}, origin="cli")
-    inbox._db.execute("UPDATE commands SET payload = ?", (text,))
+    with contextlib.closing(sqlite3.connect(decider.paths.inbox_db)) as db, db:
+        db.execute("UPDATE commands SET payload = ?", (text,))
     inbox.put("edit", {"changes": {"grad_clip": 0.5}}, origin="cli")
     inbox.close()
     assert [answer.status for answer in decider.decide_all()] == ["refused", "applied"]

@@ -23,7 +23,7 @@ def levels(run: MadeRun, *losses: float) -> MadeRun:
     for loss in losses:
         for _ in range(10):
             run.step += 10
-            run.writer.record(run.step, run.branch, {"loss/total": loss}, at=run._at())
+            run.writer.record(run.step, run.branch, {"loss/total": loss}, at=run.tick())
     return run
 
 

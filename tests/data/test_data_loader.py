@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from tests.support.clips import piece, run_config, write_frames
+from tests.support.waiting import wait_until
 from vsrpp.data import TrainSet, open_data
 from vsrpp.data.loader import Batch, Batches
 from vsrpp.data.split import Span
@@ -34,13 +35,6 @@ def _workers() -> list[psutil.Process]:
     below = psutil.Process().children(recursive=True)
     servers = [child.pid for child in psutil.Process().children()]
     return [child for child in below if child.pid not in servers]
-
-
-def _wait_until(holds: Callable[[], bool]) -> bool:
-    deadline_s = time.monotonic() + 10
-    while not holds() and time.monotonic() < deadline_s:
-        time.sleep(0.02)
-    return holds()
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
@@ -82,9 +76,10 @@ def test_closing_ends_thread_and_workers(train: TrainSet, num_workers: int) -> N
     batches.close()
     names = [thread.name for thread in threading.enumerate()]
     assert "vsrpp-batches" not in names
-    assert _wait_until(lambda: not _workers())
+    wait_until(lambda: not _workers(), what="the end of the workers")
     # multiprocessing's own feeders of the workers' queues end a few milliseconds after the workers
-    assert _wait_until(lambda: not any(thread.name == "QueueFeederThread" for thread in threading.enumerate()))
+    feeders = lambda: [thread for thread in threading.enumerate() if thread.name == "QueueFeederThread"]  # noqa: E731
+    wait_until(lambda: not feeders(), what="the end of the feeders")
     assert list(batches) == []
 
 
@@ -99,7 +94,7 @@ def test_batches_are_made_ahead_but_only_a_few(train: TrainSet) -> None:
     watched = Watched(train.spans, seed=0, num_frames=5, crop_size=32, scale=4)
     with Batches(watched, 1) as batches:
         next(batches)
-        assert _wait_until(lambda: len(asked) == 4)  # one taken, two waiting, one in hand
+        wait_until(lambda: len(asked) == 4, what="one taken, two waiting, one in hand")
         time.sleep(0.2)
         assert len(asked) == 4
 
@@ -115,9 +110,8 @@ def test_a_killed_worker_is_one_line_with_a_way_out_and_takes_the_others_along(t
     with pytest.raises(VsrppError):
         next(batches)
     batches.close()
-    assert _wait_until(
-        lambda: not _workers()
-    )  # though the error, still held here, keeps the loader from being collected
+    # though the error, still held here, keeps the loader from being collected
+    wait_until(lambda: not _workers(), what="the end of the workers")
 
 
 @pytest.mark.parametrize("error", [EOFError(), ConnectionResetError(104, "Connection reset by peer")])
@@ -130,7 +124,7 @@ def test_a_worker_that_dies_handing_over_a_batch_is_one_line_too(
         raise error
         yield
 
-    monkeypatch.setattr("vsrpp.data.loader._from_workers", dead)
+    monkeypatch.setattr("vsrpp.data.loader.from_workers", dead)
     with Batches(train, 2, num_workers=1) as batches, pytest.raises(VsrppError, match=r"failed: .+; fewer"):
         next(batches)
 

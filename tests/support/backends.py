@@ -7,7 +7,6 @@ import http.server
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,19 +15,14 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tests.support.servers import Server, wait_until
+from tests.support.servers import Server
+from tests.support.waiting import free_port, wait_until
 
 BUCKET = "vsrpp"
 S3_VARIABLES = {
     "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1",
     "AWS_EC2_METADATA_DISABLED": "true",
 }  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
 
 
 def postgres_tool(name: str) -> str | None:
@@ -164,13 +158,16 @@ class PasswordServer(Server):
 
 class Proxy:
     """Stands before a server. `mode`: "pass", a status to answer with, "hang" (nothing comes), "cut" (closed at once),
-    "lost" (the server does it, its answer never comes back). `delay_s` before every answer, `put_delay_s` before an
-    upload's whose address has `put_delay_in` in it."""
+    "lost" (the server does it, its answer never comes back). `delay_s` before every answer; an upload whose address has
+    `held` in it waits until `let_go`."""
 
     def __init__(self, upstream_port: int) -> None:
         self.mode: str | int = "pass"
-        self.delay_s = self.put_delay_s = 0.0
-        self.put_delay_in = ""
+        self.delay_s = 0.0
+        self.held = ""
+        self.held_since: float | None = None
+        """When the first upload began to wait."""
+        self.gate = threading.Event()
         self.requests = 0
         self.met: dict[str, int] = {}
         proxy = self
@@ -183,8 +180,10 @@ class Proxy:
                 mode = proxy.mode
                 proxy.met[str(mode)] = proxy.met.get(str(mode), 0) + 1
                 body = self._body()
-                slow = self.command == "PUT" and proxy.put_delay_s and proxy.put_delay_in in self.path
-                time.sleep(proxy.put_delay_s if slow else proxy.delay_s)
+                time.sleep(proxy.delay_s)
+                if self.command == "PUT" and proxy.held and proxy.held in self.path:
+                    proxy.held_since = proxy.held_since or time.monotonic()
+                    proxy.gate.wait(600)
                 self.close_connection = True
                 if mode == "hang":
                     proxy.released.wait(60)
@@ -244,7 +243,13 @@ class Proxy:
         self.uri = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
+    def let_go(self) -> None:
+        """What is held passes, and what comes after it."""
+        self.held = ""
+        self.gate.set()
+
     def close(self) -> None:
         self.released.set()
+        self.let_go()
         self._server.shutdown()
         self._server.server_close()

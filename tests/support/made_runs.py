@@ -34,15 +34,16 @@ class MadeRun:
         self.writer = RunWriter(self.paths.run_db, run_id)
         self.step = self.branch = self.revision = 0
         self.live = dict(LIVE)
-        self._now = START
+        self.now = START
 
-    def _at(self) -> float:
-        self._now += 0.125
-        return self._now
+    def tick(self) -> float:
+        """The time of the next row or event: an eighth of a second later."""
+        self.now += 0.125
+        return self.now
 
     def event(self, type: str, data: dict[str, Any] | None = None, **who: Any) -> None:
         self.writer.append(
-            type, step=self.step, branch=self.branch, revision=self.revision, data=data, at=self._at(), **who
+            type, step=self.step, branch=self.branch, revision=self.revision, data=data, at=self.tick(), **who
         )
 
     def start(self, parent: dict[str, Any] | None = None, **more: Any) -> MadeRun:
@@ -64,7 +65,7 @@ class MadeRun:
             values |= {"plateau/counter": 3.0, "plateau/ema_loss": 0.1, "plateau/best_quality": 0.5}
             values |= {"plateau/progress_percent": 12.0, "lr": 1e-4, "grad_norm": float("nan")}
             values |= {"run/branch": float(self.branch), "activity/backward.0": 0.7}
-            self.writer.record(self.step, self.branch, values, at=self._at())
+            self.writer.record(self.step, self.branch, values, at=self.tick())
         return self
 
     def edit(self, key: str, new: Any, reason: str = "because") -> MadeRun:
@@ -72,13 +73,13 @@ class MadeRun:
         change = {"key": key, "old": self.live[key], "new": new}
         self.live[key] = new
         values = {"config/revision": float(self.revision), "events/config_change": 1.0, f"config/{key}": float(new)}
-        self.writer.record(self.step, self.branch, values, at=self._at())
+        self.writer.record(self.step, self.branch, values, at=self.tick())
         self.event("config_applied", {"changes": [change]}, origin="cli", author="anna", reason=reason)
         return self
 
     def validate(self, psnr_y: float) -> MadeRun:
         self.writer.record(
-            self.step, self.branch, {"val/psnr_y": psnr_y, "val/quality": 0.5, "events/validation": 1.0}, at=self._at()
+            self.step, self.branch, {"val/psnr_y": psnr_y, "val/quality": 0.5, "events/validation": 1.0}, at=self.tick()
         )
         path = self.paths.images / f"step_{self.step:07d}" / "bikes.png"
         path.parent.mkdir(parents=True, exist_ok=True)

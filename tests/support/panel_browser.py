@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.processes import environment
-from tests.support.waiting import free_port
+from tests.support.waiting import free_port, wait_until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -29,24 +29,23 @@ class PanelProcess:
 
     def __init__(self, folder: Path, *arguments: str, port: int | None = None) -> None:
         self.folder, self.arguments, self.port = folder, arguments, port or free_port()
-        self.url = f"http://localhost:{self.port}/"
         self.log = folder / f"panel-{time.monotonic_ns()}.log"
         self.start()
 
     def start(self) -> None:
+        """Start it, again if it has ended, and wait until it says that it answers at our address."""
+        said = len(self.log.read_text()) if self.log.exists() else 0
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "vsrpp", "panel", "--port", str(self.port), *self.arguments], cwd=self.folder,
                 env=environment(self.folder), stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
             )  # fmt: skip
-        deadline = time.monotonic() + 300
-        while time.monotonic() < deadline:
+
+        def address() -> list[str]:
             assert self.process.poll() is None, self.log.read_text()
-            with socket.socket() as one:
-                if one.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
-            time.sleep(0.1)
-        raise AssertionError(f"the panel did not start: {self.log.read_text()}")
+            return re.findall(r"Panel: (http://\S+)\n", self.log.read_text()[said:])
+
+        self.url = wait_until(address, 300, "the panel's address")[0]  # another one if somebody took the port meanwhile
 
     def stop(self) -> None:
         if self.process.poll() is None:

@@ -49,10 +49,9 @@ class SyntheticRun:
         )
         self.writer.set_state(
             {"state": state, "step": self.step, "branch": self.branch, "revision": self.revision, "phase": phase,
-             "steps_per_s": 3.21, "process": process, **more}
+             "steps_per_s": 3.21, "process": process, **more},
+            at=at,
         )  # fmt: skip
-        if at is not None:
-            self.writer._db.execute("UPDATE state SET time = ?", (at,))
 
     def train(self, steps: int) -> None:
         """Rows at every log_every up to `step + steps`."""

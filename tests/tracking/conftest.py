@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,33 @@ def runs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(empty_store: Path, tmp_path: Path) -> Iterator[Server]:
-    folder = tmp_path / "server"
+def unstarted_server(empty_store: Path, tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own, which it starts, kills and starts again."""
+    with _server(empty_store, tmp_path / "server") as made:
+        yield made
+
+
+@pytest.fixture
+def server(unstarted_server: Server) -> Server:
+    """The same, started."""
+    unstarted_server.start()
+    return unstarted_server
+
+
+@pytest.fixture(scope="session")
+def shared_server(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One for all tests that do not kill it and look at their own run alone: starting one takes ten seconds."""
+    with _server(empty_store, tmp_path_factory.mktemp("shared") / "server") as made:
+        made.start()
+        yield made
+
+
+@contextmanager
+def _server(empty_store: Path, folder: Path) -> Iterator[Server]:
     folder.mkdir()
     shutil.copy(empty_store, folder / "mlflow.db")
     made = Server(folder)
     try:
-        made.start()
         yield made
     finally:
         made.kill()

@@ -42,7 +42,7 @@ class Webhook:
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                hook.released.wait(60)
+                hook.released.wait(600)
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 status = hook.answers.pop(0) if hook.answers else 200
                 if status == 200:
@@ -185,7 +185,7 @@ def test_a_slow_webhook_holds_up_no_row(uri: str, runs: Path, webhook: Webhook) 
     watch.start()
     try:
         run.train(50).end()
-        wait_until(lambda: Lane(run).lane.pending() == 2, 60, "two events wait")
+        wait_until(lambda: Lane(run).lane.pending() == 2, 240, "two events wait")
         began = threading.Event()
         delivering = threading.Thread(target=lambda: (_rows_only(run, uri), began.set()))
         delivering.start()

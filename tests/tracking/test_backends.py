@@ -20,7 +20,8 @@ from tests.support.backends import (
     postgres_tool,
 )
 from tests.support.made_runs import MadeRun, made_run
-from tests.support.servers import Server, assert_same_rows, client_of, models_of, the_run, wait_until
+from tests.support.servers import Server, assert_same_rows, client_of, models_of, the_run
+from tests.support.waiting import wait_until
 from vsrpp.store import Marks
 from vsrpp.tracking import Delivery, Report, backlog
 from vsrpp.tracking.sync import sync
@@ -54,8 +55,8 @@ def big(postgres: Postgres, s3: S3, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def proxy(server: Server) -> Iterator[Proxy]:
-    made = Proxy(server.port)
+def proxy(shared_server: Server) -> Iterator[Proxy]:
+    made = Proxy(shared_server.port)
     yield made
     made.close()
 
@@ -181,7 +182,7 @@ def test_a_server_with_passwords_gets_everything_and_an_expired_one_is_told_apar
         assert [(item.type, item.data["class"]) for item in lost] == [("tracking_lost", "auth")]
         run.checkpoint()
         run.end()
-        assert not delivery.finish(60).delivered
+        assert not delivery.finish(5).delivered, "whatever time it gets"
         for path in run.paths.root.iterdir():
             if path.is_file():
                 assert b"first-password" not in path.read_bytes(), path
@@ -199,7 +200,7 @@ def test_a_server_with_passwords_gets_everything_and_an_expired_one_is_told_apar
 
 # ---- trouble in between
 def test_a_slow_upload_delays_no_row_and_its_progress_is_told(
-    server: Server, proxy: Proxy, runs: Path, monkeypatch: pytest.MonkeyPatch
+    shared_server: Server, proxy: Proxy, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")  # an upload may take longer all the same
     run = MadeRun(runs / "slow1", "slow1").start().train(100)
@@ -207,7 +208,7 @@ def test_a_slow_upload_delays_no_row_and_its_progress_is_told(
     assert delivery.run_id(120), delivery.why
     delivery.follow(run.paths.root)
     wait_until(lambda: run.paths.delivery_db.is_file() and backlog(run.paths.root).rows == 0, 120, "rows")
-    proxy.put_delay_s, proxy.put_delay_in = 8.0, "/models/"
+    proxy.held = "/models/"
     run.checkpoint(30.0)
     uploading = wait_until(lambda: backlog(run.paths.root).uploading, 120, "the upload is told of")
     assert uploading["what"] == "checkpoint 100"
@@ -215,25 +216,32 @@ def test_a_slow_upload_delays_no_row_and_its_progress_is_told(
     run.train(500)
     wait_until(lambda: backlog(run.paths.root).rows == 0, 120, "rows pass the upload")
     assert backlog(run.paths.root).artifacts == 1, "it is still under way"
-    assert the_run(server.uri, "slow1").data.metrics["loss/total"] == 1.0 / 600
+    assert the_run(shared_server.uri, "slow1").data.metrics["loss/total"] == 1.0 / 600
     run.edit("max_lr", 2e-4)
     head = run.writer.head()[1]
     said = "vsrpp.chain_head"
-    wait_until(lambda: the_run(server.uri, "slow1").data.tags.get(said) == head, 120, "the timeline passes it, too")
+    wait_until(
+        lambda: the_run(shared_server.uri, "slow1").data.tags.get(said) == head, 120, "the timeline passes it, too"
+    )
     assert backlog(run.paths.root).uploading, "it is still under way"
-    proxy.put_delay_s = 0.0
+    wait_until(
+        lambda: proxy.held_since and time.monotonic() - proxy.held_since > 8, 120, "more than the 5 s of a request"
+    )
+    assert backlog(run.paths.root).uploading, "it is still under way"
+    proxy.let_go()
     run.end()
     assert delivery.finish(120).delivered
     assert backlog(run.paths.root).uploading is None
-    assert_same_rows(server.uri, run.paths.run_db, "slow1")
-    assert len(models_of(server.uri, "slow1")) == 1
+    assert_same_rows(shared_server.uri, run.paths.run_db, "slow1")
+    assert len(models_of(shared_server.uri, "slow1")) == 1
 
 
 @pytest.mark.parametrize(("mode", "kind"), [(503, "server_error"), ("cut", "unreachable"), ("lost", "unreachable")])
 def test_answers_that_go_wrong_lose_and_double_nothing(
-    server: Server, proxy: Proxy, runs: Path, mode: str | int, kind: str
+    shared_server: Server, proxy: Proxy, runs: Path, mode: str | int, kind: str
 ) -> None:
-    run = made_run(runs, "wrong1", ended=False)
+    run_id = f"wrong{mode}"
+    run = made_run(runs, run_id, ended=False)
     assert sync(run.paths.root, proxy.uri).delivered
     run.train(300).edit("grad_clip", 0.75).validate(31.75)
     run.checkpoint(31.75)
@@ -243,17 +251,18 @@ def test_answers_that_go_wrong_lose_and_double_nothing(
     assert (report.delivered, report.why.split(":")[0]) == (False, kind)
     proxy.mode = "pass"
     assert sync(run.paths.root, proxy.uri) == DONE
-    assert_same_rows(server.uri, run.paths.run_db, "wrong1")
-    assert len(models_of(server.uri, "wrong1")) == 3
-    assert len(client_of(server.uri).list_artifacts(the_run(server.uri, "wrong1").info.run_id, "images")) == 8
+    assert_same_rows(shared_server.uri, run.paths.run_db, run_id)
+    assert len(models_of(shared_server.uri, run_id)) == 3
+    images = client_of(shared_server.uri).list_artifacts(the_run(shared_server.uri, run_id).info.run_id, "images")
+    assert len(images) == 8
 
 
 def test_a_run_whose_end_could_not_be_told_counts_as_undelivered_until_sync(
-    server: Server, proxy: Proxy, runs: Path
+    shared_server: Server, proxy: Proxy, runs: Path
 ) -> None:
     run = made_run(runs, "orphan1")
     assert sync(run.paths.root, proxy.uri) == DONE
-    client_of(server.uri).update_run(the_run(server.uri, "orphan1").info.run_id, status="RUNNING")
+    client_of(shared_server.uri).update_run(the_run(shared_server.uri, "orphan1").info.run_id, status="RUNNING")
     marks = Marks(run.paths.delivery_db)
     marks.set_fact("end_state", None)  # as if the answer had never come
     marks.close()
@@ -264,18 +273,18 @@ def test_a_run_whose_end_could_not_be_told_counts_as_undelivered_until_sync(
     assert sync(run.paths.root, proxy.uri, patience_s=0.2).rows_left == 1
     proxy.mode = "pass"
     assert sync(run.paths.root, proxy.uri) == DONE
-    assert the_run(server.uri, "orphan1").info.status == "FINISHED"
+    assert the_run(shared_server.uri, "orphan1").info.status == "FINISHED"
     assert backlog(run.paths.root).rows == 0
 
 
-def test_what_was_set_aside_is_tried_again_by_sync(server: Server, proxy: Proxy, runs: Path) -> None:
+def test_what_was_set_aside_is_tried_again_by_sync(shared_server: Server, proxy: Proxy, runs: Path) -> None:
     run = made_run(runs, "aside1")
     proxy.mode = "pass"
     first = sync(run.paths.root, proxy.uri)
     assert first == DONE
-    run_id = the_run(server.uri, "aside1").info.run_id
-    model = models_of(server.uri, "aside1")[0]
-    client_of(server.uri).delete_logged_model(model.model_id)
+    run_id = the_run(shared_server.uri, "aside1").info.run_id
+    model = models_of(shared_server.uri, "aside1")[0]
+    client_of(shared_server.uri).delete_logged_model(model.model_id)
     marks = Marks(run.paths.delivery_db)
     seq = next(e.seq for e in run_events(run) if e.type == "checkpoint_saved")
     marks.put_item("mlflow", "refused", f"event/{seq}", {"type": "checkpoint_saved", "why": "400"})
@@ -290,9 +299,9 @@ def test_what_was_set_aside_is_tried_again_by_sync(server: Server, proxy: Proxy,
     marks = Marks(run.paths.delivery_db, readonly=True)
     assert list(marks.items("mlflow", "refused")) == [f"metric/a*b/7/{at}"]
     marks.close()
-    (late,) = client_of(server.uri).get_metric_history(run_id, "loss/late")
+    (late,) = client_of(shared_server.uri).get_metric_history(run_id, "loss/late")
     assert (late.step, late.timestamp) == (7, at)
-    assert [m.tags["vsrpp.step"] for m in models_of(server.uri, "aside1")] == ["100", "200"]
+    assert [m.tags["vsrpp.step"] for m in models_of(shared_server.uri, "aside1")] == ["100", "200"]
 
 
 def run_events(run: MadeRun) -> list[Any]:
@@ -303,7 +312,7 @@ def run_events(run: MadeRun) -> list[Any]:
 
 
 def test_a_call_that_takes_ten_seconds_costs_the_trainers_side_nothing(
-    server: Server, proxy: Proxy, runs: Path
+    shared_server: Server, proxy: Proxy, runs: Path
 ) -> None:
     run = MadeRun(runs / "calls1", "calls1").start().train(100)
     delivery = Delivery.start(uri=proxy.uri)
@@ -321,4 +330,4 @@ def test_a_call_that_takes_ten_seconds_costs_the_trainers_side_nothing(
     proxy.delay_s = 0.0
     run.end()
     assert delivery.finish(120).delivered
-    assert_same_rows(server.uri, run.paths.run_db, "calls1")
+    assert_same_rows(shared_server.uri, run.paths.run_db, "calls1")

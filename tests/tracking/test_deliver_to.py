@@ -28,16 +28,15 @@ def test_a_pinned_server_is_kept_without_its_password(runs: Path, uri: str) -> N
 
 @pytest.mark.slow
 def test_a_server_that_is_away_all_the_time_gets_everything_by_sync(
-    tmp_path: Path, tiny_clip: Path, server: Server
+    tmp_path: Path, tiny_clip: Path, unstarted_server: Server
 ) -> None:
-    server.kill()
-    done = vsrpp(tmp_path, *train_command(tiny_clip), "--deliver-to", server.uri, timeout_s=600)
+    done = vsrpp(tmp_path, *train_command(tiny_clip), "--deliver-to", unstarted_server.uri, timeout_s=600)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Training starts; it gets everything later" in done.stdout
     (folder,) = (tmp_path / "runs").iterdir()
-    server.start()
+    unstarted_server.start()
     synced = vsrpp(tmp_path, "sync", folder.name)
     assert synced.returncode == 0, synced.stdout + synced.stderr
-    assert the_run(server.uri, folder.name).info.status == "FINISHED"
-    assert_same_rows(server.uri, RunPaths(folder).run_db, folder.name)
+    assert the_run(unstarted_server.uri, folder.name).info.status == "FINISHED"
+    assert_same_rows(unstarted_server.uri, RunPaths(folder).run_db, folder.name)
     assert not (tmp_path / "mlflow.db").exists(), "the environment's store is not asked"

@@ -127,7 +127,7 @@ def test_the_carried_code_speaks_of_no_vsrpp_but_in_words() -> None:
 
 def test_making_one_imports_no_torch() -> None:
     code = (
-        "import sys; from vsrpp.tracking import logged_model; files = logged_model._skeleton();"
+        "import sys; from vsrpp.tracking import logged_model; files = logged_model.skeleton();"
         "print('torch' in sys.modules, sorted(files))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=_environment())

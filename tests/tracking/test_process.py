@@ -23,11 +23,6 @@ from vsrpp.tracking.sync import sync
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _pid(delivery: Delivery) -> int:
-    assert delivery._process is not None
-    return delivery._process.pid
-
-
 def test_the_trainers_side_imports_neither_mlflow_nor_torch() -> None:
     code = "import sys, vsrpp.tracking; print(sorted({'mlflow', 'torch', 'tensorboard', 'numpy'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -83,11 +78,11 @@ def test_what_never_began_leaves_no_run_behind(uri: str) -> None:
     delivery = Delivery.start(uri=uri)
     run_id = delivery.run_id(300)
     assert run_id
-    os.kill(_pid(delivery), signal.SIGSTOP)
+    os.kill(delivery.pid, signal.SIGSTOP)
     try:
         delivery.finish(3000)  # a refused start is not held up: who waited for the process would wait for ever
     finally:
-        os.kill(_pid(delivery), signal.SIGCONT)
+        os.kill(delivery.pid, signal.SIGCONT)
     wait_until(lambda: client_of(uri).get_run(run_id).info.lifecycle_stage == "deleted", 240, "it is taken back")
 
 
@@ -99,7 +94,7 @@ def test_a_dead_deliverer_is_started_again_and_nothing_is_there_twice(uri: str, 
     run = MadeRun(runs / run_id, run_id).start().train(200)
     delivery.follow(run.paths.root)
     wait_until(lambda: run.paths.delivery_db.is_file() and backlog(run.paths.root).rows == 0, 240, "delivered so far")
-    os.kill(_pid(delivery), signal.SIGKILL)
+    os.kill(delivery.pid, signal.SIGKILL)
     said = wait_until(delivery.check, 240, "its death is noticed")
     assert said == "The delivery process ended with -9; started again (1 of 3)."
     run.train(200)

@@ -21,14 +21,14 @@ def turned(runs: Path, run_id: str = "turned1") -> MadeRun:
     run = MadeRun(runs / run_id, run_id).start().train(40)
     run.event("config_refused", {"errors": []}, origin="mlflow", reason="line\u2028break \x85 and \u00e4\n\u2705")
     run.validate(30.0)
-    run.writer.record(40, 0, {"grad_clip": float("inf"), "lr_factor": float("nan")}, at=run._at())
+    run.writer.record(40, 0, {"grad_clip": float("inf"), "lr_factor": float("nan")}, at=run.tick())
     run.rollback(20).train(40)
     run.validate(31.0)
-    left, run._now = run.step, run._at() - 0.125
-    run.writer.record(left, 1, {"val/ssim_y": 0.5}, at=run._now)
+    left, run.now = run.step, run.tick() - 0.125
+    run.writer.record(left, 1, {"val/ssim_y": 0.5}, at=run.now)
     run.step, run.branch, run.revision = 40, 2, 2
     data = {"from_step": left, "to_step": 40, "to_seq": 1, "from_branch": 1, "changes": []}
-    run.writer.append("config_reverted", step=40, branch=2, revision=2, data=data, at=run._now)
+    run.writer.append("config_reverted", step=40, branch=2, revision=2, data=data, at=run.now)
     run.train(30).validate(32.0)
     return run.end()
 
@@ -56,10 +56,10 @@ def test_events_and_rows_come_back_as_they_were_written(runs: Path, uri: str, tm
 
 
 @pytest.mark.slow
-def test_the_same_over_http(runs: Path, server: Server, tmp_path: Path) -> None:
+def test_the_same_over_http(runs: Path, shared_server: Server, tmp_path: Path) -> None:
     run = turned(runs)
-    assert sync(run.paths.root, server.uri).delivered
-    assert_whole(run, server.uri, tmp_path / "start")
+    assert sync(run.paths.root, shared_server.uri).delivered
+    assert_whole(run, shared_server.uri, tmp_path / "start")
 
 
 def test_the_start_of_a_run_that_continued_another_is_fetched(runs: Path, uri: str, tmp_path: Path) -> None:

@@ -72,20 +72,20 @@ def test_a_store_on_this_host_is_said_to_hold_nothing_off_it(runs: Path, uri: st
 
 @pytest.mark.slow
 def test_a_server_on_this_host_holds_nothing_off_it_and_one_elsewhere_does(
-    runs: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+    runs: Path, shared_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = made_run(runs, "there1", ended=True)
-    assert sync(run.paths.root, server.uri).delivered
+    assert sync(run.paths.root, shared_server.uri).delivered
     assert control.status(run.paths)["off_host_why"] == TRACKING
 
     other = made_run(runs, "there2", ended=True)
     monkeypatch.setattr(remote_copies, "host_is_here", lambda name: False)  # the one thing one machine cannot have
-    assert sync(other.paths.root, server.uri).delivered
+    assert sync(other.paths.root, shared_server.uri).delivered
     seen = control.status(other.paths)
     newest = [event for event in control.history(other.paths) if event.type == "checkpoint_saved"][-1]
     assert seen["off_host_why"] == ""
     assert seen["off_host"]["step"] == newest.step
-    assert seen["off_host"]["uri"] == server.uri
+    assert seen["off_host"]["uri"] == shared_server.uri
     assert seen["off_host"]["age_s"] == pytest.approx(time.time() - newest.time, abs=60)
 
 

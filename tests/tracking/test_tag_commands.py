@@ -241,9 +241,9 @@ def test_a_live_run_is_steered_from_an_embedded_store(tmp_path: Path, tiny_clip:
 
 
 @pytest.mark.slow
-def test_a_live_run_is_steered_from_a_server(tmp_path: Path, tiny_clip: Path, server: Server) -> None:
-    with TrainingProcess(tmp_path, train_command(tiny_clip, **ENDLESS), uri=server.uri) as training:
+def test_a_live_run_is_steered_from_a_server(tmp_path: Path, tiny_clip: Path, shared_server: Server) -> None:
+    with TrainingProcess(tmp_path, train_command(tiny_clip, **ENDLESS), uri=shared_server.uri) as training:
         run = RunPaths(training.run_dir())
         wait_until(lambda: control.checkpoint_steps(run), 240, "training")
-        steer_by_tags(run, server.uri)
+        steer_by_tags(run, shared_server.uri)
         assert training.wait() == 0, training.output

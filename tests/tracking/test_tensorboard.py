@@ -64,7 +64,7 @@ def test_every_tag_of_the_brief_by_its_exact_name(run: MadeRun) -> None:
 
 def test_progress_is_measured_against_the_steps_asked_for_at_the_time(runs: Path) -> None:
     run = MadeRun(runs / "progress1", "progress1").start().train(100).edit("max_steps", 1000).train(50)
-    run.writer.record(160, 0, {"loss/total": 0.1, "speed/steps_per_s": 2.0, "speed/frames_per_s": 30.0}, at=run._at())
+    run.writer.record(160, 0, {"loss/total": 0.1, "speed/steps_per_s": 2.0, "speed/frames_per_s": 30.0}, at=run.tick())
     deliver(run)
     run.step = 160
     run.train(10).end()
@@ -102,18 +102,14 @@ def test_the_histogram_of_weights_holds_each_of_them_at_every_step(run: MadeRun)
 @pytest.mark.slow
 def test_the_command_rebuilds_the_files_of_a_run_and_serves_them(run: MadeRun) -> None:
     import shutil
-    import socket
     import subprocess
     import sys
     import urllib.request
 
-    from tests.support.servers import wait_until
+    from tests.support.waiting import free_port, wait_until
 
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     shutil.rmtree(run.paths.tensorboard, ignore_errors=True)
-    command = [sys.executable, "-m", "vsrpp", "tensorboard", str(run.root), "--port", str(port)]
+    command = [sys.executable, "-m", "vsrpp", "tensorboard", str(run.root), "--port", str(free_port())]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -178,7 +174,9 @@ def test_after_a_session_that_was_killed_everything_is_written_anew(runs: Path) 
 def test_an_abandoned_branch_is_purged(runs: Path) -> None:
     run = made_run(runs, ended=False)
     run.rollback(100)
-    run.writer.record(200, 0, {"events/checkpoint": 1.0}, at=run._at())  # a save that ended after the run had gone back
+    run.writer.record(
+        200, 0, {"events/checkpoint": 1.0}, at=run.tick()
+    )  # a save that ended after the run had gone back
     run.train(50).end()
     deliver(run)
     events = read(run.paths.tensorboard)

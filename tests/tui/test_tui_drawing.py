@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from tests.support.tui_fakes import half_way
 from vsrpp import config
 from vsrpp.tui import drafts
-from vsrpp.tui.canvas import _differences
+from vsrpp.tui.canvas import differences
 from vsrpp.tui.drawing import (
     activity_bar,
     activity_level,
@@ -103,10 +103,10 @@ def test_lines_are_cut_and_padded_by_cells() -> None:
 
 def test_only_the_cells_that_differ_are_repainted() -> None:
     same = line("VSR++  ", ("step 1230", "bold"))
-    assert _differences(same, line("VSR++  ", ("step 1231", "bold")), 40, 0) == [(15, 0, 1, 1)]
-    assert _differences(same, same, 40, 0) == []
-    assert _differences(line("a", "b" * 20, "c"), line("x", "b" * 20, "y"), 40, 3) == [(0, 3, 1, 1), (21, 3, 1, 1)]
-    assert _differences(line("🔥 a"), line("🔥 b"), 10, 0) == [(3, 0, 1, 1)]
+    assert differences(same, line("VSR++  ", ("step 1231", "bold")), 40, 0) == [(15, 0, 1, 1)]
+    assert differences(same, same, 40, 0) == []
+    assert differences(line("a", "b" * 20, "c"), line("x", "b" * 20, "y"), 40, 3) == [(0, 3, 1, 1), (21, 3, 1, 1)]
+    assert differences(line("🔥 a"), line("🔥 b"), 10, 0) == [(3, 0, 1, 1)]
 
 
 @pytest.mark.parametrize(

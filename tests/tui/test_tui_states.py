@@ -12,6 +12,7 @@ from tests.support.delivering import delivered, lost, uploading
 from tests.support.tui_driving import Driven, drive
 from tests.support.tui_fakes import FakeRun, half_way
 from vsrpp.control.messages import WORDS
+from vsrpp.store import RunReader
 from vsrpp.tracking.failures import KINDS as FAILURES
 from vsrpp.tui.run_view import RunSnapshot
 from vsrpp.tui.run_watcher import RunWatcher
@@ -48,7 +49,9 @@ def test_a_run_whose_process_is_gone_is_dead(tmp_path: Path) -> None:
 
 def test_a_process_that_says_nothing_is_called_silent(tmp_path: Path) -> None:
     run = half_way(tmp_path / "runs" / "r1")
-    run.writer._db.execute("UPDATE state SET time = time - 7200")
+    with RunReader(run.paths.run_db) as reader:
+        said = reader.state()
+    run.writer.set_state(said, at=said.pop("time") - 7200)
 
     async def script(ui: Driven) -> None:
         await ui.shows("▲ silent", "No sign of life for 2:0")
@@ -234,9 +237,9 @@ def test_an_unknown_language_is_refused() -> None:
 def test_every_text_is_there_in_both_languages_with_the_same_words() -> None:
     import string
 
-    from vsrpp.tui.messages import _TEXTS
+    from vsrpp.tui.messages import TEXTS
 
-    for key, texts in _TEXTS.items():
+    for key, texts in TEXTS.items():
         fields = [{name for _, name, _, _ in string.Formatter().parse(text) if name} for text in texts]
         assert fields[0] == fields[1], key
 

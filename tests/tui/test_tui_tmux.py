@@ -33,8 +33,8 @@ class Tmux:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._socket = str(folder / "tmux.sock")
-        self._environment = {
+        self.socket = str(folder / "tmux.sock")
+        self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "VSRPP_", "TMUX"))},
             "PYTHONPATH": str(ROOT), "VSRPP_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1", "TERM": "xterm-256color",
             "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8",
@@ -42,7 +42,7 @@ class Tmux:
 
     def do(self, *words: str) -> str:
         return subprocess.run(
-            ["tmux", "-u", "-S", self._socket, *words], capture_output=True, text=True, env=self._environment,
+            ["tmux", "-u", "-S", self.socket, *words], capture_output=True, text=True, env=self.environment,
             cwd=self.folder, check=True, timeout=120,
         ).stdout  # fmt: skip
 
@@ -75,12 +75,12 @@ def tmux(tmp_path: Path) -> Iterator[Tmux]:
     server = Tmux(tmp_path)
     yield server
     pids = subprocess.run(
-        ["tmux", "-S", server._socket, "list-panes", "-a", "-F", "#{pane_pid}"], capture_output=True, text=True
+        ["tmux", "-S", server.socket, "list-panes", "-a", "-F", "#{pane_pid}"], capture_output=True, text=True
     ).stdout.split()
     for pid in map(int, pids):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(pid, signal.SIGKILL)
-    subprocess.run(["tmux", "-S", server._socket, "kill-server"], capture_output=True)
+    subprocess.run(["tmux", "-S", server.socket, "kill-server"], capture_output=True)
 
 
 def test_a_rate_set_by_hand_in_a_real_training_then_detach_kill_reattach(tmux: Tmux) -> None:
@@ -154,6 +154,6 @@ def _steady(tmux: Tmux, name: str) -> list[str]:
 def _history(run: Path, tmux: Tmux) -> list[dict[str, Any]]:
     done = subprocess.run(
         [sys.executable, "-m", "vsrpp", "history", str(run), "--json"], capture_output=True, text=True, check=True,
-        env=tmux._environment, cwd=tmux.folder, timeout=300,
+        env=tmux.environment, cwd=tmux.folder, timeout=300,
     )  # fmt: skip
     return list(json.loads(done.stdout))

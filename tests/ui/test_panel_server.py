@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -201,33 +200,25 @@ def test_a_busy_port_leads_to_the_next_free_one() -> None:
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         port = busy.getsockname()[1]
-        listener = panel._listen("127.0.0.1", port)
+        listener = panel.listen("127.0.0.1", port)
         assert listener.getsockname()[1] > port
         listener.close()
 
 
-def test_serve_says_its_address_once_it_answers(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_says_its_address_once_it_answers_and_ends_when_told_to(runs: Path) -> None:
     SyntheticRun(runs).close()
     told: list[str] = []
-    made: list[panel._Server] = []
-    create: Callable[..., None] = panel._Server.__init__
-
-    def remember(self: panel._Server, *args: object, **named: object) -> None:
-        create(self, *args, **named)
-        made.append(self)
-
-    monkeypatch.setattr(panel._Server, "__init__", remember)
-    monkeypatch.setattr(panel._Server, "capture_signals", lambda self: __import__("contextlib").nullcontext())
-    ready = threading.Event()
+    ready, stopping = threading.Event(), threading.Event()
 
     def on_ready(url: str) -> None:
         told.append(url)
         ready.set()
 
-    thread = threading.Thread(target=panel.serve, kwargs={"runs": runs, "port": 0, "on_ready": on_ready}, daemon=True)
+    arguments = {"runs": runs, "port": 0, "on_ready": on_ready, "stopping": stopping}
+    thread = threading.Thread(target=panel.serve, kwargs=arguments, daemon=True)
     thread.start()
     assert ready.wait(240)
     assert urllib.request.urlopen(told[0] + "monitoring/", timeout=120).status == 200
-    made[0].should_exit = True
+    stopping.set()
     thread.join(120)
     assert not thread.is_alive()

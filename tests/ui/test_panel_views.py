@@ -10,7 +10,7 @@ import pytest
 from vsrpp_ui import live as live_module
 from vsrpp_ui.format import clock, count, number, span
 from vsrpp_ui.live import FragmentRenderer, ViewOptions
-from vsrpp_ui.messages import _TEXTS, texts
+from vsrpp_ui.messages import TEXTS, texts
 from vsrpp_ui.run_view import PanelSnapshot
 from vsrpp_ui.snapshot import RunWatches
 from vsrpp_ui.tracked import TrackedRuns
@@ -36,7 +36,7 @@ def fragments(runs: Path, page: str, **asked: object) -> dict[str, str]:
 def test_every_text_is_there_in_both_languages_with_the_same_fields() -> None:
     import string
 
-    for key, pair in _TEXTS.items():
+    for key, pair in TEXTS.items():
         fields = [sorted(name for _, name, _, _ in string.Formatter().parse(text) if name) for text in pair]
         assert all(pair) and fields[0] == fields[1], key
 
@@ -119,10 +119,10 @@ def test_plateau_probation_and_a_late_tracking_server_are_badges(runs: Path) -> 
     run.event("plateau_detected", counter=250)
     run.say("training", probation={"until_step": 70, "revert_if": "loss > 2x", "revision": 1})
     lost(run.paths, "unreachable", "tracking.example:5000: Connection refused")
-    snapshot = shown_of(runs, run)
-    assert [css for css, _ in header.badges(snapshot, EN)] == ["training", "probation", "plateau", "behind"]
-    assert "On probation until step 70" in header.notice(snapshot, EN)
-    assert "nothing is lost" in header.notice(snapshot, EN)
+    shown = shown_of(runs, run)
+    assert [css for css, _ in header.badges(shown, EN)] == ["training", "probation", "plateau", "behind"]
+    assert "On probation until step 70" in header.notice(shown, EN)
+    assert "nothing is lost" in header.notice(shown, EN)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300, 0.0])
@@ -149,6 +149,7 @@ def test_names_and_reasons_cannot_bring_markup(runs: Path) -> None:
 
 def test_only_what_changed_travels(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vsrpp_ui.snapshot.CURVES_BUDGET_S", 60.0)  # the whole curve at the first look
+    monkeypatch.setattr("vsrpp_ui.snapshot.FRESH_S", 0.0)  # and every look reads the store
     run = full_run(runs)
     watches = RunWatches(runs)
     live = FragmentRenderer(watches, EN, "en", TrackedRuns(runs))
@@ -157,7 +158,6 @@ def test_only_what_changed_travels(runs: Path, monkeypatch: pytest.MonkeyPatch) 
     assert live.answer("monitoring", {"have": have})["fragments"] == {}
     run.event("paused")
     run.say("paused")
-    time.sleep(0.5)
     changed = set(live.answer("monitoring", {"have": have})["fragments"])
     assert changed == {"header", "timeline", "cards"}  # the cards: one more event waits for delivery
     watches.close()

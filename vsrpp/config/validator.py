@@ -54,7 +54,8 @@ def _has_what_it_needs(rule: Rule, values: Values) -> bool:
     return not values[key] or values[needed] is not None
 
 
-_RULES = {"below": _is_below, "sum": _sums_up, "multiple": _is_multiple, "needs": _has_what_it_needs}
+RULES = {"below": _is_below, "sum": _sums_up, "multiple": _is_multiple, "needs": _has_what_it_needs}
+"""What an `x-rules` entry may ask of its keys, by its `rule`: whether values keep it."""
 
 
 def explain(rule: Rule, values: Values, key: str) -> str:
@@ -85,7 +86,7 @@ def _x_rules(
         return
     for rule in rules:
         keys = rule["keys"]
-        if all(key in instance for key in keys) and not _RULES[rule["rule"]](rule, instance):
+        if all(key in instance for key in keys) and not RULES[rule["rule"]](rule, instance):
             yield ValidationError(explain(rule, instance, keys[0]), validator="x-rules", validator_value=rule)
 
 

@@ -54,7 +54,7 @@ class Batches:
         self._failed: Exception | None = None
         steps = _Steps(train_set, batch_size, rank, world_size)
         # made here, not in the thread: torch's handler that notices a killed worker needs the main thread
-        source = _from_workers(steps, start_step, num_workers) if num_workers else _from_here(steps, start_step)
+        source = from_workers(steps, start_step, num_workers) if num_workers else _from_here(steps, start_step)
         self._thread = threading.Thread(target=self._fill, args=(source, pin_memory), name="vsrpp-batches", daemon=True)
         self._thread.start()
 
@@ -144,8 +144,11 @@ def _from_here(steps: _Steps, start_step: int) -> Iterator[Batch]:
     return map(steps.__getitem__, itertools.count(start_step))
 
 
-def _from_workers(steps: _Steps, start_step: int, num_workers: int) -> Iterator[Batch]:
-    """Not forked from here: the trainer has threads, sockets and SQLite files that a fork would copy half-way."""
+def from_workers(steps: _Steps, start_step: int, num_workers: int) -> Iterator[Batch]:
+    """uint8 batches from start_step on, made by worker processes.
+
+    Not forked from here: the trainer has threads, sockets and SQLite files that a fork would copy half-way.
+    """
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:

@@ -25,6 +25,11 @@ class BicubicUpscale(nn.Module):
         self.scale = scale
         self._matrices: dict[tuple[int, torch.device], Tensor] = {}
 
+    @property
+    def cached(self) -> int:
+        """How many matrices are kept now, at most MAX_CACHED."""
+        return len(self._matrices)
+
     @torch.no_grad()
     def forward(self, pictures: Tensor) -> Tensor:
         with torch.autocast(device_type=pictures.device.type, enabled=False):

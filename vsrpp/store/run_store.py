@@ -236,11 +236,10 @@ class RunWriter(RunReader):
             self._key_ids = {key: id_ for id_, key in self._db.execute("SELECT id, key FROM metric_keys")}
             raise
 
-    def set_state(self, data: Mapping[str, Any]) -> None:
+    def set_state(self, data: Mapping[str, Any], *, at: float | None = None) -> None:
         """Replace the trainer's word on itself; cheap (no sync), for a few times a second at most."""
-        self._db.execute(
-            "INSERT OR REPLACE INTO state VALUES (1, ?, ?)", (time.time(), canonical(jsonable(dict(data))))
-        )
+        now = time.time() if at is None else at
+        self._db.execute("INSERT OR REPLACE INTO state VALUES (1, ?, ?)", (now, canonical(jsonable(dict(data)))))
 
     def _key_id(self, key: str) -> int:
         key_id = self._key_ids.get(key)

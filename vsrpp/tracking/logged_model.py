@@ -121,7 +121,7 @@ def _write_skeleton(target: Path, model_id: str, mlflow_run_id: str) -> None:
     """What makes a folder of weights a model: MLmodel, the pyfunc's code, its requirements and signature."""
     import yaml
 
-    for name, content in _skeleton().items():
+    for name, content in skeleton().items():
         if name == "MLmodel":
             spec = yaml.safe_load(content)
             spec |= {"model_id": model_id, "run_id": mlflow_run_id}
@@ -132,7 +132,7 @@ def _write_skeleton(target: Path, model_id: str, mlflow_run_id: str) -> None:
 
 
 @cache
-def _skeleton() -> dict[str, bytes]:
+def skeleton() -> dict[str, bytes]:
     """The same files for every checkpoint but for two ids, code included; `save_model` takes 0.8 s once, and imports no torch."""
     import warnings
 

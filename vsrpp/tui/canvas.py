@@ -59,7 +59,7 @@ class Canvas(Widget):
             before = old[y] if y < len(old) else []
             after = self._lines[y] if y < len(self._lines) else []
             if before != after:
-                regions += _differences(before, after, width, y)
+                regions += differences(before, after, width, y)
         if regions:
             self.refresh(*regions)
 
@@ -76,7 +76,7 @@ class Canvas(Widget):
         return Strip([Segment(to_screen(text), STYLES[style]) for text, style in spans], width)
 
 
-def _differences(before: Line, after: Line, width: int, y: int) -> list[Region]:
+def differences(before: Line, after: Line, width: int, y: int) -> list[Region]:
     """The stretches of a row that differ; those with little between them as one."""
     old, new = _cells(fit(before, width)), _cells(fit(after, width))
     regions: list[Region] = []

@@ -21,7 +21,7 @@ class Texts:
         self._unicode = unicode
 
     def __call__(self, key: str, /, **words: Any) -> str:
-        text = _TEXTS[key][self._column]
+        text = TEXTS[key][self._column]
         return self.spelt(text.format(**words) if words else text)
 
     def spelt(self, text: str) -> str:
@@ -40,7 +40,7 @@ class Texts:
         return parameter.unit_in(self.lang)
 
 
-_TEXTS: dict[str, tuple[str, str]] = {
+TEXTS: dict[str, tuple[str, str]] = {
     **WORDS,
     # states
     "plateau": WORDS["state.plateau"],
