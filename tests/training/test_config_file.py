@@ -168,7 +168,7 @@ def test_a_save_right_after_a_write_is_seen(file: RuntimeConfigFile, monkeypatch
     """Between the exchange and whatever the writer does next there is time for somebody's save."""
     import vsrpp.training.config_file as config_file
 
-    exchange = config_file._exchange
+    exchange = config_file.exchange_files
 
     def saved_right_after(one: Path, other: Path) -> bool:
         done = exchange(one, other)
@@ -177,7 +177,7 @@ def test_a_save_right_after_a_write_is_seen(file: RuntimeConfigFile, monkeypatch
         fresh.replace(other)
         return done
 
-    monkeypatch.setattr(config_file, "_exchange", saved_right_after)
+    monkeypatch.setattr(config_file, "exchange_files", saved_right_after)
     file.write('{"max_lr": 0.0001}')
     save = file.look()
     assert save is not None and save.values == {"max_lr": 0.0009}

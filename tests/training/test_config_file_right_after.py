@@ -82,14 +82,14 @@ def test_a_save_inside_the_write_itself_is_taken(
     file: RuntimeConfigFile, clock: Clock, save: Save, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file.write('{"max_lr": 0.0002}')
-    exchange = config_file._exchange
+    exchange = config_file.exchange_files
 
     def saved_right_after(one: Path, other: Path) -> bool:
         done = exchange(one, other)
         save(other)
         return done
 
-    monkeypatch.setattr(config_file, "_exchange", saved_right_after)
+    monkeypatch.setattr(config_file, "exchange_files", saved_right_after)
     file.write(OURS)
     clock.now += 0.3
     assert values_of(file) == json.loads(THEIRS)
@@ -126,5 +126,5 @@ def test_a_file_that_nobody_touches_is_read_once_more_and_then_only_looked_at(
     file.write(OURS)
     clock.now += 1.0
     assert file.look() is None
-    monkeypatch.setattr(config_file, "_parse", lambda path: pytest.fail("the file was read again"))
+    monkeypatch.setattr(config_file, "parse_file", lambda path: pytest.fail("the file was read again"))
     assert file.look() is None

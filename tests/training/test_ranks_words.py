@@ -9,7 +9,7 @@ import pytest
 from vsrpp.distributed.process_group import ProcessGroup, of_the_whole, shared_out
 from vsrpp.errors import Refused
 from vsrpp.training.cadence import next_turn, row_due, validation_due
-from vsrpp.training.preflight import _differs, _same_gpu
+from vsrpp.training.preflight import first_difference, shared_gpu
 
 LIVE = {"log_every": 5, "validate_every": 12, "max_steps": 50}
 FACTS: dict[str, Any] = {
@@ -66,18 +66,18 @@ def test_a_process_of_its_own_needs_nobody() -> None:
     ],
 )
 def test_what_a_rank_has_otherwise_is_named(change: dict[str, Any], parts: str) -> None:
-    line = _differs(1, FACTS, {**FACTS, "host": "b", **change})
+    line = first_difference(1, FACTS, {**FACTS, "host": "b", **change})
     assert line is not None and line.startswith(parts)
 
 
 def test_the_same_on_another_host_is_no_difference() -> None:
-    assert _differs(1, FACTS, {**FACTS, "host": "b"}) is None
+    assert first_difference(1, FACTS, {**FACTS, "host": "b"}) is None
 
 
 def test_two_ranks_on_one_gpu_are_refused() -> None:
     one, other = {**FACTS, "gpu": "GPU-1"}, {**FACTS, "gpu": "GPU-2"}
-    assert _same_gpu([one, other, {**one, "host": "b"}]) is None
-    assert "rank 2 (a) would train on the GPU of rank 0" in str(_same_gpu([one, other, one]))
+    assert shared_gpu([one, other, {**one, "host": "b"}]) is None
+    assert "rank 2 (a) would train on the GPU of rank 0" in str(shared_gpu([one, other, one]))
 
 
 @pytest.mark.parametrize("text", ["soon", "0", "nan", "1e9"])

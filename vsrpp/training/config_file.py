@@ -72,7 +72,7 @@ class RuntimeConfigFile:
         fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
         fresh.write_text(text, encoding="utf-8")
         before, written = self._seen, _signature(fresh)  # kept by a rename: a save that comes right after it differs
-        if self.path.exists() and _exchange(fresh, self.path):
+        if self.path.exists() and exchange_files(fresh, self.path):
             may_be_theirs = _signature(fresh) != before or self._settle_until is not None
             if may_be_theirs and _content(fresh) != self._content:
                 kept = self.path.with_name(f".{self.path.name}.{os.getpid()}.{time.monotonic_ns()}.slipped")
@@ -99,7 +99,7 @@ class RuntimeConfigFile:
     def _read(self, path: Path, signature: tuple[int, ...] | None) -> Save | None:
         is_main = path == self.path
         try:
-            values, content = _parse(path)
+            values, content = parse_file(path)
         except _Unreadable as why:
             now = self._clock()
             if self._torn_since is None:
@@ -129,7 +129,7 @@ class _Unreadable(Exception):
         self.final = final
 
 
-def _parse(path: Path) -> tuple[dict[str, Any], bytes]:
+def parse_file(path: Path) -> tuple[dict[str, Any], bytes]:
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
@@ -191,7 +191,7 @@ def _owner(path: Path) -> str | None:
         return None
 
 
-def _exchange(one: Path, other: Path) -> bool:
+def exchange_files(one: Path, other: Path) -> bool:
     """Swap two files in one step (Linux renameat2), so that what stood there is never lost; False where that is not had."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2

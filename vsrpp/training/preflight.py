@@ -64,9 +64,9 @@ class Preflight:
         everyones = self.group.gather(own)
         self._held = True
         found = next(
-            (line for rank in range(1, len(everyones)) if (line := _differs(rank, own, everyones[rank]))), None
+            (line for rank in range(1, len(everyones)) if (line := first_difference(rank, own, everyones[rank]))), None
         )
-        found = found or _same_gpu(everyones)
+        found = found or shared_gpu(everyones)
         self.group.broadcast(("agreed",) if found is None else ("refused", Refused.exit_code))
         if found is not None:
             raise Refused(f"{found} Nothing was started.")
@@ -134,7 +134,7 @@ def _shown(asked: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in asked.items() if key not in PRIVATE}
 
 
-def _differs(rank: int, own: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
+def first_difference(rank: int, own: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
     """One line on the first thing that `rank` has otherwise than rank 0."""
     who = f"rank {rank} ({theirs['host']})"
     if "error" in theirs:
@@ -152,7 +152,7 @@ def _differs(rank: int, own: Mapping[str, Any], theirs: Mapping[str, Any]) -> st
     return None
 
 
-def _same_gpu(everyones: list[dict[str, Any]]) -> str | None:
+def shared_gpu(everyones: list[dict[str, Any]]) -> str | None:
     seen: dict[tuple[str, str], int] = {}
     for rank, facts in enumerate(everyones):
         if facts["gpu"] is None:

@@ -85,7 +85,10 @@ def replay(
     original: Original, folder: Path, *, say: Callable[[str], None] = lambda _: None,
     on_progress: Callable[[TrainingProgress], None] = lambda _: None, preflight: Preflight | None = None,
 ) -> ReplayVerdict:  # fmt: skip
-    """Train the run again in `folder` up to its newest checkpoint on record. Raises Refused if there is nothing to compare."""
+    """Train the run again in `folder` up to its newest checkpoint on record.
+
+    Raises Refused if there is nothing to compare, KeyboardInterrupt if a signal ended it before that checkpoint.
+    """
     line = control.lineage(original.events)
     goal = _last_checkpoint(line)
     run_config = dict(line.events[0].data["run_config"])
@@ -94,7 +97,8 @@ def replay(
     for cause in causes:
         say(f"⚠️  {cause}")
     run = open_run(prepared, on_progress=on_progress, stop_at=goal.step)
-    train(run)
+    if train(run) != "replayed":
+        raise KeyboardInterrupt
     weights = run.state.capture({}).model
     sha256 = hashlib.sha256(safetensors.torch.save(weights)).hexdigest()
     expected = str(goal.data["files"][WEIGHTS])
