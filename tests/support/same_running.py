@@ -74,16 +74,7 @@ class Workspace:
 
     def tree_of_commit(self, name: str, commit: str) -> Tree:
         """Raises Broken if the repository does not hold the commit."""
-        root = self.folder / name
-        root.mkdir()
-        archive = subprocess.run(["git", "-C", ROOT, "archive", commit], capture_output=True)
-        if archive.returncode:
-            raise Broken(
-                f"commit {commit} is not in this repository's history (git: {archive.stderr.decode().strip()})."
-                " In a shallow clone, fetch it first: git fetch --unshallow"
-            )
-        subprocess.run(["tar", "-x", "-C", root], input=archive.stdout, check=True)
-        return self._tree(name, root)
+        return self._tree(name, extract(commit, self.folder / name))
 
     def tree_of_folder(self, name: str, source: Path) -> Tree:
         """A copy, so that edits made meanwhile do not reach the proof."""
@@ -186,6 +177,19 @@ class Workspace:
         for process in list(self._processes):
             _kill(process)
         _kill_all(self.folder)
+
+
+def extract(commit: str, folder: Path) -> Path:
+    """The files of a commit in a new folder. Raises Broken if the repository does not hold the commit."""
+    folder.mkdir()
+    archive = subprocess.run(["git", "-C", ROOT, "archive", commit], capture_output=True)
+    if archive.returncode:
+        raise Broken(
+            f"commit {commit} is not in this repository's history (git: {archive.stderr.decode().strip()})."
+            " In a shallow clone, fetch it first: git fetch --unshallow"
+        )
+    subprocess.run(["tar", "-x", "-C", folder], input=archive.stdout, check=True)
+    return folder
 
 
 def launcher(processes: int) -> list[str]:
