@@ -44,7 +44,7 @@ def follow(preflight: Preflight, asked: Callable[[], Mapping[str, Any] | None] =
 
     What rank 0 has to say it says; here only a failure of this rank is told.
     """
-    from vsrpp.distributed.process_group import Rank0Failed
+    from vsrpp.distributed.process_group import PeerLost, Rank0Failed
     from vsrpp.training.loop import train
     from vsrpp.training.open_run import join_run
     from vsrpp.training.preflight import RefusedByRank0, attend
@@ -59,6 +59,8 @@ def follow(preflight: Preflight, asked: Callable[[], Mapping[str, Any] | None] =
         if str(gone):
             raise
         return gone.exit_code
+    except PeerLost as lost:  # while training, it is told there
+        raise VsrppError(f"rank {preflight.group.rank} lost rank 0 before the first step.") from lost
     except Rank0Failed as failed:
         wait_for_rank_0(preflight.group)
         return failed.exit_code
