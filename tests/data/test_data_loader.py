@@ -31,10 +31,11 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> TrainSet:
 
 
 def _workers() -> list[psutil.Process]:
-    """Processes below this one that make batches; the fork server and the resource tracker stay until the end."""
-    below = psutil.Process().children(recursive=True)
-    servers = [child.pid for child in psutil.Process().children()]
-    return [child for child in below if child.pid not in servers]
+    """The processes that make batches: children of multiprocessing's fork server, which itself stays until the end."""
+    servers = [
+        child for child in psutil.Process().children() if "multiprocessing.forkserver" in " ".join(child.cmdline())
+    ]
+    return [worker for server in servers for worker in server.children()]
 
 
 @pytest.mark.parametrize("num_workers", [0, 2])
