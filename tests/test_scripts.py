@@ -1,4 +1,4 @@
-"""Scripts follow the package: what they import from it is there, also inside the functions that no test calls."""
+"""Scripts and tests follow the package: what they import from it is there, also inside functions that run seldom."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ SCRIPTS = [
     path for path in sorted((ROOT / "scripts").iterdir())
     if path.suffix == ".py" or (path.is_file() and path.read_bytes().startswith(b"#!/usr/bin/env python"))
 ]  # fmt: skip
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
 def imports(source: str) -> Iterator[tuple[str, str | None]]:
@@ -36,9 +37,9 @@ def is_there(module: str, name: str | None) -> bool:
     return True
 
 
-@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_what_a_script_imports_is_there(script: Path) -> None:
-    wanted = set(imports(script.read_text(encoding="utf-8")))
+@pytest.mark.parametrize("file", [*SCRIPTS, *TESTS], ids=lambda path: path.name)
+def test_what_it_imports_is_there(file: Path) -> None:
+    wanted = set(imports(file.read_text(encoding="utf-8")))
     assert [f"{module}.{name}" for module, name in wanted if not is_there(module, name)] == []
 
 

@@ -10,6 +10,7 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,10 +38,10 @@ def cheap_sync() -> Iterator[Path]:
 
 
 class Decider:
-    """The trainer's own check over a real store, without the training: what `LiveControl` does at a step boundary."""
+    """The trainer's own check over a real store, without the training: what `LiveConfig` does at a step boundary."""
 
     def __init__(self, root: Path) -> None:
-        from vsrpp.training.live_config import LiveControl
+        from vsrpp.training.live_config import LiveConfig
 
         self.run_config, live = config.defaults("base")
         self.paths = RunPaths(root)
@@ -50,9 +51,8 @@ class Decider:
             "started", step=0, branch=0, revision=0, data={"run_config": self.run_config, "config": live}
         )
         self.say()
-        self.control = LiveControl(
-            self.paths, self.writer, self.run_config, control.ConfigHistory.of([started]), self._emit, lambda: 0
-        )
+        recorder: Any = SimpleNamespace(step=0, emit=self._emit)
+        self.control = LiveConfig(self.paths, self.run_config, control.ConfigHistory.of([started]), recorder)
         self.control.open_file(fresh=True)
         self.answered = {"applied": 0, "refused": 0}
 
