@@ -1,6 +1,18 @@
-"""The errors a person may meet. `str(error)` is the one line that is shown: what, why, and what holds or what to do."""
+"""The errors a person may meet: a sentence for people, a reason code and fields for programs.
+
+`str(error)` is the one line that is shown: what, why, and what holds or what to do. `reason_code` and `fields` say the
+same to a program; no caller may decide by the sentence. The sentences of a room stand together in its `messages.py`,
+each beside its code:
+
+    NO_RUN = Reason("not_found", "No run {name} in {folder}.", NotFound)
+    raise NO_RUN(name=name, folder=folder)
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 START_AGAIN = 75
 """Exit status after SIGTERM: "start me again with --resume" (sysexits' EX_TEMPFAIL)."""
@@ -10,6 +22,70 @@ class VsrppError(Exception):
     """Anything that goes wrong in a way a person can act on; never shown with a traceback."""
 
     exit_code = 1
+    reason_code = "failed"
+    """Dotted, from general to special: `refused.range`. The class gives the general part."""
+
+    def __init__(
+        self, message: str = "", *, reason_code: str | None = None, fields: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(message)
+        if reason_code is not None:
+            self.reason_code = reason_code
+        self.fields: dict[str, Any] = dict(fields or {})
+        """What the sentence was filled in with."""
+
+
+class Refused(VsrppError):
+    """Input that is not accepted; nothing was changed."""
+
+    exit_code = 2
+    reason_code = "refused"
+
+
+class NotFound(VsrppError):
+    """No such run, checkpoint or file."""
+
+    exit_code = 3
+    reason_code = "not_found"
+
+
+class NotLive(VsrppError):
+    """The run is not training, so nothing can apply the command."""
+
+    exit_code = 4
+    reason_code = "not_live"
+
+
+class TimedOut(VsrppError):
+    """No answer within the time one was willing to wait; the command is still pending."""
+
+    exit_code = 5
+    reason_code = "timed_out"
+
+
+class ProofFailed(VsrppError):
+    """A chain is broken, a hash does not match, or a replay differs."""
+
+    exit_code = 6
+    reason_code = "proof_failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One way to fail: the code that programs decide by, the sentence for people. Calling it gives the error to raise."""
+
+    code: str
+    """Unique. Begins with the code of its error class."""
+    text: str
+    """English, a `str.format` template of the fields."""
+    error: type[VsrppError] = Refused
+
+    def __call__(self, **fields: Any) -> VsrppError:
+        return self.error(self.text.format(**fields), reason_code=self.code, fields=fields)
+
+    def sentence(self, **fields: Any) -> str:
+        """The English sentence, for a reason that is not raised but told, such as a value's in a list of problems."""
+        return self.text.format(**fields)
 
 
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
@@ -20,33 +96,3 @@ def out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
-
-
-class Refused(VsrppError):
-    """Input that is not accepted; nothing was changed."""
-
-    exit_code = 2
-
-
-class NotFound(VsrppError):
-    """No such run, checkpoint or file."""
-
-    exit_code = 3
-
-
-class NotLive(VsrppError):
-    """The run is not training, so there is nobody to take the command."""
-
-    exit_code = 4
-
-
-class TimedOut(VsrppError):
-    """No answer within the time one was willing to wait; the command is still pending."""
-
-    exit_code = 5
-
-
-class ProofFailed(VsrppError):
-    """A chain is broken, a hash does not match, or a replay differs."""
-
-    exit_code = 6
