@@ -153,7 +153,7 @@ def test_a_script_edits_pauses_validates_saves_and_goes_back(tmp_path: Path, tin
     assert seen["paused"] == "paused"
     held = {seen[name].step for name in ("pause", "checkpoint", "validate", "resume")}
     assert len(held) == 1  # nothing moves while it is paused
-    assert f"the nearest is {held.pop()}" in seen["nearest"].message
+    assert f"the nearest is step {held.pop()}" in seen["nearest"].message
     assert (seen["rollback"].branch, seen["rollback"].revision) == (1, 3)
     assert seen["config"]["grad_clip"] == 1.0
     assert [e.origin for e in run.history("paused", "resumed", "stopped")] == ["api"] * 3

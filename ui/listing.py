@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import control
-from vsrpp.control import curves
+from vsrpp.control.lineage import lineage
 from vsrpp.errors import NotFound
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
@@ -58,9 +58,7 @@ def checkpoint_rows(paths: RunPaths, snapshot: PanelSnapshot) -> list[dict[str, 
     """Every checkpoint on record, newest first, as the checkpoint table draws it."""
     on_disk = set(control.checkpoint_steps(paths))
     uploaded = _uploaded(paths)
-    abandoned = [
-        s for s in curves.segments(e for e in snapshot.events if e.type in curves.LINEAGE_EVENTS) if s.abandoned
-    ]
+    line = lineage(snapshot.events, keep_events=False)
     rows: dict[tuple[int, int], dict[str, Any]] = {}
     for event in snapshot.events:
         if event.type != "checkpoint_saved":
@@ -69,14 +67,11 @@ def checkpoint_rows(paths: RunPaths, snapshot: PanelSnapshot) -> list[dict[str, 
             "step": event.step,
             "branch": event.branch,
             "psnr_y": (event.data.get("metrics") or {}).get("val/psnr_y"),
-            "revision": event.revision,
+            "revision": event.data.get("revision", event.revision),
             "size_bytes": event.data.get("size_bytes"),
             "here": event.step in on_disk,
             "uploaded": f"{event.branch}/{event.step}" in uploaded,
-            "abandoned": any(
-                s.branch == event.branch and s.start < event.step and (s.stop is None or event.step <= s.stop)
-                for s in abandoned
-            ),
+            "abandoned": not line.holds(event.branch, event.step),
         }
     return sorted(rows.values(), key=lambda row: (row["step"], row["branch"]), reverse=True)
 

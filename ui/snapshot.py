@@ -10,6 +10,7 @@ from typing import Any
 
 from vsrpp import control
 from vsrpp.control import curves
+from vsrpp.control.lineage import lineage
 from vsrpp.errors import NotFound, VsrppError
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
@@ -104,7 +105,7 @@ class RunWatch:
                 return kept[1]
             read = self._curves.read(
                 keys, max_points=points, from_step=from_step, to_step=to_step, budget_s=CURVES_BUDGET_S,
-                lineage=curves.segments(e for e in self._events if e.type in curves.LINEAGE_EVENTS),
+                line=lineage(self._events, keep_events=False).pieces(),
             )  # fmt: skip
             if len(self._curve_cache) > 8:
                 self._curve_cache.clear()

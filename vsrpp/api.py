@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vsrpp import control, paths
-from vsrpp.control import FINAL_STATES, Preview
+from vsrpp.control import FINAL_STATES, CheckpointRef, Preview
 from vsrpp.errors import NotLive, Refused, TimedOut
 from vsrpp.store import EVENT_TYPES, Answer, Event, MetricRow, RunReader
 
@@ -127,8 +127,8 @@ class Run:
         """
         if (step is None) == (revision is None):
             raise Refused("a rollback goes to a step or to a revision: give one of them.")
-        payload = {"revision": _plain(revision)} if step is None else {"step": _plain(step)}
-        return self._ask("rollback", payload, reason, author, wait_s)
+        ref = CheckpointRef.of_payload({"revision": _plain(revision)} if step is None else {"step": _plain(step)})
+        return self._ask("rollback", ref.to_payload(), reason, author, wait_s)
 
     # ---- waiting
     def follow(self, *types: str, after_seq: int | None = None, timeout_s: float | None = None) -> Iterator[Event]:

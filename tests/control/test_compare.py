@@ -107,7 +107,7 @@ def test_what_is_not_finite_is_null(pair: tuple[MadeRun, MadeRun]) -> None:
     found = compared(*pair)
     assert found["results"][LOSS]["values"][0][-1] is None
     assert found["runs"][0]["last"] == {"psnr_y": None, "ssim_y": None, "loss": None}
-    assert found["runs"][0]["best"]["psnr_y"] == 31.0
+    assert found["runs"][0]["best"] is None, "no checkpoint was saved, so none is the best"
 
 
 def test_a_record_from_elsewhere_compares_like_the_folder(pair: tuple[MadeRun, MadeRun]) -> None:
@@ -127,5 +127,5 @@ def test_a_record_from_elsewhere_compares_like_the_folder(pair: tuple[MadeRun, M
 
 def test_a_run_that_never_began_is_said(tmp_path: Path) -> None:
     run = MadeRun(tmp_path / "empty1", "empty1")
-    with pytest.raises(NotFound, match="has not begun"):
+    with pytest.raises(NotFound, match="has not started"):
         comparing.local_record(run.paths)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from vsrpp.control.curves import CurveReader, CurveSegment, curves, merge_points, segments
+from vsrpp.control.curves import CurveReader, curves, merge_points
+from vsrpp.control.lineage import lineage
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunWriter
 
@@ -108,15 +109,18 @@ def test_what_a_rollback_left_behind_is_a_series_of_its_own(paths: RunPaths) -> 
 
 def test_going_back_twice_keeps_one_line(paths: RunPaths) -> None:
     writer = RunWriter(paths.run_db, "r1")
+    writer.append("started", step=0, branch=0, revision=0, data={"config": {}, "run_config": {}})
     for branch, (start, to) in enumerate([(300, 200), (400, 100)], start=1):
         writer.append("rolled_back", step=to, branch=branch, revision=branch,
                       data={"from_step": start, "to_step": to, "from_branch": branch - 1, "changes": []})  # fmt: skip
-    found = segments(writer.events())
+    line = lineage(writer.events())
     writer.close()
-    assert [s for s in found if not s.abandoned] == [CurveSegment(0, -1, 100, False), CurveSegment(2, 100, None, False)]
-    assert [s for s in found if s.abandoned] == [
-        CurveSegment(0, 200, None, True), CurveSegment(0, 100, 200, True), CurveSegment(1, 200, None, True),
-    ]  # fmt: skip
+    assert [(s.branch, s.from_step, s.to_step) for s in line.segments] == [(0, 0, 100), (2, 100, None)]
+    assert [(s.branch, s.from_step, s.to_step) for s in line.abandoned] == [
+        (0, 201, None),
+        (0, 101, 200),
+        (1, 200, None),
+    ]
 
 
 def test_merging_buckets_without_a_finite_value() -> None:

@@ -133,4 +133,4 @@ def test_runs_of_the_server_are_ours_alone(run: MadeRun, uri: str) -> None:
     assert client_of(uri).get_run(tool.info.run_id).data.tags["vsrpp.kind"] == "tool"
     (row,) = server_runs(uri)
     assert (row["run_id"], row["state"], row["status"], row["step"]) == (run.run_id, "finished", "FINISHED", 200)
-    assert row["best"] == {"step": 100, "psnr_y": 31.5}
+    assert row["best"] == {"step": 100, "psnr_y": 31.5, "key": "val/psnr_y", "value": 31.5}

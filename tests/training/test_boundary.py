@@ -121,20 +121,55 @@ def test_a_rollback_takes_state_config_and_best_back(rank_0: Make) -> None:
     assert run.state.step == 10 and run.run.live["max_lr"] == 1e-3 and run.checkpoints.at_step == 10
     nowhere = run.ask("rollback", step=4)
     run.step()
-    assert run.answer(nowhere).message == "no checkpoint at step 4; the nearest is 10."
+    assert "no checkpoint at step 4; the nearest is step 10" in run.answer(nowhere).message
 
 
 # ---- checkpoints
-def test_a_checkpoint_is_due_at_its_multiples_and_at_a_best_validation(rank_0: Make) -> None:
-    run = rank_0(psnr_y=lambda step: 30.0 - step, max_steps=100, checkpoint_every=10)
+def test_a_requested_validation_that_is_the_best_is_saved_and_shown_as_the_best(rank_0: Make) -> None:
+    run = rank_0(psnr_y=lambda step: {11: 31.0, 12: 30.0, 13: 32.0}[step], max_steps=100, checkpoint_every=10)
     for _ in range(10):
         run.step()
-    asked = run.ask("validate")
+    for expected in (11, 11, 13):
+        asked = run.ask("validate")
+        run.step()
+        run.answer(asked)
+        run.checkpoints.collect(wait=True)
+        best = control.best_of(run.recorder.writer)
+        assert best is not None and best.step == expected
+    assert control.checkpoint_steps(run.paths) == [10, 11, 13]
+    assert not run.checkpoints.is_best({"val/psnr_y": 31.9}) and not run.checkpoints.is_best({})
+
+
+def test_a_requested_validation_scores_the_checkpoint_of_its_own_step(rank_0: Make) -> None:
+    run = rank_0(psnr_y=lambda step: 30.0, max_steps=100, checkpoint_every=100)
     run.step()
-    run.answer(asked)
+    for kind in ("checkpoint", "validate"):
+        run.ask(kind)
+    run.step()
     run.checkpoints.collect(wait=True)
-    assert control.checkpoint_steps(run.paths) == [10]
-    assert run.checkpoints.is_best({"val/psnr_y": 1.0}) and not run.checkpoints.is_best({})
+    best = control.best_of(run.recorder.writer)
+    assert best is not None and (best.step, best.value) == (2, 30.0)
+    assert control.checkpoint_steps(run.paths) == [2]
+    assert "metrics" in control.manifest_of(run.paths, 2)
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "best_step"), [("val/tdiff_y", (3.0, 1.0, 2.0), 12), ("val/ssim_y", (3.0, 1.0, 2.0), 11)]
+)
+def test_the_best_follows_keep_best_by_in_its_own_direction(
+    rank_0: Make, key: str, values: tuple[float, ...], best_step: int
+) -> None:
+    run = rank_0(max_steps=100, checkpoint_every=100, keep_best_by=key)
+    for step, value in enumerate(values, start=11):
+        while run.state.step < step:
+            run.step()
+        run.checkpoints.save_now("asked", figures={key: value})
+        run.checkpoints.collect(wait=True)
+    best = control.best_of(run.recorder.writer)
+    assert best is not None and (best.step, best.key, best.value) == (best_step, key, values[best_step - 11])
+    asked = run.ask("rollback", step="best")
+    run.step()
+    assert run.answer(asked).step == best_step
 
 
 # ---- ending

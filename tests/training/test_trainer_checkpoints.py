@@ -44,7 +44,7 @@ def test_a_rollback_to_a_step_without_checkpoint_names_the_nearest(tmp_path: Pat
     run = Steered.new(tmp_path, tiny_clip, {11: lambda r: r.ask("rollback", step=4)})
     run.train()
     assert run.answer().status == "refused"
-    assert run.answer().message == "no checkpoint at step 4; the nearest is 10."
+    assert run.answer().message.endswith("has no checkpoint at step 4; the nearest is step 10.")
 
 
 def test_a_run_killed_after_a_rollback_resumes_on_its_new_branch(tmp_path: Path, tiny_clip: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import json
@@ -11,7 +10,7 @@ import queue
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -236,13 +235,6 @@ def whole_checkpoints(checkpoints: Path) -> list[CheckpointPaths]:
     found = [folder for folder in checkpoints.iterdir() if checkpoint_step(folder) is not None]
     whole = [CheckpointPaths(folder) for folder in found if (folder / "manifest.json").is_file()]
     return sorted(whole, key=lambda folder: checkpoint_step(folder.root) or 0)
-
-
-def set_aside_checkpoints(checkpoints: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """(folder, manifest) of those that a later branch, saving the same step, pushed to a name with their own branch."""
-    for folder in sorted(checkpoints.glob("step_*_b*")) if checkpoints.is_dir() else ():
-        with contextlib.suppress(VsrppError):
-            yield folder, read_manifest(CheckpointPaths(folder))
 
 
 def clear_torn(checkpoints: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import config, control, paths
+from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.errors import NotFound, Refused
 from vsrpp.output import green, print_json, yellow
 from vsrpp.paths import RunPaths
@@ -56,13 +57,9 @@ def rollback(
     run_dir: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Take a live run back to a checkpoint; exit 3 if there is none. Raises Refused, NotFound or NotLive."""
-    payload: dict[str, Any] = {"revision": revision}
-    if step is not None:
-        if step != "best" and not step.isdecimal():
-            raise Refused(f"--step {step} refused: must be a step or `best`.")
-        payload = {"step": step if step == "best" else int(step)}
+    ref = CheckpointRef("revision", revision or 0) if step is None else CheckpointRef.parse(step)
     answer = control.command(
-        control.find_run(run, paths.runs_dir(run_dir)), "rollback", payload, origin="cli", author=author, reason=reason,
+        control.find_run(run, paths.runs_dir(run_dir)), "rollback", ref.to_payload(), origin="cli", author=author, reason=reason,
         wait_s=wait_s,
     )  # fmt: skip
     code = _show(answer, as_json, "rolled back")

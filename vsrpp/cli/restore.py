@@ -7,7 +7,7 @@ from pathlib import Path
 
 from vsrpp import control, paths
 from vsrpp.errors import NotFound, Refused, VsrppError
-from vsrpp.launch.checkpoint_source import parse_step, run_and_step
+from vsrpp.launch.checkpoint_source import run_and_ref
 from vsrpp.output import green, print_json
 from vsrpp.tracking import uri_of
 
@@ -17,7 +17,7 @@ def restore(run: str, *, step: str, out: Path, run_dir: Path | None, as_json: bo
     from vsrpp.tracking.restore import restore as restore_checkpoint
 
     runs = paths.runs_dir(run_dir)
-    restored = restore_checkpoint(run, step=parse_step(step), out=out, uri=paths.tracking_uri(runs), runs=runs)
+    restored = restore_checkpoint(run, step=step, out=out, uri=paths.tracking_uri(runs), runs=runs)
     if as_json:
         print_json(
             {"run_id": restored.run_id, "step": restored.step, "revision": restored.revision,
@@ -55,12 +55,12 @@ def promote(source: str, *, alias: str, name: str, run_dir: Path | None, as_json
     from vsrpp.tracking.registry import promote as register
 
     runs = paths.runs_dir(run_dir)
-    run, step = run_and_step(source)
+    run, ref = run_and_ref(source)
     uri = paths.tracking_uri(runs)
     with contextlib.suppress(NotFound):
         folder = control.find_run(run, runs)
         run, uri = folder.run_id, uri_of(folder, uri)
-    version = register(run, step, alias=alias, name=name, uri=uri)
+    version = register(run, ref, alias=alias, name=name, uri=uri)
     if as_json:
         print_json(version.to_json())
         return 0

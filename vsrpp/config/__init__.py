@@ -10,9 +10,11 @@ from vsrpp.config.edits import Change, diff, merge, parse_assignments, warnings
 from vsrpp.config.problem import Problem
 from vsrpp.config.schema import (
     Parameter,
+    best_keys,
     default_preset,
     defaults,
     live_parameters,
+    lower_is_better,
     parameters,
     presets,
     startup_parameters,
@@ -24,6 +26,7 @@ __all__ = [
     "Change",
     "Parameter",
     "Problem",
+    "best_keys",
     "check_changes",
     "check_live",
     "check_run",
@@ -34,6 +37,7 @@ __all__ = [
     "dump_runtime",
     "format_value",
     "live_parameters",
+    "lower_is_better",
     "merge",
     "normalise",
     "parameters",

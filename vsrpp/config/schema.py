@@ -107,6 +107,16 @@ def presets() -> tuple[str, ...]:
     return tuple(load(RUN_SCHEMA)["properties"]["preset"]["enum"])
 
 
+def best_keys() -> tuple[str, ...]:
+    """The validation metrics that can say which checkpoint is the best."""
+    return tuple(load(RUN_SCHEMA)["properties"]["keep_best_by"]["enum"])
+
+
+def lower_is_better() -> frozenset[str]:
+    """Those of `best_keys` of which less is better."""
+    return frozenset(load(RUN_SCHEMA)["properties"]["keep_best_by"]["x-lower-is-better"])
+
+
 def default_preset() -> str:
     """The preset used when none is asked for."""
     return load(RUN_SCHEMA)["properties"]["preset"]["default"]

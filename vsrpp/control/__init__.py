@@ -1,15 +1,18 @@
 """The one API that every face uses on a live or finished run. No torch; nothing here imports MLflow."""
 
 from vsrpp.control.backlog import Backlog, backlog
+from vsrpp.control.best import BestCheckpoint, best_checkpoint, best_key
+from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.delivery_status import delivery, upload
 from vsrpp.control.edits import Preview, apply, command, current_config, preview, run_config_of, stale_keys
-from vsrpp.control.lineage import Lineage, lineage, steers
+from vsrpp.control.lineage import Lineage, line_of, lineage, steers
+from vsrpp.control.local_checkpoints import LocalCheckpoint, local_checkpoints
 from vsrpp.control.numbers import numbers
 from vsrpp.control.remote_copies import newest_remote_copy
 from vsrpp.control.runs import FINAL_STATES, find_run, is_live, local_runs, process_alive, process_identity, run_state
 from vsrpp.control.views import (
-    best_checkpoint,
+    best_of,
     checkpoint_steps,
     config_view,
     history,
@@ -23,12 +26,17 @@ __all__ = [
     "CONFIG_EVENTS",
     "FINAL_STATES",
     "Backlog",
+    "BestCheckpoint",
+    "CheckpointRef",
     "ConfigHistory",
     "Lineage",
+    "LocalCheckpoint",
     "Preview",
     "apply",
     "backlog",
     "best_checkpoint",
+    "best_key",
+    "best_of",
     "checkpoint_steps",
     "command",
     "config_view",
@@ -37,7 +45,9 @@ __all__ = [
     "find_run",
     "history",
     "is_live",
+    "line_of",
     "lineage",
+    "local_checkpoints",
     "local_runs",
     "manifest_of",
     "newest_remote_copy",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vsrpp.control.config_history import ConfigHistory, changes_text, who
+from vsrpp.control import messages
+from vsrpp.control.best import best_checkpoint, best_key
+from vsrpp.control.config_history import changes_text, who
 from vsrpp.control.effect import INTERVENTIONS, Effects, rows_of
-from vsrpp.control.lineage import Lineage, lineage
+from vsrpp.control.lineage import ConfigSpan, lineage
 from vsrpp.control.runs import FINAL_STATES, run_state
-from vsrpp.errors import NotFound
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
 
@@ -46,9 +48,9 @@ def local_record(paths: RunPaths) -> Record:
     with RunReader(paths.run_db) as reader:
         events = list(reader.events())
         if not any(event.type == "started" for event in events):
-            raise NotFound(f"run {paths.run_id} has not begun: there is nothing to compare.")
+            raise messages.NOTHING_TO_COMPARE(run=paths.run_id)
         line = lineage(events)
-        curves = {key: along(line, ((r.branch, r.step, r.value) for r in reader.series(key))) for key in KEYS}
+        curves = {key: line.along((r.branch, r.step, r.value) for r in reader.series(key)) for key in KEYS}
         effects = Effects(rows_of(reader)).of(events, newest=len(events))
         return Record(
             run_id=reader.run_id, state=run_state(reader), source="local", events=events, curves=curves,
@@ -69,22 +71,16 @@ def record_of(run_id: str, source: str, events: Sequence[Event], rows: Mapping[t
     ended = [event.type for event in events if event.type in FINAL_STATES | {"resumed", "restored", "started"}]
     return Record(
         run_id=run_id, state=ended[-1] if ended and ended[-1] in FINAL_STATES else "unknown", source=source,
-        events=events, curves={key: along(line, values) for key, values in by_key.items()},
+        events=events, curves={key: line.along(values) for key, values in by_key.items()},
         effects={seq: effect.to_json() for seq, effect in effects.items()},
     )  # fmt: skip
-
-
-def along(line: Lineage, rows: Iterable[tuple[int, int, float]]) -> list[tuple[int, float]]:
-    """Rows (branch, step, value) of the present line alone, by step; a later branch's value stands."""
-    by_step = {step: value for branch, step, value in sorted(rows, key=lambda row: row[:2]) if line.holds(branch, step)}
-    return sorted(by_step.items())
 
 
 def compare(records: Sequence[Record]) -> dict[str, Any]:
     """The comparison as one JSON document (keys: docs/mlflow.md). Lists of values are in the order of the runs."""
     results = _results(records)
     run_config = _differing([dict(r.started.data.get("run_config") or {}) for r in records], leave_out={"name"})
-    timelines = [_timeline(record) for record in records]
+    timelines = [lineage(record.events).config_spans() for record in records]
     return {
         "runs": [_summary(record) for record in records],
         "run_config": run_config,
@@ -101,8 +97,7 @@ def compare(records: Sequence[Record]) -> dict[str, Any]:
 
 def _summary(record: Record) -> dict[str, Any]:
     started, psnr, ssim, loss = record.started, *(record.curves.get(key, ()) for key in (PSNR_Y, SSIM_Y, LOSS))
-    finite = [point for point in psnr if _finite(point[1]) is not None]
-    best = max(finite, key=lambda point: (point[1], point[0]), default=None)
+    best = best_checkpoint(lineage(record.events), best_key(started.data.get("run_config") or {}))
     parent = started.data.get("parent") or {}
     return {
         "run_id": record.run_id,
@@ -117,7 +112,7 @@ def _summary(record: Record) -> dict[str, Any]:
         "parent": {"run_id": parent.get("run_id"), "step": parent.get("step")} if parent else None,
         "code_version": started.data.get("code_version"),
         "data_fingerprint": started.data.get("data_fingerprint"),
-        "best": {"step": best[0], "psnr_y": best[1], "ssim_y": dict(ssim).get(best[0])} if best else None,
+        "best": {**best.to_json(), "ssim_y": _finite(dict(ssim).get(best.step))} if best else None,
         "last": {
             "psnr_y": _finite(psnr[-1][1]) if psnr else None,
             "ssim_y": _finite(ssim[-1][1]) if ssim else None,
@@ -136,21 +131,9 @@ def _same_form(value: Any) -> str:
     return json.dumps(float(value) if type(value) is int else value, sort_keys=True)
 
 
-def _timeline(record: Record) -> list[tuple[int, dict[str, Any]]]:
-    """(step from which on, live config in force) along the present line."""
-    history, timeline = ConfigHistory(), []
-    for event in lineage(record.events).events:
-        before = history.live
-        history.add(event)
-        if history.live != before:
-            turned = event.type in ("rolled_back", "config_reverted")
-            timeline.append((int(event.data["to_step"]) if turned else event.step, history.live))
-    return timeline
-
-
-def _live(timelines: Sequence[list[tuple[int, dict[str, Any]]]]) -> list[dict[str, Any]]:
+def _live(timelines: Sequence[list[ConfigSpan]]) -> list[dict[str, Any]]:
     """For each key that is not everywhere the same: what it was from which step on, in each run."""
-    keys = dict.fromkeys(key for timeline in timelines for _, live in timeline for key in live)
+    keys = dict.fromkeys(key for timeline in timelines for span in timeline for key in span.live)
     rows = []
     for key in keys:
         changes = [_changes(timeline, key) for timeline in timelines]
@@ -161,11 +144,12 @@ def _live(timelines: Sequence[list[tuple[int, dict[str, Any]]]]) -> list[dict[st
     return rows
 
 
-def _changes(timeline: list[tuple[int, dict[str, Any]]], key: str) -> list[dict[str, Any]]:
+def _changes(timeline: list[ConfigSpan], key: str) -> list[dict[str, Any]]:
     changes: list[dict[str, Any]] = []
-    for step, live in timeline:
-        if not changes or _same_form(changes[-1]["value"]) != _same_form(live.get(key)):
-            changes.append({"step": step, "value": live.get(key)})
+    for span in timeline:
+        value = span.live.get(key)
+        if not changes or _same_form(changes[-1]["value"]) != _same_form(value):
+            changes.append({"step": span.from_step, "value": value})
     return changes
 
 
@@ -174,22 +158,18 @@ def _steps_differ(changes: Sequence[list[dict[str, Any]]]) -> bool:
     return len({tuple(change["step"] for change in run_changes[1:]) for run_changes in changes}) > 1
 
 
-def _config_parts(timelines: Sequence[list[tuple[int, dict[str, Any]]]]) -> int | None:
+def _config_parts(timelines: Sequence[list[ConfigSpan]]) -> int | None:
     """The first step at which the runs trained under different live configs; None if they never did."""
-    first = max((timeline[0][0] for timeline in timelines if timeline), default=0)
-    steps = sorted({max(first, step) for timeline in timelines for step, _ in timeline})
+    first = max((timeline[0].from_step for timeline in timelines if timeline), default=0)
+    steps = sorted({max(first, span.from_step) for timeline in timelines for span in timeline})
     for step in steps:
         if len({_same_form(_in_force(timeline, step)) for timeline in timelines}) > 1:
             return step
     return None
 
 
-def _in_force(timeline: list[tuple[int, dict[str, Any]]], step: int) -> dict[str, Any]:
-    live: dict[str, Any] = {}
-    for since, values in timeline:
-        if since <= step:
-            live = values
-    return live
+def _in_force(timeline: list[ConfigSpan], step: int) -> dict[str, Any]:
+    return next((dict(span.live) for span in reversed(timeline) if span.from_step <= step), {})
 
 
 def _loss_parts(records: Sequence[Record]) -> int | None:
@@ -246,5 +226,5 @@ def _spread(steps: list[int]) -> list[int]:
     return [steps[round(number * (len(steps) - 1) / (STEPS_SHOWN - 1))] for number in range(STEPS_SHOWN)]
 
 
-def _finite(value: float) -> float | None:
-    return value if value == value and abs(value) != float("inf") else None
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

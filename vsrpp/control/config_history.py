@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,17 @@ class ConfigHistory:
         """The newest event that set `key` in a revision beyond `after_revision`."""
         events = self.changed.get(key, ())
         return events[-1] if events and events[-1].revision > after_revision else None
+
+
+def value_in_force(events: Sequence[Event], key: str) -> Any:
+    """The value of one live parameter after the last of the events; None if none of them sets it."""
+    for event in reversed(events):
+        for change in event.data.get("changes") or ():
+            if isinstance(change, dict) and change.get("key") == key:
+                return change.get("new")
+        if event.type == "started":
+            return (event.data.get("config") or {}).get(key)
+    return None
 
 
 def who(event: Event) -> str:

@@ -11,15 +11,15 @@ import math
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from vsrpp.control.lineage import SEGMENT_EVENTS, LineageSegment, lineage
 from vsrpp.paths import RunPaths
-from vsrpp.store import Event
 from vsrpp.store.db import connect_reader
+from vsrpp.store.run_store import events_in
 
-LINEAGE_EVENTS = ("rolled_back", "config_reverted")
 KEPT_VIEWS = 4
 FINE_BUCKETS = 4096
 """Buckets kept of one metric on one branch; beyond, neighbours are merged."""
@@ -28,16 +28,6 @@ CHUNK_STEPS = 25_000
 EXACT_STEPS = 40_000
 """A view of at most so many steps is read anew in full detail instead of from the kept buckets."""
 _HUGE = 1.7976931348623157e308
-
-
-@dataclass(frozen=True, slots=True)
-class CurveSegment:
-    """The steps start < s <= stop of one branch; the last one of the present line is open (stop None)."""
-
-    branch: int
-    start: int
-    stop: int | None
-    abandoned: bool
 
 
 class Point(NamedTuple):
@@ -72,26 +62,6 @@ class Curves:
     """Of everything recorded of these keys, whatever part is shown."""
     complete: bool
     """False while older history is still being read; the next call goes on where this one stopped."""
-
-
-def segments(events: Iterable[Event]) -> list[CurveSegment]:
-    """The pieces of the run's line and what was left behind, from its `rolled_back` and `config_reverted` events."""
-    line: list[CurveSegment] = [CurveSegment(0, -1, None, False)]
-    abandoned: list[CurveSegment] = []
-    for event in events:
-        if event.type not in LINEAGE_EVENTS:
-            continue
-        to_step = int(event.data["to_step"])
-        kept: list[CurveSegment] = []
-        for piece in line:
-            if piece.start < to_step:
-                kept.append(CurveSegment(piece.branch, piece.start, min(to_step, piece.stop or to_step), False))
-            if piece.stop is None or piece.stop > to_step:
-                abandoned.append(CurveSegment(piece.branch, max(piece.start, to_step), piece.stop, True))
-        from_branch = int(event.data.get("from_branch", line[-1].branch))
-        branch = event.branch if event.branch != from_branch else from_branch + 1
-        line = [*kept, CurveSegment(branch, to_step, None, False)]
-    return abandoned + line
 
 
 def curves(
@@ -162,15 +132,15 @@ class CurveReader:
 
     def read(
         self, keys: Sequence[str], *, max_points: int = 600, from_step: int = 0, to_step: int | None = None,
-        lineage: Sequence[CurveSegment] | None = None, budget_s: float = math.inf,
+        line: Sequence[LineageSegment] | None = None, budget_s: float = math.inf,
     ) -> Curves:  # fmt: skip
-        """The curves of `keys` between two steps, cut into segments (`lineage`, by default read from the events).
+        """The curves of `keys` between two steps, cut into segments (`line`: `Lineage.pieces`, by default read from the events).
 
         With `budget_s` it stops reading older history after that time and says so in `complete`.
         """
         with self._lock:
             deadline = time.monotonic() + budget_s
-            pieces = segments(self._lineage_events()) if lineage is None else list(lineage)
+            pieces = self._pieces() if line is None else list(line)
             complete, tracks, first, last, began = True, [], math.inf, -1, False
             for key in keys:
                 key_id = self._key_id(key)
@@ -205,16 +175,11 @@ class CurveReader:
         return newest
 
     # ---- SQL
-    def _lineage_events(self) -> Iterator[Event]:
-        from vsrpp.store.run_store import _event
-
-        marks = ",".join("?" * len(LINEAGE_EVENTS))
-        rows = self._db.execute(
-            "SELECT seq, time, step, branch, type, revision, origin, author, reason, data, hash FROM events"
-            f" WHERE type IN ({marks}) ORDER BY seq",
-            LINEAGE_EVENTS,
-        )
-        return map(_event, rows.fetchall())
+    def _pieces(self) -> list[LineageSegment]:
+        try:
+            return lineage(events_in(self._db, types=SEGMENT_EVENTS), keep_events=False).pieces()
+        except sqlite3.OperationalError:  # the file is there before its tables are
+            return lineage(()).pieces()
 
     def _key_id(self, key: str) -> int:
         if key not in self._key_ids:
@@ -303,11 +268,11 @@ def merge_points(older: Point, newer: Point) -> Point:
     )  # fmt: skip
 
 
-def _cut(key: str, branch: int, points: Sequence[Point], pieces: Sequence[CurveSegment]) -> list[Series]:
-    of_branch = [piece for piece in pieces if piece.branch == branch] or [CurveSegment(branch, -1, None, False)]
+def _cut(key: str, branch: int, points: Sequence[Point], pieces: Sequence[LineageSegment]) -> list[Series]:
+    of_branch = [piece for piece in pieces if piece.branch == branch] or [LineageSegment(branch=branch, from_step=0)]
     series = []
     for piece in of_branch:
-        inside = tuple(p for p in points if p.step > piece.start and (piece.stop is None or p.step <= piece.stop))
+        inside = tuple(point for point in points if piece.covers(branch, point.step))
         if inside:
             series.append(Series(key, branch, piece.abandoned, inside))
     return series

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vsrpp.control.best import PSNR_Y, metrics_of, score
+from vsrpp.control.config_history import value_in_force
+from vsrpp.control.lineage import TURNS, acts_at
 from vsrpp.store import Event, MetricRow, RunReader
 
 WINDOW_ROWS = 20
 """Rows of the loss on either side that a mean is taken over."""
-TURNS = frozenset({"rolled_back", "config_reverted"})
 INTERVENTIONS = frozenset({"config_applied", *TURNS})
 """The events after which training went another way; a pause, say, changes nothing."""
 LossRows = Callable[[int, int, int], Sequence[tuple[int, float]]]
@@ -82,12 +84,12 @@ class Effects:
         turned = event.type in TURNS
         left = int(event.data.get("from_branch", event.branch - 1)) if turned else event.branch
         at = int(event.data.get("from_step", event.step)) if turned else event.step
-        start = _start(event)
+        start = acts_at(event)
         until = _end(events[following], event.branch) if following is not None else None
         every = _log_every(events[: place + 1])
         before = self._rows(left, max(0, at - WINDOW_ROWS * every) + 1, at)
         if preceding is not None and preceding.branch == left:
-            before = [row for row in before if row[0] > _start(preceding)] or before
+            before = [row for row in before if row[0] > acts_at(preceding)] or before
         since = self._since(event.branch, start, until, every)
         return InterventionEffect(
             _mean(before[-WINDOW_ROWS:]), _mean(since), _last_psnr_y(events[:place]),
@@ -119,11 +121,6 @@ def pairs(rows: Iterable[MetricRow]) -> list[tuple[int, float]]:
     return [(row.step, row.value) for row in rows]
 
 
-def _start(event: Event) -> int:
-    """The step after which training went the way that the intervention set."""
-    return int(event.data.get("to_step", event.step)) if event.type in TURNS else event.step
-
-
 def _end(following: Event, branch: int) -> int:
     """The step up to which a branch was trained when the next intervention came."""
     if following.type in TURNS and following.branch != branch:
@@ -133,13 +130,7 @@ def _end(following: Event, branch: int) -> int:
 
 def _log_every(events: Sequence[Event]) -> int:
     """The interval of rows in force after the last of the events."""
-    for event in reversed(events):
-        for change in event.data.get("changes") or []:
-            if isinstance(change, dict) and change.get("key") == "log_every":
-                return max(1, int(change.get("new") or 1))
-        if event.type == "started":
-            return max(1, int((event.data.get("config") or {}).get("log_every") or 10))
-    return 10
+    return max(1, int(value_in_force(events, "log_every") or 10))
 
 
 def _mean(rows: Sequence[tuple[int, float]]) -> float | None:
@@ -157,6 +148,5 @@ def _last_psnr_y(events: Sequence[Event]) -> float | None:
 
 
 def psnr_y_of(event: Event) -> float | None:
-    """PSNR-Y (dB) that a `validated` event speaks of."""
-    value = event.data.get("psnr_y", (event.data.get("metrics") or {}).get("val/psnr_y"))
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    """PSNR-Y (dB) of a `validated` event."""
+    return score(metrics_of(None, event), PSNR_Y)

@@ -1,83 +1,183 @@
-"""Which part of the record the run's present state comes from: every turn back (rollback, reverted probation) leaves one behind.
+"""Which part of the record leads to the run's present state: every turn back (rollback, reverted probation) abandons a part.
 
-Pure folds over the events; resume and replay both walk what these functions give.
+The only fold of the record over turns. Curves, status, panel, terminal, MLflow, compare, restore, resume and replay all ask
+a `Lineage`; none of them reads `to_step` for itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
-from vsrpp.control.config_history import CONFIG_EVENTS
-from vsrpp.store import Event
+from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory
+from vsrpp.store import Event, RunReader
 
-TURNS = ("rolled_back", "config_reverted")
+TURNS = frozenset({"rolled_back", "config_reverted"})
 """Events that go back: `data` has `to_step`, and `to_seq`, the newest event the state gone back to had seen."""
+SEGMENT_EVENTS = ("started", *sorted(TURNS))
+"""All that the segments of a lineage follow from."""
+LINE_EVENTS = ("started", "checkpoint_saved", "validated", *sorted(TURNS))
+"""All that a lineage without events needs to be fed."""
+_T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LineageSegment:
-    """Steps `from_step` + 1 … `to_step` (None: to the end) were made on `branch`."""
+    """The rows that `branch` has at `from_step` … `to_step`, both included (None: no end).
+
+    The segments of one branch divide its rows: each row lies on exactly one, so on the present line or off it.
+    """
 
     branch: int
     from_step: int
     to_step: int | None = None
+    abandoned: bool = False
+    seq: int = 0
+    """The event that began the branch."""
+
+    def covers(self, branch: int, step: int) -> bool:
+        """Whether a row of `branch` at `step` lies on this segment."""
+        return self.branch == branch and self.from_step <= step and (self.to_step is None or step <= self.to_step)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSpan:
+    """The live config in force from `from_step` on, until the next span of the line begins."""
+
+    from_step: int
+    revision: int
+    live: Mapping[str, Any]
 
 
 @dataclass(slots=True)
 class Lineage:
-    """The line of events and steps that leads to the present state."""
+    """A fold over the events of one run: feed it every event in order with `add`, or use `lineage`.
 
+    Without `keep_events` its size grows with turns, checkpoints and validations alone.
+    """
+
+    keep_events: bool = True
     events: list[Event] = field(default_factory=list)
-    """Events of the line, turns among them, oldest first."""
+    """Events of the present line, turns included, oldest first; empty without `keep_events`."""
     segments: list[LineageSegment] = field(default_factory=list)
+    """The present line, oldest first."""
+    abandoned: list[LineageSegment] = field(default_factory=list)
+    """What turns left behind, in the order they did."""
+    checkpoints: list[Event] = field(default_factory=list)
+    """`checkpoint_saved` of the present line, oldest first, whenever they were written."""
+    _validated: dict[tuple[int, int], Event] = field(default_factory=dict)
 
+    def add(self, event: Event) -> None:
+        if event.type in TURNS:
+            self._turn(event)
+        elif event.type == "started":
+            self.events.clear()
+            self.checkpoints.clear()
+            self.segments = [LineageSegment(branch=event.branch, from_step=event.step, seq=event.seq)]
+            self.abandoned.clear()
+        elif event.type == "checkpoint_saved" and self.holds(event.branch, event.step):
+            self.checkpoints.append(event)  # it may be recorded only after the run has left its branch
+        elif event.type == "validated":
+            self._validated[event.branch, event.step] = event
+        if self.keep_events:
+            self.events.append(event)
+
+    def _turn(self, event: Event) -> None:
+        to_step, to_seq = turned_to(event), event.data.get("to_seq")
+        kept: list[LineageSegment] = []
+        for segment in self.segments or [LineageSegment(branch=0, from_step=0)]:
+            if kept and (segment.from_step >= to_step if to_seq is None else segment.seq > to_seq):
+                self.abandoned.append(replace(segment, abandoned=True))
+            else:
+                kept.append(segment)
+                if segment.to_step is None or segment.to_step > to_step:
+                    kept[-1] = replace(segment, to_step=to_step)
+                    self.abandoned.append(replace(segment, from_step=to_step + 1, abandoned=True))
+        self.segments = [*kept, LineageSegment(branch=event.branch, from_step=to_step, seq=event.seq)]
+        self.checkpoints = [saved for saved in self.checkpoints if self.holds(saved.branch, saved.step)]
+        if to_seq is not None:
+            self.events = [seen for seen in self.events if seen.seq <= to_seq]
+
+    # ---- rows
     @property
     def branch(self) -> int:
+        """The present branch."""
         return self.segments[-1].branch if self.segments else 0
 
-    def steering(self, after_seq: int = 0) -> list[Event]:
-        """The events of the line after `after_seq` that changed what training did: edits, validations asked for, turns."""
-        return [event for event in self.events if event.seq > after_seq and steers(event)]
+    def pieces(self) -> list[LineageSegment]:
+        """Every segment, abandoned ones first."""
+        return [*self.abandoned, *(self.segments or [LineageSegment(branch=0, from_step=0)])]
+
+    def holds(self, branch: int, step: int) -> bool:
+        """Whether a row, a checkpoint or any state of `branch` at `step` lies on the present line."""
+        if not self.segments:
+            return True
+        return any(segment.covers(branch, step) for segment in self.segments)
 
     def branch_after(self, step: int) -> int:
         """The branch on which step + 1 was, or will be, made."""
         return next(s.branch for s in reversed(self.segments) if s.from_step <= step)
 
-    def holds(self, branch: int, step: int) -> bool:
-        """Whether the state at `step` of `branch` lies on the line."""
-        return any(
-            s.branch == branch and s.from_step <= step and (s.to_step is None or step <= s.to_step)
-            for s in self.segments
-        )
+    def along(self, rows: Iterable[tuple[int, int, _T]]) -> list[tuple[int, _T]]:
+        """(step, value) of the rows (branch, step, value) on the line, by step.
+
+        Where a turn and the state it went back to both have a row at the turn's step, the turn's counts.
+        """
+        by_step = {step: v for branch, step, v in sorted(rows, key=lambda row: row[:2]) if self.holds(branch, step)}
+        return sorted(by_step.items(), key=lambda row: row[0])
+
+    # ---- events
+    def steering(self, after_seq: int = 0) -> list[Event]:
+        """The events of the line after `after_seq` that changed what training did: edits, requested validations, turns."""
+        return [event for event in self.events if event.seq > after_seq and steers(event)]
 
     def last_step(self) -> int:
         """The last step on record along the line: until it is reached again, a resume only repeats."""
         return max((event.step for event in self.events if event.type not in TURNS), default=0)
 
+    def validation_at(self, branch: int, step: int) -> Event | None:
+        """The newest `validated` of that state."""
+        return self._validated.get((branch, step))
 
-def lineage(events: Iterable[Event]) -> Lineage:
+    # ---- the config in force
+    def config_spans(self) -> list[ConfigSpan]:
+        """The live config along the line, oldest first; a turn counts from the step it went back to."""
+        history, spans = ConfigHistory(), []
+        for event in self.events:
+            if event.type in CONFIG_EVENTS:
+                history.add(event)
+                spans.append(ConfigSpan(acts_at(event), event.revision, history.live))
+        return spans
+
+    def config_at(self, step: int) -> ConfigSpan | None:
+        """The live config under which step + 1 of the line was, or will be, made; None before the start."""
+        return next((span for span in reversed(self.config_spans()) if span.from_step <= step), None)
+
+
+def lineage(events: Iterable[Event], *, keep_events: bool = True) -> Lineage:
     """The line that leads to the newest event."""
-    line = Lineage()
+    line = Lineage(keep_events)
     for event in events:
-        if event.type == "started":
-            line = Lineage([event], [LineageSegment(event.branch, event.step)])
-        elif event.type in TURNS:
-            to_step, to_seq = int(event.data["to_step"]), int(event.data["to_seq"])
-            line.events = [kept for kept in line.events if kept.seq <= to_seq] + [event]
-            line.segments = [*_cut(line.segments, to_step), LineageSegment(event.branch, to_step)]
-        else:
-            line.events.append(event)
+        line.add(event)
     return line
+
+
+def line_of(reader: RunReader) -> Lineage:
+    """The line of an open record, without its events."""
+    return lineage(reader.events(types=LINE_EVENTS), keep_events=False)
+
+
+def turned_to(event: Event) -> int:
+    """The step that a turn went back to."""
+    return int(event.data.get("to_step", event.step))
+
+
+def acts_at(event: Event) -> int:
+    """The step from which on an event's change holds: a turn's is the step it went back to."""
+    return turned_to(event) if event.type in TURNS else event.step
 
 
 def steers(event: Event) -> bool:
     """Whether an event changed what training did, so that a resume or a replay must let it act again."""
     return event.type in CONFIG_EVENTS or (event.type == "validated" and bool(event.data.get("by_hand")))
-
-
-def _cut(segments: Sequence[LineageSegment], to_step: int) -> list[LineageSegment]:
-    kept = [segment for segment in segments if segment.from_step < to_step or segment.from_step == to_step == 0]
-    kept = kept or list(segments[:1])
-    last = kept[-1]
-    return [*kept[:-1], LineageSegment(last.branch, last.from_step, to_step)]

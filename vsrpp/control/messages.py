@@ -1,6 +1,55 @@
-"""The words that panel, terminal and command line share, in English and German. What is a face's own stays with it."""
+"""What this room says when it refuses; and the words that panel, terminal and command line share, in English and German."""
 
 from __future__ import annotations
+
+from vsrpp.errors import NotFound, NotLive, Reason
+
+# ---- naming a run
+NO_RUNS = Reason("not_found.runs", "No run in {folder} yet. Start one: vsrpp train --data sample", NotFound)
+NO_RUN = Reason("not_found", "No run {name} in {folder} ({present}).", NotFound)
+SEVERAL_RUNS = Reason("refused.ambiguous", "{name} is a prefix of {count} runs ({runs}); give more of it.")
+NOTHING_TO_COMPARE = Reason("not_found.record", "Run {run} has not started: there is nothing to compare.", NotFound)
+
+# ---- naming a checkpoint
+NO_CHECKPOINT_REF = Reason(
+    "refused.checkpoint_ref",
+    "{ref} does not name a checkpoint: give a step, `best`, `best:KEY`, `latest` or `revision:N`.",
+)
+NO_BEST_KEY = Reason("refused.best_key", "best:{key} refused: must be one of {known}.")
+NO_CHECKPOINT = Reason("not_found.checkpoints", "Run {run} has no checkpoint yet.", NotFound)
+NO_CHECKPOINT_AT_STEP = Reason(
+    "not_found.checkpoint", "Run {run} has no checkpoint at step {step}; the nearest is step {nearest}.", NotFound
+)
+NO_CHECKPOINT_OF_REVISION = Reason(
+    "not_found.revision",
+    "Run {run} has no checkpoint of revision {revision}; it has checkpoints at steps {steps}.",
+    NotFound,
+)
+NO_VALIDATED_CHECKPOINT = Reason(
+    "not_found.best", "Run {run} has no checkpoint with {key} yet; the latest checkpoint is step {latest}.", NotFound
+)
+
+# ---- asking something of a run
+NOTHING_TO_SET = Reason("refused.empty", "Nothing to set: give KEY=VALUE.")
+NOT_LIVE_FINISHED = Reason(
+    "not_live.finished",
+    "Run {run} is finished, so nothing can {action}. Start a new run from it: vsrpp train --from {run}",
+    NotLive,
+)
+NOT_LIVE = Reason(
+    "not_live", "Run {run} is {state}, so nothing can {action}. Continue it: vsrpp train --resume {run}", NotLive
+)
+EDIT_NOT_JSON = Reason("refused.not_json", "The edit cannot be written as JSON ({why}); nothing was changed.")
+EDIT_TOO_LARGE = Reason("refused.too_large", "The edit is larger than {limit_kib} KiB; nothing was changed.")
+NOT_TEXT = Reason("refused.type", "The {field} must be text, not {type}; nothing was changed.")
+NO_BASE_REVISION = Reason(
+    "refused.base_revision", "The base revision must be a revision of the run, not {value}; nothing was changed."
+)
+STALE = Reason(
+    "refused.stale",
+    "stale: made on revision {base_revision}, but {who} set it to {value} at step {step} (revision {revision})",
+)
+REVISION_TO_COME = Reason("refused.revision", "this run has no such revision yet")
 
 LANGUAGES = ("en", "de")
 

@@ -6,23 +6,11 @@ import time
 from typing import Any
 
 from vsrpp.control.backlog import MLFLOW
-from vsrpp.control.lineage import TURNS
-from vsrpp.store import Event, Marks, RunReader
+from vsrpp.control.lineage import line_of
+from vsrpp.store import Marks, RunReader
 
 PLACE = "mlflow.place"
 """The fact that says where uploads go: {uri, why_here: "" or why that is no other machine}."""
-
-
-def line_checkpoints(reader: RunReader) -> list[Event]:
-    """`checkpoint_saved` of the present branch's line, oldest first; what a turn left behind is left out."""
-    line: list[Event] = []
-    for event in reader.events(types=("checkpoint_saved", *TURNS)):
-        if event.type == "checkpoint_saved":
-            line.append(event)
-        else:
-            to_step = int(event.data["to_step"])
-            line = [saved for saved in line if saved.step <= to_step]
-    return line
 
 
 def newest_remote_copy(
@@ -34,7 +22,7 @@ def newest_remote_copy(
     """
     place = (marks.fact(PLACE) if marks else None) or {}
     uploaded = marks.items(MLFLOW, "checkpoint") if marks else {}
-    for event in reversed(line_checkpoints(reader)):
+    for event in reversed(line_of(reader).checkpoints):
         item = uploaded.get(f"{event.branch}/{event.step}") or {}
         if item.get("off_host"):
             age_s = max(0.0, (time.time() if now is None else now) - event.time)

@@ -8,11 +8,14 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from vsrpp.errors import NotFound, Refused
+from vsrpp.control import messages
+from vsrpp.errors import NotFound
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
 
 FINAL_STATES = frozenset({"finished", "stopped", "failed"})
+MATCHES_NAMED = 4
+"""Runs named where a prefix is ambiguous."""
 
 
 def process_identity() -> dict[str, Any]:
@@ -72,7 +75,7 @@ def find_run(name: str, runs: Path) -> RunPaths:
     known = local_runs(runs)
     if name == "latest":
         if not known:
-            raise NotFound(f"No run in {runs} yet. Start one: vsrpp train --data sample")
+            raise messages.NO_RUNS(folder=str(runs))
         return known[0]
     exact = [paths for paths in known if paths.run_id == name or _mlflow_id(paths) == name]
     if exact:
@@ -81,10 +84,12 @@ def find_run(name: str, runs: Path) -> RunPaths:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        ids = ", ".join(paths.run_id for paths in matches[:4])
-        raise Refused(f"{name} is a prefix of {len(matches)} runs ({ids} …); give more of it.")
-    have = f"{len(known)} run(s) there, newest {known[0].run_id}" if known else "no run there yet"
-    raise NotFound(f"No run {name} in {runs} ({have}).")
+        ids = ", ".join(paths.run_id for paths in matches[:MATCHES_NAMED])
+        more = ", …" if len(matches) > MATCHES_NAMED else ""
+        raise messages.SEVERAL_RUNS(name=name, count=len(matches), runs=ids + more)
+    count = "1 run" if len(known) == 1 else f"{len(known)} runs"
+    present = f"{count} there, newest {known[0].run_id}" if known else "no run there yet"
+    raise messages.NO_RUN(name=name, folder=str(runs), present=present)
 
 
 def _created(paths: RunPaths) -> float:

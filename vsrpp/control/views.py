@@ -9,10 +9,12 @@ from typing import Any
 from vsrpp import config
 from vsrpp.control import alerts
 from vsrpp.control.backlog import open_marks
+from vsrpp.control.best import BestCheckpoint, best_checkpoint, best_key
 from vsrpp.control.delivery_status import delivery
 from vsrpp.control.edits import current_config, run_config_of
+from vsrpp.control.lineage import line_of
 from vsrpp.control.numbers import finite, numbers
-from vsrpp.control.remote_copies import line_checkpoints, newest_remote_copy
+from vsrpp.control.remote_copies import newest_remote_copy
 from vsrpp.control.runs import FINAL_STATES, local_runs, run_state
 from vsrpp.paths import RunPaths, checkpoint_step
 from vsrpp.store import ChainCheck, Event, RunReader
@@ -40,7 +42,7 @@ def status(paths: RunPaths) -> dict[str, Any]:
             "lr": finite(latest["lr"].value) if "lr" in latest else None,
             "losses": {k.split("/")[1]: finite(latest[k].value) for k in latest if k.startswith("loss/")},
             "config": history.live,
-            "best": best_checkpoint(paths, reader),
+            "best": _document(best_of(reader)),
             "psnr_y": quality.get("val/psnr_y"),
             "bicubic_psnr_y": quality.get("val/bicubic_psnr_y"),
             "ssim_y": quality.get("val/ssim_y"),
@@ -113,7 +115,7 @@ def runs(folder: Path) -> list[dict[str, Any]]:
                     "name": run_config_of(reader).get("name"),
                     "state": run_state(reader, trainer),
                     "step": int(trainer.get("step", 0)),
-                    "best": best_checkpoint(paths, reader),
+                    "best": _document(best_of(reader)),
                     "started": reader.meta("created"),
                     "run_dir": str(paths.root.resolve()),
                 }
@@ -137,13 +139,13 @@ def manifest_of(paths: RunPaths, step: int) -> dict[str, Any] | None:
     return manifest if isinstance(manifest, dict) else None
 
 
-def best_checkpoint(paths: RunPaths, reader: RunReader) -> dict[str, Any] | None:
-    """{step, psnr_y} of the checkpoint on the present branch's line with the best validation, or None before the first."""
-    scored = (
-        (event.step, finite(event.data.get("metrics", {}).get("val/psnr_y"))) for event in line_checkpoints(reader)
-    )
-    candidates = [{"step": step, "psnr_y": psnr_y} for step, psnr_y in scored if psnr_y is not None]
-    return max(candidates, key=lambda row: (row["psnr_y"], row["step"]), default=None)
+def best_of(reader: RunReader) -> BestCheckpoint | None:
+    """The best checkpoint of the present line by the run's own metric; None before the first validated one."""
+    return best_checkpoint(line_of(reader), best_key(run_config_of(reader)))
+
+
+def _document(best: BestCheckpoint | None) -> dict[str, Any] | None:
+    return best.to_json() if best else None
 
 
 def _delivered(paths: RunPaths, reader: RunReader, state: str) -> dict[str, Any]:

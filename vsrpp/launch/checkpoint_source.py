@@ -6,8 +6,10 @@ import tempfile
 from pathlib import Path
 
 from vsrpp import control, paths
-from vsrpp.errors import NotFound, Refused
-from vsrpp.paths import CheckpointPaths
+from vsrpp.control.checkpoint_ref import CheckpointRef
+from vsrpp.control.local_checkpoints import LocalCheckpoint
+from vsrpp.errors import NotFound
+from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import RunReader
 from vsrpp.tracking import uri_of
 
@@ -24,7 +26,7 @@ def checkpoint_folder(source: str, runs: Path) -> CheckpointPaths:
         from vsrpp.tracking.registry import fetch
 
         return CheckpointPaths(fetch(source, _new_folder(), paths.tracking_uri(runs)).path)
-    name, step = run_and_step(source)
+    name, ref = run_and_ref(source)
     try:
         run = control.find_run(name, runs)
     except NotFound:
@@ -32,52 +34,30 @@ def checkpoint_folder(source: str, runs: Path) -> CheckpointPaths:
     uri = paths.tracking_uri(runs)
     if run is not None:
         try:
-            return run.checkpoint(_local_step(run, step))
+            return CheckpointPaths(choose_local(run, ref).folder)
         except NotFound:
             uri = uri_of(run, uri)
             if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
                 raise
     from vsrpp.tracking.restore import restore
 
-    return CheckpointPaths(restore(name, step=step, out=_new_folder(), uri=uri, runs=runs).path)
+    return CheckpointPaths(restore(name, step=ref, out=_new_folder(), uri=uri, runs=runs).path)
 
 
-def run_and_step(source: str) -> tuple[str, int | str]:
-    """RUN or RUN@STEP; the newest step unless given. Raises Refused for what is no step."""
-    name, _, step = source.partition("@")
-    return name, parse_step(step or "latest")
+def run_and_ref(source: str) -> tuple[str, CheckpointRef]:
+    """RUN or RUN@REF; the newest checkpoint unless REF says another. Raises Refused for what names no checkpoint."""
+    name, _, ref = source.partition("@")
+    return name, CheckpointRef.parse(ref or "latest")
 
 
-def parse_step(text: str) -> int | str:
-    """`best`, `latest` or a step. Raises Refused."""
-    if text in ("best", "latest"):
-        return text
-    if text.isdecimal():
-        return int(text)
-    raise Refused(f"step {text} refused: must be a step, `best` or `latest`.")
+def choose_local(run: RunPaths, ref: CheckpointRef) -> LocalCheckpoint:
+    """The checkpoint meant, among those of the run folder that lie on its present line. Raises NotFound."""
+    with RunReader(run.run_db) as reader:
+        line, best_by = control.line_of(reader), control.best_key(control.run_config_of(reader))
+    on_line = [saved for saved in control.local_checkpoints(run, line) if saved.on_line]
+    chosen: LocalCheckpoint = ref.choose(on_line, run=run.run_id, best_by=best_by)
+    return chosen
 
 
 def _new_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="vsrpp-from-")) / "checkpoint"
-
-
-def _local_step(run: paths.RunPaths, step: int | str) -> int:
-    """The step meant, among those of the run folder that lie on its present line. Raises NotFound."""
-    with RunReader(run.run_db) as reader:
-        line = control.lineage(reader.events())
-    manifests = {saved: control.manifest_of(run, saved) or {} for saved in control.checkpoint_steps(run)}
-    steps = [saved for saved, manifest in manifests.items() if line.holds(int(manifest.get("branch", 0)), saved)]
-    if not steps:
-        raise NotFound(f"run {run.run_id} has no checkpoint yet.")
-    if step == "latest":
-        return steps[-1]
-    if step == "best":
-        best = control.status(run)["best"]
-        if best is None or best["step"] not in steps:
-            raise NotFound(f"no checkpoint of run {run.run_id} that has been validated is here.")
-        return int(best["step"])
-    assert isinstance(step, int)
-    if step not in steps:
-        nearest = min(steps, key=lambda saved: abs(saved - step))
-        raise NotFound(f"run {run.run_id} has no checkpoint at step {step}; the nearest is {nearest}.")
-    return step

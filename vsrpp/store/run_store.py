@@ -78,14 +78,7 @@ class RunReader:
 
     # ---- events
     def events(self, *, after_seq: int = 0, types: Iterable[str] | None = None, limit: int = -1) -> Iterator[Event]:
-        type_list = sorted(types) if types is not None else None
-        where = f" AND type IN ({','.join('?' * len(type_list))})" if type_list is not None else ""
-        rows = self._db.execute(
-            f"SELECT seq, time, step, branch, type, revision, origin, author, reason, data, hash FROM events"
-            f" WHERE seq > ?{where} ORDER BY seq LIMIT ?",
-            (after_seq, *(type_list or ()), limit),
-        )
-        return map(_event, rows)
+        return events_in(self._db, after_seq=after_seq, types=types, limit=limit)
 
     def last_event(self, *types: str) -> Event | None:
         row = self._db.execute(
@@ -247,6 +240,20 @@ class RunWriter(RunReader):
             cursor = self._db.execute("INSERT INTO metric_keys (key) VALUES (?)", (key,))
             key_id = self._key_ids[key] = int(cursor.lastrowid or 0)
         return key_id
+
+
+def events_in(
+    db: sqlite3.Connection, *, after_seq: int = 0, types: Iterable[str] | None = None, limit: int = -1
+) -> Iterator[Event]:
+    """The events of an open run.db, oldest first."""
+    type_list = sorted(types) if types is not None else None
+    where = f" AND type IN ({','.join('?' * len(type_list))})" if type_list is not None else ""
+    rows = db.execute(
+        f"SELECT seq, time, step, branch, type, revision, origin, author, reason, data, hash FROM events"
+        f" WHERE seq > ?{where} ORDER BY seq LIMIT ?",
+        (after_seq, *(type_list or ()), limit),
+    )
+    return map(_event, rows)
 
 
 def _event(row: tuple[Any, ...]) -> Event:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from vsrpp.control.best import PSNR_Y, score
+from vsrpp.control.checkpoint_ref import CheckpointRef
+from vsrpp.control.lineage import Lineage, LineageSegment
+
+LINE_TAG = "vsrpp.line"
+"""The segments of the run's present line, on its MLflow run: which of its checkpoints a rollback left behind."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,12 +21,18 @@ class Candidate:
 
     step: int
     branch: int
-    score: float | None
-    """PSNR-Y, None without a validation at its step."""
     fetch: Callable[[Path], str | None]
     """Put its files into a new folder; returns the manifest's SHA-256 kept elsewhere, if one is."""
+    revision: int | None = None
+    on_line: bool = True
+    """Whether it leads to the run's present state."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """What its validation gave."""
     model_id: str | None = None
-    """MLflow's ID of its logged model, of one that is there."""
+    """MLflow's ID of its logged model, if it is on the server."""
+
+    def value(self, key: str) -> float | None:
+        return score(self.metrics, key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +41,27 @@ class CandidateList:
 
     run_id: str
     candidates: list[Candidate]
-    best: int | None
-    """Step of the present line's best checkpoint (a rollback leaves others behind), where the place knows it."""
-    latest: int | None
-    """Step of that line's newest."""
+    best_by: str = PSNR_Y
+    """The metric that `best` means for this run."""
+
+    def choose(self, ref: CheckpointRef) -> Candidate:
+        """The checkpoint meant. Raises NotFound, naming the nearest."""
+        chosen: Candidate = ref.choose(self.candidates, run=self.run_id, best_by=self.best_by)
+        return chosen
+
+
+def line_tag(line: Lineage) -> str:
+    """The present line as `LINE_TAG` holds it: [[branch, from_step, to_step or null], …]."""
+    return json.dumps([[piece.branch, piece.from_step, piece.to_step] for piece in line.segments])
+
+
+def read_line_tag(text: str | None) -> Lineage | None:
+    """The line of `LINE_TAG`; None on a run from before it, or where somebody wrote something else."""
+    try:
+        pieces = json.loads(text or "")
+        segments = [
+            LineageSegment(branch=int(b), from_step=int(f), to_step=None if t is None else int(t)) for b, f, t in pieces
+        ]
+    except (ValueError, TypeError):
+        return None
+    return Lineage(keep_events=False, segments=segments)

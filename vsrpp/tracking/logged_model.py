@@ -11,11 +11,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control.best import PSNR_Y, score
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import Event
 from vsrpp.tracking import model_code
 from vsrpp.tracking.connection import RUN_ID_TAG, Connection, param_text
-from vsrpp.tracking.view import psnr_y
 
 log = logging.getLogger("vsrpp.delivery")
 CHECKPOINT_ARTIFACT = "artifacts/checkpoint"
@@ -103,8 +103,8 @@ def _tags(run_id: str, event: Event, folder: CheckpointPaths) -> dict[str, str]:
         "vsrpp.reason": str(event.data.get("reason") or ""),
         MANIFEST_TAG: hashlib.sha256(folder.manifest.read_bytes()).hexdigest(),
     }
-    quality = psnr_y(event.data.get("metrics"))
-    return tags if quality is None else {**tags, PSNR_TAG: repr(quality)}
+    psnr_y = score(event.data.get("metrics"), PSNR_Y)
+    return tags if psnr_y is None else {**tags, PSNR_TAG: repr(psnr_y)}
 
 
 def _params(event: Event, folder: CheckpointPaths, run_config: dict[str, Any]) -> dict[str, str]:

@@ -13,6 +13,7 @@ from vsrpp.control.effect import Effects, rows_of
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, MetricRow, RunReader
 from vsrpp.tracking import report, tree
+from vsrpp.tracking.candidates import LINE_TAG, line_tag
 from vsrpp.tracking.connection import (
     METRICS_PER_BATCH,
     PARAMS_PER_BATCH,
@@ -203,7 +204,14 @@ class MlflowRows:
             tags["vsrpp.checkpoint_step"] = str(self._view.checkpoints[-1].step)
         best = self._view.best()
         if best:
-            tags |= {"vsrpp.best_step": str(best[0]), "vsrpp.best_psnr_y": repr(best[1])}
+            tags |= {
+                "vsrpp.best_step": str(best.step),
+                "vsrpp.best_key": best.key,
+                "vsrpp.best_value": repr(best.value),
+            }
+            if best.psnr_y is not None:
+                tags["vsrpp.best_psnr_y"] = repr(best.psnr_y)
+        tags[LINE_TAG] = line_tag(self._view.line)
         return tags
 
     def _finish(self) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from vsrpp import config, control
 from vsrpp.control import Lineage, alerts
 from vsrpp.control.backlog import ARTIFACTS, END_TOLD, MLFLOW, TIMELINE
+from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, RunWriter
@@ -86,11 +87,11 @@ def _checkpoint(rebuilt: RunPaths, uploaded: CandidateList, events: list[Event],
     while on_line:
         newest = on_line.pop()
         if _fetched(rebuilt, newest, events):
-            best = [
-                candidate for candidate in on_line if candidate.step == uploaded.best and candidate.step < newest.step
-            ]
-            if best:
-                _fetched(rebuilt, best[-1], events)
+            scored = [candidate for candidate in on_line if candidate.value(uploaded.best_by) is not None]
+            if scored:
+                best = CheckpointRef("best").choose([*scored, newest], run=rebuilt.run_id, best_by=uploaded.best_by)
+                if best is not newest:
+                    _fetched(rebuilt, best, events)
             return newest.step
     started = line.events[0]
     if started.data.get("parent"):

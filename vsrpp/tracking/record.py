@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control.checkpoint_ref import CheckpointRef
+from vsrpp.control.lineage import TURNS, turned_to
 from vsrpp.errors import NotFound, ProofFailed
 from vsrpp.paths import CheckpointPaths
 from vsrpp.store import Event, verify_chain
 from vsrpp.tracking import remote, restore
 from vsrpp.tracking.connection import RUN_ID_TAG
 from vsrpp.tracking.report import TIMELINE
-from vsrpp.tracking.view import BACK, went_back_to
 
 BRANCH_KEY = "run/branch"
 LARGEST = 1.7976931348623157e308
@@ -49,7 +50,7 @@ def fetch(
     run_id = mlflow_run.data.tags[RUN_ID_TAG]
     start = None
     if events[0].data.get("parent"):
-        chosen = restore.choose(remote.candidates(mlflow_run.info.run_id, uri), events[0].step)
+        chosen = remote.candidates(mlflow_run.info.run_id, uri).choose(CheckpointRef.parse(events[0].step))
         start = CheckpointPaths(restore.place(chosen, start_folder, run_id, "mlflow").path)
     return run_id, events, rows, start
 
@@ -93,7 +94,7 @@ class _Branches:
 
     def __init__(self, events: Iterable[Event], beside: Iterable[Any]) -> None:
         self._beside = {(metric.step, metric.timestamp): int(metric.value) for metric in beside}
-        self._turns = [event for event in events if event.type in BACK][::-1]
+        self._turns = [event for event in events if event.type in TURNS][::-1]
 
     def of(self, step: int, time_ms: int) -> int:
         branch = self._beside.get((step, time_ms))
@@ -104,7 +105,7 @@ class _Branches:
 
 def _after(turn: Event, step: int, time_ms: int) -> bool:
     """Whether a row was made after a turn. In the turn's own millisecond, a row of the step it left came before it."""
-    turned_ms, to_step = round(turn.time * 1000), went_back_to(turn)
+    turned_ms, to_step = round(turn.time * 1000), turned_to(turn)
     if step < to_step:
         return False
     left = step == turn.data.get("from_step") and step > to_step

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control.best import PSNR_Y
+from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.errors import NotFound, Refused
 from vsrpp.tracking import logged_model, remote, restore
 from vsrpp.tracking.candidates import Candidate
@@ -43,18 +45,18 @@ def fetch(address: str, out: Path, uri: str) -> RestoredCheckpoint:
     with remote.reaching(uri) as client:
         model = _model(client, _model_id(client, address, uri), address, uri)
     step = int(model.tags[logged_model.STEP_TAG])
-    chosen = Candidate(step=step, branch=0, score=None, fetch=remote.downloader(model, uri))
+    chosen = Candidate(step=step, branch=0, fetch=remote.downloader(model, uri))
     return restore.place(chosen, out, model.tags[RUN_ID_TAG], "mlflow")
 
 
-def promote(run: str, step: int | str, *, alias: str, name: str = DEFAULT_NAME, uri: str) -> Promotion:
+def promote(run: str, ref: CheckpointRef | int | str, *, alias: str, name: str = DEFAULT_NAME, uri: str) -> Promotion:
     """Register an uploaded checkpoint of a run under `name`, unless it is, and point the alias at it.
 
-    `step` is a number, `best` or `latest`. Raises NotFound without such a run or uploaded checkpoint (naming the
+    `ref` is a `CheckpointRef` or its text. Raises NotFound without such a run or uploaded checkpoint (naming the
     nearest), Refused for a name or alias that MLflow does not take.
     """
     uploaded = remote.candidates(run, uri)
-    chosen = restore.choose(uploaded, step)
+    chosen = uploaded.choose(ref if isinstance(ref, CheckpointRef) else CheckpointRef.parse(ref))
     assert chosen.model_id is not None
     from mlflow.exceptions import MlflowException
 
@@ -83,8 +85,9 @@ def _register(client: Any, name: str, run_id: str, chosen: Candidate) -> int:
             raise
     model = client.get_logged_model(chosen.model_id)
     tags = {RUN_ID_TAG: run_id, logged_model.STEP_TAG: str(chosen.step), logged_model.BRANCH_TAG: str(chosen.branch)}
-    if chosen.score is not None:
-        tags[logged_model.PSNR_TAG] = repr(chosen.score)
+    psnr_y = chosen.value(PSNR_Y)
+    if psnr_y is not None:
+        tags[logged_model.PSNR_TAG] = repr(psnr_y)
     version = client.create_model_version(
         name, source=f"{SCHEME}{chosen.model_id}", run_id=model.source_run_id, tags=tags, model_id=chosen.model_id,
         description=f"VSR++ run {run_id}, step {chosen.step}",

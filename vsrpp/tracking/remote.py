@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control.best import PSNR_Y, metrics_of
 from vsrpp.errors import NotFound, Refused, VsrppError
 from vsrpp.tracking import environment, logged_model
-from vsrpp.tracking.candidates import Candidate, CandidateList
+from vsrpp.tracking.candidates import LINE_TAG, Candidate, CandidateList, read_line_tag
 from vsrpp.tracking.connection import RUN_ID_TAG, find_runs
 from vsrpp.tracking.environment import address, without_password
 from vsrpp.tracking.failures import classify
-from vsrpp.tracking.view import psnr_y
 
 UNSEEN = "No run {} on the tracking server {}."
 
@@ -68,25 +68,43 @@ def candidates(run: str, uri: str) -> CandidateList:
         run_id = mlflow_run.data.tags.get(RUN_ID_TAG, mlflow_run.info.run_id)
         models = logged_model.search(client, [mlflow_run.info.experiment_id], run_id)
         ready = [model for model in models if str(getattr(model.status, "value", model.status)) == "READY"]
-        best, latest = (mlflow_run.data.tags.get(tag) for tag in ("vsrpp.best_step", "vsrpp.checkpoint_step"))
+        tags = mlflow_run.data.tags
+        best_by = tags.get("vsrpp.best_key") or mlflow_run.data.params.get("run/keep_best_by") or PSNR_Y
+        on_line = _on_line(tags, ready)
         return CandidateList(
-            run_id=run_id,
-            candidates=[_candidate(model, uri) for model in ready],
-            best=int(best) if best else None,
-            latest=int(latest) if latest else None,
+            run_id=run_id, candidates=[_candidate(model, uri, on_line) for model in ready], best_by=best_by
         )
 
 
-def _candidate(model: Any, uri: str) -> Candidate:
-    linked = {metric.key: metric.value for metric in model.metrics or []}
+def _place_of(model: Any) -> tuple[int, int]:
+    """(branch, step) of a logged model."""
+    return int(model.tags.get(logged_model.BRANCH_TAG, 0)), int(model.tags[logged_model.STEP_TAG])
+
+
+def _on_line(tags: Mapping[str, str], models: Sequence[Any]) -> Callable[[int, int], bool]:
+    """Whether a (branch, step) lies on the run's present line.
+
+    A run delivered before `LINE_TAG` was written names the best and the newest of its line by their steps alone.
+    """
+    line = read_line_tag(tags.get(LINE_TAG))
+    if line is not None:
+        return line.holds
+    named = {int(tags[tag]) for tag in ("vsrpp.best_step", "vsrpp.checkpoint_step") if tag in tags}
+    newest = {step: branch for branch, step in sorted(map(_place_of, models))}
+    return lambda branch, step: not named or (step in named and newest[step] == branch)
+
+
+def _candidate(model: Any, uri: str, on_line: Callable[[int, int], bool]) -> Candidate:
+    branch, step = _place_of(model)
     tagged = model.tags.get(logged_model.PSNR_TAG)
+    metrics = metrics_of({metric.key: metric.value for metric in model.metrics or []}, None)
+    if tagged and PSNR_Y not in metrics:
+        metrics[PSNR_Y] = float(tagged)
+    revision = model.tags.get(logged_model.REVISION_TAG)
     return Candidate(
-        step=int(model.tags[logged_model.STEP_TAG]),
-        branch=int(model.tags.get(logged_model.BRANCH_TAG, 0)),
-        score=psnr_y(linked) if "val/psnr_y" in linked else (float(tagged) if tagged else None),
-        fetch=downloader(model, uri),
-        model_id=str(model.model_id),
-    )
+        step=step, branch=branch, revision=None if revision is None else int(revision), on_line=on_line(branch, step),
+        metrics=metrics, fetch=downloader(model, uri), model_id=str(model.model_id),
+    )  # fmt: skip
 
 
 def downloader(model: Any, uri: str) -> Callable[[Path], str | None]:

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control.best import PSNR_Y, BestCheckpoint, checkpoint_metrics, rank, score
 from vsrpp.control.config_history import changes_text
 from vsrpp.control.effect import InterventionEffect
+from vsrpp.control.lineage import turned_to
 from vsrpp.store import Event
-from vsrpp.tracking.view import INTERVENTIONS, RecordSummary, psnr_y, went_back_to
+from vsrpp.tracking.view import INTERVENTIONS, RecordSummary
 
 MAX_CHARACTERS = 8000
 """A tag of MLflow holds no more, and the description is one."""
@@ -34,10 +36,10 @@ def description(
     at = f"{view.state} at step {step}, revision {revision}" + (f", branch {branch}" if branch else "")
     lines = [f"**VSR++ run `{run_id}`**: {at}", ""]
     if best:
-        lines.append(f"Best checkpoint: step **{best[0]}**, PSNR-Y **{best[1]:.3f} dB**")
+        lines.append(f"Best checkpoint: step **{best.step}**, {_score(best)}")
     elif view.checkpoints:
         lines.append(f"Newest checkpoint: step **{view.checkpoints[-1].step}** (no validation at any checkpoint yet)")
-    lines += ["", *_commands(run_id, best[0] if best else None, view), *_best_first(view), *_plateaus(view), ""]
+    lines += ["", *_commands(run_id, best.step if best else None, view), *_best_first(view), *_plateaus(view), ""]
     lines += ["### Interventions", ""]
     rows = [_row(event, (effects or {}).get(event.seq)) for event in reversed(view.interventions())]
     if not rows:
@@ -66,6 +68,7 @@ PLATEAUS = {
 }  # fmt: skip
 PLATEAUS_SHOWN = 5
 BEST_SHOWN = 5
+_METRIC_NAMES = {PSNR_Y: "PSNR-Y, dB"}
 
 
 def _commands(run_id: str, best_step: int | None, view: RecordSummary) -> list[str]:
@@ -94,16 +97,30 @@ def _commands(run_id: str, best_step: int | None, view: RecordSummary) -> list[s
 
 def _best_first(view: RecordSummary) -> list[str]:
     """MLflow's own table of models has no order but that of creation."""
-    scored = [(score, saved) for saved in view.checkpoints if (score := psnr_y(saved.data.get("metrics"))) is not None]
+    key = view.best_key
+    values = [(score(checkpoint_metrics(view.line, saved), key), saved) for saved in view.checkpoints]
+    scored = [(value, saved) for value, saved in values if value is not None]
     if len(scored) < 2:
         return []
-    scored.sort(key=lambda row: (row[0], row[1].step), reverse=True)
+    scored.sort(key=lambda row: (rank(key, row[0]), row[1].step), reverse=True)
     rows = [
-        _line(str(saved.step), f"{score:.3f}", str(saved.data.get("revision", saved.revision)))
-        for score, saved in scored[:BEST_SHOWN]
+        _line(str(saved.step), _figure(key, value), str(saved.data.get("revision", saved.revision)))
+        for value, saved in scored[:BEST_SHOWN]
     ]
     return ["", f"### Checkpoints: {len(view.checkpoints)}, best first", "",
-            _line("step", "PSNR-Y, dB", "revision"), "|---|---|---|", *rows]  # fmt: skip
+            _line("step", _METRIC_NAMES.get(key, key), "revision"), "|---|---|---|", *rows]  # fmt: skip
+
+
+def _score(best: BestCheckpoint) -> str:
+    """`PSNR-Y **30.361 dB**`; of another metric its value, and the PSNR-Y beside it."""
+    psnr = "" if best.psnr_y is None else f"PSNR-Y **{best.psnr_y:.3f} dB**"
+    if best.key == PSNR_Y:
+        return psnr
+    return f"{best.key} **{_figure(best.key, best.value)}**" + (f" ({psnr})" if psnr else "")
+
+
+def _figure(key: str, value: float) -> str:
+    return f"{value:.3f}" if key == PSNR_Y else f"{value:.5g}"
 
 
 def _plateaus(view: RecordSummary) -> list[str]:
@@ -179,11 +196,11 @@ def summary(event: Event) -> str:
 def _summary(event: Event) -> str:
     data = event.data
     if event.type in ("config_applied", "config_reverted") and data.get("changes"):
-        prefix = f"back to step {went_back_to(event)}: " if event.type == "config_reverted" else ""
+        prefix = f"back to step {turned_to(event)}: " if event.type == "config_reverted" else ""
         return prefix + changes_text(data["changes"])
     if event.type == "rolled_back":
         changes = data.get("changes")
-        return f"back to step {went_back_to(event)}" + (f": {changes_text(changes)}" if changes else "")
+        return f"back to step {turned_to(event)}" + (f": {changes_text(changes)}" if changes else "")
     if event.type == "restored":
         return f"goes on from step {data['from_step']}"
     if event.type == "config_refused":

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vsrpp.control import find_run
+from vsrpp.control import find_run, run_config_of
+from vsrpp.control.best import best_key
+from vsrpp.control.checkpoint_ref import CheckpointRef
+from vsrpp.control.lineage import line_of
+from vsrpp.control.local_checkpoints import local_checkpoints
 from vsrpp.errors import NotFound, ProofFailed, Refused, VsrppError
-from vsrpp.paths import CheckpointPaths, checkpoint_step
+from vsrpp.paths import CheckpointPaths
 from vsrpp.store import RunReader
 from vsrpp.tracking.candidates import Candidate, CandidateList
-from vsrpp.tracking.view import BACK, RecordSummary, psnr_y
 
 CHUNK_BYTES = 1 << 20
 
@@ -36,52 +39,32 @@ class RestoredCheckpoint:
     """Every file had the SHA-256 of the manifest; always true of what is returned."""
 
 
-def restore(run: str, *, step: int | str = "latest", out: Path, uri: str, runs: Path) -> RestoredCheckpoint:
+def restore(
+    run: str, *, step: CheckpointRef | int | str = "latest", out: Path, uri: str, runs: Path
+) -> RestoredCheckpoint:
     """Put one checkpoint of a run into the folder `out` (made; may be there and empty).
 
-    `step` is a number, `best` (highest PSNR-Y) or `latest`. The run folder is asked first, then MLflow at `uri`.
-    Raises Refused if `out` holds something or `step` is none of these, NotFound without such a run or step (naming the
+    `step` is a `CheckpointRef` or its text. The run folder is asked first, then MLflow at `uri`.
+    Raises Refused if `out` holds something or `step` names no checkpoint, NotFound without such a run or step (naming the
     nearest), ProofFailed if a file is not what the manifest says; `out` is then as it was.
     """
+    ref = step if isinstance(step, CheckpointRef) else CheckpointRef.parse(step)
     out = out.expanduser().absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise Refused(f"{out} is not empty; name a new folder.")
-    if not isinstance(step, int) and step not in ("best", "latest"):
-        raise Refused(f"step = {step} refused: a step's number, best or latest.")
-    missing: list[str] = []
+    missing: list[NotFound] = []
     for source, look in (("local", lambda: _local(run, runs)), ("mlflow", lambda: _in_mlflow(run, uri))):
         try:
             available = look()
-            chosen = choose(available, step)
+            chosen = available.choose(ref)
         except NotFound as error:
-            missing.append(str(error))
+            missing.append(error)
             continue
         return place(chosen, out, available.run_id, source)
-    raise NotFound(missing[-1] if len(set(missing)) == 1 else " ".join(missing))
-
-
-def choose(available: CandidateList, step: int | str) -> Candidate:
-    """The checkpoint asked for; of a step on several branches the newest's. Raises NotFound naming the nearest."""
-    run_id, candidates = available.run_id, available.candidates
-    if not candidates:
-        raise NotFound(f"Run {run_id} has no checkpoint here.")
-    line_step = {"best": available.best, "latest": available.latest}.get(str(step))
-    on_the_line = [candidate for candidate in candidates if candidate.step == line_step]
-    if on_the_line:
-        return max(on_the_line, key=lambda candidate: candidate.branch)
-    newest = max(candidates, key=lambda candidate: (candidate.branch, candidate.step))
-    if step == "latest":
-        return newest
-    if step == "best":
-        scored = [candidate for candidate in candidates if candidate.score is not None]
-        if not scored:
-            raise NotFound(f"Run {run_id} has no validated checkpoint yet; the latest is step {newest.step}.")
-        return max(scored, key=lambda candidate: (candidate.score, candidate.branch, candidate.step))
-    matches = [candidate for candidate in candidates if candidate.step == step]
-    if not matches:
-        nearest = min(candidates, key=lambda candidate: abs(candidate.step - int(step)))
-        raise NotFound(f"Run {run_id} has no checkpoint at step {step}; the nearest is step {nearest.step}.")
-    return max(matches, key=lambda candidate: candidate.branch)
+    here, server = missing
+    if str(here) == str(server):
+        raise server
+    raise NotFound(f"{here} {server}", reason_code=here.reason_code, fields=here.fields)
 
 
 def verify(folder: Path, manifest_sha256: str | None = None) -> dict[str, Any]:
@@ -141,25 +124,16 @@ def place(chosen: Candidate, out: Path, run_id: str, source: str) -> RestoredChe
 
 def _local(run: str, runs: Path) -> CandidateList:
     paths = find_run(run, runs)
-    view = RecordSummary()
     with RunReader(paths.run_db) as reader:
-        for event in reader.events(types=("checkpoint_saved", *BACK)):
-            view.add(event)
-    candidates = []
-    for folder in sorted(paths.checkpoints.iterdir()) if paths.checkpoints.is_dir() else []:
-        # a step that was saved again on a later branch keeps its files under step_…_b<its branch>
-        if checkpoint_step(folder.with_name(folder.name.split("_b", 1)[0])) is None:
-            continue
-        try:
-            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-            step, branch = int(manifest["step"]), int(manifest.get("branch", 0))
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        candidates.append(
-            Candidate(step=step, branch=branch, score=psnr_y(manifest.get("metrics")), fetch=_copier(folder))
+        line, best_by = line_of(reader), best_key(run_config_of(reader))
+    candidates = [
+        Candidate(
+            step=saved.step, branch=saved.branch, revision=saved.revision, on_line=saved.on_line, metrics=saved.metrics,
+            fetch=_copier(saved.folder),
         )
-    best, newest = view.best(), view.checkpoints[-1].step if view.checkpoints else None
-    return CandidateList(run_id=paths.run_id, candidates=candidates, best=best[0] if best else None, latest=newest)
+        for saved in local_checkpoints(paths, line)
+    ]  # fmt: skip
+    return CandidateList(run_id=paths.run_id, candidates=candidates, best_by=best_by)
 
 
 def _copier(folder: Path) -> Callable[[Path], None]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any
 
+from vsrpp.control.best import PSNR_Y
 from vsrpp.tracking.connection import RUN_ID_TAG, find_runs
 from vsrpp.tracking.remote import reaching
 
@@ -31,7 +33,6 @@ def tag_as_tool(run_id: str, uri: str | None = None) -> None:
 
 def _row(run: Any) -> dict[str, Any]:
     tags = run.data.tags
-    best = tags.get("vsrpp.best_step")
     return {
         "run_id": tags.get(RUN_ID_TAG, run.info.run_id),
         "mlflow_run_id": run.info.run_id,
@@ -39,6 +40,19 @@ def _row(run: Any) -> dict[str, Any]:
         "state": tags.get("vsrpp.state", "training"),
         "status": run.info.status,
         "step": int(tags.get("vsrpp.step", 0)),
-        "best": {"step": int(best), "psnr_y": float(tags["vsrpp.best_psnr_y"])} if best else None,
+        "best": _best(tags),
         "started": run.info.start_time / 1000.0 if run.info.start_time else None,
     }
+
+
+def _best(tags: Mapping[str, str]) -> dict[str, Any] | None:
+    """`best` of `status --json`; a run from before other metrics could decide has its PSNR-Y alone."""
+    if "vsrpp.best_step" not in tags:
+        return None
+    psnr_y = tags.get("vsrpp.best_psnr_y")
+    key = tags.get("vsrpp.best_key", PSNR_Y)
+    value = tags.get("vsrpp.best_value", psnr_y)
+    return {
+        "step": int(tags["vsrpp.best_step"]), "psnr_y": None if psnr_y is None else float(psnr_y), "key": key,
+        "value": None if value is None else float(value),
+    }  # fmt: skip

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from vsrpp import config, control
+from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.errors import Refused
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Inbox, Marks, RunReader
@@ -199,10 +200,15 @@ def _command(text: str) -> dict[str, Any]:
     kind, _, rest = text.partition(" ")
     if kind in PLAIN and not rest:
         return {"label": text, "kind": kind, "payload": {}}
-    if kind == "rollback" and (rest == "best" or (rest.isascii() and rest.isdigit() and len(rest) < 10)):
-        return {"label": text, "kind": kind, "payload": {"step": rest if rest == "best" else int(rest)}}
     if kind == "rollback":
-        return {"label": text, "line": f"{_short(text)} refused: to which step? As in rollback 500, or rollback best"}
+        try:
+            ref = CheckpointRef.parse(rest or "?")
+        except Refused:
+            return {
+                "label": text,
+                "line": f"{_short(text)} refused: to which step? As in rollback 500, or rollback best",
+            }
+        return {"label": text, "kind": kind, "payload": ref.to_payload()}
     return {"label": text, "line": f"{_short(text)} refused: no such command; {KNOWN}"}
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.control.config_history import CONFIG_EVENTS, changes_text
+from vsrpp.control.lineage import TURNS, Lineage, turned_to
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, MetricRow, RunReader
 from vsrpp.tracking import report
@@ -18,7 +19,6 @@ from vsrpp.tracking import tensorboard_tags as tags
 from vsrpp.tracking.backlog import TENSORBOARD
 from vsrpp.tracking.event_files import EventFiles
 from vsrpp.tracking.failures import classify
-from vsrpp.tracking.view import BACK, PresentLine, went_back_to
 
 log = logging.getLogger("vsrpp.delivery")
 EVERY_S = 1.0
@@ -43,7 +43,7 @@ class TensorBoard:
         self._paths, self._reader, self._marks, self._clock = paths, reader, marks, clock
         self._files: EventFiles | None = None
         self._at = 0.0
-        self._line = PresentLine()
+        self._line = Lineage(keep_events=False)
         self._max_steps = 0
         self._written: set[tuple[str, int]] = set()
         """(tag, step) of the config's points: both a metric row and an event may speak of one."""
@@ -87,11 +87,10 @@ class TensorBoard:
             self._forget()
         self._marks.set_fact("tensorboard_session", {"closed": False})
         written = self._marks.position(TENSORBOARD)[1]
-        for event in self._reader.events(types=(*CONFIG_EVENTS, *BACK)):
+        for event in self._reader.events(types=(*CONFIG_EVENTS, *TURNS)):
             if event.seq <= written:
                 self._set_max_steps(event)
-                if event.type in BACK:
-                    self._line.go_back(event)
+                self._line.add(event)
         self._files = EventFiles(self._paths.tensorboard)
         return self._files
 
@@ -163,12 +162,14 @@ class TensorBoard:
 
     def _event(self, files: EventFiles, event: Event) -> None:
         data, step, at = event.data, event.step, event.time
-        if not self._line.holds(event.branch, step):
+        if event.type in TURNS:
+            self._line.add(event)
+            files.purge_from(turned_to(event) + 1, at)
+            self._written = {(tag, written) for tag, written in self._written if written <= turned_to(event)}
+        elif event.type == "started":
+            self._line.add(event)
+        elif not self._line.holds(event.branch, step):
             return
-        if event.type in BACK:
-            self._line.go_back(event)
-            files.purge_from(went_back_to(event) + 1, at)
-            self._written = {(tag, written) for tag, written in self._written if written <= went_back_to(event)}
         if event.type in CONFIG_EVENTS:
             self._set_max_steps(event)
         if event.type == "started":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 from vsrpp.control import effect
+from vsrpp.control.best import BestCheckpoint, best_checkpoint, best_key
+from vsrpp.control.lineage import Lineage
 from vsrpp.store import Event
 
 LIFE = {
@@ -20,26 +20,9 @@ END_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED", "
 INTERVENTIONS = frozenset(
     {"config_applied", "config_reverted", "rolled_back", "paused", "resumed", "restored", "stopped"}
 )
-BACK = frozenset({"rolled_back", "config_reverted"})
-"""The events that begin a new branch; their data holds `to_step`."""
 PLATEAUS = frozenset({"plateau_detected", "plateau_cleared", "safety_reset"})
 KEPT = 100
 """Interventions, plateaus and, of all events, the newest that a view keeps: more than a description has room for."""
-
-
-@dataclass(slots=True)
-class PresentLine:
-    """The present branch and what it grew out of: which (branch, step) is not left behind by a rollback."""
-
-    _cuts: dict[int, int] = field(default_factory=dict)
-    """Branch -> the step it begins at."""
-
-    def go_back(self, event: Event) -> None:
-        self._cuts[event.branch] = went_back_to(event)
-
-    def holds(self, branch: int, step: int) -> bool:
-        """A checkpoint, say, may be finished and recorded only after the run has left its branch."""
-        return all(step <= begins for later, begins in self._cuts.items() if later > branch)
 
 
 @dataclass(slots=True)
@@ -58,9 +41,7 @@ class RecordSummary:
     state: str = "training"
     ended_at: float | None = None
     """When the run ended, in seconds since 1970; None while it goes on."""
-    checkpoints: list[Event] = field(default_factory=list)
-    """Of the present branch's line: what a rollback left behind is not among them."""
-    line: PresentLine = field(default_factory=lambda: PresentLine())
+    line: Lineage = field(default_factory=lambda: Lineage(keep_events=False))
 
     def add(self, event: Event) -> None:
         self.events.append(event)
@@ -73,11 +54,7 @@ class RecordSummary:
         if event.type in LIFE:
             self.state = LIFE[event.type]
             self.ended_at = event.time if self.state in END_STATUS else None
-        if event.type in BACK:
-            self.line.go_back(event)
-            self.checkpoints = [saved for saved in self.checkpoints if saved.step <= went_back_to(event)]
-        if event.type == "checkpoint_saved" and self.line.holds(event.branch, event.step):
-            self.checkpoints.append(event)
+        self.line.add(event)
 
     @property
     def ended(self) -> bool:
@@ -87,14 +64,18 @@ class RecordSummary:
         """What people (and probation) did, oldest first; of a long record the newest."""
         return [event for event in self.events if event.type in INTERVENTIONS]
 
-    def best(self) -> tuple[int, float] | None:
-        """(step, PSNR-Y) of the best checkpoint."""
-        scores = [(psnr_y(saved.data.get("metrics")), saved.step) for saved in self.checkpoints]
-        scored = [(score, step) for score, step in scores if score is not None]
-        if not scored:
-            return None
-        score, step = max(scored)
-        return step, score
+    @property
+    def checkpoints(self) -> list[Event]:
+        """Of the present line: what a rollback left behind is not among them."""
+        return self.line.checkpoints
+
+    @property
+    def best_key(self) -> str:
+        """The metric that says which checkpoint is the best."""
+        return best_key(self.started.data.get("run_config") or {} if self.started else {})
+
+    def best(self) -> BestCheckpoint | None:
+        return best_checkpoint(self.line, self.best_key)
 
 
 def _thinned(events: list[Event]) -> list[Event]:
@@ -123,16 +104,6 @@ def _thinned(events: list[Event]) -> list[Event]:
 def _sets_log_every(event: Event) -> bool:
     changes = event.data.get("changes") or []
     return event.type == "started" or any(isinstance(c, dict) and c.get("key") == "log_every" for c in changes)
-
-
-def psnr_y(metrics: Any) -> float | None:
-    """PSNR-Y of a checkpoint's metrics, None without a validation at its step."""
-    value = metrics.get("val/psnr_y") if isinstance(metrics, dict) else None
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
-
-
-def went_back_to(event: Event) -> int:
-    return int(event.data.get("to_step", event.step))
 
 
 def final_state(event: Event | None) -> str | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 from vsrpp import control
-from vsrpp.checkpoints.files import Saved, Saver, SaveRequest, discard, set_aside_checkpoints
+from vsrpp.checkpoints.files import Saved, Saver, SaveRequest, discard
 from vsrpp.checkpoints.retention import Kept, to_prune
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control.backlog import MLFLOW, open_marks
+from vsrpp.control.best import best_key, metrics_of, rank, score
 from vsrpp.paths import RunPaths
-from vsrpp.store import Answer
+from vsrpp.store import Answer, Event
 from vsrpp.training.context import RunContext
 from vsrpp.training.live_config import LiveConfig
 from vsrpp.training.recorder import RunRecorder
@@ -74,14 +75,18 @@ class CheckpointManager:
         if save and reason is not None:
             self.save_now(reason)
 
-    def save_now(self, reason: str, *, waiting: str | None = None) -> None:
-        """Copy the present state and hand it to the writer, unless this step has its checkpoint."""
+    def save_now(self, reason: str, *, waiting: str | None = None, figures: Mapping[str, float] | None = None) -> None:
+        """Copy the present state and hand it to the writer, unless this step has its checkpoint.
+
+        `figures`: of a validation of this state, where it is not the one that was just made.
+        """
         run, step = self._run, self._run.state.step
         if self._replay or (self.at_step == step and reason != "start"):
             return
         metrics = {key: value for key, value in run.metrics.items() if key.startswith("loss/")}
         if run.scores and run.scored_at == step:
             metrics |= run.scores.figures
+        metrics |= figures or {}
         with run.throughput.doing("checkpoint"):
             self.save(
                 run.state.capture(self._live_config.live), branch=self._recorder.branch,
@@ -98,9 +103,8 @@ class CheckpointManager:
         step = snapshot.step
         if waiting is not None:
             self._waiting.setdefault(step, []).append(waiting)
-        score = metrics.get(self._best_key)
-        if score is not None and self.is_best(metrics):
-            self._best = score
+        if self.is_best(metrics):
+            self._best = self._rank(metrics)
         self.at_step = step
         self._writing.add(step)
         self._saver.submit(
@@ -170,23 +174,38 @@ class CheckpointManager:
         )  # fmt: skip
 
     # ---- the best
-    @property
-    def _best_key(self) -> str:
-        return str(self._config["keep_best_by"])
+    def _rank(self, metrics: Mapping[str, float]) -> float | None:
+        """More is better; None without a finite value of `keep_best_by`."""
+        key = best_key(self._config)
+        value = score(metrics, key)
+        return None if value is None else rank(key, value)
 
-    def is_best(self, figures: dict[str, float]) -> bool:
-        value = figures.get(self._best_key)
-        return value is not None and (self._best is None or value > self._best)
+    def is_best(self, metrics: Mapping[str, float]) -> bool:
+        ranked = self._rank(metrics)
+        return ranked is not None and (self._best is None or ranked > self._best)
 
     def look_for_best(self) -> None:
         """Read the best score of the checkpoints on the present line: at the start, and after going back."""
-        line = control.lineage(self._recorder.writer.events())
-        scores = [
-            manifest.get("metrics", {}).get(self._best_key)
-            for step, manifest in self._manifests().items()
-            if step <= self._recorder.step and line.holds(int(manifest.get("branch", 0)), step)
+        line, present_step = control.line_of(self._recorder.writer), self._recorder.step
+        ranks = [
+            self._rank(saved.metrics)
+            for saved in control.local_checkpoints(self._paths, line)
+            if saved.on_line and saved.step <= present_step
         ]
-        self._best = max((score for score in scores if score is not None), default=None)
+        self._best = max((ranked for ranked in ranks if ranked is not None), default=None)
+
+    def save_if_best(self, validated: Event) -> None:
+        """A requested validation counts like one that was due: if it is the best so far, its state is saved.
+
+        A checkpoint of this very step, written or being written, takes the validation as its own: the record joins them.
+        """
+        figures = metrics_of(None, validated)
+        if not self.is_best(figures):
+            return
+        if self.at_step == self._run.state.step:
+            self._best = self._rank(figures)
+        else:
+            self.save_now("best", figures={k: v for k, v in figures.items() if k.startswith("val/")})
 
     def went_back(self, step: int | None) -> None:
         """The run is at an earlier checkpoint again, which must stay until a newer one is written; None: at its start."""
@@ -203,22 +222,20 @@ class CheckpointManager:
         """
         uploaded = self._uploaded()
         local_only = self._config["checkpoint_upload"] == "local"
-        line = control.lineage(self._recorder.writer.events())
+        line = control.line_of(self._recorder.writer)
         rows, left_behind = [], []
-        for folder, manifest in set_aside_checkpoints(self._paths.checkpoints):
-            if local_only or f"{manifest.get('branch')}/{manifest.get('step')}" in uploaded:
-                left_behind.append(folder)
-        for step, manifest in self._manifests().items():
-            if step in self._writing:
+        for saved in control.local_checkpoints(self._paths, line):
+            step, set_aside = saved.step, saved.folder != self._paths.checkpoint(saved.step).root
+            if step in self._writing and not set_aside:
                 continue
-            folder, branch = self._paths.checkpoint(step).root, int(manifest.get("branch", 0))
-            pinned = (folder / "pinned").exists() or step in self._protected or manifest.get("reason") == "start"
-            on_server = f"{branch}/{step}" in uploaded
-            if not line.holds(branch, step):
-                left_behind += [folder] if (on_server or local_only) and not pinned else []
+            pinned = not set_aside and (
+                (saved.folder / "pinned").exists() or step in self._protected or saved.reason == "start"
+            )
+            on_server = f"{saved.branch}/{step}" in uploaded
+            if set_aside or not saved.on_line:
+                left_behind += [saved.folder] if (on_server or local_only) and not pinned else []
                 continue
-            score = manifest.get("metrics", {}).get(self._best_key)
-            rows.append(Kept(step=step, score=score, uploaded=on_server, pinned=pinned))
+            rows.append(Kept(step=step, score=self._rank(saved.metrics), uploaded=on_server, pinned=pinned))
         gone = to_prune(
             rows, keep_last=int(self._config["keep_last"]), keep_every=int(self._config["keep_every"]),
             local_only=local_only, short_of_disk=short_of_disk,
@@ -226,9 +243,6 @@ class CheckpointManager:
         folders = [*left_behind, *(self._paths.checkpoint(step).root for step in gone)]
         for folder in folders[:1] if short_of_disk else folders:
             discard(folder)
-
-    def _manifests(self) -> dict[int, dict[str, Any]]:
-        return {step: control.manifest_of(self._paths, step) or {} for step in control.checkpoint_steps(self._paths)}
 
     def _uploaded(self) -> set[str]:
         """`branch/step` of the checkpoints whose upload the tracking server has confirmed."""

@@ -164,6 +164,9 @@ class RunCommands:
     def _walk(self) -> Iterator[Turn]:
         """Let what was done at this step act again, until the record's end is reached."""
         for event in self._cursor.due():
+            if event.type == "validated":
+                self._checkpoints.save_if_best(event)  # a kill may have come before its checkpoint was whole
+                continue
             self.live_config.row_due = True
             if self._cursor.undecided(event):
                 yield from self._probations.try_again(event)
@@ -248,6 +251,7 @@ class RunCommands:
         run.state.asked_quality = (run.scores.quality, run.scores.sharpness)
         if event is not None:
             self._recorded[asked.uid] = event
+            self._checkpoints.save_if_best(event)
         self._status.show(now=True)
         self._done(asked)
 

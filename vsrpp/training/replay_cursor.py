@@ -37,16 +37,15 @@ class ReplayCursor:
         return _acts_at(self._ahead[0]) if self._ahead else self._last_step
 
     def due(self) -> Iterator[Event]:
-        """The events that change the config at the present step, in order; give each to `take`.
+        """The events that act at the present step, in order; give each that changes the config to `take`.
 
-        A validation somebody asked for acts here by itself: the controller sees its figures with the next step.
+        A requested validation has acted when it is given: the controller sees its figures with the next step.
         """
         while self._ahead and _acts_at(self._ahead[0]) <= self._state.step:
             event = self._ahead.pop(0)
             if event.type == "validated":
                 self._state.asked_quality = (event.data["quality"], event.data["sharpness"])
-            else:
-                yield event
+            yield event
 
     def undecided(self, event: Event) -> bool:
         """Whether this is an edit on probation that a kill left without a verdict."""

@@ -34,7 +34,7 @@ class Rollback:
     def to_checkpoint(self, asked: Command) -> Generator[Turn, None, Event]:
         """Back to a checkpoint of this run: everything but the record. Raises VsrppError if there is no such checkpoint."""
         self._checkpoints.collect(wait=True)
-        folder = rollback_target(self._paths, self._recorder.writer, asked.payload, at_step=self._run.state.step)
+        folder = rollback_target(self._paths, self._recorder.writer, asked.payload)
         snapshot, manifest = load_checkpoint(folder)
         changes = [
             {"key": key, "old": old, "new": snapshot.live[key]}

@@ -150,7 +150,8 @@ class SnapshotReader:
             self._note(event)
             saved |= event.type in ("checkpoint_saved", *TURNS)
         if saved:
-            self._best = control.best_checkpoint(self._paths, self._reader)
+            best = control.best_of(self._reader)
+            self._best = best.to_json() if best else None
             self._backlog_at = 0.0
 
     def _note(self, event: Event) -> None:

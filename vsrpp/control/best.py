@@ -1,0 +1,86 @@
+"""Which checkpoint is the best: by the run's `keep_best_by`, among the checkpoints of the present line.
+
+Asked by retention, rollback, restore, promote, status, panel, terminal, MLflow and the API: none has a rule of its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vsrpp import config
+from vsrpp.control.lineage import Lineage
+from vsrpp.store import Event
+
+PSNR_Y = "val/psnr_y"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BestCheckpoint:
+    """The checkpoint with the best value of a metric."""
+
+    step: int
+    branch: int
+    key: str
+    """The metric, such as `val/psnr_y`."""
+    value: float
+    psnr_y: float | None
+    """PSNR-Y of the same validation, in dB."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The document that `status --json` has as `best`."""
+        return {"step": self.step, "psnr_y": self.psnr_y, "key": self.key, "value": self.value}
+
+
+def best_key(run_config: Mapping[str, Any]) -> str:
+    """The metric that a run's best checkpoint is chosen by; records from before the key was known use PSNR-Y."""
+    return str(run_config.get("keep_best_by") or PSNR_Y)
+
+
+def rank(key: str, value: float) -> float:
+    """A value as a number of which more is better, whichever way the metric points."""
+    return -value if key in config.lower_is_better() else value
+
+
+def score(metrics: Any, key: str) -> float | None:
+    """A finite value of `key` among the metrics of a checkpoint; None without a validation of that state."""
+    value = metrics.get(key) if isinstance(metrics, Mapping) else None
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def metrics_of(saved: Any, validated: Event | None) -> dict[str, float]:
+    """What is known of one state: the metrics saved with it, and those of a validation of the same state.
+
+    A validation requested right after a checkpoint was written scores that checkpoint, too.
+    """
+    known = {f"val/{name}": value for name, value in (validated.data if validated else {}).items() if _is_figure(value)}
+    for metrics in (validated.data.get("metrics") if validated else None, saved):
+        if isinstance(metrics, Mapping):
+            known |= {str(key): value for key, value in metrics.items() if _is_figure(value)}
+    return known
+
+
+def checkpoint_metrics(line: Lineage, saved: Event) -> dict[str, float]:
+    """The metrics of a `checkpoint_saved`."""
+    return metrics_of(saved.data.get("metrics"), line.validation_at(saved.branch, saved.step))
+
+
+def best_checkpoint(line: Lineage, key: str) -> BestCheckpoint | None:
+    """The best checkpoint of the line by `key`, of equals the newest; None before the first that was validated."""
+    scored = []
+    for saved in line.checkpoints:
+        metrics = checkpoint_metrics(line, saved)
+        value = score(metrics, key)
+        if value is not None:
+            scored.append(
+                BestCheckpoint(
+                    step=saved.step, branch=saved.branch, key=key, value=value, psnr_y=score(metrics, PSNR_Y)
+                )
+            )
+    return max(scored, key=lambda best: (rank(key, best.value), best.step, best.branch), default=None)
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,154 @@
+"""The checkpoint a person names: `latest`, `best`, `best:KEY`, a step, or `revision:N`. Parsed here, chosen here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from vsrpp import config
+from vsrpp.control import messages
+from vsrpp.control.best import rank
+
+LONGEST_STEP = 18
+"""Digits of a step or revision: more is no step of any run, and no number SQLite can hold."""
+
+
+class CheckpointEntry(Protocol):
+    """A checkpoint that can be chosen, wherever it lies."""
+
+    @property
+    def step(self) -> int: ...
+    @property
+    def branch(self) -> int: ...
+    @property
+    def revision(self) -> int | None: ...
+    @property
+    def on_line(self) -> bool:
+        """Whether it leads to the run's present state, rather than being left behind by a rollback."""
+
+    def value(self, key: str) -> float | None:
+        """Its value of a metric, None without a validation."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownCheckpoint:
+    """An entry as plain data."""
+
+    step: int
+    branch: int = 0
+    revision: int | None = None
+    on_line: bool = True
+    values: dict[str, float] = field(default_factory=dict)
+
+    def value(self, key: str) -> float | None:
+        return self.values.get(key)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRef:
+    """Which checkpoint of a run is meant."""
+
+    kind: Literal["latest", "best", "step", "revision"] = "latest"
+    number: int = 0
+    """The step, or the revision."""
+    key: str | None = None
+    """The metric of `best:KEY`; None: the run's own `keep_best_by`."""
+
+    @classmethod
+    def parse(cls, text: str | int) -> CheckpointRef:
+        """`latest`, `best`, `best:psnr_y`, `best:val/psnr_y`, `4000`, `revision:7`. Raises Refused for anything else."""
+        if isinstance(text, int) and not isinstance(text, bool) and 0 <= text < 10**LONGEST_STEP:
+            return cls("step", text)
+        words = str(text).strip()
+        if words in ("", "latest"):
+            return cls()
+        if words == "best":
+            return cls("best")
+        kind, _, rest = words.partition(":")
+        if kind == "best" and rest:
+            return cls("best", key=_metric(rest))
+        if kind == "revision" and _is_number(rest):
+            return cls("revision", int(rest))
+        if _is_number(words):
+            return cls("step", int(words))
+        raise messages.NO_CHECKPOINT_REF(ref=words[:80])
+
+    @classmethod
+    def of_payload(cls, payload: dict[str, Any]) -> CheckpointRef:
+        """What a `rollback` command asks for: {"step": N, "best" …} or {"revision": R}. Raises Refused."""
+        revision = payload.get("revision")
+        if revision is not None:
+            if isinstance(revision, bool) or not _is_number(str(revision)):
+                raise messages.NO_CHECKPOINT_REF(ref=str(revision)[:80])
+            return cls("revision", int(revision))
+        step = payload.get("step")
+        if isinstance(step, bool) or not isinstance(step, (int, str)) or step == "":
+            raise messages.NO_CHECKPOINT_REF(ref=str(step)[:80])
+        return cls.parse(step)
+
+    def to_payload(self) -> dict[str, Any]:
+        """This reference as the payload of a `rollback` command."""
+        if self.kind == "revision":
+            return {"revision": self.number}
+        return {"step": self.number if self.kind == "step" else str(self)}
+
+    def __str__(self) -> str:
+        match self.kind:
+            case "step":
+                return str(self.number)
+            case "revision":
+                return f"revision:{self.number}"
+            case "best" if self.key:
+                return f"best:{self.key}"
+            case kind:
+                return kind
+
+    def choose(self, entries: Sequence[Any], *, run: str, best_by: str) -> Any:
+        """The entry meant, of `entries` (`CheckpointEntry`); those of the present line come first.
+
+        Of a step that several abandoned branches have, the newest's. Raises NotFound, naming the nearest step there is.
+        """
+        if not entries:
+            raise messages.NO_CHECKPOINT(run=run)
+        on_line = [entry for entry in entries if entry.on_line]
+        preferred = on_line or list(entries)
+        match self.kind:
+            case "latest":
+                return max(preferred, key=_newest)
+            case "best":
+                return self._best(preferred, run, self.key or best_by)
+            case "revision":
+                made = [entry for entry in preferred if entry.revision == self.number]
+                if not made:
+                    steps = ", ".join(str(entry.step) for entry in sorted(preferred, key=_newest)[-8:])
+                    raise messages.NO_CHECKPOINT_OF_REVISION(run=run, revision=self.number, steps=steps)
+                return max(made, key=_newest)
+            case "step":
+                of_step = [entry for entry in on_line if entry.step == self.number]
+                of_step = of_step or [entry for entry in entries if entry.step == self.number]
+                if not of_step:
+                    nearest = min(preferred, key=lambda entry: abs(entry.step - self.number))
+                    raise messages.NO_CHECKPOINT_AT_STEP(run=run, step=self.number, nearest=nearest.step)
+                return max(of_step, key=_newest)
+
+    def _best(self, entries: Sequence[Any], run: str, key: str) -> Any:
+        scored = [(value, entry) for entry in entries if (value := entry.value(key)) is not None]
+        if not scored:
+            raise messages.NO_VALIDATED_CHECKPOINT(run=run, key=key, latest=max(entries, key=_newest).step)
+        return max(scored, key=lambda pair: (rank(key, pair[0]), pair[1].step, pair[1].branch))[1]
+
+
+def _newest(entry: CheckpointEntry) -> tuple[int, int]:
+    return entry.branch, entry.step
+
+
+def _metric(name: str) -> str:
+    key = name if name.startswith("val/") else f"val/{name}"
+    if key not in config.best_keys():
+        raise messages.NO_BEST_KEY(key=name[:80], known=", ".join(config.best_keys()))
+    return key
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= LONGEST_STEP

@@ -1,0 +1,64 @@
+"""The checkpoints in a run folder, each with what the record says of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vsrpp.control.best import metrics_of, score
+from vsrpp.control.lineage import Lineage
+from vsrpp.paths import RunPaths, checkpoint_step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalCheckpoint:
+    """A whole checkpoint on disk."""
+
+    folder: Path
+    step: int
+    branch: int
+    revision: int | None
+    on_line: bool
+    """Whether it leads to the run's present state."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+    def value(self, key: str) -> float | None:
+        return score(self.metrics, key)
+
+
+def local_checkpoints(paths: RunPaths, line: Lineage) -> list[LocalCheckpoint]:
+    """Every whole checkpoint of a run folder by step and branch, abandoned ones included.
+
+    A step that was saved again on a later branch keeps its older files under `step_…_b<branch>`.
+    """
+    found = []
+    for folder in paths.checkpoints.iterdir() if paths.checkpoints.is_dir() else ():
+        manifest = _manifest(folder)
+        if manifest is None:
+            continue
+        step, branch = int(manifest["step"]), int(manifest.get("branch", 0))
+        revision = manifest.get("revision")
+        found.append(
+            LocalCheckpoint(
+                folder=folder, step=step, branch=branch, revision=None if revision is None else int(revision),
+                on_line=line.holds(branch, step), metrics=metrics_of(manifest.get("metrics"), line.validation_at(branch, step)),
+                reason=str(manifest.get("reason") or ""),
+            )
+        )  # fmt: skip
+    return sorted(found, key=lambda checkpoint: (checkpoint.step, checkpoint.branch))
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a checkpoint's folder; None of anything else, or of one that cannot be read."""
+    if checkpoint_step(folder.with_name(folder.name.split("_b", 1)[0])) is None:
+        return None
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        int(manifest["step"]), int(manifest.get("branch", 0)), int(manifest.get("revision") or 0)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return dict(manifest)
