@@ -94,7 +94,7 @@ def test_nobody_takes_an_edit_of_a_finished_run_and_the_error_names_the_way_on(f
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda run: run.set(), "nothing to set"),
+        (lambda run: run.set(), "Nothing to set"),
         (lambda run: run.set([1]), "an object of keys and values"),
         (lambda run: run.set({"max_lr": 1e-4}, max_lr=2e-4), "set twice"),
         (lambda run: run.set(max_lr=1e-4, revert_if="loss > 2x"), "needs probation"),
@@ -106,7 +106,7 @@ def test_nobody_takes_an_edit_of_a_finished_run_and_the_error_names_the_way_on(f
         (lambda run: run.set(max_lr=1e-4, base_revision=2**70), "base revision"),
         (lambda run: run.rollback(), "give one of them"),
         (lambda run: run.rollback(10, revision=1), "give one of them"),
-        (lambda run: run.wait_for("valdated"), "no type of event"),
+        (lambda run: run.wait_for("valdated"), "not an event type"),
     ],
 )
 def test_what_is_no_edit_at_all_never_reaches_the_run(finished: Run, call: Callable[[Run], Any], words: str) -> None:
@@ -192,7 +192,7 @@ def test_an_answer_that_does_not_come_in_time_is_pending_and_check_says_so(tmp_p
     context.ending.close()
     for answer in answers:
         assert answer.status == "pending"
-        with pytest.raises(TimedOut, match="still waiting its turn"):
+        with pytest.raises(TimedOut, match="still pending"):
             answer.check()
 
 

@@ -16,8 +16,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from vsrpp import control, paths
-from vsrpp.control import FINAL_STATES, CheckpointRef, Preview
-from vsrpp.errors import NotLive, Refused, TimedOut
+from vsrpp.control import FINAL_STATES, CheckpointRef, Preview, messages
 from vsrpp.store import EVENT_TYPES, Answer, Event, MetricRow, RunReader
 
 WAIT_S = 60.0
@@ -88,7 +87,7 @@ class Run:
         Raises NotLive, and Refused for what is no edit at all (nothing to set, larger than 64 KiB, not JSON).
         """
         if revert_if is not None and probation is None:
-            raise Refused("revert_if needs probation=STEPS.")
+            raise messages.PROBATION_ONLY_FROM()
         terms = None if probation is None else {"steps": _plain(probation), "revert_if": revert_if}
         return control.apply(
             self.paths, _edit(changes, keys), origin="api", author=author, reason=reason, base_revision=base_revision,
@@ -126,7 +125,7 @@ class Run:
         `step` and `revision` is given.
         """
         if (step is None) == (revision is None):
-            raise Refused("a rollback goes to a step or to a revision: give one of them.")
+            raise messages.ONE_OF_STEP_AND_REVISION()
         ref = CheckpointRef.of_payload({"revision": _plain(revision)} if step is None else {"step": _plain(step)})
         return self._ask("rollback", ref.to_payload(), reason, author, wait_s)
 
@@ -149,7 +148,7 @@ class Run:
                 if ended:
                     return
                 if timeout_s is not None and time.monotonic() - quiet_since >= timeout_s:
-                    raise TimedOut(f"no {' or '.join(types) or 'event'} came within {timeout_s:g} s.")
+                    raise messages.NO_EVENT_IN_TIME(types=" or ".join(types) or "event", timeout_s=f"{timeout_s:g}")
                 time.sleep(_LOOK_S)
 
     def wait_for(self, what: int | str, *, timeout_s: float = 600.0, after_seq: int = 0) -> Event | None:
@@ -161,7 +160,7 @@ class Run:
         if isinstance(what, str):
             for event in self.follow(what, after_seq=after_seq, timeout_s=timeout_s):
                 return event
-            raise NotLive(f"run {self.run_id} ended without {what}.")
+            raise messages.ENDED_WITHOUT(run=self.run_id, type=what)
         deadline = time.monotonic() + timeout_s
         with RunReader(self.paths.run_db) as reader:
             while True:
@@ -170,9 +169,9 @@ class Run:
                 if step >= what:
                     return None
                 if state in _ENDED:
-                    raise NotLive(f"run {self.run_id} is {state} at step {step}; it never reached {what}.")
+                    raise messages.NEVER_REACHED(run=self.run_id, state=state, step=step, target=what)
                 if time.monotonic() >= deadline:
-                    raise TimedOut(f"run {self.run_id} is at step {step}, not at {what}, after {timeout_s:g} s.")
+                    raise messages.NOT_AT_STEP(run=self.run_id, step=step, target=what, timeout_s=f"{timeout_s:g}")
                 time.sleep(_LOOK_S)
 
     def _ask(
@@ -184,10 +183,10 @@ class Run:
 def _edit(changes: Mapping[str, Any] | None, keys: dict[str, Any]) -> dict[str, Any]:
     """One edit from `{"max_lr": 2e-4}` and `max_lr=2e-4`. Raises Refused for a key in both, or what is no mapping."""
     if changes is not None and not isinstance(changes, Mapping):
-        raise Refused("an edit is an object of keys and values; nothing was changed.")
+        raise messages.EDIT_NOT_OBJECT()
     twice = sorted(str(key) for key in (changes or {}) if key in keys)
     if twice:
-        raise Refused(f"{twice[0]} refused: set twice in one edit.")
+        raise messages.KEY_TWICE(key=twice[0])
     return {key: _plain(value) for key, value in {**(changes or {}), **keys}.items()}
 
 
@@ -200,4 +199,4 @@ def _plain(value: Any) -> Any:
 def _known(types: tuple[str, ...]) -> None:
     wrong = next((name for name in types if name not in EVENT_TYPES), None)
     if wrong is not None:
-        raise Refused(f"{wrong} is no type of event; there are {', '.join(sorted(EVENT_TYPES))}.")
+        raise messages.NO_EVENT_TYPE(type=wrong, types=", ".join(sorted(EVENT_TYPES)))

@@ -255,7 +255,7 @@ def test_sigterm_saves_delivers_and_asks_to_be_started_again(tmp_path: Path, tin
         ("max_lr=0.5", "max_lr = 0.5 refused: must be between 1e-05 and 0.001. Still at revision 0 (max_lr = 0.001)."),
         (
             "n_feats=8",
-            "n_feats = 8 refused: cannot change while it trains: restart, or start a new run from this checkpoint.",
+            "n_feats = 8 refused: cannot change while the run trains: restart, or start a new run from this checkpoint.",
         ),
         ("l1_weight=0.1", "the four weights would sum to 0.5"),
         ("max_lr=nan", "max_lr = nan refused: must be a finite number"),

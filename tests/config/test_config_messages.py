@@ -72,16 +72,16 @@ REFUSED_VALUES = [
     ({"MAX_LR": 1e-4}, "MAX_LR = 0.0001 refused: unknown; did you mean max_lr?"),
     ({"n_feat": 64}, "n_feat = 64 refused: unknown; did you mean n_feats?"),
     ({"zzz": 1}, "zzz = 1 refused: unknown, and no parameter has a similar name."),
-    ({"": 1}, "edit refused: a parameter's name must not be empty."),
+    ({"": 1}, "edit refused: the name of a parameter must not be empty."),
     ({"max lr\n": 1}, '"max lr\\n" = 1 refused: unknown; did you mean max_lr?'),
     ({"revision": 7}, "revision = 7 refused: the run counts its revisions itself."),
     (
         {"n_feats": 32},
-        "n_feats = 32 refused: cannot change while it trains: restart, or start a new run from this checkpoint.",
+        "n_feats = 32 refused: cannot change while the run trains: restart, or start a new run from this checkpoint.",
     ),
     (
         {"batch_size": "many"},
-        'batch_size = "many" refused: cannot change while it trains: restart, or start a new run from this checkpoint.',
+        'batch_size = "many" refused: cannot change while the run trains: restart, or start a new run from this checkpoint.',
     ),
     # an edit that is none
     ([], "edit refused: an edit is an object of keys and values."),
@@ -95,7 +95,7 @@ REFUSED_VALUES = [
             "grad_clip = -1 refused: must be between 0.1 and 10; "
             "l1_weight = 0.1 refused: the four weights would sum to 0.5; "
             "they must sum to 0.95–1.05 (set them together); "
-            "scale = 2 refused: cannot change while it trains: restart, or start a new run from this checkpoint."
+            "scale = 2 refused: cannot change while the run trains: restart, or start a new run from this checkpoint."
         ),
     ),
 ]
@@ -187,7 +187,7 @@ def test_line_stays_one_line_whatever_the_value():
 
 def test_whole_config_names_what_is_missing():
     live = {key: value for key, value in LIVE.items() if key != "max_lr"}
-    assert config.check_live(live, RUN) == [Problem("max_lr", None, "is missing")]
+    assert config.check_live(live, RUN) == [Problem("max_lr", None, "is missing", "refused.missing")]
     assert [problem.key for problem in config.check_run({})] == list(config.startup_parameters())
 
 

@@ -79,7 +79,7 @@ def test_every_problem_is_named_in_one_line(tmp_path):
         ("seed: 1\nseed: 2\n", '"seed" is set twice (line 2, column 1).'),
         ("max_lr: 1e-4\nlive:\n  max_lr: 2e-4\n", '"max_lr" is set twice, to 0.0001 and to 0.0002.'),
         ("a: [1,\n", "expected the node content, but found '<stream end>' (line 2, column 1)."),
-        ("a: \x01\n", "it holds characters that are not text."),
+        ("a: \x01\n", "it contains characters that are not text."),
         ("seed: !!python/object:os.system 1\n", None),
         ("? [1]\n: 2\n? {a: 1}\n: 3\n", None),
     ],
@@ -105,7 +105,7 @@ def test_file_that_is_not_text_is_refused(tmp_path):
 def test_file_that_is_not_there_is_not_found(tmp_path):
     with pytest.raises(NotFound) as missing:
         config.resolve("base", tmp_path / "none.yaml", {})
-    assert str(missing.value) == f"no config file {tmp_path / 'none.yaml'}."
+    assert str(missing.value) == f"There is no config file {tmp_path / 'none.yaml'}."
 
 
 def test_empty_file_changes_nothing(tmp_path):

@@ -33,17 +33,17 @@ def test_who_waits_for_a_probation_is_told_so(tmp_path: Path) -> None:
     said = control.command(on_trial, "checkpoint", origin="cli", wait_s=0.0)
     assert (said.status, said.message) == (
         "pending",
-        f"no answer within 0 s; it is still waiting its turn: {why}",
+        f"no answer within 0 s; the command is still pending: {why}",
     )
     plain = a_run(tmp_path / "plain", state="training")
     assert "probation" not in control.command(plain, "checkpoint", origin="cli", wait_s=0.0).message
 
 
-@pytest.mark.parametrize(
-    ("kind", "what"), [("rollback", "nobody is there to roll back."), ("validate", "nobody is there to validate.")]
-)
+@pytest.mark.parametrize(("kind", "what"), [("rollback", "roll back"), ("validate", "validate")])
 def test_a_run_that_is_over_is_answered_with_the_command_that_goes_on(tmp_path: Path, kind: str, what: str) -> None:
     finished = a_run(tmp_path / "done", state="finished")
     with pytest.raises(NotLive) as over:
         control.command(finished, kind, origin="cli")
-    assert str(over.value) == f"run done is finished: {what} Go on from it: vsrpp train --from done"
+    assert over.value.reason_code == "not_live.finished"
+    assert over.value.fields == {"run": "done", "action": what}
+    assert str(over.value).endswith("vsrpp train --from done")

@@ -130,7 +130,7 @@ def test_an_edit_made_on_a_revision_to_come_is_refused_in_one_line(tmp_path: Pat
     run.train()
     assert [run.answer(n).status for n in range(2)] == ["refused", "applied"]
     assert run.answer(0).message == (
-        "base_revision = 7 refused: there is no such revision of this run yet. Still at revision 0."
+        "base_revision = 7 refused: this run has no such revision yet. Still at revision 0."
     )
     assert previews[0] == run.answer(0).errors
 

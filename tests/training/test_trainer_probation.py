@@ -162,7 +162,7 @@ def test_a_probation_on_quality_validates_before_and_after(tmp_path: Path, tiny_
         ({"steps": 0}, "whole number of steps"),
         ({"steps": True}, "whole number of steps"),
         ({"steps": 5, "revert_if": "loss explodes"}, "expected a form like"),
-        ({"steps": 5, "revert_if": "speed > 2x"}, "none of"),
+        ({"steps": 5, "revert_if": "speed > 2x"}, "is not one of"),
         ("soon", "whole number of steps"),
     ],
 )

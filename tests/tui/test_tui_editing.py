@@ -75,7 +75,7 @@ def test_arrows_choose_and_startup_parameters_are_locked(run: FakeRun) -> None:
         await ui.type("n_feats")
         await ui.shows("🔒")
         await ui.press("enter")
-        await ui.until(lambda: "n_feats cannot change while it trains" in ui.message)
+        await ui.until(lambda: "n_feats cannot change while the run trains" in ui.message)
 
     drive(run, script)
     assert run.seen == []
@@ -189,7 +189,7 @@ def test_an_edit_of_a_finished_run_says_that_nobody_takes_it(run: FakeRun) -> No
         await ui.press("enter", "1", "3", "enter")
         await ui.type("3e-4")
         await ui.press("enter", "enter")
-        await ui.until(lambda: "nobody is there to take the edit" in ui.message)
+        await ui.until(lambda: "nothing can apply this edit" in ui.message)
 
     drive(run, script)
     run.close()

@@ -63,7 +63,8 @@ def rollback(
         wait_s=wait_s,
     )  # fmt: skip
     code = _show(answer, as_json, "rolled back")
-    return NotFound.exit_code if answer.status == "refused" and answer.message.startswith("no checkpoint") else code
+    not_found = answer.reason_code.partition(".")[0] == NotFound.reason_code
+    return NotFound.exit_code if answer.status == "refused" and not_found else code
 
 
 def _preview(run: RunPaths, changes: dict[str, Any], base_revision: int | None, as_json: bool) -> int:
@@ -79,7 +80,7 @@ def _preview(run: RunPaths, changes: dict[str, Any], base_revision: int | None, 
             print(f"the four weights then sum to {preview.weight_sum:g}")
         print("nothing was changed (--dry-run)")
     if preview.errors:
-        problems = [config.Problem(row["key"], row["value"], row["message"]) for row in preview.errors]
+        problems = [config.Problem.from_json(row) for row in preview.errors]
         live = {row["key"]: row["value"] for row in control.config_view(run)["parameters"]}
         print(f"vsrpp: {config.refusal_line(problems, preview.revision, live)}", file=sys.stderr)
         return 2

@@ -6,9 +6,10 @@ import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from vsrpp.config import schema
+from vsrpp.config import messages, schema
 from vsrpp.config.problem import Problem
 from vsrpp.config.text import one_of
+from vsrpp.errors import Reason
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -52,9 +53,9 @@ def check_changes(
     config, rules that speak of it are left out. Never raises, whatever `changes` is.
     """
     if not isinstance(changes, Mapping):
-        return [Problem("", changes, "an edit is an object of keys and values")]
+        return [Problem.of("", changes, messages.EDIT_NOT_OBJECT)]
     if len(changes) > MAX_KEYS:  # a hint for every one of many thousand names would hold training up for minutes
-        return [Problem("", None, f"an edit of {len(changes)} keys; it has at most {MAX_KEYS}")]
+        return [Problem.of("", None, messages.TOO_MANY_KEYS, count=len(changes), limit=MAX_KEYS)]
     problems = _check_values(schema.LIVE_SCHEMA, changes)
     merged = {**(run_config or {}), **live, **changes}
     for rule in _broken_rules(schema.LIVE_SCHEMA, merged, problems):
@@ -85,12 +86,14 @@ def normalise(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _normal(key, value) for key, value in values.items()}
 
 
-def unknown(key: str, candidates: Collection[str]) -> str:
-    """The reason for refusing a name that is no parameter, with the nearest of the candidates."""
+def unknown(key: str, value: Any, candidates: Collection[str], *, place: str = "") -> Problem:
+    """A name that is not a parameter, with the nearest of the candidates; `place` is where a part of one stands."""
     import difflib  # 7 ms, for typing errors alone
 
     near = difflib.get_close_matches(key[:_LONGEST_NAME].lower(), candidates, n=1, cutoff=0.6)
-    return f"unknown; did you mean {near[0]}?" if near else "unknown, and no parameter has a similar name"
+    if near:
+        return Problem.of(place or key, value, messages.UNKNOWN_NEAR, nearest=near[0])
+    return Problem.of(place or key, value, messages.UNKNOWN)
 
 
 def _normal(key: str, value: Any) -> Any:
@@ -110,7 +113,7 @@ def _normal(key: str, value: Any) -> Any:
 
 def _check_whole(name: str, config: Any, run_config: Mapping[str, Any] | None) -> list[Problem]:
     if not isinstance(config, Mapping):
-        return [Problem("", config, "a config is an object of keys and values")]
+        return [Problem.of("", config, messages.CONFIG_NOT_OBJECT)]
     problems = _missing(name, config) + _check_values(name, config)
     merged = {**(run_config or {}), **config}
     return problems + [_blame(rule, merged, config) for rule in _broken_rules(name, merged, problems)]
@@ -118,7 +121,7 @@ def _check_whole(name: str, config: Any, run_config: Mapping[str, Any] | None) -
 
 def _missing(name: str, config: Mapping[str, Any]) -> list[Problem]:
     required = schema.live_parameters() if name == schema.LIVE_SCHEMA else schema.startup_parameters()
-    return [Problem(key, None, "is missing") for key in required if key not in config]
+    return [Problem.of(key, None, messages.MISSING) for key in required if key not in config]
 
 
 def _check_values(name: str, values: Mapping[str, Any]) -> list[Problem]:
@@ -127,7 +130,7 @@ def _check_values(name: str, values: Mapping[str, Any]) -> list[Problem]:
 
     properties = schema.load(name)["properties"]
     problems = [
-        Problem(str(key), value, _not_here(name, key))
+        _not_here(name, key, value)
         for key, value in values.items()
         if key not in properties or properties[key].get("readOnly")
     ]
@@ -159,38 +162,42 @@ def _blame(rule: Mapping[str, Any], merged: Mapping[str, Any], set_keys: Collect
     from vsrpp.config import validator
 
     key: str = next((key for key in set_keys if key in rule["keys"]), rule["keys"][0])
-    return Problem(key, merged[key], validator.explain(rule, merged, key))
+    reason, fields = validator.explain(rule, merged, key)
+    return Problem.of(key, merged[key], reason, **fields)
 
 
-def _not_here(name: str, key: object) -> str:
+def _not_here(name: str, key: object, value: Any) -> Problem:
+    """A key that this config does not take."""
     if not isinstance(key, str):
-        return "a parameter's name is text"
+        return Problem.of(str(key), value, messages.NAME_NOT_TEXT)
     if not key:
-        return "a parameter's name must not be empty"
+        return Problem.of(key, value, messages.NAME_EMPTY)
     if key == "revision":
-        return "the run counts its revisions itself"
+        return Problem.of(key, value, messages.REVISION_KEY)
     if name == schema.LIVE_SCHEMA and key in schema.startup_parameters():
-        return "cannot change while it trains: restart, or start a new run from this checkpoint"
+        return Problem.of(key, value, messages.STARTUP)
     if name == schema.LIVE_SCHEMA:
-        return unknown(key, list(schema.live_parameters()) + list(schema.startup_parameters()))
-    return unknown(key, list(schema.startup_parameters()))
+        return unknown(key, value, list(schema.live_parameters()) + list(schema.startup_parameters()))
+    return unknown(key, value, list(schema.startup_parameters()))
 
 
 def _problem(error: ValidationError, values: Mapping[str, Any], properties: Mapping[str, Any]) -> Problem:
     """A refused value, or a part of one: `data.train[0].weight`."""
     key = str(error.path[0])
     if len(error.path) == 1 and error.validator not in ("additionalProperties", "required"):
-        return Problem(key, values[key], _why(error, properties[key]))
+        reason, fields = _why(error, properties[key])
+        return Problem.of(key, values[key], reason, **fields)
     place = key + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in list(error.path)[1:])
     description: Mapping[str, Any] = error.schema if isinstance(error.schema, Mapping) else {}
     given: Any = error.instance
     if error.validator == "additionalProperties":
         name = next(name for name in given if name not in description["properties"])
-        return Problem(f"{place}.{name}", given[name], unknown(str(name), list(description["properties"])))
+        return unknown(str(name), given[name], list(description["properties"]), place=f"{place}.{name}")
     if error.validator == "required":
         name = next(name for name in description["required"] if name not in given)
-        return Problem(f"{place}.{name}", None, "is missing")
-    return Problem(place, given, _why(error, description))
+        return Problem.of(f"{place}.{name}", None, messages.MISSING)
+    reason, fields = _why(error, description)
+    return Problem.of(place, given, reason, **fields)
 
 
 def _outline(value: Any, depth: int = 0) -> Any:
@@ -202,32 +209,34 @@ def _outline(value: Any, depth: int = 0) -> Any:
     return value
 
 
-def _why(error: ValidationError, description: Mapping[str, Any]) -> str:
-    """One refused value's reason. `description` is what the schema says of its key."""
+def _why(error: ValidationError, description: Mapping[str, Any]) -> tuple[Reason, dict[str, Any]]:
+    """One refused value's reason and its fields. `description` is what the schema says of its key."""
     match error.validator:
         case "type":
             return _wrong_type(error.instance, description)
         case "minimum" | "maximum":
             if "maximum" not in description:
-                return f"must be at least {description['minimum']}"
-            return f"must be between {description['minimum']} and {description['maximum']}"
+                return messages.MINIMUM, {"minimum": description["minimum"]}
+            return messages.RANGE, {"minimum": description["minimum"], "maximum": description["maximum"]}
         case "enum":
-            return f"must be {one_of(description['enum'])}"
+            return messages.CHOICE, {"choices": one_of(description["enum"])}
         case "minLength" | "minItems":
-            return "must not be empty"
+            return messages.EMPTY, {}
         case "pattern":
-            return str(description.get("x-form", error.message))
+            return messages.FORM, {"form": str(description.get("x-form", error.message))}
         case "maxLength":
-            return f"must be at most {description['maxLength']} characters long"
+            return messages.TOO_LONG, {"limit": description["maxLength"]}
         case _:
-            return error.message
+            return messages.FORM, {"form": error.message}
 
 
-def _wrong_type(value: object, description: Mapping[str, Any]) -> str:
+def _wrong_type(value: object, description: Mapping[str, Any]) -> tuple[Reason, dict[str, Any]]:
     types: list[str] = description["type"] if isinstance(description["type"], list) else [description["type"]]
     expected = one_of(description["enum"]) if "enum" in description else " or ".join(_A_TYPE[name] for name in types)
     given = _given(value, types)
-    return f"must be {expected}, not {given}" if given else f"must be {expected}"
+    if given:
+        return messages.TYPE_GIVEN, {"expected": expected, "given": given}
+    return messages.TYPE, {"expected": expected}
 
 
 def _given(value: object, types: Collection[str]) -> str:

@@ -7,12 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vsrpp.errors import Refused
+from vsrpp.config import messages
 
 METRICS = ("loss", "grad_norm", "quality", "psnr_y")
 VALIDATED = frozenset({"quality", "psnr_y"})
 """Metrics that only a validation gives."""
-_EXAMPLE = "expected a form like `loss > 2x` or `psnr_y < -0.5`"
 _FORM = re.compile(
     r"^\s*(?P<metric>\w+)\s*(?P<op>[<>])\s*(?P<value>[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(?P<times>x?)\s*$"
 )
@@ -50,7 +49,7 @@ def parse_conditions(text: str | None) -> list[Condition]:
     if text is None or text == "":
         return []
     if not isinstance(text, str) or not text.strip():
-        raise Refused(f"revert-if {str(text)[:60]!r} refused: {_EXAMPLE}.")
+        raise messages.CONDITION_FORM(text=repr(str(text)[:60]))
     return [_parse(part) for part in re.split(r"\s+or\s+", text)]
 
 
@@ -63,15 +62,15 @@ def first_that_holds(
 
 
 def _parse(text: str) -> Condition:
-    match, example = _FORM.match(text), _EXAMPLE
+    match, shown = _FORM.match(text), repr(text.strip())
     if match is None:
-        raise Refused(f"revert-if {text.strip()!r} refused: {example}.")
+        raise messages.CONDITION_FORM(text=shown)
     if match["metric"] not in METRICS:
-        raise Refused(f"revert-if {text.strip()!r} refused: {match['metric']} is none of {', '.join(METRICS)}.")
+        raise messages.CONDITION_METRIC(text=shown, metric=match["metric"], metrics=", ".join(METRICS))
     try:
         value = float(match["value"])
     except ValueError:
-        raise Refused(f"revert-if {text.strip()!r} refused: {match['value']} is no number; {example}.") from None
+        raise messages.CONDITION_NUMBER(text=shown, value=match["value"]) from None
     if not math.isfinite(value) or (match["times"] and value <= 0):
-        raise Refused(f"revert-if {text.strip()!r} refused: {match['value']} must be finite, and above 0 with x.")
+        raise messages.CONDITION_NUMBER(text=shown, value=match["value"])
     return Condition(match["metric"], match["op"] == ">", value, bool(match["times"]))

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vsrpp.config import schema
+from vsrpp.config import messages, schema
 from vsrpp.config.text import show
-from vsrpp.errors import Refused
 
 _WORDS = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
 _BIG_STEP = 4.0
@@ -37,10 +36,10 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         key, equals, text = assignment.partition("=")
         key = key.strip()
         if not equals or not key:
-            raise Refused(f"{show(assignment)} refused: expected KEY=VALUE, as in max_lr=2e-4.")
+            raise messages.NOT_AN_ASSIGNMENT(text=show(assignment))
         value = _parse(key, text)
         if key in values and not same(values[key], value):
-            raise Refused(f"{key} refused: set twice, to {show(values[key])} and to {show(value)}.")
+            raise messages.SET_TWICE(key=key, first=show(values[key]), second=show(value))
         values[key] = value
     return values
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+from vsrpp.errors import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,3 +18,24 @@ class Problem:
     value: Any
     message: str
     """The reason alone: `must be between 1e-05 and 0.001`."""
+    reason_code: str = "refused"
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """What the message was filled in with."""
+
+    @classmethod
+    def of(cls, key: str, value: Any, reason: Reason, **fields: Any) -> Problem:
+        return cls(key, value, reason.sentence(**fields), reason.code, fields)
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Problem:
+        """A problem as answers and events carry it; records from before reason codes have none."""
+        return cls(
+            str(row.get("key", "")), row.get("value"), str(row.get("message", "")), str(row.get("reason_code") or "refused"),
+            row.get("fields") or {},
+        )  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "key": self.key, "value": self.value, "message": self.message, "reason_code": self.reason_code,
+            "fields": dict(self.fields),
+        }  # fmt: skip

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import paths
-from vsrpp.config import schema
-from vsrpp.config.check import Problem, check_start, normalise, unknown
+from vsrpp.config import messages, schema
+from vsrpp.config.check import check_start, normalise, unknown
 from vsrpp.config.edits import same
 from vsrpp.config.text import one_of, refusal, show
-from vsrpp.errors import NotFound, Refused
 
 _EXPONENT = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
 
@@ -33,7 +32,7 @@ def resolve(
     assigned |= {key: value for key, value in overrides.items() if value is not None}
     assigned.setdefault("preset", schema.default_preset())
     if assigned["preset"] not in schema.presets():
-        raise Refused(f"preset = {show(assigned['preset'])} refused: must be {one_of(schema.presets())}.")
+        raise messages.NO_PRESET(value=show(assigned["preset"]), choices=one_of(schema.presets()))
     run_config, live_config = schema.defaults(assigned["preset"])
     problems = []
     for key, value in assigned.items():
@@ -42,10 +41,10 @@ def resolve(
         elif key in live_config:
             live_config[key] = value
         else:
-            problems.append(Problem(str(key), value, unknown(str(key), list(schema.parameters()))))
+            problems.append(unknown(str(key), value, list(schema.parameters())))
     problems += check_start(run_config, live_config, list(assigned))
     if problems:
-        raise Refused(refusal(problems))
+        raise messages.VALUES(text=refusal(problems))
     return normalise(run_config), normalise(live_config)
 
 
@@ -57,7 +56,7 @@ def config_file(name: str) -> Path:
     recipes = {recipe.stem: recipe for recipe in sorted(paths.recipes_dir().glob("*.yaml"))}
     if file.parent == Path() and file.name.removesuffix(".yaml") in recipes:
         return recipes[file.name.removesuffix(".yaml")]
-    raise NotFound(f"no config file {file}, and no recipe of that name: there are {', '.join(recipes)}.")
+    raise messages.NO_RECIPE(file=str(file), recipes=", ".join(recipes))
 
 
 def read_file(file: Path) -> dict[str, Any]:
@@ -70,13 +69,13 @@ def read_file(file: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise Refused(f"{file} refused: expected keys and values, as in `max_lr: 2e-4`.")
+        raise messages.FILE_NOT_OBJECT(file=str(file))
     live = values.pop("live", None)
     if live is not None and not isinstance(live, dict):
-        raise Refused(f"{file} refused: expected keys and values under `live`.")
+        raise messages.FILE_LIVE_NOT_OBJECT(file=str(file))
     for key, value in (live or {}).items():
         if key in values and not same(values[key], value):
-            raise Refused(f"{file} refused: {show(key)} is set twice, to {show(values[key])} and to {show(value)}.")
+            raise messages.FILE_SET_TWICE(file=str(file), key=show(key), first=show(values[key]), second=show(value))
         values[key] = value
     values.pop("revision", None)
     values |= _alerts(values.pop("alerts", None), file)
@@ -90,7 +89,7 @@ def _alerts(block: Any, file: Path) -> dict[str, Any]:
     keys = {name: f"alerts_{name}" for name in ("on", "url", "format")}
     block = {"on" if key is True else key: value for key, value in block.items()} if isinstance(block, dict) else block
     if not isinstance(block, dict) or not block.keys() <= keys.keys():
-        raise Refused(f"{file} refused: expected {one_of(tuple(keys))} under `alerts`.")
+        raise messages.FILE_ALERTS(file=str(file), keys=one_of(tuple(keys)))
     if isinstance(block.get("on"), list):
         block["on"] = ",".join(map(str, block["on"]))
     return {keys[key]: value for key, value in block.items()}
@@ -117,14 +116,14 @@ def _read_yaml(file: Path) -> Any:
     try:
         return yaml.load(file.read_text(encoding="utf-8"), Loader)
     except FileNotFoundError:
-        raise NotFound(f"no config file {file}.") from None
+        raise messages.NO_CONFIG_FILE(file=str(file)) from None
     except OSError as error:
-        raise Refused(f"{file} refused: cannot be read ({error.strerror}).") from None
+        raise messages.FILE_UNREADABLE(file=str(file), why=error.strerror) from None
     except (UnicodeDecodeError, ValueError, RecursionError):
-        raise Refused(f"{file} refused: not a text file in UTF-8, or no YAML.") from None
+        raise messages.FILE_NOT_YAML(file=str(file)) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise Refused(f"{file} refused: {error.problem}{where}.") from None
+        raise messages.FILE_SYNTAX(file=str(file), why=error.problem, place=where) from None
     except yaml.YAMLError:
-        raise Refused(f"{file} refused: it holds characters that are not text.") from None
+        raise messages.FILE_CHARACTERS(file=str(file)) from None

@@ -16,7 +16,8 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 
-from vsrpp.config import schema
+from vsrpp.config import messages, schema
+from vsrpp.errors import Reason
 
 Rule = Mapping[str, Any]
 Values = Mapping[str, Any]
@@ -58,21 +59,21 @@ RULES = {"below": _is_below, "sum": _sums_up, "multiple": _is_multiple, "needs":
 """What an `x-rules` entry may ask of its keys, by its `rule`: whether values keep it."""
 
 
-def explain(rule: Rule, values: Values, key: str) -> str:
-    """Why the values break a rule, told to the hand that set `key`, one of the rule's keys."""
+def explain(rule: Rule, values: Values, key: str) -> tuple[Reason, dict[str, Any]]:
+    """Why the values break a rule, told to whoever set `key`: the reason and its fields."""
     if rule["rule"] == "sum":
         total = round(_total(rule, values), 9)
-        bounds = f"{rule['minimum']}–{rule['maximum']}"
-        return f"{rule['name']} would sum to {total}; they must sum to {bounds} (set them together)"
+        bounds = {"minimum": rule["minimum"], "maximum": rule["maximum"]}
+        return messages.SUM, {"name": rule["name"], "total": total, **bounds}
     first, second = rule["keys"]
     other = second if key == first else first
-    relation = {
-        "below": ("must be below {}", "must be above {}"),
-        "multiple": ("must be a multiple of {}", "must divide {}"),
-        "needs": ("must be 0 in a run without {}", "must be set, as {} is above 0"),
+    reason = {
+        "below": (messages.BELOW, messages.ABOVE),
+        "multiple": (messages.MULTIPLE, messages.DIVIDES),
+        "needs": (messages.NEEDS_OTHER, messages.NEEDED_BY),
     }[rule["rule"]][0 if key == first else 1]
     value_text = "" if values[other] is None else f" ({values[other]})"
-    return relation.format(f"{other}{value_text}")
+    return reason, {"other": f"{other}{value_text}"}
 
 
 def _total(rule: Rule, values: Values) -> float:
@@ -87,7 +88,8 @@ def _x_rules(
     for rule in rules:
         keys = rule["keys"]
         if all(key in instance for key in keys) and not RULES[rule["rule"]](rule, instance):
-            yield ValidationError(explain(rule, instance, keys[0]), validator="x-rules", validator_value=rule)
+            reason, fields = explain(rule, instance, keys[0])
+            yield ValidationError(reason.sentence(**fields), validator="x-rules", validator_value=rule)
 
 
 ConfigValidator = extend(

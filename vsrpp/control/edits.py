@@ -11,10 +11,10 @@ from typing import Any
 
 from vsrpp import config, schedule
 from vsrpp.config.condition import parse_conditions
+from vsrpp.control import messages
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.numbers import LIMITS
 from vsrpp.control.runs import run_state
-from vsrpp.errors import NotLive, Refused
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Inbox, RunReader
 
@@ -63,8 +63,8 @@ def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | No
         history, run_config = current_config(reader), run_config_of(reader)
         step = int(reader.state().get("step", 0))
     problems = config.check_changes(history.live, changes, run_config)
-    errors = [{"key": p.key, "value": p.value, "message": p.message} for p in problems]
-    errors += stale_keys(history, changes, base_revision)
+    problems += stale_keys(history, changes, base_revision)
+    errors = [problem.to_json() for problem in problems]
     known = config.live_parameters()
     rows = [
         {"key": change.key, "old": change.old, "new": change.new, "tier": known[change.key].tier}
@@ -84,22 +84,23 @@ def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | No
     )
 
 
-def stale_keys(history: ConfigHistory, changes: dict[str, Any], base_revision: int | None) -> list[dict[str, Any]]:
-    """One error for every key that somebody changed after the revision the edit was made on; one if that is to come."""
+def stale_keys(history: ConfigHistory, changes: dict[str, Any], base_revision: int | None) -> list[config.Problem]:
+    """One problem for every key that somebody changed after the revision the edit was made on; one if that is to come."""
     if base_revision is None:
         return []
     if base_revision > history.revision:
-        why = "there is no such revision of this run yet"
-        return [{"key": BASE_REVISION, "value": base_revision, "message": why}]
-    errors = []
+        return [config.Problem.of(BASE_REVISION, base_revision, messages.REVISION_TO_COME)]
+    problems = []
     for key, value in changes.items():
         event = history.last_change(key, after_revision=base_revision)
         if event is not None and history.live.get(key) != value:
-            now = config.format_value(key, history.live[key])
-            by = f"{who(event)} set it to {now} at step {event.step} (revision {event.revision})"
-            message = f"stale: made on revision {base_revision}, but {by}"
-            errors.append({"key": key, "value": value, "message": message})
-    return errors
+            problems.append(
+                config.Problem.of(
+                    key, value, messages.STALE, base_revision=base_revision, who=who(event),
+                    now=config.format_value(key, history.live[key]), step=event.step, revision=event.revision,
+                )
+            )  # fmt: skip
+    return problems
 
 
 def apply(
@@ -112,7 +113,7 @@ def apply(
     decides; a refused edit is on record too. Raises NotLive, and Refused for an edit that is no edit.
     """
     if not changes:
-        raise Refused("nothing to set: give KEY=VALUE.")
+        raise messages.NOTHING_TO_SET()
     payload: dict[str, Any] = {"changes": changes}
     if probation is not None:
         parse_conditions(probation.get("revert_if"))
@@ -141,7 +142,7 @@ def _ask(
     with RunReader(paths.run_db) as reader:
         state = run_state(reader)
         if state not in ("training", "paused", "validating"):
-            raise NotLive(f"run {paths.run_id} is {state}: {_instead(paths, kind, state)}")
+            raise _not_live(paths, kind, state)
         inbox = Inbox(paths.inbox_db)
         try:
             uid = inbox.put(
@@ -162,21 +163,22 @@ def _check_words(payload: dict[str, Any], author: Any, reason: Any, base_revisio
     try:
         size = len(json.dumps(payload))
     except (TypeError, ValueError, RecursionError) as error:
-        raise Refused(f"the edit cannot be written as JSON ({error}); nothing was changed.") from None
+        raise messages.EDIT_NOT_JSON(why=str(error)) from None
     size += sum(len(text) for text in (author, reason) if isinstance(text, str))
     if size > MAX_EDIT_BYTES:
-        raise Refused(f"the edit is larger than {MAX_EDIT_BYTES // 1024} KiB; nothing was changed.")
+        raise messages.EDIT_TOO_LARGE(limit_kib=MAX_EDIT_BYTES // 1024)
     for name, text in (("author", author), ("reason", reason)):
         if text is not None and not isinstance(text, str):
-            raise Refused(f"the {name} must be text, not {type(text).__name__}; nothing was changed.")
+            raise messages.NOT_TEXT(field=name, type=type(text).__name__)
     if base_revision is not None and (type(base_revision) is not int or not 0 <= base_revision < 2**63):
-        raise Refused(f"the base revision must be a revision of the run, not {base_revision!r}; nothing was changed.")
+        raise messages.NO_BASE_REVISION(value=repr(base_revision))
 
 
-def _instead(paths: RunPaths, kind: str, state: str) -> str:
-    action = {"edit": "take the edit", "rollback": "roll back"}.get(kind, kind)
-    go_on = "Go on from it: vsrpp train --from" if state == "finished" else "Continue it: vsrpp train --resume"
-    return f"nobody is there to {action}. {go_on} {paths.run_id}"
+def _not_live(paths: RunPaths, kind: str, state: str) -> Exception:
+    action = {"edit": "apply this edit", "rollback": "roll back"}.get(kind, kind)
+    if state == "finished":
+        return messages.NOT_LIVE_FINISHED(run=paths.run_id, action=action)
+    return messages.NOT_LIVE(run=paths.run_id, state=state, action=action)
 
 
 def _on_probation(trial: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import NotFound, NotLive, Reason
+from vsrpp.errors import NotFound, NotLive, Reason, TimedOut
 
 # ---- naming a run
 NO_RUNS = Reason("not_found.runs", "No run in {folder} yet. Start one: vsrpp train --data sample", NotFound)
@@ -41,15 +41,24 @@ NOT_LIVE = Reason(
 )
 EDIT_NOT_JSON = Reason("refused.not_json", "The edit cannot be written as JSON ({why}); nothing was changed.")
 EDIT_TOO_LARGE = Reason("refused.too_large", "The edit is larger than {limit_kib} KiB; nothing was changed.")
-NOT_TEXT = Reason("refused.type", "The {field} must be text, not {type}; nothing was changed.")
+NOT_TEXT = Reason("refused.not_text", "The {field} must be text, not {type}; nothing was changed.")
 NO_BASE_REVISION = Reason(
     "refused.base_revision", "The base revision must be a revision of the run, not {value}; nothing was changed."
 )
 STALE = Reason(
     "refused.stale",
-    "stale: made on revision {base_revision}, but {who} set it to {value} at step {step} (revision {revision})",
+    "stale: made on revision {base_revision}, but {who} set it to {now} at step {step} (revision {revision})",
 )
 REVISION_TO_COME = Reason("refused.revision", "this run has no such revision yet")
+PROBATION_ONLY_FROM = Reason("refused.probation", "revert_if needs probation=STEPS.")
+ONE_OF_STEP_AND_REVISION = Reason("refused.rollback", "A rollback goes to a step or to a revision: give one of them.")
+NO_EVENT_TYPE = Reason("refused.event_type", "{type} is not an event type; the types are {types}.")
+EDIT_NOT_OBJECT = Reason("refused.edit_object", "An edit is an object of keys and values; nothing was changed.")
+KEY_TWICE = Reason("refused.key_twice", "{key} refused: set twice in one edit.")
+NO_EVENT_IN_TIME = Reason("timed_out.event", "no {types} came within {timeout_s} s.", TimedOut)
+NOT_AT_STEP = Reason("timed_out.step", "run {run} is at step {step}, not at {target}, after {timeout_s} s.", TimedOut)
+ENDED_WITHOUT = Reason("not_live.ended", "run {run} ended without {type}.", NotLive)
+NEVER_REACHED = Reason("not_live.step", "run {run} is {state} at step {step}; it never reached {target}.", NotLive)
 
 LANGUAGES = ("en", "de")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from vsrpp.errors import NotFound, VsrppError
+from vsrpp.store import messages
 
 NETWORK_FILE_SYSTEMS = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "lustre", "gpfs", "beegfs", "ceph", "glusterfs", "fuse.sshfs"}
@@ -52,14 +52,14 @@ def connect_writer(path: Path, script: str) -> sqlite3.Connection:
             db.execute("PRAGMA synchronous=NORMAL")
         db.executescript(script)
     except sqlite3.Error as error:
-        raise VsrppError(f"{path} cannot be opened: {error}.") from error
+        raise messages.STORE_UNOPENED(path=str(path), why=str(error)) from error
     return db
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
     """Open `path` read-only. Raises NotFound if it is not there."""
     if not path.is_file():
-        raise NotFound(f"{path} does not exist.")
+        raise messages.NO_STORE(path=str(path))
     try:
         db = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None,
@@ -67,5 +67,5 @@ def connect_reader(path: Path) -> sqlite3.Connection:
         )  # fmt: skip
         db.execute("PRAGMA query_only=ON")
     except sqlite3.Error as error:
-        raise VsrppError(f"{path} cannot be read: {error}.") from error
+        raise messages.STORE_UNREADABLE(path=str(path), why=str(error)) from error
     return db

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vsrpp.errors import Refused, TimedOut
+from vsrpp.errors import NotFound, Reason, Refused, TimedOut
+from vsrpp.store import messages
 from vsrpp.store.db import connect_reader, connect_writer
 from vsrpp.store.events import canonical, jsonable, readable
 
@@ -56,16 +57,21 @@ class Answer:
     errors: list[dict[str, Any]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     message: str = ""
+    reason_code: str = ""
+    """Why it was refused or is pending, for programs; empty for what was done."""
+    fields: dict[str, Any] = field(default_factory=dict)
+    """What the message was filled in with."""
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
     def check(self) -> Answer:
-        """This very answer, for scripts that want an exception. Raises Refused, or TimedOut while it is pending."""
+        """This very answer, for scripts that want an exception. Raises Refused, NotFound, or TimedOut while it is pending."""
         if self.status == "refused":
-            raise Refused(self.message)
+            error = NotFound if self.reason_code.partition(".")[0] == NotFound.reason_code else Refused
+            raise error(self.message, reason_code=self.reason_code or None, fields=self.fields)
         if self.status == "pending":
-            raise TimedOut(self.message)
+            raise TimedOut(self.message, reason_code=self.reason_code or None, fields=self.fields)
         return self
 
 
@@ -102,7 +108,7 @@ class Inbox:
 
     def answer_of(self, uid: str) -> Answer | None:
         row = self._db.execute("SELECT answer FROM commands WHERE uid = ?", (uid,)).fetchone()
-        return Answer(**json.loads(row[0])) if row and row[0] else None
+        return _read_answer(row[0]) if row and row[0] else None
 
     def wait(self, uid: str, timeout_s: float, *, alive: Callable[[], bool] = lambda: True) -> Answer:
         """The answer as soon as it is there; status `pending` after `timeout_s`, or when `alive()` says nobody answers."""
@@ -114,13 +120,11 @@ class Inbox:
                 return answer
             now = time.monotonic()
             if not now < deadline:  # a wait that is not a number ends too
-                return Answer(
-                    status="pending", message=f"no answer within {timeout_s:g} s; it is still waiting its turn"
-                )
+                return _pending(messages.NO_ANSWER_YET, timeout_s=f"{timeout_s:g}")
             if now - last_look > 0.5:
                 last_look = now
                 if not alive():
-                    return self.answer_of(uid) or Answer(status="pending", message="the run ended before it answered")
+                    return self.answer_of(uid) or _pending(messages.ENDED_UNANSWERED)
             time.sleep(min(pause_s, max(0.0, deadline - now)))
             pause_s = min(pause_s * 1.5, 0.02)
 
@@ -161,6 +165,16 @@ class PendingCommands:
         if commands:
             self._seen = commands[-1].id
         return commands
+
+
+def _pending(reason: Reason, **fields: Any) -> Answer:
+    return Answer(status="pending", message=reason.sentence(**fields), reason_code=reason.code, fields=fields)
+
+
+def _read_answer(text: str) -> Answer:
+    """An answer as the trainer wrote it; what a newer version adds is passed over."""
+    known = {name: value for name, value in json.loads(text).items() if name in Answer.__slots__}
+    return Answer(**known)
 
 
 def _payload(text: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsrpp.errors import VsrppError
+from vsrpp.store import messages
 from vsrpp.store.chain import ChainCheck, genesis, link, verify_chain
 from vsrpp.store.db import connect_reader, connect_writer
 from vsrpp.store.events import EVENT_TYPES, Event, canonical, jsonable
@@ -165,7 +165,7 @@ class RunWriter(RunReader):
         self._key_ids: dict[str, int] = {key: id_ for id_, key in self._db.execute("SELECT id, key FROM metric_keys")}
         if self.meta("run_id") is None:
             if run_id is None:
-                raise VsrppError(f"{path} holds no run.")
+                raise messages.STORE_EMPTY(path=str(path))
             self.set_meta("run_id", run_id)
         self._head = self.head()
 

@@ -12,6 +12,7 @@ from vsrpp.control.backlog import MLFLOW, open_marks
 from vsrpp.control.best import best_key, metrics_of, rank, score
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Event
+from vsrpp.training import messages
 from vsrpp.training.context import RunContext
 from vsrpp.training.live_config import LiveConfig
 from vsrpp.training.recorder import RunRecorder
@@ -136,7 +137,7 @@ class CheckpointManager:
             self.at_step = None
             for uid in waiting:
                 self._live_config.answers.put(
-                    uid, self._live_config.refusal(f"checkpoint {step} failed: {saved.error}")
+                    uid, self._live_config.refusal(messages.CHECKPOINT_FAILED(step=step, why=saved.error))
                 )
             if saved.disk_full:
                 self._prune(short_of_disk=True)

@@ -9,6 +9,7 @@ from vsrpp import control
 from vsrpp.control.numbers import LIMITS
 from vsrpp.errors import VsrppError
 from vsrpp.store import Answer, Command
+from vsrpp.training import messages
 from vsrpp.training.cadence import next_turn, out_of_patience
 from vsrpp.training.checkpoint_manager import CheckpointManager
 from vsrpp.training.config_file import Save
@@ -202,7 +203,7 @@ class RunCommands:
     def _refuse_rest(self, waiting: list[Command | Save]) -> None:
         for asked in [*self._held, *waiting]:
             if isinstance(asked, Command):
-                self._refuse(asked, "the run has ended")
+                self._refuse(asked, messages.RUN_ENDED())
 
     def _handle(self, asked: Command | Save) -> Iterator[Turn]:
         if isinstance(asked, Save) or asked.kind == "edit":
@@ -210,7 +211,7 @@ class RunCommands:
         elif asked.uid in self._recorded:
             self._done(asked)
         elif asked.time < self._opened_at and not self._prepared.fresh:
-            self._refuse(asked, "the run ended before it could act; ask again")
+            self._refuse(asked, messages.ENDED_BEFORE())
         else:
             handlers = {
                 "pause": self._pause, "resume": self._resume, "validate": self._validate,
@@ -279,7 +280,7 @@ class RunCommands:
         try:
             event = yield from self._rollback.to_checkpoint(asked)
         except VsrppError as error:
-            self._refuse(asked, str(error))
+            self._refuse(asked, error)
             return
         self._recorded[asked.uid] = event
         self._status.show(now=True)
@@ -294,8 +295,8 @@ class RunCommands:
         )
         return ()
 
-    def _refuse(self, asked: Command, message: str) -> None:
-        self.live_config.answers.put(asked.uid, self.live_config.refusal(message))
+    def _refuse(self, asked: Command, error: VsrppError) -> None:
+        self.live_config.answers.put(asked.uid, self.live_config.refusal(error))
 
     def _note(self, type: str, asked: Command) -> None:
         event = self._recorder.emit_asked(type, asked)

@@ -26,6 +26,7 @@ from vsrpp.data.build import gib
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths
 from vsrpp.store import Event, RunReader
+from vsrpp.training import messages
 from vsrpp.training.context import RunContext
 from vsrpp.training.forecast import Forecast, Measured, forecast, oddities
 from vsrpp.training.loop import train
@@ -176,7 +177,7 @@ def _measured(run: Prepared, opened: RunContext, times: Mapping[str, float], sta
         )
         saved = record.last_event("checkpoint_saved")
     if saved is None:
-        raise VsrppError("no checkpoint could be written: see the disk of --run-dir.")
+        raise messages.NO_CHECKPOINT_WRITTEN()
     return Measured(
         step_s=sum(step_s) / len(step_s), data_wait_s=sum(wait_s) / len(wait_s),
         validation_s=last["speed/validation_s"].value, checkpoint_wait_s=after.get("speed/checkpoint_s", 0.0),

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from vsrpp.errors import VsrppError, out_of_memory
 from vsrpp.store import Command
-from vsrpp.training import memory
+from vsrpp.training import memory, messages
 from vsrpp.training.checkpoint_manager import CheckpointManager
 from vsrpp.training.context import RunContext
 from vsrpp.training.live_config import LiveConfig
@@ -143,8 +143,8 @@ class RunEnding:
             return cause
         if out_of_memory(cause):
             advice = memory.advice(run.run_config, run.device, memory.there_is(run.device), run.group.world_size)
-            return VsrppError(f"{advice} ({line})")
-        return VsrppError(f"the run failed at step {run.state.step}: {type(cause).__name__}: {line}")
+            return messages.OUT_OF_MEMORY(advice=advice, why=line)
+        return messages.FAILED_AT_STEP(step=run.state.step, type=type(cause).__name__, why=line)
 
     def _give_up(self, *, reachable: bool) -> None:
         """Tell the other ranks, in words if they are listening; else they see it within seconds. Never raises."""

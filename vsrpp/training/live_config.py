@@ -12,16 +12,20 @@ import queue
 import sqlite3
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vsrpp import config
+from vsrpp.config import messages as config_messages
 from vsrpp.config.condition import parse_conditions
 from vsrpp.control import ConfigHistory, stale_keys, who
-from vsrpp.errors import Refused
+from vsrpp.errors import Refused, VsrppError
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Command, Event, Inbox
+from vsrpp.store.events import jsonable
 from vsrpp.store.inbox import PendingCommands
+from vsrpp.training import messages
 from vsrpp.training.config_file import RuntimeConfigFile, Save
 from vsrpp.training.recorder import RunRecorder
 
@@ -97,7 +101,7 @@ class LiveConfig:
     def close(self) -> None:
         """Answer what is still waiting, then let go of the files."""
         for command in self._pending.take():
-            self.answers.put(command.uid, self.refusal("the run has ended"))
+            self.answers.put(command.uid, self.refusal(messages.RUN_ENDED()))
         self.answers.close()
         self._pending.close()
 
@@ -156,54 +160,52 @@ class LiveConfig:
         else:
             author = _Author(asked.uid, asked.origin, asked.author, asked.reason, asked.payload.get("probation"))
             changes = asked.payload.get("changes")
-            errors = stale_keys(self.history, changes, asked.base_revision) if isinstance(changes, dict) else []
-            answer = self._decide_changes(changes, author, [*errors, *_probation_errors(author.probation)])
+            stale = stale_keys(self.history, changes, asked.base_revision) if isinstance(changes, dict) else []
+            answer = self._decide_changes(changes, author, [*stale, *_probation_problems(author.probation)])
         self.answers.put(asked.uid, answer)
         return answer
 
-    def refusal(self, message: str) -> Answer:
-        return Answer(status="refused", revision=self.revision, message=message)
+    def refusal(self, error: VsrppError) -> Answer:
+        """The answer to a command that cannot be carried out."""
+        return Answer(
+            status="refused", revision=self.revision, message=str(error), reason_code=error.reason_code,
+            fields=jsonable(error.fields),
+        )  # fmt: skip
 
     def _decide_save(self, save: Save) -> Answer:
         author = _Author(None, "file", save.author)
         if save.error is not None:
             if not self._paths.runtime_config.exists():
                 self.rewrite_file()
-            return self._refuse(
-                {}, [{"key": self._paths.runtime_config.name, "value": None, "message": save.error}], author
-            )
+            name = self._paths.runtime_config.name
+            return self._refuse({}, [config.Problem.of(name, None, messages.FILE_UNREADABLE, why=save.error)], author)
         values = dict(save.values)
         base_revision = values.pop("revision", self.revision)
         base = self.history.at(base_revision) if type(base_revision) is int else None
         if base is None:
-            why = "there is no such revision of this run"
-            return self._refuse({}, [{"key": "revision", "value": base_revision, "message": why}], author)
+            return self._refuse({}, [config.Problem.of("revision", base_revision, messages.NO_SUCH_REVISION)], author)
         changes, conflicts = config.merge(base, values, self.live)
-        errors = [self._conflict(key, values[key], base_revision) for key in conflicts]
-        if not changes and not errors:
+        problems = [self._conflict(key, values[key], base_revision) for key in conflicts]
+        if not changes and not problems:
             return Answer(status="applied", revision=self.revision)
-        return self._decide_changes({**changes, **{key: values[key] for key in conflicts}}, author, errors)
+        return self._decide_changes({**changes, **{key: values[key] for key in conflicts}}, author, problems)
 
-    def _conflict(self, key: str, value: Any, base_revision: int) -> dict[str, Any]:
+    def _conflict(self, key: str, value: Any, base_revision: int) -> config.Problem:
         event = self.history.last_change(key, after_revision=base_revision)
         now = config.format_value(key, self.live[key])
         by = f"it is {now}"
         if event is not None:
             by = f"{who(event)} set it to {now} at step {event.step} (revision {event.revision})"
-        message = f"conflict: the file was written at revision {base_revision}, and {by}"
-        return {"key": key, "value": value, "message": message}
+        return config.Problem.of(key, value, messages.CONFLICT, base_revision=base_revision, who=by)
 
-    def _decide_changes(self, changes: Any, author: _Author, errors: list[dict[str, Any]]) -> Answer:
+    def _decide_changes(self, changes: Any, author: _Author, others: list[config.Problem]) -> Answer:
         if not isinstance(changes, dict) or not changes:
-            return self._refuse(
-                {}, [{"key": "", "value": None, "message": "an edit is an object of keys and values"}], author
-            )
+            return self._refuse({}, config.check_changes(self.live, None), author)
         problems = config.check_changes(self.live, changes, self._run_config)
-        found = [{"key": p.key, "value": p.value, "message": p.message} for p in problems]
-        named = {row["key"] for row in found}
-        found += [row for row in errors if row["key"] not in named]
-        if found:
-            return self._refuse(changes, found, author)
+        named = {problem.key for problem in problems}
+        problems += [problem for problem in others if problem.key not in named]
+        if problems:
+            return self._refuse(changes, problems, author)
         changed = config.diff(self.live, {**self.live, **config.normalise(changes)})
         if not changed:
             return Answer(
@@ -226,8 +228,8 @@ class LiveConfig:
         self.changed(event)
         return self._answer_from(event, warnings)
 
-    def _refuse(self, changes: dict[str, Any], errors: list[dict[str, Any]], author: _Author) -> Answer:
-        errors = [{**row, "key": row["key"][:MAX_TEXT], "value": _brief(row["value"])} for row in errors[:MAX_ERRORS]]
+    def _refuse(self, changes: dict[str, Any], problems: Sequence[config.Problem], author: _Author) -> Answer:
+        errors = [_brief_row(problem.to_json()) for problem in problems[:MAX_ERRORS]]
         changes = {str(key)[:MAX_TEXT]: _brief(value) for key, value in list(changes.items())[:MAX_ERRORS]}
         event = self._recorder.emit(
             "config_refused", revision=self.revision, origin=author.origin, author=author.author, reason=author.reason,
@@ -237,18 +239,19 @@ class LiveConfig:
         return self._answer_from(event)
 
     def refusal_line(self, errors: list[dict[str, Any]]) -> str:
-        if errors and errors[0]["key"] == self._paths.runtime_config.name:  # the file itself, not a value in it
+        if errors and errors[0]["reason_code"] == messages.FILE_UNREADABLE.code:  # the file itself, not a value in it
             return f"{errors[0]['key']} refused: it {errors[0]['message']}. Still at revision {self.revision}."
-        problems = [config.Problem(row["key"], row["value"], row["message"]) for row in errors]
-        return config.refusal_line(problems, self.revision, self.live)
+        return config.refusal_line([config.Problem.from_json(row) for row in errors], self.revision, self.live)
 
     @staticmethod
     def _answer_from(event: Event, warnings: list[str] | None = None) -> Answer:
         """The answer that an edit's event stands for; the same whether given now or after a crash."""
         if event.type == "config_refused":
+            errors = event.data["errors"]
+            codes = [str(row.get("reason_code") or Refused.reason_code) for row in errors]
             return Answer(
-                status="refused", step=event.step, branch=event.branch, revision=event.revision,
-                errors=event.data["errors"], message=event.data["line"],
+                status="refused", step=event.step, branch=event.branch, revision=event.revision, errors=errors,
+                message=event.data["line"], reason_code=codes[0] if codes else Refused.reason_code,
             )  # fmt: skip
         return Answer(
             status="applied", step=event.step, branch=event.branch, revision=event.revision,
@@ -256,19 +259,25 @@ class LiveConfig:
         )  # fmt: skip
 
 
-def _probation_errors(asked: Any) -> list[dict[str, Any]]:
+def _probation_problems(asked: Any) -> list[config.Problem]:
     """What is wrong with the terms of a probation: {"steps": N, "revert_if": CONDITION or null}."""
     if not asked:
         return []
     steps = asked.get("steps") if isinstance(asked, dict) else None
     if type(steps) is not int or not 1 <= steps <= MAX_PROBATION_STEPS:
-        why = f"must be a whole number of steps between 1 and {MAX_PROBATION_STEPS}"
-        return [{"key": "probation", "value": steps, "message": why}]
+        reason = config_messages.PROBATION_STEPS
+        return [config.Problem.of("probation", steps, reason, limit=MAX_PROBATION_STEPS)]
     try:
         parse_conditions(asked.get("revert_if"))
-    except (Refused, TypeError, AttributeError) as error:
-        return [{"key": "probation", "value": asked.get("revert_if"), "message": str(error).rstrip(".")}]
+    except Refused as error:
+        message = str(error).rstrip(".")
+        return [config.Problem("probation", asked.get("revert_if"), message, error.reason_code, error.fields)]
     return []
+
+
+def _brief_row(row: dict[str, Any]) -> dict[str, Any]:
+    fields = {name: _brief(value) for name, value in row["fields"].items()}
+    return {**row, "key": row["key"][:MAX_TEXT], "value": _brief(row["value"]), "fields": fields}
 
 
 def _brief(value: Any) -> Any:

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from vsrpp import models
-from vsrpp.errors import Refused
 from vsrpp.models.compiled import check_compiler
+from vsrpp.training import messages
 
 
 def resolve_machine(run_config: dict[str, Any], local_rank: int = 0) -> torch.device:
@@ -25,11 +25,9 @@ def resolve_machine(run_config: dict[str, Any], local_rank: int = 0) -> torch.de
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     if wanted == "cuda" and not torch.cuda.is_available():
-        raise Refused("device = cuda refused: torch sees no CUDA device here. Use device=cpu, or device=auto.")
+        raise messages.NO_CUDA()
     if wanted == "cpu" and run_config["precision"] == "fp16":
-        raise Refused(
-            "precision = fp16 refused: on a CPU a step takes hundreds of times as long as in fp32. Use bf16 or fp32 here."
-        )
+        raise messages.FP16_ON_CPU()
     run_config["device"] = wanted
     if run_config["deterministic"]:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -55,7 +53,7 @@ def _own_gpu(local_rank: int) -> torch.device:
     """The GPU of this rank; the only one there is where whoever started the process shows it no other."""
     count = torch.cuda.device_count()
     if local_rank >= count > 1:
-        raise Refused(f"LOCAL_RANK = {local_rank} refused: this host has {count} GPUs. Start one process per GPU.")
+        raise messages.TOO_FEW_GPUS(rank=local_rank, count=count)
     device = torch.device("cuda", local_rank if count > 1 else 0)
     torch.cuda.set_device(device)
     return device

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsrpp.checkpoints.snapshot import Snapshot
-from vsrpp.errors import VsrppError
+from vsrpp.training import messages
 from vsrpp.training.restore_points import lowered, newest_good
 from vsrpp.training.start import Prepared
 from vsrpp.training.state import TrainingState
@@ -45,7 +45,7 @@ def find_return(run: Prepared, state: TrainingState, live: Mapping[str, Any]) ->
     done = sum(event.origin == ORIGIN for event in run.writer.events(types=("rolled_back",)))
     if run.replay or done >= int(run.run_config.get("non_finite_returns", RETURNS)):
         before = f" after {done} returns to a good state" if done else ""
-        raise VsrppError(f"{why}; the run stopped{before}. {_advice(run, live)}")
+        raise messages.NON_FINITE_STOP(why=why, before=before, advice=_advice(run, live))
     found = newest_good(run.paths, run.writer, before_step=state.step - state.skipped_in_a_row)
     if found is not None:
         snapshot, manifest = found
@@ -60,7 +60,7 @@ def find_return(run: Prepared, state: TrainingState, live: Mapping[str, Any]) ->
 def _start(run: Prepared, why: str, live: Mapping[str, Any]) -> tuple[Snapshot, int]:
     event = next(run.writer.events(types=("started",)))
     if event.data.get("parent"):
-        raise VsrppError(f"{why}; the run stopped: no good checkpoint of its own is there. {_advice(run, live)}")
+        raise messages.NO_GOOD_CHECKPOINT(why=why, advice=_advice(run, live))
     return TrainingState(run.run_config, run.device).capture(event.data["config"]), event.seq
 
 

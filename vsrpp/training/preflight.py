@@ -18,6 +18,7 @@ from vsrpp import __version__, paths
 from vsrpp.data import Data, open_data
 from vsrpp.distributed.process_group import ProcessGroup, shared_out
 from vsrpp.errors import Refused, VsrppError
+from vsrpp.training import messages
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.state import TrainingState
 
@@ -69,7 +70,7 @@ class Preflight:
         found = found or shared_gpu(everyones)
         self.group.broadcast(("agreed",) if found is None else ("refused", Refused.exit_code))
         if found is not None:
-            raise Refused(f"{found} Nothing was started.")
+            raise messages.PREFLIGHT(why=found)
         self.group.begin()
 
     def __enter__(self) -> Preflight:

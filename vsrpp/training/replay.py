@@ -22,9 +22,9 @@ from vsrpp.checkpoints.files import load_checkpoint, versions
 from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.control.world_sizes import world_sizes
 from vsrpp.data import open_data
-from vsrpp.errors import Refused
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import Event, RunReader, RunWriter
+from vsrpp.training import messages
 from vsrpp.training.loop import train
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.open_run import open_run
@@ -127,7 +127,7 @@ def _prepare(
     snapshot = None
     if started.data.get("parent"):
         if original.start is None:
-            raise Refused(f"run {original.run_id} continued another one, and the checkpoint it began from is not here.")
+            raise messages.START_IS_ELSEWHERE(run=original.run_id)
         snapshot, _ = load_checkpoint(original.start)
         snapshot.live = dict(started.data["config"])
     preflight.hold(run_config, data, device)
@@ -146,7 +146,7 @@ def _last_checkpoint(line: Lineage) -> Event:
     ]
     after_start = [event for event in saved if event.data.get("reason") != "start"]
     if not after_start:
-        raise Refused("nothing to replay: the run has no checkpoint on record.")
+        raise messages.NOTHING_TO_REPLAY()
     return max(after_start, key=lambda event: event.step)
 
 

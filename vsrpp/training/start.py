@@ -31,10 +31,11 @@ from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.control.world_sizes import STARTS, world_sizes
 from vsrpp.data import Data, datasets, open_data
 from vsrpp.distributed.process_group import ProcessGroup
-from vsrpp.errors import NotFound, Refused, VsrppError
+from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import RunReader, RunWriter
 from vsrpp.store.db import on_network_file_system
+from vsrpp.training import messages
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.preflight import Preflight
 
@@ -85,10 +86,7 @@ def prepare_new(
         snapshot, _ = load_checkpoint(parent)
         _same_network(run_config, checkpoint_run_config(parent))
         if snapshot.step >= live["max_steps"]:
-            raise Refused(
-                f"the checkpoint is at step {snapshot.step} and max_steps is {live['max_steps']}: nothing to train."
-                f" Give more: --max-steps {snapshot.step + 1000}"
-            )
+            raise messages.NOTHING_TO_TRAIN(step=snapshot.step, max_steps=live["max_steps"], more=snapshot.step + 1000)
     elif run_config["pretrained"]:
         _check_pretrained(run_config, say)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
@@ -96,7 +94,7 @@ def prepare_new(
     preflight.hold(run_config, data, device)
     folder = RunPaths(runs / (run_id() or uuid.uuid4().hex))
     if folder.run_db.exists():
-        raise Refused(f"{folder.root} holds a run already. Continue it: vsrpp train --resume {folder.run_id}")
+        raise messages.FOLDER_HAS_RUN(folder=str(folder.root), run=folder.run_id)
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder)
     if on_network_file_system(folder.root):
@@ -130,17 +128,14 @@ def prepare_resume(
     with RunReader(folder.run_db) as reader:
         started = reader.last_event("started")
         if started is None:
-            raise Refused(f"{folder.root} never started; begin anew: vsrpp train")
+            raise messages.NEVER_STARTED(folder=str(folder.root))
         ended = reader.last_event("started", "restored", *control.FINAL_STATES)
         last_step = control.current_config(reader).live["max_steps"]
         run_config = {**control.run_config_of(reader), **(limits or {})}
         spent_s = spent_before(reader)
         ranks = world_sizes(reader.events(types=STARTS))
     if ended and ended.type == "finished" and ended.step >= last_step:
-        raise Refused(
-            f"run {folder.run_id} is finished at step {ended.step}. Go on from it:"
-            f" vsrpp train --from {folder.run_id} --max-steps {ended.step + 1000}"
-        )
+        raise messages.ALREADY_FINISHED(run=folder.run_id, step=ended.step, more=ended.step + 1000)
     _check_hours(folder, run_config["max_hours"], spent_s)
     device = resolve_machine(run_config, preflight.group.local_rank)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
@@ -179,9 +174,8 @@ def spent_before(reader: RunReader) -> float:
 
 def _check_hours(folder: RunPaths, max_hours: float | None, spent_s: float) -> None:
     if max_hours is not None and spent_s >= 3600 * max_hours:
-        raise Refused(
-            f"run {folder.run_id} has used {spent_s / 3600:.4g} of its {max_hours:g} hours (max_hours). Give it more:"
-            f" vsrpp train --resume {folder.run_id} --max-hours {2 * max_hours:g}"
+        raise messages.OUT_OF_HOURS(
+            run=folder.run_id, spent_h=f"{spent_s / 3600:.4g}", max_h=f"{max_hours:g}", more_h=f"{2 * max_hours:g}"
         )
 
 
@@ -199,7 +193,7 @@ def _resume_point(folder: RunPaths, line: Lineage, say: Callable[[str], None]) -
         return snapshot, int(manifest["chain"]["seq"]), int(manifest["branch"])
     started = line.events[0]
     if started.data.get("parent"):
-        raise NotFound(f"{folder.root} has no whole checkpoint left, and its start lies in another run.")
+        raise messages.NO_CHECKPOINT_LEFT(folder=str(folder.root))
     return None, started.seq, started.branch
 
 
@@ -249,7 +243,7 @@ def _same_network(run_config: dict[str, Any], theirs: dict[str, Any]) -> None:
         f"{key} is {other} there and {ours} here" for key, ours, other in models.differing_keys(run_config, theirs)
     ]
     if wrong:
-        raise Refused(f"the checkpoint does not fit this network: {', '.join(wrong)}.")
+        raise messages.CHECKPOINT_DOES_NOT_FIT(differences=", ".join(wrong))
 
 
 def _check_pretrained(run_config: dict[str, Any], say: Callable[[str], None]) -> None:
@@ -267,10 +261,10 @@ def _check_disk(runs: Path, run_config: dict[str, Any]) -> None:
     needed = weights * _BYTES_PER_WEIGHT * (int(run_config["keep_last"]) + 3)
     free = shutil.disk_usage(runs).free
     if free < needed:
-        raise Refused(
-            f"{runs} has {free / 2**30:.1f} GiB free; {run_config['keep_last']} checkpoints of this network need"
-            f" {needed / 2**30:.1f} GiB. Keep fewer (--set keep_last=3) or use another disk (--run-dir)."
-        )
+        raise messages.DISK_TOO_SMALL(
+            folder=str(runs), free=f"{free / 2**30:.1f} GiB", count=run_config["keep_last"],
+            needed=f"{needed / 2**30:.1f} GiB",
+        )  # fmt: skip
 
 
 def _lock(folder: RunPaths) -> IO[str]:
@@ -280,7 +274,7 @@ def _lock(folder: RunPaths) -> IO[str]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         handle.close()
-        raise Refused(f"run {folder.run_id} is being trained by another process.") from None
+        raise messages.TRAINED_ELSEWHERE(run=folder.run_id) from None
     return handle
 
 

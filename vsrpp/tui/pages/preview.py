@@ -20,7 +20,7 @@ RATE_KEYS = frozenset({"max_lr", "min_lr", "max_steps"})
 
 def refusal(preview: Preview, snapshot: RunSnapshot | None) -> str:
     """Why an edit would be refused, and what holds instead, in one line."""
-    problems = [config.Problem(row["key"], row["value"], row["message"]) for row in preview.errors]
+    problems = [config.Problem.from_json(row) for row in preview.errors]
     return config.refusal_line(problems, preview.revision, dict(snapshot.values) if snapshot else {})
 
 

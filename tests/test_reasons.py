@@ -1,0 +1,86 @@
+"""Programs decide by reason codes: every sentence may be another, and nothing behaves otherwise."""
+
+from __future__ import annotations
+
+import importlib
+import string
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.rank_0 import Rank0
+from vsrpp import config, control, errors
+from vsrpp.control.checkpoint_ref import CheckpointRef
+from vsrpp.errors import NotFound, Reason, Refused, VsrppError
+
+PACKAGE = Path(errors.__file__).parent
+CLASSES = [VsrppError, *VsrppError.__subclasses__()]
+
+
+def reasons() -> Iterator[tuple[str, Reason]]:
+    """(where it stands, the reason) of every room's `messages.py`."""
+    for file in sorted(PACKAGE.glob("*/messages.py")):
+        module = importlib.import_module(f"vsrpp.{file.parent.name}.messages")
+        for name, value in vars(module).items():
+            if isinstance(value, Reason):
+                yield f"{file.parent.name}.{name}", value
+
+
+def test_a_code_stands_for_one_reason_and_begins_with_the_code_of_its_error() -> None:
+    places: dict[str, str] = {}
+    for place, reason in reasons():
+        assert reason.code not in places, f"{place} and {places[reason.code]} share {reason.code}"
+        places[reason.code] = place
+        assert reason.code.partition(".")[0] == reason.error.reason_code, place
+    assert len(places) > 60
+
+
+def test_every_sentence_can_be_filled_in_and_every_reason_is_used() -> None:
+    source = "\n".join(p.read_text(encoding="utf-8") for p in PACKAGE.rglob("*.py") if p.name != "messages.py")
+    source += "\n".join(p.read_text(encoding="utf-8") for p in (PACKAGE.parent / "ui").rglob("*.py"))
+    for place, reason in reasons():
+        names = [name for _, name, _, _ in string.Formatter().parse(reason.text) if name is not None]
+        assert all(name.isidentifier() for name in names), place
+        assert f"messages.{place.partition('.')[2]}" in source, f"nothing says {place}"
+
+
+@pytest.fixture
+def other_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every reason says something else entirely."""
+    monkeypatch.setattr(Reason, "text", property(lambda self: "~"))
+    assert {reason.sentence() for _, reason in reasons()} == {"~"}
+
+
+@pytest.mark.usefixtures("other_words")
+def test_with_all_sentences_replaced_every_answer_has_the_same_code(tmp_path: Path) -> None:
+    run = Rank0(tmp_path, max_steps=100)
+    try:
+        _ask_for_what_cannot_be(run)
+    finally:
+        run.close()
+
+
+def _ask_for_what_cannot_be(run: Rank0) -> None:
+    run.step()
+    asked = {
+        "refused.range": run.edit(max_lr=0.5),
+        "refused.unknown_near": run.edit(max_lrr=1e-4),
+        "refused.startup": run.edit(n_feats=8),
+        "refused.sum": run.edit(l1_weight=1.0),
+        "not_found.checkpoints": run.ask("rollback", step=4),
+    }
+    run.step()
+    for code, uid in asked.items():
+        answer = run.answer(uid)
+        assert (answer.status, answer.reason_code) == ("refused", code)
+        assert all(row["message"] == "~" for row in answer.errors)
+        with pytest.raises(NotFound if code.startswith("not_found") else Refused):
+            answer.check()
+    with pytest.raises(NotFound) as missing:
+        control.find_run("nope", run.paths.root.parent)
+    assert (missing.value.reason_code, missing.value.exit_code) == ("not_found", 3)
+    with pytest.raises(Refused) as wrong:
+        CheckpointRef.parse("newest one")
+    assert (wrong.value.reason_code, wrong.value.exit_code) == ("refused.checkpoint_ref", 2)
+    assert [p.reason_code for p in config.check_live({})][:1] == ["refused.missing"]

@@ -1,0 +1,69 @@
+"""Why a value, an edit or a config file is refused: each reason with its code, its sentence beside it."""
+
+from __future__ import annotations
+
+from vsrpp.errors import NotFound, Reason
+
+# ---- one value, after `KEY = VALUE refused: `
+UNKNOWN = Reason("refused.unknown", "unknown, and no parameter has a similar name")
+UNKNOWN_NEAR = Reason("refused.unknown_near", "unknown; did you mean {nearest}?")
+RANGE = Reason("refused.range", "must be between {minimum} and {maximum}")
+MINIMUM = Reason("refused.minimum", "must be at least {minimum}")
+CHOICE = Reason("refused.choice", "must be {choices}")
+TYPE = Reason("refused.type", "must be {expected}")
+TYPE_GIVEN = Reason("refused.type_given", "must be {expected}, not {given}")
+EMPTY = Reason("refused.empty_value", "must not be empty")
+TOO_LONG = Reason("refused.too_long", "must be at most {limit} characters long")
+FORM = Reason("refused.form", "{form}")
+MISSING = Reason("refused.missing", "is missing")
+STARTUP = Reason(
+    "refused.startup", "cannot change while the run trains: restart, or start a new run from this checkpoint"
+)
+REVISION_KEY = Reason("refused.revision_key", "the run counts its revisions itself")
+NAME_NOT_TEXT = Reason("refused.name_type", "the name of a parameter is text")
+NAME_EMPTY = Reason("refused.name_empty", "the name of a parameter must not be empty")
+
+# ---- rules over several keys
+BELOW = Reason("refused.below", "must be below {other}")
+ABOVE = Reason("refused.above", "must be above {other}")
+MULTIPLE = Reason("refused.multiple", "must be a multiple of {other}")
+DIVIDES = Reason("refused.divides", "must divide {other}")
+NEEDS_OTHER = Reason("refused.needs", "must be 0 in a run without {other}")
+NEEDED_BY = Reason("refused.needed", "must be set, as {other} is above 0")
+SUM = Reason("refused.sum", "{name} would sum to {total}; they must sum to {minimum}–{maximum} (set them together)")
+
+# ---- an edit or a config as a whole
+EDIT_NOT_OBJECT = Reason("refused.edit_type", "an edit is an object of keys and values")
+CONFIG_NOT_OBJECT = Reason("refused.config_type", "a config is an object of keys and values")
+TOO_MANY_KEYS = Reason("refused.too_many_keys", "an edit of {count} keys; the limit is {limit}")
+NOT_AN_ASSIGNMENT = Reason("refused.assignment", "{text} refused: expected KEY=VALUE, as in max_lr=2e-4.")
+SET_TWICE = Reason("refused.twice", "{key} refused: set twice, to {first} and to {second}.")
+VALUES = Reason("refused.values", "{text}")
+"""Several problems of a config that is about to start a run, one sentence each."""
+
+# ---- a probation
+PROBATION_STEPS = Reason("refused.probation_steps", "must be a whole number of steps between 1 and {limit}")
+CONDITION_FORM = Reason(
+    "refused.condition", "revert-if {text} refused: expected a form like `loss > 2x` or `psnr_y < -0.5`."
+)
+CONDITION_METRIC = Reason("refused.condition_metric", "revert-if {text} refused: {metric} is not one of {metrics}.")
+CONDITION_NUMBER = Reason(
+    "refused.condition_number", "revert-if {text} refused: {value} must be a finite number, and above 0 with x."
+)
+
+# ---- a config file
+NO_CONFIG_FILE = Reason("not_found.config_file", "There is no config file {file}.", NotFound)
+NO_RECIPE = Reason(
+    "not_found.recipe",
+    "There is no config file {file}, and no recipe of that name; the recipes are {recipes}.",
+    NotFound,
+)
+FILE_NOT_OBJECT = Reason("refused.file", "{file} refused: expected keys and values, as in `max_lr: 2e-4`.")
+FILE_LIVE_NOT_OBJECT = Reason("refused.file_live", "{file} refused: expected keys and values under `live`.")
+FILE_SET_TWICE = Reason("refused.file_twice", "{file} refused: {key} is set twice, to {first} and to {second}.")
+FILE_ALERTS = Reason("refused.file_alerts", "{file} refused: expected {keys} under `alerts`.")
+FILE_UNREADABLE = Reason("refused.file_unreadable", "{file} refused: cannot be read ({why}).")
+FILE_NOT_YAML = Reason("refused.file_encoding", "{file} refused: not valid YAML, or not a text file in UTF-8.")
+FILE_SYNTAX = Reason("refused.file_syntax", "{file} refused: {why}{place}.")
+FILE_CHARACTERS = Reason("refused.file_characters", "{file} refused: it contains characters that are not text.")
+NO_PRESET = Reason("refused.preset", "preset = {value} refused: must be {choices}.")
