@@ -75,7 +75,7 @@ def test_arrows_choose_and_startup_parameters_are_locked(run: FakeRun) -> None:
         await ui.type("n_feats")
         await ui.shows("🔒")
         await ui.press("enter")
-        await ui.until(lambda: "n_feats cannot change while the run trains" in ui.message)
+        await ui.until(lambda: "n_feats cannot change while it trains" in ui.message)
 
     drive(run, script)
     assert run.seen == []
