@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vsrpp.control.config_history import ConfigHistory, changes_text, who
+from vsrpp.control.config_history import ConfigHistory
 from vsrpp.control.effect import INTERVENTIONS, Effects, rows_of
 from vsrpp.control.lineage import Lineage, lineage
+from vsrpp.control.messages import english
+from vsrpp.control.narrate import narrate
 from vsrpp.control.runs import FINAL_STATES, run_state
 from vsrpp.errors import NotFound
+from vsrpp.formats import finite
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
 
@@ -101,8 +104,8 @@ def compare(records: Sequence[Record]) -> dict[str, Any]:
 
 def _summary(record: Record) -> dict[str, Any]:
     started, psnr, ssim, loss = record.started, *(record.curves.get(key, ()) for key in (PSNR_Y, SSIM_Y, LOSS))
-    finite = [point for point in psnr if _finite(point[1]) is not None]
-    best = max(finite, key=lambda point: (point[1], point[0]), default=None)
+    scored = [point for point in psnr if finite(point[1]) is not None]
+    best = max(scored, key=lambda point: (point[1], point[0]), default=None)
     parent = started.data.get("parent") or {}
     return {
         "run_id": record.run_id,
@@ -119,9 +122,9 @@ def _summary(record: Record) -> dict[str, Any]:
         "data_fingerprint": started.data.get("data_fingerprint"),
         "best": {"step": best[0], "psnr_y": best[1], "ssim_y": dict(ssim).get(best[0])} if best else None,
         "last": {
-            "psnr_y": _finite(psnr[-1][1]) if psnr else None,
-            "ssim_y": _finite(ssim[-1][1]) if ssim else None,
-            "loss": _finite(loss[-1][1]) if loss else None,
+            "psnr_y": finite(psnr[-1][1]) if psnr else None,
+            "ssim_y": finite(ssim[-1][1]) if ssim else None,
+            "loss": finite(loss[-1][1]) if loss else None,
         },
     }
 
@@ -213,21 +216,14 @@ def _interventions(records: Sequence[Record]) -> list[dict[str, Any]]:
             if event.type not in INTERVENTIONS:
                 continue
             cells = by_step.setdefault(event.step, [[] for _ in records])
+            told = narrate(event)
             cells[number].append(
                 {
-                    "what": _what(event), "who": who(event), "why": event.reason, "revision": event.revision,
-                    "branch": event.branch, "effect": record.effects.get(event.seq),
+                    "what": told.brief(english), "who": told.by(english), "why": told.why(english) or None,
+                    "revision": event.revision, "branch": event.branch, "effect": record.effects.get(event.seq),
                 }
             )  # fmt: skip
     return [{"step": step, "runs": by_step[step]} for step in sorted(by_step)]
-
-
-def _what(event: Event) -> str:
-    changes = changes_text(event.data.get("changes") or [])
-    if event.type == "config_applied":
-        return changes
-    back = f"back to step {event.data.get('to_step')}"
-    return f"{back}: {changes}" if changes else back
 
 
 def _results(records: Sequence[Record]) -> dict[str, Any]:
@@ -236,7 +232,7 @@ def _results(records: Sequence[Record]) -> dict[str, Any]:
     for key in KEYS:
         curves = [dict(record.curves.get(key, ())) for record in records]
         steps = _spread(_common(curves))
-        results[key] = {"steps": steps, "values": [[_finite(curve[step]) for step in steps] for curve in curves]}
+        results[key] = {"steps": steps, "values": [[finite(curve[step]) for step in steps] for curve in curves]}
     return results
 
 
@@ -244,7 +240,3 @@ def _spread(steps: list[int]) -> list[int]:
     if len(steps) <= STEPS_SHOWN:
         return steps
     return [steps[round(number * (len(steps) - 1) / (STEPS_SHOWN - 1))] for number in range(STEPS_SHOWN)]
-
-
-def _finite(value: float) -> float | None:
-    return value if value == value and abs(value) != float("inf") else None

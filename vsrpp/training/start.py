@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 import yaml
 
-from vsrpp import control, models, paths
+from vsrpp import control, formats, models, paths
 from vsrpp.checkpoints.files import (
     checkpoint_run_config,
     clear_torn,
@@ -268,8 +268,8 @@ def _check_disk(runs: Path, run_config: dict[str, Any]) -> None:
     free = shutil.disk_usage(runs).free
     if free < needed:
         raise Refused(
-            f"{runs} has {free / 2**30:.1f} GiB free; {run_config['keep_last']} checkpoints of this network need"
-            f" {needed / 2**30:.1f} GiB. Keep fewer (--set keep_last=3) or use another disk (--run-dir)."
+            f"{runs} has {formats.size(free)} free; {run_config['keep_last']} checkpoints of this network need"
+            f" {formats.size(needed)}. Keep fewer (--set keep_last=3) or use another disk (--run-dir)."
         )
 
 
