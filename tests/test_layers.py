@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "vsrpp"
 
-LEAVES = {"errors", "paths", "resize"}
+LEAVES = {"errors", "paths", "resize", "formats"}
 SCIENCE = {"models", "losses", "data", "metrics"}
 CONTROL = {"config", "schedule", "store", "control"}
 FACES = {"api", "cli", "tui", "ui"}
@@ -26,17 +26,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "paths": set(),
     "resize": set(),
     "output": set(),
+    "formats": {"config"},
     "config": {"errors", "paths"},
     "schedule": {"config"},
     "store": {"errors", "paths"},
     "control": LEAVES | {"config", "schedule", "store"},
-    **{room: {"config", "resize", "errors"} for room in SCIENCE},
+    **{room: {"config", "resize", "errors", "formats"} for room in SCIENCE},
     "controller": {"control"},
     "distributed": {"errors"},
     "checkpoints": LEAVES | {"config"},
     "inference": LEAVES | SCIENCE | {"checkpoints"},
     "training": LEAVES | CONTROL | SCIENCE | {"controller", "distributed", "checkpoints", "inference"},
-    "tracking": {"errors", "paths", "config", "store", "control"},
+    "tracking": {"errors", "paths", "config", "formats", "store", "control"},
     "launch": LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking"},
     "api": {"errors", "paths", "store", "control"},
     "cli": FACES_MAY_IMPORT | {"tui", "ui"},

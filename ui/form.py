@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsrpp import config
-from vsrpp.control import ConfigHistory, who
+from vsrpp.control import ConfigHistory
+from vsrpp.control.narrate import narrate
 from vsrpp.errors import VsrppError
+from vsrpp.formats import whole
 
-from .format import count
 from .messages import Texts
 from .views.config import shown_value
 
@@ -78,7 +79,7 @@ def merged(values: Mapping[str, Any], base_revision: int, history: ConfigHistory
         conflict = key in edits and edits[key] != history.live[key]
         notes[key] = t(
             "stale_conflict" if conflict else "stale_merged",
-            who=who(event), key=key, value=shown_value(key, history.live[key]), step=count(event.step),
+            who=narrate(event).by(t), key=key, value=shown_value(key, history.live[key], t), step=whole(event.step),
             revision=event.revision,
         )  # fmt: skip
     return MergedForm(merged_values, notes)

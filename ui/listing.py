@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import control
+from vsrpp.control import RunView
 from vsrpp.control.lineage import lineage
 from vsrpp.errors import NotFound
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
-
-from .run_view import PanelSnapshot
 
 FRESH_S = 3.0
 _lock = threading.Lock()
@@ -27,14 +26,17 @@ def local_rows(folder: Path) -> list[dict[str, Any]]:
         kept = _kept.get(folder)
         if kept is None or time.monotonic() - kept[0] > FRESH_S:
             try:
-                rows = [{**row, **_more(RunPaths(Path(row["run_dir"])))} for row in control.runs(folder)]
+                rows = [{**row.to_json(), **_more(row)} for row in control.runs(folder)]
             except sqlite3.OperationalError:  # a run is being born: its store has no tables yet
                 return kept[1] if kept else []
             kept = _kept[folder] = (time.monotonic(), rows)
         return kept[1]
 
 
-def _more(paths: RunPaths) -> dict[str, Any]:
+def _more(row: control.RunRow) -> dict[str, Any]:
+    if row.error is not None:
+        return {"edits": 0, "mlflow": None}
+    paths = RunPaths(Path(row.run_dir))
     with RunReader(paths.run_db) as reader:
         edits = sum(1 for _ in reader.events(types=("config_applied",)))
     return {"edits": edits, "mlflow": _mlflow(paths)}
@@ -54,7 +56,7 @@ def _mlflow(paths: RunPaths) -> dict[str, Any] | None:
     return dict(fact) if isinstance(fact, dict) and complete else None
 
 
-def checkpoint_rows(paths: RunPaths, snapshot: PanelSnapshot) -> list[dict[str, Any]]:
+def checkpoint_rows(paths: RunPaths, snapshot: RunView) -> list[dict[str, Any]]:
     """Every checkpoint on record, newest first, as the checkpoint table draws it."""
     on_disk = set(control.checkpoint_steps(paths))
     uploaded = _uploaded(paths)

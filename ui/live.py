@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from vsrpp import control
+from vsrpp.control import LIVE_STATES, RunView
 from vsrpp.control.curves import Curves
 from vsrpp.errors import NotFound, VsrppError
 
@@ -20,7 +21,6 @@ from .format import esc
 from .jobs import Jobs
 from .listing import checkpoint_rows, local_rows
 from .messages import Texts
-from .run_view import LIVE_STATES, PanelSnapshot
 from .snapshot import RunWatch, RunWatches
 from .tracked import TrackedRuns
 from .views import cards, compare, config, header, runs, timeline, validation
@@ -128,7 +128,7 @@ class FragmentRenderer:
         return {"header": lambda: header.empty(str(self._watches.folder), self._t, missing=missing)}
 
     # ---- /monitoring
-    def _monitoring(self, watch: RunWatch, snapshot: PanelSnapshot, view: ViewOptions) -> dict[str, Callable[[], str]]:
+    def _monitoring(self, watch: RunWatch, snapshot: RunView, view: ViewOptions) -> dict[str, Callable[[], str]]:
         t = self._t
         activity = snapshot.activity()
         words = self._words()
@@ -136,9 +136,9 @@ class FragmentRenderer:
             "header": lambda: header.header(snapshot, t, others=self._others()),
             "losses": lambda: self._losses(watch, snapshot, view),
             "bars": lambda: bars.stacked_bar(
-                snapshot.weights(), percent=True, title=t("weights_bar"), hint=t("in_percent"), empty=t("no_values")
+                snapshot.weights(), percent=True, title=t("weights_bar"), hint=t("in_percent"), empty=t("no_values"), t=t
             ) + bars.stacked_bar(
-                snapshot.losses(), percent=False, title=t("values_bar"), hint=t("absolute"), empty=t("no_values")
+                snapshot.losses(), percent=False, title=t("values_bar"), hint=t("absolute"), empty=t("no_values"), t=t
             ),
             "peak": lambda: bars.peak_bar(activity, words),
             "streams": lambda: self._streams(watch, activity, view),
@@ -151,7 +151,7 @@ class FragmentRenderer:
         }  # fmt: skip
 
     def _same(
-        self, name: str, snapshot: PanelSnapshot, view: ViewOptions, other: tuple[object, ...], draw: Callable[[], str]
+        self, name: str, snapshot: RunView, view: ViewOptions, other: tuple[object, ...], draw: Callable[[], str]
     ) -> str:
         """A piece that depends on the events, the view and `other` alone: drawn once for all tabs and refreshes."""
         place, state = (snapshot.run_id, name, view), (len(snapshot.events), snapshot.step == 0, *other)
@@ -162,7 +162,7 @@ class FragmentRenderer:
             kept = self._kept[place] = (state, draw())
         return kept[1]
 
-    def _pictures(self, snapshot: PanelSnapshot, view: ViewOptions) -> str:
+    def _pictures(self, snapshot: RunView, view: ViewOptions) -> str:
         return validation.viewer(
             validation.pictures(snapshot.events), self._t, self._image_url(snapshot.run_id), clip=view.clip, step=view.step,
             against=view.against, left=view.left, right=view.right,
@@ -176,16 +176,16 @@ class FragmentRenderer:
     def _others(self) -> list[tuple[str, str]]:
         return [(paths.run_id, paths.run_id) for paths in control.local_runs(self._watches.folder)[:50]]
 
-    def _losses(self, watch: RunWatch, snapshot: PanelSnapshot, view: ViewOptions) -> str:
+    def _losses(self, watch: RunWatch, snapshot: RunView, view: ViewOptions) -> str:
         points = max(100, view.width // 2)
         curves = watch.read_curves(LOSS_KEYS, points, view.from_step, view.to_step)
         return self._same("losses", snapshot, view, (curves,), lambda: self._draw_losses(curves, snapshot, view))
 
-    def _draw_losses(self, curves: Curves, snapshot: PanelSnapshot, view: ViewOptions) -> str:
+    def _draw_losses(self, curves: Curves, snapshot: RunView, view: ViewOptions) -> str:
         t = self._t
-        names = {f"loss/{term}": name for term, name in bars.TERM_NAMES.items()} | {"loss/total": t("total")}
+        names = {f"loss/{term}": t(f"term.{term}") for term in ("total", *bars.TERMS)}
         drawn = lines.loss_chart(
-            curves.series, timeline.marks(snapshot.events), width=view.width, height=320 if view.width > 560 else 260,
+            curves.series, timeline.marks(snapshot.events, t), width=view.width, height=320 if view.width > 560 else 260,
             smooth=view.smooth, log=view.log, names=names, from_step=view.from_step, to_step=view.to_step,
             words={"not_finite": t("not_finite")},
         )  # fmt: skip
@@ -228,7 +228,7 @@ class FragmentRenderer:
             f'<div class="scroll">{table}</div></details>'
         )
 
-    def _history(self, snapshot: PanelSnapshot, view: ViewOptions) -> str:
+    def _history(self, snapshot: RunView, view: ViewOptions) -> str:
         t = self._t
         ours, bicubic = (thinned(validation.series(snapshot.events, key)) for key in ("psnr_y", "bicubic_psnr_y"))
         chart = ""
@@ -248,7 +248,7 @@ class FragmentRenderer:
         return lambda path: f"/panel/images/{quote(run_id)}/{quote(path)}"
 
     # ---- /config
-    def _config(self, watch: RunWatch, snapshot: PanelSnapshot, view: ViewOptions) -> dict[str, Callable[[], str]]:
+    def _config(self, watch: RunWatch, snapshot: RunView, view: ViewOptions) -> dict[str, Callable[[], str]]:
         t = self._t
         return {
             "header": lambda: header.header(snapshot, t, others=self._others(), config_button=False),
@@ -259,7 +259,7 @@ class FragmentRenderer:
         }  # fmt: skip
 
     # ---- /runs
-    def _runs(self, watch: RunWatch, snapshot: PanelSnapshot, view: ViewOptions) -> dict[str, Callable[[], str]]:
+    def _runs(self, watch: RunWatch, snapshot: RunView, view: ViewOptions) -> dict[str, Callable[[], str]]:
         t, rows, verbs = self._t, local_rows(self._watches.folder), abilities.verbs()
         busy = [str(row.get("name") or row["run_id"]) for row in rows if row["state"] in LIVE_STATES]
         chosen = runs.ChosenRun(

@@ -37,7 +37,7 @@ def test_a_lost_server_is_named_with_its_kind_its_age_and_what_it_means(
     lost(paths, "disk_full", "No space left on device", for_s=245.0)
     text = said(paths, capsys)
     assert "tracking is behind: 2 rows, 0 artifacts" in text
-    assert "disk full for 4:" in text and ": No space left on device\n" in text
+    assert "disk full for 4 min 0" in text and ": No space left on device\n" in text
     assert "Make room; delivery then goes on by itself." in text
 
 
@@ -45,7 +45,7 @@ def test_an_upload_is_told_with_its_size_its_progress_and_its_pace(
     paths: RunPaths, capsys: pytest.CaptureFixture[str]
 ) -> None:
     uploading(paths, "checkpoint 10", 500_000_000, 2_000_000_000)
-    assert "uploading checkpoint 10: 25 %, 500.0 MB of 2.00 GB, " in said(paths, capsys)
+    assert "uploading checkpoint 10: 25 %, 476.8 MiB of 1.9 GiB, " in said(paths, capsys)
 
 
 def test_a_run_that_ended_without_telling_mlflow_says_how_to_tell_it(

@@ -80,7 +80,7 @@ def test_what_was_left_behind_is_not_compared(pair: tuple[MadeRun, MadeRun]) -> 
     assert found["parted"] == {"run_config": [], "live_config_step": None, "loss_step": None}
     assert [cell["what"] for row in found["interventions"] for cell in row["runs"][1]] == [
         "max_lr 1.50e-04 → 1.00e-03",
-        "back to step 100: max_lr 1.00e-03 → 1.50e-04",
+        "rolled back from step 150 to 100: max_lr 1.00e-03 → 1.50e-04",
     ]
 
 

@@ -33,6 +33,19 @@ def test_no_text_stands_in_two_tables(number: int) -> None:
     assert written_in(one) & written_in(other) == set()
 
 
+@pytest.mark.parametrize("table", TABLES[:2])
+def test_no_face_gives_a_shared_key_another_meaning(table: str) -> None:
+    tree = ast.parse((ROOT / table).read_text(encoding="utf-8"))
+    keys = {
+        key.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Dict)
+        for key in node.keys
+        if isinstance(key, ast.Constant)
+    }
+    assert len(keys) > 50 and keys & WORDS.keys() == set()
+
+
 def test_both_languages_have_the_same_fields() -> None:
     for key, pair in WORDS.items():
         fields = [sorted(name for _, name, _, _ in string.Formatter().parse(text) if name) for text in pair]

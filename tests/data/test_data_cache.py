@@ -81,7 +81,7 @@ def test_frames_made_again_replace_those_this_process_has_mapped(tmp_path: Path)
 def test_a_video_longer_than_it_said_stops_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vsrpp.data.plan.packet_count", lambda _: 6)
     config = run_config(write_video(tmp_path / "v.mkv", piece(20)), decode_cache_gib=200e3 / 2**30)
-    with pytest.raises(Refused, match=r"v\.mkv refused: it decodes to more than the 0\.2 MiB"):
+    with pytest.raises(Refused, match=r"v\.mkv refused: it decodes to more than the 195\.3 KiB"):
         open_data(config, cache_dir=tmp_path / "cache")
     assert _stored(tmp_path) == []
 

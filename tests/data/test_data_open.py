@@ -129,13 +129,13 @@ def test_validation_frames_too_small_for_ssim_are_refused(tmp_path: Path) -> Non
 
 def test_more_than_decode_cache_gib_is_refused_with_both_sizes(tmp_path: Path) -> None:
     line = _refusal(tmp_path, bikes(), decode_cache_gib=0.1)
-    assert "the data decodes to 0.13 GiB, more than decode_cache_gib = 0.1 allows" in line
+    assert "the data decodes to 132.3 MiB, more than decode_cache_gib = 0.1 allows" in line
 
 
 def test_more_than_the_free_disk_is_refused_with_both_sizes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = shutil.disk_usage(tmp_path)._replace(free=50 * 2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    assert "the data decodes to 0.13 GiB, more than the 50.0 MiB free for" in _refusal(tmp_path, bikes())
+    assert "the data decodes to 132.3 MiB, more than the 50.0 MiB free for" in _refusal(tmp_path, bikes())
 
 
 def test_a_crop_that_is_no_multiple_of_the_scale_is_refused(tmp_path: Path) -> None:

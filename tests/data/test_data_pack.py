@@ -162,7 +162,7 @@ def test_a_disk_that_is_short_is_refused_before_anything_is_packed(
     root = make_clips(tmp_path / "set")
     usage = shutil.disk_usage(tmp_path)._replace(free=100_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(Refused, match=r"the data packs to 0\.7 MiB, more than the 0\.1 MiB free for"):
+    with pytest.raises(Refused, match=r"the data packs to 765\.0 KiB, more than the 97\.7 KiB free for"):
         pack(str(root), tmp_path / "packed", scale=4)
     assert not (tmp_path / "packed").exists()
 

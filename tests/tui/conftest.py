@@ -25,7 +25,7 @@ def _one_time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _patience_with_a_silent_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run that nobody serves is called silent after 20 s, which a test may take on a busy machine."""
-    monkeypatch.setattr("vsrpp.tui.run_view.SILENT_AFTER_S", 3600.0)
+    monkeypatch.setattr("vsrpp.control.run_view.SILENT_AFTER_S", 3600.0)
 
 
 @pytest.fixture

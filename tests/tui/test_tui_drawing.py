@@ -24,7 +24,6 @@ from vsrpp.tui.drawing import (
     spark,
     stacked,
 )
-from vsrpp.tui.figures import loss, number, span
 from vsrpp.tui.lines import cut, ends, fit, length, line, text_of
 from vsrpp.tui.pages.views import slope
 from vsrpp.tui.run_watcher import SnapshotReader
@@ -157,18 +156,6 @@ def test_balancing_keeps_one_weight_and_makes_the_sum_one() -> None:
     assert found["a"] == 0.7 and found["d"] == 0.0
     assert math.isclose(sum(found.values()), 1.0)
     assert drafts.balanced({"a": 1.0, "b": 0.0}, "a") == {"a": 1.0, "b": 0.0}
-
-
-def test_figures_are_short_and_honest() -> None:
-    assert [loss(v) for v in (0.0123456, 12.3456, 1.5e-7, None, math.nan)] == [
-        "0.01235",
-        "12.3456",
-        "1.500e-07",
-        "–",
-        "–",
-    ]
-    assert [span(v) for v in (5, 3725, 200_000, None)] == ["0:05", "1:02:05", "2 d 07:33", "–"]
-    assert number(1e-7) == "1.00e-07"
 
 
 def test_a_trend_is_the_newest_quarter_against_the_oldest() -> None:

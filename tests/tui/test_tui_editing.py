@@ -176,7 +176,7 @@ def test_the_run_goes_on_in_the_header_while_one_edits(run: FakeRun) -> None:
     async def script(ui: Driven) -> None:
         await ui.press("enter", "1", "3", "enter")
         run.train(100)
-        await ui.shows("step 1 330 of 3 000", "New value")
+        await ui.shows("step 1330 of 3000", "New value")
 
     drive(run, script)
 

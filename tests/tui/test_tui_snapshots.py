@@ -37,7 +37,7 @@ def test_the_screen_looks_as_it_did(tmp_path: Path, name: str, size: tuple[int, 
     shot: list[str] = []
 
     async def script(ui: Driven) -> None:
-        await ui.shows("1 230")
+        await ui.shows("1230")
         await ui.press(*SCREENS[name])
         mark = MARKS[name] if name != "timeline" or size[1] > 20 else "Timeline"
         await ui.shows(mark if name != "overview" or size[1] > 20 else "Backward")

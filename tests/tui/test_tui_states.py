@@ -168,7 +168,7 @@ def test_a_run_that_has_only_just_begun_has_a_screen(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "runs" / "r1")
 
     async def script(ui: Driven) -> None:
-        await ui.shows("step 0 of 3 000", "no validation yet; v asks for one", "no layer activity recorded yet")
+        await ui.shows("step 0 of 3000", "no validation yet; v asks for one", "no layer activity recorded yet")
         for key in ("2", "3", "4", "5", "b"):
             await ui.press(key)
             await ui.pilot.pause(0.1)
@@ -202,7 +202,7 @@ def test_checkpoints_of_a_branch_left_behind_are_not_offered(run: FakeRun) -> No
         await ui.press("enter")
         await ui.shows("Rollback: done at step 200")
         run.train(1500)
-        await ui.shows("step 1 700")
+        await ui.shows("step 1700")
         await ui.press("b")
         await ui.shows("1–1 of 1")
 
@@ -211,7 +211,7 @@ def test_checkpoints_of_a_branch_left_behind_are_not_offered(run: FakeRun) -> No
 
 def test_german_says_it_in_german_and_without_unicode_spells_umlauts_out(run: FakeRun) -> None:
     async def german(ui: Driven) -> None:
-        await ui.shows("STREAM-ÜBERSICHT (Durchschnitt)", "● trainiert", "Schritt 1 230 von 3 000", "Rückwärts")
+        await ui.shows("STREAM-ÜBERSICHT (Durchschnitt)", "● trainiert", "Schritt 1230 von 3000", "Rückwärts")
         await ui.press("enter")
         await ui.shows("LAUFZEIT-KONFIGURATION", "Höchste Lernrate")
 

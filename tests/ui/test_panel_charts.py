@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vsrpp_ui.charts import axis, bars, lines
+from vsrpp_ui.messages import texts
 
 from vsrpp.control.curves import Point, Series
 
+EN = texts("en")
 EXTREME = [0.0, -0.0, 1e-300, 1e300, -1e300, math.nan, math.inf, -math.inf, 1.7976931348623157e308]
 WORDS = {f"level.{one}": one for one in ("low", "moderate", "high", "unusual", "extreme")} | {
     "no_activity": "none", "peak_activity": "Peak", "backward": "B", "forward": "F", "fusion": "U",
@@ -38,16 +40,16 @@ def test_the_colours_are_exactly_those_asked_for() -> None:
 
 def test_a_weight_bar_is_labelled_in_percent_and_a_loss_bar_with_absolute_values() -> None:
     weights = bars.stacked_bar({"l1": 0.6, "ms": 0.2, "grad": 0.2, "perceptual": 0.0}, percent=True, title="W",
-                               hint="%", empty="none")  # fmt: skip
+                               hint="%", empty="none", t=EN)  # fmt: skip
     assert "L1: 60%" in weights and "width:60.000%" in weights and "MS: 20%" in weights
     losses = bars.stacked_bar({"l1": 0.0122, "ms": 0.0056, "grad": 0.0044, "perceptual": None}, percent=False,
-                              title="L", hint="abs", empty="none")  # fmt: skip
+                              title="L", hint="abs", empty="none", t=EN)  # fmt: skip
     assert "0.0122" in losses and "width:54.955%" in losses and "Perceptual <b>–</b>" in losses
 
 
 def test_a_thin_segment_keeps_its_label_in_the_legend() -> None:
     markup = bars.stacked_bar({"l1": 0.98, "ms": 0.01, "grad": 0.01, "perceptual": 0.0}, percent=True, title="W",
-                              hint="%", empty="none")  # fmt: skip
+                              hint="%", empty="none", t=EN)  # fmt: skip
     assert markup.count("<li") == 4 and "MS <b>1%</b>" in markup
 
 
@@ -56,11 +58,13 @@ def test_no_value_breaks_a_bar(value: float | None) -> None:
     found = bars.shares({"l1": value, "ms": 0.5, "grad": value})
     assert all(0 <= share <= 1 for share in found.values())
     for percent in (True, False):
-        bars.stacked_bar({"l1": value, "ms": 1e308, "grad": 1e308}, percent=percent, title="t", hint="h", empty="none")
+        bars.stacked_bar(
+            {"l1": value, "ms": 1e308, "grad": 1e308}, percent=percent, title="t", hint="h", empty="none", t=EN
+        )
 
 
 def test_a_bar_without_values_says_so() -> None:
-    empty = bars.stacked_bar(dict.fromkeys(bars.TERM_NAMES), percent=False, title="L", hint="h", empty="no values yet")
+    empty = bars.stacked_bar(dict.fromkeys(bars.TERMS), percent=False, title="L", hint="h", empty="no values yet", t=EN)
     assert "no values yet" in empty
 
 

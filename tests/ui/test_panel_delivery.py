@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from vsrpp_ui.live import FragmentRenderer
 from vsrpp_ui.messages import texts
-from vsrpp_ui.run_view import PanelSnapshot
 from vsrpp_ui.snapshot import RunWatches
 from vsrpp_ui.tracked import TrackedRuns
 from vsrpp_ui.views import header
@@ -17,13 +16,14 @@ from vsrpp_ui.views.delivery import delivery
 
 from tests.support.delivering import delivered, lost, set_aside, uploading
 from tests.support.synthetic import SyntheticRun, full_run
+from vsrpp.control import RunView
 from vsrpp.control.messages import WORDS
 from vsrpp.tracking.failures import KINDS as FAILURES
 
 EN, DE = texts("en"), texts("de")
 
 
-def shown_of(runs: Path, run: SyntheticRun) -> PanelSnapshot:
+def shown_of(runs: Path, run: SyntheticRun) -> RunView:
     return RunWatches(runs).run(run.paths.run_id).snapshot()
 
 
@@ -54,13 +54,13 @@ def test_an_upload_has_a_bar_its_bytes_and_its_pace(runs: Path) -> None:
 
 
 def test_an_uploads_progress_is_read_anew_every_second(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsrpp_ui.snapshot.UPLOAD_FRESH_S", 0.0)
+    monkeypatch.setattr("vsrpp.control.run_view.UPLOAD_EVERY_S", 0.0)
     run = SyntheticRun(runs)
     uploading(run.paths, "checkpoint 20", 1_000_000, 4_000_000)
     watch = RunWatches(runs).run(run.paths.run_id)
-    assert watch.snapshot().status["backlog"]["uploading"]["done_bytes"] == 1_000_000
+    assert watch.snapshot().backlog["uploading"]["done_bytes"] == 1_000_000
     uploading(run.paths, "checkpoint 20", 3_000_000, 4_000_000)
-    assert watch.snapshot(fresh=True).status["backlog"]["uploading"]["done_bytes"] == 3_000_000
+    assert watch.snapshot(fresh=True).backlog["uploading"]["done_bytes"] == 3_000_000
 
 
 def test_what_is_all_there_is_called_so_and_what_was_set_aside_is_counted(runs: Path) -> None:

@@ -8,21 +8,20 @@ from pathlib import Path
 
 import pytest
 from vsrpp_ui import live as live_module
-from vsrpp_ui.format import clock, count, number, span
 from vsrpp_ui.live import FragmentRenderer, ViewOptions
 from vsrpp_ui.messages import TEXTS, texts
-from vsrpp_ui.run_view import PanelSnapshot
 from vsrpp_ui.snapshot import RunWatches
 from vsrpp_ui.tracked import TrackedRuns
 from vsrpp_ui.views import cards, header, timeline, validation
 
 from tests.support.delivering import lost
 from tests.support.synthetic import SyntheticRun, full_run
+from vsrpp.control import RunView
 
 EN = texts("en")
 
 
-def shown_of(runs: Path, run: SyntheticRun) -> PanelSnapshot:
+def shown_of(runs: Path, run: SyntheticRun) -> RunView:
     return RunWatches(runs).run(run.paths.run_id).snapshot()
 
 
@@ -183,18 +182,6 @@ def test_the_timeline_filters_by_kind(runs: Path) -> None:
     assert "Nothing of this kind" in timeline.timeline(events, "faults", EN)
 
 
-def test_every_event_type_has_a_group_and_a_summary(runs: Path) -> None:
-    from dataclasses import replace
-
-    from vsrpp.store import EVENT_TYPES
-
-    event = shown_of(runs, full_run(runs)).events[0]
-    for kind in EVENT_TYPES:
-        for data in ({}, {"changes": None, "errors": None, "error": "x"}, {"changes": [{}]}):
-            one = replace(event, type=kind, data=data)
-            assert timeline.group_of(one) and isinstance(timeline.summary(one), str)
-
-
 def test_the_recorded_numbers_are_shown_with_their_parts_and_the_cost_only_with_a_price(runs: Path) -> None:
     run = SyntheticRun(runs)
     run.train(50)
@@ -224,12 +211,6 @@ def test_the_viewer_compares_two_steps_and_shows_a_profile_where_there_is_one(ru
         step=1, branch=0, clip="c", frame=0, path="a.png", width=10, height=10, profile="b.png"
     )
     assert "Temporal profile" in validation.viewer([one], EN, lambda path: path)
-
-
-def test_numbers_and_spans_read_well() -> None:
-    assert number(math.nan) == "–" and number(0.00001) == "1.00e-05" and number(1e7) == "1.00e+07"
-    assert count(1234567) == "1\u202f234\u202f567" and span(59) == "59 s" and span(3700) == "1 h 01 min"
-    assert clock(1e99) == "–" and span(None) == "–"
 
 
 def test_a_damaged_piece_says_so_and_leaves_the_others(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,9 +88,3 @@ def label(value: float) -> str:
         mantissa, exponent = f"{value:.1e}".split("e")
         return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
     return f"{value:.6f}".rstrip("0").rstrip(".") if abs(value) < 1 else f"{value:.6g}"
-
-
-def step_label(step: float) -> str:
-    if step >= 1e6:
-        return f"{step / 1e6:.6g}M"
-    return f"{step / 1e3:.6g}k" if step >= 10_000 else f"{int(step)}"

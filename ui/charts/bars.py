@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ..format import esc, finite, number
+from vsrpp.formats import finite, number
+
+from ..format import esc
+from ..messages import Texts
 
 TERM_COLOURS = {"l1": "#ef4444", "ms": "#f97316", "grad": "#a855f7", "perceptual": "#06b6d4"}
-TERM_NAMES = {"l1": "L1", "ms": "MS", "grad": "Grad", "perceptual": "Perceptual"}
+TERMS = tuple(TERM_COLOURS)
 SCALE_TOP = 2.0
 """Where the activity bar ends: 2.0+."""
 
@@ -24,37 +27,40 @@ def shares(values: Mapping[str, float | None]) -> dict[str, float]:
     return {term: value / total for term, value in scaled.items()}
 
 
-def stacked_bar(values: Mapping[str, float | None], *, percent: bool, title: str, hint: str, empty: str) -> str:
+def stacked_bar(
+    values: Mapping[str, float | None], *, percent: bool, title: str, hint: str, empty: str, t: Texts
+) -> str:
     """One bar of the terms' shares. Labels are percentages, or the values themselves.
 
     A segment too thin for its label leaves it to the legend below, which always names every term.
     """
     parts = shares(values)
-    labels = {t: f"{parts[t] * 100:.0f}%" if percent else number(values[t], 4) for t in values}
+    labels = {term: f"{parts[term] * 100:.0f}%" if percent else number(values[term], 4) for term in values}
+    names = {term: esc(t(f"term.{term}")) for term in values}
     if not any(parts.values()) and not any(value is not None for value in values.values()):
         body = f'<div class="stack empty">{esc(empty)}</div>'
         return f'<div class="bar"><h3>{esc(title)} <small>{esc(hint)}</small></h3>{body}</div>'
     segments = "".join(
         f'<div class="seg" data-term="{term}" style="width:{part * 100:.3f}%;background:{TERM_COLOURS[term]}" '
-        f'title="{TERM_NAMES[term]}: {labels[term]}"><span>{_inside(term, labels[term], percent)}</span></div>'
+        f'title="{names[term]}: {labels[term]}"><span>{_inside(names[term], labels[term], percent)}</span></div>'
         for term, part in parts.items()
         if part > 0
     )
     legend = "".join(
         f'<li class="{"" if parts[term] > 0 else "off"}"><i style="background:{TERM_COLOURS[term]}"></i>'
-        f"{TERM_NAMES[term]} <b>{labels[term]}</b></li>"
+        f"{names[term]} <b>{labels[term]}</b></li>"
         for term in values
     )
-    spoken = ", ".join(f"{TERM_NAMES[term]} {labels[term]}" for term in values)
+    spoken = ", ".join(f"{names[term]} {labels[term]}" for term in values)
     return (
         f'<div class="bar"><h3>{esc(title)} <small>{esc(hint)}</small></h3>'
-        f'<div class="stack" role="img" aria-label="{esc(title)}: {esc(spoken)}">{segments}</div>'
+        f'<div class="stack" role="img" aria-label="{esc(title)}: {spoken}">{segments}</div>'
         f'<ul class="legend">{legend}</ul></div>'
     )
 
 
-def _inside(term: str, text: str, percent: bool) -> str:
-    return f"{TERM_NAMES[term]}: {text}" if percent else text
+def _inside(name: str, text: str, percent: bool) -> str:
+    return f"{name}: {text}" if percent else text
 
 
 def activity_level(value: float | None) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vsrpp.control.curves import Point, Series
+from vsrpp.formats import number, short_count
 
-from ..format import esc, number
-from .axis import Axis, label, span_of, step_label
+from ..format import esc
+from .axis import Axis, label, span_of
 
 COLOURS = {
     "loss/total": "var(--ink)",
@@ -152,7 +153,7 @@ def _grid(x: Axis, y: Axis, width: int, height: int, *, top: int = TOP) -> str:
         parts.append(
             f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{height - BOTTOM}" y2="{height - BOTTOM + 4}"/>'
         )
-        parts.append(f'<text x="{at:.1f}" y="{height - 8}" text-anchor="{anchor}">{step_label(value)}</text>')
+        parts.append(f'<text x="{at:.1f}" y="{height - 8}" text-anchor="{anchor}">{short_count(value)}</text>')
     parts.append(f'<line class="axis" x1="{LEFT}" x2="{width - RIGHT}" y1="{height - BOTTOM}" y2="{height - BOTTOM}"/>')
     return "".join(parts)
 

@@ -8,9 +8,10 @@ import gradio as gr
 
 from vsrpp import control
 from vsrpp.errors import VsrppError
+from vsrpp.formats import count
 from vsrpp.store import Answer
 
-from ..format import count, esc
+from ..format import esc
 from ..messages import Texts
 from ..snapshot import RunWatches
 

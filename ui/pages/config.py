@@ -9,12 +9,12 @@ from typing import Any
 import gradio as gr
 
 from vsrpp import config, control
+from vsrpp.control import RunView
 from vsrpp.errors import NotFound, Refused, VsrppError
 
 from .. import abilities, form
 from ..format import esc
 from ..messages import Texts
-from ..run_view import PanelSnapshot
 from ..snapshot import RunWatches
 from ..views import config as view
 from ..views.header import navigation
@@ -149,7 +149,7 @@ class _Page:
             **QUIET,
         )
 
-    def _snapshot(self, run_id: str, *, fresh: bool = False) -> PanelSnapshot:
+    def _snapshot(self, run_id: str, *, fresh: bool = False) -> RunView:
         return self.watches.run(run_id).snapshot(fresh=fresh)
 
     def _fill(self, request: gr.Request) -> list[Any]:
@@ -161,7 +161,7 @@ class _Page:
             return [run_id, None, '<i data-base=""></i>', gr.skip()] + [gr.skip()] * (2 * len(self.keys))
         return self._whole(run_id, snapshot, snapshot.config.live, {})
 
-    def _whole(self, run_id: str, snapshot: PanelSnapshot, values: dict[str, Any], notes: dict[str, str]) -> list[Any]:
+    def _whole(self, run_id: str, snapshot: RunView, values: dict[str, Any], notes: dict[str, str]) -> list[Any]:
         """Every output of the form: run, base revision, preview, widgets and notes."""
         revision = snapshot.config.revision
         raw = {key: form.to_widget(key, values.get(key)) for key in self.keys}
@@ -178,14 +178,14 @@ class _Page:
             ],
         ]
 
-    def _update(self, key: str, value: Any, snapshot: PanelSnapshot) -> Any:
+    def _update(self, key: str, value: Any, snapshot: RunView) -> Any:
         """A value for its widget. `interactive` stays untouched where it can: Gradio mounts the widget anew."""
         if key == "perceptual_weight" and snapshot.run_config.get("perceptual_weights") is None:
             return gr.update(value=value, interactive=False)
         return value
 
     def _preview(
-        self, run_id: str, base: int | None, raw: dict[str, Any], snapshot: PanelSnapshot
+        self, run_id: str, base: int | None, raw: dict[str, Any], snapshot: RunView
     ) -> tuple[str, dict[str, str]]:
         changes = form.edited(raw, snapshot.config.at(base if base is not None else -1) or snapshot.config.live)
         if not changes:
@@ -292,7 +292,7 @@ class _Page:
 
     def _refused(self, errors: list[dict[str, Any]], message: str, run_id: str) -> str:
         why = (
-            "; ".join(f"{e['key']} = {view.shown_value(e['key'], e['value'])}: {e['message']}" for e in errors)
+            "; ".join(f"{e['key']} = {view.shown_value(e['key'], e['value'], self.t)}: {e['message']}" for e in errors)
             or message
         )
         snapshot = self._snapshot(run_id, fresh=True)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import gradio as gr
 
+from vsrpp.control.narrate import FILTERS
+
 from ..format import esc
 from ..messages import Texts
 from ..snapshot import RunWatches
 from ..views.header import navigation
-from ..views.timeline import GROUPS
 from .actions import QUIET, ask, run_of
 from .theme import html, slot
 
@@ -67,8 +68,8 @@ def _body(t: Texts) -> str:
     filters = "".join(
         f'<label><input type="radio" name="filter" value="{name}" '
         f'data-view="filter"{" checked" if name == "all" else ""}>'
-        f"{esc(t(f'filter.{name}'))}</label>"
-        for name in ("all", *GROUPS)
+        f"{esc(_capital(t(f'group.{name}')))}</label>"
+        for name in FILTERS
     )
     chooser = f'<fieldset class="filters"><legend class="sr">{esc(t("filter"))}</legend>{filters}</fieldset>'
     return (
@@ -80,3 +81,7 @@ def _body(t: Texts) -> str:
         f"{slot('timeline', title=esc(t('timeline')), css='vp-wide', extra=chooser)}"
         f'<p class="notice bad" id="offline" role="alert" hidden>{esc(t("offline"))}</p></main>'
     )
+
+
+def _capital(word: str) -> str:
+    return word[:1].upper() + word[1:]

@@ -6,22 +6,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vsrpp import config
-from vsrpp.control import CONFIG_EVENTS, Preview, who
+from vsrpp.control import CONFIG_EVENTS, Preview, RunView
+from vsrpp.control.narrate import narrate
+from vsrpp.formats import NONE, clock, duration, number, value, whole
 from vsrpp.store import Event
 
 from ..charts.lines import line_chart
-from ..format import clock, count, esc, number, span, value
+from ..format import esc
 from ..messages import Texts
-from ..run_view import PanelSnapshot
-from .timeline import change_text
 
 
-def shown_value(key: str, raw: Any) -> str:
-    """A value as it is written everywhere (rates as 1.50e-04); whatever cannot be written so, as it is."""
-    try:
-        return config.format_value(key, raw)
-    except (KeyError, TypeError, ValueError):
-        return value(raw)
+def shown_value(key: str, raw: Any, t: Texts) -> str:
+    """A value as it is written everywhere (rates as 1.50e-04), on and off in the page's language."""
+    return value(key, raw, (t("on"), t("off")))
 
 
 def field_info(parameter: config.Parameter, t: Texts, language: str) -> str:
@@ -37,11 +34,11 @@ def field_info(parameter: config.Parameter, t: Texts, language: str) -> str:
 
 
 def _bound(parameter: config.Parameter, bound: float) -> str:
-    return f"{bound:.0e}" if parameter.scale == "log" else count(bound) if abs(bound) >= 1000 else f"{bound:g}"
+    return f"{bound:.0e}" if parameter.scale == "log" else whole(bound) if abs(bound) >= 1000 else f"{bound:g}"
 
 
 def field_note(
-    key: str, snapshot: PanelSnapshot, t: Texts, language: str, *, error: str | None = None, note: str | None = None
+    key: str, snapshot: RunView, t: Texts, language: str, *, error: str | None = None, note: str | None = None
 ) -> str:
     """Beside a field: why its value would be refused or what happened to it; who set it last; what it does."""
     parameter = config.live_parameters()[key]
@@ -57,17 +54,17 @@ def _alert(error: str | None, note: str | None) -> str:
     return ""
 
 
-def _standing(parameter: config.Parameter, snapshot: PanelSnapshot, t: Texts) -> str:
+def _standing(parameter: config.Parameter, snapshot: RunView, t: Texts) -> str:
     key = parameter.key
     event = snapshot.config.last_change(key)
     preset = str(snapshot.run_config.get("preset", "base"))
     parts = [t("never_changed")]
     if event:
-        age = span(max(0.0, snapshot.now - event.time))
-        parts = [t("changed_by", who=who(event), step=count(event.step), age=age)]
+        age = duration(max(0.0, snapshot.now - event.time))
+        parts = [t("changed_by", who=narrate(event).by(t), step=whole(event.step), age=age)]
     if preset in parameter.presets:
-        parts.append(t("default", value=shown_value(key, parameter.presets[preset])))
-    now = shown_value(key, snapshot.config.live.get(key))
+        parts.append(t("default", value=shown_value(key, parameter.presets[preset], t)))
+    now = shown_value(key, snapshot.config.live.get(key), t)
     return f'<p class="note"><b>{esc(now)}</b> · {esc(" · ".join(parts))}</p>'
 
 
@@ -78,7 +75,7 @@ def preview(result: Preview | None, t: Texts, language: str, *, width: int = 460
     parts = []
     if result.errors:
         rows = "".join(
-            f"<li><b>{esc(e['key'])}</b> = {esc(shown_value(e['key'], e['value']))}: {esc(e['message'])}</li>"
+            f"<li><b>{esc(e['key'])}</b> = {esc(shown_value(e['key'], e['value'], t))}: {esc(e['message'])}</li>"
             for e in result.errors
         )
         parts.append(f'<div class="notice bad"><b>{esc(t("preview_bad"))}</b><ul>{rows}</ul></div>')
@@ -96,8 +93,8 @@ def _diff(changes: Sequence[Mapping[str, Any]], t: Texts, language: str) -> str:
     known = config.live_parameters()
     rows = "".join(
         f'<tr class="{esc(c["tier"])}"><th scope="row">{esc(known[c["key"]].title_in(language))}'
-        f"<small>{esc(c['key'])}</small></th><td><del>{esc(shown_value(c['key'], c['old']))}</del></td>"
-        f"<td><ins>{esc(shown_value(c['key'], c['new']))}</ins></td></tr>"
+        f"<small>{esc(c['key'])}</small></th><td><del>{esc(shown_value(c['key'], c['old'], t))}</del></td>"
+        f"<td><ins>{esc(shown_value(c['key'], c['new'], t))}</ins></td></tr>"
         for c in changes
     )
     heads = "".join(f"<th>{esc(t(key))}</th>" for key in ("parameter", "old", "new"))
@@ -125,7 +122,7 @@ def startup_table(run_config: Mapping[str, Any], t: Texts, run_id: str) -> str:
     tables = "".join(
         f"<section><h4>{esc(group)}</h4><dl>"
         + "".join(
-            f'<div title="{esc(p.description)}"><dt>{esc(p.key)}</dt><dd>{esc(value(run_config.get(p.key)))}'
+            f'<div title="{esc(p.description)}"><dt>{esc(p.key)}</dt><dd>{esc(shown_value(p.key, run_config.get(p.key), t))}'
             f"{' <small>' + esc(p.unit) + '</small>' if p.unit and run_config.get(p.key) is not None else ''}</dd>"
             "</div>"
             for p in rows
@@ -148,8 +145,8 @@ def revisions(events: Sequence[Event], current: int, t: Texts, *, live: bool) ->
 
 
 def _revision(event: Event, current: int, t: Texts, *, live: bool) -> str:
-    changes = event.data.get("changes") or []
-    what = ", ".join(change_text(change) for change in changes) if event.type != "started" else t("start")
+    told = narrate(event)
+    what = told.brief(t) if event.type != "started" else t("start")
     button = ""
     if live and event.revision != current:
         button = (
@@ -158,7 +155,7 @@ def _revision(event: Event, current: int, t: Texts, *, live: bool) -> str:
         )
     mark = ' class="current"' if event.revision == current else ""
     return (
-        f"<tr{mark}><td>{event.revision}</td><td>{count(event.step)}</td><td>{esc(what)}</td>"
-        f"<td>{esc(who(event) if event.origin or event.author else '–')}</td><td>{esc(event.reason or '')}</td>"
+        f"<tr{mark}><td>{event.revision}</td><td>{whole(event.step)}</td><td>{esc(what)}</td>"
+        f"<td>{esc(told.by(t) or NONE)}</td><td>{esc(told.why(t))}</td>"
         f"<td>{clock(event.time)}</td><td>{button}</td></tr>"
     )

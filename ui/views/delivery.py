@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from vsrpp import control
+from vsrpp.control import RunView
+from vsrpp.formats import count, duration, percent, size
 
-from ..format import count, percent, size, span
 from ..messages import Texts
-from ..run_view import PanelSnapshot
 from .card import card
 
 
-def delivery(snapshot: PanelSnapshot, t: Texts) -> str:
+def delivery(snapshot: RunView, t: Texts) -> str:
     """What waits, for how long and why; with a bar while something is uploaded."""
-    backlog = snapshot.status.get("backlog") or {}
+    backlog = snapshot.backlog
     kind, going = backlog.get("trouble"), control.upload(backlog, snapshot.now)
     below = [_waiting(backlog, t)] if backlog.get("rows") or backlog.get("artifacts") else []
     if backlog.get("end_due"):
@@ -29,7 +30,7 @@ def delivery(snapshot: PanelSnapshot, t: Texts) -> str:
     if kind:
         big = t(f"trouble.{kind}")
     elif going:
-        big = percent(going["share"], 0)
+        big = percent(going["share"])
     elif below:
         big = t("delivery.soon")
     meter = going["share"] if going else None
@@ -37,23 +38,25 @@ def delivery(snapshot: PanelSnapshot, t: Texts) -> str:
     return card("delivery", t("delivery"), big, " · ".join(below), meter=meter, tone=tone)
 
 
-def sentences(snapshot: PanelSnapshot, t: Texts) -> list[str]:
+def sentences(snapshot: RunView, t: Texts) -> list[str]:
     """What is to be said above everything else: a backlog that has grown old, with its cause."""
-    backlog, parts = snapshot.status.get("backlog") or {}, []
+    backlog, parts = snapshot.backlog, []
     kind, end_due = backlog.get("trouble"), bool(backlog.get("end_due"))
     rows, artifacts = int(backlog.get("rows") or 0), int(backlog.get("artifacts") or 0)
     if snapshot.behind and (rows > end_due or artifacts):
-        parts.append(t("says.behind", rows=count(rows), artifacts=artifacts, age=span(backlog["age_s"])))
+        parts.append(t("says.behind", rows=count(rows), artifacts=artifacts, age=duration(backlog["age_s"])))
     if kind:
         if backlog.get("lost_s") is not None:
             word, error = t(f"trouble.{kind}"), str(backlog.get("error") or "–").rstrip(".")
-            parts.append(t("says.lost", trouble=word[:1].upper() + word[1:], age=span(backlog["lost_s"]), error=error))
+            parts.append(
+                t("says.lost", trouble=word[:1].upper() + word[1:], age=duration(backlog["lost_s"]), error=error)
+            )
         parts.append(t(f"means.{kind}", run=snapshot.run_id))
     elif end_due and snapshot.behind:
         parts.append(t("end_due", run=snapshot.run_id))
     return [" ".join(parts)] if parts else []
 
 
-def _waiting(backlog: dict[str, Any], t: Texts) -> str:
+def _waiting(backlog: Mapping[str, Any], t: Texts) -> str:
     text = t("delivery.waiting", rows=count(backlog.get("rows") or 0), artifacts=backlog.get("artifacts") or 0)
-    return f"{text}, {t('delivery.oldest', age=span(backlog.get('age_s')))}"
+    return f"{text}, {t('delivery.oldest', age=duration(backlog.get('age_s')))}"

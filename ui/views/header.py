@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from ..format import count, esc, finite, number, rate, size, span
+from vsrpp.control import RunView
+from vsrpp.control.narrate import phase, probation_terms
+from vsrpp.formats import NONE, count, duration, finite, mebibytes, number, rate, whole
+
+from ..format import esc
 from ..messages import Texts
-from ..run_view import PanelSnapshot
 from .delivery import sentences
 
 PAGES = ("monitoring", "config", "runs")
@@ -26,7 +29,7 @@ def navigation(page: str, run_id: str | None, t: Texts, *, user: str | None = No
     )
 
 
-def badges(snapshot: PanelSnapshot, t: Texts) -> list[tuple[str, str]]:
+def badges(snapshot: RunView, t: Texts) -> list[tuple[str, str]]:
     """(css class, word) of the state and of everything that goes with it."""
     labels = [(snapshot.state, t(f"state.{snapshot.state}"))]
     if snapshot.silent:
@@ -41,12 +44,11 @@ def badges(snapshot: PanelSnapshot, t: Texts) -> list[tuple[str, str]]:
 
 
 def header(
-    snapshot: PanelSnapshot, t: Texts, *, others: list[tuple[str, str]] | None = None, config_button: bool = True
+    snapshot: RunView, t: Texts, *, others: list[tuple[str, str]] | None = None, config_button: bool = True
 ) -> str:
     """Name and state, the bar of progress, and the figures one looks for first."""
-    status = snapshot.status
     words = "".join(f'<span class="badge {esc(css)}">{esc(word)}</span>' for css, word in badges(snapshot, t))
-    name = status.get("name") or snapshot.run_id
+    name = snapshot.name or snapshot.run_id
     short = "" if name == snapshot.run_id else f"<code>{esc(snapshot.run_id)}</code>"
     chooser = _chooser(snapshot.run_id, others or [], t)
     button = (
@@ -73,10 +75,10 @@ def _chooser(run_id: str, others: list[tuple[str, str]], t: Texts) -> str:
     )
 
 
-def _progress(snapshot: PanelSnapshot, t: Texts) -> str:
-    total = finite(snapshot.status.get("max_steps")) or 0
+def _progress(snapshot: RunView, t: Texts) -> str:
+    total = snapshot.max_steps
     share = min(1.0, snapshot.step / total) if total > 0 else 0.0
-    text = f"{count(snapshot.step)} {t('of')} {count(total or None)}"
+    text = f"{whole(snapshot.step)} {t('of')} {count(total or None)}"
     return (
         f'<div class="progress" role="progressbar" aria-label="{esc(t("step"))}" aria-valuemin="0" '
         f'aria-valuemax="{int(total)}" aria-valuenow="{snapshot.step}" aria-valuetext="{esc(text)}">'
@@ -84,48 +86,47 @@ def _progress(snapshot: PanelSnapshot, t: Texts) -> str:
     )
 
 
-def _figures(snapshot: PanelSnapshot, t: Texts) -> str:
-    status = snapshot.status
-    total = finite(status.get("max_steps"))
+def _figures(snapshot: RunView, t: Texts) -> str:
+    total = snapshot.max_steps or None
     share = f"{snapshot.step / total * 100:.1f} %" if total else ""
-    speed, moving = finite(status.get("steps_per_s")), snapshot.live and snapshot.state != "paused"
+    speed, moving = snapshot.steps_per_s, snapshot.live and snapshot.state != "paused"
     figures = [
-        (t("step"), f"{count(snapshot.step)} <small>{t('of')} {count(total)} · {share}</small>"),
-        (t("phase"), esc(status.get("phase") or "–")),
-        (t("eta"), span(status.get("eta_s")) if moving else "–"),
+        (t("step"), f"{whole(snapshot.step)} <small>{t('of')} {count(total)} · {share}</small>"),
+        (t("phase"), esc(phase(snapshot.phase).text(t)) if snapshot.phase else "–"),
+        (t("eta"), duration(snapshot.eta_s) if moving else "–"),
         (t("speed"), f"{number(speed, 2)} <small>{esc(t('steps_per_s'))}</small>" if moving else "–"),
-        (t("rate"), rate(status.get("lr"))),
+        (t("rate"), rate(snapshot.lr)),
         (t("revision"), _revision(snapshot, t)),
         _memory(snapshot, t),
     ]
     return '<dl class="figures">' + "".join(f"<div><dt>{esc(k)}</dt><dd>{v}</dd></div>" for k, v in figures) + "</dl>"
 
 
-def _revision(snapshot: PanelSnapshot, t: Texts) -> str:
-    branch = int(snapshot.status.get("branch") or 0)
+def _revision(snapshot: RunView, t: Texts) -> str:
+    branch = snapshot.branch
     extra = f" <small>{esc(t('branch'))} {branch}</small>" if branch else ""
-    return f"{esc(snapshot.status.get('revision', 0))}{extra}"
+    return f"{esc(snapshot.revision)}{extra}"
 
 
-def _memory(snapshot: PanelSnapshot, t: Texts) -> tuple[str, str]:
+def _memory(snapshot: RunView, t: Texts) -> tuple[str, str]:
     """GPU memory in use, of how much; on a machine without a GPU, the memory of the training process."""
     gpu, total = (
         finite(snapshot.metric("system/gpu_memory_mib")),
         finite(snapshot.metric("system/gpu_memory_total_mib")),
     )
     if gpu is not None:
-        of = f" <small>{t('of')} {size(total * 2**20)}</small>" if total else ""
-        return t("gpu_memory"), f"{size(gpu * 2**20)}{of}"
+        of = f" <small>{t('of')} {mebibytes(total)}</small>" if total else ""
+        return t("gpu_memory"), f"{mebibytes(gpu)}{of}"
     own = finite(snapshot.metric("system/process_memory_mib"))
-    return t("memory"), size(own * 2**20) if own is not None else "–"
+    return t("memory"), mebibytes(own) if own is not None else "–"
 
 
-def notice(snapshot: PanelSnapshot, t: Texts) -> str:
+def notice(snapshot: RunView, t: Texts) -> str:
     """The plain sentence for a state in which nothing moves, or in which something waits."""
     notices = []
-    step, run = count(snapshot.step), snapshot.run_id
+    step, run = whole(snapshot.step), snapshot.run_id
     if snapshot.silent:
-        notices.append(("warn", t("says.silent", age=span(snapshot.quiet_s))))
+        notices.append(("warn", t("says.silent", age=duration(snapshot.quiet_s))))
     elif snapshot.state == "paused":
         notices.append(("info", t("says.paused", step=step)))
     elif snapshot.state == "finished":
@@ -133,22 +134,20 @@ def notice(snapshot: PanelSnapshot, t: Texts) -> str:
     elif snapshot.state == "stopped":
         notices.append(("info", t("says.stopped", step=step, run=run)))
     elif snapshot.state == "dead":
-        notices.append(("bad", t("says.dead", age=span(snapshot.quiet_s), run=run)))
+        notices.append(("bad", t("says.dead", age=duration(snapshot.quiet_s), run=run)))
     elif snapshot.state == "failed":
-        notices.append(("bad", t("says.failed", why=_failure(snapshot))))
+        notices.append(("bad", t("says.failed", why=_failure(snapshot, t))))
     if snapshot.on_probation and snapshot.probation:
         terms = snapshot.probation
-        until, condition = count(terms.get("until_step")), terms.get("revert_if")
+        until, condition = whole(terms.get("until_step")), probation_terms(terms.get("revert_if")).text(t)
         notices.append(("warn", t("says.probation", step=until, revision=terms.get("revision"), condition=condition)))
     notices += [("warn", sentence) for sentence in sentences(snapshot, t)]
     return "".join(f'<p class="notice {css}">{esc(sentence)}</p>' for css, sentence in notices)
 
 
-def _failure(snapshot: PanelSnapshot) -> str:
-    for event in reversed(snapshot.events):
-        if event.type in ("failed", "out_of_memory", "non_finite"):
-            return str(event.data.get("error") or event.data.get("what") or event.type)
-    return "–"
+def _failure(snapshot: RunView, t: Texts) -> str:
+    told = snapshot.failure()
+    return (told.detail(t) or told.headline.text(t)) if told else NONE
 
 
 def empty(folder: str, t: Texts, *, missing: str | None = None) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..format import clock, esc, span
+from vsrpp.formats import clock, duration
+
+from ..format import esc
 from ..jobs import Job, JobView
 from ..messages import Texts
 from ..verbs import TRAININGS
@@ -64,7 +66,7 @@ def _job(view: JobView, t: Texts) -> str:
 
 
 def _when(job: Job, t: Texts) -> str:
-    when = clock(job.started) if job.ended is None else f"{clock(job.started)} · {span(job.ended - job.started)}"
+    when = clock(job.started) if job.ended is None else f"{clock(job.started)} · {duration(job.ended - job.started)}"
     return f"{when} · {job.author}" if job.author else when
 
 

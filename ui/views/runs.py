@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..format import clock, count, esc, finite, number, size
+from vsrpp.control import LIVE_STATES
+from vsrpp.formats import clock, count, finite, number, size, whole
+
+from ..format import esc
 from ..messages import Texts
-from ..run_view import LIVE_STATES
 from ..verbs import Action
 from .compare import run_link, web_address
 from .header import command
@@ -36,7 +38,7 @@ class ChosenRun:
     def action(self, verb: str, t: Texts, step: int | None = None) -> str:
         """The button for it."""
         target = self.wanted(verb, step).target(self.runs) if verb == "restore" else ""
-        sure = t(f"sure.{verb}", step=count(step), folder=target, run=self.run_id)
+        sure = t(f"sure.{verb}", step=whole(step), folder=target, run=self.run_id)
         warning = (
             t("sure.shared", runs=", ".join(self.busy)) if self.busy and verb in ("from", "resume", "replay") else ""
         )
@@ -118,7 +120,7 @@ def _checkpoint(row: Mapping[str, Any], best: float | None, chosen: ChosenRun, t
     star = f' <span role="img" aria-label="{esc(t("best"))}">★</span>' if psnr is not None and psnr == best else ""
     faint = ' class="faint"' if row.get("abandoned") else ""
     return (
-        f"<tr{faint}><td>{count(step)}{_branch(row, t)}</td><td>{number(psnr, 2)}{star}</td>"
+        f"<tr{faint}><td>{whole(step)}{_branch(row, t)}</td><td>{number(psnr, 2)}{star}</td>"
         f"<td>{row.get('revision', '–')}</td>"
         f"<td>{size(row.get('size_bytes'))}</td><td>{esc(', '.join(where))}</td>"
         f'<td><div class="acts">{buttons}</div>{details}</td></tr>'

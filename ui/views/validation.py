@@ -6,22 +6,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vsrpp.control import RunView
+from vsrpp.formats import count, finite, number, whole
 from vsrpp.store import Event
 
-from ..format import count, esc, finite, number
+from ..format import esc
 from ..messages import Texts
-from ..run_view import PanelSnapshot
 
 SHOWN_ROWS = 12
 
 
-def history(snapshot: PanelSnapshot, t: Texts, *, steps_left: int | None = None) -> str:
+def history(snapshot: RunView, t: Texts, *, steps_left: int | None = None) -> str:
     """The newest validations, newest first, with the gain over bicubic."""
     events = [event for event in snapshot.events if event.type == "validated"]
     if not events:
         every = int(snapshot.config.live.get("validate_every") or 1)
         due = (snapshot.step // every + 1) * every
-        return f'<p class="hint">{esc(t("no_validation", step=count(due)))}</p>'
+        return f'<p class="hint">{esc(t("no_validation", step=whole(due)))}</p>'
     best = max((finite(e.data.get("psnr_y")) or float("-inf") for e in events), default=None)
     rows = "".join(_row(event, best, t) for event in events[: -SHOWN_ROWS - 1 : -1])
     heads = "".join(f"<th>{esc(t(key))}</th>" for key in ("step", "psnr", "gain", "ssim"))
@@ -40,7 +41,7 @@ def _row(event: Event, best: float | None, t: Texts) -> str:
     hand = f" <small>{esc(t('by_hand'))}</small>" if data.get("by_hand") else ""
     tone = "" if gain is None else ' class="good"' if gain > 0 else ' class="bad"'
     return (
-        f"<tr><td>{count(event.step)}{hand}</td><td>{number(psnr, 2)}{star}</td>"
+        f"<tr><td>{whole(event.step)}{hand}</td><td>{number(psnr, 2)}{star}</td>"
         f"<td{tone}>{'–' if gain is None else f'{gain:+.2f}'}</td><td>{number(data.get('ssim_y'), 4)}</td></tr>"
     )
 

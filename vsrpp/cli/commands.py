@@ -9,6 +9,7 @@ from typing import Any
 from vsrpp import config, control, paths
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.errors import NotFound, Refused
+from vsrpp.formats import value
 from vsrpp.output import green, print_json, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
@@ -102,4 +103,4 @@ def _end(answer: Answer) -> int:
 
 
 def _value(change: dict[str, Any], side: str) -> str:
-    return config.format_value(change["key"], change[side])
+    return value(change["key"], change[side])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from typing import Any
 
-from vsrpp import config
 from vsrpp.control.compare import LOSS, PSNR_Y, SSIM_Y
+from vsrpp.formats import value
 from vsrpp.output import dim
 
 TITLES = {LOSS: "Loss", PSNR_Y: "PSNR-Y (dB)", SSIM_Y: "SSIM-Y"}
@@ -22,7 +22,8 @@ def sections(comparison: dict[str, Any]) -> list[tuple[str, Table]]:
     labels = names(comparison)
     tables = [
         ("Runs", _runs(comparison, labels)),
-        ("Run config", [["key", *labels], *([r["key"], *map(_value(r["key"]), r["values"])] for r in comparison["run_config"])]),
+        ("Run config", [["key", *labels], *([r["key"], *(value(r["key"], one) for one in r["values"])]
+                                            for r in comparison["run_config"])]),
         ("Live config", [["key", *labels], *([r["key"], *(_stretch(r["key"], stretch) for stretch in r["changes"])]
                                             for r in comparison["live_config"])]),
         ("Interventions", _interventions(comparison, labels)),
@@ -69,15 +70,11 @@ def _from(step: int | None) -> str:
     return "never" if step is None else f"at step {step}"
 
 
-def _value(key: str) -> Any:
-    return lambda value: "–" if value is None else config.format_value(key, value)
-
-
 def _stretch(key: str, changes: list[dict[str, Any]]) -> str:
     first, *later = changes or [{"step": 0, "value": None}]
     values = [
-        _value(key)(first["value"]),
-        *(f"{_value(key)(change['value'])} from {change['step']}" for change in later),
+        value(key, first["value"]),
+        *(f"{value(key, change['value'])} from {change['step']}" for change in later),
     ]
     return ", ".join(values)
 
@@ -107,7 +104,7 @@ def _result(comparison: dict[str, Any], key: str, labels: list[str]) -> tuple[st
     rows = [["step", *labels]]
     for number, step in enumerate(steps):
         row = [curve[number] for curve in values]
-        rows.append([str(step), *("–" if value is None else f"{value:{FORMS[key]}}" for value in row)])
+        rows.append([str(step), *("–" if figure is None else f"{figure:{FORMS[key]}}" for figure in row)])
     return f"{TITLES[key]} at common steps", rows if steps else rows[:1]
 
 

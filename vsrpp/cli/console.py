@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from vsrpp import config, control
+from vsrpp import control
 from vsrpp.cli.dry_run import lines
+from vsrpp.control.messages import english
+from vsrpp.control.narrate import narrate
+from vsrpp.formats import counted, duration, flops, millions, size, value
 from vsrpp.output import (
-    amount_of_bytes,
-    amount_of_flops,
     bold,
     coloured,
     dim,
-    duration,
     green,
     print_json,
     red,
@@ -64,13 +64,14 @@ class Console:
         facts = run.run_config
         self.say(f"{bold('Run')} {run.paths.run_id}  {dim(str(run.paths.root))}")
         self.say(
-            f"{facts['network']} ×{facts['scale']}, {facts['n_feats']} features, {facts['n_blocks']} blocks a direction"
-            f" on {facts['device']} ({facts['torch_threads']} threads), {facts['precision']};"
+            f"{facts['network']} ×{facts['scale']}, {facts['n_feats']} features,"
+            f" {counted(facts['n_blocks'], 'block')} a direction"
+            f" on {facts['device']} ({counted(facts['torch_threads'], 'thread')}), {facts['precision']};"
             f" {run.windows} windows to train on, {run.val_frames} frames to validate on"
         )
         self.say(
-            f"{run.parameters / 1e6:.3g} M parameters; a step takes {amount_of_flops(run.step_flops)}"
-            f" and about {amount_of_bytes(run.step_memory_bytes)} of memory"
+            f"{millions(run.parameters)} parameters; a step takes {flops(run.step_flops)}"
+            f" and about {size(run.step_memory_bytes)} of memory"
         )
         if not run.exact and facts["device"] == "cuda":
             self.say(
@@ -134,51 +135,33 @@ class Console:
             self._print(f"\r\033[2K{self._line}")
 
 
+_SHOWN_ANYWAY = frozenset({"started", "stopped", "finished", "failed", "out_of_memory"})
+"""Events that the lines before and after training tell."""
+_OWN_STEP = frozenset({"restored", "rolled_back", "config_reverted", "checkpoint_failed"})
+"""Events whose words name their step."""
+_PAINTS = {"good": green, "warn": yellow, "bad": red, "": dim}
+
+
 def event_lines(event: Event) -> list[str]:
     """The lines an event is worth while it trains; none for what the progress line shows anyway."""
-    data: dict[str, Any] = event.data
-    match event.type:
-        case "config_applied":
-            return [config_update(change) for change in data["changes"]]
-        case "config_refused":
-            return [yellow(f"⚠️  {data['line']}")]
-        case "validated":
-            gain = data["psnr_y"] - data["bicubic_psnr_y"]
-            return [
-                f"🔍 Step {event.step}: PSNR-Y {data['psnr_y']:.2f} dB ({gain:+.2f} over bicubic), SSIM-Y {data['ssim_y']:.4f}"
-            ]
-        case "checkpoint_saved":
-            return [dim(f"💾 Checkpoint {event.step} ({data['reason']}, {data['size_bytes'] / 2**20:.1f} MiB)")]
-        case "checkpoint_failed":
-            return [red(f"❌ Checkpoint {data['at_step']} failed: {data['error']}. Training goes on.")]
-        case "restored":
-            return [green(f"✅ Config restored from step {data['from_step']}")]
-        case "rolled_back":
-            way = f"from step {data['from_step']} to {data['to_step']}"
-            if event.origin == "non_finite":
-                return [yellow(f"↩️  Went back {way}: {event.reason}"), *map(config_update, data["changes"])]
-            return [green(f"↩️  Rolled back {way}: branch {event.branch}, revision {event.revision}")]
-        case "config_reverted":
-            way = f"from step {data['from_step']} to {data['to_step']}"
-            return [yellow(f"↩️  Reverted {way}: {event.reason}"), *map(config_update, data["changes"])]
-        case "config_confirmed":
-            return [green(f"✅ Step {event.step}: the edit of revision {event.revision} is confirmed: {event.reason}")]
-        case "paused" | "resumed":
-            return [yellow(f"{'⏸️  Paused' if event.type == 'paused' else '▶️  Resumed'} at step {event.step}")]
-        case "plateau_detected" | "plateau_cleared" | "safety_reset" | "phase_changed":
-            return [dim(f"📉 Step {event.step}: {event.type.replace('_', ' ')}: {event.reason}")]
-        case "non_finite":
-            return [red(f"❌ Step {event.step}: the loss or a gradient is not finite; the step was skipped")]
-        case "tracking_lost" | "tracking_back" | "face_failed":
-            return [yellow(f"⚠️  {event.type.replace('_', ' ')}: {data.get('error') or data}")]
-        case _:
-            return []
+    if event.type in _SHOWN_ANYWAY:
+        return []
+    changes = [config_update(change) for change in event.data.get("changes") or []]
+    if event.type == "config_applied":
+        return changes
+    told = narrate(event)
+    turned = event.type in ("rolled_back", "config_reverted")
+    what = told.headline.text(english) if turned else told.brief(english)
+    place = "" if event.type in _OWN_STEP else f"Step {event.step}: "
+    why = f" ({told.why(english)})" if told.reason else ""
+    line = f"{told.sign} {place}{what if place else what[:1].upper() + what[1:]}{why}"
+    return [_PAINTS.get(told.tone, str)(line), *changes]
 
 
 def config_update(change: dict[str, Any]) -> str:
     """`⚙️  Config Update: max_lr 1.50e-04 → 2.00e-04`."""
-    old, new = (config.format_value(change["key"], change[side]) for side in ("old", "new"))
-    return f"⚙️  Config Update: {change['key']} {old} → {green(new)}"
+    key = str(change.get("key"))
+    return f"⚙️  Config Update: {key} {value(key, change.get('old'))} → {green(value(key, change.get('new')))}"
 
 
 def _plain_line(progress: TrainingProgress) -> str:

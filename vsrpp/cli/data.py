@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vsrpp import config, paths
+from vsrpp import config, formats, paths
 from vsrpp.errors import Refused
 from vsrpp.output import bold, print_json
 
@@ -75,7 +75,6 @@ def _print(description: dict[str, Any], num_frames: int) -> None:
 
 
 def _pack(path: str, folder: Path, settings: list[str], as_json: bool) -> int:
-    from vsrpp.data.build import gib
     from vsrpp.data.pack import pack
 
     if path.endswith(_CONFIG_SUFFIXES):
@@ -88,7 +87,7 @@ def _pack(path: str, folder: Path, settings: list[str], as_json: bool) -> int:
         print_json(packed)
     else:
         print(
-            f"packed {packed['clips']} clips, {packed['frames']} frames, {gib(packed['bytes'])}: --data {packed['path']}"
+            f"packed {packed['clips']} clips, {packed['frames']} frames, {formats.size(packed['bytes'])}: --data {packed['path']}"
         )
     return 0
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from vsrpp.output import amount_of_bytes, amount_of_flops, bold, duration, green, red, yellow
+from vsrpp.formats import duration, flops, size
+from vsrpp.output import bold, green, red, yellow
 
 if TYPE_CHECKING:
     from vsrpp.launch.console import DryRun
@@ -26,7 +27,7 @@ def _rows(report: DryRun, run_config: Mapping[str, Any]) -> dict[str, str]:
     if report.cost is not None:
         rows["network"] = (
             f"{run_config['network']} ×{run_config['scale']}, {report.cost.parameters:,} parameters; a step takes"
-            f" {amount_of_flops(report.cost.flops)} and, estimated, {amount_of_bytes(report.cost.memory_bytes)}"
+            f" {flops(report.cost.flops)} and, estimated, {size(report.cost.memory_bytes)}"
         )
     return {**rows, **_measured_rows(report)} if report.measured is not None else rows
 
@@ -35,20 +36,20 @@ def _measured_rows(report: DryRun) -> dict[str, str]:
     measured, forecast = report.measured, report.forecast
     assert measured is not None and forecast is not None
     of = "the device" if report.device == "cuda" else "this process"
-    store = f", and {amount_of_bytes(report.store_bytes)} for the tracking store" if report.store_bytes else ""
+    store = f", and {size(report.store_bytes)} for the tracking store" if report.store_bytes else ""
     least, most = forecast.checkpoints
     checkpoints = f"{least} to {most} checkpoints" if least < most else f"{most} checkpoints"
     return {
-        "memory": f"{amount_of_bytes(report.peak_bytes)} at the peak of {of}, of {amount_of_bytes(report.memory_bytes)}",
+        "memory": f"{size(report.peak_bytes)} at the peak of {of}, of {size(report.memory_bytes)}",
         "a step": f"{measured.step_s:.3g} s, {measured.data_wait_s:.2g} s of it waiting for data; loss {_losses(report.losses)}",
         "a validation": f"{measured.validation_s:.3g} s",
-        "a checkpoint": f"{amount_of_bytes(measured.checkpoint_bytes)}; training waits {measured.checkpoint_wait_s:.2g} s for it",
+        "a checkpoint": f"{size(measured.checkpoint_bytes)}; training waits {measured.checkpoint_wait_s:.2g} s for it",
         "the whole run": bold(_hours(forecast.hours))
         + f": {forecast.steps} steps {_hours(forecast.step_hours)}, {forecast.validations} validations"
         + f" {_hours(forecast.validation_hours)}, {checkpoints} {_hours(forecast.checkpoint_hours)}",
-        "disk": f"{amount_of_bytes(forecast.disk_bytes)} at most ({forecast.kept_checkpoints} checkpoints, pictures, record)"
-        f"{store}; {amount_of_bytes(report.free_bytes)} free",
-        "upload": f"{amount_of_bytes(forecast.upload_bytes)} at most, over the run",
+        "disk": f"{size(forecast.disk_bytes)} at most ({forecast.kept_checkpoints} checkpoints, pictures, record)"
+        f"{store}; {size(report.free_bytes)} free",
+        "upload": f"{size(forecast.upload_bytes)} at most, over the run",
     }
 
 

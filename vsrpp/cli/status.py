@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from vsrpp import config, control, paths
+from vsrpp import control, paths
 from vsrpp.cli.delivery import delivery_lines
 from vsrpp.control import FINAL_STATES
+from vsrpp.control.messages import english
+from vsrpp.control.narrate import narrate, probation_terms
 from vsrpp.control.numbers import TIME_PARTS
 from vsrpp.errors import ProofFailed, VsrppError
-from vsrpp.output import bold, dim, duration, green, print_json, red, yellow
+from vsrpp.formats import bound, clock, duration, minute, moment, value
+from vsrpp.output import bold, dim, green, print_json, red, yellow
 from vsrpp.store import Event
 
 _STATE_COLOURS = {"training": green, "validating": green, "paused": yellow, "failed": red, "dead": red}
@@ -32,7 +34,7 @@ def show_runs(*, run_dir: Path | None, as_json: bool) -> int:
     print(bold(f"{'RUN':34} {'STATE':11} {'STEP':>8} {'BEST PSNR-Y':>16}  STARTED           NAME"))
     for row in rows:
         best = f"{row['best']['psnr_y']:.2f} dB @ {row['best']['step']}" if row["best"] else "–"
-        started = time.strftime("%Y-%m-%d %H:%M", time.localtime(row["started"])) if row["started"] else "–"
+        started = minute(row["started"])
         state = _STATE_COLOURS.get(row["state"], str)(f"{row['state']:11}")
         step = row["step"] if row["step"] is not None else "–"
         print(f"{row['run_id']:34} {state} {step:>8} {best:>16}  {started}  {row['name'] or ''}")
@@ -43,7 +45,7 @@ def show_runs(*, run_dir: Path | None, as_json: bool) -> int:
 
 def _all_runs(folder: Path) -> list[dict[str, Any]]:
     """The runs of this host and those only the tracking server knows; a server that cannot be had is said, not fatal."""
-    rows = control.runs(folder)
+    rows = [row.to_json() for row in control.runs(folder)]
     uri = paths.tracking_uri(folder)
     if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
         return rows  # asking would create an empty database
@@ -120,10 +122,10 @@ def number_lines(values: dict[str, Any]) -> list[str]:
         )
         lines.append(f"score {score['total']:.0f} of 100 ({parts})")
     if step is not None:
-        parts = ", ".join(f"{part.replace('_', ' ')} {_ms(step[f'{part}_s'])}" for part in TIME_PARTS)
+        parts = ", ".join(f"{part.replace('_', ' ')} {moment(step[f'{part}_s'])}" for part in TIME_PARTS)
         use = values["device_use"]
         busy = f"; {use['kind'].upper()} {use['percent']:.0f} %" if use else ""
-        lines.append(f"a step {_ms(step['step_s'])}: {parts}{busy}")
+        lines.append(f"a step {moment(step['step_s'])}: {parts}{busy}")
     hours, cost = values["hours"], values["cost"]
     if hours is not None and (hours["max"] is not None or cost is not None):
         most = f" of {hours['max']:g}" if hours["max"] is not None else ""
@@ -137,12 +139,8 @@ def cost_text(cost: dict[str, Any]) -> str:
     return f"cost {cost['spent']:.2f} so far{ahead}"
 
 
-def _ms(seconds: float | None) -> str:
-    return "–" if seconds is None else f"{seconds * 1e3:.1f} ms" if seconds < 10 else f"{seconds:.1f} s"
-
-
 def _on_probation(trial: dict[str, Any]) -> str:
-    terms = " or ".join(filter(None, ["a loss or gradient is not finite", trial["revert_if"]]))
+    terms = probation_terms(trial["revert_if"]).text(english)
     return f"revision {trial['revision']} is on probation until step {trial['until_step']}: it goes back if {terms}"
 
 
@@ -159,14 +157,11 @@ def show_config(run: str, *, run_dir: Path | None, as_json: bool) -> int:
         if row["tier"] != tier:
             tier = row["tier"]
             print(bold(f"\n{tier}"))
-        value = config.format_value(row["key"], row["value"]) if row["value"] is not None else "–"
-        span = (
-            f"{row['minimum']:g}–{row['maximum']:g}"
-            if row["minimum"] is not None and row["maximum"] is not None
-            else ""
-        )
+        now = value(row["key"], row["value"])
+        bounds = (row["minimum"], row["maximum"])
+        span = "" if None in bounds else "–".join(map(bound, bounds))
         by = f"{row['changed_by']} at step {row['changed_at_step']}" if row["changed_by"] else ""
-        print(f"  {row['key']:26} {value:>14} {row['unit'] or '':8} {dim(f'{span:18}')} {by}".rstrip())
+        print(f"  {row['key']:26} {now:>14} {row['unit'] or '':8} {dim(f'{span:18}')} {by}".rstrip())
     return 0
 
 
@@ -191,50 +186,10 @@ def show_history(run: str, *, verify: bool, run_dir: Path | None, as_json: bool)
 
 def _line(event: Event) -> str:
     """One event in one line: when, where, what, who, why."""
-    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.time))
-    who = f" by {control.who(event)}" if event.origin else ""
-    why = f" — {event.reason}" if event.reason else ""
+    told = narrate(event)
+    who = f" by {told.by(english)}" if told.who else ""
+    why = f" — {told.why(english)}" if told.reason else ""
     branch = f"/{event.branch}" if event.branch else ""
-    kind = f"{event.type:18}"
-    paint = red if event.type in ("config_refused", "failed", "non_finite", "checkpoint_failed") else str
-    paint = green if event.type in ("config_applied", "rolled_back") else paint
-    return f"{dim(at)}  {event.step:>7}{branch}  r{event.revision:<3} {paint(kind)} {_what(event)}{who}{why}"
-
-
-def _data_paths(data: str | dict[str, Any]) -> str:
-    return data if isinstance(data, str) else ", ".join(source["path"] for source in data["train"])
-
-
-def _what(event: Event) -> str:
-    data: dict[str, Any] = event.data
-    match event.type:
-        case "config_applied" | "config_reverted" | "rolled_back":
-            changes = ", ".join(
-                f"{c['key']} {config.format_value(c['key'], c['old'])} → {config.format_value(c['key'], c['new'])}"
-                for c in data["changes"]
-            )
-            return f"to step {data['to_step']} {changes}".strip() if event.type == "rolled_back" else changes
-        case "config_refused":
-            return str(data.get("line", ""))
-        case "validated":
-            return (
-                f"PSNR-Y {data['psnr_y']:.2f} dB, SSIM-Y {data['ssim_y']:.4f} (bicubic {data['bicubic_psnr_y']:.2f} dB)"
-            )
-        case "checkpoint_saved":
-            return f"{data['path']} ({data['size_bytes'] / 2**20:.1f} MiB, {data['reason']})"
-        case "started":
-            facts = data["run_config"]
-            data_paths = _data_paths(facts["data"])
-            return f"{facts['network']} ×{facts['scale']} on {data_paths} ({data['device']})"
-        case "restored":
-            return f"from step {data['from_step']}"
-        case "checkpoint_failed" | "failed" | "tracking_lost" | "face_failed" | "out_of_memory":
-            return str(data.get("error", ""))
-        case "phase_changed" | "plateau_detected" | "plateau_cleared" | "safety_reset":
-            return ""
-        case "stopped":
-            return "" if event.reason else f"({data.get('why')})"
-        case "finished":
-            return f"PSNR-Y {data['psnr_y']:.2f} dB" if "psnr_y" in data else ""
-        case _:
-            return ", ".join(f"{k} {v}" for k, v in data.items() if isinstance(v, (str, int, float)) and k != "command")
+    paint = {"bad": red, "good": green}.get(told.tone, str)
+    place = f"{event.step:>7}{branch}  r{event.revision:<3}"
+    return f"{dim(clock(event.time))}  {place} {paint(f'{told.headline.text(english):18}')} {told.detail(english)}{who}{why}"

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from vsrpp import paths
 from vsrpp.errors import Refused
+from vsrpp.formats import duration
 from vsrpp.launch.checkpoint_source import checkpoint_folder
-from vsrpp.output import duration, green, print_json, yellow
+from vsrpp.output import green, print_json, yellow
 
 if TYPE_CHECKING:
     import torch

@@ -10,6 +10,8 @@ from vsrpp.control.lineage import Lineage, line_of, lineage, steers
 from vsrpp.control.local_checkpoints import LocalCheckpoint, local_checkpoints
 from vsrpp.control.numbers import numbers
 from vsrpp.control.remote_copies import newest_remote_copy
+from vsrpp.control.run_rows import RunRow, runs
+from vsrpp.control.run_view import ENDED_STATES, LIVE_STATES, RunView, RunViewReader, status, view_run
 from vsrpp.control.runs import FINAL_STATES, find_run, is_live, local_runs, process_alive, process_identity, run_state
 from vsrpp.control.views import (
     best_of,
@@ -17,14 +19,14 @@ from vsrpp.control.views import (
     config_view,
     history,
     manifest_of,
-    runs,
-    status,
     verify,
 )
 
 __all__ = [
     "CONFIG_EVENTS",
+    "ENDED_STATES",
     "FINAL_STATES",
+    "LIVE_STATES",
     "Backlog",
     "BestCheckpoint",
     "CheckpointRef",
@@ -32,6 +34,9 @@ __all__ = [
     "Lineage",
     "LocalCheckpoint",
     "Preview",
+    "RunRow",
+    "RunView",
+    "RunViewReader",
     "apply",
     "backlog",
     "best_checkpoint",
@@ -63,5 +68,6 @@ __all__ = [
     "steers",
     "upload",
     "verify",
+    "view_run",
     "who",
 ]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from vsrpp.control import messages
 from vsrpp.control.best import best_checkpoint, best_key
-from vsrpp.control.config_history import changes_text, who
 from vsrpp.control.effect import INTERVENTIONS, Effects, rows_of
 from vsrpp.control.lineage import ConfigSpan, lineage
+from vsrpp.control.messages import english
+from vsrpp.control.narrate import narrate
 from vsrpp.control.runs import FINAL_STATES, run_state
+from vsrpp.formats import finite
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
 
@@ -112,11 +113,11 @@ def _summary(record: Record) -> dict[str, Any]:
         "parent": {"run_id": parent.get("run_id"), "step": parent.get("step")} if parent else None,
         "code_version": started.data.get("code_version"),
         "data_fingerprint": started.data.get("data_fingerprint"),
-        "best": {**best.to_json(), "ssim_y": _finite(dict(ssim).get(best.step))} if best else None,
+        "best": {**best.to_json(), "ssim_y": finite(dict(ssim).get(best.step))} if best else None,
         "last": {
-            "psnr_y": _finite(psnr[-1][1]) if psnr else None,
-            "ssim_y": _finite(ssim[-1][1]) if ssim else None,
-            "loss": _finite(loss[-1][1]) if loss else None,
+            "psnr_y": finite(psnr[-1][1]) if psnr else None,
+            "ssim_y": finite(ssim[-1][1]) if ssim else None,
+            "loss": finite(loss[-1][1]) if loss else None,
         },
     }
 
@@ -193,21 +194,14 @@ def _interventions(records: Sequence[Record]) -> list[dict[str, Any]]:
             if event.type not in INTERVENTIONS:
                 continue
             cells = by_step.setdefault(event.step, [[] for _ in records])
+            told = narrate(event)
             cells[number].append(
                 {
-                    "what": _what(event), "who": who(event), "why": event.reason, "revision": event.revision,
-                    "branch": event.branch, "effect": record.effects.get(event.seq),
+                    "what": told.brief(english), "who": told.by(english), "why": told.why(english) or None,
+                    "revision": event.revision, "branch": event.branch, "effect": record.effects.get(event.seq),
                 }
             )  # fmt: skip
     return [{"step": step, "runs": by_step[step]} for step in sorted(by_step)]
-
-
-def _what(event: Event) -> str:
-    changes = changes_text(event.data.get("changes") or [])
-    if event.type == "config_applied":
-        return changes
-    back = f"back to step {event.data.get('to_step')}"
-    return f"{back}: {changes}" if changes else back
 
 
 def _results(records: Sequence[Record]) -> dict[str, Any]:
@@ -216,7 +210,7 @@ def _results(records: Sequence[Record]) -> dict[str, Any]:
     for key in KEYS:
         curves = [dict(record.curves.get(key, ())) for record in records]
         steps = _spread(_common(curves))
-        results[key] = {"steps": steps, "values": [[_finite(curve[step]) for step in steps] for curve in curves]}
+        results[key] = {"steps": steps, "values": [[finite(curve[step]) for step in steps] for curve in curves]}
     return results
 
 
@@ -224,7 +218,3 @@ def _spread(steps: list[int]) -> list[int]:
     if len(steps) <= STEPS_SHOWN:
         return steps
     return [steps[round(number * (len(steps) - 1) / (STEPS_SHOWN - 1))] for number in range(STEPS_SHOWN)]
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

@@ -5,11 +5,12 @@ The trainer computes and records them (`vsrpp.training.progress`, `vsrpp.trainin
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from vsrpp.control.runs import FINAL_STATES
+from vsrpp.formats import finite
 
 CONVERGENCE = ("unknown", "falling", "flat", "rising", "noisy")
 """What `progress/convergence` counts; the trainer's own order."""
@@ -19,11 +20,96 @@ LIMITS = ("max_hours", "cost_per_hour")
 """Startup keys that a resume may set anew; the newest `restored` event holds what is in force."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossCourse:
+    """The course of the loss."""
+
+    state: str
+    """One of CONVERGENCE."""
+    slope_percent_per_1000_steps: float | None
+    slope_error_percent: float | None
+    """Its standard error."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """The training score of 100 and its parts."""
+
+    total: float
+    gain: float | None
+    sharpness: float | None
+    convergence: float | None
+    stability: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTime:
+    """Seconds of a step, and of what it is spent on."""
+
+    step_s: float
+    data_wait_s: float | None
+    compute_s: float | None
+    validation_s: float | None
+    checkpoint_s: float | None
+    boundary_s: float | None
+
+    def parts(self) -> dict[str, float | None]:
+        """Part of TIME_PARTS -> seconds."""
+        return {part: getattr(self, f"{part}_s") for part in TIME_PARTS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceUse:
+    """How busy the device is."""
+
+    kind: str
+    """`gpu`; or `cpu`, of the process, where one core is 100."""
+    percent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineHours:
+    """Machine time in hours."""
+
+    spent: float
+    max: float | None
+    left: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What the run costs, in the currency of its price."""
+
+    per_hour: float
+    spent: float
+    to_come: float | None
+    """At most what max_hours still allows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunNumbers:
+    """Each is None where it is not known."""
+
+    eta_s: float | None = None
+    """Seconds to go."""
+    convergence: LossCourse | None = None
+    score: Score | None = None
+    momentum: float | None = None
+    """AdamW's."""
+    time: StepTime | None = None
+    device_use: DeviceUse | None = None
+    hours: MachineHours | None = None
+    cost: Cost | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
 def numbers(
     metrics: Mapping[str, float | None], trainer: Mapping[str, Any], state: str, live: Mapping[str, Any],
     run_config: Mapping[str, Any],
-) -> dict[str, Any]:  # fmt: skip
-    """eta_s, convergence, score, momentum, time, device_use, hours, cost: None where a figure is not known.
+) -> RunNumbers:  # fmt: skip
+    """The figures of a run.
 
     `metrics`: the newest value of every metric; `trainer`: the trainer's last word on itself.
     """
@@ -31,21 +117,18 @@ def numbers(
     def metric(key: str) -> float | None:
         return finite(metrics.get(key))
 
-    ended = state in FINAL_STATES | {"dead"}
-    eta_s = None if ended else eta(trainer, live)
+    eta_s = None if state in FINAL_STATES | {"dead"} else eta(trainer, live)
     limits = {key: finite(trainer[key] if key in trainer else run_config.get(key)) for key in LIMITS}
     spent_s = finite(trainer.get("spent_s"))
     spent_s = metric("progress/spent_s") if spent_s is None else spent_s
-    return {
-        "eta_s": eta_s,
-        "convergence": _convergence(metric),
-        "score": _parts(metric, "score", "progress/score_{}", SCORE_PARTS, metric("progress/score")),
-        "momentum": metric("optimizer/momentum"),
-        "time": _parts(metric, "step_s", "speed/{}_s", TIME_PARTS, metric("speed/step_s")),
-        "device_use": _device(metric),
-        "hours": _hours(spent_s, limits["max_hours"]),
-        "cost": _cost(spent_s, eta_s, limits),
-    }
+    total, step_s = metric("progress/score"), metric("speed/step_s")
+    score = {part: metric(f"progress/score_{part}") for part in SCORE_PARTS}
+    time = {f"{part}_s": metric(f"speed/{part}_s") for part in TIME_PARTS}
+    return RunNumbers(
+        eta_s=eta_s, convergence=_convergence(metric), score=None if total is None else Score(total=total, **score),
+        momentum=metric("optimizer/momentum"), time=None if step_s is None else StepTime(step_s=step_s, **time),
+        device_use=_device(metric), hours=_hours(spent_s, limits["max_hours"]), cost=_cost(spent_s, eta_s, limits),
+    )  # fmt: skip
 
 
 def eta(trainer: Mapping[str, Any], live: Mapping[str, Any]) -> float | None:
@@ -59,51 +142,36 @@ def eta(trainer: Mapping[str, Any], live: Mapping[str, Any]) -> float | None:
     return steps_left / speed if speed else None
 
 
-def finite(value: Any) -> float | None:
-    """A JSON-safe float: what is missing, NaN or infinite becomes None."""
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
-
-
-def _convergence(metric: Any) -> dict[str, Any] | None:
+def _convergence(metric: Callable[[str], float | None]) -> LossCourse | None:
     number = metric("progress/convergence")
     if number is None:
         return None
-    return {
-        "state": CONVERGENCE[int(number)] if 0 <= number < len(CONVERGENCE) else "unknown",
-        "slope_percent_per_1000_steps": metric("progress/slope_percent_per_1000_steps"),
-        "slope_error_percent": metric("progress/slope_error_percent"),
-    }
+    return LossCourse(
+        state=CONVERGENCE[int(number)] if 0 <= number < len(CONVERGENCE) else "unknown",
+        slope_percent_per_1000_steps=metric("progress/slope_percent_per_1000_steps"),
+        slope_error_percent=metric("progress/slope_error_percent"),
+    )
 
 
-def _parts(metric: Any, whole: str, key: str, parts: tuple[str, ...], value: float | None) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    unit = "_s" if whole.endswith("_s") else ""
-    return {whole if unit else "total": value, **{f"{part}{unit}": metric(key.format(part)) for part in parts}}
-
-
-def _device(metric: Any) -> dict[str, Any] | None:
-    """{kind: `gpu` or `cpu`, percent}: of the GPU, else of the process, where one core is 100."""
+def _device(metric: Callable[[str], float | None]) -> DeviceUse | None:
     for kind, key in (("gpu", "system/gpu_percent"), ("cpu", "system/process_cpu_percent")):
         percent = metric(key)
         if percent is not None:
-            return {"kind": kind, "percent": percent}
+            return DeviceUse(kind=kind, percent=percent)
     return None
 
 
-def _hours(spent_s: float | None, most: float | None) -> dict[str, Any] | None:
-    """Machine time: {spent, max, left} in hours."""
+def _hours(spent_s: float | None, most: float | None) -> MachineHours | None:
     if spent_s is None:
         return None
     spent = spent_s / 3600
-    return {"spent": spent, "max": most, "left": None if most is None else max(0.0, most - spent)}
+    return MachineHours(spent=spent, max=most, left=None if most is None else max(0.0, most - spent))
 
 
-def _cost(spent_s: float | None, eta_s: float | None, limits: Mapping[str, float | None]) -> dict[str, Any] | None:
-    """{per_hour, spent, to_come}; to come is at most what max_hours still allows."""
+def _cost(spent_s: float | None, eta_s: float | None, limits: Mapping[str, float | None]) -> Cost | None:
     per_hour, most = limits["cost_per_hour"], limits["max_hours"]
     if per_hour is None or spent_s is None:
         return None
     ahead_s = eta_s if eta_s is None or most is None else min(eta_s, max(0.0, 3600 * most - spent_s))
     to_come = None if ahead_s is None else per_hour * ahead_s / 3600
-    return {"per_hour": per_hour, "spent": per_hour * spent_s / 3600, "to_come": to_come}
+    return Cost(per_hour=per_hour, spent=per_hour * spent_s / 3600, to_come=to_come)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from vsrpp import formats
 from vsrpp.data.degradations import Frames, SampleDegradation, draw_degradation, realistic, reduce
 from vsrpp.data.pairs import check_size
 from vsrpp.data.sources import RAW_KINDS, Source
@@ -45,7 +46,7 @@ def build(
             written += kept.nbytes + lr.nbytes
             if written > limit:
                 raise Refused(
-                    f"{source.path} refused: it decodes to more than the {gib(limit)} that decode_cache_gib leaves it; "
+                    f"{source.path} refused: it decodes to more than the {formats.size(limit)} that decode_cache_gib leaves it; "
                     "raise decode_cache_gib or use a shorter clip"
                 )
             gt_file.write(np.ascontiguousarray(kept).data)
@@ -123,11 +124,6 @@ def write_synced(file: Path, text: str) -> None:
         stream.write(text)
         stream.flush()
         os.fsync(stream.fileno())
-
-
-def gib(size: float) -> str:
-    """Bytes for people: 3.25 GiB; small sizes in MiB."""
-    return f"{size / 2**30:.2f} GiB" if size >= 2**30 // 10 else f"{size / 2**20:.1f} MiB"
 
 
 def content_sha256(source: Source) -> str:

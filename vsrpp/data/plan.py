@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsrpp.data.build import ProgressCallback, gib
+from vsrpp import formats
+from vsrpp.data.build import ProgressCallback
 from vsrpp.data.cache import StoredClip, decoded_bytes, find_stored, store
 from vsrpp.data.frames import images_size, packet_count, probe_video, raw_shape
 from vsrpp.data.originals import look_at, open_originals
@@ -83,7 +84,7 @@ def open_clips(
     total = sum(item.size for item in planned)
     if total > limit:
         raise Refused(
-            f"the data decodes to {gib(total)}, more than decode_cache_gib = {limit_gib:g} allows; "
+            f"the data decodes to {formats.size(total)}, more than decode_cache_gib = {limit_gib:g} allows; "
             "raise decode_cache_gib, set reading=originals (folders of frames), or use fewer or smaller clips"
         )
     check_room(sum(item.size for item in planned if not item.stored), cache, "decodes")
@@ -105,5 +106,6 @@ def check_room(needed_bytes: int, folder: Path, verb: str) -> None:
     free = shutil.disk_usage(existing).free
     if needed_bytes > free:
         raise Refused(
-            f"the data {verb} to {gib(needed_bytes)}, more than the {gib(free)} free for {folder}; free some disk"
+            f"the data {verb} to {formats.size(needed_bytes)}, more than the {formats.size(free)} free for {folder};"
+            " free some disk"
         )

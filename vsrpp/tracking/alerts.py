@@ -20,9 +20,10 @@ from http.client import HTTPException
 from typing import Any
 
 from vsrpp.control import alerts, run_config_of
+from vsrpp.control.messages import english
+from vsrpp.control.narrate import narrate
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, RunReader
-from vsrpp.tracking import report
 from vsrpp.tracking.engine import Engine
 
 log = logging.getLogger("vsrpp.delivery")
@@ -128,7 +129,7 @@ def message(
     items = [
         {
             "alert": alerts.alert_of(event.type), "event": event.type, "seq": event.seq, "step": event.step,
-            "branch": event.branch, "time": event.time, "reason": event.reason, "text": report.summary(event),
+            "branch": event.branch, "time": event.time, "reason": event.reason, "text": narrate(event).brief(english),
         }
         for event in events[-LISTED:]
     ]  # fmt: skip
@@ -140,8 +141,9 @@ def message(
 
 
 def _line(event: Event) -> str:
-    why = f" ({event.reason})" if event.reason else ""
-    return f"step {event.step}: {report.summary(event)}{why}"[:300]
+    told = narrate(event)
+    why = f" ({told.why(english)})" if told.reason else ""
+    return f"step {event.step}: {told.brief(english)}{why}"[:300]
 
 
 def post(url: str, body: dict[str, Any], key: str) -> int:

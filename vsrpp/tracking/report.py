@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from vsrpp.control.best import PSNR_Y, BestCheckpoint, checkpoint_metrics, rank, score
-from vsrpp.control.config_history import changes_text
 from vsrpp.control.effect import InterventionEffect
-from vsrpp.control.lineage import turned_to
+from vsrpp.control.messages import english
+from vsrpp.control.narrate import narrate
+from vsrpp.formats import clock
 from vsrpp.store import Event
 from vsrpp.tracking.view import INTERVENTIONS, RecordSummary
 
@@ -63,9 +62,7 @@ _LEGEND = (
     "before, and the last one up to the next.\n\n"
 )
 _FOOTER = "Every event: artifacts `timeline.md` and `timeline.jsonl`. Checkpoints: the run's logged models."
-PLATEAUS = {
-    "plateau_detected": "plateau", "plateau_cleared": "plateau over", "safety_reset": "safety reset",
-}  # fmt: skip
+PLATEAUS = frozenset({"plateau_detected", "plateau_cleared", "safety_reset"})
 PLATEAUS_SHOWN = 5
 BEST_SHOWN = 5
 _METRIC_NAMES = {PSNR_Y: "PSNR-Y, dB"}
@@ -129,7 +126,7 @@ def _plateaus(view: RecordSummary) -> list[str]:
         return ["", "No plateau so far."]
     detected = view.counts["plateau_detected"]
     rows = [
-        f"- step {event.step}: {PLATEAUS[event.type]}" + (f" ({_cell(event.reason)[:160]})" if event.reason else "")
+        f"- step {event.step}: {summary(event)}" + (f" ({_cell(why)[:160]})" if (why := _who_and_why(event)[1]) else "")
         for event in reversed(plateaus[-PLATEAUS_SHOWN:])
     ]
     return ["", f"### Plateaus: {detected}", "", *rows]
@@ -144,7 +141,7 @@ def _row(event: Event, effect: InterventionEffect | None) -> str:
             loss += f" ({100 * (effect.loss_ratio - 1):+.0f} %)"
         if effect.psnr_y_gain_db is not None:
             psnr += f" ({effect.psnr_y_gain_db:+.2f})"
-    return _line(str(event.step), summary(event), _who(event), event.reason or "", loss, psnr)
+    return _line(str(event.step), summary(event), *_who_and_why(event), loss, psnr)
 
 
 def _change(before: float | None, since: float | None, form: str) -> str:
@@ -161,8 +158,9 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")[:300]
 
 
-def _who(event: Event) -> str:
-    return f"{event.author} ({event.origin})" if event.author else (event.origin or "")
+def _who_and_why(event: Event) -> tuple[str, str]:
+    told = narrate(event)
+    return told.by(english), told.why(english)
 
 
 def write_timeline(events: Iterable[Event], run_id: str, folder: Path) -> Event | None:
@@ -179,55 +177,12 @@ def write_timeline(events: Iterable[Event], run_id: str, folder: Path) -> Event 
         readable.write("|---" * len(_TIMELINE_COLUMNS) + "|\n")
         for last in events:
             exact.write(json.dumps(last.to_json(), ensure_ascii=False) + "\n")
-            at = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(last.time))
+            at = clock(last.time, utc=True)
             place = (str(last.seq), at, str(last.step), str(last.branch), last.type)
-            readable.write(_line(*place, summary(last), _who(last), last.reason or "") + "\n")
+            readable.write(_line(*place, summary(last), *_who_and_why(last)) + "\n")
     return last
 
 
 def summary(event: Event) -> str:
-    """What happened, in a few words; of an event that holds something unforeseen, its type."""
-    try:
-        return _summary(event)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return event.type.replace("_", " ")
-
-
-def _summary(event: Event) -> str:
-    data = event.data
-    if event.type in ("config_applied", "config_reverted") and data.get("changes"):
-        prefix = f"back to step {turned_to(event)}: " if event.type == "config_reverted" else ""
-        return prefix + changes_text(data["changes"])
-    if event.type == "rolled_back":
-        changes = data.get("changes")
-        return f"back to step {turned_to(event)}" + (f": {changes_text(changes)}" if changes else "")
-    if event.type == "restored":
-        return f"goes on from step {data['from_step']}"
-    if event.type == "config_refused":
-        return "refused: " + "; ".join(str(problem.get("message", problem)) for problem in data.get("errors", [])[:3])
-    if event.type == "checkpoint_saved":
-        size = data.get("size_bytes")
-        how_big = f", {size / 2**20:.1f} MiB" if isinstance(size, (int, float)) else ""
-        return f"checkpoint {data.get('path', '')}{how_big}"
-    if event.type == "validated":
-        return "validated " + _validation(data)
-    if event.type == "phase_changed":
-        return f"phase {data['from']} → {data['to']}"
-    if event.type in ("plateau_detected", "plateau_cleared", "safety_reset", "config_confirmed", "paused", "resumed"):
-        return event.type.replace("_", " ")
-    if event.type in ("finished", "stopped"):
-        return ": ".join([event.type, *([_validation(data)] if "psnr_y" in data else [])])
-    if event.type == "started":
-        parent = data.get("parent")
-        return f"started from {parent.get('run_id')}@{parent.get('step')}" if parent else "started"
-    facts = [f"{name} {value}" for name, value in data.items() if type(value) in (str, int, float)]
-    return ": ".join([event.type.replace("_", " "), *([", ".join(facts[:5])] if facts else [])])
-
-
-def _validation(data: dict[str, Any]) -> str:
-    """`PSNR-Y 30.36 dB (+0.18 over bicubic), SSIM-Y 0.8391`."""
-    figures = {name.removeprefix("val/"): value for name, value in data.get("metrics", data).items()}
-    text = f"PSNR-Y {figures['psnr_y']:.2f} dB"
-    if "bicubic_psnr_y" in figures:
-        text += f" ({figures['psnr_y'] - figures['bicubic_psnr_y']:+.2f} over bicubic)"
-    return text + (f", SSIM-Y {figures['ssim_y']:.4f}" if "ssim_y" in figures else "")
+    """What happened, in a few words."""
+    return narrate(event).brief(english)

@@ -34,7 +34,7 @@ STOP_S = 5.0
 FACT = "tag_commands"
 PLAIN = ("pause", "resume", "validate", "checkpoint", "stop")
 KNOWN = f"there are {', '.join(PLAIN)}, rollback STEP, rollback best"
-LIVE = frozenset({"training", "paused", "validating"})
+LIVE = frozenset(control.LIVE_STATES)
 
 
 class TagCommands:

@@ -19,10 +19,9 @@ from typing import Any
 import psutil
 import torch
 
-from vsrpp import models
+from vsrpp import formats, models
 from vsrpp.checkpoints.files import read_manifest
 from vsrpp.data import Data
-from vsrpp.data.build import gib
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths
 from vsrpp.store import Event, RunReader
@@ -110,7 +109,9 @@ def _try(
         run.writer.close()
     seen.peak_bytes, seen.memory_bytes = _peak(run.device, seen.memory_bytes)
     if seen.peak_bytes > NEARLY_FULL * seen.memory_bytes > 0:
-        seen.warnings.append(f"memory is nearly full: {gib(seen.peak_bytes)} of {gib(seen.memory_bytes)}.")
+        seen.warnings.append(
+            f"memory is nearly full: {formats.size(seen.peak_bytes)} of {formats.size(seen.memory_bytes)}."
+        )
     seen.measured = _measured(run, opened, times, start)
     seen.forecast = forecast(seen.measured, run_config, live, start)
     _look_at_figures(seen, run, run_config, live, start)
@@ -136,7 +137,8 @@ def _look_at_memory(seen: DryRun, run: Prepared) -> None:
     name, size = _largest(run.data)
     if size > seen.memory_bytes:
         seen.problems.append(
-            f"validation clip {name} takes {gib(size)} of memory while it is scored, and {gib(seen.memory_bytes)} are free."
+            f"validation clip {name} takes {formats.size(size)} of memory while it is scored,"
+            f" and {formats.size(seen.memory_bytes)} are free."
             " Give shorter clips to validate on (val_data), or a smaller val_fraction."
         )
 
@@ -217,9 +219,9 @@ def _look_at_disk(seen: DryRun, run_config: Mapping[str, Any], runs: Path, store
         seen.store_bytes = seen.forecast.upload_bytes
     needed = seen.forecast.disk_bytes + seen.store_bytes
     if needed > seen.free_bytes:
-        theirs = f", {gib(seen.store_bytes)} of it for the tracking store {store}" if seen.store_bytes else ""
+        theirs = f", {formats.size(seen.store_bytes)} of it for the tracking store {store}" if seen.store_bytes else ""
         seen.problems.append(
-            f"the run comes to {gib(needed)} on the disk of {runs}{theirs}; {gib(seen.free_bytes)} are free."
+            f"the run comes to {formats.size(needed)} on the disk of {runs}{theirs}; {formats.size(seen.free_bytes)} are free."
             f" Keep fewer checkpoints (keep_last = {run_config['keep_last']}), make fewer (checkpoint_every), or use"
             " another disk (--run-dir)."
         )

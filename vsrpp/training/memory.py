@@ -10,8 +10,7 @@ from typing import Any
 import psutil
 import torch
 
-from vsrpp import models
-from vsrpp.data.build import gib
+from vsrpp import formats, models
 
 SIZES = ("batch_size", "num_frames", "crop_size")
 SMALLEST = {"batch_size": 1, "num_frames": 2, "crop_size": 16}
@@ -44,10 +43,11 @@ def advice(run_config: Mapping[str, Any], device: torch.device, has_bytes: int, 
         return (
             f"out of memory on {device} with {sizes}. Halve one of them, or set accumulate or gradient_checkpointing."
         )
-    said = f"out of memory on {device} with {sizes}: a step takes about {gib(factor * estimated)} of {gib(has_bytes)}"
+    needs, has = formats.size(factor * estimated), formats.size(has_bytes)
+    said = f"out of memory on {device} with {sizes}: a step takes about {needs} of {has}"
     if not fitting:
         return f"{said}, and no single change makes it fit. Lower several of them, or n_feats and n_blocks."
-    return f"{said}. What would fit: {', '.join(f'{how} ({gib(factor * size)})' for how, size in fitting)}."
+    return f"{said}. What would fit: {', '.join(f'{how} ({formats.size(factor * size)})' for how, size in fitting)}."
 
 
 def _needs(run_config: Mapping[str, Any], ranks: int) -> int:

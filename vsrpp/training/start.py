@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 import yaml
 
-from vsrpp import control, models, paths
+from vsrpp import control, formats, models, paths
 from vsrpp.checkpoints.files import (
     checkpoint_run_config,
     clear_torn,
@@ -262,9 +262,8 @@ def _check_disk(runs: Path, run_config: dict[str, Any]) -> None:
     free = shutil.disk_usage(runs).free
     if free < needed:
         raise messages.DISK_TOO_SMALL(
-            folder=str(runs), free=f"{free / 2**30:.1f} GiB", count=run_config["keep_last"],
-            needed=f"{needed / 2**30:.1f} GiB",
-        )  # fmt: skip
+            folder=str(runs), free=formats.size(free), count=run_config["keep_last"], needed=formats.size(needed)
+        )
 
 
 def _lock(folder: RunPaths) -> IO[str]:

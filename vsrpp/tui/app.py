@@ -26,7 +26,6 @@ from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
 from vsrpp.tui import terminal
 from vsrpp.tui.actions import BackgroundCalls, CallFinished, SnapshotTaken, ThreadFailed
-from vsrpp.tui.events import changes_text
 from vsrpp.tui.host import ScreenHost
 from vsrpp.tui.messages import Texts
 from vsrpp.tui.narrow import Narrow
@@ -157,7 +156,7 @@ class TerminalUI(App[None]):
         what, t = self.texts(f"do.{kind}"), self.texts
         match answer.status:
             case "applied" if answer.changes:
-                text = changes_text(answer.changes) + "".join(f" ! {warning}" for warning in answer.warnings)
+                text = self.texts.changes(answer.changes) + "".join(f" ! {warning}" for warning in answer.warnings)
                 self.say(f"✔ {t('applied', step=answer.step, revision=answer.revision, what=text)}", "good")
             case "applied":
                 self.say(t("applied.nothing"), "good")

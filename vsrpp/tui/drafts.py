@@ -8,7 +8,7 @@ from typing import Any
 
 from vsrpp import config
 from vsrpp.config import schema
-from vsrpp.tui.drawing import finite
+from vsrpp.formats import finite
 
 NEAR_PART = 0.05
 """Within this part of its range from an end, a value is said to be close to the limit."""

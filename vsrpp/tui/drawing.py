@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from vsrpp.formats import finite
 from vsrpp.tui.lines import Line, Span
 
 EIGHTHS = "▁▂▃▄▅▆▇█"
-TERMS = ("l1", "ms", "grad", "perceptual")
-TERM_NAMES = {"total": "Total", "l1": "L1", "ms": "MS", "grad": "Grad", "perceptual": "Perceptual"}
 TERM_FILLS = {"l1": "█", "ms": "▓", "grad": "▒", "perceptual": "░"}
 """Told apart without colour too."""
 ACTIVITY_TOP = 2.0
@@ -19,13 +18,6 @@ NEAR = 0.8
 """From this part of a limit on, a figure is coloured."""
 
 Value = float | None
-
-
-def finite(value: object) -> float | None:
-    """The number, or None for what is missing, not a number or infinite."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        return None
-    return float(value)
 
 
 def spark(values: Sequence[Value], width: int, span: tuple[float, float] | None = None) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from vsrpp import config
+from vsrpp import config, formats
 from vsrpp.control.messages import LANGUAGES, WORDS
 from vsrpp.tui.terminal import spelt_out
 
@@ -36,6 +37,14 @@ class Texts:
         """What the parameter does: the schema's description, or its German."""
         return self.spelt(parameter.description_in(self.lang))
 
+    def value(self, key: str, thing: Any) -> str:
+        """A parameter's value for display; what is typed stays as the config writes it."""
+        return formats.value(key, thing, (self("on"), self("off")))
+
+    def changes(self, made: Iterable[Mapping[str, Any]]) -> str:
+        """`max_lr 1.50e-04 → 2.00e-04, grad_clip 1.0 → 0.5`."""
+        return formats.changes(made, (self("on"), self("off")))
+
     def unit(self, parameter: config.Parameter) -> str:
         return parameter.unit_in(self.lang)
 
@@ -61,7 +70,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "On probation until step {step}: goes back if {when}. Until then only pause, resume and stop act.",
         "Auf Probe bis Schritt {step}: zurück, wenn {when}. Bis dahin wirken nur Pause, Fortsetzen und Stopp.",
     ),
-    "says.broken": ("a loss is not finite", "ein Verlust nicht endlich ist"),
     "says.reading": ("Reading the run's record …", "Liest die Aufzeichnung des Laufs …"),
     "says.unreadable": ("The record cannot be read: {why}", "Die Aufzeichnung ist nicht lesbar: {why}"),
     "left": ("Left run {run}; {then} Come back: vsrpp top {run}", "Lauf {run} verlassen; {then} Zurück: vsrpp top {run}"),
@@ -138,13 +146,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "sort.name": ("name", "Name"),
     "trend": ("trend", "Verlauf"),
     "shown_of": ("{first}–{last} of {all}", "{first}–{last} von {all}"),
-    "filter.all": ("all", "alle"),
-    "filter.edits": ("edits", "Änderungen"),
-    "filter.plateau": ("plateaus", "Plateaus"),
-    "filter.validation": ("validations", "Validierungen"),
-    "filter.checkpoint": ("checkpoints", "Checkpoints"),
-    "filter.life": ("life", "Lebenslauf"),
-    "filter.faults": ("faults", "Störungen"),
     "no_events": ("nothing of this kind yet", "noch nichts dieser Art"),
     "older": ("older ones: vsrpp history {run}", "ältere: vsrpp history {run}"),
     "log_scale": ("log scale", "log. Skala"),
@@ -183,8 +184,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "probation.if": WORDS["probation_if"],
     "probation.bad_steps": ("steps on probation: must be a whole number from 1", "Schritte auf Probe: eine ganze Zahl ab 1"),
     "probation.follows": (
-        "on probation: goes back, config included, if {when} within {steps} steps",
-        "auf Probe: zurück samt Konfiguration, wenn {when} innerhalb von {steps} Schritten",
+        "on probation: goes back, config included, if {when} within {steps}",
+        "auf Probe: zurück samt Konfiguration, wenn {when}, über {steps}",
     ),
     "preview.type": ("Type a value and see here what would follow.", "Wert eintippen und hier sehen, was daraus folgt."),
     "preview.same": ("This is the present value.", "Das ist der jetzige Wert."),

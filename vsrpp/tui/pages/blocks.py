@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import math
 
+from vsrpp.control.narrate import Narration, narrate
+from vsrpp.control.run_view import TERMS
+from vsrpp.formats import NONE, finite, loss, mebibytes, number, percent, rate, time_of_day, whole
+from vsrpp.store import Event
 from vsrpp.tui.drawing import (
     TERM_FILLS,
-    TERM_NAMES,
-    TERMS,
     activity_bar,
     activity_level,
     activity_marker,
     activity_scale,
     bar,
-    finite,
     limit_style,
     peak_of,
     shares,
     spark,
     stacked,
 )
-from vsrpp.tui.events import label_of, matching, style_of
-from vsrpp.tui.events import words as event_words
-from vsrpp.tui.figures import NONE, clock, count, loss, number, rate
 from vsrpp.tui.lines import Line, cut, fit, length, line, pad, rpad, rule
 from vsrpp.tui.messages import Texts
 from vsrpp.tui.pages.delivery import delivery, sign
@@ -30,7 +28,6 @@ from vsrpp.tui.pages.progress import convergence
 from vsrpp.tui.run_view import RunSnapshot
 
 STREAM_SIGNS = {"backward": "← ", "forward": "→ ", "fusion": "🔗"}
-SHORT_NAMES = {"perceptual": "Perc."}
 
 
 def losses(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
@@ -41,7 +38,7 @@ def losses(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     for term in ("total", *TERMS):
         value, weight = snapshot.metrics.get(f"loss/{term}"), weights.get(term)
         off = term != "total" and not weight
-        name = pad(TERM_NAMES[term] if wide else SHORT_NAMES.get(term, TERM_NAMES[term]), 10 if wide else 5)
+        name = pad(t(f"term.{term}") if wide else cut(t(f"term.{term}"), 5), 11 if wide else 5)
         broken = value is not None and not math.isfinite(value)
         text = rpad("✖ " + str(value) if broken else loss(value), 9 if wide else 8)
         factor = "" if term == "total" else f"×{weight:.2f}" if weight is not None else ""
@@ -116,7 +113,7 @@ def quality(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     """PSNR-Y and SSIM-Y of the last validation beside bicubic; the best checkpoint."""
     every = int(snapshot.values.get("validate_every") or 0)
     due = min(snapshot.max_steps, (snapshot.step // every + 1) * every) if every and snapshot.live else 0
-    right = t("next_validation", step=count(due)) if due and width >= 34 else ""
+    right = t("next_validation", step=whole(due)) if due and width >= 34 else ""
     head = rule(t("quality"), width, (right, "dim") if right else "")
     if not snapshot.validations:
         return [head, [(t("no_validation" if snapshot.live else "no_validation.ended"), "dim")], []]
@@ -131,7 +128,7 @@ def quality(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
         (f"  {t('bicubic')} {number(last.bicubic_ssim_y, 4)}", "dim"),
     )
     if snapshot.best:
-        best = (f"  ★ {t('best')} {number(snapshot.best['psnr_y'], 2)} @ {count(snapshot.best['step'])}", "info")
+        best = (f"  ★ {t('best')} {number(snapshot.best['psnr_y'], 2)} @ {whole(snapshot.best['step'])}", "info")
         ssim = line(pad("SSIM-Y", 7), (number(last.ssim_y, 4), "bold"), best) if width < 60 else ssim
         psnr = psnr if width < 60 else line(*psnr, best)
     return [head, psnr, ssim]
@@ -143,11 +140,11 @@ def machine(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     wait, step = snapshot.metric("speed/data_wait_s"), snapshot.metric("speed/step_s")
     memory = snapshot.metric("system/memory_used_percent")
     used, busy = snapshot.metric("system/process_memory_mib"), snapshot.metric("system/process_cpu_percent")
-    process = f"{number(used, 0)} MiB, {number(busy, 0)} % CPU"
+    process = f"{mebibytes(used)}, {number(busy, 0)} % CPU"
     first = line(pad(t("machine.process"), 9), (process, "bold"))
     if share is not None and total:
-        limit_text = t("of_limit", n=f"{total / 1024:.0f} GiB")
-        text = f"{number(snapshot.metric('system/gpu_percent'), 0)} %, {share / 1024:.1f} {limit_text}"
+        limit_text = t("of_limit", n=mebibytes(total))
+        text = f"{number(snapshot.metric('system/gpu_percent'), 0)} %, {mebibytes(share)} {limit_text}"
         style = limit_style(share / total, near=0.9)
         second = line(pad(t("machine.gpu"), 9), (text + sign(style), style or "bold"))
     elif memory is not None:
@@ -155,9 +152,7 @@ def machine(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
         second = line(pad(t("machine.memory"), 9), (f"{memory:.0f} %{sign(style)}", style or "bold"))
         if wait is not None and step:
             part = wait / step
-            second += line(
-                f"  {t('machine.wait')} ", (f"{part:.0%}".replace("%", " %"), "warn" if part > 0.3 else "bold")
-            )
+            second += line(f"  {t('machine.wait')} ", (percent(part), "warn" if part > 0.3 else "bold"))
     else:
         second = []
     return [rule(t("machine"), width), first, second]
@@ -198,6 +193,8 @@ def streams(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
         layers = t("one_layer") if len(values) == 1 else t("n_layers", n=len(values))
         text = NONE if mean is None else number(mean) if math.isfinite(mean) else "✖ nan"
         tail = f" {text:>5} {layers}"
+        if width - label - len(tail) < 8:
+            tail = f" {text:>5} ({len(values)})"
         style = activity_level(mean)[1] if mean is not None else "dim"
         cells = max(4, min(32, width - label - len(tail) - 4))
         lines.append(
@@ -221,7 +218,7 @@ def bars(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     for term in TERMS:
         if not parts[term] and values[term] is None:
             continue
-        text = f"{TERM_NAMES[term]} {parts[term] * 100:.0f} %{f' {loss(values[term])}' if width >= 72 else ''}"
+        text = f"{t(f'term.{term}')} {parts[term] * 100:.0f} %{f' {loss(values[term])}' if width >= 72 else ''}"
         legend += line((f"{TERM_FILLS[term]} ", term), (text, "" if parts[term] else "dim"), "   ")
     return [*rows, fit(legend, width)]
 
@@ -230,15 +227,20 @@ def events(snapshot: RunSnapshot, t: Texts, width: int, rows: int) -> list[Line]
     """The newest events, newest first."""
     if rows < 2:
         return []
-    lines = [rule(t("events"), width)]
-    lines += [event_line(event, width) for event in matching(snapshot.events, "all")[: rows - 1]]
-    return lines
+    newest = list(snapshot.events)[:-rows:-1]
+    return [rule(t("events"), width), *(event_line(event, t, width) for event in newest)]
 
 
-def event_line(event, width: int, *, day: bool = False) -> Line:  # type: ignore[no-untyped-def]
+def event_line(event: Event, t: Texts, width: int) -> Line:
     """When, at which step, what."""
-    from vsrpp.tui.figures import day_clock
-
     place = f"{event.step}" + (f"/{event.branch}" if event.branch else "")
-    head = f"{(day_clock if day else clock)(event.time)} {place:>7} "
-    return fit(line((head, "dim"), (f"{label_of(event)} ", style_of(event) or "bold"), event_words(event)), width)
+    told = narrate(event)
+    head = f"{time_of_day(event.time)} {place:>7} "
+    return fit(line((head, "dim"), (f"{told.headline.text(t)} ", told.tone or "bold"), event_words(told, t)), width)
+
+
+def event_words(told: Narration, t: Texts) -> str:
+    """What belongs to an event, by whom and why."""
+    what = " · ".join(filter(None, [told.detail(t), told.by(t)]))
+    why = f"“{told.why(t)}”" if told.who and told.reason else told.why(t)
+    return f"{what} {why}".strip()

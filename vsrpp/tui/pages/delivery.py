@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vsrpp import control
 from vsrpp.control.delivery_status import BEHIND_AFTER_S
-from vsrpp.tui.drawing import bar, finite, limit_style
-from vsrpp.tui.figures import count, span
+from vsrpp.formats import count, duration, finite, percent, size_of, whole
+from vsrpp.tui.drawing import bar, limit_style
 from vsrpp.tui.lines import Line, cut, line, pad
 from vsrpp.tui.messages import Texts
 from vsrpp.tui.run_view import RunSnapshot
@@ -23,19 +23,13 @@ def delivery(snapshot: RunSnapshot, t: Texts, label: int, room: int) -> list[Lin
     if going is None:
         return [first]
     what = going["what"].replace("checkpoint", "ckpt") if room < 24 else going["what"]
-    words = cut(f"{what} " + f"{going['share']:.0%}".replace("%", " %"), room)
-    sizes = f" {_of(going['done_bytes'], going['bytes'])}"
+    words = cut(f"{what} " + percent(going["share"]), room)
+    sizes = f" {size_of(going['done_bytes'], going['bytes'])}"
     if room - len(words) - len(sizes) < 7:
         sizes = ""
     cells = min(16, room - len(words) - len(sizes) - 1)
     drawn = [(" ", ""), *bar(going["share"], cells, "info")] if cells >= 3 else []
     return [first, line(pad(t("upload"), label), " ", (words, "bold"), *drawn, (sizes, "dim"))]
-
-
-def _of(done_bytes: float, whole_bytes: float) -> str:
-    """`15.0/60.0 MiB`."""
-    unit, name = (2**20, "MiB") if whole_bytes < 2**30 else (2**30, "GiB")
-    return f"{done_bytes / unit:.1f}/{whole_bytes / unit:.1f} {name}"
 
 
 def _state(snapshot: RunSnapshot, t: Texts, room: int) -> Line:
@@ -44,7 +38,7 @@ def _state(snapshot: RunSnapshot, t: Texts, room: int) -> Line:
     kind, end_due = snapshot.backlog.get("trouble"), bool(snapshot.backlog.get("end_due"))
     if kind:
         since = finite(snapshot.backlog.get("lost_s"))
-        how_long = span(age if since is None else since)
+        how_long = duration(age if since is None else since)
         text = f"!! {cut(t(f'trouble.{kind}'), room - len(how_long) - 4)} {how_long}"
         waiting = t("delivery.waiting", rows=count(rows), artifacts=artifacts)
         return [(f"{text}, {waiting}" if len(text) + len(waiting) + 2 <= room else text, "bad bold")]
@@ -55,7 +49,7 @@ def _state(snapshot: RunSnapshot, t: Texts, room: int) -> Line:
     if age < SOON_S:
         return [(t("delivery.soon", rows=count(rows)) if rows else t("delivery.files", files=artifacts), "")]
     style = limit_style(age / BEHIND_AFTER_S, near=0.5) if rows else ""
-    text = t("delivery.behind", rows=count(rows), artifacts=artifacts, age=span(age))
+    text = t("delivery.behind", rows=count(rows), artifacts=artifacts, age=duration(age))
     return [(f"{sign(style)[1:]} {text}".strip(), style)]
 
 
@@ -80,7 +74,7 @@ def _remote_copy(snapshot: RunSnapshot, t: Texts) -> str:
     """The newest state that would outlive this machine."""
     remote_copy = snapshot.remote_copy
     return (
-        t("delivery.away", step=count(remote_copy["step"]), age=span(remote_copy["age_s"]))
+        t("delivery.away", step=whole(remote_copy["step"]), age=duration(remote_copy["age_s"]))
         if remote_copy
         else t("delivery.here")
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vsrpp.control.narrate import phase, probation_terms
+from vsrpp.formats import NONE, duration, number, percent, whole
 from vsrpp.tui.drawing import bar
-from vsrpp.tui.figures import count, number, span
 from vsrpp.tui.lines import Line, cut, ends, length, line, wrap
 from vsrpp.tui.messages import Texts
 from vsrpp.tui.pages import delivery
@@ -25,13 +26,13 @@ def header(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     sign, style = _STATES.get(state, ("", ""))
     words = [(f"{sign} {t(f'state.{state}')}", f"{style} bold" if style else "bold")]
     if snapshot.live:
-        words += [(snapshot.phase, "")] if snapshot.phase else []
+        words += [(phase(snapshot.phase).text(t), "")] if snapshot.phase else []
         words += [(f"! {t('probation')}", "warn")] if snapshot.probation else []
         words += [(f"! {t('plateau')}", "warn")] if snapshot.plateau else []
-    steps = t("step_of", step=count(snapshot.step), all=count(snapshot.max_steps))
+    steps = t("step_of", step=whole(snapshot.step), all=whole(snapshot.max_steps))
     taken = sum(len(word) + 2 for word, _ in words) + 16
     if taken + len(steps) > width:
-        steps = f"{count(snapshot.step)}/{count(snapshot.max_steps)}"
+        steps = f"{whole(snapshot.step)}/{whole(snapshot.max_steps)}"
     if taken + len(steps) > width:
         words = words[:1]
     fixed = sum(len(word) + 2 for word, _ in words) + len(steps) + 8
@@ -43,11 +44,11 @@ def header(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
 
 
 def _progress(snapshot: RunSnapshot, t: Texts, width: int) -> Line:
-    parts = [f"{snapshot.progress:.1%}".replace("%", " %")]
+    parts = [percent(snapshot.progress, 1)]
     if snapshot.steps_per_s and snapshot.live and snapshot.state != "paused":
         parts.append(t("steps_per_s", n=number(snapshot.steps_per_s, 2)))
     if snapshot.eta_s is not None:
-        parts.append(t("to_go", span=span(snapshot.eta_s)))
+        parts.append(t("to_go", span=duration(snapshot.eta_s)))
     parts.append(f"r{snapshot.revision}" if width < 72 else t("revision", n=snapshot.revision))
     if snapshot.branch:
         parts.append(f"b{snapshot.branch}" if width < 72 else t("branch", n=snapshot.branch))
@@ -63,11 +64,11 @@ def notice(snapshot: RunSnapshot, t: Texts) -> tuple[str, str]:
     """(what is to be said of the run's state, its style); empty while all is as usual."""
     run, (late, late_style) = snapshot.run_id, delivery.says(snapshot, t)
     if snapshot.silent:
-        return t("says.silent", age=span(snapshot.quiet_s)), "warn"
+        return t("says.silent", age=duration(snapshot.quiet_s)), "warn"
     if snapshot.live and snapshot.probation:
         trial = snapshot.probation
         return t(
-            "says.probation", step=trial.get("until_step"), when=trial.get("revert_if") or t("says.broken")
+            "says.probation", step=trial.get("until_step"), when=probation_terms(trial.get("revert_if")).text(t)
         ), "warn"
     match snapshot.state:
         case "paused":
@@ -75,12 +76,17 @@ def notice(snapshot: RunSnapshot, t: Texts) -> tuple[str, str]:
         case "stopped":
             return " · ".join(filter(None, [t("says.stopped", step=snapshot.step, run=run), late])), late_style
         case "failed":
-            return t("says.failed", why=snapshot.failure().rstrip("."), run=run), "bad"
+            return t("says.failed", why=_failure(snapshot, t), run=run), "bad"
         case "dead":
             return t("says.dead", run=run), "bad"
         case "finished":
             return " · ".join(filter(None, [t("says.finished", run=run), late])), late_style
     return late, late_style
+
+
+def _failure(snapshot: RunSnapshot, t: Texts) -> str:
+    told = snapshot.failure()
+    return (told.detail(t) or told.headline.text(t)).rstrip(".") if told else NONE
 
 
 def message_lines(text: str, style: str, width: int, most: int = 3) -> list[Line]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from vsrpp import config
 from vsrpp.control import Preview
+from vsrpp.control.narrate import probation_terms, steps
+from vsrpp.formats import bound, rate
 from vsrpp.tui import drafts
 from vsrpp.tui.drawing import spark
-from vsrpp.tui.figures import bound, rate, value
 from vsrpp.tui.lines import Line, line, pad, wrap
 from vsrpp.tui.messages import Texts
 from vsrpp.tui.run_view import RunSnapshot
@@ -40,15 +41,15 @@ def preview_lines(
     for warning in preview.warnings:
         lines += wrap(f"! {warning}", width, "warn")
     if trial:
-        when = trial["revert_if"] or t("says.broken")
-        lines += wrap(f"! {t('probation.follows', when=when, steps=trial['steps'])}", width, "warn")
+        when = probation_terms(trial["revert_if"]).text(t)
+        lines += wrap(f"! {t('probation.follows', when=when, steps=steps(trial['steps']).text(t))}", width, "warn")
     return lines + _rate_ahead(preview, t, width)
 
 
 def _change(change: Mapping[str, Any], parameter: config.Parameter, t: Texts) -> Line:
     key, limit = change["key"], drafts.near_limit(parameter, change["new"])
-    row = line((f"{key} ", "bold"), value(key, change["old"]), " → ")
-    row += line((value(key, change["new"]), "good bold" if limit is None else "warn bold"))
+    row = line((f"{key} ", "bold"), t.value(key, change["old"]), " → ")
+    row += line((t.value(key, change["new"]), "good bold" if limit is None else "warn bold"))
     return row + line(("" if limit is None else f"  ! {t('preview.near', limit=bound(limit))}", "warn"))
 
 

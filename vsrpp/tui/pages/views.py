@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
+from vsrpp.control.narrate import FILTERS, matching, narrate
+from vsrpp.formats import NONE, count, day_minute, number, rate
+from vsrpp.store import Event
 from vsrpp.tui.drawing import Value, activity_bar, activity_level, area, spark
-from vsrpp.tui.events import FILTERS, label_of, matching, style_of
-from vsrpp.tui.events import words as event_words
-from vsrpp.tui.figures import NONE, count, day_clock, number, rate
 from vsrpp.tui.lines import Line, cut, fit, line, pad, rpad, rule, wrap
 from vsrpp.tui.messages import Texts
 from vsrpp.tui.pages import blocks, overview
@@ -193,7 +193,7 @@ class Validations(View):
             )
             if wide:
                 row += line((f"  {rpad(number(v.bicubic_psnr_y, 2), 8)} {rpad(number(v.bicubic_ssim_y, 4), 7)}", "dim"))
-                row += line(f"  {day_clock(v.time)}", (f"  {t('col.asked')}" if v.by_hand else "", "dim"))
+                row += line(f"  {day_minute(v.time)}", (f"  {t('col.asked')}" if v.by_hand else "", "dim"))
             rows.append(fit(row, width))
         return self._listing([head], rows, t, width, height, title)
 
@@ -207,25 +207,26 @@ class Timeline(View):
 
     def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
         chosen = self.filters[self.filter % len(self.filters)]
-        title = f"{t('view.timeline')}: {t(f'filter.{chosen}')}"
-        events = matching(snapshot.events, chosen)
+        title = f"{t('view.timeline')}: {t(f'group.{chosen}')}"
+        events = matching(snapshot.events, chosen)[::-1]
         if not events:
             return [rule(title, width), [(t("no_events"), "dim")]]
         rows: list[Line] = []
         for event in events:
-            rows += self._rows(event, width)
+            rows += self._rows(event, t, width)
         if snapshot.events and snapshot.events[0].seq > 1:
             rows.append([(t("older", run=snapshot.run_id), "dim")])
         return self._listing([], rows, t, width, height, title)
 
     @staticmethod
-    def _rows(event, width: int) -> list[Line]:  # type: ignore[no-untyped-def]
+    def _rows(event: Event, t: Texts, width: int) -> list[Line]:
         place = f"{event.step}" + (f"/{event.branch}" if event.branch else "")
-        head = f"{day_clock(event.time)} {place:>8} r{event.revision:<3} "
-        label = f"{label_of(event)} "
-        message = event_words(event)
+        head = f"{day_minute(event.time)} {place:>8} r{event.revision:<3} "
+        told = narrate(event)
+        label = f"{told.headline.text(t)} "
+        message = blocks.event_words(told, t)
         room = width - len(head) - len(label)
-        first = line((head, "dim"), (label, style_of(event) or "bold"))
+        first = line((head, "dim"), (label, told.tone or "bold"))
         if len(message) <= room:
             return [line(*first, message)]
         return [fit(first, width), *wrap(message, width, indent=" " * min(len(head), width // 3))]

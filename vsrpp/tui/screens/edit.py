@@ -12,10 +12,10 @@ from vsrpp import config, control
 from vsrpp.config.condition import parse_conditions
 from vsrpp.control import Preview
 from vsrpp.errors import Refused
+from vsrpp.formats import bound, value
 from vsrpp.store import Answer
 from vsrpp.tui import drafts
 from vsrpp.tui.actions import CallFinished
-from vsrpp.tui.figures import bound, value
 from vsrpp.tui.lines import Line, rule, wrap
 from vsrpp.tui.pages.preview import preview_lines, refusal
 from vsrpp.tui.run_view import RunSnapshot
@@ -231,7 +231,7 @@ class EditParameter(EditScreen):
         about = [rule(f"{number}{t.title(parameter)}", width, (parameter.key, "dim"))]
         room = self.query_one("#body").size.height
         about += wrap(t.description(parameter), width, "dim")[: 1 if room < 14 else 2 if room < 17 else 6]
-        facts = [t("now", value=value(parameter.key, snapshot.values.get(parameter.key)))]
+        facts = [t("now", value=self.t.value(parameter.key, snapshot.values.get(parameter.key)))]
         if self._choices:
             facts.append(t("choices", values=" ".join(self._choices)))
         else:
@@ -241,7 +241,9 @@ class EditParameter(EditScreen):
         facts.append(
             t(
                 "default",
-                value=value(parameter.key, parameter.default_for(str(snapshot.run_config.get("preset", "base")))),
+                value=self.t.value(
+                    parameter.key, parameter.default_for(str(snapshot.run_config.get("preset", "base")))
+                ),
             )
         )
         event = snapshot.config.last_change(parameter.key)

@@ -8,8 +8,8 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from vsrpp import config
+from vsrpp.formats import bound
 from vsrpp.tui.drafts import group_of, near_limit
-from vsrpp.tui.figures import bound, value
 from vsrpp.tui.lines import Line, cut, fit, line, pad, rpad, rule
 from vsrpp.tui.run_view import RunSnapshot
 from vsrpp.tui.screens.base import Field, RunScreen, labelled, on
@@ -72,7 +72,7 @@ class Menu(RunScreen):
         present = (snapshot.values if live else snapshot.run_config).get(parameter.key)
         event = snapshot.config.last_change(parameter.key) if live else None
         wide = width >= 72
-        text = cut(value(parameter.key, present), 12 if wide else 10)
+        text = cut(self.t.value(parameter.key, present), 12 if wide else 10)
         style = "warn" if live and near_limit(parameter, present) is not None else "bold" if live else "dim"
         row = line((rpad(f"{parameter.menu}." if live else "🔒", 4), "key" if live else "dim"), " ")
         row += line((pad(self.t.title(parameter), 30 if wide else 24), "" if live else "dim"), " ")
@@ -85,7 +85,7 @@ class Menu(RunScreen):
         if parameter.choices:
             return " ".join(map(str, parameter.choices))
         if parameter.type == "boolean":
-            return "on off"
+            return f"{self.t('on')} / {self.t('off')}"
         return f"({bound(parameter.minimum)} – {bound(parameter.maximum)})"
 
     def keys(self) -> list[tuple[str, str, bool]]:

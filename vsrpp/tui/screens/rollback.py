@@ -8,9 +8,10 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from vsrpp import control
-from vsrpp.tui.figures import clock, count, number, size
+from vsrpp.control.run_view import SavedCheckpoint
+from vsrpp.formats import number, size, time_of_day, whole
 from vsrpp.tui.lines import Line, line, rpad, rule, wrap
-from vsrpp.tui.run_view import Checkpoint, RunSnapshot
+from vsrpp.tui.run_view import RunSnapshot
 from vsrpp.tui.screens.base import RunScreen, labelled, on
 from vsrpp.tui.screens.picker import Picker
 
@@ -21,7 +22,7 @@ class RollbackPicker(Picker):
     heading = "rollback"
     empty = "rollback.none"
 
-    def checkpoints(self) -> list[Checkpoint]:
+    def checkpoints(self) -> list[SavedCheckpoint]:
         return (
             [checkpoint for checkpoint in reversed(self.snapshot.checkpoints) if checkpoint.step <= self.snapshot.step]
             if self.snapshot
@@ -37,13 +38,13 @@ class RollbackPicker(Picker):
         best = self.snapshot.best["step"] if self.snapshot and self.snapshot.best else None
         lines = []
         for checkpoint in self.checkpoints():
-            place = count(checkpoint.step) + (f"/{checkpoint.branch}" if checkpoint.branch else "")
+            place = whole(checkpoint.step) + (f"/{checkpoint.branch}" if checkpoint.branch else "")
             row = line(
                 rpad(place, 10),
                 (" ★" if checkpoint.step == best else "  ", "info"),
                 rpad(number(checkpoint.psnr_y, 2), 8),
             )
-            row += line(f" {rpad(str(checkpoint.revision), 9)} {rpad(clock(checkpoint.time), 9)}")
+            row += line(f" {rpad(str(checkpoint.revision), 9)} {rpad(time_of_day(checkpoint.time), 9)}")
             lines.append(row + line(f"  {rpad(size(checkpoint.size_bytes), 10)}" if width >= 60 else ""))
         return lines
 
@@ -57,7 +58,7 @@ class ConfirmRollback(RunScreen):
     BINDINGS: ClassVar[list[BindingType]] = [on("enter", "apply"), on("escape", "back")]
     AUTO_FOCUS = "#reason"
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: SavedCheckpoint) -> None:
         super().__init__()
         self._to = checkpoint
 
@@ -67,7 +68,7 @@ class ConfirmRollback(RunScreen):
 
     def draw(self, snapshot: RunSnapshot) -> None:
         width = self.size.width
-        text = self.t("rollback.sure", step=count(self._to.step), n=count(max(0, snapshot.step - self._to.step)))
+        text = self.t("rollback.sure", step=whole(self._to.step), n=whole(max(0, snapshot.step - self._to.step)))
         self.fill("about").show([rule(self.t("rollback"), width), *wrap(text, width), []])
         self.fill("reason-label").show([[(self.t("reason"), "bold")]])
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from vsrpp import control
+from vsrpp.formats import NONE, day_minute, number, whole
 from vsrpp.paths import RunPaths
 from vsrpp.tui.actions import CallFinished
-from vsrpp.tui.figures import NONE, count, day_clock, number
 from vsrpp.tui.lines import Line, fit, line, pad, rpad
 from vsrpp.tui.screens.picker import Picker
 
@@ -20,7 +19,7 @@ class RunPicker(Picker):
 
     def __init__(self) -> None:
         super().__init__()
-        self._found: list[dict[str, Any]] = []
+        self._found: list[control.RunRow] = []
         self.empty = "runs.wait"
 
     def on_mount(self) -> None:
@@ -32,7 +31,7 @@ class RunPicker(Picker):
         """The list has come."""
         self._found = event.result or []
         watched = [
-            number for number, row in enumerate(self._found) if Path(row["run_dir"]) == self.ui.paths.root.resolve()
+            number for number, row in enumerate(self._found) if Path(row.run_dir) == self.ui.paths.root.resolve()
         ]
         self.list.cursor = watched[0] if watched else 0
         if event.error:
@@ -54,15 +53,15 @@ class RunPicker(Picker):
     def rows(self, width: int) -> list[Line]:
         lines = []
         for row in self._found:
-            best = number(row["best"]["psnr_y"], 2) if row["best"] else NONE
-            style = "good" if row["state"] in ("training", "validating") else "warn" if row["state"] == "paused" else ""
-            text = line(pad(row["run_id"][:12], 13), " ", (pad(self.t(f"state.{row['state']}"), 12), style))
-            text += line(f" {rpad(count(row['step']), 9)} {rpad(best, 9)}  ")
-            text += line(f"{day_clock(row['started'])}  " if width >= 72 else "", str(row["name"] or ""))
+            best = number(row.best["psnr_y"], 2) if row.best else NONE
+            style = "good" if row.state in ("training", "validating") else "warn" if row.state == "paused" else ""
+            text = line(pad(row.run_id[:12], 13), " ", (pad(self.t(f"state.{row.state}"), 12), style))
+            text += line(f" {rpad(whole(row.step), 9)} {rpad(best, 9)}  ")
+            text += line(f"{day_minute(row.started)}  " if width >= 72 else "", str(row.name or ""))
             lines.append(fit(text, width))
         return lines
 
     async def chosen(self, number: int) -> None:
-        paths = RunPaths(Path(self._found[number]["run_dir"]))
+        paths = RunPaths(Path(self._found[number].run_dir))
         await self.ui.close()
         self.ui.attach(paths)

@@ -10,9 +10,9 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from vsrpp import config
+from vsrpp.formats import finite, value
 from vsrpp.tui import drafts
-from vsrpp.tui.drawing import finite, stacked
-from vsrpp.tui.figures import value
+from vsrpp.tui.drawing import stacked
 from vsrpp.tui.lines import Line, line, pad, rule
 from vsrpp.tui.run_view import RunSnapshot
 from vsrpp.tui.screens.base import RunScreen, labelled, on

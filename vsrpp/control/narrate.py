@@ -1,0 +1,387 @@
+"""An event put into words, once for panel, terminal, command line and MLflow: what happened, through whom, why.
+
+A narration is made of phrases, which are keys of `control.messages` with their fields; each face reads them in its own
+language (`narration.brief(t)`), the command line, MLflow and alerts in English. What people wrote and what an error said
+stays as it was recorded. Nothing here raises, whatever an event's data holds: a record outlives the version that wrote it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vsrpp import formats
+from vsrpp.control.messages import WORDS
+from vsrpp.formats import finite
+from vsrpp.store import Event
+
+Translate = Callable[..., str]
+"""A face's texts: key and fields -> sentence."""
+
+GROUPS: dict[str, frozenset[str]] = {
+    "edits": frozenset({"config_applied", "config_refused", "config_reverted", "config_confirmed", "rolled_back"}),
+    "plateau": frozenset({"plateau_detected", "plateau_cleared", "safety_reset", "phase_changed"}),
+    "validation": frozenset({"validated"}),
+    "checkpoint": frozenset({"checkpoint_saved", "checkpoint_failed"}),
+    "life": frozenset({"started", "paused", "resumed", "restored", "rolled_back", "stopped", "finished", "failed"}),
+    "faults": frozenset(
+        {"non_finite", "out_of_memory", "failed", "checkpoint_failed", "face_failed", "tracking_lost", "tracking_back"}
+    ),
+}
+"""What a timeline can be filtered by -> the events shown; an event may belong to two."""
+FILTERS = ("all", *GROUPS)
+_TONES = {
+    "config_applied": "good", "config_refused": "bad", "config_reverted": "warn", "config_confirmed": "good",
+    "rolled_back": "warn", "plateau_detected": "warn", "plateau_cleared": "good", "safety_reset": "warn",
+    "validated": "info", "checkpoint_failed": "bad", "paused": "warn", "resumed": "good", "restored": "good",
+    "failed": "bad", "non_finite": "bad", "out_of_memory": "bad", "tracking_lost": "warn", "tracking_back": "good",
+    "face_failed": "warn", "finished": "good",
+}  # fmt: skip
+_SIGNS = {
+    "config_applied": "⚙️", "config_refused": "⛔", "config_reverted": "↩", "config_confirmed": "✔",
+    "plateau_detected": "▬", "plateau_cleared": "↘", "safety_reset": "⟲", "phase_changed": "◆", "validated": "👁",
+    "checkpoint_saved": "●", "checkpoint_failed": "✖", "started": "▶", "paused": "⏸", "resumed": "▶", "restored": "✅",
+    "rolled_back": "↶", "stopped": "■", "finished": "✔", "tracking_lost": "☁", "tracking_back": "☁", "failed": "✖",
+    "non_finite": "✖", "out_of_memory": "✖", "face_failed": "✖",
+}  # fmt: skip
+_WHY = {
+    "warmed_up": ("warmup_steps",), "in_warmup": ("step", "warmup_steps"), "settled": ("settling_steps",),
+    "safety": ("counter", "safety_threshold"), "adaptive_off": (), "not_finite": (),
+    "blurred_plateau": ("counter", "patience", "sharpness", "sharpness_threshold"),
+    "sharp": ("sharpness", "sharpness_threshold"), "time_over": ("phase_steps", "aggressive_patiences"),
+    "cooled": ("phase_steps", "cooldown_duration"),
+}  # fmt: skip
+"""Condition of a phase's end -> the recorded figures that its sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A key of the texts with what it is filled in with: text, other phrases, or several of them."""
+
+    key: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    def text(self, t: Translate) -> str:
+        """The phrase in the language of `t`."""
+        return t(self.key, **{name: _read(value, t) for name, value in self.fields.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterChanges:
+    """Changes of parameters, {key, old, new}: `on` and `off` are words too."""
+
+    made: tuple[Mapping[str, Any], ...]
+
+    def text(self, t: Translate) -> str:
+        return formats.changes(self.made, (t("on"), t("off")))
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterValue:
+    """A parameter's value."""
+
+    key: str
+    value: Any
+
+    def text(self, t: Translate) -> str:
+        return formats.value(self.key, self.value, (t("on"), t("off")))
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseList:
+    """`loss and quality`."""
+
+    parts: tuple[Phrase, ...]
+
+    def text(self, t: Translate) -> str:
+        return f" {t('and')} ".join(part.text(t) for part in self.parts)
+
+
+Part = Phrase | ParameterChanges | ParameterValue | PhraseList
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Narration:
+    """One event in words."""
+
+    headline: Phrase
+    """What happened: `rolled back to step 600`."""
+    details: tuple[Part, ...] = ()
+    """What belongs to it: changes, figures, an error."""
+    who: Phrase | None = None
+    """Through whom: `anna (panel)`; None for what the run did on its own."""
+    reason: Phrase | None = None
+    """Why: a person's words, or the run's own reason."""
+    group: str = "life"
+    """The colour group, one of GROUPS; faults come before all others."""
+    tone: str = ""
+    """`good`, `info`, `warn`, `bad`, or nothing."""
+    sign: str = "•"
+
+    def detail(self, t: Translate) -> str:
+        """The details after each other; empty without any."""
+        return ", ".join(text for part in self.details if (text := part.text(t)))
+
+    def brief(self, t: Translate) -> str:
+        """What happened in a line, without who and why; an edit is its changes alone."""
+        headline, detail = self.headline.text(t), self.detail(t)
+        if not detail:
+            return headline
+        return detail if self.headline.key == "event.config_applied" else f"{headline}: {detail}"
+
+    def why(self, t: Translate) -> str:
+        """The reason; empty without one."""
+        return self.reason.text(t) if self.reason else ""
+
+    def by(self, t: Translate) -> str:
+        """Who it was; empty if nobody."""
+        return self.who.text(t) if self.who else ""
+
+
+def narrate(event: Event) -> Narration:
+    """The event in words."""
+    data = event.data if isinstance(event.data, dict) else {}
+    headline, details = _TELL.get(event.type, _tell_other)(event, data)
+    return Narration(
+        headline=headline, details=tuple(details), who=who(event), reason=_reason(event, data), group=group_of(event.type),
+        tone=_TONES.get(event.type, ""), sign=_SIGNS.get(event.type, "•"),
+    )  # fmt: skip
+
+
+def matching(events: Iterable[Event], chosen: str) -> list[Event]:
+    """The events of one of FILTERS, in their order; all of them for any other name."""
+    types = GROUPS.get(chosen)
+    return [event for event in events if types is None or event.type in types]
+
+
+def group_of(event_type: str) -> str:
+    """The colour group of a type of event; faults come before all others."""
+    if event_type in GROUPS["faults"]:
+        return "faults"
+    return next((name for name, types in GROUPS.items() if event_type in types), "life")
+
+
+def who(event: Event) -> Phrase | None:
+    """`anna (panel)`, or the origin alone."""
+    if not event.origin:
+        return verbatim(event.author) if event.author else None
+    origin = _known("origin", event.origin)
+    return Phrase("event.by", {"author": event.author, "origin": origin}) if event.author else origin
+
+
+def phase(name: object) -> Phrase:
+    """A phase of the controller, such as `stable`."""
+    return _known("phase", name)
+
+
+def steps(number: object) -> Phrase:
+    """`1 step`, `50 steps`."""
+    return plural("n_steps", number)
+
+
+def plural(key: str, number: object) -> Phrase:
+    """`key.one` or `key.many` of the texts, with the number as `n`."""
+    return Phrase(f"{key}.one" if finite(number) == 1 else f"{key}.many", {"n": formats.whole(number)})
+
+
+def probation_terms(revert_if: object) -> Phrase:
+    """When an edit on probation goes back; a loss that is not finite always does it."""
+    return Phrase("probation.or_broken", {"when": str(revert_if)}) if revert_if else Phrase("probation.broken")
+
+
+def verbatim(text: object) -> Phrase:
+    """Text that is the same in every language: a name, a person's words, an error."""
+    return Phrase("verbatim", {"text": str(text)})
+
+
+def _read(value: Any, t: Translate) -> str:
+    return value.text(t) if isinstance(value, Part) else str(value)
+
+
+def _known(kind: str, name: object) -> Phrase:
+    """`kind.name` of the texts if there is such a key, else the name as it is."""
+    key = f"{kind}.{name}"
+    return Phrase(key) if key in WORDS else verbatim(name)
+
+
+# ---- why
+def _reason(event: Event, data: dict[str, Any]) -> Phrase | None:
+    own = _own_reason(event.type, data)
+    if own is not None:
+        return own
+    text = str(event.reason) if event.reason else ""
+    if event.type == "phase_changed":
+        text = text.removeprefix(f"{data.get('from')} → {data.get('to')}: ")
+    return verbatim(text) if text else None
+
+
+def _own_reason(event_type: str, data: dict[str, Any]) -> Phrase | None:
+    """The run's own reason from the figures on record, so that it can be said in any language; None if they do not tell."""
+    if event_type == "phase_changed":
+        return _why(str(data.get("condition")), data)
+    if event_type == "safety_reset":
+        return _why("safety", data)
+    if event_type == "plateau_detected":
+        return _filled("reason.plateau", data, ("counter", "patience"))
+    signals = data.get("signals")
+    if event_type == "plateau_cleared" and isinstance(signals, list) and signals:
+        return Phrase("reason.improved", {"signals": PhraseList(tuple(_known("signal", name) for name in signals))})
+    if event_type == "stopped" and data.get("why") == "max_hours":
+        return _filled("reason.max_hours", data, ("max_hours",))
+    return None
+
+
+def _why(condition: str, data: dict[str, Any]) -> Phrase | None:
+    return _filled(f"why.{condition}", data, _WHY[condition]) if condition in _WHY else None
+
+
+def _filled(key: str, data: dict[str, Any], names: tuple[str, ...]) -> Phrase | None:
+    figures = {name: formats.significant(data.get(name), 6) for name in names}
+    return None if formats.NONE in figures.values() else Phrase(key, figures)
+
+
+# ---- what
+Told = tuple[Phrase, list[Part]]
+
+
+def _tell_other(event: Event, data: dict[str, Any]) -> Told:
+    return _headline(event), _error(data)
+
+
+def _headline(event: Event) -> Phrase:
+    key = f"event.{event.type}"
+    return Phrase(key) if key in WORDS else verbatim(event.type.replace("_", " "))
+
+
+def _tell_edit(event: Event, data: dict[str, Any]) -> Told:
+    trial = data.get("probation")
+    details = _changes(data)
+    if isinstance(trial, dict) and finite(trial.get("steps")) is not None:
+        terms = {"steps": steps(trial["steps"]), "when": probation_terms(trial.get("revert_if"))}
+        details.append(Phrase("detail.probation", terms))
+    return _headline(event), details
+
+
+def _tell_refused(event: Event, data: dict[str, Any]) -> Told:
+    errors = [error for error in _list(data.get("errors")) if isinstance(error, dict)]
+    if not errors:
+        return _headline(event), [verbatim(data["line"])] if data.get("line") else []
+    return _headline(event), [_problem(error) for error in errors]
+
+
+def _problem(error: dict[str, Any]) -> Phrase:
+    key, message = str(error.get("key") or ""), str(error.get("message") or formats.NONE)
+    if not key:
+        return verbatim(message)
+    return Phrase("detail.problem", {"key": key, "value": ParameterValue(key, error.get("value")), "message": message})
+
+
+def _tell_turn(event: Event, data: dict[str, Any]) -> Told:
+    ends = {name: formats.whole(data.get(f"{name}_step")) for name in ("from", "to")}
+    if ends["to"] == formats.NONE:
+        return _headline(event), _changes(data)
+    way = "to" if ends["from"] == formats.NONE else "from_to"
+    return Phrase(f"event.{event.type}.{way}", ends), _changes(data)
+
+
+def _tell_phase(event: Event, data: dict[str, Any]) -> Told:
+    ends = {name: phase(data[name]) for name in ("from", "to") if data.get(name)}
+    return (Phrase("event.phase_changed.from_to", ends) if len(ends) == 2 else _headline(event)), []
+
+
+def _tell_validated(event: Event, data: dict[str, Any]) -> Told:
+    asked = [Phrase("by_hand")] if data.get("by_hand") is True else []
+    return _headline(event), [*_validation(data), *asked]
+
+
+def _validation(data: dict[str, Any]) -> list[Part]:
+    """`PSNR-Y 30.36 dB (+0.18 over bicubic)`, `SSIM-Y 0.8391`."""
+    metrics = data.get("metrics")
+    recorded = metrics if isinstance(metrics, dict) else data
+    figures = {str(name).removeprefix("val/"): value for name, value in recorded.items()}
+    psnr, bicubic, ssim = (finite(figures.get(name)) for name in ("psnr_y", "bicubic_psnr_y", "ssim_y"))
+    parts: list[Part] = []
+    if psnr is not None:
+        gain = None if bicubic is None else psnr - bicubic
+        text = {"psnr": formats.decibels(psnr), "gain": formats.signed(gain)}
+        parts.append(Phrase("detail.psnr" if gain is None else "detail.psnr_gain", text))
+    return [*parts, *([Phrase("detail.ssim", {"ssim": formats.number(ssim, 4)})] if ssim is not None else [])]
+
+
+def _tell_saved(event: Event, data: dict[str, Any]) -> Told:
+    parts: list[Part] = [_known("saved", data["reason"])] if data.get("reason") else []
+    if finite(data.get("size_bytes")) is not None:
+        parts.append(verbatim(formats.size(data["size_bytes"])))
+    return _headline(event), parts
+
+
+def _tell_save_failed(event: Event, data: dict[str, Any]) -> Told:
+    at = data.get("at_step", event.step)
+    return Phrase("event.checkpoint_failed", {"step": formats.whole(at)}), _error(data)
+
+
+def _tell_started(event: Event, data: dict[str, Any]) -> Told:
+    run_config, parent = data.get("run_config"), data.get("parent")
+    parts: list[Part] = []
+    if isinstance(run_config, dict) and run_config.get("network"):
+        scale = f" ×{run_config['scale']}" if run_config.get("scale") else ""
+        network = f"{run_config['network']}{scale}"
+        device = data.get("device")
+        parts.append(Phrase("detail.on_device", {"what": network, "device": device}) if device else verbatim(network))
+    if isinstance(parent, dict) and parent.get("run_id"):
+        parts.append(Phrase("detail.parent", {"run": parent["run_id"], "step": formats.whole(parent.get("step"))}))
+    return _headline(event), parts
+
+
+def _tell_restored(event: Event, data: dict[str, Any]) -> Told:
+    step = formats.whole(data.get("from_step"))
+    return (Phrase("event.restored") if step == formats.NONE else Phrase("event.restored.from", {"step": step})), []
+
+
+def _tell_stopped(event: Event, data: dict[str, Any]) -> Told:
+    why = data.get("why")
+    by_signal = [verbatim(why)] if why and why not in ("stop", "max_hours") else []
+    return _headline(event), [*_validation(data), *by_signal]
+
+
+def _tell_non_finite(event: Event, data: dict[str, Any]) -> Told:
+    return _headline(event), [Phrase("detail.skipped")] if data.get("skipped") else []
+
+
+def _tell_lost(event: Event, data: dict[str, Any]) -> Told:
+    return _headline(event), _error(data) or ([_known("trouble", data["class"])] if data.get("class") else [])
+
+
+def _tell_back(event: Event, data: dict[str, Any]) -> Told:
+    if finite(data.get("lost_s")) is None:
+        return _headline(event), []
+    return _headline(event), [Phrase("detail.lost_for", {"span": formats.duration(data["lost_s"])})]
+
+
+def _tell_face(event: Event, data: dict[str, Any]) -> Told:
+    face = data.get("face")
+    return (Phrase("event.face_failed.of", {"face": face}) if face else _headline(event)), _error(data)
+
+
+def _error(data: dict[str, Any]) -> list[Part]:
+    text = data.get("error") or data.get("what")
+    return [verbatim(text)] if text else []
+
+
+def _changes(data: dict[str, Any]) -> list[Part]:
+    made = tuple(change for change in _list(data.get("changes")) if isinstance(change, dict) and change.get("key"))
+    return [ParameterChanges(made)] if made else []
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+_TELL: dict[str, Callable[[Event, dict[str, Any]], Told]] = {
+    "config_applied": _tell_edit, "config_refused": _tell_refused, "config_reverted": _tell_turn,
+    "rolled_back": _tell_turn, "phase_changed": _tell_phase,
+    "validated": _tell_validated, "checkpoint_saved": _tell_saved, "checkpoint_failed": _tell_save_failed,
+    "started": _tell_started, "restored": _tell_restored, "stopped": _tell_stopped, "finished": _tell_stopped,
+    "non_finite": _tell_non_finite, "tracking_lost": _tell_lost, "tracking_back": _tell_back, "face_failed": _tell_face,
+}  # fmt: skip

@@ -1,0 +1,80 @@
+"""The runs of this host as a table; a damaged run folder is a row of its own and hides no other."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vsrpp.control.best import BestCheckpoint
+from vsrpp.control.edits import run_config_of
+from vsrpp.control.run_view import ENDED_STATES
+from vsrpp.control.runs import local_runs, run_state
+from vsrpp.control.views import best_of
+from vsrpp.errors import VsrppError
+from vsrpp.paths import RunPaths
+from vsrpp.store import RunReader
+
+UNREADABLE = "unreadable"
+"""The state of a run whose record cannot be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run in short."""
+
+    run_id: str
+    name: str | None = None
+    state: str = UNREADABLE
+    step: int = 0
+    best: Mapping[str, Any] | None = None
+    """The best checkpoint: step and score."""
+    started: float | None = None
+    """Seconds since 1970."""
+    run_dir: str
+    """Absolute."""
+    error: str | None = None
+    """Why the record cannot be read; None of a healthy run."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def runs(folder: Path) -> list[RunRow]:
+    """The runs of this host, live ones first, then newest first; unreadable ones last.
+
+    A folder whose record is still empty is a run about to begin and is left out.
+    """
+    rows = [row for paths in local_runs(folder) if (row := _row(paths)) is not None]
+    return sorted(rows, key=lambda row: (row.error is not None, row.state in ENDED_STATES))
+
+
+def _row(paths: RunPaths) -> RunRow | None:
+    run_dir = str(paths.root.resolve())
+    try:
+        with RunReader(paths.run_db) as reader:
+            if reader.meta("run_id") is None:
+                return None
+            trainer = reader.state()
+            return RunRow(
+                run_id=reader.run_id, name=run_config_of(reader).get("name"), state=run_state(reader, trainer),
+                step=int(trainer.get("step", 0)), best=_document(best_of(reader)), started=reader.meta("created"),
+                run_dir=run_dir,
+            )  # fmt: skip
+    except (VsrppError, sqlite3.Error, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, sqlite3.OperationalError) and _empty(paths):
+            return None
+        return RunRow(run_id=paths.run_id, run_dir=run_dir, error=f"{type(error).__name__}: {error}")
+
+
+def _empty(paths: RunPaths) -> bool:
+    try:
+        return paths.run_db.stat().st_size == 0
+    except OSError:
+        return False
+
+
+def _document(best: BestCheckpoint | None) -> Mapping[str, Any] | None:
+    return best.to_json() if best else None

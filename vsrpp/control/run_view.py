@@ -1,0 +1,384 @@
+"""What a run looks like now: one view for panel, terminal and `status`, and the one reader that keeps it current.
+
+A look costs what is new since the last one: the files stay open, events and the newest metric values are kept, what
+costs more (delivery, the folder of checkpoints) is looked at again every few seconds. Curves are the faces' own
+(`control.curves`). Nothing here writes; a live run never notices.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vsrpp.control import alerts
+from vsrpp.control.backlog import open_marks
+from vsrpp.control.best import PSNR_Y, best_checkpoint, best_key, checkpoint_metrics, score
+from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory
+from vsrpp.control.delivery_status import BEHIND_AFTER_S, delivery
+from vsrpp.control.edits import run_config_of
+from vsrpp.control.lineage import TURNS, Lineage
+from vsrpp.control.narrate import Narration, narrate
+from vsrpp.control.numbers import RunNumbers, numbers
+from vsrpp.control.remote_copies import newest_remote_copy
+from vsrpp.control.runs import FINAL_STATES, run_state
+from vsrpp.control.views import checkpoint_steps
+from vsrpp.formats import finite
+from vsrpp.paths import RunPaths
+from vsrpp.store import Event, RunReader
+
+LIVE_STATES = ("training", "paused", "validating")
+"""The states of a run that takes commands."""
+ENDED_STATES = FINAL_STATES | {"dead"}
+SILENT_AFTER_S = 20.0
+TERMS = ("l1", "ms", "grad", "perceptual")
+"""The terms of the loss."""
+PLATEAU_ENDS = ("plateau_cleared", "safety_reset", *TURNS)
+FAILURES = ("failed", "out_of_memory", "non_finite")
+DELIVERY_EVERY_S = 3.0
+UPLOAD_EVERY_S = 1.0
+"""While something is uploaded, delivery is looked at every second."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationRow:
+    """One validation."""
+
+    time: float
+    step: int
+    branch: int
+    psnr_y: float | None
+    """dB."""
+    bicubic_psnr_y: float | None
+    ssim_y: float | None
+    bicubic_ssim_y: float | None
+    by_hand: bool
+    """Whether somebody asked for it."""
+
+    @classmethod
+    def of(cls, event: Event) -> ValidationRow:
+        """From a `validated` event."""
+        figures = {
+            name: finite(event.data.get(name)) for name in ("psnr_y", "bicubic_psnr_y", "ssim_y", "bicubic_ssim_y")
+        }
+        by_hand = bool(event.data.get("by_hand"))
+        return cls(time=event.time, step=event.step, branch=event.branch, by_hand=by_hand, **figures)
+
+    @property
+    def gain(self) -> float | None:
+        """PSNR-Y over bicubic, dB."""
+        return None if self.psnr_y is None or self.bicubic_psnr_y is None else self.psnr_y - self.bicubic_psnr_y
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedCheckpoint:
+    """A checkpoint of the present line that is on disk."""
+
+    step: int
+    branch: int
+    revision: int
+    time: float
+    psnr_y: float | None
+    """dB, of the validation at its step."""
+    size_bytes: int | None
+
+    @classmethod
+    def of(cls, event: Event, line: Lineage) -> SavedCheckpoint:
+        """From a `checkpoint_saved` event of the line."""
+        size = finite(event.data.get("size_bytes"))
+        return cls(
+            step=event.step, branch=event.branch, revision=int(event.data.get("revision", event.revision)), time=event.time,
+            psnr_y=score(checkpoint_metrics(line, event), PSNR_Y),
+            size_bytes=None if size is None else int(size),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """One run at one moment: plain data, no file, no database."""
+
+    run_id: str
+    root: Path
+    """The run folder."""
+    name: str | None = None
+    state: str = "dead"
+    """One of LIVE_STATES or ENDED_STATES."""
+    step: int = 0
+    branch: int = 0
+    phase: str = ""
+    """The controller's phase; empty before the first step."""
+    steps_per_s: float | None = None
+    numbers: RunNumbers = field(default_factory=RunNumbers)
+    """Time to go, convergence, score, where the time goes, machine time and cost."""
+    updated: float | None = None
+    """When the trainer last said anything, seconds since 1970."""
+    now: float = 0.0
+    """When this view was read, seconds since 1970."""
+    config: ConfigHistory = field(default_factory=ConfigHistory)
+    """The live config, its revisions, and who set each value last."""
+    run_config: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The newest value of every metric; may be NaN."""
+    events: Sequence[Event] = ()
+    """Oldest first; of a long record perhaps only the newest."""
+    validations: Sequence[ValidationRow] = ()
+    """Oldest first."""
+    checkpoint_steps: Sequence[int] = ()
+    """Steps of the whole checkpoints on disk, ascending."""
+    checkpoints: Sequence[SavedCheckpoint] = ()
+    """Those of the present line, ascending by step."""
+    best: Mapping[str, Any] | None = None
+    """{step, psnr_y, key, value} of the best checkpoint of the present line."""
+    backlog: Mapping[str, Any] = field(default_factory=dict)
+    """`control.delivery`: what waits for MLflow, what goes out, what is in its way; and the alerts."""
+    remote_copy: Mapping[str, Any] | None = None
+    """{step, branch, age_s, uri} of the newest state that is off this host."""
+    remote_copy_why: str = ""
+    """Why there is none."""
+    plateau: bool = False
+    """Whether the newest word on plateaus is that there is one."""
+    probation: Mapping[str, Any] | None = None
+    """{until_step, revert_if, revision} while an edit is on probation."""
+    ended_because: str | None = None
+    """What the run's last event says of its end."""
+
+    @property
+    def live(self) -> bool:
+        return self.state in LIVE_STATES
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED_STATES
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The live config in force."""
+        return self.config.live
+
+    @property
+    def revision(self) -> int:
+        return self.config.revision
+
+    @property
+    def max_steps(self) -> int:
+        return int(finite(self.values.get("max_steps")) or 0)
+
+    @property
+    def progress(self) -> float:
+        """0 to 1."""
+        return min(1.0, self.step / self.max_steps) if self.max_steps > 0 else 0.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds to go; None while nothing moves."""
+        return self.numbers.eta_s if self.state in ("training", "validating") else None
+
+    @property
+    def quiet_s(self) -> float:
+        """Seconds since the trainer last said anything."""
+        return max(0.0, self.now - self.updated) if self.updated else 0.0
+
+    @property
+    def silent(self) -> bool:
+        """Live by its process, yet without a word for long: beyond twenty seconds and five of its steps."""
+        speed = self.steps_per_s or 0.0
+        return self.state == "training" and self.quiet_s > max(SILENT_AFTER_S, 5.0 / speed if speed else 0.0)
+
+    @property
+    def behind(self) -> bool:
+        """Delivery is in trouble, or the run's end has been waiting to be told."""
+        late = (finite(self.backlog.get("age_s")) or 0.0) > BEHIND_AFTER_S
+        return bool(self.backlog.get("trouble") or (self.backlog.get("end_due") and late))
+
+    @property
+    def on_probation(self) -> bool:
+        return self.live and self.probation is not None
+
+    @property
+    def lr(self) -> float | None:
+        return self.metric("lr")
+
+    def metric(self, key: str) -> float | None:
+        """The newest value of a metric; None if there is none or it is not finite (`metrics` tells which)."""
+        return finite(self.metrics.get(key))
+
+    def weights(self) -> dict[str, float | None]:
+        """The loss weights in effect, the controller's offset included; the configured ones before the first row."""
+        weights = {term: self.metric(f"weight/{term}") for term in TERMS}
+        if all(value is None for value in weights.values()):
+            return {term: finite(self.values.get(f"{term}_weight")) for term in TERMS}
+        return weights
+
+    def losses(self) -> dict[str, float | None]:
+        """The newest unweighted terms of the loss."""
+        return {term: self.metric(f"loss/{term}") for term in TERMS}
+
+    def activity(self) -> dict[str, float]:
+        """The newest activity of every layer: backward.0 …, forward.0 …, fusion.0 … May be NaN."""
+        return {key[9:]: value for key, value in self.metrics.items() if key.startswith("activity/")}
+
+    def streams(self) -> dict[str, list[float]]:
+        """Activities by stream: backward, forward, fusion."""
+        streams: dict[str, list[float]] = {"backward": [], "forward": [], "fusion": []}
+        for layer, value in self.activity().items():
+            streams.setdefault(layer.split(".")[0], []).append(value)
+        return streams
+
+    def failure(self) -> Narration | None:
+        """The newest event that tells of a failure, in words."""
+        return next((narrate(event) for event in reversed(self.events) if event.type in FAILURES), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of `status --json`."""
+        quality = ("psnr_y", "bicubic_psnr_y", "ssim_y", "bicubic_ssim_y")
+        return {
+            "run_id": self.run_id,
+            "run_dir": str(self.root.resolve()),
+            "name": self.name,
+            "state": self.state,
+            "step": self.step,
+            "max_steps": self.values.get("max_steps"),
+            "revision": self.revision,
+            "branch": self.branch,
+            "phase": self.phase or None,
+            "lr": self.lr,
+            "losses": {
+                key.split("/")[1]: finite(value) for key, value in self.metrics.items() if key.startswith("loss/")
+            },
+            "config": dict(self.values),
+            "best": None if self.best is None else dict(self.best),
+            **{name: self.metric(f"val/{name}") for name in quality},
+            "checkpoints": list(self.checkpoint_steps),
+            "backlog": dict(self.backlog),
+            "off_host": None if self.remote_copy is None else dict(self.remote_copy),
+            "off_host_why": self.remote_copy_why,
+            "steps_per_s": self.steps_per_s,
+            **self.numbers.to_json(),
+            "ended_because": self.ended_because,
+            "probation": None if self.probation is None else dict(self.probation),
+            "updated": self.updated,
+        }
+
+
+class RunViewReader:
+    """The open record of one run and what is kept of it between two looks. One thread at a time may look."""
+
+    def __init__(self, paths: RunPaths, *, keep_events: int | None = None) -> None:
+        """Keeps all events, or the newest so many. Raises NotFound without a run.db."""
+        self.paths = paths
+        self.reader = RunReader(paths.run_db)
+        self._seq = 0
+        self._kept: deque[Event] = deque(maxlen=keep_events)
+        self._events: tuple[Event, ...] = ()
+        self._config_events: list[Event] = []
+        self._config = ConfigHistory()
+        self._run_config: dict[str, Any] = {}
+        self._validations: tuple[ValidationRow, ...] = ()
+        self._line = Lineage(keep_events=False)
+        self._saved: dict[int, SavedCheckpoint] = {}
+        self._best: dict[str, Any] | None = None
+        self._plateau = False
+        self._end: Event | None = None
+        self._metric_id = -1
+        self._metrics: dict[str, float] = {}
+        self._steps_on_disk: tuple[int, ...] = ()
+        self._backlog: dict[str, Any] = {}
+        self._remote_copy: tuple[dict[str, Any] | None, str] = (None, "")
+        self._delivery_at = 0.0
+
+    def close(self) -> None:
+        self.reader.close()
+
+    def look(self) -> RunView:
+        """The run as it is now."""
+        trainer = self.reader.state()
+        self._read_events()
+        self._read_metrics()
+        now, state = time.time(), run_state(self.reader, trainer)
+        if now - self._delivery_at > (UPLOAD_EVERY_S if self._backlog.get("uploading") else DELIVERY_EVERY_S):
+            self._delivery_at = now
+            self._read_delivery(state)
+        return RunView(
+            run_id=self.reader.run_id, root=self.paths.root, name=self._run_config.get("name"), state=state,
+            step=int(trainer.get("step", 0)), branch=int(trainer.get("branch", 0)), phase=str(trainer.get("phase") or ""),
+            steps_per_s=finite(trainer.get("steps_per_s")),
+            numbers=numbers(self._metrics, trainer, state, self._config.live, self._run_config),
+            updated=trainer.get("time"), now=now, config=self._config, run_config=self._run_config, metrics=self._metrics,
+            events=self._events, validations=self._validations, checkpoint_steps=self._steps_on_disk,
+            checkpoints=tuple(self._saved[step] for step in self._steps_on_disk if step in self._saved), best=self._best,
+            backlog=self._backlog, remote_copy=self._remote_copy[0], remote_copy_why=self._remote_copy[1],
+            plateau=self._plateau, probation=trainer.get("probation"), ended_because=self._why_ended(state),
+        )  # fmt: skip
+
+    def _why_ended(self, state: str) -> str | None:
+        if state not in FINAL_STATES or self._end is None:
+            return None
+        return self._end.reason or self._end.data.get("error") or self._end.data.get("why")
+
+    # ---- events
+    def _read_events(self) -> None:
+        """Fold what is new. A view handed out keeps what it has: what changes is made anew."""
+        fresh = list(self.reader.events(after_seq=self._seq))
+        if not fresh:
+            return
+        self._seq = fresh[-1].seq
+        self._kept.extend(fresh)
+        self._events = tuple(self._kept)
+        types = {event.type for event in fresh}
+        if types & set(CONFIG_EVENTS):
+            self._config_events += [event for event in fresh if event.type in CONFIG_EVENTS]
+            self._config = ConfigHistory.of(self._config_events)
+        if types & {"started", "restored"}:
+            self._run_config = run_config_of(self.reader)
+        self._validations += tuple(ValidationRow.of(event) for event in fresh if event.type == "validated")
+        for event in fresh:
+            self._note(event)
+        if types & {"checkpoint_saved", "validated", *TURNS}:
+            self._saved = {saved.step: SavedCheckpoint.of(saved, self._line) for saved in self._line.checkpoints}
+            best = best_checkpoint(self._line, best_key(self._run_config))
+            self._best = None if best is None else best.to_json()
+        self._delivery_at = 0.0
+
+    def _note(self, event: Event) -> None:
+        self._line.add(event)
+        if event.type == "plateau_detected":
+            self._plateau = True
+        elif event.type in PLATEAU_ENDS:
+            self._plateau = False
+        if event.type in FINAL_STATES:
+            self._end = event
+
+    def _read_metrics(self) -> None:
+        newest = self.reader.newest_metric_id()
+        if newest != self._metric_id:
+            self._metric_id = newest
+            self._metrics = {key: row.value for key, row in self.reader.latest().items()}
+
+    def _read_delivery(self, state: str) -> None:
+        """What waits and what is off host; and the checkpoints on disk, which are removed only after their upload."""
+        self._steps_on_disk = tuple(checkpoint_steps(self.paths))
+        marks = open_marks(self.paths)
+        try:
+            told = alerts.state(self.reader, marks, self._run_config)
+            self._backlog = {**delivery(self.reader, marks, state), "alerts": told}
+            self._remote_copy = newest_remote_copy(self.reader, marks)
+        finally:
+            if marks:
+                marks.close()
+
+
+def view_run(paths: RunPaths) -> RunView:
+    """The run as it is now, for one look. Raises NotFound without a run.db."""
+    reading = RunViewReader(paths)
+    try:
+        return reading.look()
+    finally:
+        reading.close()
+
+
+def status(paths: RunPaths) -> dict[str, Any]:
+    """Where a run stands: the document of `status --json` (keys: design.md, section 8). Raises NotFound."""
+    return view_run(paths).to_json()
