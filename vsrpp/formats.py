@@ -154,6 +154,11 @@ def duration(seconds: object) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
+def duration_short(seconds: object) -> str:
+    """A span of time in its largest unit alone, where there is little room: `42 s`, `4 min`, `1 h`, `2 d`."""
+    return " ".join(duration(seconds).split()[:2])
+
+
 def moment(seconds: object) -> str:
     """A short time, such as a step's: `310 ms`, `1.25 s`."""
     known = finite(seconds)

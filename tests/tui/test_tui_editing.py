@@ -200,7 +200,7 @@ def test_an_edit_on_probation_carries_its_terms(run: FakeRun) -> None:
         await ui.press("enter", "1", "3", "enter")
         await ui.type("3e-4")
         await ui.press("ctrl+p")
-        await ui.shows("Steps on probation", "Go back if", "if loss > 2x within 50 steps")
+        await ui.shows("Steps on probation", "Go back if", "if loss > 2x or")
         await ui.press("ctrl+u")
         await ui.type("80")
         await ui.shows("within 80 steps")

@@ -38,7 +38,7 @@ def test_b_rolls_back_to_the_checkpoint_picked_from_the_table(run: FakeRun) -> N
         await ui.press("b")
         await ui.shows("Roll back to a checkpoint", "★", "1–6 of 6")
         await ui.press("down", "enter")
-        await ui.shows("Back to step 1 000: the 230 steps since")
+        await ui.shows("Back to step 1000: the 230 steps since")
         await ui.type("worse")
         await ui.press("enter")
         await ui.shows("Rollback: done at step 1000", "branch 1")

@@ -54,7 +54,7 @@ def test_a_process_that_says_nothing_is_called_silent(tmp_path: Path) -> None:
     run.writer.set_state(said, at=said.pop("time") - 7200)
 
     async def script(ui: Driven) -> None:
-        await ui.shows("▲ silent", "No sign of life for 2:0")
+        await ui.shows("▲ silent", "No sign of life for 2 h 0")
 
     drive(run, script)
     run.close()
@@ -78,7 +78,7 @@ def test_a_plateau_and_a_probation_stand_in_the_header(run: FakeRun) -> None:
         run.event("plateau_cleared", {}, reason="better")
         await ui.until(lambda: "! plateau" not in ui.text)
         run.probation = {"until_step": 1280, "revert_if": "loss > 2x", "revision": 2}
-        await ui.shows("! on probation", "On probation until step 1280: goes back if loss > 2x.")
+        await ui.shows("! on probation", "On probation until step 1280: goes back if loss > 2x or")
 
     drive(run, script)
 
@@ -113,7 +113,7 @@ def test_every_kind_of_trouble_with_delivery_is_told_apart(
     lost(run.paths, kind, "what the server said", for_s=245.0)
 
     async def script(ui: Driven) -> None:
-        await ui.shows(f"!! {WORDS[f'trouble.{kind}'][lang == 'de']}"[:11], " 4:", "what the server said")
+        await ui.shows(f"!! {WORDS[f'trouble.{kind}'][lang == 'de']}"[:11], " 4 min", "what the server said")
         assert len(ui.text.splitlines()) <= size[1]
 
     drive(run, script, size=size, lang=lang)
@@ -156,7 +156,9 @@ def test_values_that_are_not_numbers_are_shown_and_break_nothing(run: FakeRun) -
     run.event("non_finite", {"loss": math.nan, "grad_norm": math.nan, "skipped": True})
 
     async def script(ui: Driven) -> None:
-        await ui.shows("✖ nan", "forward.3 | nan (EXTREME! Check training)", "non finite the step was skipped")
+        await ui.shows(
+            "✖ nan", "forward.3 | nan (EXTREME! Check training)", "loss or gradient not finite the step was skipped"
+        )
         for key in "23451":
             await ui.press(key)
             await ui.pilot.pause(0.1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vsrpp.control import RunView
 from vsrpp.control.narrate import phase, probation_terms
-from vsrpp.formats import NONE, count, duration, finite, mebibytes, number, rate, whole
+from vsrpp.formats import NONE, duration, finite, mebibytes, number, rate, whole
 
 from ..format import esc
 from ..messages import Texts
@@ -78,7 +78,7 @@ def _chooser(run_id: str, others: list[tuple[str, str]], t: Texts) -> str:
 def _progress(snapshot: RunView, t: Texts) -> str:
     total = snapshot.max_steps
     share = min(1.0, snapshot.step / total) if total > 0 else 0.0
-    text = f"{whole(snapshot.step)} {t('of')} {count(total or None)}"
+    text = f"{whole(snapshot.step)} {t('of')} {whole(total or None)}"
     return (
         f'<div class="progress" role="progressbar" aria-label="{esc(t("step"))}" aria-valuemin="0" '
         f'aria-valuemax="{int(total)}" aria-valuenow="{snapshot.step}" aria-valuetext="{esc(text)}">'
@@ -91,7 +91,7 @@ def _figures(snapshot: RunView, t: Texts) -> str:
     share = f"{snapshot.step / total * 100:.1f} %" if total else ""
     speed, moving = snapshot.steps_per_s, snapshot.live and snapshot.state != "paused"
     figures = [
-        (t("step"), f"{whole(snapshot.step)} <small>{t('of')} {count(total)} · {share}</small>"),
+        (t("step"), f"{whole(snapshot.step)} <small>{t('of')} {whole(total)} · {share}</small>"),
         (t("phase"), esc(phase(snapshot.phase).text(t)) if snapshot.phase else "–"),
         (t("eta"), duration(snapshot.eta_s) if moving else "–"),
         (t("speed"), f"{number(speed, 2)} <small>{esc(t('steps_per_s'))}</small>" if moving else "–"),

@@ -23,6 +23,6 @@ class RunSnapshot(RunView):
 
     @classmethod
     def of(cls, view: RunView, **courses: Mapping[str, Sequence[Value]]) -> RunSnapshot:
-        """The view with `trends`, `curves` and `left_behind`."""
+        """The view with `trends`, `curves` and `left_behind`; named by its folder, which is what one types."""
         known: dict[str, Any] = {part.name: getattr(view, part.name) for part in fields(RunView)}
-        return cls(**{**known, **courses})
+        return cls(**{**known, "run_id": view.root.name, **courses})

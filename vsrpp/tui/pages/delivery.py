@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vsrpp import control
 from vsrpp.control.delivery_status import BEHIND_AFTER_S
-from vsrpp.formats import count, duration, finite, percent, size_of, whole
+from vsrpp.formats import count, duration, duration_short, finite, percent, size_of, whole
 from vsrpp.tui.drawing import bar, limit_style
 from vsrpp.tui.lines import Line, cut, line, pad
 from vsrpp.tui.messages import Texts
@@ -38,7 +38,7 @@ def _state(snapshot: RunSnapshot, t: Texts, room: int) -> Line:
     kind, end_due = snapshot.backlog.get("trouble"), bool(snapshot.backlog.get("end_due"))
     if kind:
         since = finite(snapshot.backlog.get("lost_s"))
-        how_long = duration(age if since is None else since)
+        how_long = (duration if room >= 40 else duration_short)(age if since is None else since)
         text = f"!! {cut(t(f'trouble.{kind}'), room - len(how_long) - 4)} {how_long}"
         waiting = t("delivery.waiting", rows=count(rows), artifacts=artifacts)
         return [(f"{text}, {waiting}" if len(text) + len(waiting) + 2 <= room else text, "bad bold")]
