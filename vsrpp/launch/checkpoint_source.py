@@ -1,4 +1,4 @@
-"""The checkpoint that a person names: RUN, RUN@STEP, a checkpoint folder or models:/…, here or on the tracking server."""
+"""Finds the checkpoint a user names, locally or on the tracking server: RUN, RUN@STEP, a checkpoint folder or models:/…"""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ import tempfile
 from pathlib import Path
 
 from vsrpp import control, paths
-from vsrpp.errors import NotFound, Refused
+from vsrpp.errors import NotFound
+from vsrpp.launch import messages
 from vsrpp.paths import CheckpointPaths
 from vsrpp.store import RunReader
 from vsrpp.tracking import uri_of
 
 
 def checkpoint_folder(source: str, runs: Path) -> CheckpointPaths:
-    """The checkpoint that RUN, RUN@STEP, a folder or models:/… names, on disk; fetched from MLflow if it is not.
+    """The local folder of the checkpoint that RUN, RUN@STEP, a folder or models:/… names; downloaded if necessary.
 
-    Raises NotFound, naming the nearest step there is, or Refused.
+    Raises NotFound, naming the nearest existing step, or Refused.
     """
     folder = CheckpointPaths(Path(source).expanduser())
     if folder.manifest.is_file():
@@ -43,7 +44,7 @@ def checkpoint_folder(source: str, runs: Path) -> CheckpointPaths:
 
 
 def run_and_step(source: str) -> tuple[str, int | str]:
-    """RUN or RUN@STEP; the newest step unless given. Raises Refused for what is no step."""
+    """Split RUN or RUN@STEP into run and step; without a step, `latest`. Raises Refused for an invalid step."""
     name, _, step = source.partition("@")
     return name, parse_step(step or "latest")
 
@@ -54,7 +55,7 @@ def parse_step(text: str) -> int | str:
         return text
     if text.isdecimal():
         return int(text)
-    raise Refused(f"step {text} refused: must be a step, `best` or `latest`.")
+    raise messages.NOT_A_STEP(text=text)
 
 
 def _new_folder() -> Path:
@@ -62,22 +63,22 @@ def _new_folder() -> Path:
 
 
 def _local_step(run: paths.RunPaths, step: int | str) -> int:
-    """The step meant, among those of the run folder that lie on its present line. Raises NotFound."""
+    """The step to use, among the checkpoints on the run's current line. Raises NotFound."""
     with RunReader(run.run_db) as reader:
         line = control.lineage(reader.events())
     manifests = {saved: control.manifest_of(run, saved) or {} for saved in control.checkpoint_steps(run)}
     steps = [saved for saved, manifest in manifests.items() if line.holds(int(manifest.get("branch", 0)), saved)]
     if not steps:
-        raise NotFound(f"run {run.run_id} has no checkpoint yet.")
+        raise messages.NO_CHECKPOINT_YET(run_id=run.run_id)
     if step == "latest":
         return steps[-1]
     if step == "best":
         best = control.status(run)["best"]
         if best is None or best["step"] not in steps:
-            raise NotFound(f"no checkpoint of run {run.run_id} that has been validated is here.")
+            raise messages.NO_BEST_CHECKPOINT(run_id=run.run_id)
         return int(best["step"])
     assert isinstance(step, int)
     if step not in steps:
         nearest = min(steps, key=lambda saved: abs(saved - step))
-        raise NotFound(f"run {run.run_id} has no checkpoint at step {step}; the nearest is {nearest}.")
+        raise messages.NO_CHECKPOINT_AT_STEP(run_id=run.run_id, step=step, nearest=nearest)
     return step
