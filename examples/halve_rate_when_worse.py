@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Steers a run from outside: halves the rate, on probation, when a validation is worse than the best one so far.
+"""Steers a run from outside: halves the learning rate, on probation, when a validation is worse than the best so far.
 
     python examples/halve_rate_when_worse.py latest --worse-by 0.05 --probation 200
 
-Watches until the run ends. Each halving is an edit like any other: checked, on record with its reason, and taken back by
-the run itself if the loss doubles within the probation. Ends with Ctrl-C at any time; the run goes on.
+Watches until the run ends. Each halving is a normal edit: validated, recorded with its reason, and reverted by the run if
+the loss doubles during the probation. Ctrl-C ends the script at any time; the run continues.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 try:
     import vsrpp  # noqa: F401
-except ModuleNotFoundError:  # from a checkout where nothing is installed
+except ModuleNotFoundError:  # run from a checkout without installing
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from vsrpp import Run
@@ -25,15 +25,15 @@ from vsrpp.store import Answer
 
 
 def steer(run: Run, *, worse_by: float, probation: int, revert_if: str) -> Iterator[Answer]:
-    """Follow the validations of `run`; yields the answer of every halving asked for.
+    """Follow the validations of `run`; yields the answer to each requested halving.
 
-    `worse_by` is in dB of PSNR-Y under the best validation since the last change. Raises VsrppError if the run ends
-    between a validation and the edit.
+    worse_by: dB of PSNR-Y below the best validation since the last change. Raises VsrppError if the run ends between a
+    validation and the edit.
     """
     best = float("-inf")
     for event in run.follow("validated", "rolled_back", "config_reverted"):
         if event.type != "validated":
-            best = float("-inf")  # the run went back: what was reached since is not its own any more
+            best = float("-inf")  # rolled back: the results since then no longer belong to the run
             continue
         psnr_y = float(event.data["psnr_y"])
         if psnr_y >= best - worse_by:
@@ -51,9 +51,11 @@ def steer(run: Run, *, worse_by: float, probation: int, revert_if: str) -> Itera
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", nargs="?", default="latest", help="run ID, prefix, `latest`, or a run folder")
-    parser.add_argument("--worse-by", type=float, default=0.05, metavar="DB", help="what counts as worse (0.05 dB)")
-    parser.add_argument("--probation", type=int, default=200, metavar="STEPS", help="steps on probation (200)")
-    parser.add_argument("--revert-if", default="loss > 2x", metavar="COND", help="when to go back (loss > 2x)")
+    parser.add_argument(
+        "--worse-by", type=float, default=0.05, metavar="DB", help="margin that counts as worse (default: 0.05 dB)"
+    )
+    parser.add_argument("--probation", type=int, default=200, metavar="STEPS", help="steps on probation (default: 200)")
+    parser.add_argument("--revert-if", default="loss > 2x", metavar="COND", help="when to revert (default: loss > 2x)")
     options = parser.parse_args()
     try:
         run = Run(options.run)

@@ -1,10 +1,10 @@
 #!/bin/bash
-# One run on several hosts under Slurm: one task for each GPU, taken up again when the job is preempted or its time is up.
+# One run on several hosts under Slurm: one task per GPU, resumed when the job is preempted or reaches its time limit.
 #
 #   sbatch examples/slurm_train.sh --preset base --data /data/REDS --set batch_size=16
 #
-# What follows goes to `vsrpp train`. Runs are kept in $RUNS/<job ID>, on a file system that all hosts of the job see.
-# srun tells each task who it is; the first host has rank 0, which records and delivers. See docs/scaling.md.
+# All arguments are passed to `vsrpp train`. Runs are stored in $RUNS/<job ID>, on a file system shared by all hosts.
+# srun gives each task its rank; rank 0, on the first host, records and uploads. See docs/scaling.md.
 
 #SBATCH --job-name=vsrpp
 #SBATCH --nodes=2
@@ -15,15 +15,15 @@
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --signal=TERM@180
-# Three minutes before the end every task gets SIGTERM: rank 0 writes a checkpoint on behalf of all, and the run exits
-# with 75, "start me again".
+# Three minutes before the end, every task gets SIGTERM: rank 0 writes a checkpoint for all, and the run exits with 75,
+# "start again".
 
 set -u
 
 runs="${RUNS:-$SLURM_SUBMIT_DIR/runs}/$SLURM_JOB_ID"
 mkdir -p "$runs"
 
-if compgen -G "$runs/*/run.db" > /dev/null; then # requeued: the job began a run before
+if compgen -G "$runs/*/run.db" > /dev/null; then # requeued: the job has already started a run
     words=(--resume latest)
 else
     words=("$@")

@@ -1,4 +1,4 @@
-"""Every path the project uses: inside a run folder, of the schemas, of the places runs live in."""
+"""Every path the project uses: inside run folders, of the schemas, and the default locations of runs and caches."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _STEP_FOLDER = re.compile(r"^step_(\d{7,})$")
 
 @dataclass(frozen=True, slots=True)
 class RunPaths:
-    """The files of one run folder (design: "The run folder"). Nothing here touches the disk."""
+    """The files of one run folder. Does not access the disk."""
 
     root: Path
 
@@ -54,7 +54,7 @@ class RunPaths:
 
     @property
     def deliver_log(self) -> Path:
-        """What the delivery process prints; read by people, never parsed."""
+        """The log of the delivery process, for people; never parsed."""
         return self.root / "delivery.log"
 
     def checkpoint(self, step: int) -> CheckpointPaths:
@@ -93,24 +93,24 @@ class CheckpointPaths:
 
 
 def checkpoint_step(folder: Path) -> int | None:
-    """The step a checkpoint folder's name speaks of, or None if it is no checkpoint's name."""
+    """The step in a checkpoint folder's name, or None if the name is not a checkpoint's."""
     match = _STEP_FOLDER.match(folder.name)
     return int(match.group(1)) if match else None
 
 
 def runs_dir(explicit: str | os.PathLike[str] | None = None) -> Path:
-    """Where runs live: `--run-dir`, else VSRPP_RUNS, else ./runs. Absolute."""
+    """The absolute folder of runs: `--run-dir`, else VSRPP_RUNS, else ./runs."""
     chosen = explicit or os.environ.get("VSRPP_RUNS") or "runs"
     return Path(chosen).expanduser().resolve()
 
 
 def tracking_uri(runs: Path) -> str:
-    """MLFLOW_TRACKING_URI, else a SQLite file beside the folder of runs."""
+    """The tracking URI: MLFLOW_TRACKING_URI, else a SQLite file next to the folder of runs."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{runs.parent / 'mlflow.db'}"
 
 
 def cache_dir() -> Path:
-    """Where decoded clips are kept between runs: VSRPP_CACHE, else the user's cache folder."""
+    """The folder of the decode cache: VSRPP_CACHE, else `vsrpp` in the user's cache folder."""
     explicit = os.environ.get("VSRPP_CACHE")
     if explicit:
         return Path(explicit).expanduser().resolve()
@@ -119,7 +119,7 @@ def cache_dir() -> Path:
 
 
 def _package_or_checkout(name: str) -> Path:
-    """A folder that stands inside the installed package, or beside it in a checkout."""
+    """A folder inside the installed package, or next to it in a checkout."""
     package = Path(__file__).resolve().parent
     inside = package / name
     return inside if inside.is_dir() else package.parent / name
@@ -134,5 +134,5 @@ def ui_dir() -> Path:
 
 
 def recipes_dir() -> Path:
-    """Config files of published trainings, each a YAML file that `--config` takes by its name."""
+    """The folder of recipes: configs of published trainings, YAML files that `--config` accepts by name."""
     return _package_or_checkout("recipes")

@@ -1,7 +1,7 @@
-"""MATLAB's `imresize(…, 'bicubic')`: the reduction every published VSR figure is made with, and the bicubic baseline.
+"""MATLAB's `imresize(…, 'bicubic')`: the downscaling behind published VSR results, and the bicubic baseline.
 
 Cubic kernel with a = -0.5, widened by the scale when reducing (antialiasing), border mirrored, edge pixel repeated.
-Pillow's, OpenCV's and torch's bicubics differ from it by whole decibels in a trained model's score.
+With Pillow's, OpenCV's or torch's bicubic instead, a trained model's score changes by whole decibels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _KERNEL_WIDTH = 4
 
 
 def output_size(in_size: int, scale: float) -> int:
-    """MATLAB's size along one axis: ceil(in_size * scale); the last digits of a float 1/3 do not add a pixel."""
+    """MATLAB's size along one axis: ceil(in_size * scale), tolerant of rounding errors in scales such as 1/3."""
     return int(np.ceil(in_size * scale - 1e-6))
 
 
@@ -34,22 +34,22 @@ def weights_matrix(in_size: int, out_size: int, scale: float) -> NDArray[np.floa
 def resize_u8(frames: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     """Resize (H, W, C) or (T, H, W, C) uint8 frames and round to uint8, frame by frame.
 
-    Sums the taps in a fixed order, without BLAS, so the order of a sum depends on no library and no thread count. It
-    also keeps its speed beside a trainer: 250 frames of 640x272 took 1.1 s on busy cores, a BLAS product 0.6 s on free
-    cores and 4 to 8 s on busy ones.
+    The taps are summed in a fixed order, without BLAS, so that the result does not depend on a library or thread count.
+    This also stays fast next to a trainer: 250 frames of 640x272 took 1.1 s on busy cores, where a BLAS product took 0.6 s
+    on free cores and 4 to 8 s on busy ones. Raises ValueError for other shapes or types.
     """
     if frames.dtype != np.uint8 or frames.ndim not in (3, 4):
         raise ValueError(f"frames must be (T, H, W, C) or (H, W, C) uint8, not {frames.shape} {frames.dtype}")
     clip = frames if frames.ndim == 4 else frames[None]
     height, width = output_size(clip.shape[1], scale), output_size(clip.shape[2], scale)
     out = np.empty((len(clip), height, width, clip.shape[3]), np.uint8)
-    for frame, made in zip(clip, out, strict=True):
-        made[:] = resize_part_u8(frame, scale, slice(0, height), slice(0, width))
+    for frame, resized in zip(clip, out, strict=True):
+        resized[:] = resize_part_u8(frame, scale, slice(0, height), slice(0, width))
     return out if frames.ndim == 4 else out[0]
 
 
 def resize_part_u8(frame: NDArray[np.uint8], scale: float, rows: slice, columns: slice) -> NDArray[np.uint8]:
-    """Some rows and columns (start and stop given) of one (H, W, C) frame resized: the bits that the whole would have."""
+    """Some rows and columns (slices with start and stop) of one resized (H, W, C) frame; bit-identical to `resize_u8`."""
     part = _resize_first(frame, scale, rows)
     part = _resize_first(np.ascontiguousarray(part.swapaxes(0, 1)), scale, columns)
     np.rint(part, out=part)
@@ -65,7 +65,7 @@ def _cubic(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=32)
 def _taps(in_size: int, out_size: int, scale: float) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """(taps, out_size) indices of the input pixels each output pixel sums, and their weights."""
+    """Indices, (taps, out_size), of the input pixels that each output pixel sums, and their weights."""
     if in_size < 1 or out_size < 1 or scale <= 0:
         raise ValueError(f"sizes must be at least 1 and scale positive, not {in_size}, {out_size}, {scale}")
     squeeze = min(scale, 1.0)
@@ -80,7 +80,7 @@ def _taps(in_size: int, out_size: int, scale: float) -> tuple[NDArray[np.int64],
 
 
 def _resize_first(image: NDArray[Any], scale: float, wanted: slice) -> NDArray[np.float32]:
-    """Resize the first axis of an (N, …) image: the wanted lines of the result, in float32."""
+    """Resize the first axis of an (N, …) image; returns the `wanted` lines of the result, in float32."""
     taps, weights = (table[:, wanted] for table in _taps(len(image), output_size(len(image), scale), scale))
     first, last = int(taps.min()), int(taps.max())
     lines = image[first : last + 1].reshape(last + 1 - first, -1).astype(np.float32, copy=False)

@@ -1,4 +1,4 @@
-"""The learning rate at any step, under any live config. Pure: the same arguments give the same rate, to the bit."""
+"""The learning rate schedule: a pure function of step and live config, bit-identical for equal arguments."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 def learning_rate(step: int, live: Mapping[str, Any], warmup_steps: int, factor: float = 1.0) -> float:
     """The rate of the optimizer step that leads from `step` (≥ 0) to `step + 1`, always within [min_lr, max_lr].
 
-    The rate is min_lr plus a part of the way up to max_lr. That part rises in a straight line during the warm-up,
-    then falls along half a cosine (SGDR, arXiv:1608.03983) until `live["max_steps"]`, and is 0 from there on. It does
-    not depend on the two rates, so an edit of max_lr keeps the phase of the schedule.
+    The rate is min_lr plus a fraction of (max_lr - min_lr). That fraction rises linearly during the warm-up, then falls
+    along half a cosine (SGDR, arXiv:1608.03983) until `live["max_steps"]`, and is 0 afterwards. It does not depend on the
+    two rates, so an edit of max_lr keeps the phase of the schedule.
 
-    `factor` (≥ 0) is the controller's: it multiplies the part, which never leaves [0, 1].
+    `factor` (≥ 0) comes from the controller: it multiplies the fraction, which is clipped to [0, 1].
     """
     low, high = live["min_lr"], live["max_lr"]
     part = min(1.0, max(0.0, factor * shape(step, live["max_steps"], warmup_steps)))
@@ -22,9 +22,9 @@ def learning_rate(step: int, live: Mapping[str, Any], warmup_steps: int, factor:
 
 
 def shape(step: int, max_steps: int, warmup_steps: int) -> float:
-    """The schedule without its rates: the part in [0, 1] of the way from min_lr up to max_lr.
+    """The schedule without its rates: the fraction in [0, 1] between min_lr and max_lr.
 
-    The warm-up's first step is one part of `warmup_steps + 1` up, so that no step is wasted at the very bottom.
+    The first step of the warm-up is at 1 / (warmup_steps + 1), so that no step is wasted at min_lr.
     """
     if step >= max_steps:
         return 0.0
@@ -37,9 +37,9 @@ def shape(step: int, max_steps: int, warmup_steps: int) -> float:
 def curve(
     start: int, stop: int, live: Mapping[str, Any], warmup_steps: int, factor: float = 1.0, points: int = 200
 ) -> list[tuple[int, float]]:
-    """The rates ahead, for drawing: (step, rate) at up to `points` steps, evenly spread, both ends included.
+    """Future rates, for plotting: (step, rate) at up to `points` evenly spaced steps from `start` to `stop` inclusive.
 
-    Empty if `stop` lies before `start`.
+    Empty if `stop` is before `start`.
     """
     if stop < start:
         return []

@@ -10,10 +10,10 @@ import pytest
 
 from tests.support.clips import piece, run_config, write_frames, write_video
 from tests.support.layouts import make_clips, make_reds, make_vid4, make_vimeo
+from tests.support.reasons import raises
 from vsrpp import config
-from vsrpp.data import Data, TrainSet, describe, open_data, with_absolute_paths
+from vsrpp.data import Data, TrainSet, describe, messages, open_data, with_absolute_paths
 from vsrpp.data.block import read_block
-from vsrpp.errors import Refused
 
 
 def _open(tmp_path: Path, data: Any, **changes: Any) -> Data:
@@ -102,24 +102,24 @@ def test_the_degradation_is_part_of_the_fingerprint(tmp_path: Path) -> None:
 
 
 def test_bd_at_another_scale_than_four_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="degradation = bd refused: it is defined at scale = 4, not at 2"):
+    with raises(messages.BD_SCALE_ONLY, bd_scale=4, scale=2):
         _open(tmp_path, str(make_clips(tmp_path / "c")), degradation="bd", scale=2)
 
 
 def test_a_source_with_nothing_left_to_train_on_is_refused_by_its_path(tmp_path: Path) -> None:
     root = make_reds(tmp_path / "r", ("000", "011"))
-    with pytest.raises(Refused, match=f"{root} refused: every clip of it is kept for validation"):
+    with raises(messages.ALL_RESERVED, path=str(root)):
         _open(tmp_path, str(root))
 
 
 def test_validation_data_said_twice_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match=r"data\.val says what to validate on; keep one of them"):
+    with raises(messages.VAL_DATA_TWICE, val_data="sample"):
         _open(tmp_path, {"train": [{"path": "sample"}], "val": [{"path": "sample"}]}, val_data="sample")
 
 
 def test_what_has_no_effect_beside_lq_is_refused(tmp_path: Path) -> None:
     for more in ({"degradation": "bd"}, {"kind": "reds"}):
-        with pytest.raises(Refused, match=r"data\.train\[0\] refused: beside lq"):
+        with raises(messages.NO_EFFECT_BESIDE_LQ, where="data.train[0]"):
             _open(tmp_path, {"train": [{"path": "a", "lq": "b", **more}]})
 
 

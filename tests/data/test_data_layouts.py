@@ -10,7 +10,8 @@ import pytest
 
 from tests.support.clips import piece, run_config, write_frames, write_video
 from tests.support.layouts import clip_frames, make_clips, make_pairs, make_reds, make_vid4, make_vimeo, without
-from vsrpp.data import Data, describe, open_data
+from tests.support.reasons import raises
+from vsrpp.data import Data, describe, messages, open_data
 from vsrpp.data.degradations import bd
 from vsrpp.data.layouts import LayoutQuery, find
 from vsrpp.errors import NotFound, Refused
@@ -143,14 +144,15 @@ def test_pairs_that_do_not_fit_are_refused_in_one_line(tmp_path: Path, harm: Any
 def test_a_folder_that_is_not_the_kind_asked_for_is_refused_by_what_was_looked_for(
     tmp_path: Path, kind: str, looked_for: str
 ) -> None:
-    with pytest.raises(Refused, match=f"it is no {kind}; looked for .*{looked_for}"):
+    with raises(messages.NOT_THIS_KIND, kind=kind) as caught:
         find(make_clips(tmp_path / "c", 1), kind)
+    assert looked_for in caught.value.fields["wanted"]
     with pytest.raises(NotFound):
         find(tmp_path / "nowhere", kind)
 
 
 def test_another_kind_than_was_recognised_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="kind = vid4, but it was recognised as reds"):
+    with raises(messages.OTHER_KIND, kind="vid4", recognised="reds"):
         find(make_reds(tmp_path / "r"), "vid4")
 
 

@@ -16,9 +16,9 @@ import pytest
 
 from tests.support.clips import piece, run_config, write_frames, write_video
 from tests.support.layouts import make_clips, make_pairs, make_reds, make_vid4, make_vimeo
-from vsrpp.data import Data, describe, open_data
+from tests.support.reasons import raises
+from vsrpp.data import Data, describe, messages, open_data
 from vsrpp.data.pack import pack
-from vsrpp.errors import Refused
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -82,7 +82,7 @@ def test_one_changed_byte_is_refused_by_its_file(tmp_path: Path, name: str) -> N
     content = bytearray(file.read_bytes())
     content[20] ^= 1
     file.write_bytes(content)
-    with pytest.raises(Refused, match=rf"{name} refused: it is not what was packed"):
+    with raises(messages.PACK_CHANGED, file=file):
         _open(tmp_path / "packed", tmp_path / "c")
 
 
@@ -90,7 +90,7 @@ def test_one_changed_byte_is_refused_by_its_file(tmp_path: Path, name: str) -> N
 def test_a_missing_file_is_refused(tmp_path: Path, name: str) -> None:
     pack(str(make_clips(tmp_path / "set")), tmp_path / "packed", scale=4)
     (tmp_path / "packed" / "000001" / name).unlink()
-    with pytest.raises(Refused, match=r"the packed copy .* is not whole; pack again"):
+    with raises(messages.PACK_FILE_MISSING, file=tmp_path / "packed" / "000001" / name):
         _open(tmp_path / "packed", tmp_path / "c")
 
 
@@ -99,10 +99,10 @@ def test_a_torn_index_and_another_version_are_refused(tmp_path: Path) -> None:
     index = tmp_path / "packed" / "vsrpp-pack.json"
     text = index.read_text()
     index.write_text(text.replace('"version": 1', '"version": 9'))
-    with pytest.raises(Refused, match="packed in version 9, this reads version 1"):
+    with raises(messages.PACK_VERSION, version=9, readable=1):
         _open(tmp_path / "packed", tmp_path / "c")
     index.write_text(text[:50])
-    with pytest.raises(Refused, match="no index of a packed copy"):
+    with raises(messages.UNREADABLE_INDEX, file=index):
         _open(tmp_path / "packed", tmp_path / "c")
 
 
@@ -162,15 +162,15 @@ def test_a_disk_that_is_short_is_refused_before_anything_is_packed(
     root = make_clips(tmp_path / "set")
     usage = shutil.disk_usage(tmp_path)._replace(free=100_000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(Refused, match=r"the data packs to 765\.0 KiB, more than the 97\.7 KiB free for"):
+    with raises(messages.NO_DISK_ROOM, verb="packs", size="765.0 KiB", free="97.7 KiB"):
         pack(str(root), tmp_path / "packed", scale=4)
     assert not (tmp_path / "packed").exists()
 
 
 def test_a_folder_that_is_there_is_never_written_into(tmp_path: Path) -> None:
     root = make_clips(tmp_path / "set")
-    with pytest.raises(Refused, match="it exists; give a folder that does not"):
+    with raises(messages.PACK_EXISTS, path=root):
         pack(str(root), root, scale=4)
     pack(str(root), tmp_path / "packed", scale=4)
-    with pytest.raises(Refused, match="it is a packed copy already"):
+    with raises(messages.ALREADY_PACKED):
         pack(str(tmp_path / "packed"), tmp_path / "twice", scale=4)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.reasons import raises
+from vsrpp.data import messages
 from vsrpp.data.cache import StoredClip
 from vsrpp.data.split import split
-from vsrpp.errors import Refused
 
 
 def _clip(number: int, frames: int, content: str | None = None) -> StoredClip:
@@ -71,12 +72,10 @@ def test_a_copy_of_a_held_out_clip_does_not_train_either() -> None:
 
 
 def test_nothing_left_to_train_on_is_refused() -> None:
-    with pytest.raises(Refused, match="/clips/000 refused: every clip to train on is also one to validate on"):
+    with raises(messages.ALL_VALIDATE, path=Path("/clips/000")):
         split(_clips(2, 30), _clips(2, 30), 5)
 
 
 def test_too_few_frames_left_to_train_on_are_refused_with_the_numbers() -> None:
-    with pytest.raises(
-        Refused, match=r"/clips/000 refused: 4 of its 9 frames .* num_frames = 5 \(its last 5 validate\)"
-    ):
+    with raises(messages.TOO_FEW_LEFT, path=Path("/clips/000"), left=4, frames=9, num_frames=5, validating=5):
         split(_clips(1, 9), [], 5)

@@ -11,9 +11,10 @@ import pytest
 
 from tests.support.clips import piece, write_frames
 from tests.support.processes import train_command, vsrpp
+from tests.support.reasons import raises
 from tests.support.runs import open_in_process, train
+from vsrpp.data import messages as data_messages
 from vsrpp.data.degradations import bd
-from vsrpp.errors import Refused
 from vsrpp.inference.evaluate import bicubic_of, evaluate_path, network_of
 from vsrpp.resize import resize_u8
 from vsrpp.store import RunReader
@@ -73,7 +74,7 @@ def test_bd_frames_are_blurred_by_the_field_s_kernel(tmp_path: Path) -> None:
 
     assert evaluate_path(path, upscale, 4, degradation="bd")["degradation"] == "bd"
     assert np.array_equal(seen[0], bd(truth))
-    with pytest.raises(Refused, match="defined at scale = 4"):
+    with raises(data_messages.BD_SCALE_ONLY, scale=2):
         evaluate_path(path, bicubic_of(2), 2, degradation="bd")
 
 

@@ -14,8 +14,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from tests.support.clips import piece, write_frames, write_video
+from tests.support.reasons import raises
 from vsrpp.data.frames import iter_video
 from vsrpp.errors import NotFound, Refused
+from vsrpp.inference import messages
 from vsrpp.inference.chunks import StreamBounds
 from vsrpp.inference.upscale import UpscaleOptions, UpscaleProgress, upscale
 from vsrpp.models import Network
@@ -167,7 +169,7 @@ def test_progress_says_how_far_and_how_long(tmp_path: Path) -> None:
     assert seen[-1].eta_s == 0
 
 
-def test_what_is_wrong_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_refusal_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
     video = write_video(tmp_path / "in.mkv", piece(3, 20, 20))
     folder = write_frames(tmp_path / "frames", piece(2, 20, 20))
     (tmp_path / "there.mkv").write_bytes(b"mine")
@@ -175,17 +177,17 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing_behind(tmp_path: Path) -> 
     (tmp_path / "mixed" / "letter.txt").write_text("mine")
     (tmp_path / "torn.mp4").write_bytes(b"no video")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    for source, target, options, line in [
-        (video, "there.mkv", {}, "is there already"),
-        (video, "in.mkv", {"overwrite": True}, "is the input itself"),
-        (folder, "o.mp4", {}, "has no frame rate"),
-        (video, "mixed", {"overwrite": True}, "more than frames"),
-        (video, "o.mkv", {"fps": Fraction(25)}, "keeps its own time stamps"),
-        (tmp_path / "torn.mp4", "o.mkv", {}, "cannot be opened"),
-        (video, "o.webm", {"codec": "h264"}, "cannot hold"),
-        (video, "o.png", {}, "frames go into a folder"),
+    for source, target, options, reason in [
+        (video, "there.mkv", {}, messages.TARGET_EXISTS),
+        (video, "in.mkv", {"overwrite": True}, messages.TARGET_IS_INPUT),
+        (folder, "o.mp4", {}, messages.NO_FRAME_RATE),
+        (video, "mixed", {"overwrite": True}, messages.TARGET_HOLDS_OTHERS),
+        (video, "o.mkv", {"fps": Fraction(25)}, messages.FPS_OF_VIDEO),
+        (tmp_path / "torn.mp4", "o.mkv", {}, messages.NOT_OPENED_AS_VIDEO),
+        (video, "o.webm", {"codec": "h264"}, messages.CODEC_NOT_HELD),
+        (video, "o.png", {}, messages.NOT_A_VIDEO_NAME),
     ]:
-        with pytest.raises(Refused, match=line):
+        with raises(reason):
             run(source, tmp_path / target, **options)
     with pytest.raises(NotFound):
         run(tmp_path / "gone.mp4", tmp_path / "o.mkv")

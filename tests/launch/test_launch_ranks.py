@@ -57,7 +57,7 @@ def test_a_killed_rank_ends_the_run_in_one_line_that_names_it(tmp_path: Path) ->
         assert world.wait() == 1
         line = the_line(world)
         assert "rank 1 was killed by SIGKILL" in line
-        assert "it last said: I feel unwell" in line
+        assert "its last output: I feel unwell" in line
         assert "vsrpp train --resume run-1234 --devices 2" in line
         (folder,) = kept(world)
         assert str(folder) in line
@@ -72,13 +72,13 @@ def test_a_killed_rank_is_started_again_with_all_others_and_finds_the_run_that_w
         assert world.trace(0, attempt=1)["begun"] == str(tmp_path / "run-1234")
         (line,) = world.said.splitlines()
         assert "rank 1 was killed by SIGKILL" in line
-        assert "started again (1 of 2)" in line
+        assert "restarted (1 of 2)" in line
 
 
 def test_a_rank_that_dies_each_time_ends_the_run_after_as_many_restarts_as_were_allowed(tmp_path: Path) -> None:
     with World(tmp_path, {"1": ["work:2", "kill"]}, max_restarts=1) as world:
         assert world.wait() == 1
-        assert world.said.count("started again") == 1
+        assert world.said.count("restarted") == 1
         assert "rank 1 was killed by SIGKILL" in the_line(world)
 
 
@@ -89,7 +89,7 @@ def test_what_a_rank_refuses_is_said_once_and_not_tried_again(rank: int, tmp_pat
         assert world.wait() == 2, world.said
         assert "no such data" in the_line(world)
         assert ("rank 1" in the_line(world)) is (rank == 1)
-        assert "started again" not in world.said
+        assert "restarted" not in world.said
 
 
 def test_a_stalled_rank_is_not_waited_for_longer_than_the_timeout(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_rank_killed_on_another_host_is_named_there_and_both_hosts_start_again
     ):
         assert (one.wait(), two.wait()) == (0, 0), one.said + two.said
         assert "rank 1 was killed by SIGKILL" in two.said
-        assert "rank 0 ended with exit code 1" in one.said
+        assert "rank 0 exited with code 1" in one.said
 
 
 def test_a_host_that_never_comes_is_one_line(tmp_path: Path) -> None:

@@ -44,10 +44,10 @@ def line(capsys: pytest.CaptureFixture[str]) -> str:
         (["--nodes", "2"], "needs --rendezvous HOST:PORT"),
         (["--nodes", "2", "--rendezvous", "localhost"], "must be HOST:PORT"),
         (["--nodes", "2", "--rendezvous", "localhost:99999"], "port from 1 to 65535"),
-        (["--nodes", "2", "--rendezvous", "no.such.host.invalid:29500"], "no host of that name"),
+        (["--nodes", "2", "--rendezvous", "no.such.host.invalid:29500"], "cannot be resolved"),
         (["--nodes", "2", "--rendezvous", "localhost:29500", "--node-rank", "2"], "ranks are 0 to 1"),
         (["--nodes", "3", "--rendezvous", "192.0.2.1:29500"], "--node-rank is missing"),
-        (["--devices", "2", "--node-rank", "1"], "there is one host"),
+        (["--devices", "2", "--node-rank", "1"], "there is only one host"),
         (["--devices", "2", "--rendezvous", "localhost:29500"], "give --nodes too"),
         (["--devices", "2", "--max-restarts", "-1"], "--max-restarts -1 refused"),
         (["--devices", "1", "--max-restarts", "3"], "is for several processes"),
@@ -101,7 +101,7 @@ def test_a_rendezvous_port_that_is_taken_here_is_refused(tiny_clip: Path, capsys
         port = taken.getsockname()[1]
         words = ["--nodes", "2", "--rendezvous", f"localhost:{port}"]
         assert main([*train_command(tiny_clip, batch_size=2), *words]) == 2
-    assert f"port {port} cannot be had here" in line(capsys)
+    assert f"port {port} is not available here" in line(capsys)
 
 
 @pytest.mark.parametrize("said", ["soon", "0", "-3", "nan", "inf"])

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vsrpp.errors import Refused
+from tests.support.reasons import raises
+from vsrpp.errors import Reason
+from vsrpp.launch import messages, replay_job, supervisor
 from vsrpp.launch import plan as launch
-from vsrpp.launch import replay_job, supervisor
 from vsrpp.launch.plan import Plan
 from vsrpp.launch.replay_plan import ReplayRecord, plan
 from vsrpp.launch.request import RankCommand, ReplayRequest
@@ -40,8 +40,8 @@ def record(*world_sizes: int, device: str = "cpu", batch_size: int = 8) -> Repla
         ((2,), "2", 2, None),
         ((2,), "1", 1, "was trained by 2 processes and is replayed by 1 process: every step"),
         ((1,), "2", 2, "was trained by 1 process and is replayed by 2 processes: every step"),
-        ((1, 2), None, 2, "by 1 process, then by 2 processes: such a run cannot be replayed exactly. It is replayed by 2"),
-        ((2, 2, 1), None, 1, "by 2 processes, then by 1 process: such a run cannot be replayed exactly"),
+        ((1, 2), None, 2, "by 1 process, then by 2 processes: such a run cannot be replayed bit-identically."),
+        ((2, 2, 1), None, 1, "by 2 processes, then by 1 process: such a run cannot be replayed bit-identically"),
         ((1, 2), "4", 4, "It is replayed by 4 processes."),
     ],
 )  # fmt: skip
@@ -56,26 +56,26 @@ def test_as_many_processes_as_trained_it_last_and_a_warning_where_it_will_not_be
 
 
 @pytest.mark.parametrize(
-    ("gpus", "devices", "line"),
+    ("gpus", "devices", "reason", "fields"),
     [
-        (2, None, "4 processes with a GPU each, and 2 GPUs are visible here.* host with 4 GPUs .*here with --devices 2"),
-        (3, None, "3 GPUs are visible here.* --devices 2"),
-        (0, None, "no GPU is visible here.* --devices 1"),
-        (1, "2", "--devices 2 refused: 1 GPU is visible here"),
+        (2, None, messages.REPLAY_TOO_FEW_GPUS, {"gpus": "2 GPUs are", "needed": 4, "where": "here", "fewer": 2}),
+        (3, None, messages.REPLAY_TOO_FEW_GPUS, {"gpus": "3 GPUs are", "fewer": 2}),
+        (0, None, messages.REPLAY_TOO_FEW_GPUS, {"gpus": "no GPU is", "where": "on one with a GPU", "fewer": 1}),
+        (1, "2", messages.REPLAY_MORE_DEVICES_THAN_GPUS, {"devices": 2, "gpus": "1 GPU is"}),
     ],
 )  # fmt: skip
-def test_fewer_gpus_than_it_takes_is_one_line_that_names_devices(
-    gpus: int, devices: str | None, line: str, monkeypatch: pytest.MonkeyPatch
+def test_too_few_gpus_are_refused_with_the_number_of_devices_that_fits(
+    gpus: int, devices: str | None, reason: Reason, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launch, "visible_gpus", lambda: gpus)
-    with pytest.raises(Refused, match=line):
+    with raises(reason, **fields):
         plan(request(devices), record(4, device="cuda"), pytest.fail)
 
 
 def test_a_batch_that_cannot_be_divided_and_a_number_that_is_none_are_refused() -> None:
-    with pytest.raises(Refused, match=re.escape("--devices 3 refused: run ab12 has batch_size = 8 on record")):
+    with raises(messages.REPLAY_BATCH_NOT_DIVISIBLE, devices=3, run_id="ab12", batch_size=8):
         plan(request("3"), record(2), pytest.fail)
-    with pytest.raises(Refused, match="--devices many refused"):
+    with raises(messages.DEVICES_NOT_A_NUMBER, devices="many"):
         plan(request("many"), record(2), pytest.fail)
 
 
@@ -123,5 +123,5 @@ def test_a_process_of_a_world_replays_in_it_and_starts_none(
     monkeypatch.setattr(supervisor, "run", pytest.fail)
     alone("RANK", "1")
     alone("WORLD_SIZE", "2")
-    with pytest.raises(Refused, match="process 1 of 2 that torchrun started"):
+    with raises(messages.STARTED_AS_RANK, rank=1, size=2, by="torchrun"):
         replay_job.replay(request("2", run_dir=begun_by_two), Silent())

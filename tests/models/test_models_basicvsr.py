@@ -12,8 +12,10 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from tests.support.reasons import raises
 from vsrpp import models
-from vsrpp.errors import NotFound, Refused
+from vsrpp.errors import Refused
+from vsrpp.models import messages
 from vsrpp.models.basicvsr_net import BasicVsrNet
 from vsrpp.models.spynet import SpyNet, flow_warp
 
@@ -174,14 +176,14 @@ def test_what_does_not_fit_is_refused_in_one_line_and_changes_nothing(model: Bas
         models.load_pretrained(other, tmp_path / "w.pth")
     assert str(refused.value) == (
         f"{tmp_path / 'w.pth'} does not fit the network basicvsr: 2 keys missing (conv_hr.bias, fusion.bias);"
-        " 1 keys too many (extra.weight)."
+        " 1 key unexpected (extra.weight)."
     )
     assert all(torch.equal(value, before[key]) for key, value in other.state_dict().items())
 
 
 def test_a_file_of_another_size_says_which(model: BasicVsrNet, tmp_path: Path) -> None:
     torch.save(model.state_dict(), tmp_path / "w.pth")
-    with pytest.raises(Refused, match=r"It has n_feats=8 n_blocks=2; here they are 4 and 3\."):
+    with pytest.raises(Refused, match=r"has n_feats=8 n_blocks=2; the network has n_feats=4 n_blocks=3\."):
         models.load_pretrained(models.build({**SMALL, "n_feats": 4, "n_blocks": 3}), tmp_path / "w.pth")
 
 
@@ -200,7 +202,7 @@ def test_a_file_with_code_or_rubbish_is_refused_and_never_run(
     for name in ("evil.pth", "rubbish.pth", "rubbish.safetensors", "none.pth"):
         with pytest.raises(Refused, match=name):
             models.load_pretrained(models.build(SMALL), tmp_path / name)
-    with pytest.raises(NotFound, match="no weight file at"):
+    with raises(messages.NO_WEIGHT_FILE, path=tmp_path / "missing.pth"):
         models.load_pretrained(models.build(SMALL), tmp_path / "missing.pth")
     assert capsys.readouterr().out == ""
 

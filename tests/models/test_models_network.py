@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from tests.support.clips import piece
+from tests.support.reasons import raises
 from vsrpp import models
-from vsrpp.errors import Refused
 from vsrpp.inference.chunks import upscale_frames
+from vsrpp.models import messages
 from vsrpp.models.network import Network
 from vsrpp.resize import resize_u8, weights_matrix
 
@@ -230,9 +231,8 @@ def test_the_flops_estimate_is_the_convolutions_counted_by_hand() -> None:
 
 
 def test_an_unknown_network_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(Refused) as refused:
+    with raises(messages.UNKNOWN_NETWORK, name="edsr", names="vsrpp, basicvsr"):
         models.build({**SMALL, "network": "edsr"})
-    assert str(refused.value) == "network = edsr refused: no such network; there is: vsrpp, basicvsr."
     assert models.names() == ("vsrpp", "basicvsr")
 
 

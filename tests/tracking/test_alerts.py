@@ -281,8 +281,8 @@ def test_the_block_of_a_config_file_is_read_and_checked(tmp_path: Path) -> None:
     for text, said in (
         ("alerts: {to: me}", "expected on, url or format under `alerts`"),
         ("alerts: [plateau]", "expected on, url or format under `alerts`"),
-        ("alerts: {on: [fire]}", "must name alerts, separated by commas, of: plateau,"),
-        ("alerts: {url: me@example.com}", "must be an address such as"),
+        ("alerts: {on: [fire]}", "must be a comma-separated list of: plateau,"),
+        ("alerts: {url: me@example.com}", "must be a URL such as"),
     ):
         file.write_text(text)
         with pytest.raises(Refused, match=said):

@@ -32,7 +32,7 @@ def test_a_server_that_is_away_all_the_time_gets_everything_by_sync(
 ) -> None:
     done = vsrpp(tmp_path, *train_command(tiny_clip), "--deliver-to", unstarted_server.uri, timeout_s=600)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "Training starts; it gets everything later" in done.stdout
+    assert "Training starts; everything is uploaded later" in done.stdout
     (folder,) = (tmp_path / "runs").iterdir()
     unstarted_server.start()
     synced = vsrpp(tmp_path, "sync", folder.name)

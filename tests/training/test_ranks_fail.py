@@ -117,7 +117,7 @@ def test_a_killed_rank_ends_the_run_with_one_line_that_names_it(tmp_path: Path, 
         run = under_way(tmp_path, leader)
         follower.process.kill()
         assert leader.process.wait(120) == 1
-        assert_one_line(leader, "rank 1 is gone or stalled")
+        assert_one_line(leader, "rank 1 does not respond")
         assert "rank 1" in failure(run)
         assert control.status(run)["state"] == "failed"
 
@@ -127,7 +127,7 @@ def test_a_stalled_rank_ends_the_run_when_the_time_is_up(tmp_path: Path, tiny_cl
         run = under_way(tmp_path, leader)
         follower.process.send_signal(signal.SIGSTOP)
         assert leader.process.wait(180) == 1
-        assert_one_line(leader, "rank 1 is gone or stalled")
+        assert_one_line(leader, "rank 1 does not respond")
         assert "rank 1" in failure(run)
 
 

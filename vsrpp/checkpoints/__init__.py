@@ -1,1 +1,1 @@
-"""Checkpoints: what one holds, how it is written and read, and which ones are kept."""
+"""Checkpoints: their content, how they are written and read, and which ones are kept."""

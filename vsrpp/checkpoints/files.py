@@ -1,4 +1,4 @@
-"""Checkpoints: written whole in the background, checked when read, pruned only when they are safe elsewhere."""
+"""Checkpoint files: written atomically in the background, and verified when read."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ import torch
 import yaml
 
 from vsrpp import __version__, config
+from vsrpp.checkpoints import messages
 from vsrpp.checkpoints.snapshot import Snapshot
-from vsrpp.errors import NotFound, ProofFailed, Refused, VsrppError
+from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths, checkpoint_step
 
 FORMAT = 1
@@ -30,7 +31,7 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SaveRequest:
-    """What one checkpoint holds beside the state itself."""
+    """A checkpoint to write: the training state and the facts for its manifest."""
 
     folder: CheckpointPaths
     snapshot: Snapshot
@@ -47,7 +48,7 @@ class SaveRequest:
 
 @dataclass(slots=True)
 class Saved:
-    """What became of a request: `files` {name: sha256}, or `error`."""
+    """The outcome of a request: `files` {name: sha256}, or `error`."""
 
     request: SaveRequest
     files: dict[str, str] = field(default_factory=dict)
@@ -57,7 +58,7 @@ class Saved:
 
 
 class Saver:
-    """Writes checkpoints in a thread, one at a time and in order; the trainer collects the outcomes at step boundaries."""
+    """Writes checkpoints in a thread, one at a time, in order. The trainer collects the outcomes between steps."""
 
     def __init__(self, write: Callable[[SaveRequest], Saved] | None = None) -> None:
         self._write = write or write_checkpoint
@@ -72,17 +73,17 @@ class Saver:
         return self._pending > 0
 
     def submit(self, request: SaveRequest) -> None:
-        """Hand over a captured state. Waits only if two saves before it are still being written."""
+        """Queue a captured state for writing. Blocks only while two earlier saves are pending."""
         self._pending += 1
         self._requests.put(request)
 
     def collect(self, *, wait: bool = False) -> list[Saved]:
-        """The outcomes since the last call; with `wait`, those of everything submitted."""
-        found: list[Saved] = []
+        """The outcomes since the last call; with `wait`, of everything submitted."""
+        outcomes: list[Saved] = []
         while self._pending and (wait or not self._done.empty()):
-            found.append(self._done.get())
+            outcomes.append(self._done.get())
             self._pending -= 1
-        return found
+        return outcomes
 
     def close(self) -> None:
         self._requests.put(None)
@@ -94,9 +95,9 @@ class Saver:
 
 
 def write_checkpoint(request: SaveRequest) -> Saved:
-    """Write a checkpoint to a temporary folder, sync every file, rename it: it is whole or it is not there.
+    """Write a checkpoint atomically: to a temporary folder, with every file fsynced, then renamed.
 
-    A failure is returned, not raised: it becomes an event, and training goes on.
+    A failure is returned, not raised: it becomes an event, and training continues.
     """
     final = request.folder.root
     building = final.with_name(f".{final.name}.{os.getpid()}.part")
@@ -109,18 +110,18 @@ def write_checkpoint(request: SaveRequest) -> Saved:
         building.rename(final)
         _sync_folder(final.parent)
         return Saved(request, files, size)
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must become an event, not the end of the thread
+    except Exception as error:  # noqa: BLE001 - any failure must become an event and must not end the thread
         shutil.rmtree(building, ignore_errors=True)
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
         return Saved(request, error=f"{type(error).__name__}: {error}", disk_full=full)
 
 
 def _set_aside(final: Path) -> None:
-    """A checkpoint of the same step that lies on a branch left behind keeps its files under a name with its branch."""
+    """Rename an older checkpoint of the same step, from an abandoned branch, to a name with its branch number."""
     if final.exists():
         try:
             label = f"b{read_manifest(CheckpointPaths(final)).get('branch', 0)}"
-        except VsrppError:  # damaged: it was passed over, and is made anew
+        except VsrppError:  # it is damaged and is being written again
             label = "damaged"
         old = final.with_name(f"{final.name}_{label}")
         discard(old)
@@ -128,11 +129,11 @@ def _set_aside(final: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove a checkpoint, if it is there: first its name, so that a kill in between leaves no half that passes for one."""
+    """Remove a checkpoint if it exists. It is renamed first, so that a kill cannot leave an incomplete one under its name."""
     going = folder.with_name(f".{folder.name}.{os.getpid()}.gone.part")
     try:
         folder.rename(going)
-    except OSError:  # not there
+    except OSError:  # it does not exist
         return
     shutil.rmtree(going, ignore_errors=True)
 
@@ -171,7 +172,7 @@ def _write_files(folder: CheckpointPaths, request: SaveRequest) -> dict[str, str
 
 
 def versions() -> dict[str, str]:
-    """What a bit-exact replay depends on beside the record: Pillow makes JPEG's harm and reads frames, PyAV reads videos."""
+    """Versions that a bit-identical replay depends on. Pillow reads frames and applies JPEG degradation, PyAV reads videos."""
     import platform
 
     import av
@@ -184,32 +185,32 @@ def versions() -> dict[str, str]:
 
 
 def read_manifest(folder: CheckpointPaths) -> dict[str, Any]:
-    """Raises NotFound if the folder holds no checkpoint, ProofFailed if its manifest cannot be read."""
+    """A checkpoint's manifest. Raises NotFound if the folder contains no checkpoint, ProofFailed if it cannot be read."""
     try:
         manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise NotFound(f"{folder.root} holds no checkpoint (no {folder.manifest.name}).") from None
+        raise messages.NO_CHECKPOINT(folder=folder.root, manifest=folder.manifest.name) from None
     except (OSError, ValueError) as error:
-        raise ProofFailed(f"{folder.manifest} cannot be read: {error}.") from None
+        raise messages.UNREADABLE_MANIFEST(file=folder.manifest, cause=error) from None
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
-        raise ProofFailed(f"{folder.manifest} is no manifest.")
+        raise messages.NOT_A_MANIFEST(file=folder.manifest)
     return manifest
 
 
 def verify_files(folder: CheckpointPaths) -> dict[str, Any]:
-    """Check every file against the manifest's SHA-256; returns the manifest. Raises ProofFailed naming the file."""
+    """Check every file against its SHA-256 in the manifest; returns the manifest. Raises ProofFailed, naming the file."""
     manifest = read_manifest(folder)
     for name, about in manifest["files"].items():
         path = folder.root / name
         if not path.is_file():
-            raise ProofFailed(f"{folder.root} is not whole: {name} is missing.")
+            raise messages.FILE_MISSING(folder=folder.root, name=name)
         if file_sha256(path) != about["sha256"]:
-            raise ProofFailed(f"{path} was changed: its SHA-256 is not the one in the manifest.")
+            raise messages.FILE_CHANGED(file=path)
     return manifest
 
 
 def load_checkpoint(folder: CheckpointPaths) -> tuple[Snapshot, dict[str, Any]]:
-    """A checkpoint's state and its manifest, every hash checked. Raises NotFound, ProofFailed, or Refused if it is damaged."""
+    """A checkpoint's state and manifest, after verifying every hash. Raises NotFound, ProofFailed, or Refused if damaged."""
     manifest = verify_files(folder)
     try:
         rest = torch.load(folder.training_state, map_location="cpu", weights_only=True)
@@ -219,7 +220,7 @@ def load_checkpoint(folder: CheckpointPaths) -> tuple[Snapshot, dict[str, Any]]:
         model_ema = safetensors.torch.load_file(folder.model_ema)
         step = int(rest.pop("step"))
     except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
-        raise Refused(f"{folder.root} cannot be loaded: {error}.") from error
+        raise messages.NOT_LOADED(folder=folder.root, cause=error) from error
     return Snapshot(step, live, model, model_ema, rest), manifest
 
 
@@ -229,16 +230,16 @@ def checkpoint_run_config(folder: CheckpointPaths) -> dict[str, Any]:
 
 
 def whole_checkpoints(checkpoints: Path) -> list[CheckpointPaths]:
-    """The checkpoint folders that have a manifest, ascending by step; leftovers of a torn save are not among them."""
+    """The complete checkpoint folders, i.e. those with a manifest, ascending by step; leftovers of a killed save are not."""
     if not checkpoints.is_dir():
         return []
-    found = [folder for folder in checkpoints.iterdir() if checkpoint_step(folder) is not None]
-    whole = [CheckpointPaths(folder) for folder in found if (folder / "manifest.json").is_file()]
-    return sorted(whole, key=lambda folder: checkpoint_step(folder.root) or 0)
+    folders = [folder for folder in checkpoints.iterdir() if checkpoint_step(folder) is not None]
+    complete = [CheckpointPaths(folder) for folder in folders if (folder / "manifest.json").is_file()]
+    return sorted(complete, key=lambda folder: checkpoint_step(folder.root) or 0)
 
 
 def clear_torn(checkpoints: Path) -> None:
-    """Remove what a killed save or removal left behind."""
+    """Remove temporary folders of killed saves and removals."""
     if checkpoints.is_dir():
         for folder in checkpoints.glob(".step_*.part"):
             shutil.rmtree(folder, ignore_errors=True)

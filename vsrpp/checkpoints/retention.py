@@ -1,4 +1,4 @@
-"""Which checkpoints stay on disk: decided purely, carried out elsewhere."""
+"""The retention policy: a pure decision on which checkpoints stay on disk."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """One checkpoint on disk, as far as keeping it is concerned."""
+    """The facts about one checkpoint on disk that retention depends on."""
 
     step: int
     score: float | None
-    """The metric that decides what is best (higher is better), None without a validation at that step."""
+    """The metric that defines the best checkpoint (higher is better); None without a validation at that step."""
     uploaded: bool
     pinned: bool = False
 
@@ -20,22 +20,22 @@ class Kept:
 def to_prune(
     checkpoints: Sequence[Kept], *, keep_last: int, keep_every: int, local_only: bool, short_of_disk: bool = False
 ) -> list[int]:
-    """Steps whose folders may go, oldest first.
+    """Steps whose folders may be removed, oldest first.
 
-    Kept are the last `keep_last`, the best, every `keep_every`-th step (0: none), the pinned, always the newest, and
-    whatever is not uploaded yet unless the policy is `local_only`. Short of disk, only the newest, the best and the
-    pinned are sacred: the oldest others go, uploaded ones first.
+    Kept are the last `keep_last`, the best, every `keep_every`-th step (0: none), the pinned, always the newest, and, unless
+    `local_only`, whatever is not uploaded yet. When short of disk space, only the newest, the best and the pinned are kept;
+    the others are removed oldest first, uploaded ones before the rest.
     """
     rows = sorted(checkpoints, key=lambda row: row.step)
     if not rows:
         return []
     scored = [row for row in rows if row.score is not None]
-    sacred = {rows[-1].step} | {row.step for row in rows if row.pinned}
+    protected = {rows[-1].step} | {row.step for row in rows if row.pinned}
     if scored:
-        sacred.add(max(scored, key=lambda row: (row.score, row.step)).step)
+        protected.add(max(scored, key=lambda row: (row.score, row.step)).step)
     if short_of_disk:
-        others = [row for row in rows if row.step not in sacred]
+        others = [row for row in rows if row.step not in protected]
         return [row.step for row in sorted(others, key=lambda row: (not row.uploaded, row.step))]
-    keep = sacred | {row.step for row in rows[-max(1, keep_last) :]}
+    keep = protected | {row.step for row in rows[-max(1, keep_last) :]}
     keep |= {row.step for row in rows if keep_every and row.step % keep_every == 0}
     return [row.step for row in rows if row.step not in keep and (row.uploaded or local_only)]

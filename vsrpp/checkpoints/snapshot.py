@@ -1,4 +1,4 @@
-"""A whole training state in memory."""
+"""A complete training state in memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 @dataclass(slots=True)
 class Snapshot:
-    """A whole training state on the CPU, sharing no memory with the live one."""
+    """A complete training state on the CPU, sharing no memory with the live one."""
 
     step: int
     live: dict[str, Any]
     model: dict[str, Tensor]
     model_ema: dict[str, Tensor]
     rest: dict[str, Any]
-    """Optimizer, controller and random generators: tensors and plain values only, so that it loads with weights_only."""
+    """Optimizer, controller and random generators, as tensors and plain values, so that it loads with weights_only."""

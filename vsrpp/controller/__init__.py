@@ -1,1 +1,1 @@
-"""The adaptive controller: its phases and effects, and the plateau detectors it listens to."""
+"""The adaptive controller: its phases, its effects, and its plateau detectors."""

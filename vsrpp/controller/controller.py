@@ -1,9 +1,9 @@
 """The adaptive controller: a pure state machine that decides once per optimizer step; the trainer acts and records.
 
-The live config is what people asked for and is never edited here. The controller's effect is an offset on top, a pure
-function of its state and of the config in force (`controller_effects`), so an edit counts from the very next step.
-Phases change through one table (`controller_phases`) alone. No clock, no randomness: the same calls give the same
-decisions, on a replay too.
+The live config holds the user's values and is never changed here. The controller adds an offset, a pure function of its
+state and of the config in force (`controller.effects`), so that an edit applies from the next step. Phases change only
+through one table (`controller.phases`). There is no clock and no randomness: the same calls give the same decisions,
+including in a replay.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from vsrpp.controller.effects import (
 from vsrpp.controller.phases import AGGRESSIVE, COOLDOWN, PHASES, SETTLING, WARMUP, Facts, next_transition
 
 SHARPNESS_THRESHOLD = 0.70
-"""Sharpness of the output over the truth's (ratio) below which a plateau is answered aggressively; the run config's
-`sharpness_threshold`, where there is one, replaces it."""
+"""Sharpness of the output relative to the truth below which a plateau starts the aggressive phase. Overridden by
+`sharpness_threshold` in the run config."""
 
 SETTLING_STEPS = 100
 """Steps after warm-up, a restart or a rollback before anything is decided."""
 
 AGGRESSIVE_PATIENCES = 1.0
-"""Longest aggressive phase, in multiples of the live `plateau_patience`."""
+"""Maximum length of the aggressive phase, in multiples of the live `plateau_patience`."""
 
 BIG_RATE_CHANGE = 1.5
-"""A `max_lr` edited by this ratio or more, up or down, restarts the detector: another rate is another curve."""
+"""An edit of `max_lr` by this ratio or more, up or down, restarts the detector, because the loss curve changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ControllerEvent:
-    """One thing worth the record: `type` is one of plateau_detected, plateau_cleared, safety_reset, phase_changed."""
+    """An event to record. `type` is plateau_detected, plateau_cleared, safety_reset or phase_changed."""
 
     type: str
     reason: str
@@ -53,14 +53,14 @@ class ControllerEvent:
 
 @dataclass(frozen=True, slots=True)
 class StepSettings:
-    """What holds for the next optimizer step."""
+    """The settings in force for the next optimizer step."""
 
     weights: dict[str, float]
     """Effective loss weights by term."""
     lr_factor: float
-    """Factor on the scheduled rate."""
+    """Factor on the scheduled learning rate."""
     clip: float
-    """Norm to clip the gradient at."""
+    """Norm at which the gradient is clipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Outcome:
 
 
 class Controller:
-    """Feed it once per optimizer step; `effective` answers for an edited config without advancing."""
+    """Call `update` once per optimizer step. `effective` gives the settings under an edited config without advancing."""
 
     def __init__(self, run_config: Mapping[str, Any]) -> None:
         self.warmup_steps = int(run_config.get("warmup_steps") or 0)
@@ -90,15 +90,15 @@ class Controller:
         self.factor = 1.0
         self.sharpness: float | None = None
         self.restarted = ""
-        """Why `restart` was called, until the next step has taken note."""
+        """Why `restart` was called; cleared by the next step."""
         self.seen_live: dict[str, float] = {}
 
     def observe_norm(self, norm: float) -> None:
-        """Take the gradient norm of a step, before clipping."""
+        """Add the gradient norm of a step, before clipping."""
         self.norms.add(norm)
 
     def effective(self, live: Mapping[str, Any]) -> StepSettings:
-        """Weights, rate factor and clip for the next step under `live`; changes nothing."""
+        """Weights, rate factor and clip for the next step under `live`; does not change the state."""
         return StepSettings(
             effective_weights(live, self.shift, self.steadiness.part),
             effective_factor(live, self.factor),
@@ -118,8 +118,8 @@ class Controller:
     ) -> Outcome:
         """Decide after optimizer step `step`.
 
-        `loss` and the unweighted `terms` are that step's; `quality` and `sharpness` come with a validation and are
-        None otherwise; `finite` is False when the loss or a gradient was not; `live` is the config the step ran under.
+        loss, terms: that step's loss and unweighted terms. quality, sharpness: from a validation at this step, else None.
+        finite: False if the loss or a gradient was not finite. live: the config the step ran under.
         Never raises, whatever the numbers.
         """
         self._notice_edits(live)
@@ -138,9 +138,9 @@ class Controller:
         return Outcome(settings.weights, settings.lr_factor, settings.clip, self.phase, events, metrics)
 
     def restart(self, reason: str) -> None:
-        """Begin anew after a rollback or a restart: offsets go at once, nothing is counted, the next step settles.
+        """Start over after a rollback or a restart: drop the offsets and counts, and settle from the next step on.
 
-        The gradient norms and the best quality stay known.
+        The gradient norms and the best quality are kept.
         """
         self.detector.restart(reason)
         self.restarted = reason
@@ -149,7 +149,7 @@ class Controller:
         self.sharpness = None
 
     def state(self) -> dict[str, Any]:
-        """Everything a decision depends on, as JSON-able values; floats survive `json` exactly."""
+        """Everything a decision depends on, as JSON values; floats survive a round trip exactly."""
         return {
             **{name: getattr(self, name) for name in _PLAIN},
             "seen_live": dict(self.seen_live),
@@ -159,7 +159,7 @@ class Controller:
         }
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take back a `state()`; raises ValueError if its detector is another one."""
+        """Restore a `state()`. Raises ValueError if it is of another detector."""
         self.detector.load(state["detector"])
         for name in _PLAIN:
             setattr(self, name, state[name])
@@ -168,7 +168,7 @@ class Controller:
         self.steadiness.mean, self.steadiness.variance, self.steadiness.part = state["l1"]
 
     def _notice_edits(self, live: Mapping[str, Any]) -> None:
-        """An edit that makes the loss another curve (its weights, or a far other rate) restarts the detector."""
+        """Restart the detector after an edit that changes the loss curve: of weights, or a large one of the rate."""
         now = {**set_weights(live), "max_lr": float(live["max_lr"])}
         before, self.seen_live = self.seen_live, now
         if not before or before == now:
@@ -184,7 +184,7 @@ class Controller:
             self.seen_live["max_lr"] = before["max_lr"]  # small edits add up to a big one
 
     def _at_set_weights(self, loss: float, terms: Mapping[str, float], live: Mapping[str, Any]) -> float:
-        """The loss as the person's weights would have it: the controller's own offset must not pass for progress."""
+        """The loss under the user's weights, so that the controller's own offset does not look like progress."""
         if self.shift == 0.0 and self.steadiness.part == 1.0:
             return loss
         used = effective_weights(live, self.shift, self.steadiness.part)
@@ -192,7 +192,7 @@ class Controller:
         return loss - sum((used[term] - wanted[term]) * terms.get(term, 0.0) for term in TERMS)
 
     def _edges(self, decision: Decision, live: Mapping[str, Any]) -> list[ControllerEvent]:
-        """Events for a plateau that begins or ends; the rate is acted on when one begins."""
+        """Events for a plateau that begins or ends. When one begins, the rate factor is changed."""
         if not live["adaptive"]:
             self.factor, self.shift = 1.0, 0.0
         self.factor = effective_factor(live, self.factor)
@@ -213,7 +213,7 @@ class Controller:
         return [ControllerEvent("plateau_detected" if decision.detected else "plateau_cleared", decision.reason, data)]
 
     def _advance(self, step: int, finite: bool, decision: Decision, live: Mapping[str, Any]) -> list[ControllerEvent]:
-        """Take the one transition the table allows now, if any."""
+        """Take the transition that the table allows now, if any."""
         self.phase_steps += 1
         facts = Facts(
             restarted=self.restarted,
@@ -249,7 +249,7 @@ class Controller:
         return [*events, ControllerEvent("phase_changed", told, {**change, **numbers})]
 
     def _safety_reset(self, reason: str, numbers: dict[str, Any]) -> ControllerEvent:
-        """Weights back to what the person set, a boost ended; counting starts again after the cooldown."""
+        """Restore the user's weights and end a boost; counting restarts after the cooldown."""
         data = {**numbers, "weight_shift_before": self.shift, "lr_factor_before": self.factor}
         self.shift = 0.0
         self.factor = min(1.0, self.factor)
@@ -257,7 +257,7 @@ class Controller:
         return ControllerEvent("safety_reset", reason, {**data, "lr_factor": self.factor})
 
     def _drift(self, live: Mapping[str, Any]) -> None:
-        """Move the weight offset by one small step: out while aggressive, back otherwise."""
+        """Move the weight offset by one small step: up in the aggressive phase, back otherwise."""
         step = SHIFT_STEP if self.phase == AGGRESSIVE else -SHIFT_STEP
         self.shift = max(0.0, min(MOST_SHIFT, self.shift + step)) if live["adaptive"] else 0.0
 

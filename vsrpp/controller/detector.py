@@ -1,8 +1,8 @@
-"""Plateau detectors: they take one loss per optimizer step and return a decision; nothing else happens here.
+"""The base of plateau detectors, which take one loss per optimizer step and return a decision.
 
-Two are offered by `make`: `vsrpp`, a trend test that knows the loss's own noise (`plateau_trend`), and `brief`, the
-rule of the system this one grew out of (`plateau_brief`). Both count steps without improvement; a plateau holds while
-the count is above the live `plateau_patience`, so an edited patience counts from the very next step, both ways.
+There are two: `vsrpp`, a trend test that accounts for the noise of the loss (`plateau_trend`), and `brief`, the rule of
+this project's predecessor (`plateau_brief`). Both count steps without improvement. There is a plateau while the count is
+above the live `plateau_patience`, so an edited patience applies from the next step, in both directions.
 `docs/adaptive-system.md` explains them, `scripts/bench_plateau` measures them.
 """
 
@@ -18,14 +18,14 @@ EMA_ALPHA = 0.1
 """Weight of the newest loss in the smoothed loss (per step): a memory of about 19 steps."""
 
 QUALITY_GAIN = 1.001
-"""A validation whose quality is above the reference times this is an improvement (ratio)."""
+"""A validation is an improvement if its quality exceeds the reference times this ratio."""
 
 THRESHOLDS = ((0.1, 0.005), (0.05, 0.003), (0.02, 0.002), (0.0, 0.001))
-"""(loss level, least relative improvement that counts): 0.5 % above a loss of 0.1, down to 0.1 % below 0.02."""
+"""(loss level, minimum relative improvement): from 0.5 % above a loss of 0.1 down to 0.1 % below 0.02."""
 
 
 def adaptive_threshold(loss: float) -> float:
-    """The least relative improvement that counts at this level of the loss: a fraction, 0.001 to 0.005."""
+    """The minimum relative improvement at this level of the loss: a fraction from 0.001 to 0.005."""
     for level, threshold in THRESHOLDS:
         if loss > level:
             return threshold
@@ -34,18 +34,18 @@ def adaptive_threshold(loss: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a detector says after one step."""
+    """A detector's decision after one step."""
 
     plateau: bool
     """True while the counter is above the live `plateau_patience`."""
     counter: float
-    """Steps without improvement; one of slight improvement, or of too much noise to tell, counts as less than one."""
+    """Steps without improvement. A step with slight improvement or too much noise to tell counts less than one."""
     ema: float | None
     """Smoothed loss; None before the first finite one."""
     best: float | None
     """Lowest smoothed loss since the last restart."""
     threshold: float
-    """Least relative improvement that counts now (fraction)."""
+    """Minimum relative improvement at present (fraction)."""
     improved: tuple[str, ...]
     """Signals that improved at this step (`loss`, `ema`, `trend`, `quality`); any of them resets the counter."""
     detected: bool
@@ -53,49 +53,48 @@ class Decision:
     cleared: bool
     """A plateau ends at this step."""
     reason: str
-    """Why, in words, for a timeline; empty when neither `detected` nor `cleared`."""
+    """The reason, for a timeline; empty unless `detected` or `cleared`."""
     numbers: dict[str, float]
-    """The measurements behind it; read-only."""
+    """The measurements behind the decision; read-only."""
 
 
 class Observation(NamedTuple):
-    """What one finite loss means to a detector."""
+    """A detector's reading of one finite loss."""
 
     counted: float
-    """How much of a step this step counts, 0 to 1."""
+    """How much this step adds to the count, 0 to 1."""
     backdated: float
-    """The count is at least this, in steps, as far as there were countable ones."""
+    """Lower bound for the count in steps, limited to the number of countable steps."""
     improved: tuple[str, ...]
-    """Signals that improved; the count is 0 then."""
+    """Signals that improved; any of them resets the count to 0."""
 
 
 class Detector(ABC):
-    """What all detectors share: the count, its edges, the validation's quality, a state that survives JSON exactly."""
+    """The base class: the count, begin and end of a plateau, validation quality, and a state that survives JSON exactly."""
 
     kind: str
 
     def __init__(self) -> None:
         self.counter = 0.0
         self.countable = 0
-        """Steps that could count since the last restart, better quality or end of a plateau: the count is never
-        backdated beyond."""
+        """Countable steps since the last restart, better quality or end of a plateau; the limit for backdating."""
         self.held = False
         self.ema: float | None = None
         self.best: float | None = None
         self.quality_best: float | None = None
         self.quality_reference: float | None = None
         self.note = ""
-        """Why the counter was last reset from outside; told when that clears a plateau."""
+        """Why the counter was last reset from outside; the reason given if that clears a plateau."""
 
     def update(
         self, step: int, loss: float, live: Mapping[str, Any], *, quality: float | None = None, grace: bool = False
     ) -> Decision:
-        """Take the loss of optimizer step `step`; `quality` only at a validation.
+        """Add the loss of optimizer step `step`, and `quality` at a validation.
 
-        `grace`: observe this step without counting it (warm-up, cooldown). A loss that is not finite is left out:
-        it changes nothing, the counter stays. Never raises, whatever the numbers.
+        grace: observe this step without counting it (warm-up, cooldown). A loss that is not finite is ignored and leaves
+        the counter unchanged. Never raises, whatever the numbers.
         """
-        del step  # the count is of calls: a rewound step counter after a rollback cannot confuse it
+        del step  # calls are counted, not steps, so that a rollback's rewound step number has no effect
         seen = self._observe(loss) if math.isfinite(loss) else _NOTHING
         improved = seen.improved
         if quality is not None and self._quality_improved(quality):
@@ -103,7 +102,7 @@ class Detector(ABC):
             self.countable = 0
         if improved:
             self.counter = 0.0
-            if self.held:  # what chance cleared on a flat curve must not be backdated into a plateau at the next block
+            if self.held:  # a plateau cleared by chance must not be backdated into existence at the next block
                 self.countable = 0
         elif not grace and seen is not _NOTHING:
             self.countable += 1
@@ -112,29 +111,29 @@ class Detector(ABC):
 
     @abstractmethod
     def _observe(self, loss: float) -> Observation:
-        """Take one finite loss."""
+        """Add one finite loss."""
 
     @abstractmethod
     def _forget(self) -> None:
-        """Drop what was learnt of the curve before a restart."""
+        """Drop everything learned about the curve before a restart."""
 
     @abstractmethod
     def _numbers(self) -> dict[str, float]:
-        """The measurements behind the present verdict."""
+        """The measurements behind the current decision."""
 
     @abstractmethod
     def _own_state(self) -> dict[str, Any]:
-        """What the concrete detector adds to the state."""
+        """The concrete detector's part of the state."""
 
     @abstractmethod
     def _load_own(self, state: Mapping[str, Any]) -> None:
-        """Take `_own_state` back."""
+        """Restore `_own_state`."""
 
     def restart(self, reason: str, *, keep_trend: bool = False) -> None:
-        """Count from zero: after a rollback, a restart, a big live change.
+        """Reset the count after a rollback, a restart or a large live edit.
 
-        The curve before is forgotten too, unless `keep_trend` (the curve goes on, only the count starts again). The
-        next `update` reports `cleared` with this reason if a plateau held. Validation's best quality stays known.
+        Also forgets the curve so far, unless `keep_trend`. If there was a plateau, the next `update` reports `cleared` with
+        this reason. The best validation quality is kept.
         """
         self.counter, self.countable = 0.0, 0
         self.note = reason
@@ -143,12 +142,12 @@ class Detector(ABC):
             self._forget()
 
     def state(self) -> dict[str, Any]:
-        """Everything a decision depends on, as JSON-able values; floats survive `json` exactly."""
+        """Everything a decision depends on, as JSON values; floats survive a round trip exactly."""
         shared = {name: getattr(self, name) for name in _SHARED}
         return {"kind": self.kind, **shared, **self._own_state()}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take back a `state()`; raises ValueError if it is another detector's."""
+        """Restore a `state()`. Raises ValueError if it is of another detector."""
         if state["kind"] != self.kind:
             raise ValueError(f"state of detector {state['kind']} given to {self.kind}: set detector={state['kind']}")
         for name in _SHARED:
@@ -156,7 +155,7 @@ class Detector(ABC):
         self._load_own(state)
 
     def _quality_improved(self, quality: float) -> bool:
-        """Against a reference that moves only when an improvement counted, so that a slow rise adds up."""
+        """Compare with a reference that moves only when an improvement counts, so that a slow rise adds up."""
         if not math.isfinite(quality):
             return False
         if self.quality_reference is None or self.quality_best is None:

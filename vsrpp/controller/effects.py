@@ -1,4 +1,4 @@
-"""What the controller adds on top of the live config: bounded offsets, pure functions of its state and the config."""
+"""The controller's effects on top of the live config: bounded offsets, pure functions of its state and the config."""
 
 from __future__ import annotations
 
@@ -12,52 +12,52 @@ _NUDGES = 16
 _KEYS = tuple((term, f"{term}_weight") for term in TERMS)
 
 MOST_SHIFT = 0.10
-"""Most weight that is moved to the gradient term (in units of the weights, whose sum is about 1)."""
+"""Maximum weight moved to the gradient term (in units of the weights, whose sum is about 1)."""
 
 SHIFT_STEP = 0.001
-"""Weight moved per step, towards the gradient term while aggressive and back otherwise."""
+"""Weight moved per step: towards the gradient term in the aggressive phase, back otherwise."""
 
 MOST_TAKEN = 0.5
-"""The L1 and multi-scale weights lose at most this part of what the person set."""
+"""Maximum fraction of the user's L1 and multi-scale weights that is moved away."""
 
 LEAST_PERCEPTUAL = 0.25
-"""An unsteady L1 lowers the perceptual weight to this part of what was set, never below; L1 gets the difference."""
+"""Minimum fraction of the user's perceptual weight under an unsteady L1; the difference goes to L1."""
 
 STEADY_VARIATION, UNSTEADY_VARIATION = 0.25, 1.0
-"""Coefficient of variation of the L1 term (std over mean): the perceptual weight is whole at or below the first, least
-at or above the second."""
+"""Coefficient of variation of the L1 term (std over mean): the perceptual weight is unchanged at or below the first, and at
+its minimum at or above the second."""
 
 VARIATION_ALPHA = 0.02
 """Weight of the newest step in the L1 term's running mean and variance (a memory of about 100 steps)."""
 
 PERCEPTUAL_STEP = 0.002
-"""Most change per step of the perceptual part (fraction of the set weight)."""
+"""Maximum change per step of the perceptual weight (fraction of the user's weight)."""
 
 REDUCE_FACTOR, LEAST_FACTOR = 0.5, 0.1
-"""`reduce_lr` halves the factor on the scheduled rate at each plateau, never below a tenth; it lasts."""
+"""`reduce_lr` halves the factor on the scheduled rate at each plateau, down to a tenth; the reduction is permanent."""
 
 BOOST_FACTOR, MOST_FACTOR = 1.5, 2.0
-"""`boost_lr` multiplies it by 1.5 at each plateau, never above 2; it ends when the plateau does."""
+"""`boost_lr` multiplies the factor by 1.5 at each plateau, up to 2; the boost ends with the plateau."""
 
 NORMS_KEPT, NORMS_NEEDED = 256, 64
-"""Gradient norms the percentile is taken of (steps), and how many it needs before it is used."""
+"""Number of recent gradient norms the percentile is taken of, and how many are needed before it is used."""
 
 NORM_PERCENTILE, NORM_ROOM = 90.0, 1.5
-"""Adaptive clipping cuts at this much above the running percentile of the norms (percent; ratio)."""
+"""Adaptive clipping: the clip is this ratio times this running percentile of the norms."""
 
 LEAST_CLIP = 0.05
-"""The adaptive clip stays above this part of the live `grad_clip`."""
+"""Minimum of the adaptive clip, as a fraction of the live `grad_clip`."""
 
 
 def set_weights(live: Mapping[str, Any]) -> dict[str, float]:
-    """The four weights as the person set them."""
+    """The four weights as set by the user."""
     return {term: float(live[key]) for term, key in _KEYS}
 
 
 def effective_weights(live: Mapping[str, Any], shift: float, perceptual_part: float) -> dict[str, float]:
-    """The weights in effect: each in 0 to 1, their sum that of the live config.
+    """The effective weights: each between 0 and 1, with the same sum as in the live config.
 
-    A term the person set to 0 is off and stays off. With `adaptive` off, or nothing to move, they are the live weights.
+    A term the user set to 0 stays off. With `adaptive` off, or nothing to move, they equal the live weights.
     """
     centre = set_weights(live)
     weights = dict(centre)
@@ -86,7 +86,7 @@ def _move(weights: dict[str, float], source: str, target: str, amount: float) ->
 
 
 def _sum_kept(weights: dict[str, float], centre: dict[str, float]) -> dict[str, float]:
-    """Take away the last rounding error, so that a sum on the edge of what is allowed stays allowed."""
+    """Remove the remaining rounding error, so that a sum at the limit of the allowed range stays within it."""
     total = fsum(centre.values())
     inside = [term for term in TERMS if 0.0 < weights[term] < 1.0]
     for _ in range(_NUDGES if inside else 0):
@@ -99,7 +99,7 @@ def _sum_kept(weights: dict[str, float], centre: dict[str, float]) -> dict[str, 
 
 
 def effective_factor(live: Mapping[str, Any], factor: float) -> float:
-    """The factor on the scheduled rate: 1 unless `adaptive` is on and the action in force is the one that made it."""
+    """The factor on the scheduled rate; 1 unless `adaptive` is on and the current action is the one that produced it."""
     if not live["adaptive"]:
         return 1.0
     action = live["plateau_action"]
@@ -111,20 +111,20 @@ def effective_factor(live: Mapping[str, Any], factor: float) -> float:
 
 
 def acted_factor(live: Mapping[str, Any], factor: float) -> float:
-    """The factor after a plateau was detected, under the action in force."""
+    """The factor after a plateau was detected, under the current action."""
     step = {"reduce_lr": REDUCE_FACTOR, "boost_lr": BOOST_FACTOR}.get(live["plateau_action"], 1.0)
     return effective_factor(live, effective_factor(live, factor) * step)
 
 
 class Norms:
-    """The last gradient norms, before clipping, and their running percentile."""
+    """Recent gradient norms, before clipping, and their running percentile."""
 
     def __init__(self, recent: list[float] | None = None) -> None:
         self.recent = list(recent or [])
         self._ordered = sorted(self.recent)
 
     def add(self, norm: float) -> None:
-        """Take one norm; one that is not finite, or negative, is left out."""
+        """Add a norm; one that is negative or not finite is ignored."""
         if not (isfinite(norm) and norm >= 0):
             return
         self.recent.append(norm)
@@ -134,13 +134,13 @@ class Norms:
             del self._ordered[bisect_left(self._ordered, oldest)]
 
     def percentile(self) -> float | None:
-        """The norm that `NORM_PERCENTILE` percent do not exceed; None while there are too few."""
+        """The `NORM_PERCENTILE`th percentile of the norms; None while there are too few."""
         if len(self._ordered) < NORMS_NEEDED:
             return None
         return self._ordered[ceil(NORM_PERCENTILE / 100 * len(self._ordered)) - 1]
 
     def clip(self, live: Mapping[str, Any]) -> float:
-        """The norm to clip at: the live `grad_clip` is the ceiling, and all there is when `adaptive` is off."""
+        """The norm to clip at, at most the live `grad_clip`; exactly that if `adaptive` is off."""
         ceiling = float(live["grad_clip"])
         percentile = self.percentile()
         if not live["adaptive"] or percentile is None:
@@ -149,7 +149,7 @@ class Norms:
 
 
 class L1Steadiness:
-    """Running coefficient of variation of the L1 term, and the part of the perceptual weight it allows."""
+    """Running coefficient of variation of the L1 term, and the fraction of the perceptual weight it allows."""
 
     def __init__(self) -> None:
         self.mean: float | None = None
@@ -157,7 +157,7 @@ class L1Steadiness:
         self.part = 1.0
 
     def add(self, value: float | None) -> None:
-        """Take the L1 term of one step; without a finite one nothing changes."""
+        """Add the L1 term of one step; None or a value that is not finite is ignored."""
         if value is None or not isfinite(value) or abs(value) > 1e100:
             return
         if self.mean is None:
@@ -169,12 +169,12 @@ class L1Steadiness:
         self.part += max(-PERCEPTUAL_STEP, min(PERCEPTUAL_STEP, self.wanted() - self.part))
 
     def variation(self) -> float:
-        """Standard deviation over mean of the L1 term; 0 before two values."""
+        """Standard deviation over mean of the L1 term; 0 with fewer than two values."""
         if self.mean is None or self.mean <= 0:
             return 0.0
         return sqrt(self.variance) / self.mean
 
     def wanted(self) -> float:
-        """The part (0.25 to 1) the present variation asks for; `part` follows it in small steps."""
+        """The target fraction (0.25 to 1) for the current variation; `part` follows it in small steps."""
         over = (self.variation() - STEADY_VARIATION) / (UNSTEADY_VARIATION - STEADY_VARIATION)
         return 1.0 - (1.0 - LEAST_PERCEPTUAL) * max(0.0, min(1.0, over))

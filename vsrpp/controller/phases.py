@@ -1,4 +1,4 @@
-"""The controller's phases and the only transitions there are between them."""
+"""The controller's phases and the table of all transitions between them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ PHASES = (WARMUP, SETTLING, STABLE, AGGRESSIVE, COOLDOWN)
 
 
 class Facts(NamedTuple):
-    """All that a transition may look at, for the step just done."""
+    """Everything a transition may depend on, for the step just completed."""
 
     restarted: str
-    """Why `restart` was called since the step before; empty if it was not."""
+    """Why `restart` was called since the previous step; empty if it was not."""
     step: int
     warmup_steps: int
     phase_steps: int
-    """Steps counted in the present phase, this one included."""
+    """Steps in the current phase, including this one."""
     adaptive: bool
     finite: bool
     plateau: bool
@@ -26,7 +26,7 @@ class Facts(NamedTuple):
     safety_threshold: float
     cooldown_duration: float
     sharpness: float | None
-    """Sharpness of the output over the truth's at the last validation; None before the first."""
+    """Sharpness of the output relative to the truth at the last validation; None before the first."""
     sharpness_threshold: float
     settling_steps: int
     aggressive_patiences: float
@@ -39,7 +39,7 @@ class Transition(NamedTuple):
     when: str
     target: str
     why: str
-    """Reason for the timeline; {names} are the facts'."""
+    """Reason for the timeline, a template of the facts."""
 
 
 _SAFETY = "counter {counter:g} above plateau_safety_threshold {safety_threshold:g}"

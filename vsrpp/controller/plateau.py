@@ -1,4 +1,4 @@
-"""The plateau detectors by name, as `detector` of the run config says it."""
+"""The plateau detectors, by the name used for `detector` in the run config."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ DETECTORS: dict[str, type[Detector]] = {"vsrpp": TrendDetector, "brief": BriefDe
 
 
 def make(kind: str) -> Detector:
-    """A fresh detector: `vsrpp` (trend test) or `brief`. Raises ValueError for any other name."""
+    """A new detector: `vsrpp` (trend test) or `brief`. Raises ValueError for any other name."""
     if kind not in DETECTORS:
         raise ValueError(f"detector = {kind!r}: must be one of {', '.join(DETECTORS)}")
     return DETECTORS[kind]()

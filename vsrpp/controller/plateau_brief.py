@@ -1,4 +1,4 @@
-"""The brief's plateau rule, exactly: kept selectable (`detector: brief`) and as a row of the benchmark."""
+"""The plateau rule of the original specification, unchanged; selectable (`detector: brief`) and a row of the benchmark."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 from vsrpp.controller.detector import EMA_ALPHA, Detector, Observation, adaptive_threshold
 
 EMA_SLACK = 0.001
-"""The smoothed loss may be this much (fraction of the best) nearer to the best than a single loss and still count."""
+"""The smoothed loss needs this much less improvement than a single loss (fraction of the best)."""
 
 SLIGHT_COUNT = 0.5
-"""How much of a step one counts that is better than the best, but by less than the threshold."""
+"""What a step counts if it is better than the best, but by less than the threshold."""
 
 
 class BriefDetector(Detector):
@@ -36,7 +36,7 @@ class BriefDetector(Detector):
         return Observation(SLIGHT_COUNT if slight else 1.0, 0.0, tuple(improved))
 
     def _forget(self) -> None:
-        """`ema` and `best` are all it knows of the curve, and the base class drops both."""
+        """Nothing to do: only `ema` and `best` describe the curve, and the base class drops both."""
 
     def _numbers(self) -> dict[str, float]:
         return {}
@@ -45,4 +45,4 @@ class BriefDetector(Detector):
         return {}
 
     def _load_own(self, state: Mapping[str, Any]) -> None:
-        """The shared state is all."""
+        """Nothing to do: there is only the shared state."""

@@ -1,7 +1,7 @@
-"""Straight lines through the newest points of a curve, and the bends that contradict them: least squares, closed form.
+"""Fits straight lines to the newest points of a curve and tests them for bends: least squares in closed form.
 
-Ages count backwards: the newest point has age 0. The table below holds, for each window and each place of a bend, one
-row of the inverse normal equations; it is made from whole numbers, so it is the same on every machine.
+Ages count backwards: the newest point has age 0. The table below holds, for each window and each place of a bend, one row
+of the inverse normal equations. It is computed from integers, so it is identical on every machine.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ WINDOWS = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256)
 """Lengths of the lines, in points."""
 
 BENDS = (4, 6, *WINDOWS[:-1])
-"""Ages at which a bend is looked for, in points."""
+"""Ages at which bends are tested, in points."""
 
 BEND_Z = 2.0
-"""A line is contradicted by a bend of more than this many of the bend's standard errors, up or down."""
+"""A line is rejected if a bend exceeds this many of its standard errors, up or down."""
 
 
 class _Bend(NamedTuple):
@@ -28,8 +28,8 @@ class _Bend(NamedTuple):
 
 
 def _bend_row(window: int, age: int) -> _Bend:
-    """The hinge's row of (XᵀX)⁻¹ for X = [1, −u, max(0, age − u)], u = 0 … window − 1: whole-number cofactors over the
-    determinant. Signs are for sums of y and of u · y."""
+    """The hinge's row of (XᵀX)⁻¹ for X = [1, −u, max(0, age − u)], u = 0 … window − 1: integer cofactors over the
+    determinant, with signs for sums of y and of u · y."""
     ages = range(window)
     hinge = [max(0, age - u) for u in ages]
     n, u1, u2 = window, sum(ages), sum(u * u for u in ages)
@@ -45,20 +45,20 @@ _BEND_ROWS = {
 
 
 def _sums(points: list[float]) -> dict[int, tuple[float, float]]:
-    """(Σ y, Σ age · y) of the newest points for every length in `BENDS` and `WINDOWS`; y measured from the newest."""
+    """(Σ y, Σ age · y) of the newest points for every length in `BENDS` and `WINDOWS`; y is relative to the newest point."""
     newest = points[-1]
     lengths = iter(sorted({*BENDS, *WINDOWS}))
     wanted = next(lengths)
     total = weighted = 0.0
-    found = {}
+    sums = {}
     for age, value in enumerate(reversed(points)):
         value -= newest
         total += value
         weighted += age * value
         if age + 1 == wanted:
-            found[wanted] = (total, weighted)
+            sums[wanted] = (total, weighted)
             wanted = next(lengths, 0)
-    return found
+    return sums
 
 
 def slope_of(window: int, total: float, weighted: float) -> float:
@@ -77,9 +77,9 @@ def _bends(window: int, sums: dict[int, tuple[float, float]], deviation: float) 
 
 
 def believed_line(points: list[float], variance: float) -> tuple[int, float, float]:
-    """(window, slope per point, its standard error) of the longest line without a bend; needs `WINDOWS[0]` points.
+    """(window, slope per point, its standard error) of the longest line without a significant bend.
 
-    `variance` is the long-run variance of a point.
+    points: at least `WINDOWS[0]`. variance: the long-run variance of a point.
     """
     sums, deviation = _sums(points), math.sqrt(variance)
     window = WINDOWS[0]

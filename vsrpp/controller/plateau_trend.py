@@ -1,14 +1,14 @@
-"""The plateau detector `vsrpp`: is the loss still falling, as far as its own noise lets anyone tell?
+"""The plateau detector `vsrpp`: tests whether the loss is still falling, given its own noise.
 
-The logarithm of the loss, freed of spikes, is averaged over blocks of 8 steps. After each block the curve of the last
-8, 12, 16 … 256 blocks is asked: is this one straight line, or does it bend somewhere? The longest stretch without a
-significant bend is believed (Lepski's choice of a window): on a quiet curve it begins where the fall stopped, under
-heavy noise it spans two thousand steps. Errors follow from the noise between blocks and its correlation.
+The logarithm of the loss, without spikes, is averaged over blocks of 8 steps. After each block, the last 8, 12, 16 … 256
+blocks are tested for being one straight line without a bend. The longest stretch without a significant bend is used
+(Lepski's choice of a window): on a quiet curve it begins where the fall stopped; under heavy noise it spans two thousand
+steps. Standard errors follow from the noise between blocks and its correlation.
 
-- The line of that stretch falls by more than its error explains, and its fall since the last improvement is worth the
-  brief's threshold: improvement, the count is 0.
-- Otherwise steps are counted: fully when the line is known well, slower the less it is known or when it falls slightly.
-  The count is backdated to half the length of the stretch: the loss had stopped falling before the test could tell.
+- If the line of that stretch falls by more than its error explains, and its fall since the last improvement reaches the
+  threshold of `brief`, that is an improvement, and the count is 0.
+- Otherwise steps are counted: fully if the slope is known well, more slowly if it is uncertain or the loss falls slightly.
+  The count is backdated to half the length of the stretch, because the loss had stopped falling before the test could tell.
 
 Memory: 256 numbers. Time: about 10 microseconds per step.
 """
@@ -23,51 +23,51 @@ from vsrpp.controller.detector import EMA_ALPHA, Detector, Observation, adaptive
 from vsrpp.controller.plateau_lines import WINDOWS, believed_line
 
 BLOCK_STEPS = 8
-"""Steps averaged into one point of the curve; the verdict is renewed this often."""
+"""Steps averaged into one point of the curve; the test is repeated this often."""
 
 FALLING_Z, CERTAIN_Z, CERTAIN_COUNT = 1.75, 3.0, 250.0
-"""A line falls when its slope is below minus this many of its standard errors: 1.75 at a count of 0, rising to 3 at a
-count of 250 steps, since by then some dozen tests were made and one of them may be met by chance."""
+"""A line falls if its slope is below minus this many standard errors: 1.75 at a count of 0, rising to 3 at a count of 250
+steps, because after dozens of tests one may succeed by chance."""
 
 SLIGHT_Z = 0.5
-"""Below minus this many standard errors it falls slightly."""
+"""Below minus this many standard errors, a line falls slightly."""
 
 SLIGHT_COUNT = 0.25
-"""What a step counts while the loss falls slightly (the brief's grace), times what its noise lets it count."""
+"""What a step counts while the loss falls slightly, relative to what its noise allows."""
 
 WORTH_STEPS = 500
-"""A slight fall that would not be worth the threshold within this many steps gets no grace."""
+"""A slight fall is counted fully if it would not reach the threshold within this many steps."""
 
 KNOWN_PER_1000 = 0.025
-"""Standard error of a slope (relative change per 1000 steps) at which steps still count whole; above, less."""
+"""Largest standard error of a slope (relative change per 1000 steps) at which steps count fully."""
 
 LEAST_COUNT = 0.2
-"""What a step counts at least for lack of knowledge: under any noise the count goes on."""
+"""Minimum that a step counts for an uncertain slope, so that the count advances under any noise."""
 
 BACKDATED, MOST_BACKDATED = 0.5, 400.0
-"""Part of the unbent stretch that the count is backdated to, and the most steps that may be."""
+"""Fraction of the straight stretch that the count is backdated to, and its maximum in steps."""
 
 NOISE_ALPHA = 0.01
 """Weight of the newest block in the noise estimate (a memory of about 200 blocks, 1600 steps)."""
 
 MOST_CORRELATION = 0.9
-"""The correlation of neighbouring blocks is taken to be at most this."""
+"""Upper limit for the estimated correlation of neighbouring blocks."""
 
 LEAST_NOISE = 1e-6
-"""Least standard deviation assumed of a block's mean (of the logarithm): a noiseless curve must not divide by zero."""
+"""Minimum standard deviation of a block's mean (of the logarithm), to avoid dividing by zero on a noiseless curve."""
 
 SPIKE_DEVIATIONS = 5.0
-"""A loss is pulled in to this many mean deviations (of its logarithm) around the smoothed curve."""
+"""A loss is clipped to this many mean deviations (of its logarithm) around the smoothed curve."""
 
 DEVIATION_ALPHA = 0.05
 """Weight of the newest step in the mean deviation (per step)."""
 
 SMALLEST_LOSS, LARGEST_LOSS = 1e-12, 1e12
-"""Losses beyond are taken as these, so that the logarithm exists and no sum overflows."""
+"""Losses are clipped to this range, so that the logarithm exists and no sum overflows."""
 
 
 class TrendDetector(Detector):
-    """Counts steps since the loss stopped falling, by a trend test over the longest stretch without a bend."""
+    """Counts steps since the loss stopped falling, with a trend test over the longest stretch without a bend."""
 
     kind = "vsrpp"
 
@@ -103,7 +103,7 @@ class TrendDetector(Detector):
         return self._judge()
 
     def _despiked(self, value: float) -> float:
-        """Pull a spike in, and keep the smoothed curve (`ema`, `best`) it is measured against."""
+        """Clip a spike, and update the smoothed curve (`ema`, `best`) that defines it."""
         if self.level is None:
             self.level = value
             self.ema = self.best = math.exp(value)
@@ -121,7 +121,7 @@ class TrendDetector(Detector):
         return value
 
     def _add_block(self, mean: float) -> None:
-        """Keep the block, and half the mean squares of differences one and two blocks apart: γ (1 − ρ), γ (1 − ρ²)."""
+        """Add a block, and update half the mean squared differences one and two blocks apart: γ (1 − ρ), γ (1 − ρ²)."""
         self.blocks.append(mean)
         if len(self.blocks) > WINDOWS[-1]:
             del self.blocks[0]
@@ -139,7 +139,7 @@ class TrendDetector(Detector):
         return max(one * (1 + correlation) / (1 - correlation) ** 2, LEAST_NOISE**2), correlation
 
     def _judge(self) -> Observation:
-        """Renew the verdict after a block."""
+        """Repeat the test after a block."""
         variance, correlation = self._noise()
         window, slope, error = believed_line(self.blocks, variance)
         z, fall_per_step = slope / error, -slope / BLOCK_STEPS

@@ -1,4 +1,4 @@
-"""Video files and folders of frames, made into training samples and validation clips; only `loader` has torch."""
+"""Training samples and validation clips from video files and folders of frames. Only `loader` imports torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The `data:` block of a config, and its short form, as one list of sources to train on and one to validate on."""
+"""The `data:` block of a config, or its short form `--data PATH`, as two lists of sources: training and validation."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vsrpp.data import messages
 from vsrpp.data.degradations import check_degradation
 from vsrpp.data.layouts import LayoutQuery, find
 from vsrpp.data.sources import Source
-from vsrpp.errors import Refused
 
 _PATHS = ("path", "lq")
 
@@ -22,14 +22,14 @@ class MixEntry:
     path: str
     kind: str = "auto"
     weight: float = 1.0
-    """How often it is drawn, over the sum of all weights; validation does not weigh."""
+    """Its share of the samples, relative to the sum of all weights. Ignored for validation."""
     degradation: str = "bicubic"
     lq: str | None = None
     max_clips: int | None = None
-    """At most so many clips, evenly spread; None for all."""
+    """Upper limit on the number of clips, taken evenly spaced; None takes all."""
 
     def find(self, scale: int) -> tuple[str, list[Source]]:
-        """(kind, clips) of it; raises what `layouts.find` raises."""
+        """Returns (kind, clips). Raises what `layouts.find` raises."""
         check_degradation(self.degradation, scale)
         return find(self.path, self.kind, query=LayoutQuery(scale, self.degradation), lq=self.lq)
 
@@ -40,13 +40,13 @@ class Block:
 
     train: tuple[MixEntry, ...]
     val: tuple[MixEntry, ...]
-    """Empty: part of `train` is kept out for it."""
+    """If empty, part of `train` is held out for validation."""
 
 
 def read_block(run_config: Mapping[str, Any]) -> Block:
-    """The sources of a run config, checked already by the schema; `--data PATH` is a block of one source.
+    """The sources of a run config that has passed its schema; `--data PATH` gives a block of one source.
 
-    Raises Refused for validation data said twice, and for what has no effect beside `lq`.
+    Raises Refused if both `val_data` and `data.val` are set, or if an entry combines `lq` with a setting it overrides.
     """
     data, val_data = run_config["data"], run_config.get("val_data")
     degradation = run_config.get("degradation") or "bicubic"
@@ -57,14 +57,14 @@ def read_block(run_config: Mapping[str, Any]) -> Block:
     train = tuple(_entry(item, degradation, f"data.train[{place}]") for place, item in enumerate(mix["train"]))
     val = tuple(_entry(item, degradation, f"data.val[{place}]") for place, item in enumerate(mix.get("val") or ()))
     if val_data and val:
-        raise Refused(f"val_data = {val_data} refused: data.val says what to validate on; keep one of them")
+        raise messages.VAL_DATA_TWICE(val_data=val_data)
     if val_data:
         val = (MixEntry(val_data, degradation=degradation),)
     return Block(train, val)
 
 
 def with_absolute_paths(data: Any) -> Any:
-    """`data` or `val_data` of a config with every path absolute, so that the run means the same from any folder."""
+    """`data` or `val_data` of a config with absolute paths, so that a run can be resumed from any working directory."""
     if isinstance(data, Mapping):
         return {part: [_absolute_entry(item) for item in items] for part, items in data.items()}
     return _absolute(data) if data else data
@@ -80,6 +80,6 @@ def _absolute(path: str) -> str:
 
 def _entry(item: Mapping[str, Any], degradation: str, where: str) -> MixEntry:
     if item.get("lq") and (item.get("degradation") or item.get("kind", "auto") not in ("auto", "pairs")):
-        raise Refused(f"{where} refused: beside lq neither degradation nor another kind than pairs has an effect")
-    most = item.get("max_clips")
-    return MixEntry(**{"degradation": degradation, **item, "max_clips": None if most is None else int(most)})
+        raise messages.NO_EFFECT_BESIDE_LQ(where=where)
+    max_clips = item.get("max_clips")
+    return MixEntry(**{"degradation": degradation, **item, "max_clips": None if max_clips is None else int(max_clips)})

@@ -1,4 +1,4 @@
-"""One clip decoded into a folder: gt.bin and lr.bin of raw uint8, and meta.json that says what they are."""
+"""Decodes one clip into a folder: gt.bin and lr.bin hold raw uint8 frames, meta.json describes them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from vsrpp import formats
+from vsrpp.data import messages
 from vsrpp.data.degradations import Frames, SampleDegradation, draw_degradation, realistic, reduce
 from vsrpp.data.pairs import check_size
 from vsrpp.data.sources import RAW_KINDS, Source
-from vsrpp.errors import Refused
 
 META = "meta.json"
 
@@ -29,9 +29,10 @@ _CHUNK_FRAMES = 8
 def build(
     source: Source, scale: int, folder: Path, expected: int, limit: int, progress: ProgressCallback, *, cut: bool = True
 ) -> dict[str, Any]:
-    """Decode a clip into a new folder: gt.bin, lr.bin, meta.json, all on disk when it returns the meta's content.
+    """Decode a clip into a new folder as gt.bin, lr.bin and meta.json; returns the content of meta.json.
 
-    cut: gt.bin at a multiple of scale. Raises Refused past `limit` bytes and where a pair does not fit.
+    All files are fsynced before it returns. cut: crop gt.bin to a multiple of scale.
+    Raises Refused if the clip needs more than `limit` bytes or the LQ frames of a pair do not fit.
     """
     folder.mkdir()
     frames_done = written = 0
@@ -45,10 +46,7 @@ def build(
             kept = gt if cut else frames
             written += kept.nbytes + lr.nbytes
             if written > limit:
-                raise Refused(
-                    f"{source.path} refused: it decodes to more than the {formats.size(limit)} that decode_cache_gib leaves it; "
-                    "raise decode_cache_gib or use a shorter clip"
-                )
+                raise messages.CLIP_OVER_LIMIT(path=source.path, room=formats.size(limit))
             gt_file.write(np.ascontiguousarray(kept).data)
             lr_file.write(np.ascontiguousarray(lr).data)
             frames_done += len(frames)
@@ -73,7 +71,7 @@ def build(
 
 
 def _reduced(source: Source, scale: int, content: str) -> Iterator[tuple[Frames, Frames, Frames]]:
-    """Chunks of a clip: the frames as they are, the ground truth cut to a multiple of scale, and the small frames."""
+    """Chunks of a clip: the original frames, the ground truth cropped to a multiple of scale, and the small frames."""
     frames = source.frames()
     small = source.lq.frames() if source.lq else None
     degradation = validation_degradation(content)
@@ -90,16 +88,16 @@ def _reduced(source: Source, scale: int, content: str) -> Iterator[tuple[Frames,
         frames_done += len(chunk)
         yield whole, gt, lr
     if small is not None and next(small, None) is not None:
-        raise Refused(f"{_lq(source)} refused: it has more frames than the {frames_done} GT frames of {source.path}")
+        raise messages.MORE_LQ_FRAMES(path=_lq(source), gt_frames=frames_done, gt_path=source.path)
 
 
 def validation_degradation(content: str) -> SampleDegradation:
-    """What the realistic chain does to a clip that validates: the same in every run. A training sample draws its own."""
+    """The realistic degradation of a validation clip: the same in every run. Training samples each draw their own."""
     return draw_degradation(int(hashlib.sha256(content.encode()).hexdigest()[:16], 16), 0)
 
 
 def clip_identity(content: str, degradation: str, lq: str) -> str:
-    """Hash of what training on a clip depends on, whatever its place and name; the content's alone for bicubic."""
+    """Hash of everything training on a clip depends on, but not its path or name. For bicubic, the content hash."""
     if degradation == "bicubic":
         return content
     return hashlib.sha256(json.dumps([content, degradation, lq]).encode()).hexdigest()
@@ -107,7 +105,7 @@ def clip_identity(content: str, degradation: str, lq: str) -> str:
 
 def _given(source: Source, small: list[Frames], whole: Frames, scale: int, done: int) -> Frames:
     if len(small) < len(whole):
-        raise Refused(f"{_lq(source)} refused: it has {done + len(small)} frames, its GT {source.path} has more")
+        raise messages.MORE_GT_FRAMES(path=_lq(source), lq_frames=done + len(small), gt_path=source.path)
     lr = np.stack(small)
     check_size(_lq(source), (whole.shape[2], whole.shape[1]), (lr.shape[2], lr.shape[1]), scale)
     return lr[:, : whole.shape[1] // scale, : whole.shape[2] // scale]
@@ -119,7 +117,7 @@ def _lq(source: Source) -> Path:
 
 
 def write_synced(file: Path, text: str) -> None:
-    """Write a text file and wait until it is on disk."""
+    """Write a text file and fsync it."""
     with file.open("w", encoding="utf-8") as stream:
         stream.write(text)
         stream.flush()
@@ -127,9 +125,10 @@ def write_synced(file: Path, text: str) -> None:
 
 
 def content_sha256(source: Source) -> str:
-    """Of the file's bytes; for a folder of frames, of its files' hashes in order. Names and places do not count.
+    """Content hash of a clip, independent of paths and names.
 
-    A clip of a packed copy has that of the clip it was packed from.
+    A video: SHA-256 of the file. A folder of frames: SHA-256 over the hashes of its files, in order. A clip of a packed
+    copy keeps the hash of the clip it was packed from. Raises Refused if a packed clip was changed.
     """
     if source.kind in RAW_KINDS:
         check_hashes(source.path)
@@ -148,11 +147,11 @@ def file_sha256(file: Path) -> str:
 
 
 def check_hashes(folder: Path) -> None:
-    """Raise Refused unless the files of a packed clip have the hashes of its meta.json."""
+    """Raises Refused unless the files of a packed clip match the hashes in its meta.json."""
     try:
         sha256 = json.loads((folder / META).read_text())["sha256"]
         changed = [name for name, digest in sha256.items() if file_sha256(folder / name) != digest]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         changed = [META]
     if changed:
-        raise Refused(f"{folder / changed[0]} refused: it is not what was packed; pack again")
+        raise messages.PACK_CHANGED(file=folder / changed[0])

@@ -1,7 +1,7 @@
-"""Each clip is decoded once, into two files of raw uint8 that training maps into memory: gt.bin and lr.bin.
+"""The decode cache: each clip is decoded once into gt.bin and lr.bin, raw uint8 files that training memory-maps.
 
-A cache folder is named by what it was made from (path, size, mtime, scale, degradation, format), built beside its name
-under a lock, fsynced and renamed: it is whole or it is not there. One that is not whole after all is made again.
+A cache folder's name is a hash of path, size, mtime, scale, degradation and format. The folder is built under a temporary
+name while a lock is held, fsynced and renamed, so it is either complete or absent. A truncated one is rebuilt.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vsrpp.data import messages
 from vsrpp.data.build import META, ProgressCallback, build, check_hashes, clip_identity
 from vsrpp.data.sources import Source
-from vsrpp.errors import Refused
 
 try:
     import fcntl
-except ImportError:  # Windows: two processes may both decode; the rename still keeps the result whole
+except ImportError:  # Windows: two processes may decode the same clip; the rename still keeps the result complete
     fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1
-"""Raise it when the bytes of a cache folder change meaning: old folders are then never found again."""
+"""Increase it when the meaning of a cache folder's bytes changes, so that old folders are ignored."""
 
 
 @dataclass(frozen=True)
 class StoredClip:
-    """A decoded clip. Plain values: it travels to worker processes, which map the files themselves."""
+    """A decoded clip. Plain values, so that it can be pickled to worker processes, which map the files themselves."""
 
     name: str
     path: Path
     folder: Path
     content_sha256: str
-    """Of the ground truth's files: two clips with the same one are the same clip."""
+    """Hash of the ground truth's files; clips with equal hashes are the same clip."""
     frames: int
     width: int
-    """Of gt: the source's, cut to a multiple of scale at the right and the bottom."""
+    """Width of gt: the source's, cropped on the right to a multiple of scale. Height likewise, at the bottom."""
     height: int
     source_width: int
     source_height: int
@@ -53,17 +53,17 @@ class StoredClip:
     degradation: str = "bicubic"
     """How lr was made; `given` for a pair."""
     lq_sha256: str = ""
-    """Of a pair's small frames."""
+    """Content hash of a pair's small frames."""
     uncut: bool = False
-    """Whether the file of gt holds the source's size, as in a packed copy."""
+    """Whether gt.bin has the source's size, as in a packed copy."""
     split: str = ""
     scored: tuple[int, ...] = ()
-    """Frames that validation counts; empty for all."""
+    """Frames that validation scores; empty for all."""
     mirrors: bool = False
 
     @property
     def identity(self) -> str:
-        """Hash of what training on it depends on, whatever the place and the name."""
+        """Hash of everything training on it depends on; independent of path and name."""
         return clip_identity(self.content_sha256, self.degradation, self.lq_sha256)
 
     def gt(self) -> NDArray[np.uint8]:
@@ -77,13 +77,13 @@ class StoredClip:
 
 
 def decoded_bytes(frames: int, width: int, height: int, scale: int) -> int:
-    """Bytes a clip takes in the cache."""
+    """Size of a clip in the cache, in bytes."""
     width, height = width // scale, height // scale
     return frames * 3 * width * height * (scale * scale + 1)
 
 
 def find_stored(source: Source, scale: int, cache_dir: Path) -> StoredClip | None:
-    """The clip if it is decoded already and whole, else None. One of a packed copy is, once its hashes were checked."""
+    """The clip if it is already decoded and complete, else None. A packed clip counts once its hashes were verified."""
     if source.kind == "packed":
         return _stored_at(source, scale, source.path) if _stamp(source, cache_dir).exists() else None
     return _stored_at(source, scale, cache_dir / cache_name(source, scale))
@@ -98,7 +98,7 @@ def _stored_at(source: Source, scale: int, folder: Path) -> StoredClip | None:
             mirrors=source.mirrors, **meta,
         )  # fmt: skip
         large = (clip.source_height, clip.source_width) if clip.uncut else (clip.height, clip.width)
-        whole = all(
+        complete = all(
             (folder / name).stat().st_size == int(np.prod(shape))
             for name, shape in (
                 ("gt.bin", (clip.frames, *large, 3)),
@@ -107,16 +107,16 @@ def _stored_at(source: Source, scale: int, folder: Path) -> StoredClip | None:
         )
     except (OSError, ValueError, TypeError):
         return None
-    return clip if whole and clip.frames > 0 and clip.scale == scale else None
+    return clip if complete and clip.frames > 0 and clip.scale == scale else None
 
 
 def store(
     source: Source, scale: int, cache_dir: Path, expected: int, limit: int, progress: ProgressCallback
 ) -> StoredClip:
-    """Decode a clip into the cache, or wait for the process that is doing so.
+    """Decode a clip into the cache, or wait for another process that is decoding it.
 
-    expected: frames, for progress alone. limit: bytes it may take. Raises Refused when it would take more, when the
-    disk is full, and when the source changes meanwhile.
+    expected: number of frames, only for progress. limit: maximum size in bytes. Raises Refused if the clip needs more,
+    if the disk is full, or if the source changes while it is read.
     """
     if source.kind == "packed":
         return _store_packed(source, scale, cache_dir)
@@ -126,34 +126,34 @@ def store(
         with locked(cache_dir / f"{name}.lock"):
             if clip := find_stored(source, scale, cache_dir):
                 return clip
-            for left in cache_dir.glob(f"{name}.*.tmp*"):  # of a killed process: this one holds the lock
-                shutil.rmtree(left, ignore_errors=True)
+            for leftover in cache_dir.glob(f"{name}.*.tmp*"):  # from a killed process, since this one holds the lock
+                shutil.rmtree(leftover, ignore_errors=True)
             building = cache_dir / f"{name}.{os.getpid()}.tmp"
             try:
                 build(source, scale, building, expected, limit, progress)
                 if cache_name(source, scale) != name:
-                    raise Refused(
-                        f"{source.path} refused: it changed while it was read; start again when it is complete"
-                    )
+                    raise messages.CHANGED_WHILE_READ(path=source.path)
                 _move_in(building, cache_dir / name)
             finally:
                 shutil.rmtree(building, ignore_errors=True)
     except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        raise Refused(f"decoding {source.path} into {cache_dir} failed: {reason}") from None
+        cause = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        raise messages.DECODING_FAILED(path=source.path, folder=cache_dir, cause=cause) from None
     _mapped.cache_clear()
     clip = find_stored(source, scale, cache_dir)
     if clip is None:
-        raise Refused(f"decoding {source.path} into {cache_dir} failed: the files written cannot be read back")
+        raise messages.DECODING_FAILED(
+            path=source.path, folder=cache_dir, cause="the written files cannot be read back"
+        )
     return clip
 
 
 def _store_packed(source: Source, scale: int, cache_dir: Path) -> StoredClip:
-    """Check the hashes of a packed clip, once: a stamp in the cache folder says that they held."""
+    """Verify the hashes of a packed clip once; an empty file in the cache folder records that they matched."""
     check_hashes(source.path)
     clip = _stored_at(source, scale, source.path)
     if clip is None:
-        raise Refused(f"{source.path} refused: this clip of a packed copy is not whole; pack again")
+        raise messages.PACK_INCOMPLETE(path=source.path)
     cache_dir.mkdir(parents=True, exist_ok=True)
     _stamp(source, cache_dir).touch()
     return clip
@@ -164,7 +164,7 @@ def _stamp(source: Source, cache_dir: Path) -> Path:
 
 
 def cache_name(source: Source, scale: int) -> str:
-    """Folder name of a clip at a scale: a hash of where it is, its files' size and mtime, and how lr is made."""
+    """Cache folder name of a clip: a hash of its path, its files' sizes and mtimes, the scale and how lr is made."""
     parts: list[Any] = [*_identity(source), scale, "bicubic"]
     if source.lq is not None:
         parts[-1:] = [source.degradation, *_identity(source.lq)]
@@ -177,30 +177,30 @@ def _identity(source: Source) -> list[Any]:
     try:
         stats = [(file.name, file.stat()) for file in source.files]
     except OSError as error:
-        raise Refused(f"{source.path} refused: {error.strerror} ({error.filename})") from None
+        raise messages.UNREADABLE_SOURCE(path=source.path, cause=error.strerror, file=error.filename) from None
     return [str(source.path.resolve()), [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]]
 
 
 def _move_in(building: Path, folder: Path) -> None:
-    """Rename into place. What is there already is torn: the lock was held while looking."""
+    """Rename into place. An existing folder is incomplete: it was checked while the lock was held."""
     if folder.exists():
         aside = building.with_name(f"{building.name}.torn")
-        folder.rename(aside)  # a process that maps the old files keeps them
+        folder.rename(aside)  # processes that map the old files can continue to read them
         shutil.rmtree(aside, ignore_errors=True)
     building.rename(folder)
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock; the system lets go of it when the process ends, however it ends."""
+    """Hold an exclusive file lock. The operating system releases it if the process dies."""
     with path.open("w") as file:
         if fcntl is not None:
-            with contextlib.suppress(OSError):  # a file system without locks
+            with contextlib.suppress(OSError):  # the file system has no locks
                 fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 @lru_cache(maxsize=256)
 def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
-    """A mapped file; each holds a file descriptor, hence not one per clip of a large data set."""
+    """A memory-mapped file. Each mapping holds a file descriptor, so a large dataset cannot keep all clips mapped."""
     return np.memmap(path, np.uint8, "r", shape=shape).view(np.ndarray)

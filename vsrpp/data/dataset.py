@@ -1,4 +1,4 @@
-"""From a run config to frames ready to train on: find, check, decode once, split. Refusals come first."""
+"""From a run config to frames ready to train on: find, check, decode, split. All checks come before any decoding."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vsrpp.data import messages
 from vsrpp.data.block import MixEntry, read_block
 from vsrpp.data.build import ProgressCallback
 from vsrpp.data.plan import PlannedClip, check_frames, check_size, check_trainable, open_clips, plan
 from vsrpp.data.sources import Source
 from vsrpp.data.split import AnyClip, Span, Split, split
 from vsrpp.data.trainset import TrainSet
-from vsrpp.errors import Refused
 
 DECODE_CACHE_GIB = 20.0
 AUTO_VAL_CLIPS = 30
-"""Of the clips a layout keeps for validation, at most so many are validated on unless `data.val` names it."""
+"""Maximum number of clips taken from a layout's own validation set, unless `data.val` names it."""
 _SMALLEST_SIDE = 11
-"""A frame below SSIM's 11x11 window cannot be validated on."""
+"""SSIM's window: smaller validation frames cannot be scored."""
 
 
 @dataclass(frozen=True)
 class ValClip:
-    """Frames to validate on, in order, never seen in training."""
+    """Consecutive frames to validate on; training never sees them."""
 
     span: Span
 
@@ -46,9 +46,9 @@ class ValClip:
 
     @property
     def scored(self) -> list[int]:
-        """Which of its frames the figures are made of: all, but im4 alone of a Vimeo-90K sequence."""
-        own = [number - self.span.start for number in self.span.clip.scored]
-        return own or list(range(self.frames))
+        """The frames that are scored, counted from the clip's first: all of them, or im4 alone for Vimeo-90K."""
+        scored = [number - self.span.start for number in self.span.clip.scored]
+        return scored or list(range(self.frames))
 
     def lr(self, start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
         """Frames start … stop-1 (counted within this clip) as a (T, h, w, 3) uint8 copy."""
@@ -65,37 +65,37 @@ class ValClip:
 
 @dataclass(frozen=True)
 class Data:
-    """A run's data, ready to read."""
+    """The data of a run, ready to read."""
 
     kind: str
-    """What was recognised: `video`, `videos`, `clips`, `frames`, `reds`, `vimeo90k`, `vid4`, `pairs`, `packed`; or `mix`."""
+    """`video`, `videos`, `clips`, `frames`, `reds`, `vimeo90k`, `vid4`, `pairs`, `packed`, or `mix` for several sources."""
     clips: tuple[AnyClip, ...]
-    """All clips of data, then those validated on apart from them."""
+    """All clips of `data`, then those of separate validation data."""
     split: Split
     train: TrainSet
     val: list[ValClip]
     fingerprint: str
-    """SHA-256 over the contents of the source files in order; their places and names do not count."""
+    """SHA-256 over the contents of the source files, in order; independent of paths and names."""
 
     @property
     def samples_per_epoch(self) -> int:
-        """Temporal windows there are to train on."""
+        """The number of temporal windows available for training."""
         return len(self.train)
 
 
 @dataclass(frozen=True)
 class LocatedData:
-    """What a run config names, found and not read yet."""
+    """The clips a run config names, found but not yet read."""
 
     kind: str
     groups: list[list[Source]]
-    """One for each source of the mix: what trains, and what its layout validates on."""
+    """For each source of the mix, its training clips followed by the validation clips of its layout."""
     weights: list[float]
     val: list[Source]
 
 
 def find_all(run_config: Mapping[str, Any]) -> LocatedData:
-    """Look at every path of a run config. Raises NotFound or Refused for the first that cannot be used."""
+    """Locate the clips of every path in a run config. Raises NotFound or Refused for the first unusable path."""
     block, scale = read_block(run_config), run_config["scale"]
     located = [entry.find(scale) for entry in block.train]
     groups = [_group(entry, sources, bool(block.val)) for entry, (_, sources) in zip(block.train, located, strict=True)]
@@ -110,29 +110,29 @@ def _group(entry: MixEntry, sources: list[Source], validates_elsewhere: bool) ->
     kept = [source for source in sources if source.split == "val"]
     train = _spread([source for source in sources if source.split != "val"], entry.max_clips)
     if not train:
-        raise Refused(f"{entry.path} refused: every clip of it is kept for validation, so none is left to train on")
+        raise messages.ALL_RESERVED(path=entry.path)
     return train if validates_elsewhere else train + _spread(kept, AUTO_VAL_CLIPS)
 
 
 def _validating(entry: MixEntry, sources: list[Source]) -> list[Source]:
-    """The clips that the layout keeps for validation, or all where it names none."""
+    """The clips that the layout reserves for validation, or all clips if it reserves none."""
     return _spread([source for source in sources if source.split == "val"] or sources, entry.max_clips)
 
 
-def _spread(sources: list[Source], most: int | None) -> list[Source]:
-    if most is None or len(sources) <= most:
+def _spread(sources: list[Source], limit: int | None) -> list[Source]:
+    if limit is None or len(sources) <= limit:
         return sources
-    return [sources[place * len(sources) // most] for place in range(most)]
+    return [sources[place * len(sources) // limit] for place in range(limit)]
 
 
 def open_data(
     run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: ProgressCallback | None = None
 ) -> Data:
-    """Everything a run trains and validates on, decoded into cache_dir where it is not yet.
+    """All training and validation data of a run; clips that are not in cache_dir yet are decoded into it.
 
     Reads data, val_data, val_fraction, scale, num_frames, crop_size, seed, degradation, reading and decode_cache_gib.
-    While decoding it calls progress(clip name, frames done, frames expected). Raises NotFound for a missing path,
-    Refused for anything that cannot be trained on and for more bytes than decode_cache_gib or the disk have room for.
+    While decoding, calls progress(clip name, frames done, frames expected). Raises NotFound for a missing path, Refused
+    for data that cannot be trained on or that needs more space than decode_cache_gib allows or the disk has.
     """
     located, planned = _planned(run_config, Path(cache_dir).absolute(), run_config.get("reading") or "cache")
     limit_gib = run_config.get("decode_cache_gib") or DECODE_CACHE_GIB
@@ -143,9 +143,10 @@ def open_data(
 def look_at_data(
     run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: ProgressCallback | None = None
 ) -> Data:
-    """As `open_data`, but folders of frames that are not decoded yet are left so, their pixels unseen until shown.
+    """Like `open_data`, but without decoding folders of frames: their pixels are read only when they are displayed.
 
-    The fingerprint is empty if it would take reading them. Videos are decoded: nothing else tells how many frames.
+    The fingerprint is empty if computing it would require reading them. Videos are decoded, because only that gives
+    their number of frames.
     """
     located, planned = _planned(run_config, Path(cache_dir).absolute(), "look")
     limit_gib = run_config.get("decode_cache_gib") or DECODE_CACHE_GIB
@@ -155,14 +156,14 @@ def look_at_data(
 
 
 def _planned(run_config: Mapping[str, Any], cache: Path, reading: str) -> tuple[LocatedData, list[PlannedClip]]:
-    """What there is to decode, every refusal that needs no decoding made."""
+    """The clips to open, after every check that needs no decoding."""
     scale, crop_size, num_frames = run_config["scale"], run_config["crop_size"], run_config["num_frames"]
     if crop_size % scale:
-        raise Refused(f"crop_size = {crop_size} refused: must be a multiple of scale = {scale}")
+        raise messages.CROP_NOT_MULTIPLE(crop_size=crop_size, scale=scale)
     located = find_all(run_config)
     planned = [plan(source, scale, cache, reading) for source in [*chain(*located.groups), *located.val]]
-    own = sum(map(len, located.groups))
-    for item in planned[:own]:
+    in_mix = sum(map(len, located.groups))
+    for item in planned[:in_mix]:
         if item.source.split != "val":
             check_trainable(item, crop_size, num_frames)
     for item in planned:
@@ -172,8 +173,8 @@ def _planned(run_config: Mapping[str, Any], cache: Path, reading: str) -> tuple[
 
 def _data(run_config: Mapping[str, Any], located: LocatedData, clips: list[AnyClip]) -> Data:
     num_frames = run_config["num_frames"]
-    own = sum(map(len, located.groups))
-    for clip in clips[:own]:
+    in_mix = sum(map(len, located.groups))
+    for clip in clips[:in_mix]:
         if clip.split != "val":
             check_frames(clip.path, clip.frames, num_frames, clip.mirrors)
     whole_split, counts = _split(run_config, located, clips)
@@ -182,13 +183,13 @@ def _data(run_config: Mapping[str, Any], located: LocatedData, clips: list[AnyCl
         scale=run_config["scale"], mix=list(zip(located.weights, counts, strict=True)),
     )  # fmt: skip
     val = [ValClip(span) for span in whole_split.val]
-    return Data(located.kind, tuple(clips), whole_split, train, val, _fingerprint(clips[:own], clips[own:]))
+    return Data(located.kind, tuple(clips), whole_split, train, val, _fingerprint(clips[:in_mix], clips[in_mix:]))
 
 
 def _split(run_config: Mapping[str, Any], located: LocatedData, clips: list[AnyClip]) -> tuple[Split, list[int]]:
-    """The split of the whole mix, and how many training spans each source of it has.
+    """The split of the whole mix, and the number of training spans of each source.
 
-    Without validation clips of its own or of a layout, each source gives some of its own.
+    If neither the config nor a layout names validation clips, each source holds out some of its own.
     """
     num_frames, fraction = run_config["num_frames"], run_config.get("val_fraction")
     rest = iter(clips)
@@ -201,7 +202,7 @@ def _split(run_config: Mapping[str, Any], located: LocatedData, clips: list[AnyC
 
 
 def describe(data: Data) -> dict[str, Any]:
-    """What `vsrpp data --json` prints: kind, clips, samples_per_epoch, fingerprint.
+    """The data as JSON values, for `vsrpp data --json`: kind, clips, samples_per_epoch, fingerprint.
 
     A clip's split is `train`, `val`, `train+val` (its last frames validate) or `left out` (it is also in val_data).
     """
@@ -231,4 +232,4 @@ def _fingerprint(clips: Sequence[AnyClip], val_clips: Sequence[AnyClip]) -> str:
 
 
 def _quiet(_name: str, _done: int, _expected: int) -> None:
-    """No progress shown."""
+    """Show no progress."""

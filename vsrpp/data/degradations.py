@@ -1,10 +1,10 @@
-"""How small frames are made: the field's BI and BD, and a chain of real-world degradations drawn per sample.
+"""Degradations that produce the small frames: the field's BI and BD, and a chain of random real-world degradations.
 
 - bicubic (BI): MATLAB's imresize, antialiased (`vsrpp.resize`).
-- bd (BD): Gaussian blur of sigma 1.6 in a 12x12 kernel, border replicated, then every 4th pixel from index 1; what
-  BasicVSR's BD_degradation.m does. A 13x13 kernel costs a BD model 7 dB.
-- realistic: blur, resize by way of another size, noise, JPEG. What is drawn is a function of (seed, index) and the same
-  for all frames of a sample but for the noise.
+- bd (BD): Gaussian blur with sigma 1.6 and a 12x12 kernel, border replicated, then every 4th pixel from index 1, as in
+  BasicVSR's BD_degradation.m. With a 13x13 kernel a BD model loses 7 dB.
+- realistic: blur, resize via an intermediate size, noise, JPEG. The parameters are a function of (seed, index); within a
+  sample only the noise differs from frame to frame.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from vsrpp.errors import Refused
+from vsrpp.data import messages
 from vsrpp.resize import resize_u8
 
 Frames = NDArray[np.uint8]
@@ -27,29 +27,29 @@ BD_SCALE = 4
 BD_SIGMA = 1.6
 BD_KERNEL_SIZE = 12
 _BD_BEFORE = 5
-"""Pixels of the even kernel before its centre, as MATLAB's imfilter counts them; six follow."""
+"""Pixels of the even-sized kernel before its centre, as MATLAB's imfilter counts; six follow."""
 
 _UINT64 = 2**64
 _FILTERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
 
 
 def check_degradation(degradation: str, scale: int) -> None:
-    """Raise Refused for a degradation that there is not, and for BD at another scale than the one it is defined at."""
+    """Raises Refused for an unknown degradation, and for BD at a scale other than 4."""
     if degradation not in DEGRADATIONS:
-        raise Refused(
-            f"degradation = {degradation} refused: must be {', '.join(DEGRADATIONS[:-1])} or {DEGRADATIONS[-1]}"
+        raise messages.UNKNOWN_DEGRADATION(
+            degradation=degradation, first=", ".join(DEGRADATIONS[:-1]), last=DEGRADATIONS[-1]
         )
     if degradation == "bd" and scale != BD_SCALE:
-        raise Refused(f"degradation = bd refused: it is defined at scale = {BD_SCALE}, not at {scale}")
+        raise messages.BD_SCALE_ONLY(bd_scale=BD_SCALE, scale=scale)
 
 
 def reduce(frames: Frames, scale: int, degradation: str) -> Frames:
-    """(T, H, W, 3) uint8 -> (T, H / scale, W / scale, 3) uint8 by `bicubic` or `bd`; H and W multiples of scale."""
+    """(T, H, W, 3) uint8 -> (T, H / scale, W / scale, 3) uint8 by `bicubic` or `bd`. H and W are multiples of scale."""
     return bd(frames) if degradation == "bd" else resize_u8(frames, 1 / scale)
 
 
 def bd(frames: Frames) -> Frames:
-    """(T, H, W, C) uint8, H and W multiples of 4 -> a quarter in each direction, rounded half up as MATLAB does."""
+    """(T, H, W, C) uint8 -> (T, H / 4, W / 4, C) uint8, rounded half up as in MATLAB. H and W are multiples of 4."""
     kernel = gaussian_kernel()
     out = np.empty((len(frames), frames.shape[1] // BD_SCALE, frames.shape[2] // BD_SCALE, frames.shape[3]), np.uint8)
     after = BD_KERNEL_SIZE - 1 - _BD_BEFORE
@@ -63,7 +63,7 @@ def bd(frames: Frames) -> Frames:
 
 
 def gaussian_kernel() -> NDArray[np.float64]:
-    """BD's kernel along one axis, (12,), summing to 1; the 12x12 kernel is its outer product with itself."""
+    """BD's kernel along one axis, shape (12,), sum 1; the 12x12 kernel is its outer product with itself."""
     at = np.arange(BD_KERNEL_SIZE) - (BD_KERNEL_SIZE - 1) / 2
     weights = np.exp(-(at**2) / (2 * BD_SIGMA**2))
     return np.asarray(weights / weights.sum())
@@ -71,28 +71,28 @@ def gaussian_kernel() -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class SampleDegradation:
-    """What the realistic chain does to one sample."""
+    """The parameters of the realistic chain for one sample."""
 
     blur_x: float
     """Standard deviation in pixels of the ground truth."""
     blur_y: float
     between: float
-    """Size in between, over the small frame's: the frame is resized twice."""
+    """Intermediate size relative to the small frame; the frame is resized twice."""
     filters: tuple[int, int]
-    """Which of box, bilinear, bicubic and Lanczos resize."""
+    """Filters of the two resizes: index into box, bilinear, bicubic, Lanczos."""
     noise_read: float
-    """Standard deviation of the noise where it is dark, in grey levels."""
+    """Standard deviation of the signal-independent noise, in grey levels."""
     noise_shot: float
-    """Variance that each grey level adds."""
+    """Variance added per grey level of signal."""
     noise_grey: bool
-    """The same noise in all three channels."""
+    """Whether all three channels get the same noise."""
     jpeg_quality: int
     key: tuple[int, int]
-    """Of the noise."""
+    """Key of the noise's random stream."""
 
 
 def draw_degradation(seed: int, index: int) -> SampleDegradation:
-    """The degradation of sample `index`: a function of (seed, index) alone."""
+    """The degradation of sample `index`: a pure function of (seed, index)."""
     words = _words(seed, index, 0, 10)
     unit = [word / _UINT64 for word in words]
     blur = 0.2 + 2.3 * unit[0]
@@ -110,7 +110,10 @@ def draw_degradation(seed: int, index: int) -> SampleDegradation:
 
 
 def realistic(frames: Frames, scale: int, degradation: SampleDegradation, first_frame: int = 0) -> Frames:
-    """(T, H, W, 3) uint8 -> (T, H / scale, W / scale, 3) uint8, degraded. first_frame: number of the first, for its noise."""
+    """(T, H, W, 3) uint8 -> (T, H / scale, W / scale, 3) uint8, degraded.
+
+    first_frame: the number of the first frame within its clip, which selects the noise.
+    """
     height, width = frames.shape[1] // scale, frames.shape[2] // scale
     out = np.empty((len(frames), height, width, 3), np.uint8)
     for number, frame in enumerate(frames):
@@ -126,7 +129,7 @@ def realistic(frames: Frames, scale: int, degradation: SampleDegradation, first_
 
 
 def _noisy(frame: Frames, degradation: SampleDegradation, number: int) -> Frames:
-    """Noise as the sum of four uniforms: near enough to a Gaussian, and the same bits on every machine."""
+    """Adds noise drawn as a sum of four uniforms: close to a Gaussian, and bit-identical on every machine."""
     height, width, channels = frame.shape
     drawn = 1 if degradation.noise_grey else channels
     words = np.random.Philox(key=degradation.key, counter=[0, 1 + number, 0, 1]).random_raw(height * width * drawn)
@@ -144,6 +147,6 @@ def _jpeg(frame: Frames, quality: int) -> Frames:
 
 
 def _words(seed: int, index: int, block: int, count: int) -> list[int]:
-    """Raw words of a stream apart from the one that draws the crop (the counter's last word)."""
+    """Raw 64-bit words of a stream separate from the one that draws the crop (the last counter word differs)."""
     stream = np.random.Philox(key=[seed % _UINT64, index], counter=[0, block, 0, 1])
     return [int(word) for word in stream.random_raw(count)]

@@ -1,4 +1,4 @@
-"""What a run's data is, for the record: one plain description for training and one for validation."""
+"""Describes a run's data for the record: one row for training, one for validation."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from vsrpp.data.split import Span
 
 
 def datasets(data: Data, run_config: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Two rows of JSON values, `context` training and validation.
+    """Two rows of JSON values, with `context` training and validation.
 
-    `digest` is a SHA-256 over the content of the clips' files and the frames taken of each, as `Data.fingerprint` is
-    over the contents alone: the same frames have the same digest wherever they lie and whatever they are called.
+    `digest` is a SHA-256 over the contents of the clips and the range of frames used of each (`Data.fingerprint` covers
+    contents only). The same frames have the same digest regardless of path and name.
     """
     block = read_block(run_config)
     return [

@@ -1,7 +1,7 @@
-"""The field's dataset layouts, recognised from a path: REDS, Vimeo-90K, Vid4's, LQ/GT pairs, and everything plain.
+"""Recognises the field's dataset layouts: REDS, Vimeo-90K, Vid4, LQ/GT pairs, packed copies, and plain folders.
 
 REDS       train_sharp/000/00000000.png, train_sharp_bicubic/X4/…; clips 000, 011, 015, 020 (REDS4) validate
-Vimeo-90K  sequences/00001/0001/im1.png … im7.png, sep_trainlist.txt, sep_testlist.txt; im4 alone is scored
+Vimeo-90K  sequences/00001/0001/im1.png … im7.png, sep_trainlist.txt, sep_testlist.txt; only im4 is scored
 Vid4       GT/calendar/…, BIx4/calendar/…, BDx4/calendar/…
 pairs      GT and LQ (or HR and LR) side by side, or two paths of a `data:` block
 """
@@ -11,15 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vsrpp.data import pairs
+from vsrpp.data import messages, pairs
 from vsrpp.data.pack_index import INDEX, packed_sources
 from vsrpp.data.sources import Clip, Source, clip_at, entries_of, find_plain, measure
-from vsrpp.errors import NotFound, Refused
 
 REDS4 = ("000", "011", "015", "020")
-"""The clips of REDS that every paper keeps out of training and reports on."""
+"""The REDS clips that papers exclude from training and report on."""
 VIMEO_SCORED = (3,)
-"""Of a Vimeo-90K sequence im4 is scored, the middle of its seven frames."""
+"""Only im4 of a Vimeo-90K sequence is scored, the middle of its seven frames."""
 KINDS = ("auto", "reds", "vimeo90k", "vid4", "pairs", "packed", "clips", "videos", "video", "frames")
 
 _GT_NAMES = ("GT", "HR", "gt", "hr")
@@ -29,7 +28,7 @@ _LISTS = {"train": "sep_trainlist.txt", "val": "sep_testlist.txt"}
 
 @dataclass(frozen=True)
 class LayoutQuery:
-    """What the run makes of the clips: it decides which of a layout's small frames are taken."""
+    """The scale and degradation of a run: they decide which of a layout's small frames are used."""
 
     scale: int = 4
     degradation: str = "bicubic"
@@ -38,10 +37,10 @@ class LayoutQuery:
 def find(
     path: str | Path, kind: str = "auto", *, query: LayoutQuery | None = None, lq: str | Path | None = None
 ) -> tuple[str, list[Source]]:
-    """(kind, clips) of a path, or of the sample clip for "sample"; kind is one of KINDS but `auto`.
+    """(kind, clips) of a path, or of the sample clip for "sample"; kind is one of KINDS except `auto`.
 
-    lq: where the small frames of a pair are. Raises NotFound where nothing is, Refused for what matches no layout, for
-    another layout than `kind` asks for, and for pairs that do not fit.
+    lq: path of the small frames of a pair. Raises NotFound if there is nothing at the path; Refused if it matches no
+    layout, matches another layout than `kind`, or holds pairs that do not fit.
     """
     query = query or LayoutQuery()
     if lq is not None:
@@ -49,35 +48,36 @@ def find(
     recognised = _recognise(Path(path).expanduser().absolute(), query) if str(path) != "sample" else None
     if recognised is None:
         if kind in _LOOKED_FOR:
-            _exists(Path(path))
-            raise Refused(f"{path} refused: it is no {kind}; looked for {_LOOKED_FOR[kind]}")
+            _check_exists(Path(path))
+            raise messages.NOT_THIS_KIND(path=path, kind=kind, wanted=_LOOKED_FOR[kind])
         plain_kind, sources = find_plain(path)
         recognised = plain_kind, [replace(source, degradation=query.degradation) for source in sources]
     if kind not in ("auto", recognised[0]):
-        raise Refused(f"{path} refused: kind = {kind}, but it was recognised as {recognised[0]}; leave kind out")
+        raise messages.OTHER_KIND(path=path, kind=kind, recognised=recognised[0])
     return recognised
 
 
 def inspect(path: str | Path) -> list[Clip]:
-    """The clips of a path, or of the sample clip for "sample"; videos are decoded once to count their frames.
+    """The clips of a path, or of the sample clip for "sample". Videos are decoded once to count their frames.
 
-    Raises NotFound where nothing is; Refused for nothing usable, an unreadable file, mixed sizes in a folder of frames.
+    Raises NotFound if there is nothing at the path; Refused if it contains nothing usable, a file cannot be read, or the
+    frames of a folder differ in size.
     """
     return [measure(source) for source in find(path)[1]]
 
 
 _LOOKED_FOR = {
-    "reds": "a folder train_sharp in it",
-    "vimeo90k": "a folder sequences (or GT) beside sep_trainlist.txt or sep_testlist.txt in it",
-    "vid4": "a folder GT beside BIx4 or BDx4 in it",
-    "pairs": "a folder GT (or HR) beside LQ (or LR) in it",
-    "packed": f"a file {INDEX} in it, which `vsrpp data pack` writes",
+    "reds": "a folder train_sharp",
+    "vimeo90k": "a folder sequences (or GT) and sep_trainlist.txt or sep_testlist.txt",
+    "vid4": "a folder GT and a folder BIx4 or BDx4",
+    "pairs": "a folder GT (or HR) and a folder LQ (or LR)",
+    "packed": f"a file {INDEX}, written by `vsrpp data pack`",
 }
 
 
-def _exists(path: Path) -> None:
+def _check_exists(path: Path) -> None:
     if not path.expanduser().exists():
-        raise NotFound(f"no data at {path}: there is no such file or folder")
+        raise messages.NO_DATA(path=path)
 
 
 def _recognise(root: Path, query: LayoutQuery) -> tuple[str, list[Source]] | None:
@@ -95,7 +95,7 @@ def _recognise(root: Path, query: LayoutQuery) -> tuple[str, list[Source]] | Non
     if lists:
         return "vimeo90k", _vimeo(root, ground, lists, query)
     if ground.name == "sequences":
-        raise Refused(f"{root} refused: it has sequences, as Vimeo-90K, but neither {' nor '.join(_LISTS.values())}")
+        raise messages.NO_VIMEO_LIST(path=root, lists=" nor ".join(_LISTS.values()))
     small = _small(root, query)
     beside = [entry.name for entry in entries_of(root)]
     kind = "vid4" if any(map(_is_vid4_folder, beside)) else "pairs" if set(beside) & set(_LQ_NAMES) else None
@@ -120,10 +120,10 @@ def _vimeo(root: Path, ground: Path, lists: dict[str, Path], query: LayoutQuery)
     for part, file in lists.items():
         names = [line.split()[0] for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
         if not names:
-            raise Refused(f"{file} refused: it lists no sequence")
+            raise messages.EMPTY_VIMEO_LIST(file=file)
         for name in names:
             if not (ground / name).is_dir():
-                raise Refused(f"{ground / name} refused: {file.name} lists it, and there is no such folder")
+                raise messages.NO_LISTED_FOLDER(path=ground / name, file=file.name)
             clip = clip_at(ground / name, name)
             given = clip_at(small / name, name) if small is not None else None
             sources.append(
@@ -138,7 +138,7 @@ def _vimeo_scored(source: Source) -> tuple[int, ...]:
 
 
 def _small(root: Path, query: LayoutQuery) -> Path | None:
-    """The folder of small frames that fits what is wanted; None if they are to be made."""
+    """The folder of small frames that fits scale and degradation; None if they have to be generated."""
     names = {"bicubic": (*_LQ_NAMES, f"BIx{query.scale}"), "bd": (f"BDx{query.scale}",)}.get(query.degradation, ())
     return next((root / name for name in names if (root / name).is_dir()), None)
 

@@ -1,6 +1,6 @@
-"""Folders of frames read as they lie, frame by frame, when a sample asks: no disk is taken, every sample is decoded anew.
+"""Reads folders of frames without the decode cache: no disk space, but every sample decodes its frames again.
 
-The bits are those of the decoded copy: small frames are made of just the part of a frame that a crop depends on.
+Results are bit-identical to the cache's. Small frames are computed only for the part of a frame that a crop needs.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vsrpp.data import messages
 from vsrpp.data.build import clip_identity, content_sha256, validation_degradation
 from vsrpp.data.cache import cache_name
 from vsrpp.data.degradations import BD_SCALE, bd, realistic
 from vsrpp.data.frames import read_image
 from vsrpp.data.sources import Source
-from vsrpp.errors import Refused
 from vsrpp.resize import resize_part_u8
 
 Frame = NDArray[np.uint8]
@@ -27,13 +27,13 @@ ReadPart = Callable[[int, slice, slice], Frame]
 """Frame number, rows, columns -> (rows, columns, 3) uint8."""
 
 _DECODED_FRAMES = 32
-"""Kept per process: a sample's ground truth and small frames are made of the same ones."""
+"""Frames cached per process: a sample's ground truth and small frames are computed from the same ones."""
 _BD_MARGIN = 2 * BD_SCALE
 
 
 @dataclass(frozen=True)
 class Frames:
-    """Frames that are read when they are cut: frames[numbers], or frames[numbers, rows, columns]."""
+    """Frames that are read when indexed: frames[numbers], or frames[numbers, rows, columns]."""
 
     shape: tuple[int, int, int, int]
     read: ReadPart
@@ -54,7 +54,7 @@ class Frames:
 
 @dataclass(frozen=True)
 class OriginalClip:
-    """A folder of frames, with the fields and methods of a decoded clip. Plain values: it travels to workers."""
+    """A folder of frames with the interface of `StoredClip`. Plain values, so that it can be pickled to workers."""
 
     source: Source
     content_sha256: str
@@ -75,15 +75,15 @@ class OriginalClip:
 
     @property
     def identity(self) -> str:
-        """As of a decoded clip."""
+        """As for `StoredClip`."""
         return clip_identity(self.content_sha256, self.source.degradation, self.lq_sha256)
 
     def gt(self) -> Frames:
-        """(T, height, width, 3) uint8, read when cut."""
+        """(T, height, width, 3) uint8, read when indexed."""
         return Frames((self.frames, self.height, self.width, 3), self._gt)
 
     def lr(self) -> Frames:
-        """(T, height / scale, width / scale, 3) uint8, read or made when cut."""
+        """(T, height / scale, width / scale, 3) uint8, read or computed when indexed."""
         make = {"given": self._given, "realistic": self._realistic, "bd": self._bd}.get(self.degradation, self._bicubic)
         return Frames((self.frames, self.height // self.scale, self.width // self.scale, 3), make)
 
@@ -101,7 +101,7 @@ class OriginalClip:
         return resize_part_u8(self._whole(number), 1 / self.scale, rows, columns)
 
     def _bd(self, number: int, rows: slice, columns: slice) -> Frame:
-        """With more of the frame than the kernel reaches, then cut: what lies beyond counts at the frame's border alone."""
+        """Blurs a margin larger than the kernel and crops it, so that border replication acts only at the frame's border."""
         whole = self._whole(number)
         starts = [max(0, part.start * BD_SCALE - _BD_MARGIN) for part in (rows, columns)]
         piece = whole[starts[0] : rows.stop * BD_SCALE + _BD_MARGIN, starts[1] : columns.stop * BD_SCALE + _BD_MARGIN]
@@ -110,18 +110,18 @@ class OriginalClip:
         return small[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
 
     def _realistic(self, number: int, rows: slice, columns: slice) -> Frame:
-        """Of validation; a training sample is degraded after it is cut."""
+        """For validation only; training samples are degraded after they are cropped."""
         degradation = validation_degradation(self.content_sha256)
         return realistic(self._whole(number)[None], self.scale, degradation, number)[0, rows, columns]
 
 
 def look_at(source: Source, scale: int, width: int, height: int) -> OriginalClip:
-    """The clip with its place instead of its contents' hash: good enough to look at, and read at once."""
+    """The clip for display, with its path in place of its content hash, so that no file has to be read."""
     return OriginalClip(source, str(source.path.resolve()), "", len(source.files), width, height, scale)
 
 
 def open_originals(source: Source, scale: int, width: int, height: int, cache_dir: Path) -> OriginalClip:
-    """The clip, its contents hashed: once, then the hashes are kept in the cache folder by size and mtime."""
+    """The clip with its content hashes. They are computed once and kept in the cache folder, keyed by size and mtime."""
     kept = cache_dir / f"{cache_name(source, scale)}.sha256"
     try:
         content, lq = kept.read_text(encoding="utf-8").split("\n")
@@ -136,5 +136,7 @@ def open_originals(source: Source, scale: int, width: int, height: int, cache_di
 def _decoded(file: Path, width: int | None = None, height: int | None = None) -> Frame:
     frame = read_image(file)
     if width is not None and frame.shape[:2] != (height, width):
-        raise Refused(f"{file} refused: it is {frame.shape[1]}x{frame.shape[0]}, its clip is {width}x{height}")
+        raise messages.FRAMES_DIFFER_IN_SIZE(
+            path=file, width=frame.shape[1], height=frame.shape[0], first_width=width, first_height=height
+        )
     return frame

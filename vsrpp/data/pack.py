@@ -1,7 +1,7 @@
-"""`vsrpp data pack`: a path's clips decoded once into a folder of raw frames that any run, on any machine, can map.
+"""`vsrpp data pack`: decodes the clips of a path once into a folder of raw frames that any run on any machine can map.
 
-One folder a clip (gt.bin at the source's size, lr.bin, meta.json with their hashes) and an index. It is built beside its
-name and renamed when it is whole; a clip that was finished before a kill is kept when the same is packed again.
+One folder per clip (gt.bin at the source's size, lr.bin, meta.json with their hashes) and an index. The copy is built
+under a temporary name and renamed when complete. After a kill, packing the same path again keeps the finished clips.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from vsrpp.data import messages
 from vsrpp.data.block import MixEntry
 from vsrpp.data.build import META, ProgressCallback, build, file_sha256, write_synced
 from vsrpp.data.cache import cache_name, locked
@@ -20,10 +21,9 @@ from vsrpp.data.frames import images_size, packet_count, probe_video
 from vsrpp.data.pack_index import INDEX, VERSION
 from vsrpp.data.plan import check_room
 from vsrpp.data.sources import RAW_KINDS, Source
-from vsrpp.errors import Refused
 
 _MADE_OF = "made_of.txt"
-"""In a clip's folder, last of all: what it was made of. A folder without it is not finished."""
+"""Written last into a clip's folder: a hash of its source. A folder without this file is unfinished."""
 
 
 def pack(
@@ -31,23 +31,24 @@ def pack(
 ) -> dict[str, Any]:
     """Pack every clip of a path into the new folder `out`; returns {path, kind, clips, frames, bytes}.
 
-    Small frames are packed as a run at `scale` with `degradation` wants them. progress(clip name, frames done, frames
-    expected) as of `open_data`. Raises Refused where `out` exists, the disk is short, a file cannot be read or written.
+    The small frames are those of a run at `scale` with `degradation`. Calls progress(clip name, frames done, frames
+    expected) as `open_data` does. Raises Refused if `out` exists, the disk lacks space, or a file cannot be read or
+    written.
     """
     out = out.expanduser().absolute()
     if out.exists():
-        raise Refused(f"{out} refused: it exists; give a folder that does not, or remove it")
+        raise messages.PACK_EXISTS(path=out)
     kind, sources = MixEntry(path, degradation=degradation).find(scale)
     if kind == "packed":
-        raise Refused(f"{path} refused: it is a packed copy already")
+        raise messages.ALREADY_PACKED(path=path)
     building = out.with_name(f"{out.name}.partial")
     try:
         building.mkdir(parents=True, exist_ok=True)
         with locked(out.with_name(f"{out.name}.lock")):
             return _pack(sources, {"kind": kind, "scale": scale, "degradation": degradation}, building, out, progress)
     except OSError as error:
-        reason = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        raise Refused(f"packing {path} into {out} failed: {reason}; what is finished is kept in {building}") from None
+        cause = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+        raise messages.PACKING_FAILED(path=path, out=out, cause=cause, building=building) from None
     finally:
         out.with_name(f"{out.name}.lock").unlink(missing_ok=True)
 
@@ -57,10 +58,10 @@ def _pack(
 ) -> dict[str, Any]:
     scale = facts["scale"]
     folders = {f"{number:06d}": source for number, source in enumerate(sources)}
-    for left in building.iterdir():
-        source = folders.get(left.name)
-        if source is None or not _is_finished(left, source, scale):
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+    for entry in building.iterdir():
+        source = folders.get(entry.name)
+        if source is None or not _is_finished(entry, source, scale):
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
     missing = {name: source for name, source in folders.items() if not (building / name).exists()}
     expected = {name: _size(source, scale) for name, source in missing.items()}
     check_room(sum(size for _, size in expected.values()), building, "packs")
@@ -83,7 +84,7 @@ def _build(source: Source, scale: int, folder: Path, expected: int, progress: Pr
     temporary = folder.with_name(f"{folder.name}.tmp")
     meta = build(source, scale, temporary, expected, 2**63, progress, cut=False)
     if cache_name(source, scale) != made_of:
-        raise Refused(f"{source.path} refused: it changed while it was read; start again when it is complete")
+        raise messages.CHANGED_WHILE_READ(path=source.path)
     meta["sha256"] = {name: file_sha256(temporary / name) for name in ("gt.bin", "lr.bin")}
     write_synced(temporary / META, json.dumps(meta))
     write_synced(temporary / _MADE_OF, made_of)
@@ -106,7 +107,7 @@ def _row(folder: Path, source: Source) -> dict[str, Any]:
 
 
 def _size(source: Source, scale: int) -> tuple[int, int]:
-    """(frames, bytes) that packing takes at most."""
+    """(frames, bytes) of a packed clip; upper bounds for a video."""
     assert source.kind not in RAW_KINDS
     if source.kind == "video":
         frames, (width, height) = packet_count(source.path), probe_video(source.path)

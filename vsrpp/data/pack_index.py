@@ -1,4 +1,4 @@
-"""The index of a packed copy: which clips it holds, what was packed, and how its files are read back."""
+"""Reads the index of a packed copy: its clips, and the scale and degradation it was packed with."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from vsrpp.data import messages
 from vsrpp.data.sources import Source
-from vsrpp.errors import Refused
 
 INDEX = "vsrpp-pack.json"
 VERSION = 1
@@ -16,44 +16,44 @@ FILES = ("gt.bin", "lr.bin", "meta.json")
 
 
 def read_index(root: Path) -> dict[str, Any]:
-    """The index of a packed copy. Raises Refused where it is none, or of a version this one does not read."""
+    """The index of a packed copy. Raises Refused if it is not readable or has an unsupported version."""
     file = root / INDEX
     try:
         index = json.loads(file.read_text(encoding="utf-8"))
         version = index["version"]
     except (OSError, ValueError, KeyError, TypeError):
-        raise Refused(f"{file} refused: no index of a packed copy can be read from it; pack again") from None
+        raise messages.UNREADABLE_INDEX(file=file) from None
     if version != VERSION:
-        raise Refused(f"{root} refused: packed in version {version}, this reads version {VERSION}; pack again")
+        raise messages.PACK_VERSION(path=root, version=version, readable=VERSION)
     assert isinstance(index, dict)
     return index
 
 
 def packed_sources(root: Path, scale: int, degradation: str) -> list[Source]:
-    """The clips of a packed copy.
+    """The clips of a packed copy. Raises Refused if the copy is incomplete or changed.
 
-    Packed at this scale with this degradation they are read as they lie (kind `packed`); else their ground truth alone
-    counts (kind `raw`), and small frames are made of it as of any clip.
+    If it was packed with this scale and degradation, its small frames are used (kind `packed`). Otherwise only its ground
+    truth is used (kind `raw`) and small frames are generated from it.
     """
     index = read_index(root)
-    as_it_lies = (index["scale"], index["degradation"]) == (scale, degradation)
-    return [_source(root, row, as_it_lies, degradation) for row in index["clips"]]
+    same_settings = (index["scale"], index["degradation"]) == (scale, degradation)
+    return [_source(root, row, same_settings, degradation) for row in index["clips"]]
 
 
-def _source(root: Path, row: dict[str, Any], as_it_lies: bool, degradation: str) -> Source:
+def _source(root: Path, row: dict[str, Any], same_settings: bool, degradation: str) -> Source:
     folder = root / row["folder"]
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
-        raise Refused(f"{folder / missing[0]} is missing: the packed copy {root} is not whole; pack again")
+        raise messages.PACK_FILE_MISSING(file=folder / missing[0], root=root)
     if hashlib.sha256((folder / FILES[-1]).read_bytes()).hexdigest() != row["sha256"]:
-        raise Refused(f"{folder / FILES[-1]} refused: it is not what was packed; pack again")
+        raise messages.PACK_CHANGED(file=folder / FILES[-1])
     return Source(
         name=row["name"],
-        kind="packed" if as_it_lies else "raw",
+        kind="packed" if same_settings else "raw",
         path=folder,
         files=tuple(folder / name for name in FILES),
         split=row["split"],
-        degradation=row["degradation"] if as_it_lies else degradation,
+        degradation=row["degradation"] if same_settings else degradation,
         scored=tuple(row["scored"]),
         mirrors=row["mirrors"],
     )

@@ -1,4 +1,4 @@
-"""LQ/GT pairs: every clip with its small frames, names and numbers of frames and sizes checked; one line if not."""
+"""LQ/GT pairs: matches each clip with its small frames and checks names, frame counts and sizes."""
 
 from __future__ import annotations
 
@@ -7,63 +7,64 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from vsrpp.data import messages
 from vsrpp.data.frames import image_size, probe_video
 from vsrpp.data.sources import Source
-from vsrpp.errors import Refused
 
 GIVEN = "given"
-"""The degradation of a pair: the small frames are what they are."""
+"""The degradation of a pair, whose small frames are given rather than computed."""
 
 
 def matched(ground: Sequence[Source], small: Sequence[Source], scale: int) -> list[Source]:
-    """Each clip of `ground` with the clip of `small` that has its name. A single clip pairs with a single clip.
+    """Pairs each clip of `ground` with the clip of `small` of the same name; two single clips need no common name.
 
-    Raises Refused, naming the first clip that has no partner on either side, and what `pair` raises.
+    Raises Refused, naming the first clip without a partner on either side, and what `pair` raises.
     """
     if len(ground) == len(small) == 1:
         return [pair(ground[0], small[0], scale)]
     small_by_name = {source.name: source for source in small}
     for source in ground:
         if source.name not in small_by_name:
-            raise Refused(
-                f"{source.path} refused: no LQ clip {source.name} in {small[0].path.parent} "
-                f"({len(ground)} GT clips, {len(small)} LQ clips); names must match"
-            )
+            raise messages.NO_LQ_CLIP(
+                path=source.path, name=source.name, folder=small[0].path.parent, gt_clips=len(ground),
+                lq_clips=len(small),
+            )  # fmt: skip
     if extra := sorted(small_by_name.keys() - {source.name for source in ground}):
-        raise Refused(
-            f"{small_by_name[extra[0]].path} refused: no GT clip {extra[0]} in {ground[0].path.parent} "
-            f"({len(ground)} GT clips, {len(small)} LQ clips); names must match"
-        )
+        raise messages.NO_GT_CLIP(
+            path=small_by_name[extra[0]].path, name=extra[0], folder=ground[0].path.parent, gt_clips=len(ground),
+            lq_clips=len(small),
+        )  # fmt: skip
     return [pair(source, small_by_name[source.name], scale) for source in ground]
 
 
 def pair(ground: Source, small: Source, scale: int) -> Source:
-    """One clip with its small frames. Frames must have the same names (a suffix x4 is fine), and be scale times smaller.
+    """A clip with its small frames. Raises Refused unless they have the same names and are `scale` times smaller.
 
-    Sizes are those of the first frames; the rest is held to them when it is decoded.
+    An `x4` suffix on the small frames' names is accepted. Sizes are compared for the first frames only; decoding checks
+    the others.
     """
     if ground.kind != small.kind:
-        raise Refused(f"{small.path} refused: {_a(small)}, but its GT {ground.path} is {_a(ground)}")
+        raise messages.KINDS_DIFFER(path=small.path, lq_kind=_a(small), gt_path=ground.path, gt_kind=_a(ground))
     if len(ground.files) != len(small.files):
-        raise Refused(
-            f"{small.path} refused: {len(small.files)} LQ frames for the {len(ground.files)} GT frames of {ground.path}"
+        raise messages.COUNTS_DIFFER(
+            path=small.path, lq_frames=len(small.files), gt_frames=len(ground.files), gt_path=ground.path
         )
     if ground.kind == "frames":
         for large_file, small_file in zip(ground.files, small.files, strict=True):
             if _stem(small_file, scale) != large_file.stem:
-                raise Refused(f"{small_file} refused: the GT frame in its place is {large_file.name}; names must match")
+                raise messages.NAMES_DIFFER(path=small_file, gt_name=large_file.name)
     check_size(small.path, _size(ground), _size(small), scale)
     return replace(ground, lq=small, degradation=GIVEN)
 
 
 def check_size(path: Path, ground: tuple[int, int], small: tuple[int, int], scale: int) -> None:
-    """Raise Refused unless small is (width, height) of ground over scale, rounded down or up."""
+    """Raises Refused unless `small` is `ground` divided by scale, rounded down or up. Both are (width, height)."""
     fits = all(part in (whole // scale, -(-whole // scale)) for whole, part in zip(ground, small, strict=True))
     if not fits:
-        raise Refused(
-            f"{path} refused: LQ frames of {small[0]}x{small[1]} for GT frames of {ground[0]}x{ground[1]}; "
-            f"at scale = {scale} they must be {ground[0] // scale}x{ground[1] // scale}"
-        )
+        raise messages.SIZES_DO_NOT_FIT(
+            path=path, width=small[0], height=small[1], gt_width=ground[0], gt_height=ground[1], scale=scale,
+            fit_width=ground[0] // scale, fit_height=ground[1] // scale,
+        )  # fmt: skip
 
 
 def _stem(file: Path, scale: int) -> str:

@@ -1,4 +1,4 @@
-"""A contact sheet: of each clip its first, middle and last frame, and a small frame as training gets it."""
+"""The contact sheet: each clip's first, middle and last frame, and one small frame as training receives it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from vsrpp.data import messages
 from vsrpp.data.dataset import Data
 from vsrpp.data.split import AnyClip
-from vsrpp.errors import Refused
 
 MOST_CLIPS = 24
 _THUMB = (240, 135)
@@ -21,9 +21,9 @@ _INK = {"train": (60, 180, 75), "val": (255, 165, 0), "train+val": (70, 160, 230
 
 
 def contact_sheet(data: Data, roles: Sequence[str], file: Path) -> int:
-    """Write the sheet as PNG; returns how many clips are on it (at most MOST_CLIPS, evenly spread).
+    """Write the sheet as PNG; returns the number of clips on it (at most MOST_CLIPS, evenly spaced).
 
-    roles: the split of each of data.clips. Raises Refused where the file cannot be written.
+    roles: the split of each of data.clips. Raises Refused if the file cannot be written.
     """
     count = len(data.clips)
     chosen = range(count) if count <= MOST_CLIPS else [place * count // MOST_CLIPS for place in range(MOST_CLIPS)]
@@ -36,7 +36,7 @@ def contact_sheet(data: Data, roles: Sequence[str], file: Path) -> int:
         file.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(file, "PNG")
     except OSError as error:
-        raise Refused(f"the contact sheet {file} cannot be written ({error.strerror or error})") from None
+        raise messages.SHEET_NOT_WRITTEN(file=file, cause=error.strerror or error) from None
     return len(chosen)
 
 
@@ -51,7 +51,7 @@ def _draw(sheet: Image.Image, clip: AnyClip, role: str, top: int) -> None:
         f"{clip.name}   {role}   {clip.frames} frames   {clip.source_width}x{clip.source_height}"
         f"   small: {small.width}x{small.height}, {clip.degradation}"
     )
-    printable = text.encode("latin-1", "replace").decode("latin-1")  # what Pillow's own font has
+    printable = text.encode("latin-1", "replace").decode("latin-1")  # the characters of Pillow's built-in font
     ImageDraw.Draw(sheet).text(
         (_GAP, top), printable, fill=_INK.get(role, (200, 200, 200)), font=ImageFont.load_default()
     )

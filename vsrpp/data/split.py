@@ -1,10 +1,10 @@
-"""Which frames train and which validate; no frame does both.
+"""Decides which frames train and which validate; no frame does both.
 
-- Validation data given: all of it validates (of a layout that names its own, those), and everything else trains but for
-  clips that are also among it, and those the layout keeps out of training (REDS4 of REDS, the test list of Vimeo-90K).
-- A layout that names its validation clips: those validate.
-- Five clips or more: the last val_fraction (0.1 unless set, at least one) whole clips validate.
-- Fewer clips: of each, the last val_fraction (0.15 unless set, at least num_frames) frames validate.
+- With validation data: all of it validates, or, if its layout names validation clips, only those. All other clips train,
+  except those also in the validation data and those the layout excludes from training (REDS4, Vimeo-90K's test list).
+- With a layout that names its validation clips: those validate.
+- With five clips or more: the last val_fraction of the clips (default 0.1, at least one clip) validate.
+- With fewer clips: the last val_fraction of each clip's frames (default 0.15, at least num_frames) validate.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from vsrpp.data import messages
 from vsrpp.data.cache import StoredClip
 from vsrpp.data.originals import OriginalClip
-from vsrpp.errors import Refused
 
 AnyClip = StoredClip | OriginalClip
 
@@ -33,21 +33,21 @@ class Span:
 
     @property
     def frames(self) -> int:
-        """How many frames it is."""
+        """The number of frames."""
         return self.stop - self.start
 
     @property
     def mirrors(self) -> bool:
-        """Whether a sample may run to the end and back: of a whole clip whose layout is trained on so."""
+        """Whether a sample may play the span forwards and backwards; only for whole clips of a layout trained that way."""
         return self.clip.mirrors and self.frames == self.clip.frames
 
     def windows(self, num_frames: int) -> int:
-        """Samples of num_frames frames that begin at different frames; 0 if it is too short."""
+        """The number of different samples of num_frames consecutive frames; 0 if the span is too short."""
         length = 2 * self.frames if self.mirrors and self.frames < num_frames else self.frames
         return max(0, length - num_frames + 1)
 
     def numbers(self, window: int, count: int) -> slice | list[int]:
-        """Which frames of the clip the sample of `count` frames at a window is made of."""
+        """The clip's frame numbers for the sample of `count` frames that starts at `window`."""
         if window + count <= self.frames:
             return slice(self.start + window, self.start + window + count)
         there_and_back = [*range(self.start, self.stop), *range(self.stop - 1, self.start - 1, -1)]
@@ -56,7 +56,7 @@ class Span:
 
 @dataclass(frozen=True)
 class Split:
-    """What trains and what validates."""
+    """The spans that train and the spans that validate."""
 
     train: list[Span]
     val: list[Span]
@@ -65,9 +65,9 @@ class Split:
 def split(
     clips: Sequence[AnyClip], val_clips: Sequence[AnyClip], num_frames: int, fraction: float | None = None
 ) -> Split:
-    """The split of the module's docstring; val_clips are those of val_data, empty without it.
+    """Split clips by the rules in the module's docstring. val_clips: the clips of val_data, empty without it.
 
-    Raises Refused, naming the clip, where none is left to train on or a training span is shorter than num_frames.
+    Raises Refused, naming the clip, if no clip is left to train on or a training span is shorter than num_frames.
     """
     val_clips = val_clips or [clip for clip in clips if clip.split == "val"]
     if val_clips or len(clips) >= WHOLE_CLIPS_FROM:
@@ -76,11 +76,10 @@ def split(
         result = _tails(clips, num_frames, FRAMES_FRACTION if fraction is None else fraction)
     for span in result.train:
         if not span.windows(num_frames):
-            raise Refused(
-                f"{span.clip.path} refused: {span.frames} of its {span.clip.frames} frames are left to train on, "
-                f"fewer than num_frames = {num_frames} (its last {span.clip.frames - span.frames} validate); "
-                "use a longer clip, fewer num_frames, a smaller val_fraction, or val_data"
-            )
+            raise messages.TOO_FEW_LEFT(
+                path=span.clip.path, left=span.frames, frames=span.clip.frames, num_frames=num_frames,
+                validating=span.clip.frames - span.frames,
+            )  # fmt: skip
     return result
 
 
@@ -93,10 +92,7 @@ def _whole_clips(clips: Sequence[AnyClip], val_clips: Sequence[AnyClip], fractio
         Span(clip, 0, clip.frames) for clip in clips if clip.split != "val" and clip.content_sha256 not in validating
     ]
     if not train:
-        raise Refused(
-            f"{clips[0].path} refused: every clip to train on is also one to validate on, so none is left; "
-            "give other val_data, or none"
-        )
+        raise messages.ALL_VALIDATE(path=clips[0].path)
     return Split(train, [Span(clip, 0, clip.frames) for clip in val_clips])
 
 

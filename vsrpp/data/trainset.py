@@ -1,6 +1,6 @@
-"""Training samples as a pure function of (seed, index): any position of any run can be read again, in any process.
+"""Training samples as a pure function of (seed, index), so that any process can reproduce any sample of any run.
 
-Legend of shapes: T frames, 3 channels, H W of ground truth, h = H / scale, w = W / scale.
+Shapes: T frames, 3 channels, ground truth H x W, small frames h = H / scale, w = W / scale.
 """
 
 from __future__ import annotations
@@ -21,15 +21,18 @@ _UINT64 = 2**64
 
 
 class TrainSet:
-    """Windows of num_frames frames of a mix of sources, cropped and turned at random. Plain values: it travels to workers."""
+    """Randomly cropped, flipped and transposed windows of num_frames frames from a mix of sources.
+
+    Holds plain values, so that it can be pickled to worker processes.
+    """
 
     def __init__(
         self, spans: Sequence[Span], *, seed: int, num_frames: int, crop_size: int, scale: int,
         mix: Sequence[tuple[float, int]] | None = None,
     ) -> None:  # fmt: skip
-        """mix: (weight, how many of the spans) of each source, in the order of the spans; one source without it.
+        """mix: (weight, number of spans) of each source, in the order of the spans; by default all are one source.
 
-        Raises ValueError unless every span has num_frames frames and holds a crop that is a multiple of scale.
+        Raises ValueError unless every span has num_frames frames and fits the crop, and crop_size is a multiple of scale.
         """
         fits = [span.windows(num_frames) and min(span.clip.height, span.clip.width) >= crop_size for span in spans]
         if not fits or not all(fits) or crop_size % scale:
@@ -44,7 +47,7 @@ class TrainSet:
             raise ValueError(f"a mix of {counts} spans with weights {weights} for {len(spans)} spans")
         up_to = list(accumulate(map(Fraction, weights)))
         self._drawn_below = [int(_UINT64 * part / up_to[-1]) for part in up_to]
-        """Of a 64-bit word: below the first it draws the first source, and so on."""
+        """Thresholds for a 64-bit word: below the first, the first source is drawn, and so on."""
         self._spans_before = [0, *accumulate(counts)]
         self._windows_up_to = [
             list(accumulate(span.windows(num_frames) for span in spans[start:stop]))
@@ -52,7 +55,7 @@ class TrainSet:
         ]
 
     def __len__(self) -> int:
-        """Windows there are: what an epoch would be; indexes go on beyond it without end."""
+        """The number of windows, i.e. the length of an epoch; indexes beyond it are valid."""
         return sum(windows[-1] for windows in self._windows_up_to)
 
     def sample(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -61,9 +64,9 @@ class TrainSet:
         return to_unit(lr), to_unit(gt)
 
     def sample_u8(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """The same sample before the division by 255: a quarter of the bytes to move between processes."""
-        # Philox is counter-based: the key is the position, so no state is carried from sample to sample. Raw words and
-        # integer arithmetic only, because numpy promises these to stay what they are and Generator's methods not.
+        """The same sample as uint8, before the division by 255: a quarter of the bytes to send between processes."""
+        # Philox is counter-based: (seed, index) is the key, so samples share no state. Only raw words and integer
+        # arithmetic are used, because numpy guarantees these across versions but not the methods of Generator.
         words = np.random.Philox(key=[self.seed % _UINT64, index]).random_raw(8).tolist()
         source = bisect_right(self._drawn_below, words[7])
         windows = self._windows_up_to[source]
@@ -83,12 +86,12 @@ class TrainSet:
 
 
 def to_unit(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """uint8 to float32 in [0, 1]; the one conversion every sample goes through."""
+    """uint8 to float32 in [0, 1]. Every sample is converted here."""
     return np.divide(pixels, np.float32(255), dtype=np.float32)
 
 
 def _below(word: int, bound: int) -> int:
-    """0 … bound-1 from a 64-bit word, by multiplication; the bias is below bound / 2**64."""
+    """Maps a 64-bit word to 0 … bound-1 by multiplication; the bias is below bound / 2**64."""
     return word * bound >> 64
 
 

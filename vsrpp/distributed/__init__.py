@@ -1,1 +1,1 @@
-"""Several processes that train one run: how they meet, talk, and notice that one is missing."""
+"""Training one run with several processes: the process group, gradient averaging and failure detection."""

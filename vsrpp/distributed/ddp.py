@@ -1,4 +1,4 @@
-"""The network's forward pass such that its backward averages the gradients over all ranks (torch's DDP)."""
+"""Averages gradients over all ranks with torch's DDP."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from vsrpp.distributed.process_group import ProcessGroup
 
 
 class DdpModel:
-    """Calls `model`; in a group through DDP around it, which `model` itself and its state dict know nothing of.
+    """Calls `model`, in a group through a DDP wrapper, without changing `model` or its state dict.
 
-    DDP remembers which weights learn, so it is made anew whenever that changes (a flow network thaws). A gradient's sum
-    over two ranks has the same bits in any order; over more it depends on the weight's place in its bucket, and DDP orders
-    the buckets anew after its first step, so a resume would add up otherwise than the run it continues. With more than
-    two ranks and `deterministic` it is therefore told to look for unused weights, which keeps the first order for good and
-    costs one more small collective a step.
+    DDP records which weights are trained, so it is rebuilt whenever that changes (a flow network is unfrozen). The sum of
+    a gradient over two ranks is bit-identical in any order. Over more ranks it depends on the weight's place in its bucket,
+    and DDP reorders the buckets after its first step, so that a resumed run would sum in another order than the original.
+    With more than two ranks and `deterministic`, DDP is therefore told to look for unused weights, which keeps the initial
+    order and costs one more small collective per step.
     """
 
     def __init__(self, model: nn.Module, group: ProcessGroup, device: torch.device, *, deterministic: bool) -> None:
@@ -34,16 +34,16 @@ class DdpModel:
             warnings.filterwarnings("ignore", message=".*find_unused_parameters=True was specified.*")
 
     def __call__(self, lr_frames: Tensor) -> Any:
-        """The model's output. In a group all ranks call it at the same step."""
+        """The model's output. In a group, all ranks must call it at the same step."""
         return self._module()(lr_frames)
 
     def no_sync(self) -> AbstractContextManager[Any]:
-        """Inside, backward leaves this rank's gradient as it is: for all but the last of accumulated micro-batches."""
+        """A context in which backward does not average gradients: for all but the last of accumulated micro-batches."""
         module = self._module()
         return module.no_sync() if isinstance(module, DistributedDataParallel) else nullcontext()
 
     def close(self) -> None:
-        """Let go of DDP while the process group is still there: it aborts the process if it outlives the group."""
+        """Release DDP. Must come before the process group is destroyed; DDP aborts the process if it outlives its group."""
         self._wrapped = None
 
     def _module(self) -> nn.Module:

@@ -1,7 +1,7 @@
-"""Who is still there: every rank leaves a sign of life in the store where they met, so that one gone can be named.
+"""Heartbeats: every rank regularly writes to the shared store, so that a missing rank can be named.
 
-A collective that fails says that somebody is gone, not who. This is a connection of its own to that store and a thread
-of its own, so that it goes on while the main thread waits for the others.
+A failed collective tells that a rank is missing, but not which one. The heartbeat has its own connection to the store and
+its own thread, so that it continues while the main thread waits for the others.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ import torch.distributed as dist
 
 BEAT_S = 1.0
 GRACE_S = 5.0
-"""Seconds that a rank has, after rank 0 has given up, to hear it by itself; then its process ends."""
+"""Seconds that a rank has to notice by itself that rank 0 has given up; then its process ends."""
 STORE_S = 10.0
 LOST = "lost the others"
 
 
 class Heartbeat:
-    """The signs of life of one rank, and what it sees of the others'."""
+    """Sends the heartbeat of one rank and observes the others'."""
 
     def __init__(self, rank: int, world_size: int) -> None:
         self.doing: Callable[[], tuple[int, str]] = lambda: (0, "preparing")
-        """(step, part of it) where this rank is; read from the thread."""
+        """(step, part of the step) this rank is in; read by the thread."""
         self._rank = rank
         self._world_size = world_size
         self._round = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
@@ -44,41 +44,41 @@ class Heartbeat:
         self._closed.set()
         self._thread.join(STORE_S)
 
-    # ---- said
+    # ---- sending
     def leave(self, why: str) -> None:
-        """Say why this rank is about to end; `LOST` if it was not its own fault."""
+        """Announce why this rank is about to end; `LOST` if another rank caused it."""
         self._set(f"left/{self._rank}", why)
 
     def give_up(self) -> None:
-        """Rank 0 failed where it cannot tell the others: they may be waiting for it in the middle of a step."""
+        """Rank 0 announces that it failed where it cannot broadcast: the others may be waiting in the middle of a step."""
         self._set("over", "1")
 
-    # ---- seen
+    # ---- observing
     def missing(self) -> str | None:
-        """One line on the ranks that are gone, stalled, or have said why they leave; None if all are there."""
+        """One line on the ranks that have failed, died or stalled; None if all respond. Takes some seconds."""
         before = self._signs()
         time.sleep(2.5 * BEAT_S)
-        found = []
+        causes = []
         for rank, sign in self._signs().items():
             why = self._get(f"left/{rank}")
             if why is not None and why != LOST:
-                found.append(f"rank {rank} failed: {why}")
+                causes.append(f"rank {rank} failed: {why}")
             elif why is None and sign == before.get(rank):
-                found.append(f"rank {rank} is gone or stalled; it was last heard of at {_place(sign)}")
-        return "; ".join(found) or None
+                causes.append(f"rank {rank} does not respond; it was last seen at {_place(sign)}")
+        return "; ".join(causes) or None
 
     def slowest(self, timeout_s: float) -> str:
-        """One line on the ranks that keep the others waiting though they are alive."""
+        """One line on the ranks that respond but keep the others waiting."""
         signs = {self._rank: _sign(0, *self.doing()), **self._signs()}
         places = {rank: (int(sign.split(":")[1]), sign.split(":")[2]) for rank, sign in signs.items() if sign}
         least = min(step for step, _ in places.values())
         late = [rank for rank, (step, part) in places.items() if step == least and part in ("data_wait", "preparing")]
         late = late or [rank for rank, (step, _) in places.items() if step == least and rank != self._rank]
         names = ", ".join(f"rank {rank} (at {_place(signs[rank])})" for rank in late) or "no rank in particular"
-        return f"the processes waited for each other longer than {timeout_s:g} s; behind is {names}"
+        return f"the processes waited for each other for more than {timeout_s:g} s; the slowest: {names}"
 
     def is_there(self, rank: int) -> bool:
-        """Whether `rank` gives signs of life. Takes some seconds."""
+        """Whether `rank` responds. Takes some seconds."""
         before = self._signs().get(rank)
         time.sleep(2.5 * BEAT_S)
         return self._signs().get(rank) != before
@@ -90,10 +90,10 @@ class Heartbeat:
             try:
                 self._beat()
                 over = over or (time.monotonic() if self._store.check([self._key("over")]) else 0.0)
-            except RuntimeError:  # the store went with whoever held it; the collectives will notice
+            except RuntimeError:  # the process that hosts the store is gone; the collectives will notice
                 return
             if self._rank and over and time.monotonic() - over > GRACE_S:
-                os._exit(1)  # it waits inside a collective for a rank that has given up, and holds nothing to be lost
+                os._exit(1)  # it waits inside a collective for a rank that has given up; nothing can be lost
 
     def _beat(self) -> None:
         self._beats += 1
@@ -125,6 +125,6 @@ def _sign(beats: int, step: int, part: str) -> str:
 
 def _place(sign: str) -> str:
     if not sign:
-        return "no step at all"
+        return "no step"
     _, step, part = sign.split(":")
-    return f"step {step}" if part != "preparing" else "the preparations"
+    return f"step {step}" if part != "preparing" else "the preparation"

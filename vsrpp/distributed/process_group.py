@@ -1,8 +1,7 @@
-"""The processes that train one run together: what they say to each other, over gloo and host memory.
+"""The process group of a run: coordination of its ranks over gloo and host memory.
 
-Gradients go their own way (DDP, over NCCL where there are GPUs). This is the small talk beside it: rank 0 decides what
-happens next and broadcasts it, and figures of all ranks become those of the whole run. A run of one process needs none
-of it, and `ProcessGroup.single()` answers at once. Whoever starts the processes puts their world into the environment
+Gradients are exchanged separately (DDP, over NCCL on GPUs). Here, rank 0 broadcasts what happens next, and metrics of all
+ranks are combined. In a run of one process, `ProcessGroup.single()` answers immediately. The launcher sets the environment
 as torchrun does: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT.
 """
 
@@ -20,34 +19,38 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vsrpp.distributed import timeouts
+from vsrpp.distributed import messages, timeouts
 from vsrpp.distributed.heartbeat import Heartbeat
-from vsrpp.errors import Refused, VsrppError, out_of_memory
+from vsrpp.errors import VsrppError, out_of_memory
 
 PREPARING_S = 3600.0
-"""How long a rank waits at least before the first step: somebody may have to decode the data."""
+"""Minimum timeout before the first step, because one rank may have to decode the data."""
 T = TypeVar("T")
 
 
 class PeerLost(VsrppError):
-    """A collective failed because another rank is gone, stalled or too late; it says nothing about this rank."""
+    """A collective failed because another rank died, stalled or was too late; this rank is not at fault."""
+
+    reason_code = messages.PEER_LOST.code
 
     def __init__(self, line: str, diagnosis: str | None = None) -> None:
-        """`diagnosis`: which rank it was, as far as somebody has looked."""
-        super().__init__(line)
+        """`diagnosis`: a line naming the rank, if it is already known."""
+        super().__init__(messages.PEER_LOST.sentence(cause=line), fields={"cause": line})
         self.diagnosis = diagnosis
 
 
 class Rank0Failed(VsrppError):
-    """Rank 0 has said that the run failed; it also says why, so there is no line to show."""
+    """Rank 0 announced that the run failed. It also reports why, so this error has no message."""
+
+    reason_code = messages.RANK_0_FAILED.code
 
 
 class _GivenUp:
-    """What rank 0 broadcasts in place of whatever the others are waiting for."""
+    """Broadcast by rank 0 after a failure, in place of the value the others are waiting for."""
 
 
 class ProcessGroup:
-    """`world_size` processes, of which this is `rank`. Made by `single` or `join`; `close` it."""
+    """`world_size` processes, of which this one is `rank`. Create it with `single` or `join`, and `close` it."""
 
     def __init__(
         self, rank: int, world_size: int, *, local_rank: int = 0, timeout_s: float = timeouts.TIMEOUT_S, talk: Any = None,
@@ -58,12 +61,12 @@ class ProcessGroup:
         self.local_rank = local_rank
         self.timeout_s = timeout_s
         self.joined = talk is not None
-        """Whether gradients are averaged by DDP; torchrun with one process does that too."""
+        """Whether DDP averages gradients; also true for torchrun with one process."""
         self.heartbeat = heartbeat
         self._talk = talk
-        """The gloo process group of the small talk; None in a run of one process."""
+        """The gloo process group; None in a run of one process."""
         self._preparing = preparing
-        """The same with a longer timeout, until `begin`."""
+        """The same with a longer timeout, used until `begin`."""
         self._prepared = preparing is None
 
     @classmethod
@@ -73,13 +76,11 @@ class ProcessGroup:
 
     @classmethod
     def join(cls) -> ProcessGroup:
-        """Meet the other ranks. Raises Refused for a world that makes no sense, VsrppError when they don't come."""
+        """Connect to the other ranks. Raises Refused for an inconsistent environment, VsrppError if they do not connect."""
         rank, world_size, local_rank = (_number(name) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
         timeout_s = timeouts.timeout_s()
         if not 0 <= rank < world_size:
-            raise Refused(
-                f"RANK = {rank} of WORLD_SIZE = {world_size} refused: ranks count from 0 to {world_size - 1}."
-            )
+            raise messages.RANK_RANGE(rank=rank, world_size=world_size, last=world_size - 1)
         long = timedelta(seconds=max(timeout_s, PREPARING_S))
         timeout = timedelta(seconds=timeout_s)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
@@ -90,10 +91,9 @@ class ProcessGroup:
             preparing = dist.new_group(backend="gloo", timeout=long)
             heartbeat = Heartbeat(rank, world_size) if world_size > 1 else None
         except (RuntimeError, ValueError) as error:
-            where = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
-            raise VsrppError(
-                f"rank {rank} of {world_size} could not meet the others at {where} within {timeout_s:g} s:"
-                f" {str(error).splitlines()[0]}"
+            address = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+            raise messages.NOT_MET(
+                rank=rank, world_size=world_size, address=address, timeout_s=timeout_s, cause=str(error).splitlines()[0]
             ) from error
         return cls(
             rank, world_size, local_rank=local_rank, timeout_s=timeout_s, talk=talk, preparing=preparing,
@@ -102,7 +102,7 @@ class ProcessGroup:
 
     @property
     def is_rank_0(self) -> bool:
-        """Whether this is the rank that decides and records."""
+        """Whether this rank decides and records."""
         return self.rank == 0
 
     @property
@@ -110,16 +110,16 @@ class ProcessGroup:
         return self.world_size > 1
 
     def prepare(self) -> None:
-        """Another run is prepared by the same processes: until `begin` the longer timeout holds again."""
+        """The same processes prepare another run: use the longer timeout until `begin`."""
         self._prepared = self._preparing is None
 
     def begin(self) -> None:
-        """All are prepared: from now on no rank waits longer than the timeout."""
+        """All ranks are prepared: use the regular timeout from now on."""
         self._prepared = True
 
     # ---- collectives
     def broadcast(self, value: T) -> T:
-        """Rank 0's `value`, on every rank; the others' is ignored. Waits for all. Raises PeerLost, or Rank0Failed."""
+        """Rank 0's `value`, on every rank; the others' is ignored. Waits for all. Raises PeerLost or Rank0Failed."""
         if not self.many:
             return value
         values = [value]
@@ -130,8 +130,10 @@ class ProcessGroup:
         return values[0]
 
     def give_up(self, *, listening: bool) -> None:
-        """Rank 0: the run has failed. Others that are `listening`, or will be next, hear it in place of the broadcast they
-        wait for; else the heartbeat tells them, and they end within seconds. Never raises.
+        """Rank 0 announces that the run has failed. Never raises.
+
+        listening: the other ranks are waiting for a broadcast, or will be next, and receive this instead. Otherwise the
+        heartbeat tells them, and they end within seconds.
         """
         if self.heartbeat is None:
             return
@@ -151,7 +153,7 @@ class ProcessGroup:
         return values if self.is_rank_0 else []
 
     def mean(self, figures: list[float]) -> list[float]:
-        """The mean over ranks of each figure, the same bits on every rank; NaN where it is NaN on any. Raises PeerLost."""
+        """The mean of each value over all ranks, bit-identical on every rank; NaN if it is NaN on any. Raises PeerLost."""
         if not self.many:
             return figures
         total = torch.tensor(figures, dtype=torch.float64)
@@ -162,10 +164,10 @@ class ProcessGroup:
 
     @contextmanager
     def synchronised(self) -> Iterator[None]:
-        """Around a backward pass that averages gradients over the ranks: what a missing or late peer breaks is PeerLost.
+        """Context for a backward pass that averages gradients. Raises PeerLost if another rank is missing or late.
 
-        A RuntimeError in there may as well be this rank's own. It is a peer's if the wait reached the timeout, or if a
-        peer gives no sign of life or has said why it leaves; that takes some seconds to see.
+        A RuntimeError inside may also be this rank's own. It is attributed to another rank if the wait reached the timeout,
+        or if a rank does not respond or has announced its failure, which takes some seconds to find out.
         """
         if self.heartbeat is None:
             yield
@@ -188,14 +190,15 @@ class ProcessGroup:
         """One line on the rank that caused a PeerLost; None for any other error. Takes some seconds."""
         if self.heartbeat is None or not isinstance(error, PeerLost):
             return None
-        return VsrppError(error.diagnosis or self.heartbeat.missing() or self.heartbeat.slowest(self.timeout_s))
+        diagnosis = error.diagnosis or self.heartbeat.missing() or self.heartbeat.slowest(self.timeout_s)
+        return messages.PEER_FAULT(diagnosis=diagnosis)
 
     @property
     def _talking(self) -> Any:
         return self._talk if self._prepared else self._preparing
 
     def close(self) -> None:
-        """Leave; the process may end now."""
+        """Leave the group. Call it before the process ends."""
         if self.heartbeat is not None:
             self.heartbeat.close()
         if self.joined:
@@ -203,12 +206,12 @@ class ProcessGroup:
 
 
 LATE = 0.9
-"""Part of the timeout after which a failed wait counts as having reached it."""
+"""Fraction of the timeout from which a failed wait counts as timed out."""
 
 
 @contextmanager
 def _collective() -> Iterator[None]:
-    """Nothing of this rank's own can fail in there."""
+    """Context for a collective: any RuntimeError except out of memory is another rank's fault and raised as PeerLost."""
     try:
         yield
     except RuntimeError as error:
@@ -222,32 +225,29 @@ def _first_line(error: BaseException) -> str:
 
 
 def meeting_place(timeout: timedelta) -> dist.Store:
-    """The store at MASTER_ADDR, and in it a place for this start of the world alone.
+    """The store at MASTER_ADDR, with a key prefix for this attempt.
 
-    torchrun keeps one store over all its restarts. Without a place of their own, ranks that were started again would
-    find the addresses of the processes before them and call at those.
+    torchrun keeps one store over all its restarts. Without the prefix, restarted ranks would find, and try to connect to,
+    the addresses of the previous processes.
     """
     store, _, _ = next(dist.rendezvous("env://", timeout=timeout))
     return dist.PrefixStore(f"start_{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
 
 
 def shared_out(batch_size: int, world_size: int) -> int:
-    """Samples per rank of a whole batch. Raises Refused if it cannot be shared out evenly."""
+    """Samples per rank of a total batch. Raises Refused if it cannot be divided equally."""
     if batch_size % world_size:
         below = batch_size // world_size * world_size
-        would_do = " or ".join(str(size) for size in (below, below + world_size) if size)
-        raise Refused(
-            f"batch_size = {batch_size} refused: it is the whole batch of {world_size} processes and must be divisible by"
-            f" {world_size}; {would_do} would do."
-        )
+        fits = " or ".join(str(size) for size in (below, below + world_size) if size)
+        raise messages.BATCH_NOT_DIVISIBLE(batch_size=batch_size, world_size=world_size, fits=fits)
     return batch_size // world_size
 
 
 def of_the_whole(everyones: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Figures of the whole run from those of every rank.
+    """The metrics of the whole run, from those of every rank.
 
-    Memory and power of processes and GPUs add up; everything else is the mean. `speed/data_wait_worst_s` is that of the
-    rank that waited longest for its data: the others waited for it.
+    Memory, CPU load and power are summed; everything else is averaged. `speed/data_wait_worst_s` is that of the rank that
+    waited longest for its data, since the others had to wait for it.
     """
     names = dict.fromkeys(name for own in everyones for name in own)
     figures = {}
@@ -272,5 +272,5 @@ _ADD_UP = frozenset(
 def _number(name: str) -> int:
     text = os.environ.get(name, "0")
     if not text.isdecimal():
-        raise Refused(f"{name} = {text!r} refused: torchrun puts a whole number there.")
+        raise messages.NOT_AN_INTEGER(name=name, value=text)
     return int(text)

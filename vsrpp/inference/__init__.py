@@ -1,1 +1,1 @@
-"""Trained networks at work: a clip of any length in bounded memory, video files, and evaluation."""
+"""Inference with trained networks: upscaling clips of any length in bounded memory, video files, and evaluation."""

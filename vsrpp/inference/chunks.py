@@ -20,7 +20,7 @@ Frames = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Frames read and, of these, the frames kept; both half-open, counted from the clip's first frame."""
+    """The frames a chunk reads and the part of them it keeps: half-open ranges, counted from the clip's first frame."""
 
     read_start: int
     read_stop: int
@@ -29,7 +29,7 @@ class Chunk:
 
 
 def chunk_plan(frames: int, chunk_frames: int | None, overlap: int) -> list[Chunk]:
-    """Chunks of `chunk_frames` kept frames, each read with `overlap` more on either side. None: the whole clip at once.
+    """Chunks that keep `chunk_frames` frames and read `overlap` more on either side. None: the whole clip as one chunk.
 
     Raises ValueError for chunk_frames below 1 or overlap below 0.
     """
@@ -54,17 +54,17 @@ def upscale_chunks(
     overlap: int,
     precision: str = "fp32",
 ) -> Iterator[Frames]:
-    """Yields a clip's upscaled frames chunk by chunk, in order.
+    """Yields a clip's upscaled frames chunk by chunk, in order: (n, H, W, 3) uint8.
 
-    `read(start, stop)` gives the frames asked for, (n, h, w, 3) uint8: no more than chunk_frames + 2 · overlap at once.
-    The model is moved to `device`, and left in the mode it was in.
+    `read(start, stop)` returns frames as (n, h, w, 3) uint8; at most chunk_frames + 2 · overlap are requested at once.
+    The model is moved to `device`; its training mode is restored.
 
-    What a cut costs: the network is recurrent in both directions, so every frame it puts out depends on every frame of
-    the clip, and no overlap shorter than the clip gives exactly the whole clip's result. A chunk starts from an empty
-    hidden state `overlap` frames before the first frame it keeps; how fast that start is forgotten follows from the
-    weights, no bound is known. Nor is the whole clip always the better picture: beyond the `num_frames` of training the
-    recurrence runs longer than it ever did. With overlap ≥ frames each chunk sees, and costs, the whole clip.
-    Memory is bounded over time alone; `upscale_stream` bounds it in space too.
+    Chunking changes the result: the network is recurrent in both directions, so every output frame depends on the whole
+    clip, and no overlap shorter than the clip reproduces the whole clip's result exactly. A chunk starts from an empty
+    hidden state `overlap` frames before the first frame it keeps. How quickly that start is forgotten depends on the
+    weights; no bound is known. The whole clip is not always better either, because beyond the `num_frames` of training the
+    recurrence runs longer than it was trained for. With overlap ≥ frames each chunk reads, and costs, the whole clip.
+    Memory is bounded in the number of frames only; `upscale_stream` also bounds it in the frame size.
     """
     for chunk in chunk_plan(frames, chunk_frames, overlap):
         upscaled = _upscale(model, read(chunk.read_start, chunk.read_stop), torch.device(device), precision)
@@ -80,7 +80,10 @@ def upscale_frames(
     overlap: int = 8,
     precision: str = "fp32",
 ) -> Frames:
-    """(T, h, w, 3) uint8 -> (T, H, W, 3) uint8, at once unless `chunk_frames` is given: see `upscale_chunks`."""
+    """(T, h, w, 3) uint8 -> (T, H, W, 3) uint8, the whole clip at once unless `chunk_frames` is given.
+
+    See `upscale_chunks`.
+    """
     chunks = upscale_chunks(
         model,
         lambda start, stop: lr_u8[start:stop],
@@ -95,16 +98,16 @@ def upscale_frames(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamBounds:
-    """What `upscale_stream` holds at once. Raises ValueError where it makes no sense."""
+    """How much of a clip `upscale_stream` holds at once. Raises ValueError for inconsistent values."""
 
     chunk_frames: int = 16
     """Frames kept of each chunk."""
     overlap: int = 8
-    """Frames read on either side of a chunk; half as many on either side of a cut are faded from chunk to chunk."""
+    """Frames read on either side of a chunk. On either side of a cut, half as many are cross-faded between chunks."""
     tile: int = 256
-    """Side of a tile in pixels of the input; 0 takes whole frames."""
+    """Side of a tile in input pixels; 0 processes whole frames."""
     tile_overlap: int = 32
-    """Pixels that neighbouring tiles share; the middle half of them is faded."""
+    """Pixels shared by neighbouring tiles; the middle half of them is cross-faded."""
 
     def __post_init__(self) -> None:
         chunk_plan(1, self.chunk_frames, self.overlap)
@@ -112,7 +115,7 @@ class StreamBounds:
 
     @property
     def fade(self) -> int:
-        """Frames on either side of a cut that are faded."""
+        """Frames on either side of a cut that are cross-faded."""
         return min(self.overlap // 2, self.chunk_frames // 2)
 
 
@@ -124,12 +127,12 @@ def upscale_stream(
     bounds: StreamBounds | None = None,
     precision: str = "fp32",
 ) -> Iterator[Frames]:
-    """Every frame (h, w, 3) of a clip of any length as (H, W, 3) uint8, in order, in memory that its length is no part of.
+    """Upscales (h, w, 3) frames to (H, W, 3) uint8, in order, in memory that does not depend on the clip's length.
 
-    Held at once are chunk_frames + 2 · overlap frames of the input and about as many of the output. Cuts cost what
-    `upscale_chunks` says; fading from one chunk to the next spreads what is left of it over 2 · `bounds.fade` frames, so
-    that it is no jump. Tiles likewise: what a tile cannot see beyond its border is nearest to being felt there, so the
-    outer quarter of an overlap is dropped and the middle faded.
+    At most chunk_frames + 2 · overlap input frames and about as many output frames are held at once. `upscale_chunks`
+    describes the effect of chunking; cross-fading spreads it over 2 · `bounds.fade` frames, so that cuts do not show as a
+    jump. Tiles are treated alike: near its border a tile lacks context, so the outer quarter of an overlap is dropped and
+    the middle is cross-faded.
     """
     bounds = bounds or StreamBounds()
     source = iter(frames)
@@ -138,12 +141,14 @@ def upscale_stream(
     faded: Frames | None = None
     while True:
         reach = kept + bounds.chunk_frames + bounds.overlap
-        window += islice(source, max(0, reach + 1 - start - len(window)))  # one more says whether the clip goes on
+        window += islice(
+            source, max(0, reach + 1 - start - len(window))
+        )  # one more frame, to see whether the clip continues
         known = start + len(window)
         if known == 0:
             return
         stop = min(kept + bounds.chunk_frames, known)
-        if known <= reach and known - stop <= bounds.fade:  # a rest too short for a chunk of its own
+        if known <= reach and known - stop <= bounds.fade:  # the remainder is too short for its own chunk
             stop = known
         last = stop == known
         reach = min(reach, known)
@@ -165,7 +170,7 @@ def upscale_stream(
 
 
 def _fade(before: Frames, output: Frames) -> None:
-    """Let a chunk begin as the one before it ended: `before` are the frames that both made, the first of `output`."""
+    """Cross-fade in place: `before` are the previous chunk's versions of the first frames of `output`."""
     for number, old in enumerate(before):
         output[number] = blend(old, output[number], (number + 0.5) / len(before))
 

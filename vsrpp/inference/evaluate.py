@@ -1,4 +1,4 @@
-"""Scoring on frames with known truth, by the field's protocol: reduce, upscale, compare; frames, then clips, averaged."""
+"""Scores a network against ground truth by the field's protocol: reduce, upscale, compare, average over frames and clips."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vsrpp.data.build import content_sha256, validation_degradation
 from vsrpp.data.degradations import check_degradation, realistic, reduce
 from vsrpp.data.layouts import LayoutQuery, find
 from vsrpp.data.sources import Source, read_frames
-from vsrpp.errors import Refused
+from vsrpp.inference import messages
 from vsrpp.paths import CheckpointPaths
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ Upscale = Callable[[Frames], Frames]
 """(T, h, w, 3) uint8 -> (T, H, W, 3) uint8."""
 
 WHOLE_CLIP_FRAMES = 128
-"""Clips up to this long go through the network at once, as the field's published figures do; longer ones in chunks."""
+"""Clips up to this length are processed at once, as for published figures; longer ones in chunks."""
 OVERLAP = 16
 _NOT_AVERAGED = ("name", "frames", "paired", "tdiff_y")
 SMALLEST_SIDE = 11
@@ -34,12 +34,15 @@ SMALLEST_SIDE = 11
 
 
 def bicubic_of(scale: int) -> Upscale:
-    """MATLAB-like bicubic: the baseline of every table."""
+    """MATLAB-compatible bicubic upscaling by `scale`, the baseline of published tables."""
     return lambda frames: resize.resize_u8(frames, scale)
 
 
 def load_network(folder: CheckpointPaths) -> tuple[Network, dict[str, Any]]:
-    """The EMA network of a checkpoint, every hash checked, and its run config. Raises NotFound, ProofFailed or Refused."""
+    """The EMA network of a checkpoint, in eval mode on the CPU, and its run config, after verifying every hash.
+
+    Raises NotFound, ProofFailed or Refused.
+    """
     import safetensors.torch
 
     from vsrpp import models
@@ -51,12 +54,12 @@ def load_network(folder: CheckpointPaths) -> tuple[Network, dict[str, Any]]:
     try:
         model.load_state_dict(safetensors.torch.load_file(folder.model_ema))
     except RuntimeError as error:
-        raise Refused(f"{folder.model_ema} does not fit the network of its run config: {error}") from None
+        raise messages.NETWORK_DOES_NOT_FIT(file=folder.model_ema, cause=error) from None
     return model.eval(), run_config
 
 
 def network_of(folder: CheckpointPaths) -> tuple[Upscale, int, str]:
-    """The EMA network of a checkpoint as a function, its scale, and the degradation it was trained to undo.
+    """The EMA network of a checkpoint as a function, its scale, and the degradation it was trained on.
 
     Raises NotFound, ProofFailed or Refused.
     """
@@ -78,14 +81,14 @@ def evaluate_path(
     path: str, upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None, profile: Path | None = None,
     degradation: str = "bicubic",
 ) -> dict[str, Any]:  # fmt: skip
-    """psnr_y, ssim_y, psnr_rgb, ssim_rgb (means over frames, then clips), frames, scale, and the same for each of `clips`.
+    """Scores `upscale` on frames start … start+count-1 of every clip at `path`, which holds the ground truth.
 
-    Beside them tdiff_y (`metrics.temporal_difference_y`; None for single frames). With `profile` the temporal profile
-    of each clip, bicubic | output | truth, is saved there; of several clips as NAME_CLIP.png.
-    `path` holds ground truth, frames start … start+count-1 of it count. The small frames are its own (Vid4's BIx4 or BDx4,
-    by `degradation`) or made from it as a validation makes them. A layout that names its test clips is scored on those
-    (REDS4), Vimeo-90K on im4.
-    Raises Refused or NotFound for what cannot be read or is too small.
+    Returns psnr_y, ssim_y, psnr_rgb, ssim_rgb and tdiff_y (means over frames, then clips), frames, scale, degradation, and
+    the same figures for each of `clips`. tdiff_y is `metrics.temporal_difference_y`, None for single frames.
+    The small frames are the dataset's own (Vid4's BIx4 or BDx4, by `degradation`) or generated as in validation. If a
+    layout names test clips, only those are scored (REDS4); of Vimeo-90K only im4.
+    profile: PNG to save the temporal profile to, bicubic | output | truth; NAME_CLIP.png if there are several clips.
+    Raises NotFound or Refused for data that cannot be read or is too small.
     """
     check_degradation(degradation, scale)
     _, located = find(path, query=LayoutQuery(scale, degradation))
@@ -111,7 +114,7 @@ def _evaluate(
     truth = read_frames(source, start, count)
     height, width = (side - side % scale for side in truth.shape[1:3])
     if min(height, width) < max(SMALLEST_SIDE, scale):
-        raise Refused(f"{source.path} refused: {truth.shape[2]}×{truth.shape[1]} is too small to score at ×{scale}.")
+        raise messages.TOO_SMALL_TO_SCORE(path=source.path, width=truth.shape[2], height=truth.shape[1], scale=scale)
     truth = np.ascontiguousarray(truth[:, :height, :width])
     if source.lq is None:
         reduced = _reduced(source, truth, scale, start)
@@ -129,16 +132,16 @@ def _evaluate(
 
 
 def _reduced(source: Source, truth: Frames, scale: int, start: int) -> Frames:
-    """Small frames of truth alone, the very ones that a run validates on. start: the number of its first frame."""
+    """The small frames a run would validate on, generated from `truth`. start: the number of its first frame."""
     if source.degradation == "realistic":
         return realistic(truth, scale, validation_degradation(content_sha256(source)), start)
     return reduce(truth, scale, source.degradation)
 
 
 def save_profile(path: Path, clips: list[Frames]) -> None:
-    """The temporal profile of clips of one size, side by side, as a PNG. Raises Refused if it cannot be written."""
+    """Save the temporal profiles of clips of equal size side by side as a PNG. Raises Refused if that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(metrics.temporal_profile(clips)).save(path, format="PNG")
     except OSError as error:
-        raise Refused(f"{path} could not be written: {error}.") from None
+        raise messages.PROFILE_NOT_WRITTEN(path=path, cause=error) from None

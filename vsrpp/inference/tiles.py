@@ -1,4 +1,4 @@
-"""One picture larger than the memory: tiles that overlap, upscaled one after the other and faded into each other."""
+"""Overlapping tiles, for pictures too large to upscale at once: upscaled one by one and cross-faded."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 DROPPED = 0.25
-"""Share of an overlap, at either end, where a tile does not count: there zero padding is felt most."""
+"""Fraction of an overlap, at either end, where a tile is ignored, because zero padding affects it most there."""
 
 
 def tile_spans(size: int, tile: int, overlap: int) -> list[tuple[int, int]]:
-    """Half-open spans of `tile` pixels that cover 0 … size, neighbours sharing at least `overlap`; tile 0: the whole.
+    """Half-open spans of `tile` pixels that cover 0 … size; neighbours share at least `overlap`. tile 0: one span.
 
-    Raises ValueError for a tile that is not larger than twice its overlap.
+    Raises ValueError unless the tile is larger than twice its overlap.
     """
     if tile < 0 or overlap < 0 or (tile and tile <= 2 * overlap):
         raise ValueError(f"tile = {tile} must be 0 or more than twice the overlap of {overlap}")
@@ -25,7 +25,7 @@ def tile_spans(size: int, tile: int, overlap: int) -> list[tuple[int, int]]:
 
 
 def fade_in(spans: list[tuple[int, int]], scale: int) -> list[NDArray[np.float32]]:
-    """For each span, the weight of its upscaled pixels over what lies there already: 0 … 1 over the overlap, then 1."""
+    """For each span, the blending weight of its upscaled pixels against earlier tiles: 0 … 1 in the overlap, then 1."""
     weights = [np.ones((stop - start) * scale, np.float32) for start, stop in spans]
     for weight, (before, now) in zip(weights[1:], pairwise(spans), strict=True):
         shared = (before[1] - now[0]) * scale
@@ -37,7 +37,7 @@ def fade_in(spans: list[tuple[int, int]], scale: int) -> list[NDArray[np.float32
 def lay_over(
     canvas: NDArray[np.uint8], tile: NDArray[np.uint8], rows: NDArray[np.float32], columns: NDArray[np.float32]
 ) -> None:
-    """Blend upscaled frames (T, H, W, 3) into the same part of the canvas, in place, frame by frame."""
+    """Blend the upscaled frames of a tile, (T, H, W, 3), into its part of the canvas, in place."""
     if rows.min() == 1.0 and columns.min() == 1.0:
         canvas[:] = tile
         return
@@ -47,6 +47,6 @@ def lay_over(
 
 
 def blend(below: NDArray[np.uint8], above: NDArray[np.uint8], weight: NDArray[np.float32] | float) -> NDArray[np.uint8]:
-    """Rounded `below` where the weight is 0, `above` where it is 1."""
+    """Linear blend, rounded: `below` at weight 0, `above` at weight 1."""
     mixed = below + (above.astype(np.float32) - below) * weight
     return np.asarray(np.rint(mixed), np.uint8)

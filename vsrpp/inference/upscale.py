@@ -1,4 +1,4 @@
-"""A clip of any length to ×scale: streamed through a network in bounded memory, and there whole or not at all."""
+"""Upscales a clip of any length: streams it through a network in bounded memory and writes the output atomically."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import av
 import torch
 
 from vsrpp.data.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Source, find_plain
-from vsrpp.errors import Refused, VsrppError
+from vsrpp.inference import messages
 from vsrpp.inference.chunks import StreamBounds, upscale_stream
 from vsrpp.inference.video import FolderWriter, OpenClip, VideoWriter, codec_for, read
 from vsrpp.models import Network
@@ -24,14 +24,14 @@ from vsrpp.models import Network
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpscaleOptions:
-    """What a person asks of an upscaling beside input and output."""
+    """The options of an upscaling, apart from input and output."""
 
     bounds: StreamBounds
     codec: str | None = None
-    """h264, hevc, vp9 or ffv1; None goes by the output's name."""
+    """h264, hevc, vp9 or ffv1; None chooses by the output's suffix."""
     crf: int | None = None
     fps: Fraction | None = None
-    """Frames a second of a video made of a folder of frames; a video has its own."""
+    """Frames per second of a video made from a folder of frames. An input video keeps its own."""
     audio: bool = True
     overwrite: bool = False
     precision: str = "fp32"
@@ -41,7 +41,7 @@ class UpscaleOptions:
 class UpscaleProgress:
     frames: int
     expected: int | None
-    """By the input's own word, which may be wrong."""
+    """As stated by the input's container, which may be wrong."""
     elapsed_s: float
 
     @property
@@ -57,9 +57,8 @@ def upscale(
 ) -> dict[str, Any]:  # fmt: skip
     """Upscale one video or folder of frames into `target`; returns frames, sizes, seconds, codec and notes.
 
-    A `target` that ends in a video's suffix is a video, anything else a folder. It appears, complete, at the end: until
-    then a hidden file or folder beside it is written, and removed if anything fails. Raises NotFound, Refused or
-    VsrppError.
+    A `target` with a video suffix becomes a video, anything else a folder. The output is written to a hidden file or folder
+    next to it, renamed when complete, and removed if anything fails. Raises NotFound, Refused or VsrppError.
     """
     clip, out = _input(source), Path(target).expanduser().absolute()
     as_video = out.suffix.lower() in VIDEO_SUFFIXES
@@ -80,19 +79,19 @@ def upscale(
             frames_done += 1
             on_progress(UpscaleProgress(frames_done, opened.expected, time.monotonic() - started))
         if not frames_done:
-            raise Refused(f"{clip.path} refused: it has a video stream but not one decodable frame.")
+            raise messages.NO_DECODABLE_FRAME(path=clip.path)
         writer.finish()
         _put(building, out)
     except torch.OutOfMemoryError:
-        raise VsrppError(
-            f"out of memory at tiles of {options.bounds.tile} pixels and chunks of {options.bounds.chunk_frames} frames:"
-            f" try --tile {max(64, (options.bounds.tile or 512) // 2)} --chunk {max(4, options.bounds.chunk_frames // 2)}."
-        ) from None
+        raise messages.OUT_OF_MEMORY(
+            tile=options.bounds.tile, chunk=options.bounds.chunk_frames,
+            less_tile=max(64, (options.bounds.tile or 512) // 2), less_chunk=max(4, options.bounds.chunk_frames // 2),
+        ) from None  # fmt: skip
     except OSError as error:
-        raise VsrppError(f"{out} could not be written: {error}.") from None
+        raise messages.NOT_WRITTEN(path=out, cause=error) from None
     finally:
         if writer is not None:
-            with contextlib.suppress(av.error.FFmpegError):  # what cannot be closed well is removed below
+            with contextlib.suppress(av.error.FFmpegError):  # the incomplete file is removed below
                 writer.close()
         if opened.container is not None:
             opened.container.close()
@@ -107,32 +106,30 @@ def upscale(
 def _input(path: str) -> Source:
     kind, sources = find_plain(path)
     if kind not in ("video", "frames") or len(sources) != 1:
-        raise Refused(
-            f"{path} refused: it holds {len(sources)} clips; upscale takes one video or one folder of frames."
-        )
+        raise messages.SEVERAL_CLIPS(path=path, clips=len(sources))
     return sources[0]
 
 
 def _check_target(clip: Source, out: Path, options: UpscaleOptions, as_video: bool) -> None:
     source_path = clip.path.resolve()
     if out.resolve() == source_path:
-        raise Refused(f"{out} is the input itself: name another output.")
+        raise messages.TARGET_IS_INPUT(path=out)
     if not as_video and (options.codec or out.suffix.lower() in IMAGE_SUFFIXES):
-        raise Refused(f"{out} refused: no video's name ({' '.join(VIDEO_SUFFIXES)}); frames go into a folder.")
+        raise messages.NOT_A_VIDEO_NAME(path=out, suffixes=" ".join(VIDEO_SUFFIXES))
     if as_video and clip.kind == "frames" and options.fps is None:
-        raise Refused("a folder of frames has no frame rate: give one, such as --fps 25 or --fps 30000/1001.")
+        raise messages.NO_FRAME_RATE()
     if options.fps is not None and clip.kind == "video":
-        raise Refused("--fps refused: the input is a video and keeps its own time stamps.")
+        raise messages.FPS_OF_VIDEO()
     if not out.exists():
         return
     if not options.overwrite:
-        raise Refused(f"{out} is there already: name another output, or replace it with --overwrite.")
+        raise messages.TARGET_EXISTS(path=out)
     if out.is_dir() and (as_video or any(entry.suffix.lower() not in IMAGE_SUFFIXES for entry in out.iterdir())):
-        raise Refused(f"{out} is a folder with more than frames in it: --overwrite does not touch it.")
+        raise messages.TARGET_HOLDS_OTHERS(path=out)
     if not as_video and not out.is_dir():
-        raise Refused(f"{out} is a file; frames go into a folder.")
+        raise messages.TARGET_IS_FILE(path=out)
     if not as_video and source_path.is_relative_to(out.resolve()):
-        raise Refused(f"{out} holds the input: name another output.")
+        raise messages.TARGET_HOLDS_INPUT(path=out)
 
 
 def _writer(
@@ -150,7 +147,7 @@ def _writer(
 
 
 def _put(building: Path, out: Path) -> None:
-    """The finished work takes its name; a folder that it replaces goes only then."""
+    """Rename the finished output into place; a folder it replaces is deleted only afterwards."""
     if not out.is_dir():
         building.replace(out)
         return

@@ -1,8 +1,8 @@
-"""A clip in, a clip out, one frame at a time: a video through PyAV with its time stamps, colours and sound, or pictures.
+"""Reads and writes clips frame by frame: videos with PyAV, keeping time stamps, colours and sound, or folders of pictures.
 
-Colours: an 8-bit RGB frame lies between decoder and encoder. Matrix and range of the input are used to make it and to
-take it apart again, so they are the output's too; an input that does not name its matrix is taken as BT.601 below 720
-lines and BT.709 from there, as players do, and the output names it, because its size would make players guess anew.
+Colours: frames are 8-bit RGB between decoder and encoder. Both conversions use the input's matrix and range, so the output
+keeps them. If the input does not name its matrix, BT.601 is assumed below 720 lines and BT.709 from there on, as players
+do; the output then names it, because players would otherwise guess from the larger size.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vsrpp.data.sources import VIDEO_SUFFIXES, Source
-from vsrpp.errors import Refused
+from vsrpp.inference import messages
 
 Frame = NDArray[np.uint8]
 UNSPECIFIED = 2
-"""FFmpeg's number of an unnamed matrix, primaries or transfer."""
+"""FFmpeg's number for an unspecified matrix, primaries or transfer function."""
 BT709, BT601 = 1, 6
 HD_LINES = 720
 FULL_RANGE = 2
@@ -33,34 +33,34 @@ CODECS = {
     "vp9": ("libvpx-vp9", {"crf": "20", "b:v": "0", "row-mt": "1"}),
     "ffv1": ("ffv1", {"level": "3"}),
 }
-"""Name on the command line -> (FFmpeg's encoder, its options): near to lossless, since the frames are the product."""
+"""Name on the command line -> (FFmpeg encoder, its options). The defaults are visually lossless."""
 _BY_SUFFIX = {".webm": "vp9", ".avi": "ffv1"}
 _SOUND_AND_TEXT = ("audio", "subtitle")
 
 
 def codec_for(path: Path, asked: str | None) -> str:
-    """The codec of an output file: the one asked for, else by its suffix. Raises Refused for a suffix that is no video's."""
+    """The codec of an output file: the requested one, else by suffix. Raises Refused unless it has a video suffix."""
     if path.suffix.lower() not in VIDEO_SUFFIXES:
-        raise Refused(f"{path} refused: its name ends in no video format ({' '.join(VIDEO_SUFFIXES)}).")
+        raise messages.NOT_A_VIDEO_NAME(path=path, suffixes=" ".join(VIDEO_SUFFIXES))
     return asked or _BY_SUFFIX.get(path.suffix.lower(), "h264")
 
 
 @dataclass(slots=True)
 class OpenClip:
-    """A clip being read. `stamps` holds the time stamps of the frames handed out and not yet written."""
+    """A clip being read. `stamps` holds the time stamps of frames that were read but not yet written."""
 
     width: int
     height: int
     frames: Iterator[Frame]
     expected: int | None
-    """Frames by the container's word, for progress alone."""
+    """Number of frames according to the container; used only for progress."""
     rate: Fraction | None = None
     time_base: Fraction | None = None
     stamps: list[tuple[int, int]] = field(default_factory=list)
     """(pts, duration) in `time_base`."""
     container: Any = None
     notes: list[str] = field(default_factory=list)
-    """What cannot be carried over, one line each."""
+    """What cannot be copied to the output, one line each."""
     matrix: int = BT709
     full_range: bool = False
     rotation: int = 0
@@ -77,9 +77,9 @@ def read(source: Source) -> OpenClip:
         container = av.open(str(source.path))
         if not container.streams.video:
             container.close()
-            raise Refused(f"{source.path} refused: it has no video stream.")
+            raise messages.NO_VIDEO_STREAM(path=source.path)
     except (av.error.FFmpegError, OSError) as error:
-        raise Refused(f"{source.path} refused: it cannot be opened as a video ({error}).") from None
+        raise messages.NOT_OPENED_AS_VIDEO(path=source.path, cause=error) from None
     stream = container.streams.video[0]
     stream.thread_type = "AUTO"
     context = stream.codec_context
@@ -101,10 +101,10 @@ def _decoded(path: Path, opened: OpenClip) -> Iterator[Frame]:
     try:
         for frame in opened.container.decode(video=0):
             if (frame.width, frame.height) != (opened.width, opened.height):
-                raise Refused(
-                    f"{path} refused: frame {frames_done} is {frame.width}x{frame.height}, those before it"
-                    f" {opened.width}x{opened.height}; a clip has one size."
-                )
+                raise messages.VIDEO_CHANGES_SIZE(
+                    path=path, frame=frames_done, width=frame.width, height=frame.height,
+                    first_width=opened.width, first_height=opened.height,
+                )  # fmt: skip
             opened.rotation = frame.rotation
             stamp = frame.pts if frame.pts is not None else (0 if last is None else last + step)
             last = stamp if last is None else max(stamp, last + 1)
@@ -112,7 +112,7 @@ def _decoded(path: Path, opened: OpenClip) -> Iterator[Frame]:
             yield _rgb(frame, opened)
             frames_done += 1
     except av.error.FFmpegError as error:
-        raise Refused(f"{path} refused: it cannot be decoded past frame {frames_done} ({error}).") from None
+        raise messages.NOT_DECODABLE(path=path, frame=frames_done, cause=error) from None
 
 
 def _rgb(frame: av.VideoFrame, opened: OpenClip) -> Frame:
@@ -127,12 +127,12 @@ def _rgb(frame: av.VideoFrame, opened: OpenClip) -> Frame:
 
 
 def _sws(matrix: int) -> int:
-    """swscale's number of a matrix: the same as FFmpeg's for those it knows, its default (BT.601) for the rest."""
+    """swscale's number for a matrix: FFmpeg's own where swscale supports it, else swscale's default (BT.601)."""
     return matrix if matrix in (1, 4, 5, 6, 7, 9) else 5
 
 
 class VideoWriter:
-    """Encodes frames into a file; sound and subtitles of the input are copied beside them, packet by packet."""
+    """Encodes frames into a file and copies the input's sound and subtitles, packet by packet."""
 
     def __init__(
         self, path: Path, source: Path | None, opened: OpenClip, size: tuple[int, int], *, codec: str, rate: Fraction,
@@ -147,7 +147,7 @@ class VideoWriter:
             self._stream: Any = self._container.add_stream(encoder, rate=rate, options=dict(options))
         except (av.error.FFmpegError, ValueError) as error:
             self._container.close()
-            raise Refused(f"codec {codec} refused: {path.suffix} files cannot hold it here ({error}).") from None
+            raise messages.CODEC_NOT_HELD(codec=codec, suffix=path.suffix, cause=error) from None
         self._time_base = opened.time_base or 1 / rate
         self._written = 0
         self._lossless = codec == "ffv1"
@@ -175,7 +175,7 @@ class VideoWriter:
             context.color_range = FULL_RANGE if opened.full_range else 1
 
     def _carry_over(self) -> None:
-        """A stream of the output for each one of the input that its format can hold."""
+        """Add an output stream for each input stream that the output format can hold."""
         if self._input is None:
             return
         self._container.metadata.update(self._input.metadata)
@@ -189,11 +189,9 @@ class VideoWriter:
                 copied = None
             if copied is None and stream.type == "audio":
                 self.close()
-                raise Refused(
-                    f"{self._path.suffix} cannot hold the input's sound ({name}): use .mkv, or leave it out: --no-audio."
-                )
+                raise messages.SOUND_NOT_HELD(suffix=self._path.suffix, codec=name)
             if copied is None:
-                self._reading.notes.append(f"subtitles left out: {self._path.suffix} cannot hold {name}")
+                self._reading.notes.append(f"subtitles dropped: {self._path.suffix} cannot hold {name}")
                 continue
             copied.metadata.update(stream.metadata)
             self._copied[stream.index] = copied
@@ -202,7 +200,7 @@ class VideoWriter:
             self._advance()
 
     def write(self, frame: Frame) -> None:
-        """Encode the next frame at its time stamp. Raises Refused if the format cannot hold what it is given."""
+        """Encode the next frame, (H, W, 3) uint8, at its time stamp. Raises Refused if the format cannot hold it."""
         if self._written == 0 and self._reading.rotation:
             self._stream.set_display_rotation(self._reading.rotation)
         stamp, duration = self._reading.stamps.pop(0) if self._reading.stamps else (self._written, 0)
@@ -221,12 +219,12 @@ class VideoWriter:
             self._container.mux(self._stream.encode(picture))
             self._copy_until(float(stamp * self._time_base))
         except (av.error.FFmpegError, ValueError) as error:
-            sound = " With --no-audio, or as .mkv, it may." if self._copied else ""
-            raise Refused(f"{self._path.suffix} cannot hold this video ({error}).{sound}") from None
+            reason = messages.VIDEO_WITH_SOUND_NOT_HELD if self._copied else messages.VIDEO_NOT_HELD
+            raise reason(suffix=self._path.suffix, cause=error) from None
         self._written += 1
 
     def _copy_until(self, seconds: float) -> None:
-        """Copy packets up to a time, so that sound lies beside its pictures and neither is held."""
+        """Copy packets up to a time in seconds, so that sound and pictures are interleaved and neither is buffered."""
         while self._next is not None and float((self._next.dts or 0) * self._next.time_base) <= seconds:
             packet = self._next
             packet.stream = self._copied[packet.stream.index]
@@ -237,7 +235,7 @@ class VideoWriter:
         self._next = next((packet for packet in self._pending if packet.dts is not None), None)
 
     def finish(self) -> None:
-        """Write what encoder and input still hold, and the file's index."""
+        """Flush the encoder, copy the remaining packets and write the file's index."""
         self._container.mux(self._stream.encode(None))
         self._copy_until(float("inf"))
         self.close()
@@ -249,7 +247,7 @@ class VideoWriter:
 
 
 class FolderWriter:
-    """Saves frames as PNG files, by the names of the input's frames, or counted."""
+    """Saves frames as PNG files, named like the input's frames or numbered."""
 
     def __init__(self, folder: Path, names: tuple[str, ...] = ()) -> None:
         self._folder, self._names, self._written = folder, names, 0
@@ -261,7 +259,7 @@ class FolderWriter:
         self._written += 1
 
     def finish(self) -> None:
-        """Nothing is left to do."""
+        """Nothing to do; every frame is already written."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close."""

@@ -1,1 +1,1 @@
-"""Starting and supervising the processes of a run: ranks, the panel and TensorBoard beside them."""
+"""Starts and supervises the processes of a run: its ranks, and the panel and TensorBoard next to them."""

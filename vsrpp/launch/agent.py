@@ -1,7 +1,7 @@
-"""torchrun for one host: starts the ranks, restarts the world, and leaves what happened as JSON.
+"""torchrun for one host: starts the ranks, restarts them after a failure, and reports the outcome as JSON.
 
-`python -m vsrpp.launch.agent PLAN.json` is torch's elastic agent as `torchrun` runs it. Its reports and tracebacks go to a
-log; the launcher reads `failed.json` of each start of the world, or `error.txt` where there never was one.
+`python -m vsrpp.launch.agent PLAN.json` runs torch's elastic agent as `torchrun` does. Its reports and tracebacks go to a
+log. The launcher reads `failed.json` of each attempt, or `error.txt` if the ranks never started.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from vsrpp.errors import START_AGAIN
 from vsrpp.launch.rank_process import attempt_folder, end_with_parent_process
 
 REFUSED = frozenset({2, 3, 4, 5, 6})
-"""Exit codes of any rank that would come again."""
+"""Exit codes of any rank that a restart would only repeat."""
 FINAL = REFUSED | {START_AGAIN, 130}
-"""Exit codes of rank 0 that are its last word: what it refuses or was told to end is not tried again."""
+"""Exit codes of rank 0 that rule out a restart: it refused, or was told to end."""
 _SAME_MOMENT_S = 2
 
 
 def main(plan_file: str) -> int:
-    """Start the ranks of a plan and see them through. Returns 0 if all of them ended with 0, else 1."""
+    """Start the ranks of a plan and wait for them. Returns 0 if all of them exited with 0, else 1."""
     end_with_parent_process()
     folder = Path(plan_file).parent
     plan = json.loads(Path(plan_file).read_text(encoding="utf-8"))
@@ -48,7 +48,7 @@ def _agent(plan: dict[str, Any], folder: Path) -> Any:
     from torch.distributed.elastic.rendezvous import RendezvousParameters
 
     class Agent(LocalElasticAgent):
-        """Writes down who failed, and starts no world again whose rank 0 has said its last word."""
+        """Records which rank failed, and does not restart if another start would fail or end the same way."""
 
         def _monitor_workers(self, worker_group: WorkerGroup) -> RunResult:
             result = super()._monitor_workers(worker_group)
@@ -78,7 +78,7 @@ def _agent(plan: dict[str, Any], folder: Path) -> Any:
 
 
 def _final(folder: Path, attempt: int, failures: dict[int, Any]) -> bool:
-    """Whether another start would be no use: something was refused, or rank 0 ended by its own will before a failure."""
+    """Whether a restart is pointless: something was refused, or rank 0 had ended deliberately before the failure."""
     if (folder / "stopping").exists():
         return True
     rank, code = first_failure(failures)
@@ -88,9 +88,9 @@ def _final(folder: Path, attempt: int, failures: dict[int, Any]) -> bool:
 
 
 def first_failure(failures: dict[int, Any]) -> tuple[int, int]:
-    """(rank, exit code) of the one that took the others along; a rank that was killed before one that then complained.
+    """(rank, exit code) of the rank that caused the failure: a killed rank rather than one that failed as a consequence.
 
-    To abort (SIGABRT) is to complain, too: gloo does so in a process whose peers are gone.
+    SIGABRT counts as a consequence: gloo aborts in a process that has lost its peers.
     """
     rank, first = min(failures.items(), key=lambda item: item[1].timestamp)
     at_once = {

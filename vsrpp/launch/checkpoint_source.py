@@ -1,4 +1,4 @@
-"""The checkpoint that a person names: RUN, RUN@STEP, a checkpoint folder or models:/…, here or on the tracking server."""
+"""Finds the checkpoint a user names, locally or on the tracking server: RUN, RUN@STEP, a checkpoint folder or models:/…"""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from vsrpp.tracking import uri_of
 
 
 def checkpoint_folder(source: str, runs: Path) -> CheckpointPaths:
-    """The checkpoint that RUN, RUN@STEP, a folder or models:/… names, on disk; fetched from MLflow if it is not.
+    """The local folder of the checkpoint that RUN, RUN@STEP, a folder or models:/… names; downloaded if necessary.
 
-    Raises NotFound, naming the nearest step there is, or Refused.
+    Raises NotFound, naming the nearest existing step, or Refused.
     """
     folder = CheckpointPaths(Path(source).expanduser())
     if folder.manifest.is_file():

@@ -1,6 +1,6 @@
-"""What a training or a replay shows to whoever started it, as Protocols: faces implement them, this room calls them.
+"""Protocols through which a training or a replay reports to its user interface. User interfaces implement them.
 
-The types of `vsrpp.training` that a face meets are named here, so that a face needs to know no other room for them.
+Re-exports the types of `vsrpp.training` that they receive, so that they need not import that package.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ __all__ = ["DryRun", "ReplayConsole", "ReplayVerdict", "RunFacts", "TrainConsole
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What is known of a run before its first step."""
+    """Facts about a run, known before its first step."""
 
     paths: RunPaths
     run_config: Mapping[str, Any]
     windows: int
-    """Training windows of an epoch."""
+    """Training windows per epoch."""
     val_frames: int
     parameters: int
     step_flops: float
-    """Floating-point operations of a step, estimated."""
+    """Estimated floating-point operations per step."""
     step_memory_bytes: float
-    """Memory of a step, estimated."""
+    """Estimated memory per step."""
     exact: bool
     """Whether every operation of the network has a deterministic backward on CUDA."""
 
 
 class TrainConsole(Protocol):
-    """Follows a training from its preparation to its end."""
+    """Shows a training from its preparation to its end."""
 
     silent: Callable[[], bool]
-    """Whether the terminal UI has the terminal now, so that nothing may be printed."""
+    """Whether the terminal UI currently occupies the terminal, so that nothing may be printed."""
 
     def say(self, line: str) -> None:
         """Show one line."""
@@ -51,32 +51,32 @@ class TrainConsole(Protocol):
         """The run is about to make its first step."""
 
     def event(self, event: Event) -> None:
-        """Something has gone on record."""
+        """An event was recorded."""
 
     def progress(self, progress: TrainingProgress) -> None:
-        """A step was made."""
+        """A step was completed."""
 
     def end_progress(self) -> None:
-        """No step follows."""
+        """No more steps follow."""
 
     def summary(self, run: RunPaths) -> None:
-        """The run has ended: show where it stands."""
+        """The run has ended: show its state."""
 
     def dry_run(self, report: DryRun, run_config: Mapping[str, Any], *, as_json: bool) -> None:
         """Show what `--check` found."""
 
 
 class ReplayConsole(Protocol):
-    """Follows a replay."""
+    """Shows a replay."""
 
     def warn(self, line: str) -> None:
-        """Show one line where it cannot be taken for the result."""
+        """Show one line, separate from the result."""
 
     def say(self, line: str) -> None:
         """Show one line."""
 
     def progress(self, progress: TrainingProgress) -> None:
-        """A step was made."""
+        """A step was completed."""
 
     def verdict(self, verdict: ReplayVerdict) -> None:
-        """The replay is over: show the result; that of a replay that differs is raised, too."""
+        """The replay has ended: show the result. If it differs, an error is raised as well."""

@@ -1,4 +1,4 @@
-"""train --check: try the run that would be started, and start none."""
+"""train --check: try out the run that would be started, without starting it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from vsrpp.errors import Refused
+from vsrpp.launch import messages
 from vsrpp.launch.console import TrainConsole
 from vsrpp.paths import CheckpointPaths
 from vsrpp.tracking.environment import address, sqlite_artifact_root, without_password
@@ -19,7 +19,7 @@ def dry_run(
     run_config: dict[str, Any], live: dict[str, Any], *, runs: Path, uri: str, parent: CheckpointPaths | None,
     console: TrainConsole, as_json: bool,
 ) -> int:  # fmt: skip
-    """Try the run and show what was found; the exit status. Raises Refused if it would not run."""
+    """Try the run, show the findings and return the exit status. Raises Refused if the run would fail."""
     from vsrpp.training.dry_run import dry_run
 
     report = dry_run(
@@ -30,20 +30,20 @@ def dry_run(
     console.dry_run(report, run_config, as_json=as_json)
     if report.problems:
         more = f" (and {len(report.problems) - 1} more above)" if len(report.problems) > 1 else ""
-        raise Refused(f"this run would fail: {report.problems[0]}{more}")
+        raise messages.WOULD_FAIL(problem=report.problems[0], more=more)
     return 0
 
 
 def unreachable(uri: str) -> list[str]:
-    """A warning if no server answers at the tracking address: the run starts without it and delivers later."""
+    """A warning if the tracking server does not answer: the run starts anyway and uploads later."""
     if not uri.startswith(("http://", "https://")):
         return []
     try:
         with urllib.request.urlopen(f"{address(uri).rstrip('/')}/health", timeout=SERVER_TIMEOUT_S):
             return []
-    except urllib.error.HTTPError:  # it answers
+    except urllib.error.HTTPError:  # an error status is an answer, too
         return []
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
         line = f"the tracking server at {without_password(uri)} cannot be reached ({reason})."
-        return [line + " The run would start without it; until it is back no checkpoint is pruned."]
+        return [line + " The run would start without it; no checkpoint is pruned until the server is back."]

@@ -1,7 +1,7 @@
-"""Which run a world has begun: a world that torchrun starts again goes on with that run, instead of beginning another.
+"""Remembers the run that a group of ranks trains, so that a restart by torchrun continues it instead of starting another.
 
-Rank 0 notes its run in a file that the next rank 0 finds: VSRPP_ELASTIC_FILE from `vsrpp train --devices`, or, under a
-plain `torchrun`, a file named after the torchrun process, which outlives its ranks.
+Rank 0 writes the path of its run to a file that the next rank 0 reads: VSRPP_ELASTIC_FILE under `vsrpp train --devices`;
+under plain `torchrun`, a file named after the torchrun process, which outlives its ranks.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ FILE = "VSRPP_ELASTIC_FILE"
 
 
 def begun() -> Path | None:
-    """The run folder that this world began before it was started again; None for a first start."""
+    """The run folder that these ranks trained before torchrun restarted them; None on the first start."""
     note = _note()
     if note is None:
         return None
     if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
         if _leads():
-            note.unlink(missing_ok=True)  # of an older torchrun that happened to have the same process number
+            note.unlink(missing_ok=True)  # from an earlier torchrun process with the same PID
         return None
     try:
         return Path(note.read_text(encoding="utf-8"))
@@ -29,7 +29,7 @@ def begun() -> Path | None:
 
 
 def remember(run: Path) -> None:
-    """Note the run that this world trains; does nothing where nobody starts worlds again."""
+    """Record the run that these ranks train. Does nothing if the ranks are not restarted by torchrun."""
     note = _note()
     if note is None or not _leads():
         return

@@ -1,4 +1,4 @@
-"""What the ranks of a host write to standard error, shown as it comes: rank 0's as it is, others' with their number."""
+"""Shows the standard error of a host's ranks as it is written: rank 0's unchanged, the others' with their rank."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _ERROR_LINE = "vsrpp: "
-"""What the line begins with that a command says when it fails: held back, until it is known whose counts."""
+"""Prefix of the line a failing command prints. It is held back until the launcher knows which rank caused the failure."""
 _TRACEBACK = "Traceback (most recent call last):"
 _LIBRARY = re.compile(r"^\[(?:[EWI]\d{4} |/\S+\.(?:cc|cpp|h):\d+\])")
-"""How lines of torch's C++ side begin: they stay in the file, and whatever they mean is said by the rank that failed."""
+"""Log lines of torch's C++ code. They stay in the file; the failing rank reports the cause itself."""
 _FILE = re.compile(r"rank_(\d+)\.err")
 
 
 class LogTail:
-    """The growing files of one start of the world after another."""
+    """Follows the growing log files of one attempt after another."""
 
     def __init__(self, show: Callable[[str], None]) -> None:
         self._show = show
@@ -24,25 +24,25 @@ class LogTail:
         self._in_traceback: set[int] = set()
 
     def read(self, folder: Path) -> None:
-        """Show every whole line that is new."""
+        """Show every new complete line."""
         for rank, file in _files(folder):
             for line in self._new_lines(file, whole=True):
                 self._take(rank, line)
 
     def errors(self, folder: Path) -> dict[int, list[str]]:
-        """Show the rest, whole lines or not; returns by rank what was held back."""
+        """Show the rest, including incomplete lines; returns the error lines held back, by rank."""
         for rank, file in _files(folder):
             for line in self._new_lines(file, whole=False):
                 self._take(rank, line)
         return self._held
 
     def forget(self) -> None:
-        """Drop the errors held back: their world is started again."""
+        """Drop the error lines held back, because the ranks are restarted."""
         self._held = {}
 
     @staticmethod
     def last_line(folder: Path, rank: int) -> str | None:
-        """What a rank failed with, as far as it said so; else the last thing it said."""
+        """The error line of a rank if it printed one, else the last line it printed."""
         for suffix in ("err", "out"):
             try:
                 text = (folder / f"rank_{rank}.{suffix}").read_text(encoding="utf-8", errors="replace")

@@ -1,7 +1,7 @@
-"""One rank of several that `vsrpp` started: `python -m vsrpp.launch.rank_process MODULE ARGUMENTS…`, under torchrun.
+"""One of several ranks started by `vsrpp`: `python -m vsrpp.launch.rank_process MODULE ARGUMENTS…`, under torchrun.
 
-Rank 0 has the terminal. What the others print, and every rank's standard error, goes to files of the launcher's folder,
-which shows them with the rank's number before each line.
+Only rank 0 prints to the terminal. The output of the other ranks, and every rank's standard error, goes to files in the
+launcher's folder; the launcher shows them with the rank before each line.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import sys
 from pathlib import Path
 
 FOLDER = "VSRPP_RANKS"
-"""The launcher's folder, for one world."""
+"""The launcher's folder for one set of ranks."""
 STOPPING = "stopping"
-"""The file there that says: whoever starts now need not."""
+"""A file in that folder: ranks that start while it exists exit immediately."""
 _PR_SET_PDEATHSIG = 1
 
 
 def attempt_folder(folder: Path, attempt: int) -> Path:
-    """What the ranks of one start of the world leave: `rank_N.pid`, `rank_N.out`, `rank_N.err`, `rank_N.ended`."""
+    """The folder for the files of one attempt: `rank_N.pid`, `rank_N.out`, `rank_N.err`, `rank_N.ended`."""
     return folder / f"attempt_{attempt}"
 
 
 def end_with_parent_process(number: int = signal.SIGTERM) -> None:
-    """Get this signal when the process that started us dies, by whatever death (Linux)."""
+    """Have the kernel send this signal when the parent process dies, however it dies (Linux)."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
 
 
 def main(module: str, arguments: list[str]) -> int:
-    """Run `module.main(arguments)` as this rank; returns its exit status, which is also kept in a file."""
+    """Run `module.main(arguments)` as this rank; returns its exit status and also writes it to a file."""
     end_with_parent_process()
     folder = Path(os.environ[FOLDER])
     rank = int(os.environ["RANK"])

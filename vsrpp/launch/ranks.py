@@ -1,4 +1,4 @@
-"""train and replay where several processes do it together, as torchrun or a launcher of ours started them."""
+"""train and replay with several processes, started by torchrun or by our own launcher."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from vsrpp.errors import VsrppError
+from vsrpp.launch import messages
 
 if TYPE_CHECKING:
     from vsrpp.distributed.process_group import ProcessGroup
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def joined() -> Iterator[Preflight | None]:
-    """The meeting of the ranks, for as long as they are together; None (and torch not imported) in a run of one process.
+    """Join the process group of the ranks and leave it at the end; None, without importing torch, for a single process.
 
-    Raises VsrppError when they do not come together.
+    Raises VsrppError if the ranks do not find each other.
     """
     if "WORLD_SIZE" not in os.environ or "RANK" not in os.environ:
         yield None
@@ -40,9 +41,9 @@ def joined() -> Iterator[Preflight | None]:
 
 
 def follow(preflight: Preflight, asked: Callable[[], Mapping[str, Any] | None] = lambda: None) -> int:
-    """Train on a rank above 0; the exit status. `asked` resolves this rank's own command line.
+    """Train on a rank above 0; returns the exit status. `asked` resolves this rank's own command line.
 
-    What rank 0 has to say it says; here only a failure of this rank is told.
+    Rank 0 reports everything about the run; this rank reports only its own failure.
     """
     from vsrpp.distributed.process_group import PeerLost, Rank0Failed
     from vsrpp.training.loop import train
@@ -59,8 +60,8 @@ def follow(preflight: Preflight, asked: Callable[[], Mapping[str, Any] | None] =
         if str(gone):
             raise
         return gone.exit_code
-    except PeerLost as lost:  # while training, it is told there
-        raise VsrppError(f"rank {preflight.group.rank} lost rank 0 before the first step.") from lost
+    except PeerLost as lost:  # before the first step; during training, the trainer reports it
+        raise messages.RANK_0_LOST(rank=preflight.group.rank) from lost
     except Rank0Failed as failed:
         wait_for_rank_0(preflight.group)
         return failed.exit_code
@@ -68,12 +69,12 @@ def follow(preflight: Preflight, asked: Callable[[], Mapping[str, Any] | None] =
 
 
 def ignore_signals() -> None:
-    """Let rank 0 decide what a signal means: whoever starts the processes sends it to all of them."""
+    """Leave signals to rank 0, because launchers send them to all processes."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
 def wait_for_rank_0(group: ProcessGroup) -> None:
-    """After a failed run: do not end before rank 0 does, or whoever started both takes this rank for the one that failed."""
+    """Wait for rank 0 to exit after a failed run; otherwise the launcher would blame this rank for the failure."""
     with contextlib.suppress(VsrppError):
         group.broadcast(None)

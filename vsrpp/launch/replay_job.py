@@ -1,4 +1,4 @@
-"""A replay from a request to its exit status: how many processes, then train again from the record, compare, report."""
+"""Runs a replay, from request to exit status: choose the processes, retrain from the record, compare, report."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsrpp import control, paths
-from vsrpp.errors import NotFound, ProofFailed
+from vsrpp.errors import NotFound, VsrppError
+from vsrpp.launch import messages, replay_plan, supervisor, world
 from vsrpp.launch import plan as launch
-from vsrpp.launch import replay_plan, supervisor, world
 from vsrpp.launch.console import ReplayConsole
 from vsrpp.launch.ranks import follow, joined
 from vsrpp.launch.request import ReplayRequest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def replay(request: ReplayRequest, console: ReplayConsole) -> int:
-    """Replay by as many processes as trained the run, started here unless this is one of them; the exit status.
+    """Replay with as many processes as trained the run, starting them unless this is one of them; returns the exit status.
 
     Raises ProofFailed, naming the first step that differs and the likely cause; Refused or NotFound.
     """
@@ -41,7 +41,7 @@ def replay(request: ReplayRequest, console: ReplayConsole) -> int:
 
 
 def _lead(request: ReplayRequest, console: ReplayConsole, preflight: Preflight | None) -> int:
-    """What rank 0, or the one process, does."""
+    """The replay on rank 0, or in the only process."""
     from vsrpp.training.replay import replay as train_again
 
     with tempfile.TemporaryDirectory(prefix="vsrpp-replay-") as scratch:
@@ -57,7 +57,7 @@ def _lead(request: ReplayRequest, console: ReplayConsole, preflight: Preflight |
 
 
 def _original(request: ReplayRequest, start_folder: Path) -> Original:
-    """The record, from the run folder or from the tracking server alone. Raises NotFound or ProofFailed."""
+    """The record, from the run folder or else from the tracking server. Raises NotFound or ProofFailed."""
     from vsrpp.training.replay import COMPARED, Original
 
     runs = paths.runs_dir(request.run_dir)
@@ -69,9 +69,9 @@ def _original(request: ReplayRequest, start_folder: Path) -> Original:
         return Original(*fetch(request.run, paths.tracking_uri(runs), start_folder, COMPARED))
 
 
-def _difference(verdict: ReplayVerdict) -> ProofFailed:
+def _difference(verdict: ReplayVerdict) -> VsrppError:
     difference = verdict.first_difference or {"step": verdict.step, "what": "the weights"}
-    why = f" Likely cause: {'; '.join(verdict.causes)}." if verdict.causes else ""
-    return ProofFailed(
-        f"the replay of {verdict.run_id} parted from its record at step {difference['step']}: {difference['what']}.{why}"
+    causes = f" Likely cause: {'; '.join(verdict.causes)}." if verdict.causes else ""
+    return messages.REPLAY_DIFFERS(
+        run_id=verdict.run_id, step=difference["step"], what=difference["what"], causes=causes
     )

@@ -1,4 +1,4 @@
-"""replay: how many processes it takes, from the run's record, checked before any is started. No torch here."""
+"""replay: the number of processes, from the run's record, checked before any is started. Does not import torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 from vsrpp import control, paths
 from vsrpp.control.world_sizes import STARTS, world_sizes
 from vsrpp.distributed import timeouts
-from vsrpp.errors import NotFound, Refused
+from vsrpp.errors import NotFound
+from vsrpp.launch import messages
 from vsrpp.launch import plan as launch
 from vsrpp.launch.plan import Plan
 from vsrpp.launch.request import ReplayRequest
@@ -20,18 +21,18 @@ from vsrpp.store import Event, RunReader
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayRecord:
-    """What the record says of the processes that trained a run."""
+    """The processes that trained a run, according to its record."""
 
     run: str
-    """How every rank finds the run: its folder, or its name on the tracking server."""
+    """The run, as every rank can find it: its folder, or its name on the tracking server."""
     run_id: str
     run_config: Mapping[str, Any]
     world_sizes: Sequence[int]
-    """Processes from each start of the run to the next."""
+    """Number of processes between each start of the run and the next."""
 
     @classmethod
     def of(cls, run: str, runs: Path) -> ReplayRecord:
-        """From the run folder, or from the tracking server alone. Raises NotFound, Refused or ProofFailed."""
+        """From the run folder, else from the tracking server. Raises NotFound, Refused or ProofFailed."""
         try:
             folder = control.find_run(run, runs)
         except NotFound:
@@ -47,10 +48,10 @@ class ReplayRecord:
 
 
 def plan(request: ReplayRequest, record: ReplayRecord, warn: Callable[[str], None]) -> Plan | None:
-    """The processes that replay the run on this host; None where one, this one, will do.
+    """The processes that replay the run on this host; None if this process suffices.
 
-    As many as trained it last, unless `--devices` says otherwise. `warn` is told what will then not be exact.
-    Raises Refused where they cannot be had.
+    As many as trained it last, unless `--devices` is given. Calls `warn` if the replay cannot be bit-identical.
+    Raises Refused if this host cannot run that many.
     """
     recorded = record.world_sizes[-1]
     count = recorded if request.devices is None else launch.device_count(request.devices)
@@ -63,25 +64,25 @@ def plan(request: ReplayRequest, record: ReplayRecord, warn: Callable[[str], Non
 
 
 def _not_exact(record: ReplayRecord, count: int) -> str | None:
-    """Why the replay cannot end with the same bits as the run; None if the number of processes does not stand in the way."""
+    """Why the number of processes rules out a bit-identical replay; None if it does not."""
     stretches = [size for size, _ in groupby(record.world_sizes)]
     if len(stretches) > 1:
         sizes = ", then by ".join(processes(size) for size in stretches)
         return (
-            f"run {record.run_id} was trained by {sizes}: such a run cannot be replayed exactly. It is replayed by"
-            f" {processes(count)}{', the last of these' if count == stretches[-1] else ''}."
+            f"run {record.run_id} was trained by {sizes}: such a run cannot be replayed bit-identically. It is replayed"
+            f" by {processes(count)}{', the last of these' if count == stretches[-1] else ''}."
         )
     if count != stretches[0]:
         return (
             f"run {record.run_id} was trained by {processes(stretches[0])} and is replayed by {processes(count)}: every step"
-            " has the same samples, but sums over them are rounded differently, so losses and weights will differ in"
+            " uses the same samples, but sums over them are rounded differently, so losses and weights will differ in"
             " their last bits."
         )
     return None
 
 
 def _check_gpus(record: ReplayRecord, count: int, *, asked: bool) -> None:
-    """Several processes on CUDA need a GPU each. Raises Refused."""
+    """Raises Refused if several CUDA processes have fewer GPUs than processes."""
     if count == 1 or record.run_config.get("device") != "cuda":
         return
     gpus = launch.visible_gpus()
@@ -89,21 +90,20 @@ def _check_gpus(record: ReplayRecord, count: int, *, asked: bool) -> None:
         return
     here = "no GPU is" if not gpus else f"{gpus} GPU is" if gpus == 1 else f"{gpus} GPUs are"
     if asked:
-        raise Refused(f"--devices {count} refused: {here} visible here, and each process needs one.")
+        raise messages.REPLAY_MORE_DEVICES_THAN_GPUS(devices=count, gpus=here)
     fewer = max(number for number in range(1, max(gpus, 1) + 1) if record.run_config.get("batch_size", 1) % number == 0)
-    raise Refused(
-        f"run {record.run_id} was trained by {processes(count)} with a GPU each, and {here} visible here. Replay it on a"
-        f" host with {count} GPUs or, not bit for bit, {'here' if gpus else 'on one with a GPU'} with --devices {fewer}."
-    )
+    raise messages.REPLAY_TOO_FEW_GPUS(
+        run_id=record.run_id, processes=processes(count), gpus=here, needed=count,
+        where="here" if gpus else "on one with a GPU", fewer=fewer,
+    )  # fmt: skip
 
 
 def _check_batch(record: ReplayRecord, count: int) -> None:
-    """The batch on record must be shared out equally. Raises Refused."""
+    """Raises Refused unless the recorded batch can be divided equally among `count` processes."""
     batch_size = record.run_config.get("batch_size")
     if batch_size is not None and batch_size % count:
-        raise Refused(
-            f"--devices {count} refused: run {record.run_id} has batch_size = {batch_size} on record, which cannot be divided"
-            f" equally among {processes(count)}."
+        raise messages.REPLAY_BATCH_NOT_DIVISIBLE(
+            devices=count, run_id=record.run_id, batch_size=batch_size, processes=processes(count)
         )
 
 

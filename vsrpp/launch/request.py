@@ -1,4 +1,4 @@
-"""What a person asked `vsrpp train` and `vsrpp replay` for. The parser makes these; nothing behind it sees its options."""
+"""Requests to `vsrpp train` and `vsrpp replay`, as typed values. The parser builds them; no other code sees its options."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from vsrpp.errors import Refused
+from vsrpp.launch import messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankCommand:
-    """What every rank of a world runs."""
+    """The command every rank runs."""
 
     module: str
     """A module with `main(arguments) -> exit status`."""
@@ -20,29 +20,29 @@ class RankCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRequest:
-    """A training to start, to continue (`resume`) or only to try (`check`). None: not given."""
+    """A training to start, to continue (`resume`) or to try out (`check`). None means the option was not given."""
 
     rank_command: RankCommand
-    """The same request as a command, for each of several ranks."""
+    """The same request as a command for each rank."""
     preset: str | None = None
     config: str | None = None
     """A YAML file, or the name of a recipe."""
     data: str | None = None
     settings: tuple[str, ...] = ()
-    """KEY=VALUE of either config, in the order given."""
+    """KEY=VALUE pairs for either config, in the order given."""
     source: str | None = None
-    """RUN, RUN@STEP, a checkpoint folder or models:/…: where a new run starts from."""
+    """The checkpoint a new run starts from: RUN, RUN@STEP, a checkpoint folder or models:/…"""
     resume: str | None = None
     """The run to continue."""
     max_steps: int | None = None
     max_hours: str | None = None
-    """As typed: a number, or `none` to take a limit away."""
+    """As typed: a number, or `none` to remove a limit."""
     cost_per_hour: str | None = None
     """As typed, like `max_hours`."""
     deliver_to: str | None = None
-    """The address of the tracking server, kept for the run's whole life."""
+    """The address of the tracking server; recorded, so that it applies whenever the run is resumed."""
     check: bool = False
-    """Try three steps, and start nothing."""
+    """Try three steps without starting a run."""
     as_json: bool = False
     panel: bool = True
     tensorboard: bool = True
@@ -61,14 +61,14 @@ class TrainRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplayRequest:
-    """A run to train again from its record."""
+    """A run to retrain from its record."""
 
     run: str
     """A run ID, a prefix of one, `latest`, or a run folder."""
     command_for: Callable[[str], RankCommand]
-    """The command that replays a run as one of several ranks."""
+    """Returns the command with which each of several ranks replays a run."""
     devices: str | None = None
-    """Processes on this host: a number, or `auto` for one per GPU; None: as many as trained it."""
+    """Processes on this host: a number, or `auto` for one per GPU; None for as many as trained it."""
     run_dir: Path | None = None
     """The folder of runs."""
 
@@ -76,11 +76,11 @@ class ReplayRequest:
 def check_combination(request: TrainRequest) -> None:
     """Raises Refused for options that exclude each other."""
     if request.check and request.resume:
-        raise Refused("--check tries a run that is to be started, and --resume continues one: give one of them.")
+        raise messages.CHECK_AND_RESUME()
     if request.as_json and not request.check:
-        raise Refused("--json goes with --check; of a run that trains: vsrpp status RUN --json")
+        raise messages.JSON_WITHOUT_CHECK()
     if request.resume and request.source:
-        raise Refused("--resume continues a run and --from starts a new one: give one of them.")
+        raise messages.RESUME_AND_FROM()
     if request.resume:
         _check_resume(request)
 
@@ -92,7 +92,4 @@ def _check_resume(request: TrainRequest) -> None:
     }  # fmt: skip
     given = [name for name, value in fixed.items() if value]
     if given:
-        raise Refused(
-            f"{', '.join(given)} cannot change a run that is resumed: its config is on record."
-            f" Change it while it trains (vsrpp set), or start a new run: vsrpp train --from {request.resume}"
-        )
+        raise messages.FIXED_ON_RESUME(options=", ".join(given), run=request.resume)

@@ -1,4 +1,4 @@
-"""The run config and the live config that a training request comes to, and the checkpoint it starts from."""
+"""Resolves a training request into a run config, a live config and the checkpoint to start from."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from vsrpp.launch.request import TrainRequest
 from vsrpp.paths import CheckpointPaths
 
 _NOT_INHERITED = ("revision", "preset", "max_hours", "pretrained")
-"""Keys of a checkpoint's configs that a run started from it does not take over: its budget was that run's, and the weights
-are the checkpoint's."""
+"""Keys that a run does not inherit from the checkpoint it starts from: the budget belonged to the other run, and the weights
+come from the checkpoint."""
 _PATHS = ("data", "val_data", "perceptual_weights", "pretrained")
 
 
@@ -26,18 +26,18 @@ class StartSource:
 
     folder: CheckpointPaths
     lineage: dict[str, Any]
-    """Run, step, and what the person called it."""
+    """Run, step, and the name the user gave."""
 
     @classmethod
     def of(cls, name: str, runs: Path) -> StartSource:
-        """What `--from` names, found on disk or fetched from the tracking server. Raises NotFound or Refused."""
+        """The checkpoint `--from` names, on disk or downloaded from the tracking server. Raises NotFound or Refused."""
         folder = checkpoint_folder(name, runs)
         manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
         return cls(folder=folder, lineage={"run_id": manifest["run_id"], "step": manifest["step"], "source": name})
 
 
 def resolve(request: TrainRequest, source: StartSource | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(run config, live config): those of the source or the preset, then the file, then --set, then other options.
+    """(run config, live config), each overriding the one before: source or preset, file, --set, other options.
 
     Raises Refused or NotFound.
     """
@@ -62,12 +62,12 @@ def _inherited(source: StartSource) -> dict[str, Any]:
 
 
 def limits(request: TrainRequest) -> dict[str, Any]:
-    """max_hours and cost_per_hour as far as they were given, checked. `none` takes one away. Raises Refused."""
+    """max_hours and cost_per_hour if given, validated; `none` removes a limit. Raises Refused."""
     given = {key: getattr(request, key) for key in LIMITS}
     values = config.parse_assignments(f"{key}={value}" for key, value in given.items() if value is not None)
     return {key: value for key, value in config.resolve(None, None, values)[0].items() if key in values}
 
 
 def check_data(run_config: dict[str, Any]) -> None:
-    """Find a path that holds nothing now, before anything is started. Raises Refused or NotFound."""
+    """Check the data paths before anything is started. Raises Refused or NotFound."""
     find_all(run_config)

@@ -1,4 +1,4 @@
-"""The panel and TensorBoard beside a training: processes of their own that end with it, and never take it down."""
+"""The panel and TensorBoard next to a training: separate processes that end with it and cannot make it fail."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vsrpp.paths import RunPaths
 
 
 class Sidecars:
-    """Starts what was asked for; what cannot start is recorded once and training goes on without it."""
+    """Starts the requested processes. One that cannot start is recorded once; training continues without it."""
 
     def __init__(
         self, run: RunPaths, *, panel: bool, tensorboard: bool, say: Callable[[str], None], tui: bool = False
@@ -44,11 +44,11 @@ class Sidecars:
             ])  # fmt: skip
 
     def holds_terminal(self) -> bool:
-        """Whether the terminal UI has the terminal: nothing else may be printed there."""
+        """Whether the terminal UI occupies the terminal, so that nothing else may be printed there."""
         return self._tui is not None and self._tui.poll() is None
 
     def failures(self) -> list[tuple[str, dict[str, Any]]]:
-        """`face_failed` for what has ended since the last call, each once."""
+        """A `face_failed` event for each process that ended since the last call."""
         for name, process in self._processes.items():
             if process.poll() is not None and name not in self._reported:
                 self._reported.add(name)
@@ -60,7 +60,7 @@ class Sidecars:
         return [process.pid for process in self._processes.values()]
 
     def close(self, *, wait_for_person: bool = False) -> None:
-        """End them. The terminal UI may stay until the person who looks at it has seen that the run is over."""
+        """End the processes. wait_for_person: let the terminal UI stay open until its user closes it."""
         if self._tui is not None:
             if not wait_for_person:
                 self._tui.terminate()
@@ -88,7 +88,7 @@ class Sidecars:
         threading.Thread(target=self._listen, args=(process,), name=name, daemon=True).start()
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
-        """Show the address a process prints; then keep its pipe empty."""
+        """Show the address a process prints, and keep draining its pipe."""
         assert process.stdout is not None
         with contextlib.suppress(ValueError, OSError):
             for line in process.stdout:
@@ -97,7 +97,7 @@ class Sidecars:
 
 
 def free_port(first: int, host: str = "127.0.0.1") -> int:
-    """`first`, or the next port that nobody listens on."""
+    """The first free port from `first` on."""
     for port in range(first, first + 100):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

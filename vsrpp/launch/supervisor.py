@@ -1,7 +1,7 @@
-"""The processes of one run on this host, from their start to their end: started, heard, told to stop, accounted for.
+"""Supervises the processes of one run on this host: starts them, shows their output, passes on signals, reports the outcome.
 
-The launcher stands between a person and torchrun: a signal goes to rank 0, which ends the run on all ranks in good order;
-what the ranks say comes out with their number before it; and torchrun's report becomes one line.
+The launcher sits between the user and torchrun. Signals go to rank 0, which ends the run cleanly on all ranks; the ranks'
+output is shown with their number; torchrun's report becomes one line.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vsrpp.errors import START_AGAIN, VsrppError
-from vsrpp.launch import elastic
+from vsrpp.errors import START_AGAIN, Reason, VsrppError
+from vsrpp.launch import elastic, messages
 from vsrpp.launch.agent import REFUSED
 from vsrpp.launch.log_tail import LogTail
 from vsrpp.launch.plan import Plan
@@ -31,25 +31,27 @@ from vsrpp.launch.world import LAUNCHED
 from vsrpp.output import dim, yellow
 
 GRACE_S = 45.0
-"""How long ranks and torchrun may take to end once rank 0 has ended, before they are made to."""
+"""How long ranks and torchrun may take to exit after rank 0, before they are terminated."""
 _LOOK_EVERY_S = 0.05
 
 
 class RankFailed(VsrppError):
-    """A process of the world ended the run for all."""
+    """A rank failed and ended the run on all ranks; `exit_code` is what the command exits with."""
 
-    def __init__(self, line: str, exit_code: int = 1) -> None:
-        super().__init__(line)
+    reason_code = messages.RANK_FAILED.code
+
+    def __init__(self, reason: Reason, exit_code: int = 1, **fields: Any) -> None:
+        super().__init__(reason.sentence(**fields), reason_code=reason.code, fields=fields)
         self.exit_code = exit_code
 
 
 def run(plan: Plan, command: RankCommand, *, say: Callable[[str], None] | None = None) -> int:
     """Run a command on every rank of this host; returns rank 0's exit status. Raises RankFailed.
 
-    `say` shows where the ranks' output is kept; without it that line goes to standard output.
+    `say` shows where the ranks' output is kept; by default that line is printed to standard output.
     """
     supervisor = _Supervisor(plan, command)
-    line = dim(f"{plan}; what each rank says is kept in {supervisor.folder}")
+    line = dim(f"{plan}; the output of each rank is kept in {supervisor.folder}")
     if say is None:
         print(line, flush=True)
     else:
@@ -66,7 +68,7 @@ def run(plan: Plan, command: RankCommand, *, say: Callable[[str], None] | None =
 
 
 class _Supervisor:
-    """Watches the ranks of one host, through torch's agent."""
+    """Supervises the ranks of one host through torch's elastic agent."""
 
     def __init__(self, plan: Plan, command: RankCommand) -> None:
         self.plan = plan
@@ -95,7 +97,7 @@ class _Supervisor:
             )  # fmt: skip
 
     def _world_id(self) -> str:
-        """The same on all hosts of a world."""
+        """An ID that is the same on all hosts."""
         meeting = self.plan.rendezvous
         return f"vsrpp-{meeting[0]}-{meeting[1]}" if meeting else self.folder.name
 
@@ -111,13 +113,13 @@ class _Supervisor:
         return self._outcome()
 
     def _listen(self) -> None:
-        """Show what ranks wrote, and say when the world is started again."""
+        """Show new output of the ranks, and announce a restart."""
         self._log.read(attempt_folder(self.folder, self._attempt))
         failed = self._failed()
         if failed is not None and failed["again"]:
             what = self._what(failed["rank"], failed["code"])
             again = f"{self._attempt + 1} of {self.plan.max_restarts}"
-            _show(yellow(f"⚠️  {what}. All ranks are started again ({again}), from the newest checkpoint."))
+            _show(yellow(f"⚠️  {what}. All ranks are restarted ({again}) from the newest checkpoint."))
             self._log.forget()
             self._attempt += 1
             self._ended_at = None
@@ -130,7 +132,7 @@ class _Supervisor:
         return dict(failure)
 
     def _ended(self, rank: int) -> int | None:
-        """The exit status with which a rank's command returned; None if it has not."""
+        """The exit status of a rank's command; None while it runs."""
         with contextlib.suppress(FileNotFoundError, ValueError):
             return int((attempt_folder(self.folder, self._attempt) / f"rank_{rank}.ended").read_text("utf-8"))
         return None
@@ -140,7 +142,7 @@ class _Supervisor:
         self._signals.append(number)
 
     def _pass_on(self, number: int) -> None:
-        """The first two go to rank 0, which ends the run on all ranks; the third ends the processes."""
+        """Send the first two signals to rank 0, which ends the run on all ranks; the third terminates the processes."""
         self._passed_on.append(number)
         (self.folder / STOPPING).touch()
         leader = self._pid(0) if 0 in self.plan.ranks else None
@@ -149,9 +151,7 @@ class _Supervisor:
                 os.kill(leader, number)
         elif 0 not in self.plan.ranks and len(self._passed_on) == 1 and self._pid(self.plan.ranks[0]) is not None:
             host = self.plan.rendezvous[0] if self.plan.rendezvous else ""
-            _show(
-                yellow(f"The run ends when rank 0 on {host} ends it. Once more: this host's processes are ended now.")
-            )
+            _show(yellow(f"Rank 0 on {host} decides when the run ends. Repeat to end this host's processes now."))
         else:
             self._agent.terminate()
 
@@ -161,7 +161,7 @@ class _Supervisor:
         return None
 
     def _end_what_lingers(self) -> None:
-        """A rank that does not see that the run is over is not waited for."""
+        """Terminate, then kill ranks that do not notice that the run has ended."""
         first = self.plan.ranks[0]
         if self._ended(first) is None:
             return
@@ -186,7 +186,7 @@ class _Supervisor:
             return START_AGAIN if ended == 0 and first and signal.SIGTERM in self._passed_on else ended
         if self._passed_on:
             return 128 + self._passed_on[0]
-        raise RankFailed(self._never_began())
+        raise self._never_began()
 
     def _of_failure(self, failed: dict[str, Any], ended: int | None, held: dict[int, list[str]]) -> int:
         rank, code = failed["rank"], failed["code"]
@@ -200,58 +200,61 @@ class _Supervisor:
                 _show(dim(self._more().strip()))
             return int(code)
         where = (
-            f", as rank 0 on {self.plan.rendezvous[0]} says"
+            f" (see the output of rank 0 on {self.plan.rendezvous[0]})"
             if quiet and self.plan.node_rank and self.plan.rendezvous
             else ""
         )
-        raise RankFailed(f"{self._what(rank, code)}{where}.{self._more()}", code if code in REFUSED else 1)
+        raise RankFailed(
+            messages.RANK_FAILED, code if code in REFUSED else 1,
+            what=self._what(rank, code), where=where, more=self._more(),
+        )  # fmt: skip
 
     def _what(self, rank: int, code: int) -> str:
-        """`rank 1 was killed by SIGKILL (…); it last said: …`"""
+        """`rank 1 was killed by SIGKILL (…); its last output: …`"""
         last = self._log.last_line(attempt_folder(self.folder, self._attempt), rank)
-        last_line = f"; it last said: {last.removeprefix('vsrpp: ').rstrip('.')}" if last else ""
+        last_line = f"; its last output: {last.removeprefix('vsrpp: ').rstrip('.')}" if last else ""
         if code >= 0:
-            return f"rank {rank} ended with exit code {code}{last_line}"
+            return f"rank {rank} exited with code {code}{last_line}"
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        why = " (by hand, or for want of memory)" if -code == signal.SIGKILL else ""
+        why = " (killed manually, or by the kernel's OOM killer)" if -code == signal.SIGKILL else ""
         return f"rank {rank} was killed by {name}{why}{last_line}"
 
     def _more(self) -> str:
-        """Where to look and how to go on."""
-        kept = f" What each rank said: {self.folder}"
+        """Where the output is kept, and how to resume the run."""
+        kept = f" Output of each rank: {self.folder}"
         try:
             run_id = Path((self.folder / "run").read_text("utf-8")).name
         except FileNotFoundError:
             return kept
         several = f" --nodes {self.plan.nodes} --rendezvous …" if self.plan.nodes > 1 else ""
-        return f"{kept}. Go on: vsrpp train --resume {run_id} --devices {self.plan.devices}{several}"
+        return f"{kept}. Resume: vsrpp train --resume {run_id} --devices {self.plan.devices}{several}"
 
-    def _never_began(self) -> str:
+    def _never_began(self) -> RankFailed:
         try:
-            why = (self.folder / "error.txt").read_text("utf-8").splitlines()[0]
+            cause = (self.folder / "error.txt").read_text("utf-8").splitlines()[0]
         except FileNotFoundError:
-            return f"torchrun ended with {self._agent.returncode} and said nothing.{self._more()}"
+            return RankFailed(messages.TORCHRUN_SILENT, exit_code_of_torchrun=self._agent.returncode, more=self._more())
         if self.plan.rendezvous is not None:
             host, port = self.plan.rendezvous
-            return (
-                f"the {self.plan.nodes} hosts did not meet at {host}:{port} within {self.plan.timeout_s} s ({why})."
-                f" Is it started on every host, with the same --nodes, and may they reach that port?{self._more()}"
-            )
-        return f"torchrun could not start the ranks: {why}.{self._more()}"
+            return RankFailed(
+                messages.HOSTS_DID_NOT_MEET, nodes=self.plan.nodes, host=host, port=port,
+                timeout_s=self.plan.timeout_s, cause=cause, more=self._more(),
+            )  # fmt: skip
+        return RankFailed(messages.RANKS_NOT_STARTED, cause=cause, more=self._more())
 
     def close(self) -> None:
-        """Leave no process behind, whatever happened, and give signals back to whom they belonged."""
+        """Kill all remaining processes and restore the signal handlers."""
         if self._agent.poll() is None:
             self._agent.kill()
         self._agent.wait()
-        for process in self._left():
+        for process in self._survivors():
             with contextlib.suppress(OSError):
                 os.killpg(process, signal.SIGKILL)
         for number, before in self._before.items():
             signal.signal(number, before)
 
-    def _left(self) -> Iterator[int]:
-        """Ranks that live on although torchrun has gone."""
+    def _survivors(self) -> Iterator[int]:
+        """PIDs of ranks that outlived torchrun."""
         import psutil
 
         for file in self.folder.glob("attempt_*/rank_*.pid"):
@@ -267,7 +270,7 @@ def _show_all(lines: list[str]) -> None:
 
 
 def _show(line: str) -> None:
-    """To standard error, above the progress line if there is one."""
+    """Print to standard error, above the progress line if there is one."""
     clear = "\r\033[2K" if sys.stderr.isatty() else ""
     with contextlib.suppress(OSError):
         sys.stderr.write(f"{clear}{line}\n")

@@ -1,4 +1,4 @@
-"""What a training has to do with its run on the tracking server, beside the delivery process: ID, news, what is left."""
+"""Connects a training to its run on the tracking server: its ID, delivery events, and what is still to be uploaded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from vsrpp import control
 from vsrpp.errors import NotFound
+from vsrpp.launch import messages
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks
 from vsrpp.tracking import Delivery, Report
@@ -15,7 +16,7 @@ from vsrpp.tracking.environment import without_password
 
 
 def found_or_rebuilt(name: str, runs: Path, uri: str, say: Callable[[str], None]) -> RunPaths:
-    """The run folder; rebuilt from the tracking server where it is not on this host. Raises NotFound."""
+    """The run folder, rebuilt from the tracking server if it is not on this host. Raises NotFound."""
     try:
         return control.find_run(name, runs)
     except NotFound as not_here:
@@ -24,24 +25,24 @@ def found_or_rebuilt(name: str, runs: Path, uri: str, say: Callable[[str], None]
         try:
             rebuilt = rebuild(name, uri, runs)
         except NotFound as not_there:
-            raise NotFound(f"{not_here} {not_there}") from None
+            raise messages.NEITHER_HERE_NOR_THERE(here=not_here, there=not_there) from None
     say(rebuilt.summary)
     return rebuilt.paths
 
 
 def run_id(delivery: Delivery, uri: str, say: Callable[[str], None]) -> str | None:
-    """The MLflow run's ID, which names the run; None if the server cannot be had, and training starts all the same."""
+    """The MLflow run's ID, which names the run; None if the server cannot be reached, in which case training starts anyway."""
     assigned = delivery.run_id()
     if assigned is None:
         say(
             f"⚠️  The tracking server at {without_password(uri)} cannot be reached ({delivery.why})."
-            " Training starts; it gets everything later."
+            " Training starts; everything is uploaded later."
         )
     return assigned
 
 
 def mlflow_run_id(folder: RunPaths) -> str | None:
-    """The MLflow run that this run was delivered to; the run's own ID where nothing else is known."""
+    """The MLflow run that this run is uploaded to; the run's own ID if nothing else is recorded."""
     try:
         marks = Marks(folder.delivery_db, readonly=True)
     except NotFound:
@@ -54,15 +55,15 @@ def mlflow_run_id(folder: RunPaths) -> str | None:
 
 
 def news(delivery: Delivery) -> list[tuple[str, dict[str, Any]]]:
-    """What delivery has to put on record: events of its own, and its end if it has died."""
+    """Events of the delivery process to record, including its death."""
     events = [(item.type, dict(item.data)) for item in delivery.news()]
     trouble = delivery.check()
     return [*events, ("face_failed", {"face": "delivery", "error": trouble})] if trouble else events
 
 
 def report_lines(report: Report, run: RunPaths) -> list[str]:
-    """What a person should know of a delivery that has ended; nothing if all is delivered."""
+    """Warnings about an upload that has ended; empty if everything was uploaded."""
     if not report.delivered:
-        left = f"{report.rows_left} rows, {report.artifacts_left} artifacts"
-        return [f"⚠️  Not delivered yet: {left} ({report.why}). Later: vsrpp sync {run.root}"]
-    return [f"⚠️  Delivered, but: {report.why}"] if report.why else []
+        pending = f"{report.rows_left} rows, {report.artifacts_left} artifacts"
+        return [f"⚠️  Not uploaded yet: {pending} ({report.why}). To upload them: vsrpp sync {run.root}"]
+    return [f"⚠️  Uploaded, but: {report.why}"] if report.why else []

@@ -1,7 +1,7 @@
-"""A training from a request to its exit status: resolve, start delivery, prepare, train, report.
+"""Runs a training, from request to exit status: resolve, start delivery, prepare, train, report.
 
-What is heavy (torch, behind `vsrpp.training`) is imported where it is needed: a request that is refused does not wait for
-it, and the delivery process starts meanwhile.
+torch, behind `vsrpp.training`, is imported only where it is needed, so that a request can be refused without that delay
+and the delivery process starts meanwhile.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from vsrpp import control, paths
 from vsrpp.control import alerts
-from vsrpp.errors import START_AGAIN, NotFound, Refused
-from vsrpp.launch import elastic, supervisor, tracked_run, world
+from vsrpp.errors import START_AGAIN, NotFound
+from vsrpp.launch import elastic, messages, supervisor, tracked_run, world
 from vsrpp.launch import plan as launch
 from vsrpp.launch.console import RunFacts, TrainConsole
 from vsrpp.launch.dry_run_job import dry_run
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
     from vsrpp.training.start import Prepared
 
 DRAIN_S = 120.0
-"""How long the end of a run waits for what the tracking server has not got yet; the rest is for `vsrpp sync`."""
+"""How long the end of a run waits for pending uploads; `vsrpp sync` uploads the rest."""
 
 
 def train(request: TrainRequest, console: TrainConsole, *, has_terminal: bool) -> int:
-    """Train, as the one process of a run or as one rank of several, or start those; the exit status.
+    """Train in this process, alone or as one of several ranks, or start those ranks; returns the exit status.
 
-    `has_terminal`: whether a person sits at a terminal, which the terminal UI needs. Raises VsrppError.
+    `has_terminal`: whether there is a terminal, which the terminal UI needs. Raises VsrppError.
     """
     plan = launch.plan(request, world.adopt_slurm())
     if plan is not None:
@@ -51,13 +51,15 @@ def train(request: TrainRequest, console: TrainConsole, *, has_terminal: bool) -
 
 
 def _start_ranks(plan: launch.Plan, request: TrainRequest) -> int:
-    """Several processes: what can be refused is refused here, before any of them starts."""
+    """Start several processes, after all checks that can be made before any of them starts."""
     check_combination(request)
     run_config = None
     if request.resume:
         runs = paths.runs_dir(request.run_dir)
         with contextlib.suppress(NotFound), RunReader(control.find_run(request.resume, runs).run_db) as reader:
-            run_config = control.run_config_of(reader)  # not found: rank 0 may bring it from the tracking server
+            run_config = control.run_config_of(
+                reader
+            )  # if it is not found, rank 0 may rebuild it from the tracking server
     elif not request.source:
         run_config, _ = resolve(request, None)
         check_data(run_config)
@@ -66,7 +68,7 @@ def _start_ranks(plan: launch.Plan, request: TrainRequest) -> int:
 
 
 def _asked(request: TrainRequest) -> dict[str, Any] | None:
-    """What this rank's command line asks for, to be compared; None where a checkpoint says most of it. Raises Refused."""
+    """This rank's resolved configs, to compare with rank 0's; None if they come from a checkpoint. Raises Refused."""
     check_combination(request)
     if request.source or request.resume:
         return None
@@ -75,10 +77,10 @@ def _asked(request: TrainRequest) -> dict[str, Any] | None:
 
 
 def _lead(request: TrainRequest, console: TrainConsole, preflight: Preflight | None, has_terminal: bool) -> int:
-    """All that rank 0, or the one process of a run, does."""
+    """The training on rank 0, or in the only process."""
     check_combination(request)
     if request.tui and not has_terminal:
-        raise Refused("--tui needs a terminal; without one, leave it out: progress is printed line by line.")
+        raise messages.TUI_WITHOUT_TERMINAL()
     runs = paths.runs_dir(request.run_dir)
     if request.check:
         return _check(request, runs, console)
@@ -133,7 +135,7 @@ def _resume(
     new_limits = limits(request)
     folder = tracked_run.found_or_rebuilt(run, runs, request.deliver_to or paths.tracking_uri(runs), console.say)
     if control.is_live(folder):
-        raise Refused(f"run {folder.run_id} is training already; only one process may train it.")
+        raise messages.ALREADY_TRAINING(run_id=folder.run_id)
     uri = request.deliver_to or uri_of(folder, paths.tracking_uri(folder.root.parent))
     delivery = Delivery.start(
         uri=uri, mlflow_run_id=tracked_run.mlflow_run_id(folder), run_name=None, experiment=None, tensorboard=True,

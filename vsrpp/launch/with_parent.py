@@ -1,4 +1,4 @@
-"""Run a module (TensorBoard) that ends with whoever started it: `python -m vsrpp.launch.with_parent MODULE ARGUMENTS …`."""
+"""Run a module (TensorBoard) that exits with its parent process: `python -m vsrpp.launch.with_parent MODULE ARGUMENTS …`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 
 
 def end_with_parent() -> None:
-    """Leave as soon as whoever started us is gone, by whatever death: their end of our standard input closes."""
+    """Exit as soon as the parent process dies, however it dies: then our standard input closes."""
 
     def watch() -> None:
         sys.stdin.read()

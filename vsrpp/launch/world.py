@@ -1,7 +1,7 @@
-"""The world this process was started in: by torchrun, by Slurm, or alone. Reads the environment; no torch.
+"""Finds out from the environment whether torchrun or Slurm started this process as a rank. Does not import torch.
 
-torchrun tells its processes who they are in RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT. Slurm's `srun`
-says the same in words of its own, which `adopt_slurm` puts into torchrun's.
+torchrun sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT. Slurm's `srun` sets its own variables, which
+`adopt_slurm` translates into torchrun's.
 """
 
 from __future__ import annotations
@@ -11,31 +11,32 @@ import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 
-from vsrpp.errors import Refused
+from vsrpp.errors import VsrppError
+from vsrpp.launch import messages
 
 LAUNCHED = "VSRPP_LAUNCHED"
-"""Set for the ranks that `vsrpp train --devices` started: the options that start them were seen to already."""
+"""Set for ranks started by `vsrpp train --devices`, which must not act on the options that start ranks."""
 _OF_A_WORLD = re.compile(
     r"((LOCAL_|GROUP_|ROLE_)?(RANK|WORLD_SIZE)|ROLE_NAME|MASTER_(ADDR|PORT)|TORCHELASTIC_\w+|SLURM_PROCID"
     r"|VSRPP_(LAUNCHED|RANKS|ELASTIC_FILE))"
 )
 _SLURM_PORTS = (15_000, 10_000)
-"""First port and number of ports that a Slurm job's ID is mapped to; below what systems hand out by themselves."""
+"""First port and number of ports for Slurm jobs; below the ephemeral ports of operating systems."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Who this process is among those that train one run."""
+    """The place of this process among those that train one run."""
 
     rank: int
     size: int
     local_rank: int
     by: str
-    """`torchrun` or `Slurm`: who started it."""
+    """`torchrun` or `Slurm`."""
 
 
 def of_environment(environment: Mapping[str, str] | None = None) -> World | None:
-    """The world this process belongs to; None if it is alone. Raises Refused if what it says makes no sense."""
+    """The world this process belongs to; None if it is the only one. Raises Refused if the environment is inconsistent."""
     env = os.environ if environment is None else environment
     if "RANK" in env and "WORLD_SIZE" in env:
         rank, size = _number(env, "RANK"), _number(env, "WORLD_SIZE")
@@ -44,14 +45,14 @@ def of_environment(environment: Mapping[str, str] | None = None) -> World | None
 
 
 def adopt_slurm(environment: MutableMapping[str, str] | None = None) -> World | None:
-    """Say in torchrun's words what Slurm said, where `srun` started several tasks. Returns the world, as above."""
+    """Set torchrun's variables from Slurm's if `srun` started several tasks. Returns the world, as `of_environment`."""
     env = os.environ if environment is None else environment
     world = of_environment(env)
     if world is None or world.by != "Slurm":
         return world
     nodes = list(hosts(env.get("SLURM_STEP_NODELIST") or env.get("SLURM_JOB_NODELIST") or ""))
     if not nodes and "MASTER_ADDR" not in env:
-        raise Refused("Slurm names no hosts (SLURM_JOB_NODELIST): set MASTER_ADDR to the first host's name.")
+        raise messages.NO_SLURM_HOSTS()
     env.update(RANK=str(world.rank), WORLD_SIZE=str(world.size), LOCAL_RANK=str(world.local_rank))
     if not _has_cores_of_its_own(env):
         env.setdefault("LOCAL_WORLD_SIZE", str(_tasks_here(env, world)))  # they share the host's cores
@@ -61,12 +62,12 @@ def adopt_slurm(environment: MutableMapping[str, str] | None = None) -> World | 
 
 
 def environment_alone() -> dict[str, str]:
-    """The environment for what a rank starts beside the training: nothing in it takes itself for a rank."""
+    """The environment for processes that a rank starts next to the training, so that they do not act as ranks."""
     return {name: value for name, value in os.environ.items() if not _OF_A_WORLD.fullmatch(name)}
 
 
 def _of_slurm(env: Mapping[str, str]) -> World | None:
-    """The world of a job step with several tasks; a batch script has SLURM_PROCID too, but no step."""
+    """The world of a Slurm job step with several tasks. A batch script has SLURM_PROCID as well, but no step."""
     tasks = env.get("SLURM_STEP_NUM_TASKS") or env.get("SLURM_NTASKS")
     if "SLURM_PROCID" not in env or not tasks or not env.get("SLURM_STEP_ID", "").isdigit():
         return None
@@ -79,7 +80,7 @@ def _of_slurm(env: Mapping[str, str]) -> World | None:
 
 def _checked(world: World) -> World:
     if not 0 <= world.rank < world.size:
-        raise Refused(f"rank {world.rank} of {world.size} refused: ranks count from 0 to {world.size - 1}.")
+        raise messages.RANK_RANGE(rank=world.rank, size=world.size, last=world.size - 1)
     return world
 
 
@@ -90,18 +91,18 @@ def _number(env: Mapping[str, str], name: str, default: int | None = None) -> in
     try:
         return int(value or "")
     except ValueError:
-        raise Refused(f"{name} = {value} refused: the environment must say a whole number there.") from None
+        raise messages.NOT_AN_INTEGER(name=name, value=value) from None
 
 
 def slurm_port(job_id: str, step_id: str = "0") -> int:
-    """A port that all tasks of a job step choose alike and two jobs on one host rarely."""
+    """A port that is equal for all tasks of a job step and rarely equal for two jobs on one host."""
     first, many = _SLURM_PORTS
     digits = re.sub(r"\D", "", job_id) or "0"
     return first + (int(digits) * 7 + int(re.sub(r"\D", "", step_id) or "0")) % many
 
 
 def _tasks_here(env: Mapping[str, str], world: World) -> int:
-    """Tasks of this step on this host: of `4(x2),3` the figure at this host's place."""
+    """The number of tasks of this step on this host, from a list such as `4(x2),3`."""
     tasks = env.get("SLURM_STEP_TASKS_PER_NODE") or env.get("SLURM_TASKS_PER_NODE") or ""
     counts: list[int] = []
     for part in tasks.split(","):
@@ -113,15 +114,15 @@ def _tasks_here(env: Mapping[str, str], world: World) -> int:
 
 
 def _has_cores_of_its_own(env: Mapping[str, str]) -> bool:
-    """Whether Slurm has bound this task to the cores it asked for."""
+    """Whether Slurm has bound this task to the cores it requested."""
     asked = env.get("SLURM_CPUS_PER_TASK", "")
     return asked.isdigit() and len(os.sched_getaffinity(0)) <= int(asked)
 
 
 def hosts(nodelist: str) -> Iterator[str]:
-    """The hosts of Slurm's short form: `node[01-03,07],login` is node01, node02, node03, node07, login.
+    """Expand Slurm's host list: `node[01-03,07],login` gives node01, node02, node03, node07, login.
 
-    Raises Refused if it cannot be read.
+    Raises Refused if it cannot be parsed.
     """
     if re.search(r"[\[\]]", re.sub(r"\[[^\[\]]*\]", "", nodelist)):
         raise _unreadable(nodelist)
@@ -129,8 +130,8 @@ def hosts(nodelist: str) -> Iterator[str]:
         yield from _expanded(part.strip())
 
 
-def _unreadable(nodelist: str) -> Refused:
-    return Refused(f"the list of hosts {nodelist} cannot be read: set MASTER_ADDR to the first host's name.")
+def _unreadable(nodelist: str) -> VsrppError:
+    return messages.UNREADABLE_HOSTS(nodelist=nodelist)
 
 
 def _expanded(part: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The training losses: four terms, each 0 for a perfect picture, weighted by the live config."""
+"""The training losses: four terms, each 0 for a perfect prediction, weighted by the live config."""
 
 from __future__ import annotations
 

@@ -9,25 +9,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vsrpp.errors import Refused
-from vsrpp.losses import terms
+from vsrpp.losses import messages, terms
 from vsrpp.losses.perceptual import VggFeatureLoss
 
 TERMS = ("l1", "ms", "grad", "perceptual")
 PIXEL_LOSSES = {"l1": terms.l1, "charbonnier": terms.charbonnier}
-"""What the term `l1` is, by the run's `pixel_loss`."""
+"""The function behind the term `l1`, selected by `pixel_loss`."""
 _PLAIN = {"l1": terms.l1, "ms": terms.multi_scale, "grad": terms.gradient}
 _KEY_SUFFIX = "_weight"
 
 
 def term_of_key(key: str) -> str | None:
-    """The loss term a live config key weighs ("l1_weight" -> "l1"), or None if the key weighs none."""
+    """The loss term that a live config key weights ("l1_weight" -> "l1"); None for other keys."""
     term = key.removesuffix(_KEY_SUFFIX)
     return term if key.endswith(_KEY_SUFFIX) and term in TERMS else None
 
 
 class Losses(nn.Module):
-    """Holds no weights of its own: they come with every call, so that a live edit counts on the next step."""
+    """The weighted loss. The weights are passed to every call, so that a live edit applies from the next step."""
 
     def __init__(self, perceptual: VggFeatureLoss | None = None, *, pixel_loss: str = "l1") -> None:
         super().__init__()
@@ -37,8 +36,8 @@ class Losses(nn.Module):
     def forward(self, pred: Tensor, gt: Tensor, weights: Mapping[str, float]) -> tuple[Tensor, dict[str, Tensor]]:
         """(N, T, 3, H, W) predictions and ground truth in [0, 1] -> the total, and each term's value, detached.
 
-        The total is the sum of weight × term over the terms with a weight above 0, in fp32 even under autocast; the
-        values are unweighted. l1, ms and grad are always among them, perceptual only with a weight above 0: it is dear.
+        The total is the sum of weight × term over the terms with a weight above 0, in fp32 even under autocast. The values
+        are unweighted; l1, ms and grad are always included, the expensive perceptual only if its weight is above 0.
         Raises ValueError for an unknown term or if no weight is above 0, Refused for perceptual without a weight file.
         """
         unknown = set(weights) - set(TERMS)
@@ -58,7 +57,7 @@ class Losses(nn.Module):
         values = {term: function(error if term in active else error.detach()) for term, function in self._plain.items()}
         if "perceptual" in active:
             if self.perceptual is None:
-                raise Refused("perceptual_weight above 0 refused: the run has no perceptual_weights file.")
+                raise messages.NO_PERCEPTUAL_FILE()
             values["perceptual"] = self.perceptual(pred, gt)
         return values
 
@@ -66,7 +65,7 @@ class Losses(nn.Module):
 def build(run_config: Mapping[str, Any]) -> Losses:
     """The losses of a run, on the CPU.
 
-    A configured perceptual weight file is read now: a wrong one stops the run before its first step (Refused).
+    Reads the perceptual weight file if one is configured. Raises Refused if it is unusable.
     """
     path = run_config.get("perceptual_weights")
     perceptual = VggFeatureLoss(Path(path)) if path else None

@@ -1,4 +1,4 @@
-"""VGG19 features in plain torch, with torchvision's weights read from a local file."""
+"""The perceptual loss: VGG19 features in plain torch, with torchvision's weights read from a local file."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from vsrpp.errors import Refused
+from vsrpp.errors import VsrppError
+from vsrpp.losses import messages
 
 WEIGHTS_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CONV_CHANNELS = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512, 512, 512, 512))
-"""Output channels of each convolution, by stage; a 2×2 max pool stands between stages."""
+"""Output channels of each convolution, by stage; stages are separated by a 2×2 max pool."""
 MIN_SIDE = 16
-"""Pixels; four pools halve the side four times."""
+"""Smallest side in pixels, since four pools halve it four times."""
 
 
 def _vgg19_to_conv5_4() -> nn.Sequential:
@@ -25,7 +26,7 @@ def _vgg19_to_conv5_4() -> nn.Sequential:
     channels = 3
     for stage, outputs in enumerate(CONV_CHANNELS):
         if stage:
-            layers.append(nn.MaxPool2d(2))  # not overlapping: one input cell per gradient, no atomics
+            layers.append(nn.MaxPool2d(2))  # windows do not overlap, so the backward needs no atomics
         for out in outputs:
             layers += [nn.Conv2d(channels, out, 3, padding=1), nn.ReLU(inplace=True)]
             channels = out
@@ -33,10 +34,10 @@ def _vgg19_to_conv5_4() -> nn.Sequential:
 
 
 class VggFeatureLoss(nn.Module):
-    """L1 between the conv5_4 features of two batches of pictures, before activation: the perceptual loss of ESRGAN
-    (Wang et al., ECCV workshops 2018, section 3.3), frozen.
+    """The perceptual loss of ESRGAN (Wang et al., ECCV workshops 2018, section 3.3), with frozen weights.
 
-    Pictures (M, 3, H, W) fp32 in [0, 1], sides of 16 pixels or more; normalised here by ImageNet's mean and deviation.
+    L1 between the conv5_4 features, before activation, of two batches of pictures (M, 3, H, W) fp32 in [0, 1] with sides
+    of at least 16 pixels. Normalises by ImageNet's mean and deviation.
     """
 
     mean: Tensor
@@ -62,11 +63,8 @@ class VggFeatureLoss(nn.Module):
 
 
 def _load(features: nn.Sequential, path: Path) -> None:
-    def refused(why: str) -> Refused:
-        return Refused(
-            f"perceptual_weights = {path} refused: {why}; download {WEIGHTS_URL} and name that file, "
-            "or leave perceptual_weights empty and perceptual_weight at 0."
-        )
+    def refused(cause: str) -> VsrppError:
+        return messages.PERCEPTUAL_FILE(path=path, cause=cause, url=WEIGHTS_URL)
 
     if not path.is_file():
         raise refused("no such file")

@@ -1,6 +1,6 @@
-"""Loss terms over pictures in [0, 1], (M, 3, H, W) fp32 -> scalar.
+"""Loss terms: (M, 3, H, W) fp32 -> scalar.
 
-Pooling and differences are linear, so each term takes the error, prediction minus ground truth, not both pictures.
+Pooling and differences are linear, so each term takes the error, prediction minus ground truth, instead of both pictures.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ def charbonnier(error: Tensor) -> Tensor:
 
 
 def multi_scale(error: Tensor) -> Tensor:
-    """Mean over ×2, ×4 and ×8 of the L1 between average-pooled pictures: colour and shading, blind to fine detail.
+    """Mean over pool sizes 2, 4 and 8 of the L1 of the average-pooled error: colour and shading without fine detail.
 
-    Where a pool size does not divide the picture, the last cells are the mean of the pixels there are. Pooling, not
-    interpolation: its backward is deterministic on CUDA.
+    If a pool size does not divide the picture, cells at the border average fewer pixels. Pooling is used because, unlike
+    interpolation, its backward is deterministic on CUDA.
     """
     pooled = (functional.avg_pool2d(error, size, ceil_mode=True, count_include_pad=False) for size in POOL_SIZES)
     return sum((level.abs().mean() for level in pooled), error.new_zeros(())) / len(POOL_SIZES)
 
 
 def gradient(error: Tensor) -> Tensor:
-    """Mean of the L1 between horizontal and the L1 between vertical differences of neighbouring pixels: edges."""
+    """Mean of the L1 of horizontal and of vertical differences between neighbouring pixels of the error: edges."""
     horizontal = error[..., 1:] - error[..., :-1]
     vertical = error[..., 1:, :] - error[..., :-1, :]
     return (horizontal.abs().mean() + vertical.abs().mean()) / 2

@@ -1,4 +1,4 @@
-"""Image quality in the field's own convention, held to a reference file by the tests."""
+"""Image quality metrics in the field's conventions; the tests compare them with reference values."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Figures of whole clips: each frame is scored by itself, frames are averaged, then clips. Errors are never pooled:
-23.57 dB pooled was 28.47 dB as the mean over frames on a real clip.
+"""Metrics of whole clips: the mean over frames, then over clips. Errors are never pooled before taking the PSNR: on a real
+clip the pooled PSNR was 23.57 dB where the mean over frames is 28.47 dB.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 from vsrpp.metrics.image import psnr, ssim, to_y
 
 PSNR_CAP_DB = 100.0
-"""What an identical frame counts in a mean: its PSNR is infinite, which no mean and no JSON can hold."""
+"""The PSNR of identical frames in a mean, instead of infinity, which neither a mean nor JSON can represent."""
 
 QUALITY_PSNR_DB = (20.0, 45.0)
 """PSNR-Y at which the PSNR half of `quality` is 0 and 1."""
 
 
 def evaluate_frames(pred: NDArray[Any], gt: NDArray[Any], *, rgb: bool = True) -> dict[str, float]:
-    """Mean psnr_y, ssim_y (and psnr_rgb, ssim_rgb unless rgb=False: SSIM costs three more channels) of a clip.
+    """Mean psnr_y and ssim_y of a clip, and psnr_rgb and ssim_rgb unless rgb=False, which saves three channels of SSIM.
 
-    pred, gt: (T, H, W, 3) uint8. Every value is finite: a frame's PSNR counts at most PSNR_CAP_DB.
-    Raises ValueError for other shapes or types, no frames, or frames below 11x11.
+    pred, gt: (T, H, W, 3) uint8. Every value is finite, because a frame's PSNR is capped at PSNR_CAP_DB.
+    Raises ValueError for other shapes or types, no frames, or frames smaller than 11x11.
     """
     for name, frames in (("pred", pred), ("gt", gt)):
         if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[-1] != 3 or len(frames) == 0:
@@ -35,7 +35,7 @@ def evaluate_frames(pred: NDArray[Any], gt: NDArray[Any], *, rgb: bool = True) -
 
 
 def mean_over_clips(clips: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Mean of per-clip figures, each clip counting the same however long it is. Raises ValueError for no clips."""
+    """Mean of per-clip metrics; each clip has equal weight, whatever its length. Raises ValueError for no clips."""
     if not clips:
         raise ValueError("no clips to average")
     return _mean(clips)
@@ -44,8 +44,8 @@ def mean_over_clips(clips: Sequence[Mapping[str, float]]) -> dict[str, float]:
 def quality(psnr_y: float, ssim_y: float) -> float:
     """One number in [0, 1] for the plateau detector and the panel; not a published metric.
 
-    The mean of two halves: PSNR-Y between 20 and 45 dB mapped linearly to 0 … 1, and SSIM-Y, each clipped to [0, 1].
-    +1 dB is +0.02, +0.01 SSIM is +0.005. Not a number in, 0 out: a broken validation is never a best one.
+    The mean of PSNR-Y, mapped linearly from 20 … 45 dB to 0 … 1, and SSIM-Y, each clipped to [0, 1]. +1 dB gives +0.02,
+    +0.01 SSIM gives +0.005. NaN gives 0, so that a broken validation is never the best.
     """
     if math.isnan(psnr_y) or math.isnan(ssim_y):
         return 0.0

@@ -1,4 +1,4 @@
-"""PSNR and SSIM of one pair of frames, as the field reports them (no border crop; Y is BT.601 studio range)."""
+"""PSNR and SSIM of a pair of frames, as the field reports them (no border crop; Y in BT.601 studio range)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _RADIUS = 5
 _TAPS = np.exp(-(np.arange(-_RADIUS, _RADIUS + 1) ** 2) / (2 * 1.5**2))
 _TAPS = _TAPS / _TAPS.sum()
 SSIM_MIN_SIZE = 2 * _RADIUS + 1
-"""Smallest height and width SSIM is defined for: its window is 11x11 and only whole windows count."""
+"""Smallest height and width SSIM is defined for: its window is 11x11, and only complete windows are used."""
 
 
 def to_y(rgb: Image) -> FloatImage:
-    """Luma of (…, 3) RGB in [0, 255]: BT.601 studio range, 16 to 235, not rounded (as MATLAB's rgb2ycbcr on floats)."""
+    """(…, 3) RGB in [0, 255] -> (…) luma in BT.601 studio range, 16 to 235, not rounded (MATLAB's rgb2ycbcr on floats)."""
     luma = rgb[..., 0] * (65.481 / 255)
     luma += rgb[..., 1] * (128.553 / 255)
     luma += rgb[..., 2] * (24.966 / 255)
@@ -29,7 +29,7 @@ def to_y(rgb: Image) -> FloatImage:
 
 
 def psnr(a: Image, b: Image) -> float:
-    """Peak signal-to-noise ratio in dB of two equal-shaped images in [0, 255]; +inf where they are identical."""
+    """Peak signal-to-noise ratio of two images in [0, 255], in dB; +inf if identical. Raises ValueError if shapes differ."""
     _same_shape(a, b)
     difference = np.subtract(a, b, dtype=np.float64)
     mean_square = float(np.mean(np.square(difference, out=difference)))
@@ -39,7 +39,7 @@ def psnr(a: Image, b: Image) -> float:
 def ssim(a: Image, b: Image) -> float:
     """Structural similarity of two (H, W) or (H, W, C) images in [0, 255]: 11x11 Gaussian, sigma 1.5, valid region.
 
-    Wang et al. 2004 with K1 = 0.01, K2 = 0.03; channels are averaged. Raises ValueError below 11x11.
+    Wang et al. 2004 with K1 = 0.01, K2 = 0.03; channels are averaged. Raises ValueError if shapes differ or are below 11x11.
     """
     _same_shape(a, b)
     if a.ndim == 3:
@@ -80,7 +80,7 @@ def _blur(image: FloatImage) -> FloatImage:
 
 
 def _blur_rows(image: FloatImage) -> FloatImage:
-    """Gaussian along the first axis, whole windows only; the taps are symmetric, so pairs share a product."""
+    """Gaussian along the first axis, complete windows only; the taps are symmetric, so pairs share a product."""
     rows = image.shape[0] - 2 * _RADIUS
     out = image[_RADIUS : _RADIUS + rows] * _TAPS[_RADIUS]
     pair = np.empty_like(out)

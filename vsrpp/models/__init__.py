@@ -1,6 +1,6 @@
-"""The networks: built from a run config, described, and what a step of one costs.
+"""The networks: building one from a run config, describing it, loading weights, and estimating the cost of a step.
 
-A network is a `Network`: its `forward` takes (N, T, 3, h, w) in [0, 1] to (N, T, 3, H, W), not clamped.
+The `forward` of a `Network` maps (N, T, 3, h, w) in [0, 1] to (N, T, 3, H, W), not clamped.
 """
 
 from __future__ import annotations

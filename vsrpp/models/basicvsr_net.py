@@ -1,6 +1,6 @@
 """BasicVSR (Chan et al., CVPR 2021): bidirectional propagation, each hidden state warped along SPyNet's flow.
 
-Keys and arithmetic are those of BasicSR's BasicVSR; `vsrpp.models.pretrained` reads the published weight files.
+Keys and arithmetic match BasicSR's BasicVSR; `vsrpp.models.pretrained` reads the published weight files.
 Shapes: N clips, T frames, C features, h × w pixels of low resolution, H × W = scale·h × scale·w.
 """
 
@@ -20,12 +20,12 @@ from vsrpp.models.spynet import CHANNELS, KERNEL, LEVELS, SpyNet, flow_warp
 SLOPE = 0.1
 RESIDUAL_GAIN = 0.1
 HR_FEATS = 64
-"""Features at full resolution, whatever n_feats is."""
+"""Features at full resolution, independent of n_feats."""
 SHUFFLE_FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions with a ReLU around an identity, initialised at a tenth of He's rule."""
+    """A residual block: 3×3 convolution, ReLU, 3×3 convolution; weights initialised to a tenth of He's rule."""
 
     def __init__(self, n_feats: int) -> None:
         super().__init__()
@@ -66,11 +66,11 @@ class Trunk(nn.Module):
 class BasicVsrNet(Network):
     """(N, T, 3, h, w) in [0, 1] -> (N, T, 3, H, W), not clamped, for any T, h, w ≥ 1 and scale 2, 3 or 4.
 
-    At n_feats 64, n_blocks 30, ×4: 6,291,311 parameters, 1,440,300 of them the flow network's. ×2 and ×3 are ours:
-    one pixel shuffle, `upconv1`, in place of two; there are no published weights for them.
+    At n_feats 64, n_blocks 30, ×4: 6,291,311 parameters, of which 1,440,300 in the flow network. ×2 and ×3 are our own
+    variants with one pixel shuffle, `upconv1`, instead of two; no published weights exist for them.
     """
 
-    exact = False  # the backward of grid_sample adds up in any order on CUDA
+    exact = False  # on CUDA, the backward of grid_sample sums in no fixed order
 
     def __init__(self, *, scale: int, n_feats: int, n_blocks: int) -> None:
         super().__init__()
@@ -107,10 +107,10 @@ class BasicVsrNet(Network):
         return torch.stack(outputs, dim=1)
 
     def _flows(self, lr: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        """(flow from every frame to the next, flow from every frame but the first to the one before), T - 1 each."""
+        """(flow from each frame to the next, flow from each frame to the previous one), T - 1 flows each."""
         earlier, later = lr[:, :-1], lr[:, 1:]
         pairs = earlier.shape[1]
-        if not torch.is_grad_enabled():  # without a graph to keep, one pair at a time takes T times less memory
+        if not torch.is_grad_enabled():  # without a graph, one pair at a time needs T times less memory
             pictures = lr.unbind(dim=1)
             neighbours = list(itertools.pairwise(pictures))
             return [self.spynet(a, b) for a, b in neighbours], [self.spynet(b, a) for a, b in neighbours]
@@ -135,7 +135,7 @@ class BasicVsrNet(Network):
         return self.spynet
 
     def blocks(self) -> dict[str, nn.Module]:
-        """Residual blocks and the fusion convolution, each called once a frame."""
+        """Residual blocks and the fusion convolution, each called once per frame."""
         streams: dict[str, Iterable[nn.Module]] = {
             "backward": self.backward_trunk.blocks, "forward": self.forward_trunk.blocks, "fusion": [self.fusion],
         }  # fmt: skip
@@ -151,7 +151,7 @@ class BasicVsrNet(Network):
         }
 
     def _flops_per_lr_pixel(self) -> int:
-        """2 per multiply-add of a convolution; the flow runs twice a frame, over 1 + 1/4 + … pixels."""
+        """2 per multiply-add of a convolution; the flow network runs twice per frame, on 1 + 1/4 + … pixels."""
         trunks = [*self.backward_trunk.modules(), *self.forward_trunk.modules(), self.fusion]
         multiply_adds = sum(m.weight.numel() for m in trunks if isinstance(m, nn.Conv2d))
         pixels = 1

@@ -1,4 +1,4 @@
-"""MATLAB-like bicubic upscaling on any device, as two products with constant matrices."""
+"""MATLAB-compatible bicubic upscaling on any device, as two products with constant matrices."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from vsrpp.resize import weights_matrix
 
 MAX_CACHED = 16
-"""Matrices kept, at most two per frame size: a run sees two sizes, crop and clip; a folder of odd clips sees many."""
+"""Most matrices cached, at two per frame size. A run has two sizes, crop and clip; a folder of mixed clips has many."""
 
 
 class BicubicUpscale(nn.Module):
-    """Bicubic ×scale of (…, h, w) pictures, in fp32, without a gradient; equal to `vsrpp.resize` to 1e-4 of full scale.
+    """(…, h, w) -> (…, scale·h, scale·w) in fp32, without gradient; equals `vsrpp.resize` to within 1e-4 of full scale.
 
-    `interpolate(mode="bicubic")` has another kernel (a = -0.75), and no deterministic backward on CUDA. The matrices
-    follow from the size, so they are plain tensors that no checkpoint holds. The bound assumes fp32 matmuls, torch's
+    `interpolate(mode="bicubic")` uses another kernel (a = -0.75) and has no deterministic backward on CUDA. The matrices
+    follow from the size, so they are plain tensors outside the state dict. The bound assumes fp32 matmuls, torch's
     default; with TF32 it is about 1e-3.
     """
 
@@ -27,7 +27,7 @@ class BicubicUpscale(nn.Module):
 
     @property
     def cached(self) -> int:
-        """How many matrices are kept now, at most MAX_CACHED."""
+        """The number of cached matrices, at most MAX_CACHED."""
         return len(self._matrices)
 
     @torch.no_grad()
@@ -43,6 +43,6 @@ class BicubicUpscale(nn.Module):
             if len(self._matrices) >= MAX_CACHED:
                 self._matrices.clear()
             weights = weights_matrix(size, size * self.scale, float(self.scale)).astype(np.float32)
-            with torch.inference_mode(False):  # a matrix first needed in validation serves training too
+            with torch.inference_mode(False):  # a matrix created in validation is used in training, too
                 self._matrices[key] = torch.from_numpy(weights).to(device)
         return self._matrices[key]

@@ -1,4 +1,4 @@
-"""`torch.compile` of the trunks: the part that runs once a frame, not the loop over time, which would unroll."""
+"""`torch.compile` for the trunks, which run once per frame; compiling the loop over time would unroll it."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ from typing import Any
 
 import torch
 
-from vsrpp.errors import Refused
-from vsrpp.models import registry
+from vsrpp.models import messages, registry
 from vsrpp.models.network import Network
 
 GRAPHS = 32
-"""Of the trunks' one code at most: two trunks, a first frame or a later one, the trial of `check_compiler`, other runs of the
-process. Beyond torch's own limit of 8 the rest would quietly run uncompiled."""
+"""Most graphs of the trunks' code: two trunks, first and later frames, the trial of `check_compiler`, other runs in the same
+process. Beyond torch's default limit of 8, further graphs would silently run uncompiled."""
 _SIDE = 8
 
 
 def compile_trunks(network: Network) -> None:
-    """Let the trunks be compiled when they are first called, in place: names and keys stay."""
-    import torch._dynamo.config as dynamo  # 2 s, for those who compile alone
+    """Compile the trunks in place on their first call; module names and state dict keys stay."""
+    import torch._dynamo.config as dynamo  # costs 2 s, so only when compiling
 
     dynamo.recompile_limit = max(dynamo.recompile_limit, GRAPHS)
     for trunk in network.trunks():
@@ -27,9 +26,9 @@ def compile_trunks(network: Network) -> None:
 
 
 def check_compiler(run_config: Mapping[str, Any], device: torch.device) -> None:
-    """Compile and run a shallow network of the kind, forward and backward; draws nothing from torch's generators.
+    """Compile a shallow network of the same kind and run it forward and backward, without advancing torch's generators.
 
-    Raises Refused in one line where that fails: no C++ compiler, no Triton, an operation it does not know.
+    Raises Refused if that fails: no C++ compiler, no Triton, or an unsupported operation.
     """
     with torch.random.fork_rng(devices=[]):
         network = registry.build({**run_config, "n_blocks": 1}).to(device)
@@ -37,9 +36,7 @@ def check_compiler(run_config: Mapping[str, Any], device: torch.device) -> None:
         try:
             network(torch.zeros(1, 2, 3, _SIDE, _SIDE, device=device)).sum().backward()
         except (RuntimeError, ImportError, OSError) as error:
-            raise Refused(
-                f"compile = true refused: torch.compile fails here ({_line(error)}). {_remedy(device)}"
-            ) from error
+            raise messages.COMPILE_FAILS(cause=_line(error), remedy=_remedy(device)) from error
 
 
 def _line(error: BaseException) -> str:
@@ -48,5 +45,5 @@ def _line(error: BaseException) -> str:
 
 
 def _remedy(device: torch.device) -> str:
-    needed = "a C++ compiler (g++ or clang++, or name one in CXX)"
+    needed = "a C++ compiler (g++ or clang++, or set CXX)"
     return f"Install {needed if device.type == 'cpu' else 'Triton and ' + needed}, or leave compile off."

@@ -1,7 +1,7 @@
-"""What training a network costs: parameters, memory and arithmetic of one step, known before the first one.
+"""Estimates parameters, memory and arithmetic of a training step before the first one.
 
-Forward passes of very shallow networks over a very small clip are watched. What they take grows in proportion to pixels
-and batch, and by the same amount with every further frame and every further block, so the figures of the real size follow.
+Measures forward passes of very shallow networks on a very small clip and extrapolates: cost is proportional to pixels and
+batch, and grows linearly with the number of frames and blocks.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from vsrpp.models.spynet import COARSEST
 _COPIES = 5
 """fp32 tensors per weight: the weight, its gradient, its EMA, AdamW's two moments."""
 _SIDE = 8
-"""Of the small clip; a network with flow stretches to a multiple of SPyNet's coarsest level, so it takes that."""
+"""Side of the small clip in pixels. A network with flow resizes to a multiple of SPyNet's coarsest level, so it gets that."""
 _PASSES = 3
-"""The backward pass of a convolution is two of the size of the forward one."""
+"""The backward pass of a convolution costs two forward passes."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepCost:
-    """Of one process and one optimizer step."""
+    """The cost of one optimizer step in one process."""
 
     parameters: int
     flops: float
-    """Forward and backward, 2 per multiply-add of a convolution; everything else counts nothing."""
+    """Forward and backward, 2 per multiply-add of a convolution; other operations are not counted."""
     memory_bytes: int
-    """Weights, gradients, EMA and moments, and what the forward pass keeps for the backward one. Not in it: the
-    workspace of convolutions, fragmentation and the CUDA context, a GiB or so on a GPU."""
+    """Weights, gradients, EMA, moments, and what the forward pass keeps for the backward pass. Excludes convolution
+    workspaces, fragmentation and the CUDA context, about a GiB on a GPU."""
 
 
 def step_cost(run_config: Mapping[str, Any]) -> StepCost:
-    """The cost of a training step of `run_config`: its network, crop, frames, batch (in its parts) and precision.
+    """The cost of a training step with the network, crop, frames, batch (split by `accumulate`) and precision given.
 
-    What gradient checkpointing computes twice counts once. Draws nothing from torch's generators.
+    Operations that gradient checkpointing repeats are counted once. Does not advance torch's generators.
     """
     parameters, flops, kept = _of_size({**run_config, "gradient_checkpointing": False})
     if run_config.get("gradient_checkpointing", False):
@@ -55,7 +55,7 @@ def step_cost(run_config: Mapping[str, Any]) -> StepCost:
 
 
 def _of_size(run_config: Mapping[str, Any]) -> tuple[float, float, float]:
-    """(parameters, operations of a forward pass, bytes kept) of a whole batch of `run_config`."""
+    """(parameters, operations of a forward pass, bytes kept) for a whole batch of `run_config`."""
     shallow, deeper = (_of_depth(run_config, blocks) for blocks in (1, 2))
     parameters, flops, kept = (
         _line(one, two, int(run_config["n_blocks"])) for one, two in zip(shallow, deeper, strict=True)
@@ -64,13 +64,13 @@ def _of_size(run_config: Mapping[str, Any]) -> tuple[float, float, float]:
 
 
 def _hidden_bytes(run_config: Mapping[str, Any]) -> float:
-    """What a trunk hands from one frame to the next."""
+    """Bytes of the hidden state that a trunk passes from one frame to the next."""
     side = int(run_config["crop_size"]) // int(run_config["scale"])
     return 4.0 * int(run_config["batch_size"]) * int(run_config["n_feats"]) * side**2
 
 
 def _of_depth(run_config: Mapping[str, Any], n_blocks: int) -> tuple[int, float, float]:
-    """(parameters, operations of a forward pass, bytes kept) at the sizes of `run_config`, with so many blocks."""
+    """(parameters, operations of a forward pass, bytes kept) for `run_config` with `n_blocks` blocks."""
     with torch.random.fork_rng(devices=[]):
         model = registry.build({**run_config, "n_blocks": n_blocks})
     small = COARSEST if model.flow_network() is not None else _SIDE
@@ -94,7 +94,7 @@ def _forward(model: Network, lr: Tensor) -> tuple[float, float]:
     def keep(tensor: Tensor) -> Tensor:
         pointer = tensor.untyped_storage().data_ptr()
         if pointer not in weights:
-            kept[pointer] = tensor  # held, so that no other tensor comes to lie there
+            kept[pointer] = tensor  # kept alive, so that its address is not reused
         return tensor
 
     with (
@@ -110,7 +110,7 @@ def _forward(model: Network, lr: Tensor) -> tuple[float, float]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """On so few pixels threads wait for each other longer than they work."""
+    """Use one thread: with so few pixels, synchronisation would cost more than the work."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""What the trainer and the faces ask of a network."""
+"""The interface of a network."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Network(nn.Module, ABC):
     """Output pixels per input pixel, along each axis."""
 
     gradient_checkpointing: bool = False
-    """Whether `recurrent` keeps nothing but what goes in, and computes the rest again for the backward pass."""
+    """Whether `recurrent` keeps only its inputs and recomputes the rest in the backward pass."""
 
     @abstractmethod
     def forward(self, lr: Tensor) -> Tensor:
         """(N, T, 3, h, w) in [0, 1] -> (N, T, 3, scale·h, scale·w), not clamped."""
 
     def recurrent(self, trunk: nn.Module, *known: Tensor) -> Tensor:
-        """One call of a trunk for one frame: what a network calls its trunks through. The same bits either way."""
+        """Call a trunk for one frame, with gradient checkpointing if it is on. The result is bit-identical either way."""
         if not (self.gradient_checkpointing and torch.is_grad_enabled()):
             hidden: Tensor = trunk(*known)
             return hidden
@@ -35,17 +35,17 @@ class Network(nn.Module, ABC):
         return again
 
     def trunks(self) -> list[nn.Module]:
-        """What runs once a frame and takes most of the time: the parts that `torch.compile` is for."""
+        """The modules that run once per frame and take most of the time; `torch.compile` is applied to them."""
         return []
 
     def flow_network(self) -> nn.Module | None:
-        """The part that finds optical flow, trained at a rate of its own; None without one."""
+        """The part that estimates optical flow and trains at its own rate; None if the network has none."""
         return None
 
     @abstractmethod
     def blocks(self) -> dict[str, nn.Module]:
-        """The blocks whose activity is watched, in order, named `<stream>.<number>`: backward.0 …, fusion.2."""
+        """The blocks whose activity is monitored, in order, named `<stream>.<number>`: backward.0 …, fusion.2."""
 
     @abstractmethod
     def facts(self) -> dict[str, Any]:
-        """What `describe` tells of this network, `flops_per_lr_pixel` among it."""
+        """Facts about this network for `describe`, including `flops_per_lr_pixel`."""

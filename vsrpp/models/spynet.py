@@ -1,7 +1,7 @@
 """SPyNet (Ranjan & Black, CVPR 2017): optical flow from a pyramid of small convolutions, and warping along it.
 
-Keys and arithmetic are those of BasicSR's SpyNet, so that the published weights load by key and give the same flow.
-Flow is (N, 2, h, w) in pixels, x first. Everything here is fp32 whatever autocast says: coordinates in bf16 collapse.
+Keys and arithmetic match BasicSR's SpyNet, so that the published weights load by key and give the same flow.
+Flow is (N, 2, h, w) in pixels, x first. Everything runs in fp32 regardless of autocast: bf16 coordinates are too coarse.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ LEVELS = 6
 CHANNELS = (8, 32, 64, 32, 16, 2)
 KERNEL = 7
 COARSEST = 2 ** (LEVELS - 1)
-"""Both sides are stretched to a multiple of this before the pyramid is built."""
+"""Both sides are resized to a multiple of this before the pyramid is built."""
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
 
 def flow_warp(pictures: Tensor, flow: Tensor, *, padding: str = "zeros") -> Tensor:
-    """(N, C, h, w) sampled bilinearly at every pixel's place plus its flow (N, 2, h, w); fp32.
+    """Warp (N, C, h, w): sample bilinearly at every pixel's position plus its flow (N, 2, h, w); fp32.
 
-    `padding` is what lies outside: "zeros", or "border" for the nearest pixel. No deterministic backward on CUDA.
+    `padding` applies outside the picture: "zeros", or "border" for the nearest pixel. The backward is not deterministic on
+    CUDA.
     """
     height, width = pictures.shape[-2:]
     with torch.autocast(device_type=pictures.device.type, enabled=False):
@@ -37,7 +38,7 @@ def flow_warp(pictures: Tensor, flow: Tensor, *, padding: str = "zeros") -> Tens
 
 
 class FlowLevel(nn.Module):
-    """Five 7×7 convolutions: (picture, other picture warped, flow so far), 8 channels -> a correction of the flow."""
+    """Five 7×7 convolutions: (picture, other picture warped, current flow), 8 channels -> a correction of the flow."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -16,13 +16,13 @@ from vsrpp.models.network import Network
 SLOPE = 0.1
 RESIDUAL_GAIN = 0.1
 MID_GREY = 0.5
-"""Taken from the pictures: 300 steps of a small network on bikes.mp4 end 0.61 dB above bicubic, without it 0.41 dB."""
+"""Subtracted from the pictures: 300 steps of a small network on bikes.mp4 gain 0.61 dB over bicubic, without it 0.41 dB."""
 FUSION_LAYERS = 3
 SHUFFLE_FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
 
 
 def _conv(in_channels: int, out_channels: int, kernel: int = 3, *, gain: float = 1.0) -> nn.Conv2d:
-    """Same size, zero padding, He's initialisation times `gain`, no bias at the start."""
+    """A size-preserving convolution with zero padding, He's initialisation times `gain`, and zero bias."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2)
     nn.init.kaiming_normal_(conv.weight, a=SLOPE)
     conv.weight.data.mul_(gain)
@@ -31,11 +31,13 @@ def _conv(in_channels: int, out_channels: int, kernel: int = 3, *, gain: float =
 
 
 def _act() -> nn.LeakyReLU:
-    return nn.LeakyReLU(SLOPE, inplace=True)  # only ever after a convolution, which does not need its output again
+    return nn.LeakyReLU(
+        SLOPE, inplace=True
+    )  # in place is safe after a convolution, whose backward does not need its output
 
 
 class ResidualBlock(nn.Module):
-    """Two 3×3 convolutions around an identity, initialised at a tenth of He's rule, as BasicSR's ResidualBlockNoBN."""
+    """A residual block of two 3×3 convolutions, initialised to a tenth of He's rule, like BasicSR's ResidualBlockNoBN."""
 
     def __init__(self, n_feats: int) -> None:
         super().__init__()
@@ -48,7 +50,7 @@ class ResidualBlock(nn.Module):
 
 
 class Trunk(nn.Module):
-    """One direction: a convolution over what is known of a frame, then residual blocks. Gives the next hidden state."""
+    """One direction: a convolution over the concatenated inputs of a frame, then residual blocks; the next hidden state."""
 
     def __init__(self, in_channels: int, n_feats: int, n_blocks: int) -> None:
         super().__init__()
@@ -60,10 +62,10 @@ class Trunk(nn.Module):
 
 
 class GatedJoin(nn.Module):
-    """Both directions, (N, 2C, h, w) -> (N, C, h, w): a 1×1 convolution, each value of it weighed by a gate in 0 … 2.
+    """Joins both directions, (N, 2C, h, w) -> (N, C, h, w): a 1×1 convolution, multiplied by a gate in 0 … 2.
 
-    The gate sees both directions over 3×3 pixels, and so can shut out the one that is occluded or misaligned there. It
-    starts at 1 everywhere: untrained, this is the plain join.
+    The gate sees both directions over 3×3 pixels, so it can suppress one that is occluded or misaligned there. It starts
+    at 1 everywhere, which makes an untrained gate equal to the plain join.
     """
 
     def __init__(self, n_feats: int) -> None:
@@ -77,7 +79,7 @@ class GatedJoin(nn.Module):
 
 
 def _fusion(n_feats: int, gated: bool) -> nn.Sequential:
-    """A 1×1 convolution joins both directions, two 3×3 ones smooth over what does not match."""
+    """A 1×1 convolution joins both directions; two 3×3 convolutions smooth mismatches."""
     first = GatedJoin(n_feats) if gated else nn.Sequential(_conv(2 * n_feats, n_feats, 1), _act())
     layers: list[nn.Module] = [first]
     layers += [nn.Sequential(_conv(n_feats, n_feats), _act()) for _ in range(FUSION_LAYERS - 1)]
@@ -85,7 +87,7 @@ def _fusion(n_feats: int, gated: bool) -> nn.Sequential:
 
 
 def _upsampler(scale: int, n_feats: int, hr_feats: int) -> nn.Sequential:
-    """Pixel shuffles, then two convolutions at full resolution. The last starts at zero: untrained, it adds nothing."""
+    """Pixel shuffles, then two convolutions at full resolution. The last starts at zero, so that it adds no detail yet."""
     layers: list[nn.Module] = []
     channels = n_feats
     factors = SHUFFLE_FACTORS[scale]
@@ -99,13 +101,13 @@ def _upsampler(scale: int, n_feats: int, hr_feats: int) -> nn.Sequential:
 class VsrppNet(Network):
     """(N, T, 3, h, w) in [0, 1] -> (N, T, 3, H, W), not clamped, for any T, h, w ≥ 1 and scale 2, 3 or 4.
 
-    A backward trunk runs from the last frame to the first; a forward trunk from the first to the last, reading the
-    backward feature of its frame too (the coupled propagation of IconVSR, Chan et al., CVPR 2021); three fusion layers
-    join them; an upsampler adds detail to the MATLAB-like bicubic picture. Zero padding, no warping, no interpolation:
-    every backward is deterministic on CUDA.
+    A backward trunk runs from the last frame to the first. A forward trunk runs from the first to the last and also reads
+    the backward feature of its frame (the coupled propagation of IconVSR, Chan et al., CVPR 2021). Three fusion layers
+    join them, and an upsampler adds detail to the bicubic picture. Without warping or interpolation, every backward is
+    deterministic on CUDA.
 
-    At n_feats 64, n_blocks 16: 2,791,363 parameters at ×4 (2,643,651 at ×2, 2,735,971 at ×3). Half as many features
-    at full resolution as BasicVSR has there: that part is half of a small network's time.
+    At n_feats 64, n_blocks 16: 2,791,363 parameters at ×4 (2,643,651 at ×2, 2,735,971 at ×3). It has half as many
+    features at full resolution as BasicVSR, because that part takes half of a small network's time.
     """
 
     exact = True
@@ -132,7 +134,7 @@ class VsrppNet(Network):
         return self.bicubic(lr) + detail
 
     def _detail(self, pictures: tuple[Tensor, ...], from_future: list[Tensor], hidden: Tensor) -> Tensor:
-        """The forward direction and what both give -> (N, T, 3, H, W). Takes the T backward features, last frame first."""
+        """The forward direction, fusion and upsampling -> (N, T, 3, H, W). from_future: T backward features, last first."""
         joined, details = [], []
         keeps_graph = torch.is_grad_enabled()
         for picture in pictures:
@@ -141,7 +143,7 @@ class VsrppNet(Network):
             both = torch.cat((future, hidden), dim=1)
             if keeps_graph:
                 joined.append(both)
-            else:  # Full resolution takes the memory: without a graph to keep, one frame of it at a time.
+            else:  # without a graph, one frame at a time, because full resolution dominates the memory
                 details.append(self.upsampler(self.fusion(both)))
         if not keeps_graph:
             return torch.stack(details, dim=1)
@@ -152,7 +154,7 @@ class VsrppNet(Network):
         return [self.backward_trunk, self.forward_trunk]
 
     def blocks(self) -> dict[str, nn.Module]:
-        """Residual blocks, called once a frame, and fusion layers, called once a clip (once a frame under no_grad)."""
+        """Residual blocks, called once per frame, and fusion layers, called once per clip (per frame under no_grad)."""
         streams = {"backward": self.backward_trunk.blocks, "forward": self.forward_trunk.blocks, "fusion": self.fusion}
         return {f"{stream}.{number}": block for stream, row in streams.items() for number, block in enumerate(row)}
 
@@ -167,7 +169,7 @@ class VsrppNet(Network):
         }
 
     def _flops_per_lr_pixel(self) -> int:
-        """2 per multiply-add of a convolution, each counted once per pixel of the resolution it runs at."""
+        """2 per multiply-add of a convolution, per pixel of the resolution it runs at."""
         multiply_adds, pixels = 0, 1
         for module in self.modules():  # in the order they run
             if isinstance(module, nn.PixelShuffle):
