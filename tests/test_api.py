@@ -7,12 +7,14 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import vsrpp
 from tests.support.processes import ROOT
 from tests.support.runs import open_in_process, train
 from tests.support.waiting import wait_until
@@ -70,7 +72,7 @@ def test_latest_names_the_newest_run_and_a_wrong_name_says_what_there_is(finishe
 
 
 def test_a_finished_run_shows_status_config_history_and_metrics(finished: Run) -> None:
-    assert finished.status()["state"] == "finished"
+    assert finished.status().state == "finished"
     assert finished.config()["max_lr"] == 1e-3
     assert finished.history()[-1].type == "finished"
     assert [event.step for event in finished.history("validated")] == [10, 12]
@@ -130,7 +132,7 @@ def test_a_script_edits_pauses_validates_saves_and_goes_back(tmp_path: Path, tin
         seen["refused"] = run.set({"max_lr": 0.5})
         seen["stale"] = run.set(max_lr=4e-4, base_revision=0)
         seen["pause"] = run.pause()
-        seen["paused"] = run.status()["state"]
+        seen["paused"] = run.status().state
         seen["checkpoint"] = run.checkpoint()
         seen["validate"] = run.validate()
         seen["resume"] = run.resume()
@@ -206,7 +208,7 @@ def test_a_rollback_to_nothing_sensible_is_refused_and_training_goes_on(tmp_path
         answers.append(
             control.command(run.paths, "rollback", {"revision": "x" if wrong is None else wrong}, origin="api")
         )
-        run.wait_for(run.status()["step"] + 3)
+        run.wait_for(run.status().step + 3)
 
     run = while_it_trains(tmp_path, tiny_clip, script)
     assert {answer.status for answer in answers} == {"refused"}
@@ -244,3 +246,52 @@ def test_the_example_prints_its_usage(tmp_path: Path) -> None:
 
 def test_the_errors_are_all_of_one_family() -> None:
     assert all(issubclass(error, VsrppError) for error in (NotFound, NotLive, Refused, TimedOut))
+
+
+# ---- typed reading
+def test_a_run_is_read_as_typed_rows_and_as_a_frame(finished: Run) -> None:
+    (row,) = [row for row in Run.list(finished.paths.root.parent) if row.run_id == finished.run_id]
+    assert (row.state, row.step, Path(row.run_dir)) == ("finished", 12, finished.paths.root)
+    view = finished.status()
+    assert (view.state, view.step, view.to_json()["step"]) == ("finished", 12, 12)
+    best = finished.best()
+    assert best is not None and best.key == "val/psnr_y" and best.to_json() == view.best
+    assert best.step in [saved.step for saved in finished.checkpoints()]
+    assert finished.best("ssim_y").key == "val/ssim_y"
+    with pytest.raises(Refused, match="must be one of"):
+        finished.best("loudness")
+    assert {"loss/total", "val/psnr_y", "lr"} <= set(finished.keys())
+    frame = finished.frame("loss/total", "val/psnr_y")
+    assert list(frame.columns) == ["loss/total", "val/psnr_y"] and frame.index.name == "step"
+    assert frame["loss/total"].dropna().index.tolist() == [2, 4, 6, 8, 10, 12]
+    assert (
+        np.isnan(frame.loc[2, "val/psnr_y"]) and frame.loc[10, "val/psnr_y"] == finished.metrics("val/psnr_y")[0].value
+    )
+
+
+def test_a_notebook_shows_a_run_with_what_people_wrote_escaped(finished: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    html = finished._repr_html_()
+    assert finished.run_id in html and "finished" in html and "12 of 12" in html
+    view = finished.status()
+    monkeypatch.setattr(Run, "status", lambda run: replace(view, name="<script>"))
+    assert "&lt;script&gt;" in finished._repr_html_() and "<script>" not in finished._repr_html_()
+
+
+@pytest.mark.slow
+def test_a_training_is_started_from_python_and_steered(tmp_path: Path) -> None:
+    from tests.support.clips import tiny_clip
+
+    config = {"preset": "demo", "data": str(tiny_clip(tmp_path)), "n_feats": 4, "n_blocks": 1, "num_frames": 2,
+              "crop_size": 16, "batch_size": 1, **LONG, "max_steps": 100_000}  # fmt: skip
+    run = vsrpp.train(config, runs=tmp_path / "runs")
+    answer = run.set({"max_lr": 2e-4}, reason="from a notebook")
+    assert answer.check().status == "applied" and run.config()["max_lr"] == 2e-4
+    assert run.stop().status == "done"
+    wait_until(lambda: run.status().ended, what="its end")
+    assert run.status().state == "stopped" and "Config Update" in (run.paths.root / "train.log").read_text()
+
+
+def test_what_a_training_refuses_is_raised_with_its_sentence(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="max_lr"):
+        vsrpp.train({"max_lr": 7.0}, data="sample", runs=tmp_path / "runs")
+    assert list((tmp_path / "runs").iterdir()) == []

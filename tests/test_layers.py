@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "vsrpp"
 
-LEAVES = {"errors", "paths", "resize", "formats"}
+LEAVES = {"errors", "paths", "resize", "formats", "documents"}
 SCIENCE = {"models", "losses", "data", "metrics"}
 CONTROL = {"config", "schedule", "store", "control"}
 FACES = {"api", "cli", "tui", "ui"}
@@ -23,13 +23,14 @@ FACES_MAY_IMPORT = (LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
+    "documents": set(),
     "paths": set(),
     "resize": set(),
     "output": set(),
     "formats": {"config"},
-    "config": {"errors", "paths"},
+    "config": {"errors", "paths", "documents"},
     "schedule": {"config"},
-    "store": {"errors", "paths"},
+    "store": {"errors", "paths", "documents"},
     "control": LEAVES | {"config", "schedule", "store"},
     **{room: {"config", "resize", "errors", "formats"} for room in SCIENCE},
     "controller": {"control"},
@@ -37,13 +38,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checkpoints": LEAVES | {"config"},
     "inference": LEAVES | SCIENCE | {"checkpoints"},
     "training": LEAVES | CONTROL | SCIENCE | {"controller", "distributed", "checkpoints", "inference"},
-    "tracking": {"errors", "paths", "config", "formats", "store", "control"},
+    "tracking": {"errors", "paths", "documents", "config", "formats", "store", "control"},
     "launch": LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking"},
-    "api": {"errors", "paths", "store", "control"},
+    "api": {"errors", "paths", "documents", "formats", "store", "control", "launch", "notebook"},
     "cli": FACES_MAY_IMPORT | {"tui", "ui"},
     "tui": FACES_MAY_IMPORT,
     "ui": FACES_MAY_IMPORT,
     "mlproject": {*FACES_MAY_IMPORT, "cli"},
+    "notebook": {"formats", "control"},
     "__main__": {"cli"},
     "__init__": {"api"},
 }

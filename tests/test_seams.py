@@ -24,6 +24,7 @@ INTERNALS_OF_LIBRARIES = {
     ("tests/training/test_step.py", "_debug_get_cache_entry_list"): "the same",
     ("tests/test_packaging.py", "_PythonEnv"): "what MLflow reads conda.yaml with",
     ("tests/test_packaging.py", "_project_spec"): "what `mlflow run` reads MLproject with",
+    ("tests/test_api.py", "_repr_html_"): "the name that Jupyter calls",
     ("tests/tui/test_tui_terminal.py", "_input"): "imported early, so that Textual's own import is not timed as ours",
 }
 """(file, name) -> why no public name does."""

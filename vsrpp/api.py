@@ -1,11 +1,15 @@
-"""Steering from Python: `from vsrpp import Run`; `Run("latest").set(max_lr=2e-4, reason="flat since step 4000")`.
+"""Steering and reading runs from Python: `from vsrpp import Run`.
 
-For notebooks and for scripts that steer (`examples/halve_rate_when_worse.py`). It asks what every face asks, through
-`vsrpp.control`, under the origin `api`; opening a run loads neither torch nor MLflow.
+    run = Run("latest")
+    run.set({"max_lr": 2e-4}, reason="flat since step 4000")
+    run.frame("loss/total", "val/psnr_y").plot()
 
-What the run decides comes back as an `Answer`, refusals included, so that a notebook shows them and a script can look
-at `answer.errors`; `answer.check()` turns a refusal, or an answer that did not come in time, into an exception. What
-cannot reach the run at all raises: NotFound (no such run), NotLive (nobody is training it), Refused (no edit at all).
+For notebooks and for scripts that steer (`examples/halve_rate_when_worse.py`). Calls go through `vsrpp.control`, as those
+of every other interface do, with the origin `api`; importing this loads neither torch nor MLflow.
+
+The run's decision comes back as an `Answer`, also when it is a refusal, so that a notebook shows it and a script can
+look at `answer.errors`; `answer.check()` turns a refusal, or an answer that did not come in time, into an exception. A
+request that cannot reach the run raises: NotFound (no such run), NotLive (it is not training), Refused (not an edit).
 """
 
 from __future__ import annotations
@@ -13,78 +17,148 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vsrpp import control, paths
-from vsrpp.control import FINAL_STATES, CheckpointRef, Preview, messages
+from vsrpp.control import (
+    FINAL_STATES,
+    BestCheckpoint,
+    CheckpointRef,
+    LocalCheckpoint,
+    Preview,
+    RunRow,
+    RunView,
+    messages,
+)
+from vsrpp.documents import ConfigValue, EventType
 from vsrpp.store import EVENT_TYPES, Answer, Event, MetricRow, RunReader
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 WAIT_S = 60.0
+"""Seconds to wait for the run's answer."""
 _LOOK_S = 0.05
 _ENDED = FINAL_STATES | {"dead"}
+_Runs = list[RunRow]
+_Events = list[Event]
+_Rows = list[MetricRow]
+_Checkpoints = list[LocalCheckpoint]
+_Keys = list[str]
 
 
 class Run:
-    """A run of this host, live or finished. Holds no file open between calls."""
+    """A run of this host, live or ended. Holds no file open between calls."""
 
     def __init__(self, run: str | os.PathLike[str] = "latest", *, runs: str | os.PathLike[str] | None = None) -> None:
-        """`run` is a run ID, a unique prefix of one, `latest`, or a run folder; `runs` the folder of runs.
+        """`run` is a run ID, a unique prefix of one, `latest`, or a run folder; `runs` is the folder of runs.
 
         Raises NotFound, and Refused for a prefix of several runs.
         """
         self.paths = control.find_run(os.fspath(run), paths.runs_dir(runs))
         """Every file of the run folder."""
 
+    @staticmethod
+    def list(runs: str | os.PathLike[str] | None = None) -> _Runs:
+        """The runs of this host, live ones first, then newest first. `Run(row.run_dir)` opens one."""
+        return control.runs(paths.runs_dir(runs))
+
     def __repr__(self) -> str:
         return f"Run({str(self.paths.root)!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: state, progress, best checkpoint and the last validation."""
+        from vsrpp.notebook import card
+
+        return card(self.status())
 
     @property
     def run_id(self) -> str:
         return self.paths.run_id
 
-    # ---- looking
-    def status(self) -> dict[str, Any]:
-        """Where the run stands: the keys of `vsrpp status --json`."""
-        return control.status(self.paths)
+    # ---- reading
+    def status(self) -> RunView:
+        """What the run looks like now: `.state`, `.step`, `.best`, `.losses()`; `.to_json()` is `vsrpp status --json`."""
+        return control.view_run(self.paths)
 
-    def config(self) -> dict[str, Any]:
-        """The live config in force, {key: value}. Tiers, ranges and who changed what: `control.config_view`."""
+    def config(self) -> dict[str, ConfigValue]:
+        """The live config in force. Tiers, ranges and who changed each value: `control.config_view`."""
         with RunReader(self.paths.run_db) as reader:
             return dict(control.current_config(reader).live)
 
-    def history(self, *types: str) -> list[Event]:
+    def history(self, *types: EventType) -> _Events:
         """Every event, or those of the given types, oldest first."""
         _known(types)
         return [event for event in control.history(self.paths) if not types or event.type in types]
 
-    def metrics(self, key: str, *, left_behind: bool = False) -> list[MetricRow]:
-        """The rows of one metric (`loss/total`, `val/psnr_y` …) along the line to the present state, by step.
+    def keys(self) -> _Keys:
+        """The names of all recorded metrics."""
+        with RunReader(self.paths.run_db) as reader:
+            return reader.metric_keys()
+
+    def metrics(self, key: str, *, left_behind: bool = False) -> _Rows:
+        """The rows of one metric (`loss/total`, `val/psnr_y` …) on the line that leads to the present state, by step.
 
         With `left_behind`, also those of branches that a rollback or a reverted probation abandoned.
         """
         with RunReader(self.paths.run_db) as reader:
-            line = control.lineage(reader.events())
+            line = control.lineage(reader.events(types=control.SEGMENT_EVENTS), keep_events=False)
             rows = reader.series(key)
-        return [row for row in rows if left_behind or line.holds(row.branch, row.step)]
+        if left_behind:
+            return rows
+        return [row for _, row in line.along((row.branch, row.step, row) for row in rows)]
+
+    def frame(self, *keys: str) -> pd.DataFrame:
+        """Metrics as a pandas frame: one row per step of the present line, one column per key (all without any).
+
+        A step at which a metric has no row holds NaN there.
+        """
+        import pandas as pd
+
+        columns = {
+            key: pd.Series({row.step: row.value for row in self.metrics(key)}, dtype="float64")
+            for key in keys or self.keys()
+        }
+        frame = pd.DataFrame(columns)
+        frame.index.name = "step"
+        return frame.sort_index()
+
+    def checkpoints(self) -> _Checkpoints:
+        """The whole checkpoints on disk that lead to the present state, by step."""
+        with RunReader(self.paths.run_db) as reader:
+            line = control.line_of(reader)
+        return [saved for saved in control.local_checkpoints(self.paths, line) if saved.on_line]
+
+    def best(self, key: str | None = None) -> BestCheckpoint | None:
+        """The best checkpoint by the run's `keep_best_by`, or by another validation metric; None without a validated one.
+
+        Raises Refused for a metric without a known direction.
+        """
+        with RunReader(self.paths.run_db) as reader:
+            if key is None:
+                return control.best_of(reader)
+            return control.best_checkpoint(control.line_of(reader), CheckpointRef.parse(f"best:{key}").key or key)
 
     def preview(
-        self, changes: Mapping[str, Any] | None = None, /, *, base_revision: int | None = None, **keys: Any
-    ) -> Preview:
-        """What an edit would do, and what is wrong with it (`errors`), without asking the run anything."""
+        self, changes: Mapping[str, ConfigValue] | None = None, /, *, base_revision: int | None = None,
+        **keys: ConfigValue,
+    ) -> Preview:  # fmt: skip
+        """What an edit would change, and what is wrong with it (`errors`), without asking the run."""
         return control.preview(self.paths, _edit(changes, keys), base_revision=base_revision)
 
     # ---- steering
     def set(
-        self, changes: Mapping[str, Any] | None = None, /, *, reason: str | None = None, author: str | None = None,
-        base_revision: int | None = None, probation: int | None = None, revert_if: str | None = None,
-        wait_s: float = WAIT_S, **keys: Any,
+        self, changes: Mapping[str, ConfigValue] | None = None, /, *, reason: str | None = None,
+        author: str | None = None, base_revision: int | None = None, probation: int | None = None,
+        revert_if: str | None = None, wait_s: float = WAIT_S, **keys: ConfigValue,
     ) -> Answer:  # fmt: skip
-        """Change the live config: `run.set(max_lr=2e-4, reason="…")`. All of it is applied, or none.
+        """Change the live config: `run.set({"max_lr": 2e-4}, reason="…")`. The edit is applied as a whole or not at all.
 
-        `base_revision`: refuse keys that somebody changed after that revision. `probation`: so many steps in which the
-        run goes back by itself, to the very state before, if `revert_if` ("loss > 2x", "psnr_y < -0.5") holds.
-        The answer's status is `applied`, `refused`, or `pending` if none came within `wait_s`.
-        Raises NotLive, and Refused for what is no edit at all (nothing to set, larger than 64 KiB, not JSON).
+        `base_revision`: refuse keys that somebody changed after that revision. `probation`: number of steps within
+        which the run returns to the exact state before the edit if `revert_if` ("loss > 2x", "psnr_y < -0.5") holds.
+        Parameters may also be keywords (`max_lr=2e-4`); in the mapping none can clash with an option.
+        The answer's status is `applied`, `refused`, or `pending` if none came within `wait_s` seconds.
+        Raises NotLive, and Refused for a request that is not an edit (nothing to set, larger than 64 KiB, not JSON).
         """
         if revert_if is not None and probation is None:
             raise messages.PROBATION_ONLY_FROM()
@@ -95,32 +169,32 @@ class Run:
         )  # fmt: skip
 
     def pause(self, *, reason: str | None = None, author: str | None = None, wait_s: float = WAIT_S) -> Answer:
-        """Hold the run at its next step boundary. Answers `done` once it holds. Raises NotLive."""
+        """Pause at the next step. Answers `done` once the run is paused. Raises NotLive."""
         return self._ask("pause", None, reason, author, wait_s)
 
     def resume(self, *, reason: str | None = None, author: str | None = None, wait_s: float = WAIT_S) -> Answer:
-        """Let a paused run go on. Raises NotLive: a run that ended is continued by `vsrpp train --resume`."""
+        """Resume a paused run. Raises NotLive: a run that ended is continued by `vsrpp train --resume`."""
         return self._ask("resume", None, reason, author, wait_s)
 
     def validate(self, *, reason: str | None = None, author: str | None = None, wait_s: float = WAIT_S) -> Answer:
-        """Validate at the next step; the answer comes when it is done. Raises NotLive."""
+        """Validate at the next step; returns when the validation is done. Raises NotLive."""
         return self._ask("validate", None, reason, author, wait_s)
 
     def checkpoint(self, *, reason: str | None = None, author: str | None = None, wait_s: float = WAIT_S) -> Answer:
-        """Write a checkpoint of the next step; the answer comes when it is whole on disk. Raises NotLive."""
+        """Save a checkpoint at the next step; returns when it is complete on disk. Raises NotLive."""
         return self._ask("checkpoint", None, reason, author, wait_s)
 
     def stop(self, *, reason: str | None = None, author: str | None = None, wait_s: float = WAIT_S) -> Answer:
-        """End the run at the next step, with a checkpoint. Raises NotLive."""
+        """Stop the run at the next step, with a checkpoint. Raises NotLive."""
         return self._ask("stop", None, reason, author, wait_s)
 
     def rollback(
         self, step: int | str | None = None, *, revision: int | None = None, reason: str | None = None,
         author: str | None = None, wait_s: float = WAIT_S,
     ) -> Answer:  # fmt: skip
-        """Take the run back to the checkpoint of a step, to `"best"`, or to the newest made under a revision.
+        """Roll the run back to the checkpoint of a step, to `"best"` or `"best:KEY"`, or to the newest of a revision.
 
-        Weights, optimizer, controller, data position and config return; the answer names the new branch and revision.
+        Restores weights, optimizer, controller, data position and config; the answer names the new branch and revision.
         Refused if there is no such checkpoint, naming the nearest. Raises NotLive, and Refused unless exactly one of
         `step` and `revision` is given.
         """
@@ -130,10 +204,12 @@ class Run:
         return self._ask("rollback", ref.to_payload(), reason, author, wait_s)
 
     # ---- waiting
-    def follow(self, *types: str, after_seq: int | None = None, timeout_s: float | None = None) -> Iterator[Event]:
-        """Events as they come (of the given types, or all), until the run has ended: for scripts that steer.
+    def follow(
+        self, *types: EventType, after_seq: int | None = None, timeout_s: float | None = None
+    ) -> Iterator[Event]:
+        """Yield events (of the given types, or all) as they are recorded, until the run has ended.
 
-        Starts after event `after_seq`, or with the next new one. Raises TimedOut when `timeout_s` pass without one.
+        Starts after event `after_seq`, or with the next new one. Raises TimedOut after `timeout_s` seconds without one.
         """
         _known(types)
         with RunReader(self.paths.run_db) as reader:
@@ -151,10 +227,10 @@ class Run:
                     raise messages.NO_EVENT_IN_TIME(types=" or ".join(types) or "event", timeout_s=f"{timeout_s:g}")
                 time.sleep(_LOOK_S)
 
-    def wait_for(self, what: int | str, *, timeout_s: float = 600.0, after_seq: int = 0) -> Event | None:
+    def wait_for(self, what: int | EventType, *, timeout_s: float = 600.0, after_seq: int = 0) -> Event | None:
         """Wait until the run has reached a step, or until an event of that type is on record; returns that event.
 
-        An event that is there already counts; to wait for the next one, give the `seq` of the last as `after_seq`.
+        An event already on record counts; to wait for the next one, pass the `seq` of the last as `after_seq`.
         Raises TimedOut, and NotLive if the run ended without it.
         """
         if isinstance(what, str):
@@ -180,7 +256,27 @@ class Run:
         return control.command(self.paths, kind, payload, origin="api", author=author, reason=reason, wait_s=wait_s)
 
 
-def _edit(changes: Mapping[str, Any] | None, keys: dict[str, Any]) -> dict[str, Any]:
+def train(
+    config: Mapping[str, Any] | str | os.PathLike[str] | None = None, *, data: str | os.PathLike[str] | None = None,
+    source: str | None = None, resume: str | None = None, runs: str | os.PathLike[str] | None = None,
+    panel: bool = False, tensorboard: bool = False, wait: bool = False,
+) -> Run:  # fmt: skip
+    """Start a training in a process of its own and return its run: `train({"preset": "demo", "data": "sample"})`.
+
+    `config`: keys of either config, or a YAML file or recipe; `data` overrides its data; `source` is RUN, RUN@STEP, a
+    checkpoint folder or models:/… to start from; `resume` a run to continue. Returns once the run has started; with
+    `wait`, once it has ended. The training outlives the notebook; `run.stop()` ends it. Its output: `train.log` in the
+    run folder. Raises what `vsrpp train` refuses: Refused, NotFound.
+    """
+    from vsrpp.launch.from_python import start_training
+
+    started = start_training(
+        config, data=data, source=source, resume=resume, runs=runs, panel=panel, tensorboard=tensorboard, wait=wait
+    )
+    return Run(started.root)
+
+
+def _edit(changes: Mapping[str, ConfigValue] | None, keys: Mapping[str, ConfigValue]) -> dict[str, Any]:
     """One edit from `{"max_lr": 2e-4}` and `max_lr=2e-4`. Raises Refused for a key in both, or what is no mapping."""
     if changes is not None and not isinstance(changes, Mapping):
         raise messages.EDIT_NOT_OBJECT()
@@ -196,7 +292,7 @@ def _plain(value: Any) -> Any:
     return item() if callable(item) and getattr(value, "ndim", None) == 0 else value
 
 
-def _known(types: tuple[str, ...]) -> None:
+def _known(types: tuple[EventType, ...]) -> None:
     wrong = next((name for name in types if name not in EVENT_TYPES), None)
     if wrong is not None:
         raise messages.NO_EVENT_TYPE(type=wrong, types=", ".join(sorted(EVENT_TYPES)))

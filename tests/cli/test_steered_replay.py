@@ -38,9 +38,9 @@ def steered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunPaths]:
         )
         to_step = max(control.checkpoint_steps(run.paths))
         assert run.set(grad_clip=0.3, reason="calmer").status == "applied", process.output
-        run.wait_for(run.status()["step"] + 3)
+        run.wait_for(run.status().step + 3)
         assert run.rollback(to_step, reason="no better").status == "done", process.output
-        last = run.status()["step"] + 15
+        last = run.status().step + 15
         assert run.set(max_steps=max(last, to_step + 15), reason="enough").status == "applied", process.output
         assert process.wait(600) == 0, process.output
     return folder, run.paths

@@ -329,8 +329,8 @@ def test_bad_input_by_every_way_in_leaves_a_real_trainings_weights_untouched(tmp
             answers["api"] += 1
 
         assert run.config()["max_lr"] == TINY["max_lr"]
-        assert run.status()["revision"] == 0
-        end = run.status()["step"] + 100
+        assert run.status().revision == 0
+        end = run.status().step + 100
         assert run.set(max_steps=end).status == "applied"
         assert run.resume().status == "done", process.output
         assert process.wait() == 0, process.output
@@ -338,5 +338,5 @@ def test_bad_input_by_every_way_in_leaves_a_real_trainings_weights_untouched(tmp
     assert min(answers.values()) >= 45, answers
     calm = vsrpp(bad, "replay", run.run_id, "--json", timeout_s=900)  # trained again with the one edit there was
     assert json.loads(calm.stdout)["identical"], calm.stderr
-    assert (run.status()["revision"], run.status()["step"]) == (1, end)
+    assert (run.status().revision, run.status().step) == (1, end)
     assert control.verify(run.paths).ok

@@ -67,14 +67,14 @@ def on_disk(run: Run) -> dict[str, Any]:
 
 
 def in_force(run: Run) -> dict[str, Any]:
-    return {"revision": run.status()["revision"], **run.config()}
+    return {"revision": run.status().revision, **run.config()}
 
 
 def quiet(run: Run, process: TrainingProcess, number: int) -> None:
     """Everything that was asked is decided: the trainer looked at the file, and one more edit is applied."""
     assert process.process.poll() is None, process.output
-    step = run.status()["step"]
-    wait_until(lambda: run.status()["step"] >= step + 3, what="three more steps")
+    step = run.status().step
+    wait_until(lambda: run.status().step >= step + 3, what="three more steps")
     # a torn file is read again for two seconds before it is refused; the edit behind it waits for nobody
     assert run.set(log_every=100 + number, reason="quiet").check().changes
     wait_until(lambda: on_disk(run) == in_force(run), timeout_s=120, what="the file as the config in force")

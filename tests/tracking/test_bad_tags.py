@@ -75,7 +75,7 @@ def test_bad_tags_are_each_answered_with_why_and_training_is_unharmed(
         assert process.wait(300) == 0, process.output
     print(f"bad input by MLflow's tags: {answers}")
     assert answers >= 60
-    assert run.status()["revision"] == 0
+    assert run.status().revision == 0
     assert control.verify(run.paths).ok
     undisturbed = next((calm / "runs").glob("*/checkpoints/step_0000300/model.safetensors")).read_bytes()
     assert run.paths.checkpoint(300).model.read_bytes() == undisturbed

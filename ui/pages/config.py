@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -290,7 +290,7 @@ class _Page:
             *self._after_refusal(run_id, start, typed),
         ]
 
-    def _refused(self, errors: list[dict[str, Any]], message: str, run_id: str) -> str:
+    def _refused(self, errors: Sequence[Mapping[str, Any]], message: str, run_id: str) -> str:
         why = (
             "; ".join(f"{e['key']} = {view.shown_value(e['key'], e['value'], self.t)}: {e['message']}" for e in errors)
             or message

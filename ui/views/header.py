@@ -31,7 +31,7 @@ def navigation(page: str, run_id: str | None, t: Texts, *, user: str | None = No
 
 def badges(snapshot: RunView, t: Texts) -> list[tuple[str, str]]:
     """(css class, word) of the state and of everything that goes with it."""
-    labels = [(snapshot.state, t(f"state.{snapshot.state}"))]
+    labels: list[tuple[str, str]] = [(snapshot.state, t(f"state.{snapshot.state}"))]
     if snapshot.silent:
         labels = [("silent", t("state.silent"))]
     if snapshot.live and snapshot.on_probation:

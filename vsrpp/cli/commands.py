@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vsrpp import config, control, paths
 from vsrpp.control.checkpoint_ref import CheckpointRef
+from vsrpp.documents import ChangeDocument
 from vsrpp.errors import NotFound, Refused
 from vsrpp.formats import value
 from vsrpp.output import green, print_json, yellow
@@ -102,5 +103,5 @@ def _end(answer: Answer) -> int:
     return _EXIT[answer.status]
 
 
-def _value(change: dict[str, Any], side: str) -> str:
+def _value(change: ChangeDocument, side: Literal["old", "new"]) -> str:
     return value(change["key"], change[side])

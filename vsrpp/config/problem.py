@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vsrpp.documents import ProblemDocument
 from vsrpp.errors import Reason
 
 
@@ -34,7 +35,7 @@ class Problem:
             row.get("fields") or {},
         )  # fmt: skip
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ProblemDocument:
         return {
             "key": self.key, "value": self.value, "message": self.message, "reason_code": self.reason_code,
             "fields": dict(self.fields),

@@ -6,7 +6,7 @@ from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.delivery_status import delivery, upload
 from vsrpp.control.edits import Preview, apply, command, current_config, preview, run_config_of, stale_keys
-from vsrpp.control.lineage import Lineage, line_of, lineage, steers
+from vsrpp.control.lineage import SEGMENT_EVENTS, Lineage, line_of, lineage, steers
 from vsrpp.control.local_checkpoints import LocalCheckpoint, local_checkpoints
 from vsrpp.control.numbers import numbers
 from vsrpp.control.remote_copies import newest_remote_copy
@@ -27,6 +27,7 @@ __all__ = [
     "ENDED_STATES",
     "FINAL_STATES",
     "LIVE_STATES",
+    "SEGMENT_EVENTS",
     "Backlog",
     "BestCheckpoint",
     "CheckpointRef",

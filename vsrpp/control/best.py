@@ -12,6 +12,7 @@ from typing import Any
 
 from vsrpp import config
 from vsrpp.control.lineage import Lineage
+from vsrpp.documents import BestDocument
 from vsrpp.store import Event
 
 PSNR_Y = "val/psnr_y"
@@ -29,7 +30,7 @@ class BestCheckpoint:
     psnr_y: float | None
     """PSNR-Y of the same validation, in dB."""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> BestDocument:
         """The document that `status --json` has as `best`."""
         return {"step": self.step, "psnr_y": self.psnr_y, "key": self.key, "value": self.value}
 

@@ -15,6 +15,7 @@ from vsrpp.control import messages
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.numbers import LIMITS
 from vsrpp.control.runs import run_state
+from vsrpp.documents import PreviewChange, ProblemDocument, RatePoint
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Inbox, RunReader
 
@@ -31,13 +32,13 @@ class Preview:
     """What an edit would do, as data that every face draws."""
 
     revision: int
-    changes: list[dict[str, Any]]
+    changes: list[PreviewChange]
     """[{key, old, new, tier}]; keys whose value stays are left out."""
-    errors: list[dict[str, Any]] = field(default_factory=list)
+    errors: list[ProblemDocument] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     weight_sum: float | None = None
     """Sum of the four loss weights after the edit, when it sets one of them."""
-    rate_ahead: list[dict[str, float]] = field(default_factory=list)
+    rate_ahead: list[RatePoint] = field(default_factory=list)
     """[{step, old, new}]: the learning rate from the present step to the end, before and after."""
 
     def to_json(self) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | No
     problems += stale_keys(history, changes, base_revision)
     errors = [problem.to_json() for problem in problems]
     known = config.live_parameters()
-    rows = [
+    rows: list[PreviewChange] = [
         {"key": change.key, "old": change.old, "new": change.new, "tier": known[change.key].tier}
         for change in config.diff(history.live, {**history.live, **changes})
         if change.key in known
@@ -195,7 +196,7 @@ def _login() -> str | None:
         return None
 
 
-def _rate_ahead(step: int, before: dict[str, Any], after: dict[str, Any], warmup: int) -> list[dict[str, float]]:
+def _rate_ahead(step: int, before: dict[str, Any], after: dict[str, Any], warmup: int) -> list[RatePoint]:
     stop = max(int(before["max_steps"]), int(after["max_steps"]), step + 1)
     old = schedule.curve(step, stop, before, warmup, points=60)
     new = schedule.curve(step, stop, after, warmup, points=60)

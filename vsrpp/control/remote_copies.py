@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 from vsrpp.control.backlog import MLFLOW
 from vsrpp.control.lineage import line_of
+from vsrpp.documents import RemoteCopyDocument
 from vsrpp.store import Marks, RunReader
 
 PLACE = "mlflow.place"
@@ -15,7 +15,7 @@ PLACE = "mlflow.place"
 
 def newest_remote_copy(
     reader: RunReader, marks: Marks | None, now: float | None = None
-) -> tuple[dict[str, Any] | None, str]:
+) -> tuple[RemoteCopyDocument | None, str]:
     """({step, branch, age_s, uri} of the newest state whose upload is confirmed on another machine, "") or (None, why).
 
     `age_s` counts from the moment the state was taken: so much training would have to be done again.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,12 @@ from vsrpp.control.edits import run_config_of
 from vsrpp.control.run_view import ENDED_STATES
 from vsrpp.control.runs import local_runs, run_state
 from vsrpp.control.views import best_of
+from vsrpp.documents import BestDocument, RunState
 from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader
 
-UNREADABLE = "unreadable"
+UNREADABLE: RunState = "unreadable"
 """The state of a run whose record cannot be read."""
 
 
@@ -27,10 +27,10 @@ class RunRow:
 
     run_id: str
     name: str | None = None
-    state: str = UNREADABLE
+    state: RunState = UNREADABLE
     step: int = 0
-    best: Mapping[str, Any] | None = None
-    """The best checkpoint: step and score."""
+    best: BestDocument | None = None
+    """The best checkpoint."""
     started: float | None = None
     """Seconds since 1970."""
     run_dir: str
@@ -76,5 +76,5 @@ def _empty(paths: RunPaths) -> bool:
         return False
 
 
-def _document(best: BestCheckpoint | None) -> Mapping[str, Any] | None:
+def _document(best: BestCheckpoint | None) -> BestDocument | None:
     return best.to_json() if best else None

@@ -26,6 +26,7 @@ from vsrpp.control.numbers import RunNumbers, numbers
 from vsrpp.control.remote_copies import newest_remote_copy
 from vsrpp.control.runs import FINAL_STATES, run_state
 from vsrpp.control.views import checkpoint_steps
+from vsrpp.documents import BestDocument, ProbationDocument, RemoteCopyDocument, RunState
 from vsrpp.formats import finite
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
@@ -104,7 +105,7 @@ class RunView:
     root: Path
     """The run folder."""
     name: str | None = None
-    state: str = "dead"
+    state: RunState = "dead"
     """One of LIVE_STATES or ENDED_STATES."""
     step: int = 0
     branch: int = 0
@@ -130,17 +131,17 @@ class RunView:
     """Steps of the whole checkpoints on disk, ascending."""
     checkpoints: Sequence[SavedCheckpoint] = ()
     """Those of the present line, ascending by step."""
-    best: Mapping[str, Any] | None = None
+    best: BestDocument | None = None
     """{step, psnr_y, key, value} of the best checkpoint of the present line."""
     backlog: Mapping[str, Any] = field(default_factory=dict)
     """`control.delivery`: what waits for MLflow, what goes out, what is in its way; and the alerts."""
-    remote_copy: Mapping[str, Any] | None = None
+    remote_copy: RemoteCopyDocument | None = None
     """{step, branch, age_s, uri} of the newest state that is off this host."""
     remote_copy_why: str = ""
     """Why there is none."""
     plateau: bool = False
     """Whether the newest word on plateaus is that there is one."""
-    probation: Mapping[str, Any] | None = None
+    probation: ProbationDocument | None = None
     """{until_step, revert_if, revision} while an edit is on probation."""
     ended_because: str | None = None
     """What the run's last event says of its end."""
@@ -279,14 +280,14 @@ class RunViewReader:
         self._validations: tuple[ValidationRow, ...] = ()
         self._line = Lineage(keep_events=False)
         self._saved: dict[int, SavedCheckpoint] = {}
-        self._best: dict[str, Any] | None = None
+        self._best: BestDocument | None = None
         self._plateau = False
         self._end: Event | None = None
         self._metric_id = -1
         self._metrics: dict[str, float] = {}
         self._steps_on_disk: tuple[int, ...] = ()
         self._backlog: dict[str, Any] = {}
-        self._remote_copy: tuple[dict[str, Any] | None, str] = (None, "")
+        self._remote_copy: tuple[RemoteCopyDocument | None, str] = (None, "")
         self._delivery_at = 0.0
 
     def close(self) -> None:

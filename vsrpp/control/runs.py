@@ -6,9 +6,10 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from vsrpp.control import messages
+from vsrpp.documents import RunState
 from vsrpp.errors import NotFound
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
@@ -39,16 +40,16 @@ def process_alive(identity: dict[str, Any]) -> bool:
         return False
 
 
-def run_state(reader: RunReader, state: dict[str, Any] | None = None) -> str:
+def run_state(reader: RunReader, state: dict[str, Any] | None = None) -> RunState:
     """training, paused, validating, finished, stopped, failed, or `dead`: the process went without a final event."""
     state = reader.state() if state is None else state
-    name = str(state.get("state", "dead"))
+    name: RunState = state.get("state", "dead")
     if name in FINAL_STATES:
         return name
     if process_alive(state.get("process", {})):
         return name
     last = reader.last_event("started", "restored", *FINAL_STATES)
-    return last.type if last and last.type in FINAL_STATES else "dead"
+    return cast("RunState", last.type) if last and last.type in FINAL_STATES else "dead"
 
 
 def is_live(paths: RunPaths) -> bool:

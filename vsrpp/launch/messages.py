@@ -159,3 +159,6 @@ TORCHRUN_SILENT = Reason(
     VsrppError,
 )
 RANK_0_LOST = Reason("failed.launch.rank_0_lost", "rank {rank} lost rank 0 before the first step.", VsrppError)
+
+# ---- starting from Python
+TRAIN_ENDED = Reason("failed.train", "vsrpp train exited with code {code} before the run started.", VsrppError)

@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
-EVENT_TYPES = frozenset(
-    {
-        "config_applied", "config_refused", "config_reverted", "config_confirmed",
-        "plateau_detected", "plateau_cleared", "safety_reset", "phase_changed",
-        "validated", "checkpoint_saved", "checkpoint_failed",
-        "started", "paused", "resumed", "restored", "rolled_back", "stopped", "finished",
-        "tracking_lost", "tracking_back", "face_failed",
-        "non_finite", "out_of_memory", "failed",
-    }
-)  # fmt: skip
+from vsrpp.documents import EventType
+
+EVENT_TYPES: frozenset[str] = frozenset(get_args(EventType))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vsrpp.documents import AnswerStatus, ChangeDocument, ProblemDocument
 from vsrpp.errors import NotFound, Reason, Refused, TimedOut
 from vsrpp.store import messages
 from vsrpp.store.db import connect_reader, connect_writer
@@ -48,13 +49,13 @@ class Command:
 class Answer:
     """What became of a command: the document `vsrpp set --json` and its kin print."""
 
-    status: str
+    status: AnswerStatus
     """`applied` (an edit), `done` (another command), `refused`, or `pending`."""
     step: int | None = None
     branch: int | None = None
     revision: int | None = None
-    changes: list[dict[str, Any]] = field(default_factory=list)
-    errors: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[ChangeDocument] = field(default_factory=list)
+    errors: list[ProblemDocument] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     message: str = ""
     reason_code: str = ""

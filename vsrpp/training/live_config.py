@@ -20,6 +20,7 @@ from vsrpp import config
 from vsrpp.config import messages as config_messages
 from vsrpp.config.condition import parse_conditions
 from vsrpp.control import ConfigHistory, stale_keys, who
+from vsrpp.documents import ProblemDocument
 from vsrpp.errors import Refused, VsrppError
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Command, Event, Inbox
@@ -238,7 +239,7 @@ class LiveConfig:
         assert event is not None
         return self._answer_from(event)
 
-    def refusal_line(self, errors: list[dict[str, Any]]) -> str:
+    def refusal_line(self, errors: Sequence[ProblemDocument]) -> str:
         if errors and errors[0]["reason_code"] == messages.FILE_UNREADABLE.code:  # the file itself, not a value in it
             return f"{errors[0]['key']} refused: it {errors[0]['message']}. Still at revision {self.revision}."
         return config.refusal_line([config.Problem.from_json(row) for row in errors], self.revision, self.live)
@@ -275,9 +276,12 @@ def _probation_problems(asked: Any) -> list[config.Problem]:
     return []
 
 
-def _brief_row(row: dict[str, Any]) -> dict[str, Any]:
+def _brief_row(row: ProblemDocument) -> ProblemDocument:
     fields = {name: _brief(value) for name, value in row["fields"].items()}
-    return {**row, "key": row["key"][:MAX_TEXT], "value": _brief(row["value"]), "fields": fields}
+    return {
+        "key": row["key"][:MAX_TEXT], "value": _brief(row["value"]), "message": row["message"],
+        "reason_code": row["reason_code"], "fields": fields,
+    }  # fmt: skip
 
 
 def _brief(value: Any) -> Any:
