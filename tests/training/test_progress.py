@@ -150,14 +150,14 @@ def test_the_score_is_the_sum_of_its_parts(gain, sharpness, state, norms, points
 )
 def test_the_cost_to_come_is_that_of_the_time_to_go_within_the_limit(most: float | None, to_come: float) -> None:
     said = {"spent_s": 3600.0, "eta_s": 7200.0, "max_hours": most, "cost_per_hour": 2.0}
-    seen = numbers({}, said, "training", LIVE, {})
+    seen = numbers({}, said, "training", LIVE, {}).to_json()
     assert seen["cost"] == {"per_hour": 2.0, "spent": 2.0, "to_come": to_come}
-    assert numbers({}, said, "stopped", LIVE, {})["cost"]["to_come"] is None
-    assert numbers({}, {**said, "cost_per_hour": None}, "training", LIVE, {})["cost"] is None
+    assert numbers({}, said, "stopped", LIVE, {}).to_json()["cost"]["to_come"] is None
+    assert numbers({}, {**said, "cost_per_hour": None}, "training", LIVE, {}).to_json()["cost"] is None
 
 
 def test_an_older_record_without_these_figures_still_has_a_time_to_go() -> None:
-    seen = numbers({}, {"step": 400, "steps_per_s": 2.0}, "training", LIVE, {})
+    seen = numbers({}, {"step": 400, "steps_per_s": 2.0}, "training", LIVE, {}).to_json()
     assert seen["eta_s"] == 300.0
     assert [seen[key] for key in ("convergence", "score", "time", "device_use", "hours", "cost")] == [None] * 6
 
