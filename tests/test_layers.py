@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "paths": set(),
     "resize": set(),
-    "output": set(),
+    "output": {"errors"},
     "config": {"errors", "paths"},
     "schedule": {"config"},
     "store": {"errors", "paths"},

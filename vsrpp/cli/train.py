@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from vsrpp import paths
+from vsrpp.cli import early, yaml_notes
 from vsrpp.cli.console import Console
+from vsrpp.config import config_file
 from vsrpp.launch import train_job
 from vsrpp.launch.request import RankCommand, TrainRequest
 
@@ -16,9 +20,21 @@ MODULE = "vsrpp.cli"
 
 def train(*, command_line: Sequence[str], settings: Sequence[str], **fields: Any) -> int:
     """`fields`: the other fields of `TrainRequest`, under the names the parser gives them. Raises VsrppError."""
+    _look_early(**fields)
     command = RankCommand(module=MODULE, arguments=tuple(command_line))
     request = TrainRequest(rank_command=command, settings=tuple(settings), **fields)
     return train_job.train(request, Console(), has_terminal=_has_terminal())
+
+
+def _look_early(*, config: str | None, source: str | None, resume: str | None, run_dir: Path | None, **_: Any) -> None:
+    """Refuse what a look at the disk tells, before anything heavy is imported. Raises NotFound or Refused."""
+    runs = paths.runs_dir(run_dir)
+    if config:
+        yaml_notes.tell(config_file(config))
+    if resume:
+        early.find_or_ask(resume, runs)
+    elif source:
+        early.check_checkpoint(source, runs)
 
 
 def _has_terminal() -> bool:

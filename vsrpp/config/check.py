@@ -89,6 +89,11 @@ def unknown(key: str, candidates: Collection[str]) -> str:
     """The reason for refusing a name that is no parameter, with the nearest of the candidates."""
     import difflib  # 7 ms, for typing errors alone
 
+    from vsrpp.config.aliases import alias_of
+
+    alias = alias_of(key[:_LONGEST_NAME], candidates)
+    if alias is not None:
+        return f"unknown; did you mean {alias}?"
     near = difflib.get_close_matches(key[:_LONGEST_NAME].lower(), candidates, n=1, cutoff=0.6)
     return f"unknown; did you mean {near[0]}?" if near else "unknown, and no parameter has a similar name"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import paths
-from vsrpp.config import schema
+from vsrpp.config import messages, schema
+from vsrpp.config.aliases import foreign_file, translated
 from vsrpp.config.check import Problem, check_start, normalise, unknown
 from vsrpp.config.edits import same
 from vsrpp.config.text import one_of, refusal, show
@@ -45,7 +46,8 @@ def resolve(
             problems.append(Problem(str(key), value, unknown(str(key), list(schema.parameters()))))
     problems += check_start(run_config, live_config, list(assigned))
     if problems:
-        raise Refused(refusal(problems))
+        causes = [refusal([problem]) for problem in problems]
+        raise messages.CONFIG_REFUSED(why=refusal(problems), causes=causes)
     return normalise(run_config), normalise(live_config)
 
 
@@ -71,6 +73,7 @@ def read_file(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise Refused(f"{file} refused: expected keys and values, as in `max_lr: 2e-4`.")
+    _check_foreign(values, file)
     live = values.pop("live", None)
     if live is not None and not isinstance(live, dict):
         raise Refused(f"{file} refused: expected keys and values under `live`.")
@@ -81,6 +84,18 @@ def read_file(file: Path) -> dict[str, Any]:
     values.pop("revision", None)
     values |= _alerts(values.pop("alerts", None), file)
     return values
+
+
+def _check_foreign(values: Mapping[str, Any], file: Path) -> None:
+    """Raises Refused, with the keys that have a counterpart here, for an option file of BasicSR or mmagic."""
+    kind = foreign_file(values)
+    if kind is None:
+        return
+    known = schema.parameters()
+    rows = [messages.COUNTERPART.format(theirs=theirs, value=show(value), ours=ours)
+            for theirs, value, ours in translated(values, known)]  # fmt: skip
+    first = messages.FOREIGN_FILE.sentence(file=file, kind=kind, causes=[])
+    raise messages.FOREIGN_FILE(file=file, kind=kind, causes=[first, *rows, messages.WHOLE_BATCH])
 
 
 def _alerts(block: Any, file: Path) -> dict[str, Any]:
