@@ -51,12 +51,18 @@ def clean(text: str) -> str:
     return _CONTROLS.sub("", text)
 
 
-def say(text: str = "", *, stderr: bool = False) -> None:
-    """Print lines as they are, never wrapped, never read as markup; colours of `green` and its kin are kept."""
+def say(text: str = "", *, stderr: bool = False, hang: int | None = None) -> None:
+    """Print lines as they are, never read as markup; colours of `green` and its kin are kept.
+
+    With `hang`, a line that is too long for a terminal is wrapped between words, its rest indented by so many columns.
+    """
     from rich.text import Text
 
     lines = Text.from_ansi(_NOT_COLOURS.sub("", text), no_wrap=True)
     target = console(stderr=stderr)
+    if hang is not None and target.is_terminal and lines.cell_len > target.width > 2 * hang:
+        first, *rest = lines.wrap(target, target.width - hang, no_wrap=False, overflow="fold")
+        lines = Text("\n").join([first, *(Text(" " * hang).append_text(part) for part in rest)])
     target.print(lines, soft_wrap=True)
     target.file.flush()
 
@@ -169,12 +175,11 @@ class LiveLine:
 
         target = console(stderr=self._stderr)
         width = max(1, target.width - 1)
+        body = Text(clean(text).replace("\n", " "), no_wrap=True)
         segments: list[Segment] = []
         if share is not None and width >= 40:
-            segments = [*_bar(target, share, min(24, width // 4)), Segment(" ")]
-        left = width - Segment.get_line_length(segments)
-        body = Text(clean(text).replace("\n", " "), no_wrap=True)
-        body.truncate(left, overflow="ellipsis")
+            segments = [*_bar(target, share, max(8, min(24, width - body.cell_len - 1))), Segment(" ")]
+        body.truncate(width - Segment.get_line_length(segments), overflow="ellipsis")
         segments += list(body.render(target, end=""))
         with target:
             self.clear()

@@ -103,35 +103,35 @@ def show_status(run: str, *, run_dir: Path | None, as_json: bool) -> int:
     speed = (
         f"{values['steps_per_s']:.2f} steps/s, {duration(values['eta_s'])} to go" if values["eta_s"] is not None else ""
     )
-    say(f"{bold(values['run_id'])}  {state}  step {values['step']} of {values['max_steps']}  {speed}".rstrip())
+    say(f"{bold(values['run_id'])}  {state}  step {values['step']} of {values['max_steps']}  {speed}".rstrip(), hang=4)
     say(f"  {clean(values['run_dir'])}")
     if values["probation"] and values["state"] not in _OVER:
-        say(yellow(f"  {_on_probation(values['probation'])}"))
+        say(yellow(f"  {_on_probation(values['probation'])}"), hang=4)
     losses = "  ".join(f"{term} {value:.5f}" for term, value in values["losses"].items() if value is not None)
     rate = f"{values['lr']:.2e}" if values["lr"] is not None else "–"
-    say(f"  phase {values['phase']}, revision {values['revision']}, branch {values['branch']}, rate {rate}")
-    say(f"  loss  {losses or '–'}")
+    say(f"  phase {values['phase']}, revision {values['revision']}, branch {values['branch']}, rate {rate}", hang=4)
+    say(f"  loss  {losses or '–'}", hang=4)
     if values["psnr_y"] is not None:
         gain = values["psnr_y"] - values["bicubic_psnr_y"]
-        say(f"  PSNR-Y {values['psnr_y']:.2f} dB (bicubic {values['bicubic_psnr_y']:.2f}, {gain:+.2f})")
+        say(f"  PSNR-Y {values['psnr_y']:.2f} dB (bicubic {values['bicubic_psnr_y']:.2f}, {gain:+.2f})", hang=4)
     for line in number_lines(values):
-        say(f"  {line}")
+        say(f"  {line}", hang=4)
     best = f"{values['best']['psnr_y']:.2f} dB at step {values['best']['step']}" if values["best"] else "–"
-    say(f"  best {best}; checkpoints {', '.join(map(str, values['checkpoints'])) or '–'}")
+    say(f"  best {best}; checkpoints {', '.join(map(str, values['checkpoints'])) or '–'}", hang=4)
     away = values["off_host"]
     kept = (
         f"step {away['step']}, {duration(away['age_s'])} old, in {away['uri']}"
         if away
         else f"none, {values['off_host_why']}"
     )
-    say(f"  off this host: {kept if away or values['state'] in FINAL_STATES else yellow(kept)}")
+    say(f"  off this host: {kept if away or values['state'] in FINAL_STATES else yellow(kept)}", hang=4)
     left = values["backlog"]
     for line in delivery_lines(left, values["run_id"]):
-        say(yellow(f"  {line}"))
+        say(yellow(f"  {line}"), hang=4)
     told = left["alerts"]
     if told and (told["waiting"] or told["refused"]):
         why = f" ({told['error']})" if told["error"] else ""
-        say(yellow(f"  alerts: {told['waiting']} not told yet, {told['refused']} refused by the webhook{why}"))
+        say(yellow(f"  alerts: {told['waiting']} not told yet, {told['refused']} refused by the webhook{why}"), hang=4)
     return 0
 
 
@@ -215,7 +215,7 @@ def show_history(
         print_json([event.to_json() for event in shown])
     elif not as_json:
         for event in shown:
-            say(_line(event))
+            say(_line(event), hang=4)
     return _verify(folder, events, as_json) if verify else 0
 
 
@@ -250,14 +250,13 @@ def _line(event: Event) -> str:
     """One event in one line: when, where, what, who, why."""
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.time))
     who = f" by {control.who(event)}" if event.origin else ""
-    why = f" — {clean(event.reason)}" if event.reason else ""
+    what = clean(_what(event))
+    why = f"{' — ' if what or who else ''}{clean(event.reason)}" if event.reason else ""
     branch = f"/{event.branch}" if event.branch else ""
     kind = f"{event.type:18}"
     paint = red if event.type in ("config_refused", "failed", "non_finite", "checkpoint_failed") else str
     paint = green if event.type in ("config_applied", "rolled_back") else paint
-    return (
-        f"{dim(at)}  {event.step:>7}{branch}  r{event.revision:<3} {paint(kind)} {clean(_what(event))}{clean(who)}{why}"
-    )
+    return f"{dim(at)}  {event.step:>7}{branch}  r{event.revision:<3} {paint(kind)} {what}{clean(who)}{why}"
 
 
 def _data_paths(data: str | dict[str, Any]) -> str:
