@@ -72,6 +72,8 @@ def rollback(
 
 def _preview(run: RunPaths, changes: dict[str, Any], base_revision: int | None, as_json: bool) -> int:
     preview = control.preview(run, changes, base_revision=base_revision)
+    if not preview.errors and not control.is_live(run):
+        raise messages.OVER(run=run.run_id, state=control.status(run)["state"])
     if as_json:
         verdict = _verdict_of(Refused) if preview.errors else _verdict_of(None)
         status = "refused" if preview.errors else "preview"
@@ -89,8 +91,6 @@ def _preview(run: RunPaths, changes: dict[str, Any], base_revision: int | None, 
         live = {row["key"]: row["value"] for row in control.config_view(run)["parameters"]}
         _tell(config.refusal_line(problems, preview.revision, live), problems)
         return 2
-    if not control.is_live(run):
-        raise messages.OVER(run=run.run_id, state=control.status(run)["state"])
     return 0
 
 
