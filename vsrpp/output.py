@@ -140,7 +140,7 @@ def _table(columns: Sequence[Column], indent: int) -> Table:
     for number, column in enumerate(columns):
         table.add_column(
             " " * indent * (number == 0) + column.title, justify="right" if column.right else "left",
-            no_wrap=column.keep, overflow="fold" if not column.keep else "ignore", max_width=column.widest,
+            no_wrap=column.keep, overflow="crop" if column.keep else "fold", max_width=column.widest,
         )  # fmt: skip
     return table
 

@@ -119,6 +119,11 @@ def test_a_table_without_a_terminal_is_one_line_a_row(capsys: pytest.CaptureFixt
     assert row == f"{'a' * 90}     7  {'[b]x[/b]' * 30}"
 
 
+def test_numbers_are_aligned_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([Column(title="RUN"), Column(title="STEP", right=True, keep=True)], [["a", "7"], ["b", "123456"]])
+    assert capsys.readouterr().out == "RUN    STEP\na         7\nb    123456\n"
+
+
 def test_a_long_line_is_never_broken_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     say("/a/long/path " * 40, hang=4)
     assert capsys.readouterr().out.count("\n") == 1
