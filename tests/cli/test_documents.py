@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.processes import environment, vsrpp
 from vsrpp import config, control
-from vsrpp.cli import main
+from vsrpp.cli import early, main
 from vsrpp.errors import NotFound, ProofFailed
 from vsrpp.output import one_document, print_json, release
 from vsrpp.paths import RunPaths
@@ -182,3 +182,12 @@ def test_completion_is_a_script_of_the_shell(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         assert sign in done.stdout
         assert "rollback" in done.stdout
+
+
+def test_the_address_of_a_server_is_told_without_its_password(capsys: pytest.CaptureFixture[str]) -> None:
+    early.asking("http://ann:secret@mlflow.example:5000")
+    said = capsys.readouterr()
+    assert said.err.startswith("asking the tracking server http://")
+    assert "mlflow.example:5000" in said.err
+    assert "secret" not in said.err
+    assert said.out == ""
