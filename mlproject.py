@@ -14,8 +14,11 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+from vsrpp.cli.entry_points import ENTRIES, ProjectEntry
+from vsrpp.cli.table import Option
 
 NOT_GIVEN = ""  # the default of every optional parameter in MLproject
 SHELLS = {"bash", "sh", "dash", "zsh"}
@@ -42,13 +45,12 @@ def text(value: str) -> str:
 
 def integer(value: str) -> str:
     """MLflow's only numeric type is float: `300`, `300.0` and `3e2` are all the integer 300."""
+    from vsrpp import config
+
     try:
-        number = float(value)
-        if number == int(number):
-            return str(int(number))
-    except (ValueError, OverflowError):
-        pass
-    raise ValueError("must be a whole number")
+        return str(config.read_whole(value))
+    except ValueError:
+        raise ValueError("must be a whole number") from None
 
 
 def devices(value: str) -> str:
@@ -92,114 +94,40 @@ def path_or_name(value: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryPoint:
+    """An entry point of MLproject, as `vsrpp.cli.entry_points` has it: its command, and how each parameter is checked."""
+
     command: str
-    parameters: Mapping[str, Check]
+    options: Mapping[str, Option]
+    """Parameter -> the option it stands for."""
     required: frozenset[str] = frozenset()
-    positional: tuple[str, ...] = ()
-    """Parameters that the command line takes by position, not as `--name value`."""
-    switches: Mapping[str, str] = field(default_factory=dict)
-    """on/off parameters -> the flag that turns them off."""
-    turned_on: Mapping[str, str] = field(default_factory=dict)
-    """on/off parameters -> the flag that turns them on."""
     takes_config_keys: bool = False
     """Whether a name that is no parameter may be a key of the run or live config."""
 
+    @property
+    def parameters(self) -> dict[str, Check]:
+        return {name: check_of(option) for name, option in self.options.items()}
 
-TRAIN = EntryPoint(
-    command="train",
-    parameters={
-        "preset": one_of("demo", "base", "large"),
-        "data": path_or_name,
-        "config": path_or_name,
-        "max_steps": integer,
-        "set": text,
-        "from": path_or_name,
-        "resume": path_or_name,
-        "panel": on_off,
-        "tensorboard": on_off,
-        "check": on_off,
-        "deliver_to": text,
-        "devices": devices,
-        "nodes": integer,
-        "rendezvous": text,
-        "node_rank": integer,
-        "max_restarts": integer,
-        "run_dir": path,
-    },
-    switches={"panel": "--no-panel", "tensorboard": "--no-tensorboard"},
-    turned_on={"check": "--check"},
-    takes_config_keys=True,
-)
+    @classmethod
+    def of(cls, entry: ProjectEntry) -> EntryPoint:
+        return cls(
+            command=entry.command,
+            options={parameter.name: parameter.of(entry.spec) for parameter in entry.parameters},
+            required=frozenset(parameter.name for parameter in entry.parameters if parameter.required(entry.spec)),
+            takes_config_keys=entry.takes_config_keys,
+        )
 
-ENTRY_POINTS: dict[str, EntryPoint] = {
-    "main": TRAIN,
-    "restore": EntryPoint(
-        command="restore",
-        parameters={"run": path_or_name, "step": step, "out": path, "run_dir": path},
-        required=frozenset({"run", "out"}),
-        positional=("run",),
-    ),
-    "rollback": EntryPoint(
-        command="rollback",
-        parameters={"run": path_or_name, "step": step, "reason": text, "run_dir": path},
-        required=frozenset({"run", "step"}),
-        positional=("run",),
-    ),
-    "replay": EntryPoint(
-        command="replay",
-        parameters={"run": path_or_name, "devices": devices, "run_dir": path},
-        required=frozenset({"run"}),
-        positional=("run",),
-    ),
-    "evaluate": EntryPoint(
-        command="evaluate",
-        parameters={
-            "run": path_or_name,
-            "data": path_or_name,
-            "scale": one_of("2", "3", "4"),
-            "degradation": one_of("bicubic", "bd", "realistic"),
-            "start": integer,
-            "count": integer,
-            "profile": path,
-            "run_dir": path,
-        },
-        required=frozenset({"run", "data"}),
-        positional=("run",),
-    ),
-    "upscale": EntryPoint(
-        command="upscale",
-        parameters={
-            "run": path_or_name,
-            "input": path,
-            "output": path,
-            "codec": one_of("h264", "hevc", "vp9", "ffv1"),
-            "crf": integer,
-            "fps": text,
-            "chunk": integer,
-            "overlap": integer,
-            "tile": integer,
-            "tile_overlap": integer,
-            "audio": on_off,
-            "overwrite": on_off,
-            "run_dir": path,
-        },
-        required=frozenset({"run", "input", "output"}),
-        positional=("run", "input", "output"),
-        switches={"audio": "--no-audio"},
-        turned_on={"overwrite": "--overwrite"},
-    ),
-    "panel": EntryPoint(
-        command="panel",
-        parameters={"run": path_or_name, "host": text, "port": integer, "auth": path, "run_dir": path},
-        positional=("run",),
-    ),
-    "sync": EntryPoint(
-        command="sync",
-        parameters={"run": path_or_name, "run_dir": path},
-        required=frozenset({"run"}),
-        positional=("run",),
-    ),
-}
+
+def check_of(option: Option) -> Check:
+    """How the value of an option is checked where it comes from MLflow, as text."""
+    if option.choices:
+        return one_of(*map(str, option.choices))
+    checks: dict[str, Check] = {
+        "whole": integer, "path": path, "place": path_or_name, "step": step, "devices": devices, "switch": on_off,
+    }  # fmt: skip
+    return checks.get(option.kind, text)
+
+
+ENTRY_POINTS: dict[str, EntryPoint] = {entry.name: EntryPoint.of(entry) for entry in ENTRIES}
 
 
 def command_line(entry_point: str, arguments: Sequence[str]) -> tuple[list[str], str | None]:
@@ -213,10 +141,10 @@ def command_line(entry_point: str, arguments: Sequence[str]) -> tuple[list[str],
     given: dict[str, str] = {}
     settings: list[str] = []
     for name, value in pairs(arguments):
-        check = entry.parameters.get(name)
-        if check is not None:
+        option = entry.options.get(name)
+        if option is not None:
             if value != NOT_GIVEN:
-                given[name] = checked(name, value, check)
+                given[name] = checked(name, value, check_of(option))
         elif entry.takes_config_keys and name in config_keys():
             settings.append(f"{name}={value}")
         else:
@@ -224,7 +152,7 @@ def command_line(entry_point: str, arguments: Sequence[str]) -> tuple[list[str],
     for name in sorted(entry.required - given.keys()):
         raise WrongParameter(f"{name} is missing: -P {name}=…")
     run_dir = given.pop("run_dir", None)
-    if entry is TRAIN:
+    if entry.takes_config_keys:
         settings = split_settings(given.pop("set", "")) + settings
         if any(setting.startswith(f"{SECRET}=") and setting != f"{SECRET}=" for setting in settings):
             raise WrongParameter(SECRET_REFUSED)
@@ -234,19 +162,17 @@ def command_line(entry_point: str, arguments: Sequence[str]) -> tuple[list[str],
 
 
 def flags(entry: EntryPoint, given: Mapping[str, str]) -> Iterator[str]:
-    for name in entry.positional:
-        if name in given:
-            yield given[name]
+    """What was given, as `vsrpp` takes it: by position, as a switch, or as `--flag value`."""
+    by_position = [name for name, option in entry.options.items() if option.flag is None]
+    yield from (given[name] for name in by_position if name in given)
     for name, value in given.items():
-        if name in entry.switches:
-            if value == "off":
-                yield entry.switches[name]
-        elif name in entry.turned_on:
-            if value == "on":
-                yield entry.turned_on[name]
-        elif name not in entry.positional:
-            yield f"--{name.replace('_', '-')}"
-            yield value
+        option = entry.options[name]
+        if option.flag is None:
+            continue
+        if option.kind != "switch":
+            yield from (option.flag, value)
+        elif (value == "on") != bool(option.default):
+            yield option.flag
 
 
 def pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "documents": set(),
     "paths": set(),
     "resize": set(),
-    "output": set(),
+    "output": {"errors"},
     "formats": {"config"},
     "config": {"errors", "paths", "documents"},
     "schedule": {"config"},

@@ -50,7 +50,7 @@ def _used() -> set[str]:
     used = set()
     for file in [*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "ui").rglob("*.py")]:
         source = file.read_text(encoding="utf-8")
-        for room, names in re.findall(r"^\s*from vsrpp\.(\w+) import ([^\n]*)", source, re.MULTILINE):
+        for room, names in re.findall(r"^\s*from vsrpp\.(\w+) import (\([^)]*\)|[^\n]*)", source, re.M):
             for alias in re.findall(r"\bmessages(?: as (\w+))?", names):
                 used |= {f"{room}.{name}" for name in re.findall(rf"\b{alias or 'messages'}\.([A-Z_0-9]+)", source)}
     return used
@@ -79,7 +79,7 @@ def _ask_for_what_cannot_be(run: Rank0) -> None:
         "refused.unknown_near": run.edit(max_lrr=1e-4),
         "refused.startup": run.edit(n_feats=8),
         "refused.sum": run.edit(l1_weight=1.0),
-        "not_found.checkpoints": run.ask("rollback", step=4),
+        "not_found.checkpoint.none": run.ask("rollback", step=4),
     }
     run.step()
     for code, uid in asked.items():

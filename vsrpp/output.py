@@ -1,41 +1,276 @@
-"""Printing, for the command line and the launcher: colour in a terminal, JSON for scripts."""
+"""Printing, for the command line and the launcher: one console for each stream, JSON for scripts.
+
+rich is imported when something is first printed in colour or as a table, so that importing this costs nothing.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
-import os
+import re
 import sys
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from vsrpp.errors import VsrppError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters other than tab and line feed, and those that reverse the order of text."""
+_NOT_COLOURS = re.compile(
+    r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
 
 
-def coloured(stream: Any = None) -> bool:
-    stream = sys.stdout if stream is None else stream
-    return bool(stream.isatty()) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+@cache
+def console(*, stderr: bool = False) -> Console:
+    """The console of standard output or standard error: it knows the terminal's width, its colours, NO_COLOR and TERM."""
+    from rich.console import Console
+
+    class Quiet(Console):
+        def on_broken_pipe(self) -> None:
+            """rich calls this where it handles BrokenPipeError, and would exit with 1: the caller decides."""
+            raise
+
+    return Quiet(stderr=stderr, highlight=False, markup=False, emoji=False, legacy_windows=False)
 
 
-def _paint(code: str, text: str) -> str:
-    return f"\033[{code}m{text}\033[0m" if coloured() else text
+def terminal_width() -> int:
+    """Columns of the terminal; so many that nothing is cut where there is none."""
+    target = console()
+    return target.width if target.is_terminal else 10_000
+
+
+def clean(text: str) -> str:
+    """Text of a person or a file without the characters by which it could steer the terminal."""
+    return _CONTROLS.sub("", text)
+
+
+def say(text: str = "", *, stderr: bool = False, hang: int | None = None) -> None:
+    """Print lines as they are, never read as markup; colours of `green` and its kin are kept.
+
+    With `hang`, a line that is too long for a terminal is wrapped between words, its rest indented by so many columns.
+    """
+    from rich.text import Text
+
+    lines = Text.from_ansi(_NOT_COLOURS.sub("", text), no_wrap=True)
+    target = console(stderr=stderr)
+    if hang is not None and target.is_terminal and lines.cell_len > target.width > 2 * hang:
+        first, *rest = lines.wrap(target, target.width - hang, no_wrap=False, overflow="fold")
+        lines = Text("\n").join([first, *(Text(" " * hang).append_text(part) for part in rest)])
+    target.print(lines, soft_wrap=True)
+    target.file.flush()
+
+
+def coloured(*, stderr: bool = False) -> bool:
+    """Whether colours are shown there."""
+    target = console(stderr=stderr)
+    return target.is_terminal and not target.no_color and target.color_system is not None
+
+
+def has_live_line(*, stderr: bool = False) -> bool:
+    """Whether a line can be drawn over again there; not without a terminal, nor under TERM=dumb."""
+    target = console(stderr=stderr)
+    return target.is_terminal and not target.is_dumb_terminal
+
+
+def _paint(style: str, text: str) -> str:
+    from rich.color import ColorSystem
+    from rich.style import Style
+
+    text = clean(text)
+    return Style.parse(style).render(text, color_system=ColorSystem.STANDARD) if coloured() else text
 
 
 def green(text: str) -> str:
-    return _paint("32", text)
+    return _paint("green", text)
 
 
 def red(text: str) -> str:
-    return _paint("31", text)
+    return _paint("red", text)
 
 
 def yellow(text: str) -> str:
-    return _paint("33", text)
+    return _paint("yellow", text)
 
 
 def bold(text: str) -> str:
-    return _paint("1", text)
+    return _paint("bold", text)
 
 
 def dim(text: str) -> str:
-    return _paint("2", text)
+    return _paint("dim", text)
+
+
+# ---- tables
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a table for people."""
+
+    title: str
+    right: bool = False
+    """Aligned to the right, as numbers are."""
+    keep: bool = False
+    """Never cut or wrapped: what a person copies."""
+    widest: int | None = None
+    """Characters of a cell before it is wrapped."""
+
+
+def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, indent: int = 0) -> None:
+    """Print rows under bold titles. In a terminal, long cells wrap at its width; elsewhere a row is one line."""
+    table = _table(columns, indent)
+    from rich.text import Text
+
+    for row in rows:
+        table.add_row(*(Text.from_ansi(_NOT_COLOURS.sub("", cell)) for cell in row))
+    for line in _lines(table, terminal_width()):
+        console().print(line, end="", soft_wrap=True)
+
+
+def _table(columns: Sequence[Column], indent: int) -> Table:
+    from rich.padding import Padding
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=Padding.unpack((0, 2, 0, 0)), header_style="bold")
+    for number, column in enumerate(columns):
+        table.add_column(
+            " " * indent * (number == 0) + column.title, justify="right" if column.right else "left",
+            no_wrap=column.keep, overflow="crop" if column.keep else "fold", max_width=column.widest,
+        )  # fmt: skip
+    return table
+
+
+def _lines(table: Table, width: int) -> Iterator[Any]:
+    """The rendered lines, without the spaces at their ends."""
+    from rich.segment import Segment, Segments
+
+    target = console()
+    for line in target.render_lines(table, target.options.update(width=width), pad=False):
+        while line and not line[-1].text.strip():
+            line.pop()
+        if line:
+            last = line[-1]
+            line[-1] = Segment(last.text.rstrip(), last.style, last.control)
+        yield Segments([*line, Segment.line()])
+
+
+# ---- a line that is drawn over
+class LiveLine:
+    """One line below what is printed: cut to the terminal's width, following its size, and gone when it is cleared."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        self._stderr = stderr
+        self._cells = 0
+        """Width of what stands there now; 0: nothing."""
+
+    def draw(self, text: str, share: float | None = None) -> None:
+        """Replace the line; `share` from 0 to 1 puts a bar before the text."""
+        from rich.segment import Segment, Segments
+        from rich.text import Text
+
+        target = console(stderr=self._stderr)
+        width = max(1, target.width - 1)
+        body = Text(clean(text).replace("\n", " "), no_wrap=True)
+        segments: list[Segment] = []
+        if share is not None and width >= 40:
+            segments = [*_bar(target, share, max(8, min(24, width - body.cell_len - 1))), Segment(" ")]
+        body.truncate(width - Segment.get_line_length(segments), overflow="ellipsis")
+        segments += list(body.render(target, end=""))
+        with target:
+            self.clear()
+            target.print(Segments(segments), end="", soft_wrap=True)
+            self._cells = Segment.get_line_length(segments)
+        target.file.flush()
+
+    def clear(self) -> None:
+        """Remove the line, all rows of it where the terminal has become narrower since."""
+        if not self._cells:
+            return
+        from rich.control import Control
+        from rich.segment import ControlType
+
+        target = console(stderr=self._stderr)
+        rows = -(-self._cells // max(1, target.width))
+        target.control(
+            Control(
+                ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2),
+                *((ControlType.CURSOR_UP, 1), (ControlType.ERASE_IN_LINE, 2)) * (rows - 1),
+            )
+        )  # fmt: skip
+        self._cells = 0
+
+
+def _bar(target: Console, share: float, width: int) -> list[Any]:
+    from rich.progress_bar import ProgressBar
+
+    bar = ProgressBar(total=1.0, completed=min(1.0, max(0.0, share)), width=width, complete_style="green",
+                      finished_style="green")  # fmt: skip
+    return list(target.render(bar, target.options.update(width=width)))
+
+
+# ---- documents for scripts
+class _Documents:
+    """What `--json` prints: one document, held back until the command has ended, so that an error can complete it."""
+
+    def __init__(self) -> None:
+        self.stream: Any = None
+        """Standard output, while everything else that is printed goes to standard error."""
+        self.held: list[Any] = []
+
+
+_documents = _Documents()
+
+
+@contextlib.contextmanager
+def one_document() -> Iterator[None]:
+    """Within this, what `print_json` is given is held until `release`; whatever else is printed goes to standard error."""
+    _documents.stream, _documents.held = sys.stdout, []
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _documents.stream, _documents.held = None, []
+
+
+def release(error: VsrppError | None = None) -> None:
+    """Print the one document: the command's own, completed by an error's code and reason, or the error's."""
+    document = _documents.held[-1] if _documents.held else None
+    if error is not None:
+        verdict = {"code": error.exit_code, "reason_code": error.reason_code}
+        if isinstance(document, dict):
+            document = {**document, **verdict}
+        else:
+            document = {"status": "error", **verdict, "message": str(error), "fields": _plain(error.fields)}
+    elif not _documents.held:
+        return
+    _write(document, _documents.stream)
 
 
 def print_json(document: Any) -> None:
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False))
+    """Print one document, or hold it within `one_document`."""
+    if _documents.stream is None:
+        _write(document, sys.stdout)
+    else:
+        _documents.held.append(document)
+
+
+def _write(document: Any, stream: Any) -> None:
+    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False), file=stream, flush=True)
+
+
+def _plain(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields as JSON has them: what it does not know, such as a path or nan, as text."""
+    return {key: value if _is_plain(value) else str(value) for key, value in fields.items()}
+
+
+def _is_plain(value: Any) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True

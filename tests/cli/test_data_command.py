@@ -44,12 +44,12 @@ def test_the_look_says_kind_clips_and_samples_and_draws_them(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     root = MAKERS[kind](tmp_path / "set")
-    seen = _json(capsys, str(root))
+    seen = _json(capsys, str(root), "--sheet", "sheet.png")
     assert seen["kind"] == kind
     assert {"name", "split", "frames", "width", "height", "paired"} <= seen["clips"][0].keys()
     assert seen["samples_per_epoch"] > 0
     assert any("val" in clip["split"] for clip in seen["clips"])
-    assert seen["sheet"] == str(tmp_path / "contact_sheet.png")
+    assert seen["sheet"] == str(tmp_path / "sheet.png")
     with Image.open(seen["sheet"]) as sheet:
         assert sheet.height > len(seen["clips"]) * 100
         assert np.asarray(sheet).std() > 10
@@ -78,11 +78,23 @@ def test_a_config_file_with_a_block_is_looked_at(tmp_path: Path, capsys: pytest.
 
 
 def test_the_table_says_what_the_document_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _data(str(make_pairs(tmp_path / "set"))) == 0
+    assert _data(str(make_pairs(tmp_path / "set")), "--sheet", "sheet.png") == 0
     out = capsys.readouterr().out
     assert "pairs: 16 windows of 5 frames to train on" in out
     assert "given (LQ)" in out
-    assert f"contact sheet of 5 of 5 clips: {tmp_path / 'contact_sheet.png'}" in out
+    assert f"contact sheet of 5 of 5 clips: {tmp_path / 'sheet.png'}" in out
+
+
+def test_the_look_leaves_the_folder_as_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root, precious = make_reds(tmp_path / "set"), tmp_path / "contact_sheet.png"
+    precious.write_text("precious")
+    assert _json(capsys, str(root))["sheet"] is None
+    assert _data(str(root), "--sheet", str(precious)) == 2
+    assert "contact_sheet.png exists already" in capsys.readouterr().err
+    assert precious.read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "cache") == ["contact_sheet.png", "set"]
+    assert _data(str(root), "--sheet", str(precious), "--overwrite") == 0
+    assert precious.read_bytes().startswith(b"\x89PNG")
 
 
 REFUSED = [

@@ -9,7 +9,20 @@ from typing import Any
 
 import pytest
 
-from vsrpp.cli import commands, compare, data, evaluate, panel, parser, replay, restore, status, train, upscale
+from vsrpp.cli import (
+    commands,
+    compare,
+    completion,
+    data,
+    evaluate,
+    panel,
+    parser,
+    replay,
+    restore,
+    status,
+    train,
+    upscale,
+)  # fmt: skip
 from vsrpp.launch import train_job
 from vsrpp.launch.request import RankCommand, TrainRequest
 
@@ -22,6 +35,7 @@ COMMANDS: list[tuple[str, Any, str]] = [
     ("evaluate a --data x", evaluate, "evaluate"), ("upscale a x y", upscale, "upscale"), ("data x", data, "data"),
     ("compare a b", compare, "compare"), ("sync a", restore, "sync"), ("promote a --alias x", restore, "promote"),
     ("panel", panel, "panel"), ("top a", panel, "top"), ("tensorboard a", panel, "tensorboard"),
+    ("completion bash", completion, "completion"), ("help", completion, "help"),
 ]  # fmt: skip
 
 
@@ -48,12 +62,23 @@ def test_every_command_is_in_this_list(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_training_is_one_request_with_every_field_the_parser_gives(monkeypatch: pytest.MonkeyPatch) -> None:
     requests: list[TrainRequest] = []
     monkeypatch.setattr(train_job, "train", lambda request, console, has_terminal: requests.append(request) or 0)
-    line = ["train", "--set", "n_feats=8", "--set", "max_lr=1e-4", "--no-panel", "--from", "ab@2", "--run-dir", "r"]
+    line = [
+        "train",
+        "--set",
+        "n_feats=8",
+        "--set",
+        "max_lr=1e-4",
+        "--no-panel",
+        "--from",
+        "models:/vsrpp@best",
+        "--run-dir",
+        "r",
+    ]
     parser.parse(line)()
     parser.parse(["train", "--run-dir", ""])()
     request, plain = requests
     assert request == TrainRequest(
         rank_command=RankCommand(module=train.MODULE, arguments=tuple(line)), settings=("n_feats=8", "max_lr=1e-4"),
-        panel=False, source="ab@2", run_dir=Path("r"),
+        panel=False, source="models:/vsrpp@best", run_dir=Path("r"),
     )  # fmt: skip
     assert plain == TrainRequest(rank_command=RankCommand(module=train.MODULE, arguments=("train", "--run-dir", "")))

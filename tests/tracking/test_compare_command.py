@@ -32,8 +32,8 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("targets", "code", "said"),
     [
-        (["aa11"], 2, "needs two runs"),
-        (["aa11", "aa11"], 2, "is one run: give two"),
+        (["aa11"], 2, "needs two or more runs"),
+        (["aa11", "aa11"], 2, "is given twice: name each run once"),
         (["aa11", "bb22", "aa11"], 2, "is given twice"),
         (["aa11", "nowhere"], 3, "No run nowhere in"),
     ],
@@ -79,7 +79,7 @@ def test_page_and_picture(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_a_page_that_cannot_be_written_is_one_line(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "aa11", "bb22", "--html", "/nonexistent/c.html"]) == 1
-    assert capsys.readouterr().err == "vsrpp: /nonexistent/c.html cannot be written: No such file or directory.\n"
+    assert capsys.readouterr().err == "vsrpp: /nonexistent/c.html cannot be written: there is no folder /nonexistent.\n"
 
 
 @pytest.mark.slow

@@ -1,7 +1,8 @@
-"""The command line. Every failure is one line on standard error that says what, why and what to do."""
+"""The command line. Every failure is told in short lines on standard error that say what, why and what to do."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -11,22 +12,46 @@ from vsrpp.errors import VsrppError
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (design: "Command line")."""
-    from vsrpp.cli.parser import parse
+    from vsrpp.cli.parser import wants_json
+    from vsrpp.output import one_document, release
 
-    command = parse(sys.argv[1:] if argv is None else list(argv))
+    words = sys.argv[1:] if argv is None else list(argv)
+    as_json = wants_json(words)
     try:
-        return command()
-    except VsrppError as error:
-        print(f"vsrpp: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("vsrpp: interrupted.", file=sys.stderr)
-        return 130
+        with one_document() if as_json else contextlib.nullcontext():
+            code, error = _run(words)
+            if error is not None:
+                _tell(error)
+            if as_json:
+                release(error)
+            return code
     except BrokenPipeError:  # `vsrpp history … | head`: whoever read it has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _run(words: list[str]) -> tuple[int, VsrppError | None]:
+    """The exit status, and what went wrong."""
+    from vsrpp.cli import messages
+    from vsrpp.cli.parser import parse
+
+    try:
+        return parse(words)(), None
+    except VsrppError as error:
+        return error.exit_code, error
+    except KeyboardInterrupt:
+        interrupted = messages.INTERRUPTED()
+        interrupted.exit_code = 130
+        return 130, interrupted
+    except BrokenPipeError:
+        raise
     except Exception as error:  # noqa: BLE001 - the last line of defence: a person never meets a traceback
         from vsrpp.cli.crash import report
 
-        print(f"vsrpp: {report(error)}", file=sys.stderr)
-        return 1
+        return 1, messages.BUG(report=report(error))
+
+
+def _tell(error: VsrppError) -> None:
+    """One line for each cause; an indented one goes on from the one before."""
+    for cause in error.fields.get("causes") or [str(error)]:
+        print(cause if cause.startswith(" ") else f"vsrpp: {cause}", file=sys.stderr)

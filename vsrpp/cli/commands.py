@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
 from vsrpp import config, control, paths
+from vsrpp.cli import messages
 from vsrpp.control.checkpoint_ref import CheckpointRef
-from vsrpp.documents import ChangeDocument
-from vsrpp.errors import NotFound, Refused
+from vsrpp.documents import ChangeDocument, ProblemDocument
+from vsrpp.errors import NotFound, Refused, TimedOut, VsrppError
 from vsrpp.formats import value
-from vsrpp.output import green, print_json, yellow
+from vsrpp.output import green, print_json, say, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
 
@@ -31,20 +31,20 @@ def set_values(
     if probation is not None:
         terms = {"steps": probation, "revert_if": revert_if}
     elif revert_if:
-        raise Refused("--revert-if needs --probation STEPS.")
+        raise messages.PROBATION_MISSING()
     answer = control.apply(
         folder, changes, origin="cli", probation=terms, author=author, reason=reason, base_revision=base_revision,
         wait_s=wait_s,
     )  # fmt: skip
     if as_json:
         print_json({"status": answer.status, "revision": answer.revision, "step": answer.step, "changes": answer.changes,
-                    "errors": answer.errors, "warnings": answer.warnings})  # fmt: skip
+                    "errors": answer.errors, "warnings": answer.warnings, **_verdict(answer)})  # fmt: skip
     elif answer.status == "applied":
         for change in answer.changes:
-            print(f"{change['key']} {_value(change, 'old')} → {green(_value(change, 'new'))}")
+            say(f"{change['key']} {_value(change, 'old')} → {green(_value(change, 'new'))}")
         for warning in answer.warnings:
-            print(yellow(f"⚠️  {warning}"))
-        print(f"applied at step {answer.step}, revision {answer.revision}" if answer.changes else answer.message)
+            say(yellow(f"⚠️  {warning}"))
+        say(f"applied at step {answer.step}, revision {answer.revision}" if answer.changes else answer.message)
     return _end(answer)
 
 
@@ -64,43 +64,76 @@ def rollback(
         control.find_run(run, paths.runs_dir(run_dir)), "rollback", ref.to_payload(), origin="cli", author=author, reason=reason,
         wait_s=wait_s,
     )  # fmt: skip
-    code = _show(answer, as_json, "rolled back")
-    not_found = answer.reason_code.partition(".")[0] == NotFound.reason_code
-    return NotFound.exit_code if answer.status == "refused" and not_found else code
+    missing = answer.status == "refused" and answer.reason_code.partition(".")[0] == NotFound.reason_code
+    code = _show(answer, as_json, "rolled back", NotFound if missing else None)
+    return NotFound.exit_code if missing else code
 
 
 def _preview(run: RunPaths, changes: dict[str, Any], base_revision: int | None, as_json: bool) -> int:
     preview = control.preview(run, changes, base_revision=base_revision)
+    if not preview.errors and not control.is_live(run):
+        raise messages.OVER(run=run.run_id, state=control.status(run)["state"])
     if as_json:
-        print_json({"status": "refused" if preview.errors else "preview", "step": None, **preview.to_json()})
+        verdict = _verdict_of(Refused) if preview.errors else _verdict_of(None)
+        if preview.errors:
+            verdict["reason_code"] = preview.errors[0]["reason_code"]
+        status = "refused" if preview.errors else "preview"
+        print_json({"status": status, "step": None, **preview.to_json(), **verdict})
     elif not preview.errors:
         for change in preview.changes:
-            print(f"{change['key']} {_value(change, 'old')} → {green(_value(change, 'new'))}  ({change['tier']})")
+            say(f"{change['key']} {_value(change, 'old')} → {green(_value(change, 'new'))}  ({change['tier']})")
         for warning in preview.warnings:
-            print(yellow(f"⚠️  {warning}"))
+            say(yellow(f"⚠️  {warning}"))
         if preview.weight_sum is not None:
-            print(f"the four weights then sum to {preview.weight_sum:g}")
-        print("nothing was changed (--dry-run)")
+            say(f"the four weights then sum to {preview.weight_sum:g}")
+        say("nothing was changed (--dry-run)")
     if preview.errors:
-        problems = [config.Problem.from_json(row) for row in preview.errors]
+        problems = _problems(preview.errors)
         live = {row["key"]: row["value"] for row in control.config_view(run)["parameters"]}
-        print(f"vsrpp: {config.refusal_line(problems, preview.revision, live)}", file=sys.stderr)
+        _tell(config.refusal_line(problems, preview.revision, live), problems)
         return 2
     return 0
 
 
-def _show(answer: Answer, as_json: bool, done: str) -> int:
+def _show(answer: Answer, as_json: bool, done: str, error: type[VsrppError] | None = None) -> int:
     if as_json:
-        print_json({"status": answer.status, "step": answer.step, "branch": answer.branch, "revision": answer.revision})
+        print_json({"status": answer.status, "step": answer.step, "branch": answer.branch, "revision": answer.revision,
+                    "message": answer.message, **_verdict(answer, error)})  # fmt: skip
     elif answer.status == "done":
-        print(f"{done} at step {answer.step} (branch {answer.branch}, revision {answer.revision})")
+        say(f"{done} at step {answer.step} (branch {answer.branch}, revision {answer.revision})")
     return _end(answer)
 
 
 def _end(answer: Answer) -> int:
     if answer.status in ("refused", "pending"):
-        print(f"vsrpp: {answer.message}", file=sys.stderr)
+        _tell(answer.message, _problems(answer.errors))
     return _EXIT[answer.status]
+
+
+def _tell(line: str, problems: list[config.Problem]) -> None:
+    """A refusal on standard error: one line, or one for each of several problems and one for what holds instead."""
+    together = config.refusal(problems) if problems else ""
+    holds = line.removeprefix(together).strip()
+    lines = (
+        [*(config.refusal([problem]) for problem in problems), holds] if len(problems) > 1 and holds != line else [line]
+    )
+    for each in lines:
+        say(f"vsrpp: {each}", stderr=True)
+
+
+def _problems(rows: list[ProblemDocument]) -> list[config.Problem]:
+    return [config.Problem.from_json(row) for row in rows]
+
+
+def _verdict(answer: Answer, error: type[VsrppError] | None = None) -> dict[str, Any]:
+    """The exit code and the reason of an answer, for a script; of `error` where the answer's status does not tell."""
+    error = error or {"refused": Refused, "pending": TimedOut}.get(answer.status)
+    verdict = _verdict_of(error)
+    return {**verdict, "reason_code": answer.reason_code} if error is not None and answer.reason_code else verdict
+
+
+def _verdict_of(error: type[VsrppError] | None) -> dict[str, Any]:
+    return {"code": error.exit_code if error else 0, "reason_code": error.reason_code if error else None}
 
 
 def _value(change: ChangeDocument, side: Literal["old", "new"]) -> str:

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import control, paths
-from vsrpp.cli.compare_tables import aligned, sections
+from vsrpp.cli import early, messages
+from vsrpp.cli.compare_tables import print_section, sections
 from vsrpp.control import compare as comparing
 from vsrpp.control.compare import Record
-from vsrpp.errors import NotFound, Refused, VsrppError
-from vsrpp.output import bold, dim, green, print_json
+from vsrpp.errors import NotFound
+from vsrpp.output import bold, clean, dim, green, print_json, say
 from vsrpp.tracking import uri_of
 
 
@@ -21,6 +22,8 @@ def compare(
 ) -> int:
     """Raises Refused for fewer than two runs or one twice, NotFound for one that neither disk nor server has."""
     runs = paths.runs_dir(run_dir)
+    for file in filter(None, (html, png)):
+        early.check_folder_of(Path(file))
     records = [_record(name, runs) for name in names]
     _check_distinct([record.run_id for record in records])
     comparison = comparing.compare(records)
@@ -30,32 +33,37 @@ def compare(
         print_json(comparison)
         return 0
     for title, table in sections(comparison):
-        print(bold(title))
-        print(aligned(table) if len(table) > 1 else dim("  no difference"))
-        print()
+        say(bold(title))
+        if len(table) > 1:
+            print_section(table)
+        else:
+            say(dim("  no difference"))
+        say()
     for path in files:
-        print(f"{path}")
+        say(clean(str(path)))
     return 0
 
 
 def _check_distinct(ids: list[str]) -> None:
     if len(set(ids)) < 2:
-        raise Refused(
-            "compare needs two runs or more, each once." if len(ids) < 2 else f"{ids[0]} is one run: give two."
-        )
+        raise messages.COMPARE_ONE() if len(ids) < 2 else messages.COMPARE_TWICE(run=ids[0])
     if len(set(ids)) < len(ids):
         twice = next(run_id for run_id in ids if ids.count(run_id) > 1)
-        raise Refused(f"{twice} is given twice: each run once.")
+        raise messages.COMPARE_TWICE(run=twice)
 
 
 def _record(name: str, runs: Path) -> Record:
     try:
         return comparing.local_record(control.find_run(name, runs))
     except NotFound as not_here:
+        uri = paths.tracking_uri(runs)
+        if name == "latest" or not early.has_server(uri):
+            raise
+        early.asking(uri)
         from vsrpp.tracking.compared import server_record
 
         try:
-            return server_record(name, paths.tracking_uri(runs))
+            return server_record(name, uri)
         except NotFound as not_there:
             raise NotFound(f"{not_here} {not_there}") from None
 
@@ -75,12 +83,12 @@ def _files(
         try:
             path.write_bytes(drawn[kind]())
         except OSError as error:
-            raise VsrppError(f"{path} cannot be written: {error.strerror}.") from None
+            raise messages.CANNOT_WRITE(path=path, why=error.strerror) from None
     if log_artifact:
         contents = {f"comparison.{kind}": draw() for kind, draw in drawn.items()}
         line = _log_artifact(comparison, contents, runs)
         if not as_json:
-            print(green(line))
+            say(green(line))
     return [path.resolve() for path, _ in wanted]
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import Any
 
+from vsrpp.cli.status import best_text
 from vsrpp.control.compare import LOSS, PSNR_Y, SSIM_Y
 from vsrpp.formats import value
-from vsrpp.output import dim
+from vsrpp.output import Column, clean, print_table
 
 TITLES = {LOSS: "Loss", PSNR_Y: "PSNR-Y (dB)", SSIM_Y: "SSIM-Y"}
 FORMS = {LOSS: ".5f", PSNR_Y: ".3f", SSIM_Y: ".4f"}
@@ -38,7 +38,7 @@ def names(comparison: dict[str, Any]) -> list[str]:
 
 def _runs(comparison: dict[str, Any], labels: list[str]) -> Table:
     def best(row: dict[str, Any]) -> str:
-        return f"{row['best']['psnr_y']:.3f} dB @ {row['best']['step']}" if row["best"] else "–"
+        return best_text(row["best"], "@")
 
     def last(row: dict[str, Any], key: str, form: str) -> str:
         return "–" if row["last"][key] is None else f"{row['last'][key]:{form}}"
@@ -108,14 +108,8 @@ def _result(comparison: dict[str, Any], key: str, labels: list[str]) -> tuple[st
     return f"{TITLES[key]} at common steps", rows if steps else rows[:1]
 
 
-def aligned(table: Table) -> str:
+def print_section(table: Table) -> None:
     """A table for the terminal: columns aligned, long cells wrapped."""
-    wrapped = [[textwrap.wrap(cell, _WIDEST) or [""] for cell in row] for row in table]
-    widths = [max(len(line) for row in wrapped for line in row[column]) for column in range(len(table[0]))]
-    lines = []
-    for number, row in enumerate(wrapped):
-        for part in range(max(map(len, row))):
-            cells = (cell[part] if part < len(cell) else "" for cell in row)
-            line = "  " + "  ".join(f"{text:{width}}" for text, width in zip(cells, widths, strict=True)).rstrip()
-            lines.append(dim(line) if number == 0 else line)
-    return "\n".join(lines)
+    heads, *rows = [[clean(cell) for cell in row] for row in table]
+    columns = [Column(title=head, widest=_WIDEST) for head in heads]
+    print_table(columns, [[f"  {row[0]}", *row[1:]] for row in rows], indent=2)

@@ -15,12 +15,14 @@ from vsrpp.control.messages import english
 from vsrpp.control.narrate import narrate
 from vsrpp.formats import counted, duration, flops, millions, size, value
 from vsrpp.output import (
+    LiveLine,
     bold,
-    coloured,
     dim,
     green,
+    has_live_line,
     print_json,
     red,
+    say,
     yellow,
 )
 from vsrpp.paths import RunPaths
@@ -31,31 +33,30 @@ if TYPE_CHECKING:
 
 PLAIN_INTERVAL_S = 10.0
 """Seconds between two progress lines where there is no terminal."""
-_BAR_CELLS = 24
 
 
 class Console:
     """Prints events as they happen and keeps one progress line below them."""
 
     def __init__(self) -> None:
-        self._live_line = sys.stdout.isatty()
+        self._live_line = LiveLine() if has_live_line() else None
         self.silent: Callable[[], bool] = lambda: False
         """Whether somebody else has the terminal now."""
-        self._line = ""
+        self._progress: TrainingProgress | None = None
+        """What the live line shows, to be drawn again below what is printed."""
         self._next_at = 0.0
 
     def say(self, line: str) -> None:
         if self.silent():
             return
         self.end_progress()
-        self._print(line + "\n")
+        self._print(lambda: say(line))
         self._draw()
 
-    def _print(self, text: str) -> None:
-        """Whoever read it may be gone, or the disk of the log full: the run does not end for that."""
+    def _print(self, action: Callable[[], None]) -> None:
+        """The reader may have closed the pipe, or the disk of the log may be full: the run does not end for that."""
         try:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            action()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             self.silent = lambda: True
@@ -63,11 +64,10 @@ class Console:
     def begin(self, run: RunFacts) -> None:
         facts = run.run_config
         self.say(f"{bold('Run')} {run.paths.run_id}  {dim(str(run.paths.root))}")
+        blocks, threads = counted(facts["n_blocks"], "block"), counted(facts["torch_threads"], "thread")
         self.say(
-            f"{facts['network']} ×{facts['scale']}, {facts['n_feats']} features,"
-            f" {counted(facts['n_blocks'], 'block')} a direction"
-            f" on {facts['device']} ({counted(facts['torch_threads'], 'thread')}), {facts['precision']};"
-            f" {run.windows} windows to train on, {run.val_frames} frames to validate on"
+            f"{facts['network']} ×{facts['scale']}, {facts['n_feats']} features, {blocks} per direction on {facts['device']}"
+            f" ({threads}), {facts['precision']}; {run.windows} windows to train on, {run.val_frames} frames to validate on"
         )
         self.say(
             f"{millions(run.parameters)} parameters; a step takes {flops(run.step_flops)}"
@@ -88,25 +88,26 @@ class Console:
         now = time.monotonic()
         if self.silent():
             return
-        if self._live_line:
-            if now >= self._next_at:
-                self._next_at = now + 0.1
-                self._line = _terminal_line(progress)
-                self._draw()
-        elif now >= self._next_at:
+        if now < self._next_at:
+            return
+        if self._live_line is not None:
+            self._next_at = now + 0.1
+            self._progress = progress
+            self._draw()
+        else:
             self._next_at = now + PLAIN_INTERVAL_S
-            self._print(_plain_line(progress) + "\n")
+            self._print(lambda: say(_plain_line(progress)))
 
     def end_progress(self) -> None:
-        if self._live_line and self._line and not self.silent():
-            self._print("\r\033[2K")
+        if self._live_line is not None and not self.silent():
+            self._print(self._live_line.clear)
 
     def event(self, event: Event) -> None:
         for line in event_lines(event):
             self.say(line)
 
     def summary(self, run: RunPaths) -> None:
-        self._line = ""
+        self._progress = None
         status = control.status(run)
         self.say(
             f"{bold(status['state'])} at step {status['step']} of {status['max_steps']}, revision {status['revision']}"
@@ -128,11 +129,13 @@ class Console:
         if as_json:
             print_json(report.to_json())
         else:
-            print("\n".join(lines(report, run_config)))
+            say("\n".join(lines(report, run_config)))
 
     def _draw(self) -> None:
-        if self._live_line and self._line:
-            self._print(f"\r\033[2K{self._line}")
+        line, progress = self._live_line, self._progress
+        if line is not None and progress is not None:
+            share = progress.step / progress.max_steps if progress.max_steps else 1.0
+            self._print(lambda: line.draw(_plain_line(progress), share))
 
 
 _SHOWN_ANYWAY = frozenset({"started", "stopped", "finished", "failed", "out_of_memory"})
@@ -176,11 +179,3 @@ def _plain_line(progress: TrainingProgress) -> str:
     if progress.psnr_y is not None and progress.bicubic_psnr_y is not None:
         parts.append(f"PSNR-Y {progress.psnr_y:.2f} ({progress.psnr_y - progress.bicubic_psnr_y:+.2f})")
     return "  ".join(parts)
-
-
-def _terminal_line(progress: TrainingProgress) -> str:
-    done = min(1.0, progress.step / progress.max_steps) if progress.max_steps else 1.0
-    full = int(done * _BAR_CELLS)
-    bar = "█" * full + "░" * (_BAR_CELLS - full)
-    line = f"{bar} {_plain_line(progress)}"
-    return (green(bar) + line[_BAR_CELLS:]) if coloured() else line

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from vsrpp import paths
-from vsrpp.errors import Refused
+from vsrpp.cli import early, messages
 from vsrpp.launch.checkpoint_source import checkpoint_folder
-from vsrpp.output import bold, print_json
+from vsrpp.output import Column, clean, print_json, print_table, say
+from vsrpp.paths import CheckpointPaths
 
 
 def evaluate(
@@ -17,8 +19,14 @@ def evaluate(
 ) -> int:  # fmt: skip
     """Score a run, a checkpoint or `bicubic`. Raises Refused, NotFound or ProofFailed."""
     if start < 0 or (count is not None and count < 1):
-        raise Refused("--start must be at least 0 and --count at least 1.")
-    folder = None if source == "bicubic" else checkpoint_folder(source, paths.runs_dir(run_dir))
+        raise messages.EVALUATE_RANGE()
+    runs = paths.runs_dir(run_dir)
+    early.check_input(data)
+    if profile is not None:
+        early.check_folder_of(profile)
+    if source != "bicubic":
+        early.check_checkpoint(source, runs)
+    folder = None if source == "bicubic" else checkpoint_folder(source, runs)
     from vsrpp.inference import evaluate as scoring
 
     if folder is None:
@@ -27,30 +35,42 @@ def evaluate(
     else:
         upscale, network_scale, trained_on = scoring.network_of(folder)
         if scale not in (None, network_scale):
-            raise Refused(f"--scale {scale} refused: this network upscales by {network_scale}.")
+            raise messages.EVALUATE_SCALE(scale=scale, network=network_scale)
         scale = network_scale
     figures = scoring.evaluate_path(
         data, upscale, scale, start=start, count=count, profile=profile, degradation=degradation or trained_on
     )
+    scored = _scored(folder) if folder else {"run_id": None, "step": None}
     if as_json:
-        print_json(figures)
+        print_json({**figures, **scored})
     else:
+        say(f"run {clean(str(scored['run_id']))}, checkpoint of step {scored['step']}" if folder else "bicubic")
         _print(figures, scale)
     return 0
+
+
+def _scored(folder: CheckpointPaths) -> dict[str, Any]:
+    """The run and the step that the figures are of."""
+    manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
+    return {key: manifest.get(key) for key in ("run_id", "step")}
 
 
 def _print(figures: dict[str, Any], scale: int) -> None:
     clips = figures["clips"]
     reduced = sum(not clip["paired"] for clip in clips)
-    print(f"×{scale}; small frames: {_small_frames(reduced, len(clips), figures['degradation'])}")
-    print(
-        bold(f"{'CLIP':32} {'FRAMES':>6}  {'PSNR-Y':>8} {'SSIM-Y':>7}  {'PSNR-RGB':>8} {'SSIM-RGB':>8}  {'TDIFF-Y':>7}")
+    say(f"×{scale}; small frames: {_small_frames(reduced, len(clips), figures['degradation'])}")
+    titles = ("FRAMES", "PSNR-Y", "SSIM-Y", "PSNR-RGB", "SSIM-RGB", "TDIFF-Y")
+    columns = [Column(title="CLIP"), *(Column(title=title, right=True, keep=True) for title in titles)]
+    print_table(
+        columns, [_row(row) for row in (clips if len(clips) == 1 else [*clips, {**figures, "name": "mean over clips"}])]
     )
-    for row in clips if len(clips) == 1 else [*clips, {"name": "mean over clips", **figures}]:
-        print(
-            f"{row['name'][:32]:32} {row['frames']:>6}  {row['psnr_y']:>8.3f} {row['ssim_y']:>7.4f}"
-            f"  {row['psnr_rgb']:>8.3f} {row['ssim_rgb']:>8.4f}  {_tdiff(row['tdiff_y']):>7}"
-        )
+
+
+def _row(row: dict[str, Any]) -> list[str]:
+    return [
+        clean(row["name"]), str(row["frames"]), f"{row['psnr_y']:.3f}", f"{row['ssim_y']:.4f}", f"{row['psnr_rgb']:.3f}",
+        f"{row['ssim_rgb']:.4f}", _tdiff(row["tdiff_y"]),
+    ]  # fmt: skip
 
 
 def _small_frames(reduced: int, clips: int, degradation: str) -> str:

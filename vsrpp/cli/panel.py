@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 from vsrpp import control, paths
-from vsrpp.errors import Refused
+from vsrpp.cli import messages
 from vsrpp.launch.sidecars import free_port
 from vsrpp.launch.with_parent import end_with_parent
 
@@ -43,7 +43,7 @@ def ui_package(module: str) -> ModuleType:
             _UI, folder / "__init__.py", submodule_search_locations=[str(folder)]
         )
         if spec is None or spec.loader is None or not (folder / "__init__.py").is_file():
-            raise Refused(f"the control app is not installed ({folder} is missing).")
+            raise messages.NO_PANEL(folder=folder)
         package = importlib.util.module_from_spec(spec)
         sys.modules[_UI] = package
         spec.loader.exec_module(package)

@@ -1,16 +1,17 @@
-"""replay: train a run again from its record, and say whether it ends with the same bits."""
+"""replay: retrain from the record, and verify that the result is bit-identical."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vsrpp import paths
+from vsrpp.cli import early
 from vsrpp.cli.console import Console
 from vsrpp.cli.train import MODULE
 from vsrpp.launch import replay_job
 from vsrpp.launch.request import RankCommand, ReplayRequest
-from vsrpp.output import green, print_json
+from vsrpp.output import green, print_json, say
 
 if TYPE_CHECKING:
     from vsrpp.launch.console import ReplayVerdict, TrainingProgress
@@ -23,6 +24,7 @@ def replay(run: str, *, devices: str | None, run_dir: Path | None, as_json: bool
         folder = ["--run-dir", str(run_dir)] if run_dir else []
         return RankCommand(module=MODULE, arguments=("replay", run, *folder, *(["--json"] if as_json else [])))
 
+    early.find_or_ask(run, paths.runs_dir(run_dir))
     request = ReplayRequest(run=run, command_for=command_for, devices=devices, run_dir=run_dir)
     return replay_job.replay(request, _ForScripts() if as_json else _ForPeople())
 
@@ -35,7 +37,7 @@ class _ForPeople:
         self.say = self._console.say
 
     def warn(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        say(line, stderr=True)
 
     def progress(self, progress: TrainingProgress) -> None:
         self._console.progress(progress)
@@ -43,14 +45,14 @@ class _ForPeople:
     def verdict(self, verdict: ReplayVerdict) -> None:
         self._console.end_progress()
         if verdict.identical:
-            print(green(f"✅ identical at step {verdict.step}: weights {verdict.sha256}"))
+            say(green(f"✅ identical at step {verdict.step}: weights {verdict.sha256}"))
 
 
 class _ForScripts:
     """One JSON document on standard output; everything else on standard error."""
 
     def warn(self, line: str) -> None:
-        print(line, file=sys.stderr, flush=True)
+        say(line, stderr=True)
 
     say = warn
 

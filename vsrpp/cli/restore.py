@@ -6,55 +6,65 @@ import contextlib
 from pathlib import Path
 
 from vsrpp import control, paths
-from vsrpp.errors import NotFound, Refused, VsrppError
+from vsrpp.cli import early, messages
+from vsrpp.control import CheckpointRef
+from vsrpp.errors import NotFound
 from vsrpp.launch.checkpoint_source import run_and_ref
-from vsrpp.output import green, print_json
+from vsrpp.output import clean, green, print_json, say, yellow
 from vsrpp.tracking import uri_of
 
 
 def restore(run: str, *, step: str, out: Path, run_dir: Path | None, as_json: bool) -> int:
     """Put a checkpoint and its config into the new folder `out`. Raises Refused, NotFound or ProofFailed."""
+    early.check_empty(out)
+    ref = CheckpointRef.parse(step)
+    runs = paths.runs_dir(run_dir)
+    folder = early.find_or_ask(run, runs)
+    if folder is not None:
+        early.check_step(folder, ref)
     from vsrpp.tracking.restore import restore as restore_checkpoint
 
-    runs = paths.runs_dir(run_dir)
-    restored = restore_checkpoint(run, step=step, out=out, uri=paths.tracking_uri(runs), runs=runs)
+    restored = restore_checkpoint(run, step=ref, out=out, uri=paths.tracking_uri(runs), runs=runs)
     if as_json:
         print_json(
             {"run_id": restored.run_id, "step": restored.step, "revision": restored.revision,
              "path": str(restored.path), "source": restored.source, "verified": restored.verified}
         )  # fmt: skip
         return 0
-    print(green(f"✅ Config restored from step {restored.step}"))
-    print(f"Run {restored.run_id}, revision {restored.revision}, from {restored.source}; every hash checked")
-    print(f"{restored.path}")
-    print(f"Train on from it: vsrpp train --from {restored.path}")
+    say(green(f"✅ Config restored from step {restored.step}"))
+    say(f"Run {restored.run_id}, revision {restored.revision}, from {restored.source}; every hash checked")
+    say(clean(str(restored.path)))
+    say(f"Train on from it: vsrpp train --from {clean(str(restored.path))}")
     return 0
 
 
 def sync(run: str, *, run_dir: Path | None, as_json: bool) -> int:
     """Upload what the tracking server lacks. Raises Refused for a run that trains, VsrppError where something is left."""
-    from vsrpp.tracking.sync import sync as deliver
-
     folder = control.find_run(run, paths.runs_dir(run_dir))
     if control.is_live(folder):
-        raise Refused(f"run {folder.run_id} is training: it delivers by itself.")
-    report = deliver(folder.root, uri_of(folder, paths.tracking_uri(folder.root.parent)))
+        raise messages.SYNC_LIVE(run=folder.run_id)
+    uri = uri_of(folder, paths.tracking_uri(folder.root.parent))
+    early.asking(uri)
+    from vsrpp.tracking.sync import sync as deliver
+
+    report = deliver(folder.root, uri)
     if as_json:
         print_json(report.to_json())
     elif report.delivered and report.why:
-        print(f"⚠️  delivered, but: {report.why}")
+        say(yellow(f"⚠️  delivered, but: {report.why}"))
     elif report.delivered:
-        print(green(f"✅ everything of {folder.run_id} is delivered"))
+        say(green(f"✅ everything of {folder.run_id} is delivered"))
     if not report.delivered:
-        raise VsrppError(f"{report.rows_left} rows and {report.artifacts_left} artifacts are left: {report.why}.")
+        raise messages.NOT_DELIVERED(rows=report.rows_left, artifacts=report.artifacts_left, why=report.why)
     return 0
 
 
 def promote(source: str, *, alias: str, name: str, run_dir: Path | None, as_json: bool) -> int:
     """Register RUN or RUN@STEP as a version of the model `name` and point `alias` at it. Raises NotFound or Refused."""
+    runs = paths.runs_dir(run_dir)
+    early.check_checkpoint(source, runs)
     from vsrpp.tracking.registry import promote as register
 
-    runs = paths.runs_dir(run_dir)
     run, ref = run_and_ref(source)
     uri = paths.tracking_uri(runs)
     with contextlib.suppress(NotFound):
@@ -66,6 +76,6 @@ def promote(source: str, *, alias: str, name: str, run_dir: Path | None, as_json
         return 0
     changed = version.previous_version not in (None, version.version)
     before = f" (was version {version.previous_version})" if changed else ""
-    print(green(f"✅ {version.uri} is step {version.step} of run {version.run_id}, version {version.version}{before}"))
-    print(f"Train on from it: vsrpp train --from {version.uri}")
+    say(green(f"✅ {version.uri} is step {version.step} of run {version.run_id}, version {version.version}{before}"))
+    say(f"Train on from it: vsrpp train --from {version.uri}")
     return 0

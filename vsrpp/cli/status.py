@@ -2,59 +2,100 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vsrpp import control, paths
+from vsrpp.cli import early, messages
 from vsrpp.cli.delivery import delivery_lines
 from vsrpp.control import FINAL_STATES
 from vsrpp.control.messages import english
 from vsrpp.control.narrate import narrate, probation_terms
 from vsrpp.control.numbers import TIME_PARTS
-from vsrpp.errors import ProofFailed, VsrppError
+from vsrpp.errors import VsrppError
 from vsrpp.formats import bound, clock, duration, minute, moment, value
-from vsrpp.output import bold, dim, green, print_json, red, yellow
+from vsrpp.output import (
+    Column,
+    bold,
+    clean,
+    dim,
+    green,
+    print_json,
+    print_table,
+    red,
+    say,
+    terminal_width,
+    yellow,
+)
+from vsrpp.paths import RunPaths
 from vsrpp.store import Event
 
 _STATE_COLOURS = {"training": green, "validating": green, "paused": yellow, "failed": red, "dead": red}
 _OVER = FINAL_STATES | {"dead"}
 
 
-def show_runs(*, run_dir: Path | None, as_json: bool) -> int:
-    """List the runs of this host, and those that only the tracking server knows."""
+def show_runs(*, local: bool, run_dir: Path | None, as_json: bool) -> int:
+    """List the runs of this host and, unless `local`, those that only the tracking server knows."""
     folder = paths.runs_dir(run_dir)
-    rows = _all_runs(folder)
+    rows = [row.to_json() for row in control.runs(folder)]
+    if not local:
+        rows = _with_server(rows, folder)
     if as_json:
         print_json(rows)
         return 0
     if not rows:
-        print(f"No runs in {folder} yet. Start one: vsrpp train --preset demo --data sample")
+        say(f"No runs in {clean(str(folder))} yet. Start one: vsrpp train --preset demo --data sample")
         return 0
-    print(bold(f"{'RUN':34} {'STATE':11} {'STEP':>8} {'BEST PSNR-Y':>16}  STARTED           NAME"))
+    columns = [
+        Column(title="RUN", keep=True), Column(title="STATE", keep=True), Column(title="STEP", right=True, keep=True),
+        Column(title="BEST PSNR-Y", right=True, keep=True), Column(title="STARTED", keep=True), Column(title="NAME"),
+    ]  # fmt: skip
+    ids = shortened([row["run_id"] for row in rows], room=terminal_width() - 62)
+    print_table(columns, [_run_row(row, shown) for row, shown in zip(rows, ids, strict=True)])
     for row in rows:
-        best = f"{row['best']['psnr_y']:.2f} dB @ {row['best']['step']}" if row["best"] else "–"
-        started = minute(row["started"])
-        state = _STATE_COLOURS.get(row["state"], str)(f"{row['state']:11}")
-        step = row["step"] if row["step"] is not None else "–"
-        print(f"{row['run_id']:34} {state} {step:>8} {best:>16}  {started}  {row['name'] or ''}")
         if row.get("orphan"):
-            print(yellow(f"  MLflow still shows it running; tell it: vsrpp sync {row['run_id']}"))
+            say(yellow(f"MLflow still shows {row['run_id']} as running; tell it: vsrpp sync {row['run_id']}"))
     return 0
 
 
-def _all_runs(folder: Path) -> list[dict[str, Any]]:
-    """The runs of this host and those only the tracking server knows; a server that cannot be had is said, not fatal."""
-    rows = [row.to_json() for row in control.runs(folder)]
+def _run_row(row: dict[str, Any], shown_id: str) -> list[str]:
+    best = best_text(row["best"], "@")
+    started = minute(row["started"])
+    state = _STATE_COLOURS.get(row["state"], str)(row["state"])
+    step = str(row["step"]) if row["step"] is not None else "–"
+    return [clean(shown_id), state, step, best, started, clean(row["name"] or "")]
+
+
+def best_text(best: Mapping[str, Any] | None, at: str) -> str:
+    """`31.52 dB @ 400`; the metric that decides, where a validation has no PSNR-Y."""
+    if best is None:
+        return "–"
+    figure = f"{best['key']} {best['value']:.5g}" if best["psnr_y"] is None else f"{best['psnr_y']:.2f} dB"
+    return f"{figure} {at} {best['step']}"
+
+
+def shortened(ids: list[str], room: int) -> list[str]:
+    """Run IDs as they are if there is room for them, else unique prefixes, which every command takes for the whole."""
+    longest = max(map(len, ids))
+    if longest <= room:
+        return ids
+    length = next((n for n in range(8, longest) if len({run_id[:n] for run_id in ids}) == len(set(ids))), longest)
+    return [run_id[:length] for run_id in ids]
+
+
+def _with_server(rows: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
+    """The runs of this host and those only the tracking server knows; an unreachable server is reported, not fatal."""
     uri = paths.tracking_uri(folder)
-    if uri.startswith("sqlite:///") and not Path(uri.removeprefix("sqlite:///")).is_file():
-        return rows  # asking would create an empty database
+    if not early.has_server(uri):
+        return rows
+    early.asking(uri)
     from vsrpp.tracking.runs import server_runs
 
     try:
         theirs = server_runs(uri)
     except VsrppError as error:
-        print(f"vsrpp: {error} Only the runs of this host are listed.", file=sys.stderr)
+        say(f"vsrpp: {error} Only the runs of this host are listed.", stderr=True)
         return rows
     keys = ("run_id", "name", "state", "step", "best", "started")
     here = {row["run_id"] for row in rows}
@@ -73,35 +114,37 @@ def show_status(run: str, *, run_dir: Path | None, as_json: bool) -> int:
     speed = (
         f"{values['steps_per_s']:.2f} steps/s, {duration(values['eta_s'])} to go" if values["eta_s"] is not None else ""
     )
-    print(f"{bold(values['run_id'])}  {state}  step {values['step']} of {values['max_steps']}  {speed}".rstrip())
-    print(f"  {values['run_dir']}")
+    say(f"{bold(values['run_id'])}  {state}  step {values['step']} of {values['max_steps']}  {speed}".rstrip(), hang=4)
+    say(f"  {clean(values['run_dir'])}")
     if values["probation"] and values["state"] not in _OVER:
-        print(yellow(f"  {_on_probation(values['probation'])}"))
+        say(yellow(f"  {_on_probation(values['probation'])}"), hang=4)
     losses = "  ".join(f"{term} {value:.5f}" for term, value in values["losses"].items() if value is not None)
     rate = f"{values['lr']:.2e}" if values["lr"] is not None else "–"
-    print(f"  phase {values['phase']}, revision {values['revision']}, branch {values['branch']}, rate {rate}")
-    print(f"  loss  {losses or '–'}")
+    say(f"  phase {values['phase']}, revision {values['revision']}, branch {values['branch']}, rate {rate}", hang=4)
+    say(f"  loss  {losses or '–'}", hang=4)
     if values["psnr_y"] is not None:
         gain = values["psnr_y"] - values["bicubic_psnr_y"]
-        print(f"  PSNR-Y {values['psnr_y']:.2f} dB (bicubic {values['bicubic_psnr_y']:.2f}, {gain:+.2f})")
+        say(f"  PSNR-Y {values['psnr_y']:.2f} dB (bicubic {values['bicubic_psnr_y']:.2f}, {gain:+.2f})", hang=4)
     for line in number_lines(values):
-        print(f"  {line}")
-    best = f"{values['best']['psnr_y']:.2f} dB at step {values['best']['step']}" if values["best"] else "–"
-    print(f"  best {best}; checkpoints {', '.join(map(str, values['checkpoints'])) or '–'}")
+        say(f"  {line}", hang=4)
+    say(
+        f"  best {best_text(values['best'], 'at step')}; checkpoints {', '.join(map(str, values['checkpoints'])) or '–'}",
+        hang=4,
+    )
     away = values["off_host"]
     kept = (
         f"step {away['step']}, {duration(away['age_s'])} old, in {away['uri']}"
         if away
         else f"none, {values['off_host_why']}"
     )
-    print(f"  off this host: {kept if away or values['state'] in FINAL_STATES else yellow(kept)}")
+    say(f"  off this host: {kept if away or values['state'] in FINAL_STATES else yellow(kept)}", hang=4)
     left = values["backlog"]
     for line in delivery_lines(left, values["run_id"]):
-        print(yellow(f"  {line}"))
+        say(yellow(f"  {line}"), hang=4)
     told = left["alerts"]
     if told and (told["waiting"] or told["refused"]):
         why = f" ({told['error']})" if told["error"] else ""
-        print(yellow(f"  alerts: {told['waiting']} not told yet, {told['refused']} refused by the webhook{why}"))
+        say(yellow(f"  alerts: {told['waiting']} not told yet, {told['refused']} refused by the webhook{why}"), hang=4)
     return 0
 
 
@@ -150,38 +193,63 @@ def show_config(run: str, *, run_dir: Path | None, as_json: bool) -> int:
     if as_json:
         print_json(view)
         return 0
-    print(bold(f"revision {view['revision']}"))
+    say(bold(f"revision {view['revision']}"))
     tier = None
     tiers = {name: place for place, name in enumerate(("safe", "careful", "startup"))}
     for row in sorted(view["parameters"], key=lambda row: tiers[row["tier"]]):
         if row["tier"] != tier:
             tier = row["tier"]
-            print(bold(f"\n{tier}"))
+            say(bold(f"\n{tier}"))
         now = value(row["key"], row["value"])
         bounds = (row["minimum"], row["maximum"])
         span = "" if None in bounds else "–".join(map(bound, bounds))
         by = f"{row['changed_by']} at step {row['changed_at_step']}" if row["changed_by"] else ""
-        print(f"  {row['key']:26} {now:>14} {row['unit'] or '':8} {dim(f'{span:18}')} {by}".rstrip())
+        say(f"  {row['key']:26} {now:>14} {row['unit'] or '':8} {dim(f'{span:18}')} {clean(by)}".rstrip())
     return 0
 
 
-def show_history(run: str, *, verify: bool, run_dir: Path | None, as_json: bool) -> int:
-    """Show every event, and with `verify` check the chain. Raises NotFound; ProofFailed where the chain breaks."""
+def show_history(
+    run: str, *, verify: bool, after: int, limit: int | None, run_dir: Path | None, as_json: bool
+) -> int:  # fmt: skip
+    """Show the events, and with `verify` check the chain. Raises NotFound; ProofFailed where the chain breaks."""
+    if after < 0 or (limit is not None and limit < 1):
+        raise messages.HISTORY_RANGE()
     folder = control.find_run(run, paths.runs_dir(run_dir))
     events = control.history(folder)
-    if as_json:
-        print_json([event.to_json() for event in events])
-    else:
-        for event in events:
-            print(_line(event))
-    if not verify:
-        return 0
+    shown = [event for event in events if event.seq > after][:limit]
+    if as_json and not verify:
+        print_json([event.to_json() for event in shown])
+    elif not as_json:
+        for event in shown:
+            say(_line(event), hang=4)
+    return _verify(folder, events, as_json) if verify else 0
+
+
+def _verify(folder: RunPaths, events: list[Event], as_json: bool) -> int:
     verdict = control.verify(folder)
+    if as_json:
+        print_json(
+            {"holds": verdict.ok, "events": verdict.events, "broken_at": verdict.broken_at,
+             "anchors": _anchors(folder, events, verdict.broken_at)}
+        )  # fmt: skip
     if not verdict.ok:
-        raise ProofFailed(f"the record of {folder.run_id} does not hold: {verdict.why}.")
+        raise messages.BROKEN_RECORD(run=folder.run_id, why=verdict.why)
     if not as_json:
-        print(green(f"✅ the chain holds: {verdict.events} events, head {verdict.head[:16]}…"))
+        say(green(f"✅ the chain holds: {verdict.events} events, head {verdict.head[:16]}…"))
     return 0
+
+
+def _anchors(folder: RunPaths, events: list[Event], broken_at: int | None) -> list[dict[str, Any]]:
+    """Where the record's heads are kept outside it, and whether the events up to there are the ones that were."""
+    hashes = {event.seq: event.hash for event in events}
+    anchors = []
+    for step in control.checkpoint_steps(folder):
+        chain = (control.manifest_of(folder, step) or {}).get("chain")
+        if chain:
+            whole = broken_at is None or int(chain["seq"]) < broken_at
+            agrees = whole and hashes.get(int(chain["seq"])) == chain["hash"]
+            anchors.append({"where": f"checkpoint {step}", "agrees": agrees})
+    return anchors
 
 
 def _line(event: Event) -> str:
@@ -192,4 +260,5 @@ def _line(event: Event) -> str:
     branch = f"/{event.branch}" if event.branch else ""
     paint = {"bad": red, "good": green}.get(told.tone, str)
     place = f"{event.step:>7}{branch}  r{event.revision:<3}"
-    return f"{dim(clock(event.time))}  {place} {paint(f'{told.headline.text(english):18}')} {told.detail(english)}{who}{why}"
+    words = clean(f"{told.detail(english)}{who}{why}")
+    return f"{dim(clock(event.time))}  {place} {paint(f'{told.headline.text(english):18}')} {words}"

@@ -6,9 +6,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from vsrpp import paths
+from vsrpp.cli import early, yaml_notes
 from vsrpp.cli.console import Console
+from vsrpp.config import config_file
 from vsrpp.launch import train_job
-from vsrpp.launch.request import RankCommand, TrainRequest
+from vsrpp.launch.request import RankCommand, TrainRequest, check_combination
 
 MODULE = "vsrpp.cli"
 """What each of several ranks runs, with the same command line."""
@@ -18,7 +21,20 @@ def train(*, command_line: Sequence[str], settings: Sequence[str], **fields: Any
     """`fields`: the other fields of `TrainRequest`, under the names the parser gives them. Raises VsrppError."""
     command = RankCommand(module=MODULE, arguments=tuple(command_line))
     request = TrainRequest(rank_command=command, settings=tuple(settings), **fields)
+    check_combination(request)
+    _look_early(request)
     return train_job.train(request, Console(), has_terminal=_has_terminal())
+
+
+def _look_early(request: TrainRequest) -> None:
+    """Refuse what a look at the disk tells, before anything heavy is imported. Raises NotFound or Refused."""
+    runs = paths.runs_dir(request.run_dir)
+    if request.config:
+        yaml_notes.tell(config_file(request.config))
+    if request.resume:
+        early.find_or_ask(request.resume, runs)
+    elif request.source:
+        early.check_checkpoint(request.source, runs)
 
 
 def _has_terminal() -> bool:

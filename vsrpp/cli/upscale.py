@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsrpp import paths
-from vsrpp.errors import Refused
+from vsrpp.cli import early, messages
 from vsrpp.formats import duration
 from vsrpp.launch.checkpoint_source import checkpoint_folder
-from vsrpp.output import green, print_json, yellow
+from vsrpp.output import LiveLine, clean, green, has_live_line, print_json, say, yellow
 
 if TYPE_CHECKING:
     import torch
@@ -24,13 +23,17 @@ _TERMINAL_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
 
 
 def upscale(
-    source: str, input: str, output: str, *, codec: str | None, crf: int | None, fps: str | None, chunk: int,
+    source: str, input: Path, output: Path, *, codec: str | None, crf: int | None, fps: str | None, chunk: int,
     overlap: int, tile: int, tile_overlap: int, device: str, audio: bool, overwrite: bool, run_dir: Path | None,
     as_json: bool,
 ) -> int:  # fmt: skip
     """Upscale `input` into `output`. Raises Refused, NotFound, ProofFailed or VsrppError; then `output` is untouched."""
     rate = _frame_rate(fps)
-    folder = checkpoint_folder(source, paths.runs_dir(run_dir))
+    runs = paths.runs_dir(run_dir)
+    early.check_input(input)
+    early.check_new_file(output, overwrite=overwrite)
+    early.check_checkpoint(source, runs)
+    folder = checkpoint_folder(source, runs)
     from vsrpp.inference.evaluate import load_network
     from vsrpp.inference.upscale import UpscaleOptions
     from vsrpp.inference.upscale import upscale as run
@@ -44,7 +47,7 @@ def upscale(
     )  # fmt: skip
     line = _ProgressLine()
     try:
-        report = run(model, input, output, options, device=torch_device, on_progress=line.show)
+        report = run(model, str(input), str(output), options, device=torch_device, on_progress=line.show)
     finally:
         line.end()
     if as_json:
@@ -62,7 +65,7 @@ def _frame_rate(text: str | None) -> Fraction | None:
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
     if not 0 < rate <= 1000:
-        raise Refused(f"--fps {text} refused: must be above 0 and at most 1000, such as 25, 29.97 or 30000/1001.")
+        raise messages.FRAME_RATE(fps=text)
     return rate.limit_denominator(100_000)
 
 
@@ -70,7 +73,7 @@ def _device(name: str) -> torch.device:
     import torch
 
     if name == "cuda" and not torch.cuda.is_available():
-        raise Refused("--device cuda refused: torch sees no CUDA device here. Leave it out, or use --device cpu.")
+        raise messages.NO_CUDA()
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
@@ -80,36 +83,37 @@ def _bounds(chunk: int, overlap: int, tile: int, tile_overlap: int) -> StreamBou
     try:
         return StreamBounds(chunk_frames=chunk, overlap=overlap, tile=tile, tile_overlap=tile_overlap)
     except ValueError as error:
-        raise Refused(f"{error}.") from None
+        raise messages.BOUNDS(why=error) from None
 
 
 def _print(report: dict[str, Any]) -> None:
     for note in report["notes"]:
-        print(yellow(f"⚠️  {note}"))
+        say(yellow(f"⚠️  {note}"))
     width, height = report["output_size"]
-    print(green(f"✅ {report['frames']} frames, {width}×{height}, {report['codec']}, in {duration(report['seconds'])}"))
-    print(report["output"])
+    say(green(f"✅ {report['frames']} frames, {width}×{height}, {report['codec']}, in {duration(report['seconds'])}"))
+    say(clean(report["output"]))
 
 
 class _ProgressLine:
-    """One line on standard error: redrawn in a terminal, else a new one every ten seconds."""
+    """One line on standard error: drawn over in a terminal, else a new one every ten seconds."""
 
     def __init__(self) -> None:
-        self._terminal = sys.stderr.isatty()
-        self._next_at = time.monotonic() + (0.0 if self._terminal else _PLAIN_INTERVAL_S)
+        self._line = LiveLine(stderr=True) if has_live_line(stderr=True) else None
+        self._next_at = time.monotonic() + (0.0 if self._line else _PLAIN_INTERVAL_S)
 
     def show(self, progress: UpscaleProgress) -> None:
         now = time.monotonic()
         if now < self._next_at:
             return
-        self._next_at = now + (_TERMINAL_INTERVAL_S if self._terminal else _PLAIN_INTERVAL_S)
+        self._next_at = now + (_TERMINAL_INTERVAL_S if self._line else _PLAIN_INTERVAL_S)
         of = f"/{progress.expected}" if progress.expected else ""
         rate = progress.frames / progress.elapsed_s if progress.elapsed_s else 0.0
         text = f"frame {progress.frames}{of}  {rate:.2f} frames/s  {duration(progress.eta_s)} to go"
-        sys.stderr.write(f"\r\033[2K{text}" if self._terminal else f"{text}\n")
-        sys.stderr.flush()
+        if self._line is None:
+            say(text, stderr=True)
+        else:
+            self._line.draw(text, progress.frames / progress.expected if progress.expected else None)
 
     def end(self) -> None:
-        if self._terminal:
-            sys.stderr.write("\r\033[2K")
-            sys.stderr.flush()
+        if self._line is not None:
+            self._line.clear()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from vsrpp.config.check import check_changes, check_live, check_run, normalise
 from vsrpp.config.edits import Change, diff, merge, parse_assignments, warnings
+from vsrpp.config.number import read_whole
 from vsrpp.config.problem import Problem
 from vsrpp.config.schema import (
     Parameter,
@@ -43,6 +44,7 @@ __all__ = [
     "parameters",
     "parse_assignments",
     "presets",
+    "read_whole",
     "refusal",
     "refusal_line",
     "resolve",

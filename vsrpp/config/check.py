@@ -90,6 +90,11 @@ def unknown(key: str, value: Any, candidates: Collection[str], *, place: str = "
     """A name that is not a parameter, with the nearest of the candidates; `place` is where a part of one stands."""
     import difflib  # 7 ms, for typing errors alone
 
+    from vsrpp.config.aliases import alias_of
+
+    alias = alias_of(key[:_LONGEST_NAME], candidates)
+    if alias is not None:
+        return Problem.of(place or key, value, messages.UNKNOWN_NEAR, nearest=alias)
     near = difflib.get_close_matches(key[:_LONGEST_NAME].lower(), candidates, n=1, cutoff=0.6)
     if near:
         return Problem.of(place or key, value, messages.UNKNOWN_NEAR, nearest=near[0])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsrpp.config import messages, schema
+from vsrpp.config.number import read_number
 from vsrpp.config.text import show
 
 _WORDS = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
@@ -61,12 +62,10 @@ def _parse(key: str, text: str) -> Any:
 
 
 def _number(bare: str, otherwise: str) -> int | float | str:
-    for read in (int, float):
-        try:
-            return read(bare)
-        except ValueError:  # an integer of more than 4300 digits, too, is left to float
-            continue
-    return otherwise
+    try:
+        return read_number(bare)
+    except ValueError:
+        return otherwise
 
 
 def _guess(text: str) -> Any:

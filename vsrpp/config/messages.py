@@ -38,8 +38,8 @@ CONFIG_NOT_OBJECT = Reason("refused.config_type", "a config is an object of keys
 TOO_MANY_KEYS = Reason("refused.too_many_keys", "an edit of {count} keys; the limit is {limit}")
 NOT_AN_ASSIGNMENT = Reason("refused.assignment", "{text} refused: expected KEY=VALUE, as in max_lr=2e-4.")
 SET_TWICE = Reason("refused.twice", "{key} refused: set twice, to {first} and to {second}.")
-VALUES = Reason("refused.values", "{text}")
-"""Several problems of a config that is about to start a run, one sentence each."""
+CONFIG_REFUSED = Reason("refused.config", "{why}")
+"""A config that cannot start a run; `causes` says the same, one problem each."""
 
 # ---- a probation
 PROBATION_STEPS = Reason("refused.probation_steps", "must be a whole number of steps between 1 and {limit}")
@@ -67,3 +67,11 @@ FILE_NOT_YAML = Reason("refused.file_encoding", "{file} refused: not valid YAML,
 FILE_SYNTAX = Reason("refused.file_syntax", "{file} refused: {why}{place}.")
 FILE_CHARACTERS = Reason("refused.file_characters", "{file} refused: it contains characters that are not text.")
 NO_PRESET = Reason("refused.preset", "preset = {value} refused: must be {choices}.")
+
+# ---- an option file of another project
+FOREIGN_FILE = Reason(
+    "refused.foreign_config",
+    "{file} refused: it is a {kind} option file. Write a config for VSR++; these of its keys have a counterpart:",
+)
+COUNTERPART = "  {theirs} = {value} → {ours}"
+WHOLE_BATCH = "  (batch_size is the total batch of all processes; everything else has a default: docs/parameters.md)"

@@ -9,6 +9,7 @@ from typing import Any
 
 from vsrpp import paths
 from vsrpp.config import messages, schema
+from vsrpp.config.aliases import foreign_file, translated
 from vsrpp.config.check import check_start, normalise, unknown
 from vsrpp.config.edits import same
 from vsrpp.config.text import one_of, refusal, show
@@ -44,7 +45,8 @@ def resolve(
             problems.append(unknown(str(key), value, list(schema.parameters())))
     problems += check_start(run_config, live_config, list(assigned))
     if problems:
-        raise messages.VALUES(text=refusal(problems))
+        causes = [refusal([problem]) for problem in problems]
+        raise messages.CONFIG_REFUSED(why=refusal(problems), causes=causes)
     return normalise(run_config), normalise(live_config)
 
 
@@ -70,6 +72,7 @@ def read_file(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise messages.FILE_NOT_OBJECT(file=str(file))
+    _check_foreign(values, file)
     live = values.pop("live", None)
     if live is not None and not isinstance(live, dict):
         raise messages.FILE_LIVE_NOT_OBJECT(file=str(file))
@@ -80,6 +83,18 @@ def read_file(file: Path) -> dict[str, Any]:
     values.pop("revision", None)
     values |= _alerts(values.pop("alerts", None), file)
     return values
+
+
+def _check_foreign(values: Mapping[str, Any], file: Path) -> None:
+    """Raises Refused, with the keys that have a counterpart here, for an option file of BasicSR or mmagic."""
+    kind = foreign_file(values)
+    if kind is None:
+        return
+    known = schema.parameters()
+    rows = [messages.COUNTERPART.format(theirs=theirs, value=show(value), ours=ours)
+            for theirs, value, ours in translated(values, known)]  # fmt: skip
+    first = messages.FOREIGN_FILE.sentence(file=file, kind=kind, causes=[])
+    raise messages.FOREIGN_FILE(file=file, kind=kind, causes=[first, *rows, messages.WHOLE_BATCH])
 
 
 def _alerts(block: Any, file: Path) -> dict[str, Any]:

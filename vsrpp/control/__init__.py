@@ -1,7 +1,7 @@
 """The one API that every face uses on a live or finished run. No torch; nothing here imports MLflow."""
 
 from vsrpp.control.backlog import Backlog, backlog
-from vsrpp.control.best import BestCheckpoint, best_checkpoint, best_key
+from vsrpp.control.best import BestCheckpoint, best_checkpoint, best_key, checkpoint_metrics
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.delivery_status import delivery, upload
@@ -43,6 +43,7 @@ __all__ = [
     "best_checkpoint",
     "best_key",
     "best_of",
+    "checkpoint_metrics",
     "checkpoint_steps",
     "command",
     "config_view",

@@ -16,17 +16,19 @@ NO_CHECKPOINT_REF = Reason(
     "{ref} does not name a checkpoint: give a step, `best`, `best:KEY`, `latest` or `revision:N`.",
 )
 NO_BEST_KEY = Reason("refused.best_key", "best:{key} refused: must be one of {known}.")
-NO_CHECKPOINT = Reason("not_found.checkpoints", "Run {run} has no checkpoint yet.", NotFound)
+NO_CHECKPOINT = Reason("not_found.checkpoint.none", "Run {run} has no checkpoint yet.", NotFound)
 NO_CHECKPOINT_AT_STEP = Reason(
     "not_found.checkpoint", "Run {run} has no checkpoint at step {step}; the nearest is step {nearest}.", NotFound
 )
 NO_CHECKPOINT_OF_REVISION = Reason(
-    "not_found.revision",
+    "not_found.checkpoint.revision",
     "Run {run} has no checkpoint of revision {revision}; it has checkpoints at steps {steps}.",
     NotFound,
 )
 NO_VALIDATED_CHECKPOINT = Reason(
-    "not_found.best", "Run {run} has no checkpoint with {key} yet; the latest checkpoint is step {latest}.", NotFound
+    "not_found.checkpoint.best",
+    "Run {run} has no checkpoint with {key} yet; the latest checkpoint is step {latest}.",
+    NotFound,
 )
 
 # ---- asking something of a run

@@ -1,0 +1,193 @@
+"""`--json` answers with exactly one document on standard output, whatever happens; sentences go to standard error."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.processes import environment, vsrpp
+from vsrpp import config, control
+from vsrpp.cli import early, main
+from vsrpp.errors import NotFound, ProofFailed
+from vsrpp.output import one_document, print_json, release
+from vsrpp.paths import RunPaths
+from vsrpp.store import RunWriter
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunPaths:
+    """A finished run without a checkpoint, in ./runs."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("VSRPP_RUNS", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    made = RunPaths(tmp_path / "runs" / "aa11bb22")
+    made.root.mkdir(parents=True)
+    run_config, live = config.defaults("demo")
+    writer = RunWriter(made.run_db, "aa11bb22")
+    writer.append("started", step=0, branch=0, revision=0, data={"run_config": run_config, "config": live}, at=1e9)
+    writer.append("finished", step=10, branch=0, revision=0, at=1e9)
+    writer.set_state({"state": "finished", "step": 10})
+    writer.close()
+    return made
+
+
+def answer(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, Any, str]:
+    code = main(list(words))
+    said = capsys.readouterr()
+    return code, json.loads(said.out), said.err
+
+
+FAILURES = [
+    (["--json", "statu"], 2, "refused.usage"),
+    (["--json"], 2, "refused.usage"),
+    (["status", "--json"], 2, "refused.usage"),
+    (["status", "latest", "--json", "--wat"], 2, "refused.usage"),
+    (["status", "latest", "again", "--json"], 2, "refused.usage"),
+    (["set", "latest", "max_lr=1", "--wait", "-3", "--json"], 2, "refused.usage"),
+    (["set", "latest", "max_lr=1", "--wait", "nan", "--json"], 2, "refused.usage"),
+    (["set", "latest", "max_lr=1", "--base-revision", "1.5", "--json"], 2, "refused.usage"),
+    (["status", "nope", "--json"], 3, "not_found"),
+    (["--run-dir", "elsewhere", "status", "latest", "--json"], 3, "not_found"),
+    (["--json", "--run-dir=elsewhere", "history", "latest"], 3, "not_found"),
+    (["pause", "latest", "--json"], 4, "not_live"),
+    (["set", "latest", "max_lr=2e-4", "--json"], 4, "not_live"),
+    (["set", "latest", "max_lr=2e-4", "--dry-run", "--json"], 4, "not_live"),
+    (["upscale", "latest", "nothing.mp4", "out.mp4", "--json"], 3, "not_found"),
+    (["history", "latest", "--limit", "0", "--json"], 2, "refused.range"),
+    (["restore", "latest", "--out", "runs", "--json"], 2, "refused.not_empty"),
+    (["restore", "latest", "--step", "77", "--out", "new", "--json"], 3, "not_found.checkpoint"),
+]
+
+
+@pytest.mark.parametrize(("words", "code", "reason"), FAILURES, ids=str)
+def test_a_failure_is_one_document_and_lines_on_standard_error(
+    words: list[str], code: int, reason: str, run: RunPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, document, said = answer(capsys, *words)
+    assert (status, document["status"], document["code"]) == (code, "error", code)
+    assert document["reason_code"] == reason or document["reason_code"].startswith(f"{reason}.")
+    assert said == f"vsrpp: {document['message']}\n"
+
+
+def test_a_refused_edit_keeps_its_own_document(run: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
+    status, document, said = answer(capsys, "set", "latest", "max_lr=1", "nfeat=3", "--dry-run", "--json")
+    assert (status, document["status"], document["code"], document["reason_code"]) == (2, "refused", 2, "refused.range")
+    assert [row["key"] for row in document["errors"]] == ["max_lr", "nfeat"]
+    assert [line.split(" = ")[0] for line in said.splitlines()[:2]] == ["vsrpp: max_lr", "vsrpp: nfeat"]
+    assert said.splitlines()[2].startswith("vsrpp: Still at revision 0")
+
+
+def test_history_is_a_list_that_can_be_paged(run: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
+    everything = answer(capsys, "history", "latest", "--json")[1]
+    assert [event["seq"] for event in everything] == [1, 2]
+    assert answer(capsys, "history", "latest", "--json", "--limit", "1")[1] == everything[:1]
+    assert answer(capsys, "history", "latest", "--json", "--after", "1")[1] == everything[1:]
+    assert answer(capsys, "history", "latest", "--json", "--after", "2")[1] == []
+
+
+def test_a_verified_history_says_whether_it_holds(run: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
+    head = control.history(run)[0].hash
+    for step, anchor in ((5, head), (7, "0" * 64)):
+        folder = run.checkpoint(step)
+        folder.root.mkdir(parents=True)
+        folder.manifest.write_text(json.dumps({"step": step, "branch": 0, "chain": {"seq": 1, "hash": anchor}}))
+    status, document, said = answer(capsys, "history", "latest", "--verify", "--json")
+    assert (status, document["holds"], document["broken_at"], document["code"]) == (6, False, 1, 6)
+    assert document["reason_code"].startswith("proof_failed")
+    assert "checkpoint 7" in said
+    run.checkpoint(7).manifest.unlink()
+    status, document, _ = answer(capsys, "history", "latest", "--verify", "--json")
+    assert (status, document["holds"], document["events"], document["broken_at"]) == (0, True, 2, None)
+    assert document["anchors"] == [{"where": "checkpoint 5", "agrees": True}]
+
+
+def test_what_a_library_prints_does_not_reach_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with one_document():
+        print("a link to nowhere")
+        print_json({"identical": False})
+        release(ProofFailed("it parted"))
+    said = capsys.readouterr()
+    assert json.loads(said.out) == {"identical": False, "code": 6, "reason_code": "proof_failed"}
+    assert said.err == "a link to nowhere\n"
+    with one_document():
+        release(NotFound("no run", fields={"where": Path("x"), "nan": float("nan")}))
+    assert json.loads(capsys.readouterr().out)["fields"] == {"where": "x", "nan": "nan"}
+
+
+def test_runs_asks_no_server_when_told_so(run: RunPaths, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://ann:secret@192.0.2.1:1")
+    assert main(["runs", "--local", "--json"]) == 0
+    said = capsys.readouterr()
+    assert [row["run_id"] for row in json.loads(said.out)] == ["aa11bb22"]
+    assert said.err == ""
+
+
+def test_what_is_bare_or_misspelt_helps(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 0
+    assert "usage: vsrpp" in capsys.readouterr().out
+    assert main(["help", "set"]) == 0
+    assert "usage: vsrpp set" in capsys.readouterr().out
+    assert main(["statu"]) == 2
+    assert "did you mean status?" in capsys.readouterr().err
+    assert main(["set", "a", "b=1", "--wai", "3", "--reasn", "x"]) == 2
+    assert "did you mean --reason?" in capsys.readouterr().err
+
+
+BEFORE_ANYTHING_HEAVY = [
+    (["upscale", "latest", "nothing.mp4", "out.mp4"], 3),
+    (["upscale", "latest", "clip.mp4", "clip.mp4"], 2),
+    (["evaluate", "latest", "--data", "nothing"], 3),
+    (["evaluate", "bicubic", "--data", "clip.mp4", "--profile", "no/folder.png"], 1),
+    (["restore", "latest", "--step", "77", "--out", "new"], 3),
+    (["restore", "latest", "--out", "runs"], 2),
+    (["promote", "latest@77", "--alias", "x"], 3),
+    (["train", "--resume", "zzz"], 3),
+    (["train", "--from", "latest@77"], 3),
+    (["replay", "zzz"], 3),
+    (["compare", "latest", "zzz", "--html", "no/folder.html"], 1),
+    (["data", "nothing"], 3),
+    (["data", "clip.mp4", "--sheet", "clip.mp4"], 2),
+    (["runs", "--local"], 0),
+]
+
+
+def test_what_a_look_at_the_disk_refuses_needs_neither_torch_nor_mlflow(run: RunPaths, tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"")
+    script = tmp_path / "look.py"
+    script.write_text(
+        "import json, sys\nfrom vsrpp.cli import main\n"
+        f"for words, code in json.loads({json.dumps(json.dumps(BEFORE_ANYTHING_HEAVY))}):\n"
+        "    assert main(words) == code, words\n"
+        "    assert not {'torch', 'mlflow'} & sys.modules.keys(), words\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_completion_is_a_script_of_the_shell(tmp_path: Path) -> None:
+    for shell, sign in (("bash", "complete "), ("zsh", "#compdef vsrpp"), ("fish", "complete -c vsrpp")):
+        done = vsrpp(tmp_path, "completion", shell)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert sign in done.stdout
+        assert "rollback" in done.stdout
+
+
+def test_the_address_of_a_server_is_told_without_its_password(capsys: pytest.CaptureFixture[str]) -> None:
+    early.asking("http://ann:secret@mlflow.example:5000")
+    said = capsys.readouterr()
+    assert said.err.startswith("asking the tracking server http://")
+    assert "mlflow.example:5000" in said.err
+    assert "secret" not in said.err
+    assert said.out == ""

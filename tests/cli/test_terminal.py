@@ -1,0 +1,129 @@
+"""What the command line prints, in a real terminal (tmux) and without one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.waiting import wait_until
+from vsrpp.output import Column, clean, print_table, say
+
+ROOT = Path(__file__).resolve().parents[2]
+
+PROGRESS = """
+import sys, time
+from types import SimpleNamespace
+from vsrpp.cli import console
+shown = console.Console()
+shown.say("begins")
+for step in range(1, int(sys.argv[1]) + 1):
+    shown.progress(SimpleNamespace(step=step, max_steps=100000, state="training", phase="stable", loss=0.00393, lr=1e-3,
+        steps_per_s=12.79, eta_s=7790.0, psnr_y=43.12, bicubic_psnr_y=41.0))
+    if step % 20 == 0:
+        shown.say(f"message {step}")
+    time.sleep(0.02)
+shown.end_progress()
+print("ended")
+time.sleep(60)
+"""
+
+
+class Tmux:
+    """A tmux server of its own, with one window in which one process runs."""
+
+    def __init__(self, command: list[str], columns: int, rows: int) -> None:
+        self._name = f"vsrpp-{uuid.uuid4().hex[:8]}"
+        env = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "TMUX", "COLUMNS", "LINES")}
+        env |= {"PYTHONPATH": str(ROOT), "LANG": "C.UTF-8"}
+        start = ["new-session", "-d", "-x", str(columns), "-y", str(rows), *command]
+        subprocess.run(["tmux", "-L", self._name, "-f", "/dev/null", *start], check=True, env=env, timeout=20)
+
+    def _call(self, *words: str) -> str:
+        return subprocess.run(
+            ["tmux", "-L", self._name, *words], check=True, capture_output=True, text=True, timeout=20
+        ).stdout  # fmt: skip
+
+    def lines(self) -> list[str]:
+        """All that was printed, scrollback included, without empty lines."""
+        return [line for line in self._call("capture-pane", "-p", "-S", "-1000").splitlines() if line.strip()]
+
+    def resize(self, columns: int) -> None:
+        self._call("resize-window", "-x", str(columns), "-y", "24")
+
+    def close(self) -> None:
+        subprocess.run(["tmux", "-L", self._name, "kill-server"], check=False, capture_output=True, timeout=20)
+
+
+@pytest.fixture
+def progress(tmp_path: Path) -> Iterator[Tmux]:
+    script = tmp_path / "progress.py"
+    script.write_text(PROGRESS)
+    terminal = Tmux([sys.executable, str(script), "200"], 80, 24)
+    yield terminal
+    terminal.close()
+
+
+def steps(terminal: Tmux) -> list[str]:
+    return [line for line in terminal.lines() if "step " in line or "steps/s" in line]
+
+
+@pytest.mark.slow
+def test_the_progress_line_leaves_nothing_behind_at_80_columns_nor_after_a_resize(progress: Tmux) -> None:
+    wait_until(lambda: "message 60" in progress.lines())
+    assert len(steps(progress)) <= 1, progress.lines()
+    for columns in (50, 120, 80):
+        progress.resize(columns)
+        time.sleep(0.4)
+        (line,) = steps(progress) or ["-"]
+        assert len(line) < columns, progress.lines()
+    wait_until(lambda: "ended" in progress.lines())
+    assert progress.lines() == ["begins", *(f"message {step}" for step in range(20, 201, 20)), "ended"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"TERM": "dumb", "NO_COLOR": "1"}], ids=["dumb", "no colour"])
+def test_a_dumb_terminal_gets_plain_lines(env: dict[str, str], tmp_path: Path) -> None:
+    script = tmp_path / "progress.py"
+    script.write_text(PROGRESS.replace("time.sleep(60)", ""))
+    command = f"{sys.executable} {script} 20"
+    done = subprocess.run(
+        ["script", "-qec", command, "/dev/null"], capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **env},
+    )  # fmt: skip
+    assert "\x1b" not in done.stdout
+    assert done.stdout.replace("\r\n", "\n").splitlines()[0] == "begins"
+    assert "step 1/100000  stable" in done.stdout
+    assert "\r" not in done.stdout.replace("\r\n", "")
+
+
+def test_what_people_and_files_say_is_neither_markup_nor_control(capsys: pytest.CaptureFixture[str]) -> None:
+    say("[red]name[/red] :smile: \x1b[2J\x1b]0;title\x07 \u202eabc \x9b2J")
+    assert capsys.readouterr().out == "[red]name[/red] :smile: [2J]0;title abc 2J\n"
+    assert clean("a\x1b[31mb\nc\td") == "a[31mb\nc\td"
+
+
+def test_a_table_without_a_terminal_is_one_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(
+        [Column(title="RUN"), Column(title="STEP", right=True), Column(title="NAME")],
+        [["a" * 90, "7", "[b]x[/b]" * 30]],
+    )
+    title, row = capsys.readouterr().out.splitlines()
+    assert title.split() == ["RUN", "STEP", "NAME"]
+    assert row == f"{'a' * 90}     7  {'[b]x[/b]' * 30}"
+
+
+def test_numbers_are_aligned_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([Column(title="RUN"), Column(title="STEP", right=True, keep=True)], [["a", "7"], ["b", "123456"]])
+    assert capsys.readouterr().out == "RUN    STEP\na         7\nb    123456\n"
+
+
+def test_a_long_line_is_never_broken_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    say("/a/long/path " * 40, hang=4)
+    assert capsys.readouterr().out.count("\n") == 1

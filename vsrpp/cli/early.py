@@ -1,0 +1,102 @@
+"""What can be refused by a look at the disk: asked before torch or MLflow is imported, and before a server is asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vsrpp import control, paths
+from vsrpp.cli import messages
+from vsrpp.control.checkpoint_ref import CheckpointRef, KnownCheckpoint
+from vsrpp.errors import NotFound
+from vsrpp.output import say
+from vsrpp.paths import CheckpointPaths, RunPaths
+from vsrpp.store import RunReader
+from vsrpp.tracking import uri_of
+
+
+def asking(uri: str) -> None:
+    """Say on standard error that a tracking server is asked, which can take a while."""
+    from vsrpp.tracking.environment import without_password
+
+    say(f"asking the tracking server {without_password(uri)} …", stderr=True)
+
+
+def has_server(uri: str) -> bool:
+    """Whether there is a server to ask: asking a SQLite store that is not there would create it."""
+    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).is_file()
+
+
+def find_or_ask(name: str, runs: Path) -> RunPaths | None:
+    """The run folder; None, with a word on standard error, where the tracking server has to be asked.
+
+    Raises NotFound where nobody can know: `latest` without a run here, no tracking store; Refused for an ambiguous prefix.
+    """
+    try:
+        return control.find_run(name, runs)
+    except NotFound:
+        uri = paths.tracking_uri(runs)
+        if name == "latest" or not has_server(uri):
+            raise
+        asking(uri)
+        return None
+
+
+def check_checkpoint(source: str, runs: Path) -> None:
+    """Look whether RUN, RUN@STEP or a folder can name a checkpoint. Raises NotFound or Refused if it cannot."""
+    if CheckpointPaths(Path(source).expanduser()).manifest.is_file():
+        return
+    if source.startswith("models:/"):
+        uri = paths.tracking_uri(runs)
+        if has_server(uri):
+            asking(uri)
+        return
+    name, _, text = source.partition("@")
+    ref = CheckpointRef.parse(text or "latest")
+    run = find_or_ask(name, runs)
+    if run is not None:
+        check_step(run, ref)
+
+
+def check_step(run: RunPaths, ref: CheckpointRef) -> None:
+    """Look whether a run has, or ever had, the checkpoint meant. Raises NotFound, naming the nearest."""
+    with RunReader(run.run_db) as reader:
+        line, best_by = control.line_of(reader), control.best_key(control.run_config_of(reader))
+        saved = list(reader.events(types=("checkpoint_saved",)))
+    here = control.local_checkpoints(run, line)
+    recorded = [
+        KnownCheckpoint(
+            step=event.step, branch=event.branch, revision=int(event.data.get("revision", event.revision)),
+            on_line=line.holds(event.branch, event.step), values=control.checkpoint_metrics(line, event),
+        )
+        for event in saved
+    ]  # fmt: skip
+    chosen = ref.choose([*here, *recorded], run=run.run_id, best_by=best_by)
+    uri = uri_of(run, paths.tracking_uri(run.root.parent))
+    if not any((local.step, local.branch) == (chosen.step, chosen.branch) for local in here) and has_server(uri):
+        asking(uri)
+
+
+def check_input(path: str | Path) -> None:
+    """Raises NotFound where nothing is."""
+    if str(path) != "sample" and not Path(path).expanduser().exists():
+        raise messages.NOTHING_AT(path=path)
+
+
+def check_new_file(path: Path, *, overwrite: bool = False) -> None:
+    """Raises Refused for a file that exists, unless it may be replaced."""
+    if path.expanduser().exists() and not overwrite:
+        raise messages.EXISTS(path=path)
+
+
+def check_folder_of(path: Path) -> None:
+    """Raises VsrppError where a file cannot be written because its folder is missing."""
+    folder = path.expanduser().absolute().parent
+    if not folder.is_dir():
+        raise messages.NO_FOLDER_FOR(path=path, folder=folder)
+
+
+def check_empty(folder: Path) -> None:
+    """Raises Refused for what exists and is not an empty folder."""
+    folder = folder.expanduser()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise messages.NOT_EMPTY(path=folder)

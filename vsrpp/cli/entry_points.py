@@ -1,0 +1,168 @@
+"""The entry points of MLproject: which commands and options `mlflow run` offers, under which names, with which defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vsrpp.cli.table import CommandSpec, Option, command
+
+MUST_BE_GIVEN = None
+"""The default of a parameter that has none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectParameter:
+    """One parameter of an entry point: an option of its command."""
+
+    name: str
+    option: str = ""
+    """The option's name where it is another."""
+    help: str = ""
+    """In place of the option's help."""
+    default: Any = ""
+    """Empty: not given."""
+
+    def of(self, spec: CommandSpec) -> Option:
+        """The option it stands for. Raises StopIteration if the command has none."""
+        wanted = self.option or self.name
+        return next(option for option in spec.all_options() if option.name == wanted)
+
+    def required(self, spec: CommandSpec) -> bool:
+        """Whether the command cannot do without it."""
+        option = self.of(spec)
+        by_position = option.flag is None and option.nargs != "?"
+        return by_position or option.required or self.default is MUST_BE_GIVEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectEntry:
+    """One entry point of MLproject."""
+
+    name: str
+    command: str
+    help: str
+    parameters: tuple[ProjectParameter, ...]
+    takes_config_keys: bool = False
+    """Whether every key of the run config and of the live config is a parameter, too."""
+
+    @property
+    def spec(self) -> CommandSpec:
+        return command(self.command)
+
+
+def _p(name: str, default: Any = "", *, option: str = "", help: str = "") -> ProjectParameter:
+    return ProjectParameter(name=name, default=default, option=option, help=help)
+
+
+_LATEST = _p("run", "latest", help="RUN.")
+_RUN_DIR = _p("run_dir")
+
+ENTRIES: tuple[ProjectEntry, ...] = (
+    ProjectEntry(
+        name="main", command="train", takes_config_keys=True,
+        help="Train. Besides the parameters below, every key of the run config and of the live config is one: -P n_feats=32"
+        " -P max_lr=2e-4 -P batch_size=2 … (docs/parameters.md describes them).",
+        parameters=(
+            _p("preset", help="demo (minutes on a CPU), base (one GPU) or large. Sets the default of every other parameter."
+               " Not given: what `config`, `from` or `resume` say, else demo."),
+            _p("data", help="A video file, a folder of videos, a folder of clips (folders of frames), a dataset, or `sample`:"
+               " the real clip that comes with the environment (MLflow's type `path` would reject that word). Not given: as"
+               " for preset, else sample."),
+            _p("config", help="A YAML file with keys of the run config and, flat or under `live:`, of the live config; or a"
+               " recipe's name. -P and `set` override it."),
+            _p("max_steps", help="Optimizer steps to train for, 1 to 10000000. Not given: what the preset says."),
+            _p("set", option="settings", help='Several keys at once, separated by spaces: -P set="n_feats=32 max_lr=2e-4"'),
+            _p("from", option="source",
+               help="Start a new run from a checkpoint: RUN, RUN@STEP, a checkpoint folder, or models:/…"),
+            _p("resume", help="Continue this run from its newest checkpoint, in its own MLflow run."),
+            _p("panel", "on", help="on or off: the web panel (port 5050 or the next free one), beside the training."),
+            _p("tensorboard", "on", help="on or off: TensorBoard (port 6006 or the next free one), beside the training."),
+            _p("check", "off", help="on or off: start nothing; try three steps, a validation and a checkpoint, and report what"
+               " the run would take."),
+            _p("deliver_to", help="Another tracking server for the run, which may be down at the start: `mlflow run` itself"
+               " then uses a local store (MLFLOW_TRACKING_URI not set), and the run appears on the server once it can be"
+               " reached."),
+            _p("devices", help="Processes on this host, one per GPU, or auto for all GPUs. Not given: 1. (docs/scaling.md)"),
+            _p("nodes", help="Hosts that train this run together, 1 and up; start the command on each."),
+            _p("rendezvous", help="HOST:PORT where the hosts meet; that host has rank 0 and creates the one MLflow run."),
+            _p("node_rank", help="Which host this is; 0 is the rendezvous host. Not given: auto-detected."),
+            _p("max_restarts", help="When a process dies, restart all from the newest checkpoint, at most this many times."
+               " Not given: 0."),
+            _RUN_DIR,
+        ),
+    ),
+    ProjectEntry(
+        name="restore", command="restore",
+        help="Restore a checkpoint and its config by run ID, from MLflow alone if the run folder is missing.",
+        parameters=(
+            _p("run", MUST_BE_GIVEN, help="RUN."),
+            _p("step", "latest", help="A step, `best` or `latest`."),
+            _p("out", "restored", help="Folder to restore into."),
+            _RUN_DIR,
+        ),
+    ),
+    ProjectEntry(
+        name="rollback", command="rollback",
+        help="Roll a live run on this host back to a checkpoint, config included, without a restart.",
+        parameters=(
+            _LATEST,
+            _p("step", MUST_BE_GIVEN, help="The step of a checkpoint, or `best`."),
+            _p("reason"),
+            _RUN_DIR,
+        ),
+    ),
+    ProjectEntry(
+        name="replay", command="replay",
+        help="Retrain a run from its record, from MLflow alone if the run folder is missing, and verify that the result is"
+        " bit-identical.",
+        parameters=(_LATEST, _p("devices"), _RUN_DIR),
+    ),
+    ProjectEntry(
+        name="evaluate", command="evaluate",
+        help="Compute PSNR and SSIM of a run, a checkpoint folder or `bicubic`, on frames with known ground truth.",
+        parameters=(
+            _p("run", "latest", option="source", help="RUN, a checkpoint folder, or `bicubic`."),
+            _p("data", MUST_BE_GIVEN),
+            _p("scale", help="2, 3 or 4. Not given: the network's; 4 for bicubic."),
+            _p("degradation", help="bicubic, bd or realistic: how small frames are made where there is only ground truth. Not"
+               " given: what the network was trained on."),
+            _p("start"),
+            _p("count"),
+            _p("profile", help="PNG file for the temporal profile: one row of pixels over time."),
+            _RUN_DIR,
+        ),
+    ),
+    ProjectEntry(
+        name="upscale", command="upscale",
+        help="Upscale a video file or a folder of frames, in bounded memory.",
+        parameters=(
+            _p("run", "latest", option="source", help="RUN, RUN@STEP, RUN@best, or a checkpoint folder."),
+            _p("input", MUST_BE_GIVEN),
+            _p("output", MUST_BE_GIVEN),
+            _p("codec", help="h264, hevc, vp9 or ffv1. Not given: by the suffix."),
+            _p("crf"),
+            _p("fps"),
+            _p("chunk"),
+            _p("overlap"),
+            _p("tile"),
+            _p("tile_overlap"),
+            _p("audio", "on", help="on or off: copy audio and subtitles."),
+            _p("overwrite", "off", help="on or off: replace an existing output."),
+            _RUN_DIR,
+        ),
+    ),
+    ProjectEntry(
+        name="panel", command="panel", help="Serve the web panel until it is interrupted.",
+        parameters=(
+            _LATEST,
+            _p("host", "127.0.0.1", help="Address to listen on."),
+            _p("port", 5050),
+            _p("auth", help="File of NAME:PASSWORD lines: who may log in. Required for any address but this machine's."),
+            _RUN_DIR,
+        ),
+    ),
+    ProjectEntry(
+        name="sync", command="sync", help="Upload pending records to the tracking server.", parameters=(_LATEST, _RUN_DIR)
+    ),
+)  # fmt: skip

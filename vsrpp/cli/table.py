@@ -1,0 +1,350 @@
+"""Every command of `vsrpp` with its options, choices and defaults: the one place they are written down.
+
+The parser, the help, shell completion, `MLproject`, `mlproject.py` and docs/commands.md are made from this table.
+Importing it is cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+Kind = Literal["text", "whole", "seconds", "path", "place", "step", "devices", "switch", "list"]
+"""What a value is.
+
+`whole`: a whole number, `1e3` and `100_000` included. `seconds`: a finite number from 0 up. `path`: a file or folder.
+`place`: a name, or a path if something is there. `step`: a step, `best` or `latest`. `devices`: a number or `auto`.
+`switch`: takes no value. `list`: may be given several times.
+"""
+
+JSON_HELP = "print one JSON document on standard output, on errors too"
+RUN_HELP = "a run ID, a unique prefix of one, `latest` (the newest here), or a run folder"
+_OR_MLFLOW = f"{RUN_HELP}; read from MLflow if the folder is missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One option, or one argument taken by position."""
+
+    name: str
+    """The parameter of the function that carries the command out."""
+    help: str
+    flag: str | None = None
+    """`--max-steps`; None for an argument by position."""
+    kind: Kind = "text"
+    metavar: str | None = None
+    choices: tuple[Any, ...] = ()
+    default: Any = None
+    required: bool = False
+    nargs: str | None = None
+    """argparse's, for an argument by position: `?` or `+`."""
+    group: str = ""
+    """Title of a group in the help."""
+    one_of: str = ""
+    """Options of a command with the same mark exclude each other, and one of them must be given."""
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandSpec:
+    """One command."""
+
+    name: str
+    entry: str
+    """MODULE.FUNCTION of `vsrpp.cli` that carries it out."""
+    help: str
+    """A phrase that begins with a verb, without a full stop."""
+    options: tuple[Option, ...] = ()
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters that the command itself sets."""
+    json: bool = True
+    run_dir: bool = True
+    starts_ranks: bool = False
+    """Whether it passes its own command line on to other processes."""
+    usage: str = ""
+
+    def all_options(self) -> tuple[Option, ...]:
+        """Its options and the global ones that it takes."""
+        shared = ((JSON,) if self.json else ()) + ((RUN_DIR,) if self.run_dir else ())
+        return self.options + shared
+
+
+JSON = Option(name="as_json", flag="--json", kind="switch", help=JSON_HELP)
+RUN_DIR = Option(
+    name="run_dir", flag="--run-dir", kind="path", metavar="DIR",
+    help="folder that holds the runs (default: VSRPP_RUNS, else ./runs)",
+)  # fmt: skip
+GLOBAL_OPTIONS = (JSON, RUN_DIR)
+"""May stand before the command or after it."""
+
+RUN = Option(name="run", kind="place", metavar="RUN", help=RUN_HELP)
+RUN_OR_MLFLOW = replace(RUN, help=_OR_MLFLOW)
+WAIT = Option(
+    name="wait_s", flag="--wait", kind="seconds", metavar="SECONDS", default=60.0,
+    help="how long to wait for the answer (default: 60)",
+)  # fmt: skip
+REASON = Option(name="reason", flag="--reason", metavar="TEXT", help="why; recorded with the change")
+AUTHOR = Option(name="author", flag="--author", metavar="NAME", help="who (default: the login name)")
+LANGUAGE = Option(
+    name="lang", flag="--lang", choices=("en", "de"), default="en", help="language of the pages (default: en)"
+)
+
+
+def _settings(help: str) -> Option:
+    return Option(name="settings", flag="--set", kind="list", metavar="KEY=VALUE", help=help)
+
+
+_RANKS = "several devices and hosts (docs/scaling.md)"
+TRAIN = CommandSpec(
+    name="train", entry="train.train", help="train a network, from scratch or from a checkpoint", json=False,
+    starts_ranks=True,
+    options=(
+        Option(name="preset", flag="--preset", choices=("demo", "base", "large"),
+               help="sets the default of every parameter (default: demo)"),
+        Option(name="config", flag="--config", kind="place", metavar="FILE|RECIPE",
+               help="a YAML file with keys of either config, or a recipe: basicvsr_reds, basicvsr_vimeo, vsrpp_video"),
+        Option(name="data", flag="--data", kind="place", metavar="PATH|sample",
+               help="a video, a folder of videos or clips, a dataset (REDS, …), or the sample clip"),
+        _settings("any key of either config; may be repeated"),
+        Option(name="source", flag="--from", kind="place", metavar="SOURCE",
+               help="start a new run from RUN, RUN@STEP, a checkpoint folder, models:/NAME@ALIAS, models:/NAME/VERSION"
+               " or models:/m-…"),
+        Option(name="resume", flag="--resume", kind="place", metavar="RUN",
+               help="continue a run that was stopped or killed"),
+        Option(name="max_steps", flag="--max-steps", kind="whole", metavar="N", help="optimizer steps to train for"),
+        Option(name="max_hours", flag="--max-hours", metavar="H",
+               help="stop, with a checkpoint, after this much total machine time, resumes and pauses included (with"
+               " --resume: the new total)"),
+        Option(name="cost_per_hour", flag="--cost-per-hour", metavar="X",
+               help="price of an hour of this machine; shows the cost so far and to come"),
+        Option(name="deliver_to", flag="--deliver-to", metavar="URL",
+               help="the MLflow server of this run, for its whole life; it may be down at the start (default:"
+               " MLFLOW_TRACKING_URI)"),
+        Option(name="check", flag="--check", kind="switch",
+               help="start nothing: try three steps, a validation and a checkpoint, and report time, memory, disk and"
+               " what would fail"),
+        replace(JSON, help=f"with --check: {JSON_HELP}"),
+        Option(name="panel", flag="--no-panel", kind="switch", default=True, help="do not start the web panel"),
+        Option(name="tensorboard", flag="--no-tensorboard", kind="switch", default=True,
+               help="do not start TensorBoard"),
+        Option(name="devices", flag="--devices", kind="devices", metavar="N|auto", group=_RANKS,
+               help="processes on this host, one per GPU; auto: all GPUs (default: 1)"),
+        Option(name="nodes", flag="--nodes", kind="whole", metavar="M", group=_RANKS,
+               help="hosts that train this run together; start the command on each (default: 1)"),
+        Option(name="rendezvous", flag="--rendezvous", metavar="HOST:PORT", group=_RANKS,
+               help="where several hosts meet: the host that has rank 0, and a port there"),
+        Option(name="node_rank", flag="--node-rank", kind="whole", metavar="I", group=_RANKS,
+               help="which host this is; 0 is the rendezvous host (default: auto-detected)"),
+        Option(name="max_restarts", flag="--max-restarts", kind="whole", metavar="K", group=_RANKS,
+               help="when a process dies, restart all from the newest checkpoint, at most K times (default: 0)"),
+        Option(name="tui", flag="--tui", kind="switch",
+               help="show the terminal UI instead of progress lines; q leaves it, training goes on"),
+    ),
+)  # fmt: skip
+
+_REQUESTS = {
+    "pause": "pause a run at the next step",
+    "resume": "continue a paused run (one that has ended: vsrpp train --resume RUN)",
+    "validate": "validate at the next step",
+    "checkpoint": "write a checkpoint at the next step",
+    "stop": "stop a run at the next step, with a checkpoint",
+}
+
+COMMANDS: tuple[CommandSpec, ...] = (
+    TRAIN,
+    CommandSpec(
+        name="runs", entry="status.show_runs", help="list the runs on this host and on the tracking server, live ones first",
+        options=(Option(name="local", flag="--local", kind="switch", help="do not ask the tracking server"),),
+    ),
+    CommandSpec(name="status", entry="status.show_status", help="show the state of a run", options=(RUN,)),
+    CommandSpec(
+        name="config", entry="status.show_config", options=(RUN,),
+        help="show the live config with tiers, ranges and who last changed each value",
+    ),
+    CommandSpec(
+        name="history", entry="status.show_history", help="show every event of a run, oldest first",
+        options=(
+            RUN,
+            Option(name="verify", flag="--verify", kind="switch", help="verify the hash chain; exit 6 if it is broken"),
+            Option(name="after", flag="--after", kind="whole", metavar="SEQ", default=0,
+                   help="only the events after this sequence number"),
+            Option(name="limit", flag="--limit", kind="whole", metavar="N", help="at most this many events"),
+        ),
+    ),
+    CommandSpec(
+        name="set", entry="commands.set_values", help="change the live config of a run while it trains",
+        options=(
+            RUN,
+            Option(name="assignments", metavar="KEY=VALUE", nargs="+",
+                   help="what to change; all of it is applied, or none"),
+            REASON,
+            AUTHOR,
+            Option(name="dry_run", flag="--dry-run", kind="switch", help="show what would happen, and change nothing"),
+            Option(name="base_revision", flag="--base-revision", kind="whole", metavar="N",
+                   help="refuse if a key was changed after this revision"),
+            Option(name="probation", flag="--probation", kind="whole", metavar="STEPS",
+                   help="revert automatically, to exactly the state before, if --revert-if holds within this many steps"),
+            Option(name="revert_if", flag="--revert-if", metavar="COND",
+                   help="such as 'loss > 2x', 'psnr_y < -0.5', 'grad_norm > 5x'; a value that is not finite always reverts"),
+            WAIT,
+        ),
+    ),
+    *(
+        CommandSpec(name=name, entry="commands.command", help=help, options=(RUN, WAIT), fixed={"kind": name})
+        for name, help in _REQUESTS.items()
+    ),
+    CommandSpec(
+        name="rollback", entry="commands.rollback", help="roll a live run back to a checkpoint, config included",
+        options=(
+            RUN,
+            Option(name="step", flag="--step", kind="step", metavar="N|best", one_of="target",
+                   help="the checkpoint of that step, or the best one"),
+            Option(name="revision", flag="--revision", kind="whole", metavar="R", one_of="target",
+                   help="the newest checkpoint made under that revision"),
+            REASON,
+            AUTHOR,
+            WAIT,
+        ),
+    ),
+    CommandSpec(
+        name="restore", entry="restore.restore", help="restore a checkpoint and its config by run ID",
+        options=(
+            RUN_OR_MLFLOW,
+            Option(name="step", flag="--step", kind="step", metavar="N|best|latest", default="latest",
+                   help="which checkpoint (default: latest)"),
+            Option(name="out", flag="--out", kind="path", metavar="DIR", required=True,
+                   help="folder to restore into; must be new or empty"),
+        ),
+    ),
+    CommandSpec(
+        name="replay", entry="replay.replay",
+        help="retrain from the record and verify that the result is bit-identical",
+        options=(
+            RUN_OR_MLFLOW,
+            Option(name="devices", flag="--devices", kind="devices", metavar="N|auto",
+                   help="processes on this host (default: as many as trained the run; any other number gives different"
+                   " bits)"),
+        ),
+    ),
+    CommandSpec(
+        name="evaluate", entry="evaluate.evaluate", help="compute PSNR and SSIM of a run, a checkpoint or bicubic",
+        options=(
+            Option(name="source", kind="place", metavar="RUN|CHECKPOINT|bicubic",
+                   help="a run (its newest checkpoint), RUN@STEP, a checkpoint folder, or bicubic"),
+            Option(name="data", flag="--data", kind="place", metavar="PATH|sample", required=True,
+                   help="ground truth: a video, a folder of videos, of clips or of frames"),
+            Option(name="scale", flag="--scale", kind="whole", metavar="N", choices=(2, 3, 4),
+                   help="upscaling factor (default: the network's; 4 for bicubic)"),
+            Option(name="degradation", flag="--degradation", choices=("bicubic", "bd", "realistic"),
+                   help="how small frames are made where there is only ground truth, and which of a dataset's are used"
+                   " (default: what the network was trained on; bicubic for bicubic)"),
+            Option(name="start", flag="--start", kind="whole", metavar="N", default=0,
+                   help="first frame of each clip, counted from 0"),
+            Option(name="count", flag="--count", kind="whole", metavar="N", help="frames of each clip (default: all)"),
+            Option(name="profile", flag="--profile", kind="path", metavar="FILE.png",
+                   help="save one row of pixels over time: bicubic, output and truth side by side"),
+        ),
+    ),
+    CommandSpec(
+        name="upscale", entry="upscale.upscale", help="upscale a video file or a folder of frames",
+        options=(
+            Option(name="source", kind="place", metavar="RUN|CHECKPOINT",
+                   help="a run (its newest checkpoint), RUN@STEP, RUN@best, or a checkpoint folder"),
+            Option(name="input", kind="path", metavar="INPUT", help="a video file or a folder of frames"),
+            Option(name="output", kind="path", metavar="OUTPUT", help="a video file, by its suffix, or a folder for frames"),
+            Option(name="codec", flag="--codec", choices=("h264", "hevc", "vp9", "ffv1"),
+                   help="codec of the video (default: by the suffix, mostly h264)"),
+            Option(name="crf", flag="--crf", kind="whole", metavar="N",
+                   help="quality of the codec, smaller is better (default: near lossless)"),
+            Option(name="fps", flag="--fps", metavar="RATE",
+                   help="frame rate for a folder of frames, such as 25 or 30000/1001"),
+            Option(name="chunk", flag="--chunk", kind="whole", metavar="N", default=16,
+                   help="frames kept of each chunk (default: 16); fewer take less memory"),
+            Option(name="overlap", flag="--overlap", kind="whole", metavar="N", default=8,
+                   help="frames read on either side of a chunk (default: 8)"),
+            Option(name="tile", flag="--tile", kind="whole", metavar="N", default=256,
+                   help="side of a tile, in input pixels (default: 256); 0: whole frames"),
+            Option(name="tile_overlap", flag="--tile-overlap", kind="whole", metavar="N", default=32,
+                   help="pixels that neighbouring tiles share (default: 32)"),
+            Option(name="device", flag="--device", choices=("auto", "cpu", "cuda"), default="auto",
+                   help="device to compute on (default: CUDA if there is one)"),
+            Option(name="audio", flag="--no-audio", kind="switch", default=True, help="copy neither audio nor subtitles"),
+            Option(name="overwrite", flag="--overwrite", kind="switch", help="replace an existing output"),
+        ),
+    ),
+    CommandSpec(
+        name="data", entry="data.data", help="show how the trainer would read a path, or pack it",
+        usage="vsrpp data PATH [--json] [--sheet FILE [--overwrite]] [--set KEY=VALUE]…\n"
+        "       vsrpp data pack PATH OUT [--json] [--set KEY=VALUE]…",
+        options=(
+            Option(name="arguments", metavar="PATH", nargs="+",
+                   help="a video file, a folder of videos, of clips or of frames, REDS, Vimeo-90K, Vid4, LQ/GT pairs, a"
+                   " packed copy, or a config file with a data: block; `pack PATH OUT` writes a packed copy of PATH to the"
+                   " new folder OUT"),
+            Option(name="sheet", flag="--sheet", kind="path", metavar="FILE",
+                   help="write a contact sheet of the clips (default: none)"),
+            Option(name="overwrite", flag="--overwrite", kind="switch", help="replace an existing FILE"),
+            _settings("a key of the run config, such as scale=2"),
+        ),
+    ),
+    CommandSpec(
+        name="compare", entry="compare.compare", help="compare runs: config, interventions, results",
+        options=(
+            Option(name="names", metavar="RUN", nargs="+", help=f"{_OR_MLFLOW}. Two or more"),
+            Option(name="html", flag="--html", metavar="FILE", help="write the tables and curves as one self-contained page"),
+            Option(name="png", flag="--png", metavar="FILE", help="write the curves as an image"),
+            Option(name="log_artifact", flag="--log-artifact", kind="switch",
+                   help="attach page and image to the newest run in MLflow, under comparison/"),
+        ),
+    ),
+    CommandSpec(name="sync", entry="restore.sync", help="upload pending records to the tracking server", options=(RUN,)),
+    CommandSpec(
+        name="promote", entry="restore.promote", help="register a checkpoint and point an alias at it",
+        options=(
+            Option(name="source", metavar="RUN[@STEP]", help=f"{RUN_HELP}; @best for its best (default: the newest)"),
+            Option(name="alias", flag="--alias", metavar="NAME", required=True,
+                   help="such as champion; then: --from models:/vsrpp@champion"),
+            Option(name="name", flag="--name", metavar="REGISTERED_NAME", default="vsrpp",
+                   help="the registered model (default: vsrpp)"),
+        ),
+    ),
+    CommandSpec(
+        name="panel", entry="panel.panel", help="serve the web panel", json=False,
+        options=(
+            replace(RUN, nargs="?"),
+            Option(name="host", flag="--host", default="127.0.0.1",
+                   help="address to listen on (default: 127.0.0.1; any other needs --auth)"),
+            Option(name="port", flag="--port", kind="whole", default=5050, help="port (default: 5050, or the next free one)"),
+            Option(name="auth", flag="--auth", kind="path", metavar="FILE",
+                   help="a file of NAME:PASSWORD lines: who may log in"),
+            LANGUAGE,
+            Option(name="with_parent", flag="--with-parent", kind="switch", hidden=True, help="end with the parent process"),
+        ),
+    ),
+    CommandSpec(
+        name="top", entry="panel.top", help="watch and steer a run in the terminal", json=False,
+        options=(RUN, replace(LANGUAGE, help="language of the screens (default: en)")),
+    ),
+    CommandSpec(
+        name="tensorboard", entry="panel.tensorboard", help="rebuild a run's event files and open TensorBoard", json=False,
+        options=(
+            RUN,
+            Option(name="port", flag="--port", kind="whole", default=6006, help="port (default: 6006, or the next free one)"),
+        ),
+    ),
+    CommandSpec(
+        name="completion", entry="completion.completion", help="print the completion script of a shell", json=False,
+        run_dir=False,
+        options=(Option(name="shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish"),),
+    ),
+    CommandSpec(
+        name="help", entry="completion.help", help="show the commands, or the options of one", json=False, run_dir=False,
+        options=(Option(name="command", metavar="COMMAND", nargs="?", help="a command"),),
+    ),
+)  # fmt: skip
+
+
+def command(name: str) -> CommandSpec:
+    """The command of that name. Raises KeyError."""
+    return {spec.name: spec for spec in COMMANDS}[name]

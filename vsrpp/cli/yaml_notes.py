@@ -1,0 +1,16 @@
+"""Warnings on standard error about what YAML makes of a config file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from vsrpp.config.yaml_traps import traps
+from vsrpp.output import say, yellow
+
+
+def tell(file: Path) -> None:
+    """One line for each trap in a file; said once, by the first of several processes."""
+    if os.environ.get("RANK", "0") == "0":
+        for line in traps(file):
+            say(yellow(f"⚠️  {line}"), stderr=True)

@@ -1,0 +1,82 @@
+"""What the field calls our parameters elsewhere: in BasicSR, in mmagic, in habit. Asked where a name is not known."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+ALIASES: dict[str, str] = {
+    **dict.fromkeys(("lr", "learning_rate", "base_lr", "initial_lr", "lr_max"), "max_lr"),
+    **dict.fromkeys(("lr_min", "eta_min", "final_lr", "eta_mins"), "min_lr"),
+    **dict.fromkeys(
+        ("total_iter", "total_iters", "iterations", "iters", "num_iters", "num_iter", "n_iters", "max_iters", "max_iter", "steps",
+         "total_steps", "num_steps"),
+        "max_steps",
+    ),
+    **dict.fromkeys(("warmup_iter", "warmup_iters", "warmup"), "warmup_steps"),
+    **dict.fromkeys(("gt_size", "patch_size", "crop", "gt_patch_size", "hq_size"), "crop_size"),
+    **dict.fromkeys(("num_feat", "mid_channels", "num_features", "channels", "nf"), "n_feats"),
+    **dict.fromkeys(("num_block", "num_blocks", "nb", "n_resblocks", "num_res_blocks"), "n_blocks"),
+    **dict.fromkeys(("manual_seed", "random_seed"), "seed"),
+    **dict.fromkeys(("num_worker_per_gpu", "num_worker", "workers", "n_workers"), "num_workers"),
+    **dict.fromkeys(("batch_size_per_gpu", "samples_per_gpu", "bs"), "batch_size"),
+    **dict.fromkeys(("dataroot_gt", "dataroot", "gt_folder", "data_root", "dataset"), "data"),
+    **dict.fromkeys(("upscale", "upscale_factor", "sf"), "scale"),
+    **dict.fromkeys(("num_frame", "n_frames", "num_input_frames", "clip_length"), "num_frames"),
+    **dict.fromkeys(("val_freq", "val_interval", "validate_freq"), "validate_every"),
+    **dict.fromkeys(("save_checkpoint_freq", "save_freq", "checkpoint_interval"), "checkpoint_every"),
+    **dict.fromkeys(("print_freq", "log_interval", "log_freq"), "log_every"),
+    **dict.fromkeys(("ema_beta",), "ema_decay"),
+    **dict.fromkeys(("grad_clip_norm", "clip_grad", "max_norm", "max_grad_norm", "gradient_clip"), "grad_clip"),
+    **dict.fromkeys(("wd",), "weight_decay"),
+    **dict.fromkeys(("pretrain_network_g", "load_from", "weights"), "pretrained"),
+    **dict.fromkeys(("model", "arch", "network_g", "generator"), "network"),
+}  # fmt: skip
+"""Their name -> ours."""
+
+NOTES = {"batch_size": " (the whole batch, of all processes)"}
+"""What differs although the name is nearly the same."""
+
+_BASICSR = frozenset({"model_type", "network_g", "datasets", "num_gpu"})
+_MMAGIC = frozenset(
+    {"train_dataloader", "train_cfg", "optim_wrapper", "train_pipeline", "default_hooks", "param_scheduler"}
+)
+_ONLY_HERE = {
+    "network_g.type": "network",
+    "datasets.val.dataroot_gt": "val_data",
+    "path.pretrain_network_g": "pretrained",
+}
+
+
+def alias_of(name: str, candidates: Collection[str]) -> str | None:
+    """Our name, with a note if it needs one, for what the field calls otherwise; None if that is not a candidate."""
+    key = ALIASES.get(name.lower().replace("-", "_").rpartition(".")[2], "")
+    return f"{key}{NOTES.get(key, '')}" if key in candidates else None
+
+
+def foreign_file(values: Mapping[str, Any]) -> str | None:
+    """`BasicSR` or `mmagic` where keys and values are an option file of theirs, else None."""
+    if len(_BASICSR & values.keys()) >= 2:
+        return "BasicSR"
+    return "mmagic" if len(_MMAGIC & values.keys()) >= 2 else None
+
+
+def translated(values: Mapping[str, Any], candidates: Collection[str]) -> list[tuple[str, Any, str]]:
+    """(their key, its value, our key) for everything in an option file of theirs that has a counterpart here."""
+    rows = []
+    for place, value in _leaves(values):
+        name = place.rpartition(".")[2]
+        key = _ONLY_HERE.get(place) or (name if name in candidates else ALIASES.get(name, ""))
+        validation = ".val." in f".{place}" and place not in _ONLY_HERE
+        if key in candidates and not validation and not isinstance(value, Mapping):
+            rows.append((place, value, str(key)))
+    return rows
+
+
+def _leaves(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        inner = f"{place}.{name}" if place else str(name)
+        if isinstance(value, Mapping):
+            yield from _leaves(value, inner)
+        else:
+            yield inner, value
