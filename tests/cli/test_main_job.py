@@ -316,7 +316,7 @@ def test_a_run_that_is_not_live_is_exit_4_and_an_unknown_one_exit_3(finished) ->
     ("arguments", "words", "code"),
     [
         (["--data", "nothing/here"], "no data at", 3),
-        (["--data", "{empty}"], "nothing usable", 2),
+        (["--data", "{empty}"], "neither videos nor frames", 2),
         (["--data", "{broken}"], "broken.mp4", 2),
         (["--data", "{tiny}", "--set", "crop_size=512"], "crop", 2),
         (["--data", "{tiny}", "--set", "max_lr=1"], "max_lr = 1", 2),

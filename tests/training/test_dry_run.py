@@ -196,7 +196,7 @@ def test_the_command_says_what_the_run_would_take_and_starts_none(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [(["--check", "--resume", "latest"], "--check tries"), (["--json"], "--json goes with --check")],
+    [(["--check", "--resume", "latest"], "--check tries"), (["--json"], "--json requires --check")],
 )
 def test_what_does_not_go_with_a_check_is_refused(words: list[str], told: str, capsys: Any) -> None:
     from vsrpp.cli import main
