@@ -67,7 +67,7 @@ def test_a_recipe_is_found_by_its_name_and_a_file_comes_first(tmp_path: Path, mo
     (tmp_path / "vsrpp_video.yaml").write_text("seed: 3\n")
     assert config.config_file("vsrpp_video.yaml") == Path("vsrpp_video.yaml")
     for name in ("vsrpp_vidoe", "elsewhere/vsrpp_video.yaml"):
-        with pytest.raises(NotFound, match="there are basicvsr_reds, basicvsr_vimeo, vsrpp_video"):
+        with pytest.raises(NotFound, match="the recipes are basicvsr_reds, basicvsr_vimeo, vsrpp_video"):
             config.config_file(name)
 
 

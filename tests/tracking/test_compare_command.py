@@ -60,7 +60,7 @@ def test_the_tables_can_be_read(runs: Path, capsys: pytest.CaptureFixture[str]) 
     out = capsys.readouterr().out
     assert "live configs part  at step 100" in out
     assert "1.50e-04, 2.00e-04 from 100" in out
-    assert "31.500 dB @ 100" in out
+    assert "31.50 dB @ 100" in out
     assert all(line == line.rstrip() and len(line) < 140 for line in out.splitlines())
 
 

@@ -119,10 +119,10 @@ def test_a_run_that_ended_while_mlflow_was_away_is_marked_until_sync_tells_its_e
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     arguments = ["runs", "--run-dir", str(run.paths.root.parent)]
     assert cli.main(arguments) == 0
-    assert "still shows it running" not in capsys.readouterr().out
+    assert "MLflow still shows" not in capsys.readouterr().out
     client_of(uri).update_run(the_run(uri, run.run_id).info.run_id, status="RUNNING")
     assert cli.main(arguments) == 0
-    assert f"MLflow still shows it running; tell it: vsrpp sync {run.run_id}" in capsys.readouterr().out
+    assert f"MLflow still shows {run.run_id} as running; tell it: vsrpp sync {run.run_id}" in capsys.readouterr().out
 
 
 def test_runs_of_the_server_are_ours_alone(run: MadeRun, uri: str) -> None:
