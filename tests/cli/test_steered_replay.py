@@ -32,9 +32,13 @@ def steered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunPaths]:
     with TrainingProcess(folder, QUICKSTART) as process:
         run = Run(process.run_dir(180))
         run.wait_for(5)
-        assert run.set(max_lr=5e-4, reason="faster").status == "applied", process.output
+        faster = run.set({"max_lr": 5e-4}, reason="faster")
+        assert faster.status == "applied" and faster.step is not None, process.output
+        edited_at = faster.step
         wait_until(
-            lambda: [s for s in control.checkpoint_steps(run.paths) if s > 10], 300, "a checkpoint after the edit"
+            lambda: [s for s in control.checkpoint_steps(run.paths) if s > edited_at],
+            300,
+            "a checkpoint after the edit",
         )
         to_step = max(control.checkpoint_steps(run.paths))
         assert run.set(grad_clip=0.3, reason="calmer").status == "applied", process.output

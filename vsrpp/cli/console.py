@@ -149,7 +149,8 @@ def event_lines(event: Event) -> list[str]:
     """The lines an event is worth while it trains; none for what the progress line shows anyway."""
     if event.type in _SHOWN_ANYWAY:
         return []
-    changes = [config_update(change) for change in event.data.get("changes") or []]
+    listed = event.data.get("changes")
+    changes = [config_update(change) for change in listed if isinstance(change, dict)] if isinstance(listed, list) else []
     if event.type == "config_applied":
         return changes
     told = narrate(event)
