@@ -274,6 +274,69 @@ print([name for name in ("ui", "schemas", "scripts") if find_spec(name)], vsrpp.
     assert Path(origin).resolve().is_relative_to(ROOT if editable else target)
 
 
+TYPED_SCRIPT = """
+from typing import Literal
+
+from vsrpp import Run, train
+from vsrpp.documents import ConfigValue, RunState
+
+
+def halve(run: Run) -> Literal["applied", "done", "refused", "pending"]:
+    rate = run.config()["max_lr"]
+    assert isinstance(rate, float)
+    answer = run.set({"max_lr": rate / 2}, reason="flat", probation=50, revert_if="loss > 2x")
+    for problem in answer.errors:
+        print(problem["key"], problem["reason_code"])
+    return answer.status
+
+
+def look(run: Run) -> tuple[RunState, int, float | None]:
+    view, best = run.status(), run.best()
+    steps: list[int] = [saved.step for saved in run.checkpoints()]
+    values: list[float] = [row.value for row in run.metrics("loss/total")]
+    names: list[str] = run.keys()
+    print(steps, values, names, view.weights(), [event.type for event in run.history("validated", "finished")])
+    return view.state, view.step, None if best is None else best.value
+
+
+config: dict[str, ConfigValue] = {"preset": "demo", "max_lr": 1e-4}
+run = train(config, data="sample")
+print(halve(run), look(run), [row.state for row in Run.list()])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("line", "complaint"), [("", ""), ("run.history('validatd')", "arg-type"), ("run.status().stat", "attr-defined")]
+)
+def test_mypy_strict_passes_on_a_script_against_the_installed_wheel(
+    installed_wheel: Path, line: str, complaint: str, tmp_path: Path
+) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(f"{TYPED_SCRIPT}{line}\n", encoding="utf-8")
+    check = [sys.executable, "-m", "mypy", "--strict", "--config-file=", f"--cache-dir={installed_wheel / 'mypy'}"]
+    done = subprocess.run(
+        [*check, f"--python-executable={installed_wheel / 'bin' / 'python'}", str(script)], cwd=tmp_path,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert (done.returncode != 0) == bool(complaint), done.stdout + done.stderr
+    assert complaint in done.stdout, done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed_wheel(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment with the wheel and, by path, what this environment has beside it."""
+    import sysconfig
+
+    venv = tmp_path_factory.mktemp("installed") / "venv"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
+    (site,) = (venv / "lib").glob("python3*/site-packages")
+    install = [sys.executable, "-m", "uv", "pip", "install", "--target", str(site), "--no-deps", str(wheel)]
+    subprocess.run(install, check=True, capture_output=True, text=True)
+    (site / "beside.pth").write_text(sysconfig.get_paths()["purelib"] + "\n", encoding="utf-8")
+    return venv
+
+
 def prelude() -> str:
     """With -S the environment's own (editable) installation stays out; its other packages come in by path alone."""
     import sysconfig

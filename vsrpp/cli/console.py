@@ -150,7 +150,9 @@ def event_lines(event: Event) -> list[str]:
     if event.type in _SHOWN_ANYWAY:
         return []
     listed = event.data.get("changes")
-    changes = [config_update(change) for change in listed if isinstance(change, dict)] if isinstance(listed, list) else []
+    changes = (
+        [config_update(change) for change in listed if isinstance(change, dict)] if isinstance(listed, list) else []
+    )
     if event.type == "config_applied":
         return changes
     told = narrate(event)
