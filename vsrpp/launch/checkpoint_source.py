@@ -30,6 +30,8 @@ def checkpoint_folder(source: str, runs: Path) -> CheckpointPaths:
     try:
         run = control.find_run(name, runs)
     except NotFound:
+        if name == "latest":  # a word of this host, not the name of a run on the server
+            raise
         run = None
     uri = paths.tracking_uri(runs)
     if run is not None:
