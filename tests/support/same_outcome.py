@@ -22,9 +22,12 @@ SURROUNDINGS = frozenset({"tracking_lost", "tracking_back", "face_failed"})
 """Events about the tracking server and the faces; when they are recorded depends on those processes."""
 ROWS_OF_THE_MACHINE = ("speed/", "system/", "progress/spent_s", "progress/eta_s", "progress/cost")
 NOT_COMPARED = frozenset(
-    {"command", "line", "message", "error", "size_bytes", "versions", "host", "code_version", "training_state.pt"}
-)
-"""Keys of an event's data. A checkpoint's training_state.pt is compared value by value, not by the hash of its bytes."""
+    {
+        "command", "line", "message", "error", "size_bytes", "versions", "host", "code_version", "training_state.pt",
+        "reason_code", "fields",
+    }
+)  # fmt: skip
+"""Keys of an event's data and of an answer: wording, and what the older code does not know. A checkpoint's training_state.pt is compared value by value, not by the hash of its bytes."""
 MANIFEST = ("format", "step", "branch", "revision", "reason", "metrics")
 SHOWN = 60
 
