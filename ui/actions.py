@@ -1,9 +1,10 @@
-"""The runs page's one address that changes something: roll back, start a job, cancel one; the answer is a sentence."""
+"""The runs page's one address that changes something: roll back, start a job, cancel one."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -11,16 +12,35 @@ from fastapi.responses import PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
 from vsrpp import control
-from vsrpp.errors import Refused, VsrppError
+from vsrpp.errors import Refused, TimedOut, VsrppError
+from vsrpp.store import Answer
 
+from .answers import DONE, PENDING, http_status, json_answer
 from .jobs import Jobs
-from .live import to_json
+from .markup import render
 from .messages import Texts
-from .pages.actions import WAIT_S, answer_notice, notice
+from .pages.actions import WAIT_S, answer_notice
 from .snapshot import RunWatches
 from .verbs import Action
+from .views.notice import Notice
 
 LARGEST_ORDER = 4 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class OrderOutcome:
+    """What became of an order."""
+
+    notice: Notice
+    status: int = DONE
+    """The HTTP status; 202 while a command is pending."""
+    reason_code: str = ""
+    """Why it was not done, for programs."""
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return self.status < 400
 
 
 def add_actions(app: FastAPI, watches: RunWatches, jobs: Jobs, t: Texts) -> None:
@@ -28,34 +48,43 @@ def add_actions(app: FastAPI, watches: RunWatches, jobs: Jobs, t: Texts) -> None
 
     @app.post("/panel/do")
     async def do(request: Request) -> Response:
+        """{ok, notice, reason_code, fields}: what became of it, for the page as HTML and for programs."""
         # A form of another site can send no JSON: a second lock beside the guard's look at the origin.
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             return PlainTextResponse("JSON is asked for.", 415)
         body = await request.body()
-        try:
-            order = json.loads(body) if len(body) <= LARGEST_ORDER else None
-        except ValueError:
-            order = None
-        if not isinstance(order, dict):
-            return PlainTextResponse("Not an order.", 400)
         author = getattr(request.state, "user", None)
-        answer = await run_in_threadpool(_answer, order, author, watches, jobs, t)
-        return Response(to_json(answer), media_type="application/json", headers={"Cache-Control": "no-store"})
+        outcome = await run_in_threadpool(_outcome, body, author, watches, jobs, t)
+        document = {
+            "ok": outcome.ok, "notice": render(outcome.notice.piece(), t), "reason_code": outcome.reason_code,
+            "fields": outcome.fields,
+        }  # fmt: skip
+        return json_answer(document, outcome.status)
 
 
-def _answer(order: Mapping[str, Any], author: str | None, watches: RunWatches, jobs: Jobs, t: Texts) -> dict[str, Any]:
-    """{ok, notice}: what became of it, as HTML."""
+def _outcome(body: bytes, author: str | None, watches: RunWatches, jobs: Jobs, t: Texts) -> OrderOutcome:
     try:
-        message = _do(order, author, watches, jobs, t)
+        return _do(_order(body), author, watches, jobs, t)
     except VsrppError as error:
-        message = notice("bad", str(error))
-    return {"ok": 'class="notice bad"' not in message, "notice": message}
+        return _failed(error, Notice("bad", str(error)))
 
 
-def _do(order: Mapping[str, Any], author: str | None, watches: RunWatches, jobs: Jobs, t: Texts) -> str:
+def _order(body: bytes) -> Mapping[str, Any]:
+    """Raises Refused for what is no JSON object of a few words."""
+    try:
+        order = json.loads(body) if len(body) <= LARGEST_ORDER else None
+    except ValueError:
+        order = None
+    if not isinstance(order, dict):
+        raise Refused("Not an order: it must be a JSON object of at most 4 KiB.")
+    return order
+
+
+def _do(order: Mapping[str, Any], author: str | None, watches: RunWatches, jobs: Jobs, t: Texts) -> OrderOutcome:
     verb = str(order.get("verb", ""))
     if verb == "cancel":
-        return notice("info", t("job.cancelling", line=jobs.cancel(str(order.get("job", "")), author).line))
+        job = jobs.cancel(str(order.get("job", "")), author)
+        return OrderOutcome(Notice("info", t("job.cancelling", line=job.line)))
     run_id, step = watches.paths(str(order.get("run", ""))).run_id, _step(order.get("step"))
     if verb == "rollback":
         if step is None:
@@ -63,10 +92,24 @@ def _do(order: Mapping[str, Any], author: str | None, watches: RunWatches, jobs:
         answer = control.command(
             watches.paths(run_id), "rollback", {"step": step}, origin="panel", author=author, wait_s=WAIT_S
         )
-        return answer_notice(answer, t("do.rollback"), t)
+        return _answered(answer, answer_notice(answer, t("do.rollback"), t))
     alias = order.get("alias")
     action = Action(verb=verb, run_id=run_id, step=step, alias=str(alias) if alias is not None else None)
-    return notice("good", t("job.started", line=jobs.start(action, author).line))
+    return OrderOutcome(Notice("good", t("job.started", line=jobs.start(action, author).line)))
+
+
+def _answered(answer: Answer, notice: Notice) -> OrderOutcome:
+    try:
+        answer.check()
+    except TimedOut as error:  # the run has the command and may still do it
+        return OrderOutcome(notice, PENDING, error.reason_code, error.fields)
+    except VsrppError as error:
+        return _failed(error, notice)
+    return OrderOutcome(notice)
+
+
+def _failed(error: VsrppError, notice: Notice) -> OrderOutcome:
+    return OrderOutcome(notice, http_status(error), error.reason_code, error.fields)
 
 
 def _step(value: Any) -> int | None:

@@ -24,7 +24,7 @@ from .jobs import Jobs
 from .live import FragmentRenderer
 from .login import Login
 from .messages import LANGUAGES, texts
-from .pages import HEAD, THEME, config_page, monitoring_page, runs_page
+from .pages import THEME, config_page, head, monitoring_page, runs_page
 from .routes import add_routes
 from .snapshot import RunWatches
 from .tracked import TrackedRuns
@@ -60,7 +60,7 @@ def build(
     for name, page in (("monitoring", monitoring_page), ("config", config_page), ("runs", runs_page)):
         blocks = page(watches, t, lang)
         gr.mount_gradio_app(
-            app, blocks, path=f"/{name}", theme=THEME, head=HEAD.replace("%lang%", lang), footer_links=[],
+            app, blocks, path=f"/{name}", theme=THEME, head=head(t, lang), footer_links=[],
             run_history=False, ssr_mode=False, mcp_server=False, pwa=False, enable_monitoring=False, allowed_paths=[],
             show_error=True, app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         )  # fmt: skip

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+
+from jinja2 import TemplateError
 
 from vsrpp import control
 from vsrpp.control import LIVE_STATES, RunView
@@ -17,17 +18,29 @@ from vsrpp.errors import NotFound, VsrppError
 
 from . import abilities
 from .charts import bars, lines
-from .format import esc
 from .jobs import Jobs
 from .listing import checkpoint_rows, local_rows
+from .markup import Piece, piece, render
 from .messages import Texts
 from .snapshot import RunWatch, RunWatches
 from .tracked import TrackedRuns
 from .views import cards, compare, config, header, runs, timeline, validation
 from .views import jobs as jobs_view
 
+Pieces = dict[str, Callable[[], Piece | str | None]]
+"""What a page shows, by the place it goes to: drawn when asked for. Text is markup that `_same` has kept."""
 KEPT_PIECES = 200
 LOSS_KEYS = ("loss/total", "loss/l1", "loss/ms", "loss/grad", "loss/perceptual")
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """One layer of the table of activities."""
+
+    name: str
+    value: float
+    level: str
+    trend: lines.Spark | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,25 +135,23 @@ class FragmentRenderer:
             facts["run"] = None
             pieces = self._nothing(run_id)
         have = request.get("have")
-        return {**facts, "fragments": _changed(pieces, have if isinstance(have, dict) else {})}
+        return {**facts, "fragments": _changed(pieces, self._t, have if isinstance(have, dict) else {})}
 
-    def _nothing(self, missing: str | None) -> dict[str, Callable[[], str]]:
-        return {"header": lambda: header.empty(str(self._watches.folder), self._t, missing=missing)}
+    def _nothing(self, missing: str | None) -> Pieces:
+        return {"header": lambda: header.empty(str(self._watches.folder), missing=missing)}
 
     # ---- /monitoring
-    def _monitoring(self, watch: RunWatch, snapshot: RunView, view: ViewOptions) -> dict[str, Callable[[], str]]:
+    def _monitoring(self, watch: RunWatch, snapshot: RunView, view: ViewOptions) -> Pieces:
         t = self._t
         activity = snapshot.activity()
-        words = self._words()
         return {
             "header": lambda: header.header(snapshot, t, others=self._others()),
             "losses": lambda: self._losses(watch, snapshot, view),
-            "bars": lambda: bars.stacked_bar(
-                snapshot.weights(), percent=True, title=t("weights_bar"), hint=t("in_percent"), empty=t("no_values"), t=t
-            ) + bars.stacked_bar(
-                snapshot.losses(), percent=False, title=t("values_bar"), hint=t("absolute"), empty=t("no_values"), t=t
+            "bars": lambda: piece(
+                "bars", weights=bars.stacked_bar(snapshot.weights(), percent=True),
+                losses=bars.stacked_bar(snapshot.losses(), percent=False),
             ),
-            "peak": lambda: bars.peak_bar(activity, words),
+            "peak": lambda: piece("peak", peak=bars.peak_bar(activity)),
             "streams": lambda: self._streams(watch, activity, view),
             "cards": lambda: cards.cards(snapshot, t),
             "history": lambda: self._same("history", snapshot, view, (), lambda: self._history(snapshot, view)),
@@ -151,7 +162,7 @@ class FragmentRenderer:
         }  # fmt: skip
 
     def _same(
-        self, name: str, snapshot: RunView, view: ViewOptions, other: tuple[object, ...], draw: Callable[[], str]
+        self, name: str, snapshot: RunView, view: ViewOptions, other: tuple[object, ...], draw: Callable[[], Piece]
     ) -> str:
         """A piece that depends on the events, the view and `other` alone: drawn once for all tabs and refreshes."""
         place, state = (snapshot.run_id, name, view), (len(snapshot.events), snapshot.step == 0, *other)
@@ -159,19 +170,14 @@ class FragmentRenderer:
         if kept is None or kept[0] != state:
             if len(self._kept) > KEPT_PIECES:
                 self._kept.clear()
-            kept = self._kept[place] = (state, draw())
+            kept = self._kept[place] = (state, render(draw(), self._t))
         return kept[1]
 
-    def _pictures(self, snapshot: RunView, view: ViewOptions) -> str:
+    def _pictures(self, snapshot: RunView, view: ViewOptions) -> Piece:
         return validation.viewer(
             validation.pictures(snapshot.events), self._t, self._image_url(snapshot.run_id), clip=view.clip, step=view.step,
             against=view.against, left=view.left, right=view.right,
         )  # fmt: skip
-
-    def _words(self) -> dict[str, str]:
-        keys = ("no_activity", "peak_activity", *bars.STREAMS)
-        levels = ("low", "moderate", "high", "unusual", "extreme")
-        return {key: self._t(key) for key in keys} | {f"level.{level}": self._t(f"level.{level}") for level in levels}
 
     def _others(self) -> list[tuple[str, str]]:
         return [(paths.run_id, paths.run_id) for paths in control.local_runs(self._watches.folder)[:50]]
@@ -181,85 +187,45 @@ class FragmentRenderer:
         curves = watch.read_curves(LOSS_KEYS, points, view.from_step, view.to_step)
         return self._same("losses", snapshot, view, (curves,), lambda: self._draw_losses(curves, snapshot, view))
 
-    def _draw_losses(self, curves: Curves, snapshot: RunView, view: ViewOptions) -> str:
+    def _draw_losses(self, curves: Curves, snapshot: RunView, view: ViewOptions) -> Piece:
         t = self._t
-        names = {f"loss/{term}": t(f"term.{term}") for term in ("total", *bars.TERMS)}
-        drawn = lines.loss_chart(
+        chart = lines.loss_chart(
             curves.series, timeline.marks(snapshot.events, t), width=view.width, height=320 if view.width > 560 else 260,
-            smooth=view.smooth, log=view.log, names=names, from_step=view.from_step, to_step=view.to_step,
-            words={"not_finite": t("not_finite")},
+            smooth=view.smooth, log=view.log, from_step=view.from_step, to_step=view.to_step,
         )  # fmt: skip
-        if not drawn:
-            return f'<p class="hint">{esc(t("no_losses", every=snapshot.config.live.get("log_every", 10)))}</p>'
-        present = list(dict.fromkeys(loss.key for loss in curves.series))
-        key = "".join(
-            f'<span class="key"><i style="background:{lines.COLOURS[loss]}"></i>{esc(names[loss])}</span>'
-            for loss in present
-        )
-        if any(loss.abandoned for loss in curves.series):
-            key += f'<span class="key faint"><i></i>{esc(t("left_behind"))}</span>'
-        late = "" if curves.complete else f'<span class="hint">{esc(t("reading"))}</span>'
-        return f'<div class="keys">{key}{late}</div>{drawn}<div class="tip" data-keep hidden></div>'
+        return piece(
+            "losses", chart=chart, names={f"loss/{term}": t(f"term.{term}") for term in ("total", *bars.TERMS)},
+            present=list(dict.fromkeys(curve.key for curve in curves.series)), colours=lines.COLOURS,
+            abandoned=any(curve.abandoned for curve in curves.series), complete=curves.complete,
+            log_every=snapshot.config.live.get("log_every", 10),
+        )  # fmt: skip
 
-    def _streams(self, watch: RunWatch, activity: dict[str, float], view: ViewOptions) -> str:
-        t = self._t
-        if not activity:
-            return f'<p class="hint">{esc(t("no_activity"))}</p>'
-        counted = [t("layer_one") if n == 1 else t("layers", n=n) for _, n in bars.stream_averages(activity).values()]
-        trends = watch.trends(tuple(f"activity/{name}" for name in activity))
-        rows = "".join(
-            f'<tr><th scope="row">{esc(name)}</th><td class="{bars.activity_level(value)}">{value:.3f}</td>'
-            f"<td>{lines.spark(trends.get(f'activity/{name}', ()))}</td></tr>"
+    def _streams(self, watch: RunWatch, activity: dict[str, float], view: ViewOptions) -> Piece:
+        trends = watch.trends(tuple(f"activity/{name}" for name in activity)) if activity else {}
+        layers = [
+            LayerRow(name, value, bars.activity_level(value), lines.spark(trends.get(f"activity/{name}", ())))
             for name, value in bars.layer_order(activity, view.sort)
-        )
-        heads = "".join(
-            f'<th aria-sort="{"descending" if view.sort == by else "none"}"><button type="button" class="quiet" '
-            f'data-view="sort" data-value="{by}" aria-label="{esc(t("sort_by", what=t(by)))}">{esc(t(by))} '
-            f"{'▾' if view.sort == by else ''}</button></th>"
-            for by in ("layer", "value")
-        )
-        table = (
-            f"<table class='numbers'><thead><tr>{heads}<th>{esc(t('trend'))}</th>"
-            f"</tr></thead><tbody>{rows}</tbody></table>"
-        )
-        return (
-            f"{bars.stream_bars(activity, self._words(), counted)}"
-            f'<details id="all-layers"><summary>{esc(t("all_layers"))}</summary>'
-            f'<div class="scroll">{table}</div></details>'
-        )
+        ]
+        return piece("streams", bars=bars.stream_bars(activity), layers=layers, sort=view.sort)
 
-    def _history(self, snapshot: RunView, view: ViewOptions) -> str:
-        t = self._t
-        ours, bicubic = (thinned(validation.series(snapshot.events, key)) for key in ("psnr_y", "bicubic_psnr_y"))
-        chart = ""
-        if len(ours) > 1:
-            chart = lines.line_chart(
-                [(t("of_bicubic"), "was", bicubic), (t("of_output"), "will", ours)],
-                width=min(560, view.width), spoken=t("validation_history"),
-            )  # fmt: skip
-            keys = (
-                f'<span class="key will">{esc(t("of_output"))}</span> <span '
-                f'class="key was">{esc(t("of_bicubic"))}</span>'
-            )
-            chart = f'<p class="keys">PSNR-Y (dB) {keys}</p>{chart}'
-        return chart + validation.history(snapshot, t)
+    def _history(self, snapshot: RunView, view: ViewOptions) -> Piece:
+        return validation.history(snapshot, self._t, width=view.width)
 
     def _image_url(self, run_id: str) -> Callable[[str], str]:
         return lambda path: f"/panel/images/{quote(run_id)}/{quote(path)}"
 
     # ---- /config
-    def _config(self, watch: RunWatch, snapshot: RunView, view: ViewOptions) -> dict[str, Callable[[], str]]:
+    def _config(self, watch: RunWatch, snapshot: RunView, view: ViewOptions) -> Pieces:
         t = self._t
         return {
             "header": lambda: header.header(snapshot, t, others=self._others(), config_button=False),
-            "not-live": lambda: "" if snapshot.live else
-                f'<p class="notice warn">{esc(t("not_live", state=t(f"state.{snapshot.state}")))}</p>',
+            "not-live": lambda: None if snapshot.live else piece("not_live", state=snapshot.state),
             "startup": lambda: config.startup_table(snapshot.run_config, t, snapshot.run_id),
             "revisions": lambda: config.revisions(snapshot.events, snapshot.config.revision, t, live=snapshot.live),
-        }  # fmt: skip
+        }
 
     # ---- /runs
-    def _runs(self, watch: RunWatch, snapshot: RunView, view: ViewOptions) -> dict[str, Callable[[], str]]:
+    def _runs(self, watch: RunWatch, snapshot: RunView, view: ViewOptions) -> Pieces:
         t, rows, verbs = self._t, local_rows(self._watches.folder), abilities.verbs()
         busy = [str(row.get("name") or row["run_id"]) for row in rows if row["state"] in LIVE_STATES]
         chosen = runs.ChosenRun(
@@ -268,34 +234,25 @@ class FragmentRenderer:
         picked = [row for row in rows if row["run_id"] in view.picked]
         return {
             "header": lambda: header.header(snapshot, t, config_button=True),
-            "jobs": lambda: jobs_view.jobs(self._jobs.all(), t),
-            "all-runs": lambda: runs.runs_table(rows, snapshot.run_id, t, view.picked),
-            "compare": lambda: compare.compare(picked, t, can_compare="compare" in verbs),
+            "jobs": lambda: jobs_view.jobs(self._jobs.all()),
+            "all-runs": lambda: runs.runs_table(rows, snapshot.run_id, view.picked),
+            "compare": lambda: compare.compare(picked, can_compare="compare" in verbs),
             "checkpoints": lambda: runs.checkpoint_table(checkpoint_rows(watch.paths, snapshot), chosen, t),
             "commands": lambda: runs.run_commands(chosen, t),
-            "tracked": lambda: self._tracked.html(snapshot.run_id, t),
+            "tracked": self._tracked.piece,
         }
 
 
-def thinned(points: list[tuple[int, float]], most: int = 240) -> list[tuple[int, float]]:
-    """At most about so many of the points, the last among them."""
-    every = max(1, len(points) // most)
-    return points[::every] + (points[-1:] if len(points) % every != 1 and every > 1 else [])
-
-
-def _changed(pieces: Mapping[str, Callable[[], str]], have: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+def _changed(pieces: Pieces, t: Texts, have: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     changed = {}
     for name, draw in pieces.items():
         try:
-            html = draw()
-        except (VsrppError, sqlite3.Error, OSError, ValueError, KeyError, TypeError) as error:
+            drawn = draw()
+            html = drawn if isinstance(drawn, str) else render(drawn, t)
+        except (VsrppError, sqlite3.Error, OSError, ValueError, KeyError, TypeError, TemplateError) as error:
             # One damaged record must not take the whole page away: it says so in its place.
-            html = f'<p class="notice bad">{esc(type(error).__name__)}: {esc(error)}</p>'
+            html = render(piece("damaged", error=type(error).__name__, why=str(error)), t)
         tag = hashlib.blake2b(html.encode(), digest_size=8).hexdigest()
         if have.get(name) != tag:
             changed[name] = {"tag": tag, "html": html}
     return changed
-
-
-def to_json(answer: Mapping[str, Any]) -> bytes:
-    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode()

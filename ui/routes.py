@@ -12,12 +12,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
-from vsrpp.errors import NotFound
+from vsrpp.errors import NotFound, Refused
 
-from .format import esc
+from .answers import failure, json_answer
 from .guard import PAGES
-from .live import FragmentRenderer, to_json
+from .live import FragmentRenderer
 from .login import COOKIE, SESSION_S, WRONG_PAUSE_S, Login
+from .markup import piece, render
 from .messages import Texts
 from .snapshot import RunWatches
 
@@ -55,14 +56,16 @@ def add_routes(
     @app.post("/panel/live/{page}")
     async def fragments(page: str, request: Request) -> Response:
         body = await request.body()
-        if page not in PAGES or len(body) > LARGEST_QUESTION:
-            return PlainTextResponse("Not found.", 404)
+        if page not in PAGES:
+            return failure(NotFound(f"There is no page {page[:40]}."))
+        if len(body) > LARGEST_QUESTION:
+            return failure(Refused(f"The question is larger than {LARGEST_QUESTION // 1024} KiB."))
         try:
             query = json.loads(body or b"{}")
         except ValueError:
-            return PlainTextResponse("Not JSON.", 400)
+            return failure(Refused("The question is not valid JSON."))
         answer = await run_in_threadpool(live.answer, page, query if isinstance(query, dict) else {})
-        return Response(to_json(answer), media_type="application/json", headers={"Cache-Control": "no-store"})
+        return json_answer(answer)
 
     @app.get("/panel/images/{run_id}/{path:path}")
     async def image(run_id: str, path: str) -> Response:
@@ -72,9 +75,12 @@ def add_routes(
             return PlainTextResponse("Not found.", 404)
         return FileResponse(file, headers={"Cache-Control": "private, max-age=86400"})
 
+    def sign_in(target: str, *, wrong: bool = False) -> str:
+        return render(piece("sign_in", language=language, target=target, wrong=wrong), t)
+
     @app.get("/login")
     async def login_page(request: Request) -> Response:
-        return HTMLResponse(sign_in(t, language, request.query_params.get("next", "/")))
+        return HTMLResponse(sign_in(request.query_params.get("next", "/")))
 
     @app.post("/login")
     async def log_in(request: Request) -> Response:
@@ -86,7 +92,7 @@ def add_routes(
         name = form.get("user", "")
         if login is None or not login.check(name, form.get("password", "")):
             await asyncio.sleep(WRONG_PAUSE_S)
-            return HTMLResponse(sign_in(t, language, safe, wrong=True), 401)
+            return HTMLResponse(sign_in(safe, wrong=True), 401)
         answer = RedirectResponse(safe, 303)
         secure = request.url.scheme == "https"
         answer.set_cookie(COOKIE, login.session(name), SESSION_S, httponly=True, samesite="strict", secure=secure)
@@ -110,19 +116,3 @@ def picture_file(watches: RunWatches, run_id: str, path: str) -> Path:
     if not real.is_relative_to(images.resolve()) or real.suffix.lower() not in PICTURE_SUFFIXES or not real.is_file():
         raise NotFound("no such picture")
     return real
-
-
-def sign_in(t: Texts, language: str, target: str, *, wrong: bool = False) -> str:
-    """The page that asks for name and password; plain HTML, works without any script."""
-    error = f'<p class="notice bad" role="alert">{esc(t("wrong"))}</p>' if wrong else ""
-    return (
-        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>VSR++</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="stylesheet" href="/panel/assets/panel.css"><script src="/panel/assets/theme.js"></script></head>'
-        f'<body class="plain"><main class="sign-in"><form method="post" action="/login"><h1>VSR<b>++</b></h1>{error}'
-        f'<input type="hidden" name="next" value="{esc(target)}">'
-        f'<label>{esc(t("user"))}<input name="user" autocomplete="username" required autofocus></label>'
-        f'<label>{esc(t("password"))}<input name="password" type="password" '
-        'autocomplete="current-password" required></label>'
-        f'<button class="primary">{esc(t("sign_in"))}</button></form></main></body></html>'
-    )

@@ -9,7 +9,7 @@ from typing import Any
 
 from vsrpp import control, paths
 
-from .messages import Texts
+from .markup import Piece
 from .views import runs as runs_view
 
 FRESH_S = 30.0
@@ -26,15 +26,13 @@ class TrackedRuns:
         self._why: str | None = None
         self._known = False
 
-    def html(self, run_id: str, t: Texts) -> str:
+    def piece(self) -> Piece:
         """The section of the runs page, as far as is known now."""
         self._ask()
         uri = paths.tracking_uri(self._folder)
         local = {run_paths.run_id for run_paths in control.local_runs(self._folder)}
         rows = [row for row in self._rows if row["run_id"] not in local]
-        if not self._known and self._why is None:
-            return f'<p class="hint">{t("loading")}</p>'
-        return runs_view.tracking(uri, rows, self._why, t)
+        return runs_view.tracking(uri, rows, self._why, asked=self._known or self._why is not None)
 
     def _ask(self) -> None:
         with self._lock:

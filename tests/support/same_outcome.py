@@ -27,7 +27,10 @@ NOT_COMPARED = frozenset(
         "reason_code", "fields",
     }
 )  # fmt: skip
-"""Keys of an event's data and of an answer: wording, and what the older code does not know. A checkpoint's training_state.pt is compared value by value, not by the hash of its bytes."""
+"""Keys of an event's data and of an answer: wording, and what the older code does not know.
+
+A checkpoint's training_state.pt is compared value by value, not by the hash of its bytes.
+"""
 MANIFEST = ("format", "step", "branch", "revision", "reason", "metrics")
 SHOWN = 60
 

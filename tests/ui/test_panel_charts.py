@@ -5,20 +5,36 @@ from __future__ import annotations
 import math
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from vsrpp_ui.charts import axis, bars, lines
+from vsrpp_ui.markup import piece, render
 from vsrpp_ui.messages import texts
 
 from vsrpp.control.curves import Point, Series
 
 EN = texts("en")
 EXTREME = [0.0, -0.0, 1e-300, 1e300, -1e300, math.nan, math.inf, -math.inf, 1.7976931348623157e308]
-WORDS = {f"level.{one}": one for one in ("low", "moderate", "high", "unusual", "extreme")} | {
-    "no_activity": "none", "peak_activity": "Peak", "backward": "B", "forward": "F", "fusion": "U",
-}  # fmt: skip
+
+
+def bar_drawn(values: Mapping[str, float | None], *, percent: bool) -> str:
+    bar = bars.stacked_bar(values, percent=percent)
+    return render(piece("bars", weights=bar, losses=bar), EN)
+
+
+def peak_drawn(activity: Mapping[str, float]) -> str:
+    return render(piece("peak", peak=bars.peak_bar(activity)), EN)
+
+
+def chart_drawn(chart: lines.LossChart | None) -> str:
+    """The chart's SVG, as the losses of the monitoring page have it."""
+    losses = piece(
+        "losses", chart=chart, names={}, present=[], colours=lines.COLOURS, abandoned=False, complete=True, log_every=10
+    )
+    return re.search(r"<svg.*</svg>", render(losses, EN), re.DOTALL)[0]  # type: ignore[index]
 
 
 def point(step: int, value: float) -> Point:
@@ -39,18 +55,15 @@ def test_the_colours_are_exactly_those_asked_for() -> None:
 
 
 def test_a_weight_bar_is_labelled_in_percent_and_a_loss_bar_with_absolute_values() -> None:
-    weights = bars.stacked_bar({"l1": 0.6, "ms": 0.2, "grad": 0.2, "perceptual": 0.0}, percent=True, title="W",
-                               hint="%", empty="none", t=EN)  # fmt: skip
+    weights = bar_drawn({"l1": 0.6, "ms": 0.2, "grad": 0.2, "perceptual": 0.0}, percent=True)
     assert "L1: 60%" in weights and "width:60.000%" in weights and "MS: 20%" in weights
-    losses = bars.stacked_bar({"l1": 0.0122, "ms": 0.0056, "grad": 0.0044, "perceptual": None}, percent=False,
-                              title="L", hint="abs", empty="none", t=EN)  # fmt: skip
+    losses = bar_drawn({"l1": 0.0122, "ms": 0.0056, "grad": 0.0044, "perceptual": None}, percent=False)
     assert "0.0122" in losses and "width:54.955%" in losses and "Perceptual <b>–</b>" in losses
 
 
 def test_a_thin_segment_keeps_its_label_in_the_legend() -> None:
-    markup = bars.stacked_bar({"l1": 0.98, "ms": 0.01, "grad": 0.01, "perceptual": 0.0}, percent=True, title="W",
-                              hint="%", empty="none", t=EN)  # fmt: skip
-    assert markup.count("<li") == 4 and "MS <b>1%</b>" in markup
+    markup = bar_drawn({"l1": 0.98, "ms": 0.01, "grad": 0.01, "perceptual": 0.0}, percent=True)
+    assert markup.count("<li") == 2 * 4 and "MS <b>1%</b>" in markup  # two bars are drawn, weights and losses
 
 
 @pytest.mark.parametrize("value", [None, *EXTREME])
@@ -58,14 +71,11 @@ def test_no_value_breaks_a_bar(value: float | None) -> None:
     found = bars.shares({"l1": value, "ms": 0.5, "grad": value})
     assert all(0 <= share <= 1 for share in found.values())
     for percent in (True, False):
-        bars.stacked_bar(
-            {"l1": value, "ms": 1e308, "grad": 1e308}, percent=percent, title="t", hint="h", empty="none", t=EN
-        )
+        assert "MS" in bar_drawn({"l1": value, "ms": 1e308, "grad": 1e308}, percent=percent)
 
 
 def test_a_bar_without_values_says_so() -> None:
-    empty = bars.stacked_bar(dict.fromkeys(bars.TERMS), percent=False, title="L", hint="h", empty="no values yet", t=EN)
-    assert "no values yet" in empty
+    assert EN("no_values") in bar_drawn(dict.fromkeys(bars.TERMS), percent=False)
 
 
 @pytest.mark.parametrize(
@@ -78,13 +88,13 @@ def test_activity_levels(value: float | None, level: str) -> None:
 
 
 def test_the_peak_bar_names_the_layer_and_stays_inside_its_scale() -> None:
-    markup = bars.peak_bar({"backward.0": 0.4, "forward.1": 7.5}, WORDS)
+    markup = peak_drawn({"backward.0": 0.4, "forward.1": 7.5})
     assert "forward.1" in markup and "left:100.00%" in markup and "extreme" in markup
     for tick in ("0.0", "0.5", "1.0", "1.5", "2.0+"):
         assert f">{tick}<" in markup
-    assert "left:35.10%" in bars.peak_bar({"backward.2": 0.702}, WORDS)
-    assert "none" in bars.peak_bar({}, WORDS)
-    assert "backward.0" in bars.peak_bar({"backward.0": 1.7, "forward.9": 0.2}, WORDS), "by value, not by name"
+    assert "left:35.10%" in peak_drawn({"backward.2": 0.702})
+    assert EN("no_activity") in peak_drawn({})
+    assert "backward.0" in peak_drawn({"backward.0": 1.7, "forward.9": 0.2}), "by value, not by name"
 
 
 def test_a_layer_that_is_not_finite_is_the_peak() -> None:
@@ -97,7 +107,7 @@ def test_a_layer_that_is_not_finite_is_the_peak() -> None:
 def test_stream_averages_count_layers_and_leave_out_what_is_not_finite() -> None:
     activity = {"backward.0": 0.5, "backward.1": 1.5, "forward.0": math.nan, "fusion.0": 0.2}
     assert bars.stream_averages(activity) == {"backward": (1.0, 2), "forward": (None, 1), "fusion": (0.2, 1)}
-    assert "0.200" in bars.stream_bars(activity, WORDS, ["2 layers", "1 layer", "1 layer"])
+    assert [(bar.average, bar.width) for bar in bars.stream_bars(activity)] == [(1.0, 50.0), (None, 0.0), (0.2, 10.0)]
 
 
 def test_layers_sort_by_number_not_by_letter() -> None:
@@ -107,29 +117,31 @@ def test_layers_sort_by_number_not_by_letter() -> None:
 
 
 def test_no_points_draw_no_chart() -> None:
-    assert lines.loss_chart([], []) == "" and lines.line_chart([("a", "b", [])]) == "" and lines.spark([math.nan]) == ""
+    assert lines.loss_chart([], []) is None
+    assert lines.line_chart([("a", "b", [])]) is None and lines.spark([math.nan]) is None
 
 
 @pytest.mark.parametrize("log", [False, True])
 @given(values=st.lists(st.one_of(st.sampled_from(EXTREME), st.floats()), min_size=1, max_size=40))
 @settings(max_examples=60, deadline=None)
 def test_whatever_the_losses_are_the_chart_is_well_formed_and_inside_its_frame(log: bool, values: list[float]) -> None:
-    drawn = lines.loss_chart([series(values)], [lines.Mark(1, "edit", "<b> & more")], log=log, width=600, height=300)
+    mark = lines.Mark(1, "edit", "<b> & more")
+    drawn = chart_drawn(lines.loss_chart([series(values)], [mark], log=log, width=600, height=300))
     ET.fromstring(drawn)
     assert "nan" not in " ".join(re.findall(r' (?:d|x|y|x1|y1)="([^"]*)"', drawn))
     assert all(-12 <= n <= 610 for n in numbers_in(drawn))
 
 
 def test_a_value_that_is_not_finite_gets_a_mark_of_its_own() -> None:
-    drawn = lines.loss_chart([series([1.0, math.nan, 0.5])], [], words={"not_finite": "not finite"})
-    assert 'class="bad"' in drawn and "not finite: 1" in drawn
+    drawn = chart_drawn(lines.loss_chart([series([1.0, math.nan, 0.5])], []))
+    assert 'class="bad"' in drawn and f"{EN('not_finite')}: 1" in drawn
 
 
 def test_an_abandoned_branch_is_faint_and_the_present_line_is_one_piece() -> None:
     before = Series("loss/total", 0, False, (point(0, 1.0), point(10, 0.8)))
     left = Series("loss/total", 0, True, (point(20, 0.9), point(30, 0.9)))
     after = Series("loss/total", 1, False, (point(20, 0.7),))
-    drawn = lines.loss_chart([before, left, after], [])
+    drawn = chart_drawn(lines.loss_chart([before, left, after], []))
     assert drawn.count("faint") == 1 and drawn.count('class="line strong"') == 1
 
 
@@ -137,7 +149,7 @@ def test_marks_too_near_to_tell_apart_become_one_with_all_their_texts() -> None:
     marks = [lines.Mark(step, "checkpoint", f"checkpoint {step}") for step in range(50) for _ in range(3)] + [
         lines.Mark(25, "edit", "max_lr")
     ]
-    drawn = lines.loss_chart([series([1.0] * 1000)], marks, width=900)
+    drawn = chart_drawn(lines.loss_chart([series([1.0] * 1000)], marks, width=900))
     assert drawn.count('<g class="mark') < 12 and "max_lr" in drawn and "… " in drawn
 
 

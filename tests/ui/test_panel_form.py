@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from vsrpp_ui import form
+from vsrpp_ui.markup import render
 from vsrpp_ui.messages import texts
 from vsrpp_ui.snapshot import RunWatches
 from vsrpp_ui.views import config as view
@@ -75,15 +76,15 @@ def test_the_preview_shows_the_diff_the_warning_and_the_rate_ahead(runs: Path) -
     run = SyntheticRun(runs)
     run.train(20)
     found = control.preview(run.paths, {"max_lr": 1e-5, "min_lr": 1e-7}, base_revision=0)
-    drawn = view.preview(found, EN, "en")
+    drawn = render(view.preview(found, EN, "en"), EN)
     assert "1.00e-03" in drawn and "1.00e-05" in drawn and "Learning rate ahead" in drawn and "<svg" in drawn
-    bad = view.preview(control.preview(run.paths, {"max_lr": 0.5}, base_revision=0), EN, "en")
+    bad = render(view.preview(control.preview(run.paths, {"max_lr": 0.5}, base_revision=0), EN, "en"), EN)
     assert "must be between 1e-05 and 0.001" in bad and "Would be refused" in bad
-    assert "Nothing changed yet" in view.preview(None, EN, "en")
+    assert "Nothing changed yet" in render(view.preview(None, EN, "en"), EN)
 
 
 def test_startup_values_are_shown_with_why_they_are_fixed(runs: Path) -> None:
     run = SyntheticRun(runs)
-    drawn = view.startup_table(run.run_config, EN, run.paths.run_id)
+    drawn = render(view.startup_table(run.run_config, EN, run.paths.run_id), EN)
     assert "n_feats" in drawn and f"vsrpp train --from {run.paths.run_id}" in drawn
     assert all(key in drawn for key in config.startup_parameters())

@@ -17,7 +17,9 @@ import pytest
 from fastapi.testclient import TestClient
 from vsrpp_ui import app as panel
 from vsrpp_ui import jobs as jobs_module
+from vsrpp_ui.answers import http_status
 from vsrpp_ui.jobs import KEPT, MOST_AT_ONCE, Jobs
+from vsrpp_ui.markup import render
 from vsrpp_ui.messages import texts
 from vsrpp_ui.verbs import Action
 from vsrpp_ui.views import jobs as view
@@ -27,8 +29,9 @@ from tests.support.processes import TrainingProcess, train_command
 from tests.support.synthetic import SyntheticRun, full_run, job_key, job_records
 from tests.support.waiting import wait_until
 from vsrpp import control
-from vsrpp.errors import NotFound, Refused
+from vsrpp.errors import NotFound, NotLive, Refused, TimedOut, VsrppError
 from vsrpp.paths import RunPaths
+from vsrpp.store import Answer
 
 HERE = "http://localhost:5050"
 EN = texts("en")
@@ -38,8 +41,11 @@ def post(url: str, order: object, **headers: str) -> dict[str, Any]:
     request = urllib.request.Request(
         url + "panel/do", json.dumps(order).encode(), {"Content-Type": "application/json", **headers}
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return dict(json.load(answer))
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return dict(json.load(answer))
+    except urllib.error.HTTPError as refused:  # its body says why
+        return dict(json.load(refused))
 
 
 def newest(folder: Path) -> Any:
@@ -96,9 +102,44 @@ def test_what_is_no_action_is_refused_and_starts_nothing(
     idle: tuple[TestClient, SyntheticRun], order: dict[str, Any], says: str
 ) -> None:
     http, run = idle
-    answer = http.post("/panel/do", json={"run": run.paths.run_id, **order}).json()
+    response = http.post("/panel/do", json={"run": run.paths.run_id, **order})
+    answer = response.json()
     assert answer["ok"] is False and says in answer["notice"].lower()
+    code, status = ("not_found", 404) if says in ("no run", "no job") else ("refused", 400)
+    assert (answer["reason_code"].partition(".")[0], response.status_code) == (code, status)
     assert not (run.paths.root.parent / ".jobs").exists()
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "code", "ok"),
+    [
+        (Answer(status="done", step=100), 200, "", True),
+        (Answer(status="pending", message="…", reason_code="timed_out"), 202, "timed_out", True),
+        (Answer(status="refused", message="…", reason_code="refused.rollback", fields={"step": 7}), 400,
+         "refused.rollback", False),
+        (Answer(status="refused", message="…", reason_code="not_found.checkpoint"), 404, "not_found.checkpoint", False),
+    ],
+)  # fmt: skip
+def test_what_became_of_a_command_is_told_by_status_code_and_fields_never_by_the_sentence(
+    idle: tuple[TestClient, SyntheticRun],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Answer,
+    status: int,
+    code: str,
+    ok: bool,
+) -> None:
+    http, run = idle
+    monkeypatch.setattr(control, "command", lambda *_, **__: answer)
+    found = http.post("/panel/do", json={"run": run.paths.run_id, "verb": "rollback", "step": 7})
+    assert (found.status_code, found.json()["reason_code"], found.json()["ok"]) == (status, code, ok)
+    assert found.json()["fields"] == answer.fields
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(VsrppError, 500), (Refused, 400), (NotFound, 404), (NotLive, 409), (TimedOut, 504)]
+)
+def test_the_http_status_of_a_failure_follows_from_its_class(error: type[VsrppError], status: int) -> None:
+    assert http_status(error("any sentence")) == status
 
 
 def test_a_run_named_like_an_option_is_refused() -> None:
@@ -172,7 +213,7 @@ def test_every_state_is_shown_with_its_command_and_what_came_of_it(runs: Path) -
     job_records(runs, "demo")
     seen = Jobs(runs).all()
     assert sorted(one.state for one in seen) == ["cancelled", "done", "failed", "running"]
-    drawn = view.jobs(seen, EN)
+    drawn = render(view.jobs(seen), EN)
     for words in (
         "vsrpp replay demo",
         "✅ Config restored from step 200",
@@ -182,7 +223,7 @@ def test_every_state_is_shown_with_its_command_and_what_came_of_it(runs: Path) -
     ):
         assert words in drawn
     assert drawn.count("data-act=") == 1  # only what runs can be cancelled
-    assert view.jobs([], EN) == ""
+    assert view.jobs([]) is None
 
 
 def test_what_a_command_prints_brings_no_markup_and_no_control_characters(runs: Path) -> None:
@@ -191,7 +232,7 @@ def test_what_a_command_prints_brings_no_markup_and_no_control_characters(runs: 
     log.write_text("<img src=x>\x1b[31m red\x1b[0m\nstep 1\rstep 2\rstep 3\n" + "x" * 5000 + "\n")
     seen = next(one for one in Jobs(runs).all() if one.state == "running")
     assert seen.tail[:2] == ("<img src=x> red", "step 3") and len(seen.tail[2]) == 300
-    assert "<img" not in view.jobs([seen], EN)
+    assert "<img" not in render(view.jobs([seen]), EN)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"id": "x"}', "null"])
@@ -229,7 +270,7 @@ def test_restore_fills_a_folder_beside_the_runs_and_says_where(finished: RunPath
     seen = wait_until(lambda: ended(folder), 240, "the restore")
     target = folder / f"{run_id}@10"
     assert (seen.state, seen.job.status, seen.job.target) == ("done", 0, str(target)), seen
-    assert (target / "model.safetensors").is_file() and str(target) in view.jobs([seen], EN)
+    assert (target / "model.safetensors").is_file() and str(target) in render(view.jobs([seen]), EN)
     again = post(live_panel.url, order)
     assert not again["ok"] and "is there already" in again["notice"]
 
@@ -311,4 +352,5 @@ def test_a_panel_that_cannot_write_beside_the_runs_says_so(runs: Path) -> None:
     with TestClient(panel.build(runs=runs), base_url=HERE) as http:
         answer = http.post("/panel/do", json={"verb": "replay", "run": run.paths.run_id}).json()
         assert not answer["ok"] and "could not be started" in answer["notice"]
+        assert answer["reason_code"] == "failed"
         assert http.post("/panel/live/runs", json={}).status_code == 200

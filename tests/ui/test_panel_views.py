@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from vsrpp_ui import live as live_module
 from vsrpp_ui.live import FragmentRenderer, ViewOptions
+from vsrpp_ui.markup import render
 from vsrpp_ui.messages import TEXTS, texts
 from vsrpp_ui.snapshot import RunWatches
 from vsrpp_ui.tracked import TrackedRuns
 from vsrpp_ui.views import cards, header, timeline, validation
 
 from tests.support.delivering import lost
-from tests.support.synthetic import SyntheticRun, full_run
+from tests.support.synthetic import SyntheticRun, full_run, job_key
 from vsrpp.control import RunView
 
 EN = texts("en")
@@ -108,7 +111,7 @@ def test_the_header_says_plainly_how_it_stands(
     if state in ("finished", "stopped", "failed"):
         run.event(state, error="out of disk")
     run.say(state, alive=alive, at=time.time() - quiet_s)
-    found = header.header(shown_of(runs, run), EN)
+    found = render(header.header(shown_of(runs, run), EN), EN)
     assert f'class="badge {css}"' in found and sentence in found
 
 
@@ -119,9 +122,10 @@ def test_plateau_probation_and_a_late_tracking_server_are_badges(runs: Path) -> 
     run.say("training", probation={"until_step": 70, "revert_if": "loss > 2x", "revision": 1})
     lost(run.paths, "unreachable", "tracking.example:5000: Connection refused")
     shown = shown_of(runs, run)
-    assert [css for css, _ in header.badges(shown, EN)] == ["training", "probation", "plateau", "behind"]
-    assert "On probation until step 70" in header.notice(shown, EN)
-    assert "nothing is lost" in header.notice(shown, EN)
+    assert [kind for kind, _ in header.badges(shown, EN)] == ["training", "probation", "plateau", "behind"]
+    said = header.notices(shown, EN)
+    assert {one.kind for one in said} == {"warn"}
+    assert "On probation until step 70" in said[0].text and "nothing is lost" in said[1].text
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e300, 0.0])
@@ -136,14 +140,52 @@ def test_no_figure_breaks_a_card_or_a_header(runs: Path, value: float) -> None:
     assert "Error" not in "".join(found.values())
 
 
-def test_names_and_reasons_cannot_bring_markup(runs: Path) -> None:
-    evil = "<img src=x onerror=alert(1)>\"'"
+EVIL = (
+    "<img src=x onerror=alert(1)>\"'",
+    "<script>alert(1)</script>",
+    "'\" onmouseover='alert(1)",
+    "{{ 7 * 7 }}{% include 'parts.html' %}${alert(1)}",
+)
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_names_reasons_and_clips_cannot_bring_markup(runs: Path, evil: str) -> None:
     run = SyntheticRun(runs, name=evil)
     run.edit(author=evil, reason=evil, max_lr=5e-4)
     run.train(20)
     run.event("face_failed", face=evil, error=evil)
+    run.event("validated", psnr_y=28.0, images=[{**run.picture(), "clip": evil}])
+    run.checkpoint(28.0)
+    SyntheticRun(runs, "20251230-090000-other", name=evil).end("failed", error=evil)
+    (runs / ".jobs").mkdir()
+    record = {"id": job_key(0), "verb": "replay", "run_id": evil, "step": None, "line": evil, "target": evil, "author": evil,
+              "started": 1.0, "process": {}, "ended": 2.0, "status": 0}  # fmt: skip
+    (runs / ".jobs" / f"{job_key(0)}.json").write_text(json.dumps(record))
+    (runs / ".jobs" / f"{job_key(0)}.log").write_text(evil)
     for page in ("monitoring", "config", "runs"):
-        assert "<img src=x" not in "".join(fragments(runs, page).values())
+        for name, html in fragments(runs, page, run=run.paths.run_id).items():
+            found = Marks()
+            found.feed(html)
+            assert not found.tags & {"img", "script"} - ({"img"} if name == "pictures" else set()), name
+            assert not [attribute for attribute in found.attributes if attribute.startswith("on")], name
+            assert name != "header" or evil in found.text
+
+
+class Marks(HTMLParser):
+    """The tags and the attributes a browser would see."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.text = ""
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes.update(name for name, _ in attrs)
 
 
 def test_only_what_changed_travels(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,17 +219,17 @@ def test_a_view_from_the_browser_is_forced_into_its_range(raw: dict[str, object]
 def test_the_timeline_filters_by_kind(runs: Path) -> None:
     run = full_run(runs)
     events = shown_of(runs, run).events
-    edits = timeline.timeline(events, "edits", EN)
+    edits = render(timeline.timeline(events, "edits", EN), EN)
     assert "config refused" in edits and "checkpoint saved" not in edits
-    assert "Nothing of this kind" in timeline.timeline(events, "faults", EN)
+    assert "Nothing of this kind" in render(timeline.timeline(events, "faults", EN), EN)
 
 
 def test_the_recorded_numbers_are_shown_with_their_parts_and_the_cost_only_with_a_price(runs: Path) -> None:
     run = SyntheticRun(runs)
     run.train(50)
-    drawn = cards.cards(shown_of(runs, run), EN)
+    drawn = render(cards.cards(shown_of(runs, run), EN), EN)
     for text in (
-        "62 <small>/ 100",
+        "62<small> / 100",
         "gain 36, sharpness 8",
         "falling",
         "-21.4 ± 1.6 %",
@@ -198,19 +240,19 @@ def test_the_recorded_numbers_are_shown_with_their_parts_and_the_cost_only_with_
         assert text in drawn, text
     assert "Cost" not in drawn
     run.say("training", max_hours=8.0, cost_per_hour=3.0, spent_s=3600.0, eta_s=7200.0)
-    drawn = cards.cards(shown_of(runs, run), EN)
+    drawn = render(cards.cards(shown_of(runs, run), EN), EN)
     assert "Cost so far" in drawn and "3.00" in drawn and "1 of 8 hours, 6.00 to come" in drawn
 
 
 def test_the_viewer_compares_two_steps_and_shows_a_profile_where_there_is_one(runs: Path) -> None:
     run = full_run(runs)
     found = validation.pictures(shown_of(runs, run).events)
-    drawn = validation.viewer(found, EN, lambda path: f"/p/{path}", step=100, against=300)
+    drawn = render(validation.viewer(found, EN, lambda path: f"/p/{path}", step=100, against=300), EN)
     assert "Output 100" in drawn and "Output 300" in drawn and "data-divider" in drawn and "Temporal" not in drawn
     one = validation.ValidationPicture(
         step=1, branch=0, clip="c", frame=0, path="a.png", width=10, height=10, profile="b.png"
     )
-    assert "Temporal profile" in validation.viewer([one], EN, lambda path: path)
+    assert "Temporal profile" in render(validation.viewer([one], EN, lambda path: path), EN)
 
 
 def test_a_damaged_piece_says_so_and_leaves_the_others(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +266,7 @@ def test_cards_show_not_a_number_as_a_fault(runs: Path) -> None:
     run = SyntheticRun(runs)
     run.writer.record(10, 0, {"grad_norm": math.nan})
     run.say("training")
-    assert 'class="card bad" data-card="grad"' in cards.cards(shown_of(runs, run), EN)
+    assert 'class="card bad" data-card="grad"' in render(cards.cards(shown_of(runs, run), EN), EN)
 
 
 def test_a_run_whose_store_is_being_created_takes_no_page_away(runs: Path) -> None:

@@ -10,8 +10,10 @@
         method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(what),
       });
       if (response.status === 401) { location.assign("/login?next=/runs"); return { ok: false, notice: "" }; }
-      if (!response.ok) throw new Error(await response.text());
-      return await response.json();
+      const text = await response.text();
+      const answer = text.startsWith("{") ? JSON.parse(text) : {};
+      if (answer.notice === undefined) throw new Error(text);
+      return answer;  // a refusal too: its notice says why
     } catch (error) {
       const said = document.createElement("p");
       Object.assign(said, { className: "notice bad", textContent: `${get("offline").textContent} (${error.message})` });

@@ -1,1 +1,1 @@
-"""Charts as SVG and HTML text, drawn by pure functions: state in, markup out."""
+"""Charts as plain geometry, computed by pure functions; their markup stands in `ui/templates`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 LARGEST = 1e100
 SMALLEST = 1e-12
@@ -20,12 +20,18 @@ class Axis:
     at_low: float
     at_high: float
     log: bool = False
+    _start: float = field(init=False, repr=False)
+    _span: float = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_start", self._t(self.low))
+        object.__setattr__(self, "_span", self._t(self.high) - self._start)
 
     def __call__(self, value: float) -> float:
-        """The pixel of a value; what lies outside lands on the edge."""
-        low, high = self._t(self.low), self._t(self.high)
-        share = 0.5 if high == low else (self._t(value) - low) / (high - low)
-        return self.at_low + min(1.0, max(0.0, share)) * (self.at_high - self.at_low)
+        """The pixel of a value; what lies outside lands on the edge. Called for every point of every curve."""
+        share = (self._t(value) - self._start) / self._span if self._span else 0.5
+        share = 1.0 if share > 1.0 else share if share > 0.0 else 0.0
+        return self.at_low + share * (self.at_high - self.at_low)
 
     def _t(self, value: float) -> float:
         return math.log10(max(value, SMALLEST)) if self.log else value

@@ -1,14 +1,12 @@
-"""Bars: loss weights over loss values, the peak activity on its gradient, the averages of the streams."""
+"""Bars, as shares and places: loss weights over loss values, the peak activity on its scale, the averages of the streams."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from vsrpp.formats import finite, number
-
-from ..format import esc
-from ..messages import Texts
 
 TERM_COLOURS = {"l1": "#ef4444", "ms": "#f97316", "grad": "#a855f7", "perceptual": "#06b6d4"}
 TERMS = tuple(TERM_COLOURS)
@@ -27,40 +25,38 @@ def shares(values: Mapping[str, float | None]) -> dict[str, float]:
     return {term: value / total for term, value in scaled.items()}
 
 
-def stacked_bar(
-    values: Mapping[str, float | None], *, percent: bool, title: str, hint: str, empty: str, t: Texts
-) -> str:
-    """One bar of the terms' shares. Labels are percentages, or the values themselves.
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One loss term in a bar."""
 
-    A segment too thin for its label leaves it to the legend below, which always names every term.
-    """
+    term: str
+    share: float
+    label: str
+    """Its share in percent, or its value."""
+    colour: str
+
+
+@dataclass(frozen=True, slots=True)
+class StackedBar:
+    """The shares of the terms in one bar."""
+
+    segments: list[Segment]
+    percent: bool
+    """Whether the labels are percentages."""
+    known: bool
+    """False before there is any value."""
+
+
+def stacked_bar(values: Mapping[str, float | None], *, percent: bool) -> StackedBar:
+    """The terms' shares of their sum, labelled with percentages or with the values themselves."""
     parts = shares(values)
-    labels = {term: f"{parts[term] * 100:.0f}%" if percent else number(values[term], 4) for term in values}
-    names = {term: esc(t(f"term.{term}")) for term in values}
-    if not any(parts.values()) and not any(value is not None for value in values.values()):
-        body = f'<div class="stack empty">{esc(empty)}</div>'
-        return f'<div class="bar"><h3>{esc(title)} <small>{esc(hint)}</small></h3>{body}</div>'
-    segments = "".join(
-        f'<div class="seg" data-term="{term}" style="width:{part * 100:.3f}%;background:{TERM_COLOURS[term]}" '
-        f'title="{names[term]}: {labels[term]}"><span>{_inside(names[term], labels[term], percent)}</span></div>'
+    segments = [
+        Segment(
+            term, part, f"{part * 100:.0f}%" if percent else number(values[term], 4), TERM_COLOURS.get(term, "")
+        )
         for term, part in parts.items()
-        if part > 0
-    )
-    legend = "".join(
-        f'<li class="{"" if parts[term] > 0 else "off"}"><i style="background:{TERM_COLOURS[term]}"></i>'
-        f"{names[term]} <b>{labels[term]}</b></li>"
-        for term in values
-    )
-    spoken = ", ".join(f"{names[term]} {labels[term]}" for term in values)
-    return (
-        f'<div class="bar"><h3>{esc(title)} <small>{esc(hint)}</small></h3>'
-        f'<div class="stack" role="img" aria-label="{esc(title)}: {spoken}">{segments}</div>'
-        f'<ul class="legend">{legend}</ul></div>'
-    )
-
-
-def _inside(name: str, text: str, percent: bool) -> str:
-    return f"{name}: {text}" if percent else text
+    ]  # fmt: skip
+    return StackedBar(segments, percent, any(value is not None for value in values.values()))
 
 
 def activity_level(value: float | None) -> str:
@@ -81,32 +77,29 @@ def peak_of(activity: Mapping[str, float]) -> tuple[str, float] | None:
     return max(activity.items(), key=lambda item: math.inf if not math.isfinite(item[1]) else item[1])
 
 
-def peak_bar(activity: Mapping[str, float], words: Mapping[str, str]) -> str:
-    """The gradient bar with its indicator, the layer's name, the value and a word for the level."""
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The most active layer on its scale."""
+
+    layer: str
+    value: str
+    level: str
+    """As `activity_level` names it."""
+    at: float
+    """Its place on the scale, in percent."""
+
+
+def peak_bar(activity: Mapping[str, float]) -> Peak | None:
+    """None without any layer."""
     peak = peak_of(activity)
     if peak is None:
-        return f'<p class="hint">{esc(words["no_activity"])}</p>'
+        return None
     layer, value = peak
-    level = activity_level(value)
     at = 100.0 if not math.isfinite(value) else min(100.0, max(0.0, value / SCALE_TOP * 100))
-    side = "right" if at > 60 else "left"
-    sign = {"unusual": "⚠ ", "extreme": "🔴 "}.get(level, "")
-    readout = number(value, 3) if math.isfinite(value) else str(value)
-    ticks = "".join(f'<span style="left:{place * 25}%">{text}</span>' for place, text in enumerate(_TICKS))
-    return (
-        f'<div class="peak {level}"><p class="peak-word"><b>{esc(layer)}</b> '
-        f"<output>{readout}</output> <em>{sign}{esc(words[f'level.{level}'])}</em></p>"
-        f'<div class="gradient" role="meter" aria-valuemin="0" aria-valuemax="2" aria-valuenow="{at / 50:.3f}" '
-        f'aria-valuetext="{esc(layer)} {readout}, {esc(words[f"level.{level}"])}" '
-        f'aria-label="{esc(words["peak_activity"])}">'
-        f'<div class="indicator {side}" style="left:{at:.2f}%"><span>{readout}</span></div></div>'
-        f'<div class="ticks">{ticks}</div></div>'
-    )
+    return Peak(layer, number(value, 3) if math.isfinite(value) else str(value), activity_level(value), at)
 
 
-_TICKS = ("0.0", "0.5", "1.0", "1.5", "2.0+")
 STREAMS = ("backward", "forward", "fusion")
-STREAM_SIGNS = {"backward": "⬅", "forward": "➡", "fusion": "⊕"}
 
 
 def stream_averages(activity: Mapping[str, float]) -> dict[str, tuple[float | None, int]]:
@@ -119,18 +112,25 @@ def stream_averages(activity: Mapping[str, float]) -> dict[str, tuple[float | No
     return averages
 
 
-def stream_bars(activity: Mapping[str, float], words: Mapping[str, str], layer_count: Sequence[str]) -> str:
-    """The three averages; `layer_count` are the texts "16 layers" in the order of STREAMS."""
-    rows = []
-    for stream, counted in zip(STREAMS, layer_count, strict=True):
-        average, _ = stream_averages(activity)[stream]
+@dataclass(frozen=True, slots=True)
+class StreamBar:
+    """The average activity of one stream."""
+
+    name: str
+    average: float | None
+    layers: int
+    level: str
+    width: float
+    """In percent of the scale."""
+
+
+def stream_bars(activity: Mapping[str, float]) -> list[StreamBar]:
+    """One for each of STREAMS."""
+    bars = []
+    for name, (average, layers) in stream_averages(activity).items():
         width = 0.0 if average is None else min(100.0, max(0.0, average / SCALE_TOP * 100))
-        rows.append(
-            f'<li><span class="name">{STREAM_SIGNS[stream]} {esc(words[stream])}</span>'
-            f'<span class="track"><i class="{activity_level(average)}" style="width:{width:.2f}%"></i></span>'
-            f"<output>{number(average, 3)}</output><small>{esc(counted)}</small></li>"
-        )
-    return f'<ul class="streams">{"".join(rows)}</ul>'
+        bars.append(StreamBar(name, average, layers, activity_level(average), width))
+    return bars
 
 
 def layer_order(activity: Mapping[str, float], by: str) -> list[tuple[str, float]]:

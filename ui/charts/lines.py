@@ -1,4 +1,7 @@
-"""Line charts over steps: the loss curves with their event marks, and small ones for rates and histories."""
+"""Line charts over steps, as geometry: the loss curves with their event marks, and small ones for rates and histories.
+
+Pixels are floats; a path is the text of an SVG `d` attribute. The markup stands in `ui/templates/chart.html`.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vsrpp.control.curves import Point, Series
-from vsrpp.formats import number, short_count
+from vsrpp.formats import short_count
 
-from ..format import esc
 from .axis import Axis, label, span_of
 
 COLOURS = {
@@ -19,6 +21,7 @@ COLOURS = {
     "loss/grad": "#a855f7",
     "loss/perceptual": "#06b6d4",
 }
+TOTAL = "loss/total"
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 30, 26
 MARK_GAP = 9.0
 """Marks nearer than this many pixels become one."""
@@ -30,7 +33,7 @@ class Mark:
 
     step: int
     kind: str
-    """edit, plateau, checkpoint, rollback or fault: the CSS class."""
+    """edit, plateau, checkpoint, rollback or fault."""
     text: str
 
 
@@ -65,139 +68,212 @@ def joined(series: Sequence[Series]) -> list[Series]:
     return [segment for segment in series if segment.abandoned] + list(whole.values())
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The size of a chart and the edges of what is drawn in it, in pixels."""
+
+    width: int
+    height: int
+    top: int = TOP
+    left: int = LEFT
+
+    @property
+    def right(self) -> int:
+        return self.width - RIGHT
+
+    @property
+    def foot(self) -> int:
+        return self.height - BOTTOM
+
+
+Pixel = tuple[float, float]
+Ticks = list[tuple[float, str]]
+"""Where each tick stands on its axis, and its label."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnMark:
+    """Events that share one vertical line."""
+
+    kind: str
+    at: float
+    sign: str
+    title: str
+    """All their texts, one a line."""
+    words: str
+    """The text beside the line; empty where there is no room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curve:
+    """One loss on one branch."""
+
+    key: str
+    branch: int
+    abandoned: bool
+    colour: str
+    path: str
+    dot: Pixel | None
+    """In place of the path, for a curve of a single point."""
+    band: str
+    """From the least to the greatest value of every bucket; empty but for the smoothed total."""
+    last: tuple[int, float] | None
+    """The newest (step, value)."""
+
+    @property
+    def strong(self) -> bool:
+        return self.key == TOTAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossChart:
+    """The loss curves."""
+
+    frame: Frame
+    first: int
+    last: int
+    """The steps at its edges."""
+    low: str
+    high: str
+    """The values at its edges."""
+    log: bool
+    cut: bool
+    """An outlier lies above what is shown."""
+    y_ticks: Ticks
+    x_ticks: Ticks
+    marks: list[DrawnMark]
+    curves: list[Curve]
+    """In the order of the series."""
+    bad: list[tuple[int, float]]
+    """(step, pixel) of the newest values that were not finite."""
+
+    @property
+    def drawn(self) -> list[Curve]:
+        """The curves from back to front: abandoned branches first, the total last."""
+        return sorted(self.curves, key=lambda curve: (not curve.abandoned, curve.strong))
+
+
+@dataclass(frozen=True, slots=True)
+class SmallLine:
+    name: str
+    kind: str
+    path: str
+    dot: Pixel | None
+
+
+@dataclass(frozen=True, slots=True)
+class SmallChart:
+    """A few named lines over steps."""
+
+    frame: Frame
+    y_ticks: Ticks
+    x_ticks: Ticks
+    lines: list[SmallLine]
+
+
+@dataclass(frozen=True, slots=True)
+class Spark:
+    """A trend without axes."""
+
+    width: int
+    height: int
+    path: str
+
+
 def loss_chart(
     series: Sequence[Series], marks: Sequence[Mark], *, width: int = 900, height: int = 320, smooth: float = 0.0,
-    log: bool = False, names: dict[str, str] | None = None, from_step: int = 0, to_step: int | None = None,
-    words: dict[str, str] | None = None,
-) -> str:  # fmt: skip
-    """The curves as one SVG. Abandoned branches are faint; a bucket with a value that is not finite gets a red foot."""
-    names, words = names or {}, words or {}
-    lines = [(curve, smoothed(curve.points, smooth)) for curve in joined(series)]
-    steps = [point.step for curve in series for point in curve.points]
+    log: bool = False, from_step: int = 0, to_step: int | None = None,
+) -> LossChart | None:  # fmt: skip
+    """The curves of the series; None without a point."""
+    smooth_lines = [(one, smoothed(one.points, smooth)) for one in joined(series)]
+    steps = [point.step for one in series for point in one.points]
     if not steps:
-        return ""
-    low, high, cut = span_of((v for _, line in lines for _, v in line), log=log)
+        return None
+    low, high, cut = span_of((v for _, line in smooth_lines for _, v in line), log=log)
     first = from_step if from_step > 0 else min(0, *steps)
     last = max(to_step if to_step is not None else max(steps), first + 1)
-    x = Axis(first, last, LEFT, width - RIGHT)
-    y = Axis(low, high, height - BOTTOM, TOP, log)
-    parts = [_grid(x, y, width, height)]
-    parts += [_marks(marks, x, height)]
-    for curve, line in sorted(lines, key=lambda pair: (not pair[0].abandoned, pair[0].key == "loss/total")):
-        parts.append(_band(curve, x, y) if smooth > 0 and curve.key == "loss/total" and not curve.abandoned else "")
-        parts.append(_line(curve, line, x, y, names.get(curve.key, curve.key)))
-    parts += [_not_finite(series, x, height, words.get("not_finite", "not finite"))]
-    if cut:
-        parts.append(f'<text class="cut" x="{width - RIGHT}" y="{TOP - 6}" text-anchor="end">▲</text>')
-    data = (
-        f'data-x0="{first}" data-x1="{last}" data-px0="{LEFT}" data-px1="{width - RIGHT}" data-y0="{low:.9g}" '
-        f'data-y1="{high:.9g}" data-py0="{height - BOTTOM}" data-py1="{TOP}" data-log="{int(log)}"'
-    )
-    return (
-        f'<svg class="chart" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" tabindex="0" '
-        f'aria-label="{esc(_spoken(lines, names))}" {data}>{"".join(parts)}<g class="cursor" data-keep=""></g></svg>'
-    )
+    frame = Frame(width, height)
+    x = Axis(first, last, frame.left, frame.right)
+    y = Axis(low, high, frame.foot, frame.top, log)
+    bad = sorted({point.step for one in series for point in one.points if point.bad})
+    return LossChart(
+        frame=frame, first=first, last=last, low=f"{low:.9g}", high=f"{high:.9g}", log=log, cut=cut,
+        y_ticks=_y_ticks(y, frame), x_ticks=_x_ticks(x, frame), marks=_marks(marks, x),
+        curves=[_curve(one, line, x, y, band=smooth > 0) for one, line in smooth_lines],
+        bad=[(step, x(step)) for step in bad[-50:]],
+    )  # fmt: skip
 
 
 def line_chart(
     lines: Sequence[tuple[str, str, Sequence[tuple[float, float]]]], *, width: int = 560, height: int = 170,
-    log: bool = False, spoken: str = "",
-) -> str:  # fmt: skip
-    """A small chart of (name, css class, [(step, value)]) lines; nothing to show gives an empty string."""
+    log: bool = False,
+) -> SmallChart | None:  # fmt: skip
+    """A small chart of (name, kind, [(step, value)]) lines; None without a point. The kind gives the colour."""
     points = [(s, v) for _, _, line in lines for s, v in line if math.isfinite(v)]
     if not points:
-        return ""
+        return None
     low, high, _ = span_of((v for _, v in points), log=log)
     first, last = min(s for s, _ in points), max(s for s, _ in points)
-    x = Axis(first, max(last, first + 1), LEFT, width - RIGHT)
-    y = Axis(low, high, height - BOTTOM, 10, log)
-    parts = [_grid(x, y, width, height, top=10)]
-    for name, css, line in lines:
-        drawn = [(x(s), y(v)) for s, v in line if math.isfinite(v)]
-        if len(drawn) == 1:
-            parts.append(f'<circle class="{css}" cx="{drawn[0][0]:.1f}" cy="{drawn[0][1]:.1f}" r="3"/>')
-        parts.append(f'<path class="line {css}" d="{_path(drawn)}"><title>{esc(name)}</title></path>')
-    return (
-        f'<svg class="chart small" viewBox="0 0 {width} {height}" width="{width}" height="{height}" role="img" '
-        f'aria-label="{esc(spoken)}">{"".join(parts)}</svg>'
-    )
+    frame = Frame(width, height, top=10)
+    x = Axis(first, max(last, first + 1), frame.left, frame.right)
+    y = Axis(low, high, frame.foot, frame.top, log)
+    drawn = []
+    for name, kind, line in lines:
+        pixels = [(x(s), y(v)) for s, v in line if math.isfinite(v)]
+        drawn.append(SmallLine(name, kind, _path(pixels), _dot(pixels)))
+    return SmallChart(frame, _y_ticks(y, frame), _x_ticks(x, frame), drawn)
 
 
-def spark(values: Sequence[float], *, width: int = 72, height: int = 18) -> str:
-    """A trend without axes; empty below two finite values."""
+def spark(values: Sequence[float], *, width: int = 72, height: int = 18) -> Spark | None:
+    """None below two finite values."""
     finite = [v for v in values if math.isfinite(v)]
     if len(finite) < 2:
-        return ""
+        return None
     low, high = min(finite), max(finite)
     x, y = Axis(0, len(finite) - 1, 1, width - 1), Axis(low, high, height - 2, 2)
-    drawn = [(x(i), y(v)) for i, v in enumerate(finite)]
-    return (
-        f'<svg class="spark" viewBox="0 0 {width} {height}" width="{width}" height="{height}" aria-hidden="true">'
-        f'<path d="{_path(drawn)}"/></svg>'
-    )
+    return Spark(width, height, _path([(x(i), y(v)) for i, v in enumerate(finite)]))
 
 
-def _path(points: Sequence[tuple[float, float]]) -> str:
+def _path(points: Sequence[Pixel]) -> str:
     return "M" + "L".join(f"{px:.1f} {py:.1f}" for px, py in points) if points else ""
 
 
-def _grid(x: Axis, y: Axis, width: int, height: int, *, top: int = TOP) -> str:
-    parts = []
-    for value in y.ticks(max(3, height // 45)):
-        at = y(value)
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{width - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{label(value)}</text>')
-    for value in x.ticks(max(2, width // 130)):
-        at = x(value)
-        anchor = "end" if at > width - RIGHT - 16 else "middle"
-        parts.append(
-            f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{height - BOTTOM}" y2="{height - BOTTOM + 4}"/>'
-        )
-        parts.append(f'<text x="{at:.1f}" y="{height - 8}" text-anchor="{anchor}">{short_count(value)}</text>')
-    parts.append(f'<line class="axis" x1="{LEFT}" x2="{width - RIGHT}" y1="{height - BOTTOM}" y2="{height - BOTTOM}"/>')
-    return "".join(parts)
+def _dot(points: Sequence[Pixel]) -> Pixel | None:
+    return points[0] if len(points) == 1 else None
 
 
-def _line(curve: Series, line: Sequence[tuple[int, float]], x: Axis, y: Axis, name: str) -> str:
-    colour = COLOURS.get(curve.key, "var(--accent)")
-    faint = " faint" if curve.abandoned else ""
-    strong = " strong" if curve.key == "loss/total" else ""
-    drawn = [(x(step), y(value)) for step, value in line]
-    if len(drawn) == 1:
-        return (
-            f'<circle class="{faint.strip()}" cx="{drawn[0][0]:.1f}" '
-            f'cy="{drawn[0][1]:.1f}" r="3" style="fill:{colour}"/>'
-        )
-    return (
-        f'<path class="line{strong}{faint}" data-name="{esc(name)}" data-branch="{curve.branch}" '
-        f'd="{_path(drawn)}" style="stroke:{colour}"/>'
-    )
+def _y_ticks(y: Axis, frame: Frame) -> Ticks:
+    return [(y(value), label(value)) for value in y.ticks(max(3, frame.height // 45))]
 
 
-def _band(curve: Series, x: Axis, y: Axis) -> str:
+def _x_ticks(x: Axis, frame: Frame) -> Ticks:
+    return [(x(value), short_count(value)) for value in x.ticks(max(2, frame.width // 130))]
+
+
+def _curve(of: Series, line: Sequence[tuple[int, float]], x: Axis, y: Axis, *, band: bool) -> Curve:
+    pixels = [(x(step), y(value)) for step, value in line]
+    return Curve(
+        key=of.key, branch=of.branch, abandoned=of.abandoned, colour=COLOURS.get(of.key, "var(--accent)"),
+        path=_path(pixels), dot=_dot(pixels), last=line[-1] if line else None,
+        band=_band(of, x, y) if band and of.key == TOTAL and not of.abandoned else "",
+    )  # fmt: skip
+
+
+def _band(of: Series, x: Axis, y: Axis) -> str:
     """Least to greatest value of every bucket, behind a smoothed line."""
-    known = [(p.step, p.low, p.high) for p in curve.points if p.low is not None and p.high is not None]
+    known = [(p.step, p.low, p.high) for p in of.points if p.low is not None and p.high is not None]
     if len(known) < 2:
         return ""
     upper = [(x(step), y(high)) for step, _, high in known]
     lower = [(x(step), y(low)) for step, low, _ in reversed(known)]
-    return f'<path class="band" d="{_path(upper + lower)}Z"/>'
-
-
-def _not_finite(series: Sequence[Series], x: Axis, height: int, word: str) -> str:
-    steps = sorted({p.step for curve in series for p in curve.points if p.bad})
-    return "".join(
-        f'<path class="bad" d="M{x(step) - 4:.1f} {height - BOTTOM + 5}l4 -9l4 '
-        f'9z"><title>{esc(word)}: {step}</title></path>'
-        for step in steps[-50:]
-    )
+    return f"{_path(upper + lower)}Z"
 
 
 def _rank(mark: Mark) -> int:
     return WEIGHT.index(mark.kind) if mark.kind in WEIGHT else len(WEIGHT)
 
 
-def _marks(marks: Sequence[Mark], x: Axis, height: int) -> str:
+def _marks(marks: Sequence[Mark], x: Axis) -> list[DrawnMark]:
     """The events as vertical lines; those too near to tell apart share one, with all their texts in the tooltip."""
     groups: list[list[Mark]] = []
     for mark in sorted(marks, key=lambda m: m.step):
@@ -207,7 +283,7 @@ def _marks(marks: Sequence[Mark], x: Axis, height: int) -> str:
             groups[-1].append(mark)
         else:
             groups.append([mark])
-    parts, free_from = [], 0.0
+    drawn, free_from = [], 0.0
     chiefs = [min(group, key=_rank) for group in groups]
     for place, (group, chief) in enumerate(zip(groups, chiefs, strict=True)):
         at = x(chief.step)
@@ -221,20 +297,6 @@ def _marks(marks: Sequence[Mark], x: Axis, height: int) -> str:
         fits = bool(text) and at > free_from and at + room < end
         if fits:
             free_from = at + room
-        parts.append(
-            f'<g class="mark {esc(chief.kind)}"><title>{esc(title)}</title>'
-            f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{TOP - 8}" y2="{height - BOTTOM}"/>'
-            f'<text x="{at:.1f}" y="{TOP - 12}" text-anchor="middle">{SIGNS.get(chief.kind, "•")}</text>'
-            + (f'<text class="words" x="{at + 9:.1f}" y="{TOP - 12}">{esc(text)}</text>' if fits else "")
-            + "</g>"
-        )
-    return "".join(parts)
-
-
-def _spoken(lines: Sequence[tuple[Series, Sequence[tuple[int, float]]]], names: dict[str, str]) -> str:
-    ends = [
-        f"{names.get(curve.key, curve.key)} {number(line[-1][1], 4)} ({line[-1][0]})"
-        for curve, line in lines
-        if line and not curve.abandoned
-    ]
-    return "; ".join(ends)
+        sign = SIGNS.get(chief.kind, "•")
+        drawn.append(DrawnMark(kind=chief.kind, at=at, sign=sign, title=title, words=text if fits else ""))
+    return drawn

@@ -3,6 +3,6 @@
 from .config import config_page
 from .monitoring import monitoring_page
 from .runs import runs_page
-from .theme import HEAD, THEME
+from .theme import THEME, head
 
-__all__ = ["HEAD", "THEME", "config_page", "monitoring_page", "runs_page"]
+__all__ = ["THEME", "config_page", "head", "monitoring_page", "runs_page"]

@@ -11,9 +11,9 @@ from vsrpp.errors import VsrppError
 from vsrpp.formats import count
 from vsrpp.store import Answer
 
-from ..format import esc
 from ..messages import Texts
 from ..snapshot import RunWatches
+from ..views.notice import Notice
 
 WAIT_S = 20.0
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
@@ -31,24 +31,21 @@ def author_of(request: gr.Request) -> str | None:
     return getattr(state, "user", None)
 
 
-def ask(watches: RunWatches, run_id: str, kind: str, request: gr.Request, t: Texts) -> str:
+def ask(watches: RunWatches, run_id: str, kind: str, request: gr.Request, t: Texts) -> Notice:
     """Give a command and say what became of it."""
     what = t(kind).removesuffix(" …")
     try:
         answer = control.command(watches.paths(run_id), kind, origin="panel", author=author_of(request), wait_s=WAIT_S)
     except VsrppError as error:
-        return notice("bad", str(error))
+        return Notice("bad", str(error))
     return answer_notice(answer, what, t)
 
 
-def answer_notice(answer: Answer, what: str, t: Texts) -> str:
+def answer_notice(answer: Answer, what: str, t: Texts) -> Notice:
+    """The answer in a sentence; `what` names the command."""
     if answer.status in ("done", "applied"):
-        return notice("good", t("answer.done", what=what, step=count(answer.step)))
+        return Notice("good", t("answer.done", what=what, step=count(answer.step)))
     if answer.status == "pending":
-        return notice("warn", t("answer.pending", what=what))
+        return Notice("warn", t("answer.pending", what=what))
     why = answer.message or "; ".join(str(error.get("message")) for error in answer.errors)
-    return notice("bad", t("answer.refused", what=what, why=why))
-
-
-def notice(css: str, sentence: str) -> str:
-    return f'<p class="notice {css}" role="status">{esc(sentence)}</p>'
+    return Notice("bad", t("answer.refused", what=what, why=why))

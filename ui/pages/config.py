@@ -13,13 +13,13 @@ from vsrpp.control import RunView
 from vsrpp.errors import NotFound, Refused, VsrppError
 
 from .. import abilities, form
-from ..format import esc
+from ..markup import Piece, piece, render
 from ..messages import Texts
 from ..snapshot import RunWatches
 from ..views import config as view
-from ..views.header import navigation
-from .actions import QUIET, WAIT_S, author_of, notice, run_of
-from .theme import html, slot
+from ..views.notice import Kind, Notice
+from .actions import QUIET, WAIT_S, author_of, run_of
+from .theme import html, navigation
 
 
 def config_page(watches: RunWatches, t: Texts, language: str) -> gr.Blocks:
@@ -36,26 +36,17 @@ class _Page:
         self.widgets: dict[str, Any] = {}
         self.notes: dict[str, gr.HTML] = {}
         with gr.Blocks(title="VSR++ · " + t("config"), analytics_enabled=False, fill_width=True) as self.blocks:
-            html(navigation("config", None, t), elem_id="nav")
-            html(
-                slot("header", tag="header", extra=f'<p class="boot hint">{esc(t("loading"))}</p>')
-                + slot("not-live", tag="div") + _log_fields(),
-                elem_id="content",
-            )  # fmt: skip
+            navigation("config", t)
+            html(piece("pages/config_top", log_fields=_log_fields()), t, elem_id="content")
             self.run_id = gr.Textbox(visible=False)
             self.base = gr.Number(visible=False, precision=0)
-            self.base_mark = html('<i data-base=""></i>', elem_id="base")
+            self.base_mark = html(_base_mark(None), t, elem_id="base")
             with gr.Row(elem_id="form", equal_height=False):
                 with gr.Column(scale=3, min_width=320):
                     self._tiers()
                 with gr.Column(scale=2, min_width=320, elem_id="side"):
                     self._side()
-            html(
-                f'<main class="vp-grid">{slot("revisions", title=esc(t("revisions")), css="vp-wide")}'
-                f"{slot('startup', title=esc(t('tier.startup')), css='vp-wide')}"
-                f'<p class="notice bad" id="offline" role="alert" hidden>{esc(t("offline"))}</p></main>',
-                elem_id="body",
-            )
+            html(piece("pages/config"), t, elem_id="body")
             self._events()
 
     # ---- layout
@@ -63,14 +54,14 @@ class _Page:
         parameters = config.live_parameters()
         for tier in ("safe", "careful"):
             with gr.Group(elem_classes=f"tier {tier}"):
-                html(f"<h2>{esc(self.t(f'tier.{tier}'))}</h2>")
+                html(piece("pages/heading", text=self.t(f"tier.{tier}")), self.t)
                 if tier == "careful":
                     self.together = gr.Checkbox(True, label=self.t("rebalance"), elem_id="rebalance", container=False)
                 for key in self.keys:
                     if parameters[key].tier == tier:
                         with gr.Row(elem_classes="field", equal_height=False):
                             self.widgets[key] = self._widget(parameters[key])
-                            self.notes[key] = html("", elem_id=f"n-{key}", elem_classes="field-note")
+                            self.notes[key] = html(None, self.t, elem_id=f"n-{key}", elem_classes="field-note")
 
     def _widget(self, parameter: config.Parameter) -> gr.components.Component:
         """The right widget for a parameter. Numbers are text, so that what is typed is judged and not rounded away."""
@@ -88,8 +79,8 @@ class _Page:
 
     def _side(self) -> None:
         t = self.t
-        html(f"<h2>{esc(t('preview'))}</h2>")
-        self.preview = html(view.preview(None, t, self.language), elem_id="preview")
+        html(piece("pages/heading", text=t("preview")), t)
+        self.preview = html(view.preview(None, t, self.language), t, elem_id="preview")
         self.reason = gr.Textbox(
             label=t("reason"), placeholder=t("reason_hint"), max_lines=3, max_length=500, elem_id="reason",
             elem_classes="live-only",
@@ -99,7 +90,7 @@ class _Page:
             self.apply = gr.Button(t("apply"), variant="primary", elem_id="apply", min_width=90)
             self.discard = gr.Button(t("discard"), elem_id="discard", min_width=90)
             self.defaults = gr.Button(t("use_defaults"), elem_id="defaults", min_width=90)
-        self.answer = html("", elem_id="answer")
+        self.answer = html(None, t, elem_id="answer")
         self.check = gr.Button("check", elem_id="check", elem_classes="unseen")
         self.refresh = gr.Button("refresh", elem_id="refresh", elem_classes="unseen")
         self.load_revision = gr.Button("load", elem_id="load-revision", elem_classes="unseen")
@@ -117,7 +108,7 @@ class _Page:
                 condition = gr.Textbox(
                     "loss > 2x", label=t("probation_if"), max_lines=1, elem_id="probation-if", min_width=120
                 )
-            html(f'<p class="hint">{esc(t("probation_hint"))}</p>')
+            html(piece("pages/hint", text=t("probation_hint")), t)
         return [switch, steps, condition]
 
     # ---- events
@@ -158,7 +149,7 @@ class _Page:
         try:
             snapshot = self._snapshot(run_id, fresh=True)
         except NotFound:
-            return [run_id, None, '<i data-base=""></i>', gr.skip()] + [gr.skip()] * (2 * len(self.keys))
+            return [run_id, None, self._html(_base_mark(None)), gr.skip()] + [gr.skip()] * (2 * len(self.keys))
         return self._whole(run_id, snapshot, snapshot.config.live, {})
 
     def _whole(self, run_id: str, snapshot: RunView, values: dict[str, Any], notes: dict[str, str]) -> list[Any]:
@@ -169,14 +160,26 @@ class _Page:
         return [
             run_id,
             revision,
-            f'<i data-base="{revision}"></i>',
+            self._html(_base_mark(revision)),
             preview,
             *[self._update(key, raw[key], snapshot) for key in self.keys],
-            *[
-                view.field_note(k, snapshot, self.t, self.language, error=errors.get(k), note=notes.get(k))
-                for k in self.keys
-            ],
+            *self._notes(snapshot, errors, notes),
         ]
+
+    def _notes(self, snapshot: RunView, errors: dict[str, str], notes: dict[str, str]) -> list[str]:
+        """What stands beside each field, in the order of the form."""
+        return [
+            self._html(
+                view.field_note(key, snapshot, self.t, self.language, error=errors.get(key), note=notes.get(key))
+            )
+            for key in self.keys
+        ]
+
+    def _html(self, shown: Piece) -> str:
+        return render(shown, self.t)
+
+    def _told(self, kind: Kind, text: str) -> str:
+        return self._html(Notice(kind, text).piece())
 
     def _update(self, key: str, value: Any, snapshot: RunView) -> Any:
         """A value for its widget. `interactive` stays untouched where it can: Gradio mounts the widget anew."""
@@ -189,9 +192,10 @@ class _Page:
     ) -> tuple[str, dict[str, str]]:
         changes = form.edited(raw, snapshot.config.at(base if base is not None else -1) or snapshot.config.live)
         if not changes:
-            return view.preview(None, self.t, self.language), {}
+            return self._html(view.preview(None, self.t, self.language)), {}
         result = control.preview(self.watches.paths(run_id), changes, base_revision=base)
-        return view.preview(result, self.t, self.language), {e["key"]: e["message"] for e in result.errors}
+        shown = self._html(view.preview(result, self.t, self.language))
+        return shown, {e["key"]: e["message"] for e in result.errors}
 
     def _check(self, run_id: str, base: int | None, *values: Any) -> list[Any]:
         """As one types: what would be refused and why, under each field; what would follow, beside."""
@@ -201,11 +205,8 @@ class _Page:
                 run_id, _whole_number(base), dict(zip(self.keys, values, strict=True)), snapshot
             )
         except VsrppError as error:
-            return [notice("bad", str(error))] + [gr.skip()] * len(self.keys)
-        return [
-            preview,
-            *[view.field_note(key, snapshot, self.t, self.language, error=errors.get(key)) for key in self.keys],
-        ]
+            return [self._told("bad", str(error))] + [gr.skip()] * len(self.keys)
+        return [preview, *self._notes(snapshot, errors, {})]
 
     def _rebalance(self, moved: str) -> Callable[..., list[Any]]:
         def rebalance(together: bool, run_id: str, *weights: float) -> list[Any]:
@@ -253,7 +254,7 @@ class _Page:
         then = snapshot.config.at(revision if revision is not None else -1)
         if then is None:
             return [gr.skip()] * (4 + 2 * len(self.keys)) + [""]
-        return [*self._whole(run_id, snapshot, then, {}), notice("info", self.t("loaded", revision=revision))]
+        return [*self._whole(run_id, snapshot, then, {}), self._told("info", self.t("loaded", revision=revision))]
 
     def _apply(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
         """Ask the run for what differs from the revision the form stands on, and say what became of it."""
@@ -265,7 +266,7 @@ class _Page:
             snapshot = self._snapshot(run_id)
             changes = form.edited(typed, snapshot.config.at(start if start is not None else -1) or snapshot.config.live)
             if not changes:
-                return [notice("info", self.t("nothing")), gr.skip(), *nothing_new]
+                return [self._told("info", self.t("nothing")), gr.skip(), *nothing_new]
             probation = _terms(*trial) if trial else None
             on_trial: dict[str, Any] = {"probation": probation} if probation else {}
             answer = control.apply(
@@ -274,16 +275,16 @@ class _Page:
                 **on_trial,
             )  # fmt: skip
         except VsrppError as error:
-            return [notice("bad", str(error)), gr.skip(), *nothing_new]
+            return [self._told("bad", str(error)), gr.skip(), *nothing_new]
         if answer.status == "applied":
-            message = notice("good", self.t("applied", step=answer.step, revision=answer.revision))
+            message = self._told("good", self.t("applied", step=answer.step, revision=answer.revision))
             return [
                 message,
                 "",
                 *self._whole(run_id, self._snapshot(run_id, fresh=True), self._snapshot(run_id).config.live, {}),
             ]
         if answer.status == "pending":
-            return [notice("warn", self.t("pending")), gr.skip(), *nothing_new]
+            return [self._told("warn", self.t("pending")), gr.skip(), *nothing_new]
         return [
             self._refused(answer.errors, answer.message, run_id),
             gr.skip(),
@@ -296,7 +297,7 @@ class _Page:
             or message
         )
         snapshot = self._snapshot(run_id, fresh=True)
-        return notice("bad", f"{self.t('refused', why=why)} {self.t('still', revision=snapshot.config.revision)}")
+        return self._told("bad", f"{self.t('refused', why=why)} {self.t('still', revision=snapshot.config.revision)}")
 
     def _after_refusal(self, run_id: str, base: int | None, typed: dict[str, Any]) -> list[Any]:
         """The form stays as it was typed, brought up to the config in force."""
@@ -318,7 +319,12 @@ def _whole_number(value: Any) -> int | None:
     return int(value) if isinstance(value, (int, float)) and value == value else None
 
 
+def _base_mark(revision: int | None) -> Piece:
+    """For the script that merges what others change: the revision the form was filled from."""
+    return piece("pages/base_revision", revision="" if revision is None else revision)
+
+
 def _log_fields() -> str:
-    """For the script that puts a logarithmic slider under the rates."""
+    """For the script that puts a logarithmic slider under the rates: {element: [least, greatest]} as JSON."""
     fields = {f"f-{p.key}": [p.minimum, p.maximum] for p in config.live_parameters().values() if p.scale == "log"}
-    return f'<i id="log-fields" hidden data-fields="{esc(json.dumps(fields))}"></i>'
+    return json.dumps(fields)

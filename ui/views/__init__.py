@@ -1,1 +1,1 @@
-"""The pieces of the pages as HTML text, from plain data: what stands where in which state. No Gradio, no file."""
+"""The pieces of the pages: which template shows a state, filled in with what. Plain data, no markup, no Gradio, no file."""

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from ..format import esc
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    name: str
+    title: str
+    value: str
+    below: str
+    unit: str = ""
+    """Shown smaller, after the value."""
+    meter: float | None = None
+    """0 to 1."""
+    tone: str = ""
+    """`good`, `warn`, `bad` or nothing."""
 
 
 def card(
-    name: str, title: str, value: str, below: str, *, meter: float | None = None, tone: str = "", raw: bool = False
-) -> str:
-    """`tone`: good, warn or bad; `raw`: the value is markup."""
-    bar = ""
-    if meter is not None:
-        bar = f'<div class="meter"><i style="width:{min(1.0, max(0.0, meter)) * 100:.1f}%"></i></div>'
-    text = value if raw else esc(value)
-    return (
-        f'<section class="card {tone}" data-card="{name}"><h3>{esc(title)}</h3><p class="big">{text}</p>'
-        f'{bar}<p class="below">{esc(below)}</p></section>'
-    )
+    name: str, title: str, value: str, below: str, *, unit: str = "", meter: float | None = None, tone: str = ""
+) -> Card:
+    """A card with its meter held in its range."""
+    return Card(name, title, value, below, unit, None if meter is None else min(1.0, max(0.0, meter)), tone)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from vsrpp.control import RunView
 from vsrpp.control.numbers import SCORE_PARTS
-from vsrpp.formats import count, duration, finite, moment, number, percent, whole
+from vsrpp.formats import NONE, count, duration, finite, moment, number, percent, signed, whole
 
+from ..markup import Piece, piece
 from ..messages import Texts
-from .card import card
+from .card import Card, card
 from .delivery import delivery
 
 
-def cards(snapshot: RunView, t: Texts) -> str:
+def cards(snapshot: RunView, t: Texts) -> Piece:
     """All cards of the monitoring page."""
     parts = [
         *_quality(snapshot, t),
@@ -26,28 +27,28 @@ def cards(snapshot: RunView, t: Texts) -> str:
         delivery(snapshot, t),
         _remote_copy(snapshot, t),
     ]  # fmt: skip
-    return f'<div class="cards">{"".join(parts)}</div>'
+    return piece("cards", cards=parts)
 
 
-def _quality(snapshot: RunView, t: Texts) -> list[str]:
+def _quality(snapshot: RunView, t: Texts) -> list[Card]:
     quality, bicubic = finite(snapshot.metric("val/quality")), finite(snapshot.metric("val/bicubic_quality"))
     psnr, psnr0 = finite(snapshot.metric("val/psnr_y")), finite(snapshot.metric("val/bicubic_psnr_y"))
     ssim, ssim0 = finite(snapshot.metric("val/ssim_y")), finite(snapshot.metric("val/bicubic_ssim_y"))
     gain = psnr - psnr0 if psnr is not None and psnr0 is not None else None
     best = snapshot.best
+    best_psnr = finite(best["psnr_y"]) if best else None
     return [
         card("quality", t("quality"), percent(quality, 1), f"{t('of_bicubic')} {percent(bicubic, 1)}", meter=quality),
-        card("gain", t("improvement"), _big_with_unit(gain, 2, "dB", sign=True), t("over_bicubic"), raw=True,
+        card("gain", t("improvement"), signed(gain), t("over_bicubic"), unit=_unit(gain),
               tone="" if gain is None else "good" if gain > 0 else "bad"),
-        card("psnr", "PSNR-Y", _big_with_unit(psnr, 2, "dB"), raw=True,
-              below=f"{t('of_bicubic')} {_with_unit(psnr0, 2, 'dB')}"),
+        card("psnr", "PSNR-Y", _fixed(psnr), unit=_unit(psnr), below=f"{t('of_bicubic')} {_decibels(psnr0)}"),
         card("ssim", "SSIM-Y", number(ssim, 4), f"{t('of_bicubic')} {number(ssim0, 4)}"),
-        card("best", t("best"), _big_with_unit(finite(best["psnr_y"]) if best else None, 2, "dB"), raw=True, below=
-              t("at_step", step=whole(best["step"])) if best else t("none_yet")),
+        card("best", t("best"), _fixed(best_psnr), unit=_unit(best_psnr),
+              below=t("at_step", step=whole(best["step"])) if best else t("none_yet")),
     ]  # fmt: skip
 
 
-def _remote_copy(snapshot: RunView, t: Texts) -> str:
+def _remote_copy(snapshot: RunView, t: Texts) -> Card:
     """The newest state that would outlive this machine, and how much training it lacks."""
     remote_copy = snapshot.remote_copy
     if not remote_copy:
@@ -56,7 +57,7 @@ def _remote_copy(snapshot: RunView, t: Texts) -> str:
     return card("off_host", t("off_host"), t("at_step", step=whole(remote_copy["step"])), age)
 
 
-def _gradient(snapshot: RunView, t: Texts) -> str:
+def _gradient(snapshot: RunView, t: Texts) -> Card:
     norm = snapshot.metrics.get("grad_norm")
     clip = finite(snapshot.metric("grad_clip")) or finite(snapshot.config.live.get("grad_clip"))
     wild = norm is not None and finite(norm) is None
@@ -66,16 +67,15 @@ def _gradient(snapshot: RunView, t: Texts) -> str:
     return card("grad", t("grad_norm"), shown_norm, t("clip_at", n=number(clip, 2)), meter=share, tone=tone)
 
 
-def _score(snapshot: RunView, t: Texts) -> str:
+def _score(snapshot: RunView, t: Texts) -> Card:
     score = snapshot.numbers.score
     if not score:
         return card("score", t("score"), "–", t("score_hint"))
     parts = ", ".join(f"{t(f'score.{part}')} {number(getattr(score, part), 0)}" for part in SCORE_PARTS)
-    text = f"{score.total:.0f} <small>/ 100</small>"
-    return card("score", t("score"), text, parts, meter=score.total / 100, raw=True)
+    return card("score", t("score"), f"{score.total:.0f}", parts, unit="/ 100", meter=score.total / 100)
 
 
-def _convergence(snapshot: RunView, t: Texts) -> str:
+def _convergence(snapshot: RunView, t: Texts) -> Card:
     """The word, and the slope with its standard error."""
     trend = snapshot.numbers.convergence
     if not trend:
@@ -86,7 +86,7 @@ def _convergence(snapshot: RunView, t: Texts) -> str:
     return card("convergence", t("convergence"), t(f"convergence.{trend.state}"), below, tone=tone)
 
 
-def _time(snapshot: RunView, t: Texts) -> str:
+def _time(snapshot: RunView, t: Texts) -> Card:
     """What a step takes, what it takes it for, and how busy the device is."""
     spent, use = snapshot.numbers.time, snapshot.numbers.device_use
     if not spent:
@@ -96,7 +96,7 @@ def _time(snapshot: RunView, t: Texts) -> str:
     return card("time", t("step_time"), moment(spent.step_s), ", ".join([*parts, *busy]))
 
 
-def _cost(snapshot: RunView, t: Texts) -> list[str]:
+def _cost(snapshot: RunView, t: Texts) -> list[Card]:
     """Machine time and what it costs, where the run has a price or a limit."""
     hours, cost = snapshot.numbers.hours, snapshot.numbers.cost
     if not hours or (cost is None and hours.max is None):
@@ -119,12 +119,14 @@ def _share(value: float | None, of: float | None) -> float | None:
     return known / whole if known is not None and whole else None
 
 
-def _with_unit(value: float | None, digits: int, unit: str) -> str:
-    return "–" if value is None else f"{number(value, digits)}\u00a0{unit}"
+def _fixed(value: float | None) -> str:
+    """Two decimals, however great."""
+    return NONE if value is None else f"{value:.2f}"
 
 
-def _big_with_unit(value: float | None, digits: int, unit: str, *, sign: bool = False) -> str:
-    """Markup: the unit smaller than its figure."""
-    if value is None:
-        return "–"
-    return f"{value:{'+' if sign else ''}.{digits}f}<small> {unit}</small>"
+def _unit(value: float | None) -> str:
+    return "" if value is None else "dB"
+
+
+def _decibels(value: float | None) -> str:
+    return NONE if value is None else f"{number(value, 2)}\u00a0dB"

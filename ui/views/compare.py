@@ -8,9 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from ..format import esc
-from ..messages import Texts
-from .header import command
+from ..markup import Piece, piece
 
 MOST = 10
 LOCAL_UI = "http://127.0.0.1:5000"
@@ -39,35 +37,17 @@ def compare_link(base: str, known: Sequence[Mapping[str, Any]]) -> str:
     return f"{base}/#/compare-runs?runs={quote(runs, safe='')}&experiments={quote(experiments, safe='')}"
 
 
-def compare(picked: Sequence[Mapping[str, Any]], t: Texts, *, can_compare: bool) -> str:
-    """What one can do with the ticked rows of the table of runs; each row: run_id, mlflow."""
+def compare(picked: Sequence[Mapping[str, Any]], *, can_compare: bool) -> Piece:
+    """What can be done with the ticked rows of the table of runs; each row: run_id, mlflow."""
     if len(picked) < 2:
-        return f'<p class="hint">{esc(t("compare.pick"))}</p>'
-    own = ""
-    if can_compare:
-        line = shlex.join(["vsrpp", "compare", *(str(row["run_id"]) for row in picked)])
-        own = f"<p>{esc(t('compare.own'))}</p>{command(line, t)}"
-    return f'<div class="commands">{_in_mlflow(picked, t)}{own}</div>'
-
-
-def _in_mlflow(picked: Sequence[Mapping[str, Any]], t: Texts) -> str:
-    missing = [str(row["run_id"]) for row in picked if not row.get("mlflow")]
-    if missing:
-        return f'<p class="hint">{esc(t("compare.missing", runs=", ".join(missing)))}</p>'
-    known = [row["mlflow"] for row in picked]
-    stores = {str(run["uri"]) for run in known}
-    if len(stores) > 1:
-        return f'<p class="hint">{esc(t("compare.apart"))}</p>'
-    uri = stores.pop()
-    base = web_address(uri)
-    if base:
-        link = esc(compare_link(base, known))
-        return (
-            f'<p><a class="button" id="compare-mlflow" href="{link}" target="_blank" rel="noopener">'
-            f"{esc(t('compare_mlflow'))} ({len(known)})</a></p>"
-        )
-    line = shlex.join(["mlflow", "ui", "--backend-store-uri", uri])
-    return (
-        f"<p>{esc(t('compare.start'))}</p>{command(line, t)}"
-        f"<p>{esc(t('compare.then'))}</p>{command(compare_link(LOCAL_UI, known), t)}"
-    )
+        return piece("compare", few=True)
+    ids = [str(row["run_id"]) for row in picked]
+    own = shlex.join(["vsrpp", "compare", *ids]) if can_compare else ""
+    known = [row["mlflow"] for row in picked if row.get("mlflow")]
+    stores = sorted({str(run["uri"]) for run in known})
+    base = web_address(stores[0]) if stores else ""
+    return piece(
+        "compare", few=False, own=own, missing=[str(row["run_id"]) for row in picked if not row.get("mlflow")],
+        apart=len(stores) > 1, server=base, link=compare_link(base or LOCAL_UI, known), runs=len(known),
+        start=shlex.join(["mlflow", "ui", "--backend-store-uri", *stores]),
+    )  # fmt: skip

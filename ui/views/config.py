@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from vsrpp import config
 from vsrpp.control import CONFIG_EVENTS, Preview, RunView
 from vsrpp.control.narrate import narrate
-from vsrpp.formats import NONE, clock, duration, number, value, whole
+from vsrpp.formats import NONE, duration, value, whole
 from vsrpp.store import Event
 
-from ..charts.lines import line_chart
-from ..format import esc
+from ..charts.lines import SmallChart, line_chart
+from ..markup import Piece, piece
 from ..messages import Texts
 
 
@@ -39,22 +40,17 @@ def _bound(parameter: config.Parameter, bound: float) -> str:
 
 def field_note(
     key: str, snapshot: RunView, t: Texts, language: str, *, error: str | None = None, note: str | None = None
-) -> str:
+) -> Piece:
     """Beside a field: why its value would be refused or what happened to it; who set it last; what it does."""
     parameter = config.live_parameters()[key]
-    about = parameter.description_in(language)
-    return f'{_alert(error, note)}{_standing(parameter, snapshot, t)}<p class="note about">{esc(about)}</p>'
-
-
-def _alert(error: str | None, note: str | None) -> str:
-    if error:
-        return f'<p class="note bad" role="alert">{esc(error)}</p>'
-    if note:
-        return f'<p class="note warn" role="status">{esc(note)}</p>'
-    return ""
+    return piece(
+        "field_note", error=error, note=note, value=shown_value(key, snapshot.config.live.get(key), t),
+        standing=_standing(parameter, snapshot, t), about=parameter.description_in(language),
+    )  # fmt: skip
 
 
 def _standing(parameter: config.Parameter, snapshot: RunView, t: Texts) -> str:
+    """Who set it last and what its preset says."""
     key = parameter.key
     event = snapshot.config.last_change(key)
     preset = str(snapshot.run_config.get("preset", "base"))
@@ -64,98 +60,98 @@ def _standing(parameter: config.Parameter, snapshot: RunView, t: Texts) -> str:
         parts = [t("changed_by", who=narrate(event).by(t), step=whole(event.step), age=age)]
     if preset in parameter.presets:
         parts.append(t("default", value=shown_value(key, parameter.presets[preset], t)))
-    now = shown_value(key, snapshot.config.live.get(key), t)
-    return f'<p class="note"><b>{esc(now)}</b> · {esc(" · ".join(parts))}</p>'
+    return " · ".join(parts)
 
 
-def preview(result: Preview | None, t: Texts, language: str, *, width: int = 460) -> str:
+@dataclass(frozen=True, slots=True)
+class BadValue:
+    """A value that would be refused, and why."""
+
+    key: str
+    value: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiffRow:
+    """A value before and after."""
+
+    key: str
+    title: str
+    tier: str
+    old: str
+    new: str
+
+
+def preview(result: Preview | None, t: Texts, language: str, *, width: int = 460) -> Piece:
     """The diff, what is wrong or what to mind, and the learning rate ahead, before anything is asked of the run."""
-    if result is None or (not result.changes and not result.errors):
-        return f'<p class="hint">{esc(t("preview_none"))}</p>'
-    parts = []
-    if result.errors:
-        rows = "".join(
-            f"<li><b>{esc(e['key'])}</b> = {esc(shown_value(e['key'], e['value'], t))}: {esc(e['message'])}</li>"
-            for e in result.errors
-        )
-        parts.append(f'<div class="notice bad"><b>{esc(t("preview_bad"))}</b><ul>{rows}</ul></div>')
-    else:
-        parts.append(f'<p class="notice good">{esc(t("preview_ok"))}</p>')
-    parts.append(_diff(result.changes, t, language))
-    parts += [f'<p class="notice warn">⚠ {esc(warning)}</p>' for warning in result.warnings]
-    if result.weight_sum is not None:
-        parts.append(f'<p class="hint">{esc(t("sum", sum=number(result.weight_sum, 3)))}</p>')
-    parts.append(_rate(result, t, width))
-    return "".join(parts)
+    if result is None:
+        return piece("preview", changes=[], errors=[])
+    return piece(
+        "preview",
+        errors=[BadValue(e["key"], shown_value(e["key"], e["value"], t), e["message"]) for e in result.errors],
+        changes=[_diff(change, t, language) for change in result.changes], warnings=result.warnings,
+        weight_sum=result.weight_sum, rate_ahead=_rate_ahead(result, t, width),
+    )  # fmt: skip
 
 
-def _diff(changes: Sequence[Mapping[str, Any]], t: Texts, language: str) -> str:
-    known = config.live_parameters()
-    rows = "".join(
-        f'<tr class="{esc(c["tier"])}"><th scope="row">{esc(known[c["key"]].title_in(language))}'
-        f"<small>{esc(c['key'])}</small></th><td><del>{esc(shown_value(c['key'], c['old'], t))}</del></td>"
-        f"<td><ins>{esc(shown_value(c['key'], c['new'], t))}</ins></td></tr>"
-        for c in changes
-    )
-    heads = "".join(f"<th>{esc(t(key))}</th>" for key in ("parameter", "old", "new"))
-    return f'<table class="diff"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table>' if rows else ""
+def _diff(change: Mapping[str, Any], t: Texts, language: str) -> DiffRow:
+    key = change["key"]
+    old, new = (shown_value(key, change[at], t) for at in ("old", "new"))
+    return DiffRow(key, config.live_parameters()[key].title_in(language), change["tier"], old, new)
 
 
-def _rate(result: Preview, t: Texts, width: int) -> str:
+def _rate_ahead(result: Preview, t: Texts, width: int) -> SmallChart | None:
+    """None where the edit leaves the learning rate as it is."""
     if not any(row["old"] != row["new"] for row in result.rate_ahead):
-        return ""
+        return None
     old = [(row["step"], row["old"]) for row in result.rate_ahead]
     new = [(row["step"], row["new"]) for row in result.rate_ahead]
-    chart = line_chart(
-        [(t("rate_now"), "was", old), (t("rate_then"), "will", new)], width=width, height=170, spoken=t("rate_ahead")
-    )
-    key = f'<span class="key was">{esc(t("rate_now"))}</span> <span class="key will">{esc(t("rate_then"))}</span>'
-    return f"<figure><figcaption>{esc(t('rate_ahead'))} {key}</figcaption>{chart}</figure>"
+    return line_chart([(t("rate_now"), "was", old), (t("rate_then"), "will", new)], width=width, height=170)
 
 
-def startup_table(run_config: Mapping[str, Any], t: Texts, run_id: str) -> str:
+@dataclass(frozen=True, slots=True)
+class StartupRow:
+    """A value that is fixed since the start."""
+
+    key: str
+    value: str
+    unit: str
+    """Empty without a unit or a value."""
+    about: str
+
+
+def startup_table(run_config: Mapping[str, Any], t: Texts, run_id: str) -> Piece:
     """What is fixed since the start, with why, by group."""
-    groups: dict[str, list[config.Parameter]] = {}
+    groups: dict[str, list[StartupRow]] = {}
     for parameter in config.startup_parameters().values():
-        groups.setdefault(parameter.group, []).append(parameter)
-    why = t("tier.startup.why", cmd=f"vsrpp train --from {run_id}")
-    tables = "".join(
-        f"<section><h4>{esc(group)}</h4><dl>"
-        + "".join(
-            f'<div title="{esc(p.description)}"><dt>{esc(p.key)}</dt><dd>{esc(shown_value(p.key, run_config.get(p.key), t))}'
-            f"{' <small>' + esc(p.unit) + '</small>' if p.unit and run_config.get(p.key) is not None else ''}</dd>"
-            "</div>"
-            for p in rows
-        )
-        + "</dl></section>"
-        for group, rows in groups.items()
-    )
-    return f'<p class="hint">{esc(why)}</p><div class="startup">{tables}</div>'
+        raw = run_config.get(parameter.key)
+        unit = parameter.unit if parameter.unit and raw is not None else ""
+        row = StartupRow(parameter.key, shown_value(parameter.key, raw, t), unit, parameter.description)
+        groups.setdefault(parameter.group, []).append(row)
+    return piece("startup", run_id=run_id, groups=groups)
 
 
-def revisions(events: Sequence[Event], current: int, t: Texts, *, live: bool) -> str:
+@dataclass(frozen=True, slots=True)
+class RevisionRow:
+    """One revision of the config, in words."""
+
+    revision: int
+    step: str
+    what: str
+    who: str
+    why: str
+    at: float
+    """Seconds since 1970."""
+
+
+def revisions(events: Sequence[Event], current: int, t: Texts, *, live: bool) -> Piece:
     """The history of revisions, newest first; each but the present one can be loaded into the form."""
     edits = [e for e in events if e.type in CONFIG_EVENTS]
-    rows = "".join(_revision(event, current, t, live=live) for event in reversed(edits[-100:]))
-    heads = "".join(f"<th>{esc(t(key))}</th>" for key in ("revision", "step", "what", "who", "why", "when"))
-    return (
-        f'<div class="scroll"><table class="revisions"><thead><tr>{heads}<th></th></tr></thead>'
-        f"<tbody>{rows}</tbody></table></div>"
-    )
+    return piece("revisions", rows=[_revision(e, t) for e in reversed(edits[-100:])], current=current, live=live)
 
 
-def _revision(event: Event, current: int, t: Texts, *, live: bool) -> str:
+def _revision(event: Event, t: Texts) -> RevisionRow:
     told = narrate(event)
     what = told.brief(t) if event.type != "started" else t("start")
-    button = ""
-    if live and event.revision != current:
-        button = (
-            f'<button type="button" class="quiet" data-load-revision="{event.revision}" '
-            f'aria-label="{esc(t("go_back", revision=event.revision))}">{esc(t("go_back_short"))}</button>'
-        )
-    mark = ' class="current"' if event.revision == current else ""
-    return (
-        f"<tr{mark}><td>{event.revision}</td><td>{whole(event.step)}</td><td>{esc(what)}</td>"
-        f"<td>{esc(told.by(t) or NONE)}</td><td>{esc(told.why(t))}</td>"
-        f"<td>{clock(event.time)}</td><td>{button}</td></tr>"
-    )
+    return RevisionRow(event.revision, whole(event.step), what, told.by(t) or NONE, told.why(t), event.time)

@@ -10,10 +10,10 @@ from vsrpp.control import RunView
 from vsrpp.formats import count, duration, percent, size
 
 from ..messages import Texts
-from .card import card
+from .card import Card, card
 
 
-def delivery(snapshot: RunView, t: Texts) -> str:
+def delivery(snapshot: RunView, t: Texts) -> Card:
     """What waits, for how long and why; with a bar while something is uploaded."""
     backlog = snapshot.backlog
     kind, going = backlog.get("trouble"), control.upload(backlog, snapshot.now)

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from vsrpp.control import RunView
 from vsrpp.control.narrate import phase, probation_terms
 from vsrpp.formats import NONE, duration, finite, mebibytes, number, rate, whole
 
-from ..format import esc
+from ..markup import Piece, piece
 from ..messages import Texts
 from .delivery import sentences
+from .notice import Notice
 
-PAGES = ("monitoring", "config", "runs")
 
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of the header."""
 
-def navigation(page: str, run_id: str | None, t: Texts, *, user: str | None = None) -> str:
-    """Brand, links to the three pages, the switch of light and dark."""
-    query = f"?run={esc(run_id)}" if run_id else ""
-    links = "".join(
-        f'<a href="/{name}{query}"{" aria-current=page" if name == page else ""}>{esc(t(name))}</a>' for name in PAGES
-    )
-    leave = f'<a href="/logout">{esc(t("sign_out"))} ({esc(user)})</a>' if user else ""
-    return (
-        f'<div class="vp-nav"><a class="skip" href="#content">{esc(t("skip"))}</a>'
-        '<span class="brand">VSR<b>++</b></span>'
-        f'<nav aria-label="VSR++">{links}</nav><span class="grow"></span>{leave}'
-        f'<button type="button" class="quiet" data-theme aria-label="{esc(t("theme"))}" '
-        f'title="{esc(t("theme"))}">◐</button></div>'
-    )
+    title: str
+    value: str
+    small: str = ""
+    """What it is measured against."""
 
 
 def badges(snapshot: RunView, t: Texts) -> list[tuple[str, str]]:
-    """(css class, word) of the state and of everything that goes with it."""
+    """(kind, word) of the state and of everything that goes with it."""
     labels: list[tuple[str, str]] = [(snapshot.state, t(f"state.{snapshot.state}"))]
     if snapshot.silent:
         labels = [("silent", t("state.silent"))]
@@ -45,104 +40,64 @@ def badges(snapshot: RunView, t: Texts) -> list[tuple[str, str]]:
 
 def header(
     snapshot: RunView, t: Texts, *, others: list[tuple[str, str]] | None = None, config_button: bool = True
-) -> str:
-    """Name and state, the bar of progress, and the figures one looks for first."""
-    words = "".join(f'<span class="badge {esc(css)}">{esc(word)}</span>' for css, word in badges(snapshot, t))
-    name = snapshot.name or snapshot.run_id
-    short = "" if name == snapshot.run_id else f"<code>{esc(snapshot.run_id)}</code>"
-    chooser = _chooser(snapshot.run_id, others or [], t)
-    button = (
-        f'<a class="button" target="_blank" rel="noopener" id="open-config" href="/config?run={esc(snapshot.run_id)}">'
-        f"{esc(t('config_button'))}</a>"
-        if config_button
-        else ""
-    )
-    return (
-        f'<div class="title"><h1>{esc(name)}</h1>{short}{words}<span class="grow"></span>{chooser}{button}</div>'
-        f"{_progress(snapshot, t)}{_figures(snapshot, t)}{notice(snapshot, t)}"
-    )
-
-
-def _chooser(run_id: str, others: list[tuple[str, str]], t: Texts) -> str:
-    if len(others) < 2:
-        return ""
-    options = "".join(
-        f'<option value="{esc(key)}"{" selected" if key == run_id else ""}>{esc(word)}</option>' for key, word in others
-    )
-    return (
-        f'<label class="chooser"><span class="sr">{esc(t("run"))}</span><select '
-        f"data-run-chooser>{options}</select></label>"
-    )
-
-
-def _progress(snapshot: RunView, t: Texts) -> str:
+) -> Piece:
+    """Name and state, the bar of progress, and the figures one looks for first. `others`: (run ID, word) to choose from."""
     total = snapshot.max_steps
-    share = min(1.0, snapshot.step / total) if total > 0 else 0.0
-    text = f"{whole(snapshot.step)} {t('of')} {whole(total or None)}"
-    return (
-        f'<div class="progress" role="progressbar" aria-label="{esc(t("step"))}" aria-valuemin="0" '
-        f'aria-valuemax="{int(total)}" aria-valuenow="{snapshot.step}" aria-valuetext="{esc(text)}">'
-        f'<i style="width:{share * 100:.2f}%"></i></div>'
-    )
+    return piece(
+        "header", name=snapshot.name or snapshot.run_id, run_id=snapshot.run_id, badges=badges(snapshot, t),
+        others=others or [], config_button=config_button, step=snapshot.step, max_steps=int(total),
+        share=min(1.0, snapshot.step / total) if total > 0 else 0.0, figures=_figures(snapshot, t),
+        notices=notices(snapshot, t),
+    )  # fmt: skip
 
 
-def _figures(snapshot: RunView, t: Texts) -> str:
+def _figures(snapshot: RunView, t: Texts) -> list[Figure]:
     total = snapshot.max_steps or None
     share = f"{snapshot.step / total * 100:.1f} %" if total else ""
     speed, moving = snapshot.steps_per_s, snapshot.live and snapshot.state != "paused"
-    figures = [
-        (t("step"), f"{whole(snapshot.step)} <small>{t('of')} {whole(total)} · {share}</small>"),
-        (t("phase"), esc(phase(snapshot.phase).text(t)) if snapshot.phase else "–"),
-        (t("eta"), duration(snapshot.eta_s) if moving else "–"),
-        (t("speed"), f"{number(speed, 2)} <small>{esc(t('steps_per_s'))}</small>" if moving else "–"),
-        (t("rate"), rate(snapshot.lr)),
-        (t("revision"), _revision(snapshot, t)),
+    return [
+        Figure(t("step"), whole(snapshot.step), f"{t('of')} {whole(total)} · {share}"),
+        Figure(t("phase"), phase(snapshot.phase).text(t) if snapshot.phase else NONE),
+        Figure(t("eta"), duration(snapshot.eta_s) if moving else NONE),
+        Figure(t("speed"), number(speed, 2), t("steps_per_s")) if moving else Figure(t("speed"), NONE),
+        Figure(t("rate"), rate(snapshot.lr)),
+        Figure(t("revision"), str(snapshot.revision), f"{t('branch')} {snapshot.branch}" if snapshot.branch else ""),
         _memory(snapshot, t),
     ]
-    return '<dl class="figures">' + "".join(f"<div><dt>{esc(k)}</dt><dd>{v}</dd></div>" for k, v in figures) + "</dl>"
 
 
-def _revision(snapshot: RunView, t: Texts) -> str:
-    branch = snapshot.branch
-    extra = f" <small>{esc(t('branch'))} {branch}</small>" if branch else ""
-    return f"{esc(snapshot.revision)}{extra}"
-
-
-def _memory(snapshot: RunView, t: Texts) -> tuple[str, str]:
+def _memory(snapshot: RunView, t: Texts) -> Figure:
     """GPU memory in use, of how much; on a machine without a GPU, the memory of the training process."""
-    gpu, total = (
-        finite(snapshot.metric("system/gpu_memory_mib")),
-        finite(snapshot.metric("system/gpu_memory_total_mib")),
-    )
+    gpu = finite(snapshot.metric("system/gpu_memory_mib"))
+    total = finite(snapshot.metric("system/gpu_memory_total_mib"))
     if gpu is not None:
-        of = f" <small>{t('of')} {mebibytes(total)}</small>" if total else ""
-        return t("gpu_memory"), f"{mebibytes(gpu)}{of}"
-    own = finite(snapshot.metric("system/process_memory_mib"))
-    return t("memory"), mebibytes(own) if own is not None else "–"
+        return Figure(t("gpu_memory"), mebibytes(gpu), f"{t('of')} {mebibytes(total)}" if total else "")
+    return Figure(t("memory"), mebibytes(snapshot.metric("system/process_memory_mib")))
 
 
-def notice(snapshot: RunView, t: Texts) -> str:
+def notices(snapshot: RunView, t: Texts) -> list[Notice]:
     """The plain sentence for a state in which nothing moves, or in which something waits."""
-    notices = []
+    said = []
     step, run = whole(snapshot.step), snapshot.run_id
     if snapshot.silent:
-        notices.append(("warn", t("says.silent", age=duration(snapshot.quiet_s))))
+        said.append(Notice("warn", t("says.silent", age=duration(snapshot.quiet_s))))
     elif snapshot.state == "paused":
-        notices.append(("info", t("says.paused", step=step)))
+        said.append(Notice("info", t("says.paused", step=step)))
     elif snapshot.state == "finished":
-        notices.append(("good", t("says.finished")))
+        said.append(Notice("good", t("says.finished")))
     elif snapshot.state == "stopped":
-        notices.append(("info", t("says.stopped", step=step, run=run)))
+        said.append(Notice("info", t("says.stopped", step=step, run=run)))
     elif snapshot.state == "dead":
-        notices.append(("bad", t("says.dead", age=duration(snapshot.quiet_s), run=run)))
+        said.append(Notice("bad", t("says.dead", age=duration(snapshot.quiet_s), run=run)))
     elif snapshot.state == "failed":
-        notices.append(("bad", t("says.failed", why=_failure(snapshot, t))))
+        said.append(Notice("bad", t("says.failed", why=_failure(snapshot, t))))
     if snapshot.on_probation and snapshot.probation:
         terms = snapshot.probation
         until, condition = whole(terms.get("until_step")), probation_terms(terms.get("revert_if")).text(t)
-        notices.append(("warn", t("says.probation", step=until, revision=terms.get("revision"), condition=condition)))
-    notices += [("warn", sentence) for sentence in sentences(snapshot, t)]
-    return "".join(f'<p class="notice {css}">{esc(sentence)}</p>' for css, sentence in notices)
+        said.append(
+            Notice("warn", t("says.probation", step=until, revision=terms.get("revision"), condition=condition))
+        )
+    return said + [Notice("warn", sentence) for sentence in sentences(snapshot, t)]
 
 
 def _failure(snapshot: RunView, t: Texts) -> str:
@@ -150,27 +105,6 @@ def _failure(snapshot: RunView, t: Texts) -> str:
     return (told.detail(t) or told.headline.text(t)) if told else NONE
 
 
-def empty(folder: str, t: Texts, *, missing: str | None = None) -> str:
-    """With no runs yet it teaches: what to type."""
-    rows = "".join(
-        f"<p>{esc(t(key))}</p>{command(line, t)}"
-        for key, line in (
-            ("empty_demo", "vsrpp train --preset demo --data sample"),
-            ("empty_own", "vsrpp train --preset base --data path/to/video.mp4"),
-            ("empty_look", "vsrpp data path/to/video.mp4"),
-        )
-    )
-    title = t("no_such_run", run=missing, folder=folder) if missing else t("empty_title")
-    where = t("empty_where", folder=folder)
-    return (
-        f'<div class="empty-page"><h1>{esc(title)}</h1><p>{esc(t("empty_text"))}</p>{rows}'
-        f'<p class="hint">{esc(where)}</p></div>'
-    )
-
-
-def command(line: str, t: Texts) -> str:
-    """A command to copy."""
-    return (
-        f'<div class="cmd"><code>{esc(line)}</code><button type="button" data-copy="{esc(line)}" '
-        f'data-done="{esc(t("copied"))}" aria-label="{esc(t("copy"))}: {esc(line)}">{esc(t("copy"))}</button></div>'
-    )
+def empty(folder: str, *, missing: str | None = None) -> Piece:
+    """With no runs yet it teaches what to type. `missing`: a run that was asked for and is not there."""
+    return piece("empty", folder=folder, missing=missing)

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.control import LIVE_STATES
-from vsrpp.formats import clock, count, finite, number, size, whole
+from vsrpp.formats import NONE, finite, whole
 
-from ..format import esc
+from ..markup import Piece, piece
 from ..messages import Texts
 from ..verbs import Action
 from .compare import run_link, web_address
-from .header import command
-from .jobs import act
+from .jobs import Act
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,14 +34,15 @@ class ChosenRun:
     def live(self) -> bool:
         return self.state in LIVE_STATES
 
-    def action(self, verb: str, t: Texts, step: int | None = None) -> str:
+    def action(self, verb: str, t: Texts, step: int | None = None) -> Act:
         """The button for it."""
         target = self.wanted(verb, step).target(self.runs) if verb == "restore" else ""
         sure = t(f"sure.{verb}", step=whole(step), folder=target, run=self.run_id)
         warning = (
             t("sure.shared", runs=", ".join(self.busy)) if self.busy and verb in ("from", "resume", "replay") else ""
         )
-        return act(verb, self.line(verb, step), sure, t, run_id=self.run_id, step=step, warning=warning)
+        line = self.line(verb, step)
+        return Act(verb=verb, run_id=self.run_id, step=step, line=line, sure=sure, warning=warning)
 
     def wanted(self, verb: str, step: int | None = None) -> Action:
         return Action(verb=verb, run_id=self.run_id, step=step, alias="champion" if verb == "promote" else None)
@@ -53,78 +53,67 @@ class ChosenRun:
         return self.wanted(verb, step).line(self.runs)
 
 
-def runs_table(rows: Sequence[Mapping[str, Any]], chosen: str | None, t: Texts, picked: Sequence[str] = ()) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLine:
+    """A run of the table."""
+
+    run_id: str
+    name: str
+    state: str
+    step: object
+    best: Mapping[str, Any] | None
+    """{step, psnr_y} of its best checkpoint."""
+    edits: int
+    started: object
+    link: str
+    """Its page in MLflow; empty without one."""
+
+
+def runs_table(rows: Sequence[Mapping[str, Any]], chosen: str | None, picked: Sequence[str] = ()) -> Piece:
     """The runs of this host; the chosen one is marked, each leads to its own page and can be ticked for comparing."""
-    heads = "".join(f"<th>{esc(t(key))}</th>" for key in ("name", "state", "step", "best", "interventions", "started"))
-    body = "".join(_run(row, chosen, t, picked) for row in rows)
-    return (
-        f'<div class="scroll"><table class="runs"><thead><tr><th><span class="sr">{esc(t("compare"))}</span></th>'
-        f"{heads}<th>MLflow</th></tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    return piece("runs", rows=[_run(row) for row in rows], chosen=chosen, picked=picked)
 
 
-def _run(row: Mapping[str, Any], chosen: str | None, t: Texts, picked: Sequence[str]) -> str:
-    run_id, best = str(row["run_id"]), row.get("best")
-    state = str(row.get("state"))
-    name = row.get("name") or run_id
-    mark = ' class="current" aria-current="true"' if run_id == chosen else ""
-    ticked = " checked" if run_id in picked else ""
-    link = run_link(row.get("mlflow"))
-    mlflow = (
-        f'<a href="{esc(link)}" target="_blank" rel="noopener" aria-label="{esc(t("open_mlflow"))}: {esc(run_id)}">'
-        f"{esc(t('open'))}</a>"
-        if link
-        else "–"
-    )
-    return (
-        f'<tr{mark}><td><input type="checkbox" data-pick="{esc(run_id)}"{ticked} '
-        f'aria-label="{esc(t("compare"))}: {esc(name)} ({esc(run_id)})"></td>'
-        f'<th scope="row"><a href="/runs?run={esc(run_id)}">{esc(name)}</a>'
-        f'<small>{esc(run_id)}</small></th><td><span class="badge {esc(state)}">{esc(t(f"state.{state}"))}</span></td>'
-        f"<td>{count(row.get('step'))}</td>"
-        f"<td>{_best(best, t)}</td><td>{count(row.get('edits', 0))}</td><td>{clock(row.get('started'))}</td>"
-        f"<td>{mlflow}</td></tr>"
-    )
+def _run(row: Mapping[str, Any]) -> RunLine:
+    run_id = str(row["run_id"])
+    return RunLine(
+        run_id=run_id, name=row.get("name") or run_id, state=str(row.get("state")), step=row.get("step"),
+        best=row.get("best"), edits=row.get("edits", 0), started=row.get("started"), link=run_link(row.get("mlflow")),
+    )  # fmt: skip
 
 
-def _best(best: Mapping[str, Any] | None, t: Texts) -> str:
-    if not best:
-        return "–"
-    return f"{number(best['psnr_y'], 2)} dB <small>{esc(t('at_step', step=count(best['step'])))}</small>"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointLine:
+    """A checkpoint of the table."""
+
+    step: int
+    branch: int
+    psnr: float | None
+    best: bool
+    revision: object
+    size_bytes: object
+    here: bool
+    """On this host."""
+    uploaded: bool
+    """In MLflow."""
+    abandoned: bool
+    acts: list[Act]
 
 
-def checkpoint_table(rows: Sequence[Mapping[str, Any]], chosen: ChosenRun, t: Texts) -> str:
+def checkpoint_table(rows: Sequence[Mapping[str, Any]], chosen: ChosenRun, t: Texts) -> Piece:
     """Step, PSNR, revision, size and where; what can be done with each, as buttons and as commands to copy."""
-    if not rows:
-        return f'<p class="hint">{esc(t("no_checkpoints"))}</p>'
     best = max((finite(row.get("psnr_y")) or float("-inf") for row in rows), default=None)
-    body = "".join(_checkpoint(row, best, chosen, t) for row in rows)
-    heads = "".join(f"<th>{esc(t(key))}</th>" for key in ("step", "psnr", "revision", "size", "where", "actions"))
-    return (
-        f'<div class="scroll"><table class="checkpoints"><thead><tr>{heads}</tr>'
-        f"</thead><tbody>{body}</tbody></table></div>"
-    )
+    return piece("checkpoints", rows=[_checkpoint(row, best, chosen, t) for row in rows])
 
 
-def _checkpoint(row: Mapping[str, Any], best: float | None, chosen: ChosenRun, t: Texts) -> str:
+def _checkpoint(row: Mapping[str, Any], best: float | None, chosen: ChosenRun, t: Texts) -> CheckpointLine:
     step, psnr = int(row["step"]), finite(row.get("psnr_y"))
-    verbs = checkpoint_verbs(row, chosen)
-    buttons = "".join(chosen.action(verb, t, step) for verb in verbs)
-    commands = "".join(f"<p>{esc(t(f'cmd.{verb}'))}</p>{command(chosen.line(verb, step), t)}" for verb in verbs)
-    details = (
-        f'<details id="ck-{step}-{row.get("branch", 0)}"><summary>{esc(t("commands"))}</summary>{commands}</details>'
-        if verbs
-        else ""
-    )
-    where = [t("here") if row.get("here") else t("pruned")] + ([t("in_mlflow")] if row.get("uploaded") else [])
-    star = f' <span role="img" aria-label="{esc(t("best"))}">★</span>' if psnr is not None and psnr == best else ""
-    faint = ' class="faint"' if row.get("abandoned") else ""
-    return (
-        f"<tr{faint}><td>{whole(step)}{_branch(row, t)}</td><td>{number(psnr, 2)}{star}</td>"
-        f"<td>{row.get('revision', '–')}</td>"
-        f"<td>{size(row.get('size_bytes'))}</td><td>{esc(', '.join(where))}</td>"
-        f'<td><div class="acts">{buttons}</div>{details}</td></tr>'
-    )
+    return CheckpointLine(
+        step=step, branch=int(row.get("branch") or 0), psnr=psnr, best=psnr is not None and psnr == best,
+        revision=row.get("revision", NONE), size_bytes=row.get("size_bytes"), here=bool(row.get("here")),
+        uploaded=bool(row.get("uploaded")), abandoned=bool(row.get("abandoned")),
+        acts=[chosen.action(verb, t, step) for verb in checkpoint_verbs(row, chosen)],
+    )  # fmt: skip
 
 
 def checkpoint_verbs(row: Mapping[str, Any], chosen: ChosenRun) -> list[str]:
@@ -136,11 +125,7 @@ def checkpoint_verbs(row: Mapping[str, Any], chosen: ChosenRun) -> list[str]:
     return [verb for verb, possible in can.items() if possible and word.get(verb, verb) in chosen.verbs]
 
 
-def _branch(row: Mapping[str, Any], t: Texts) -> str:
-    return f" <small>{esc(t('branch'))} {row['branch']}</small>" if row.get("branch") else ""
-
-
-def run_commands(chosen: ChosenRun, t: Texts) -> str:
+def run_commands(chosen: ChosenRun, t: Texts) -> Piece:
     """What one may do with a run, and type about it; only verbs the command line has."""
     run_id = chosen.run_id
     actions = []
@@ -151,42 +136,38 @@ def run_commands(chosen: ChosenRun, t: Texts) -> str:
     lines = [("status", f"vsrpp status {run_id}"), ("history", f"vsrpp history {run_id} --verify")]
     if chosen.live:
         lines.append(("set", f'vsrpp set {run_id} max_lr=2e-4 --reason "…"'))
-    done = "".join(
-        f'<div class="acts"><p>{esc(t(f"cmd.{verb}"))}</p>{chosen.action(verb, t)}</div>{command(chosen.line(verb), t)}'
-        for word, verb in actions
-        if word in chosen.verbs
-    )
-    typed = "".join(f"<p>{esc(t(f'cmd.{verb}'))}</p>{command(line, t)}" for verb, line in lines if verb in chosen.verbs)
-    return f'<div class="commands">{done}{typed}</div>'
+    return piece(
+        "commands", acts=[chosen.action(verb, t) for word, verb in actions if word in chosen.verbs],
+        lines=[(verb, line) for verb, line in lines if verb in chosen.verbs],
+    )  # fmt: skip
 
 
-def tracking(uri: str | None, runs: Sequence[Mapping[str, Any]], why: str | None, t: Texts) -> str:
-    """The runs the tracking server knows and this host does not; links into its own pages."""
-    if why:
-        return f'<p class="hint">{esc(t("tracking_none", why=why))}</p>'
-    where = web_address(uri or "")
-    link = f'<a href="{esc(where)}" target="_blank" rel="noopener">{esc(where)}</a>' if where else esc(uri or "–")
-    parts = [f'<p class="hint">{esc(t("tracking_at", uri=""))}{link}</p>']
-    if runs:
-        body = "".join(
-            f'<tr><th scope="row">{_linked(row)}<small>{esc(row["run_id"])}</small>'
-            f"</th><td>{esc(row.get('status') or '')}</td>"
-            f"<td>{number(row.get('psnr_y'), 2)}</td><td>{clock(row.get('started'))}</td></tr>"
-            for row in runs
-        )
-        heads = "".join(f"<th>{esc(t(key))}</th>" for key in ("name", "state", "psnr", "started"))
-        parts.append(
-            f'<div class="scroll"><table class="runs"><thead><tr>{heads}</tr>'
-            f"</thead><tbody>{body}</tbody></table></div>"
-        )
-    return "".join(parts)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrackedLine:
+    """A run that only the tracking server has."""
+
+    run_id: str
+    name: str
+    status: str
+    psnr_y: object
+    started: object
+    url: str
+    """Its page there; empty where the address is none of the web."""
 
 
-def _linked(row: Mapping[str, Any]) -> str:
-    name = esc(row.get("name") or row["run_id"])
+def tracking(uri: str | None, rows: Sequence[Mapping[str, Any]], why: str | None, *, asked: bool = True) -> Piece:
+    """The runs the tracking server knows and this host does not; links into its own pages.
+
+    `why`: it does not answer; `asked`: False until there is an answer.
+    """
+    server = web_address(uri or "")
+    return piece("tracked", asked=asked, why=why, uri=uri, server=server, rows=[_tracked(row) for row in rows])
+
+
+def _tracked(row: Mapping[str, Any]) -> TrackedLine:
     url = str(row.get("url") or "")
-    return (
-        f'<a href="{esc(url)}" target="_blank" rel="noopener">{name}</a>'
-        if url.startswith(("http://", "https://"))
-        else name
-    )
+    return TrackedLine(
+        run_id=row["run_id"], name=row.get("name") or row["run_id"], status=row.get("status") or "",
+        psnr_y=row.get("psnr_y"), started=row.get("started"),
+        url=url if url.startswith(("http://", "https://")) else "",
+    )  # fmt: skip

@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from vsrpp.control.narrate import Narration, matching, narrate
-from vsrpp.formats import clock, count, whole
+from vsrpp.control.narrate import matching, narrate
+from vsrpp.formats import whole
 from vsrpp.store import Event
 
 from ..charts.lines import Mark
-from ..format import esc
+from ..markup import Piece, piece
 from ..messages import Texts
 
 SHOWN_ROWS = 60
 
 
-def timeline(events: Sequence[Event], chosen: str, t: Texts) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineRow:
+    """One event in words."""
+
+    group: str
+    sign: str
+    step: str
+    headline: str
+    detail: str
+    why: str
+    by: str
+    at: float
+    """Seconds since 1970."""
+
+
+def timeline(events: Sequence[Event], chosen: str, t: Texts) -> Piece:
     """The newest events first; only those of one group if `chosen` names one."""
     found = matching(events, chosen)
-    if not found:
-        return f'<p class="hint">{esc(t("no_events"))}</p>'
-    newest = found[: -SHOWN_ROWS - 1 : -1]
-    rows = "".join(_row(event, narrate(event), t) for event in newest)
-    more = t("newest_of", shown=len(newest), all=count(len(found)))
-    return f'<ol class="timeline">{rows}</ol><p class="hint">{esc(more)}</p>'
+    return piece("timeline", rows=[_row(event, t) for event in found[: -SHOWN_ROWS - 1 : -1]], all=len(found))
 
 
-def _row(event: Event, told: Narration, t: Texts) -> str:
-    by, why = told.by(t), told.why(t)
-    reason = f"<q>{esc(why)}</q>" if why else ""
-    return (
-        f'<li class="{told.group}"><span class="sign" aria-hidden="true">{told.sign}</span>'
-        f'<span class="at">{whole(event.step)}</span>'
-        f"<div><b>{esc(told.headline.text(t))}</b> {esc(told.detail(t))} {reason}"
-        f"<small>{esc(by)}{' · ' if by else ''}<time>{clock(event.time)}</time></small></div></li>"
-    )
+def _row(event: Event, t: Texts) -> TimelineRow:
+    told = narrate(event)
+    return TimelineRow(
+        group=told.group, sign=told.sign, step=whole(event.step), headline=told.headline.text(t), detail=told.detail(t),
+        why=told.why(t), by=told.by(t), at=event.time,
+    )  # fmt: skip
 
 
 MARK_KINDS = {

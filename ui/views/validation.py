@@ -7,52 +7,43 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsrpp.control import RunView
-from vsrpp.formats import count, finite, number, whole
+from vsrpp.control.run_view import ValidationRow
+from vsrpp.formats import count, finite, whole
 from vsrpp.store import Event
 
-from ..format import esc
+from ..charts.lines import line_chart
+from ..markup import Piece, piece
 from ..messages import Texts
 
 SHOWN_ROWS = 12
 
 
-def history(snapshot: RunView, t: Texts, *, steps_left: int | None = None) -> str:
-    """The newest validations, newest first, with the gain over bicubic."""
-    events = [event for event in snapshot.events if event.type == "validated"]
-    if not events:
-        every = int(snapshot.config.live.get("validate_every") or 1)
-        due = (snapshot.step // every + 1) * every
-        return f'<p class="hint">{esc(t("no_validation", step=whole(due)))}</p>'
-    best = max((finite(e.data.get("psnr_y")) or float("-inf") for e in events), default=None)
-    rows = "".join(_row(event, best, t) for event in events[: -SHOWN_ROWS - 1 : -1])
-    heads = "".join(f"<th>{esc(t(key))}</th>" for key in ("step", "psnr", "gain", "ssim"))
-    more = t("newest_of", shown=min(SHOWN_ROWS, len(events)), all=count(len(events)))
-    return (
-        f'<table class="numbers"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody>'
-        f'</table><p class="hint">{esc(more)}</p>'
-    )
+def history(snapshot: RunView, t: Texts, *, width: int = 560) -> Piece:
+    """A chart of the newest branch and the newest validations, newest first, with the gain over bicubic."""
+    rows = snapshot.validations
+    every = int(snapshot.config.live.get("validate_every") or 1)
+    ours, bicubic = (thinned(series(rows, figure)) for figure in ("psnr_y", "bicubic_psnr_y"))
+    curves = [(t("of_bicubic"), "was", bicubic), (t("of_output"), "will", ours)]
+    return piece(
+        "history", rows=rows[: -SHOWN_ROWS - 1 : -1], all=len(rows), due=whole((snapshot.step // every + 1) * every),
+        best=max((row.psnr_y for row in rows if row.psnr_y is not None), default=None),
+        chart=line_chart(curves, width=min(560, width)) if len(ours) > 1 else None,
+    )  # fmt: skip
 
 
-def _row(event: Event, best: float | None, t: Texts) -> str:
-    data = event.data
-    psnr, bicubic = finite(data.get("psnr_y")), finite(data.get("bicubic_psnr_y"))
-    gain = None if psnr is None or bicubic is None else psnr - bicubic
-    star = " ★" if psnr is not None and psnr == best else ""
-    hand = f" <small>{esc(t('by_hand'))}</small>" if data.get("by_hand") else ""
-    tone = "" if gain is None else ' class="good"' if gain > 0 else ' class="bad"'
-    return (
-        f"<tr><td>{whole(event.step)}{hand}</td><td>{number(psnr, 2)}{star}</td>"
-        f"<td{tone}>{'–' if gain is None else f'{gain:+.2f}'}</td><td>{number(data.get('ssim_y'), 4)}</td></tr>"
-    )
+def thinned(points: list[tuple[int, float]], most: int = 240) -> list[tuple[int, float]]:
+    """At most about so many of the points, the last among them."""
+    every = max(1, len(points) // most)
+    return points[::every] + (points[-1:] if len(points) % every != 1 and every > 1 else [])
 
 
-def series(events: Sequence[Event], key: str) -> list[tuple[int, float]]:
+def series(rows: Sequence[ValidationRow], figure: str) -> list[tuple[int, float]]:
     """(step, value) of one figure of the validations, those of the newest branch where two share a step."""
     by_step: dict[int, float] = {}
-    for event in events:
-        value = finite(event.data.get(key)) if event.type == "validated" else None
+    for row in rows:
+        value = getattr(row, figure)
         if value is not None:
-            by_step[event.step] = value
+            by_step[row.step] = value
     return sorted(by_step.items())
 
 
@@ -98,93 +89,48 @@ def _picture(event: Event, image: dict[str, Any]) -> ValidationPicture | None:
 
 
 PLACES = {"bicubic": "0%", "output": "50%", "truth": "100%"}
+"""Where each of the three stands in the picture, as a background position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """One of the three frames of a picture, as one side of a comparison shows it."""
+
+    place: str
+    url: str
+    word: str
+
+    @property
+    def at(self) -> str:
+        return PLACES[self.place]
 
 
 def viewer(
     all_pictures: Sequence[ValidationPicture], t: Texts, url: Callable[[str], str], *, clip: str | None = None,
     step: int | None = None, against: int | None = None, left: str = "bicubic", right: str = "output",
-) -> str:  # fmt: skip
+) -> Piece:  # fmt: skip
     """One picture under a movable divider: any two of input, output and truth; then the change since another step."""
     if not all_pictures:
-        return f'<p class="hint">{esc(t("no_pictures"))}</p>'
+        return piece("pictures", picture=None)
     clips = list(dict.fromkeys(picture.clip for picture in all_pictures))
     clip = clip if clip in clips else all_pictures[-1].clip
     of_clip = [picture for picture in all_pictures if picture.clip == clip]
     chosen = next((p for p in reversed(of_clip) if p.step == step), of_clip[-1])
     earlier = [p for p in of_clip if p.path != chosen.path]
     other = next((p for p in reversed(earlier) if p.step == against), earlier[0] if earlier else None)
-    left = left if left in PLACES else "bicubic"
-    right = right if right in PLACES else "output"
-    controls = (
-        _select("clip", t("clip"), [(c, c) for c in clips], clip)
-        + _select("pstep", t("step"), [(str(p.step), count(p.step)) for p in of_clip], str(chosen.step))
-        + _select("left", t("left_half"), [(place, t(place)) for place in PLACES], left)
-        + _select("right", t("right_half"), [(place, t(place)) for place in PLACES], right)
-    )
-    parts = [
-        f'<div class="controls">{controls}</div>',
-        _compare(chosen, (url(chosen.path), left, t(left)), (url(chosen.path), right, t(right)), t, "main"),
-    ]
-    if other is not None:
-        parts.append(_change(chosen, other, of_clip, t, url))
-    if chosen.profile:
-        parts.append(_profile(chosen, t, url))
-    return "".join(parts)
 
+    def half(picture: ValidationPicture, place: str, word: str) -> Half:
+        return Half(place, url(picture.path), word)
 
-def _compare(
-    picture: ValidationPicture, left: tuple[str, str, str], right: tuple[str, str, str], t: Texts, name: str
-) -> str:
-    def half(side: str, part: tuple[str, str, str]) -> str:
-        source, place, word = part
-        return (
-            f'<div class="half {side}" style="background-image:url(\'{esc(source)}\');'
-            f'background-position:{PLACES[place]} 0">'
-            f"<span>{esc(word)}</span></div>"
-        )
-
-    return (
-        f'<div class="compare" data-keep-style id="compare-{name}" '
-        f'style="aspect-ratio:{picture.width}/{picture.height}">'
-        f"{half('left', left)}{half('right', right)}"
-        f'<input type="range" min="0" max="100" value="50" data-divider aria-label="{esc(t("divider"))}"></div>'
-    )
-
-
-def _change(
-    picture: ValidationPicture,
-    other: ValidationPicture,
-    of_clip: Sequence[ValidationPicture],
-    t: Texts,
-    url: Callable[[str], str],
-) -> str:
-    steps = [(str(p.step), count(p.step)) for p in of_clip if p.path != picture.path]
-    now = (url(picture.path), "output", f"{t('output')} {count(picture.step)}")
-    then = (url(other.path), "output", f"{t('output')} {count(other.step)}")
-    place = f"background-position:{PLACES['output']} 0"
-    return (
-        f'<div class="controls">{_select("against", t("against_step"), steps, str(other.step))}</div>'
-        f'<div class="pair">{_compare(picture, then, now, t, "steps")}'
-        f'<div class="difference" role="img" aria-label="{esc(t("difference"))}" '
-        f'style="aspect-ratio:{picture.width}/{picture.height}">'
-        f"<div style=\"background-image:url('{esc(then[0])}');{place}\"></div>"
-        f"<div style=\"background-image:url('{esc(now[0])}');{place}\"></div>"
-        f"<span>{esc(t('difference'))}</span></div></div>"
-    )
-
-
-def _profile(picture: ValidationPicture, t: Texts, url: Callable[[str], str]) -> str:
-    assert picture.profile
-    names = "".join(f"<span>{esc(t(place))}</span>" for place in PLACES)
-    return (
-        f'<figure class="profile"><figcaption>{esc(t("profile"))} <small>{esc(t("profile_hint"))}</small></figcaption>'
-        f'<div class="names">{names}</div><img src="{esc(url(picture.profile))}" alt="{esc(t("profile"))}"></figure>'
-    )
-
-
-def _select(name: str, label: str, options: Sequence[tuple[str, str]], chosen: str) -> str:
-    rows = "".join(
-        f'<option value="{esc(key)}"{" selected" if key == chosen else ""}>{esc(word)}</option>'
-        for key, word in options
-    )
-    return f'<label>{esc(label)} <select data-view="{name}">{rows}</select></label>'
+    left, right = left if left in PLACES else "bicubic", right if right in PLACES else "output"
+    change = {} if other is None else {
+        "now": half(chosen, "output", f"{t('output')} {count(chosen.step)}"),
+        "other_steps": [(str(p.step), count(p.step)) for p in earlier],
+        "against": str(other.step),
+    }  # fmt: skip
+    return piece(
+        "pictures", picture=chosen, clips=[(c, c) for c in clips], steps=[(str(p.step), count(p.step)) for p in of_clip],
+        places=[(place, t(place)) for place in PLACES], left=half(chosen, left, t(left)),
+        right=half(chosen, right, t(right)), profile=url(chosen.profile) if chosen.profile else "",
+        then=None if other is None else half(other, "output", f"{t('output')} {count(other.step)}"), **change,
+    )  # fmt: skip
