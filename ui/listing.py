@@ -73,6 +73,7 @@ def checkpoint_rows(paths: RunPaths, snapshot: RunView) -> list[dict[str, Any]]:
             "size_bytes": event.data.get("size_bytes"),
             "here": event.step in on_disk,
             "uploaded": f"{event.branch}/{event.step}" in uploaded,
+            "best": snapshot.is_best(event.branch, event.step),
             "abandoned": not line.holds(event.branch, event.step),
         }
     return sorted(rows.values(), key=lambda row: (row["step"], row["branch"]), reverse=True)

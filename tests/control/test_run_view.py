@@ -8,6 +8,7 @@ import sqlite3
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,8 @@ from tests.support.synthetic import SyntheticRun, full_run
 from vsrpp import control
 from vsrpp.control.messages import english
 from vsrpp.control.run_view import RunView, RunViewReader, view_run
-from vsrpp.store import RunReader
+from vsrpp.paths import RunPaths
+from vsrpp.store import RunReader, RunWriter
 
 DESIGNED = (
     "run_id", "run_dir", "state", "step", "max_steps", "revision", "branch", "phase", "lr", "losses", "config", "best",
@@ -193,3 +195,25 @@ def test_live_runs_come_first(runs: Path) -> None:
     assert [row.run_id for row in control.runs(runs)] == ["a", "b"]
     old.end()
     assert {row.state for row in control.runs(runs)} == {"finished"}
+
+
+def test_the_best_is_one_checkpoint_of_one_branch(tmp_path: Path) -> None:
+    paths = RunPaths(tmp_path / "r1")
+    paths.root.mkdir()
+    writer = RunWriter(paths.run_db, "r1")
+
+    def emit(type: str, step: int, branch: int = 0, **data: Any) -> int:
+        return writer.append(type, step=step, branch=branch, revision=0, data=data).seq
+
+    start = emit("started", 0, config={"max_steps": 100}, run_config={"keep_best_by": "val/ssim_y"})
+    emit("checkpoint_saved", 10, metrics={"val/psnr_y": 31.0, "val/ssim_y": 0.8})
+    emit("checkpoint_saved", 20, metrics={"val/psnr_y": 30.0, "val/ssim_y": 0.9})
+    assert view_run(paths).is_best(0, 20)
+    emit("rolled_back", 25, 1, to_step=10, to_seq=start + 1, from_step=25, from_branch=0, changes=[])
+    view = view_run(paths)
+    assert view.is_best(0, 10) and not view.is_best(0, 20)
+    emit("checkpoint_saved", 20, 1, metrics={"val/psnr_y": 29.0, "val/ssim_y": 0.95})
+    view = view_run(paths)
+    assert view.is_best(1, 20) and not view.is_best(0, 20)
+    assert view.best == {"step": 20, "psnr_y": 29.0, "key": "val/ssim_y", "value": 0.95}
+    writer.close()

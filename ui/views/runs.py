@@ -102,14 +102,13 @@ class CheckpointLine:
 
 def checkpoint_table(rows: Sequence[Mapping[str, Any]], chosen: ChosenRun, t: Texts) -> Piece:
     """Step, PSNR, revision, size and where; what can be done with each, as buttons and as commands to copy."""
-    best = max((finite(row.get("psnr_y")) or float("-inf") for row in rows), default=None)
-    return piece("checkpoints", rows=[_checkpoint(row, best, chosen, t) for row in rows])
+    return piece("checkpoints", rows=[_checkpoint(row, chosen, t) for row in rows])
 
 
-def _checkpoint(row: Mapping[str, Any], best: float | None, chosen: ChosenRun, t: Texts) -> CheckpointLine:
+def _checkpoint(row: Mapping[str, Any], chosen: ChosenRun, t: Texts) -> CheckpointLine:
     step, psnr = int(row["step"]), finite(row.get("psnr_y"))
     return CheckpointLine(
-        step=step, branch=int(row.get("branch") or 0), psnr=psnr, best=psnr is not None and psnr == best,
+        step=step, branch=int(row.get("branch") or 0), psnr=psnr, best=bool(row.get("best")),
         revision=row.get("revision", NONE), size_bytes=row.get("size_bytes"), here=bool(row.get("here")),
         uploaded=bool(row.get("uploaded")), abandoned=bool(row.get("abandoned")),
         acts=[chosen.action(verb, t, step) for verb in checkpoint_verbs(row, chosen)],

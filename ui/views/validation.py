@@ -26,7 +26,7 @@ def history(snapshot: RunView, t: Texts, *, width: int = 560) -> Piece:
     curves = [(t("of_bicubic"), "was", bicubic), (t("of_output"), "will", ours)]
     return piece(
         "history", rows=rows[: -SHOWN_ROWS - 1 : -1], all=len(rows), due=whole((snapshot.step // every + 1) * every),
-        best=max((row.psnr_y for row in rows if row.psnr_y is not None), default=None),
+        run=snapshot,
         chart=line_chart(curves, width=min(560, width)) if len(ours) > 1 else None,
     )  # fmt: skip
 

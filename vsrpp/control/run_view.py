@@ -133,6 +133,8 @@ class RunView:
     """Those of the present line, ascending by step."""
     best: BestDocument | None = None
     """{step, psnr_y, key, value} of the best checkpoint of the present line."""
+    best_branch: int | None = None
+    """The branch that checkpoint was made on."""
     backlog: Mapping[str, Any] = field(default_factory=dict)
     """`control.delivery`: what waits for MLflow, what goes out, what is in its way; and the alerts."""
     remote_copy: RemoteCopyDocument | None = None
@@ -193,6 +195,10 @@ class RunView:
         """Delivery is in trouble, or the run's end has been waiting to be told."""
         late = (finite(self.backlog.get("age_s")) or 0.0) > BEHIND_AFTER_S
         return bool(self.backlog.get("trouble") or (self.backlog.get("end_due") and late))
+
+    def is_best(self, branch: int, step: int) -> bool:
+        """Whether a checkpoint, or the validation of its state, is the best one's."""
+        return self.best is not None and (branch, step) == (self.best_branch, self.best["step"])
 
     @property
     def on_probation(self) -> bool:
@@ -281,6 +287,7 @@ class RunViewReader:
         self._line = Lineage(keep_events=False)
         self._saved: dict[int, SavedCheckpoint] = {}
         self._best: BestDocument | None = None
+        self._best_branch: int | None = None
         self._plateau = False
         self._end: Event | None = None
         self._metric_id = -1
@@ -309,7 +316,8 @@ class RunViewReader:
             numbers=numbers(self._metrics, trainer, state, self._config.live, self._run_config),
             updated=trainer.get("time"), now=now, config=self._config, run_config=self._run_config, metrics=self._metrics,
             events=self._events, validations=self._validations, checkpoint_steps=self._steps_on_disk,
-            checkpoints=tuple(self._saved[step] for step in self._steps_on_disk if step in self._saved), best=self._best,
+            checkpoints=tuple(self._saved[step] for step in self._steps_on_disk if step in self._saved),
+            best=self._best, best_branch=self._best_branch,
             backlog=self._backlog, remote_copy=self._remote_copy[0], remote_copy_why=self._remote_copy[1],
             plateau=self._plateau, probation=trainer.get("probation"), ended_because=self._why_ended(state),
         )  # fmt: skip
@@ -341,6 +349,7 @@ class RunViewReader:
             self._saved = {saved.step: SavedCheckpoint.of(saved, self._line) for saved in self._line.checkpoints}
             best = best_checkpoint(self._line, best_key(self._run_config))
             self._best = None if best is None else best.to_json()
+            self._best_branch = None if best is None else best.branch
         self._delivery_at = 0.0
 
     def _note(self, event: Event) -> None:
