@@ -94,10 +94,10 @@ def test_tags_found_together_are_one_edit_and_then_the_command(desk: Desk) -> No
     edit, rollback = desk.look()
     assert edit.payload == {"changes": {"max_lr": 2e-4, "adaptive": False}}
     assert (rollback.kind, rollback.payload) == ("rollback", {"step": "best"})
-    desk.answer(edit, status="applied", warnings=["max_lr becomes 8x the present value"])
+    desk.answer(edit, status="applied", warnings=["max_lr becomes 8x the current value"])
     refusal = "no checkpoint has been validated yet."
     assert desk.answer(rollback, status="refused", message=refusal) == (
-        "adaptive=off, max_lr=2e-4: applied at step 1201, revision 7 (max_lr becomes 8x the present value);"
+        "adaptive=off, max_lr=2e-4: applied at step 1201, revision 7 (max_lr becomes 8x the current value);"
         " rollback best refused: no checkpoint has been validated yet."
     )
 
