@@ -74,7 +74,7 @@ REFUSED_VALUES = [
     ({"zzz": 1}, "zzz = 1 refused: unknown, and no parameter has a similar name."),
     ({"": 1}, "edit refused: the name of a parameter must not be empty."),
     ({"max lr\n": 1}, '"max lr\\n" = 1 refused: unknown; did you mean max_lr?'),
-    ({"revision": 7}, "revision = 7 refused: the run counts its revisions itself."),
+    ({"revision": 7}, "revision = 7 refused: cannot be set: the run numbers its revisions."),
     (
         {"n_feats": 32},
         "n_feats = 32 refused: cannot change while the run trains: restart, or start a new run from this checkpoint.",
@@ -199,13 +199,16 @@ def test_whole_config_that_is_no_object_is_a_problem_and_no_crash():
     ("changes", "words"),
     [
         ({"max_lr": 2e-4}, []),
-        ({"max_lr": 1e-3}, ["max_lr becomes 6.67x the present value"]),
-        ({"min_lr": 8e-6}, ["min_lr becomes 8x the present value"]),
-        ({"max_lr": 1.5e-5}, ["max_lr becomes 1/10 of the present value"]),
-        ({"grad_clip": 1}, ["grad_clip is 1.0 already"]),
+        ({"max_lr": 1e-3}, ["max_lr becomes 6.67x the current value"]),
+        ({"min_lr": 8e-6}, ["min_lr becomes 8x the current value"]),
+        ({"max_lr": 1.5e-5}, ["max_lr becomes 1/10 of the current value"]),
+        ({"grad_clip": 1}, ["grad_clip is already 1.0"]),
         ({"l1_weight": 0.64}, ["the four weights sum to 1.04: the total loss is scaled by it"]),
         ({"l1_weight": 0.5, "ms_weight": 0.3}, []),
-        ({"max_steps": 1000}, ["max_steps is the length of the learning-rate schedule too: the rate moves with it"]),
+        (
+            {"max_steps": 1000},
+            ["max_steps also sets the length of the learning-rate schedule: the rate changes with it"],
+        ),
     ],
 )
 def test_warnings_say_what_is_allowed_and_yet_worth_a_word(changes, words):

@@ -105,7 +105,7 @@ def test_file_that_is_not_text_is_refused(tmp_path):
 def test_file_that_is_not_there_is_not_found(tmp_path):
     with pytest.raises(NotFound) as missing:
         config.resolve("base", tmp_path / "none.yaml", {})
-    assert str(missing.value) == f"There is no config file {tmp_path / 'none.yaml'}."
+    assert str(missing.value) == f"No config file {tmp_path / 'none.yaml'}."
 
 
 def test_empty_file_changes_nothing(tmp_path):

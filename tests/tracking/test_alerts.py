@@ -125,7 +125,7 @@ def test_a_flood_is_a_few_messages_and_nothing_is_lost(runs: Path, webhook: Webh
     assert lane.lane.pending() == 0
     told = sum(len(got["alerts"]) + got["left_out"] for got in webhook.got)
     assert told == 100
-    assert "before: 79 × non_finite" in webhook.got[-1]["text"] or webhook.got[-1]["left_out"] > 0
+    assert "earlier: 79 × non_finite" in webhook.got[-1]["text"] or webhook.got[-1]["left_out"] > 0
 
 
 def test_an_error_of_the_webhook_is_tried_again_with_the_same_key(runs: Path, webhook: Webhook) -> None:
@@ -234,7 +234,7 @@ def test_what_a_webhook_that_is_down_at_the_end_missed_is_said_and_left_to_sync(
     run.train(20).end()
     report = delivery.finish(120)
     assert report.delivered
-    assert report.why == "1 alert(s) are not told yet (the webhook answered 503); vsrpp sync tells them"
+    assert report.why == "1 alert not sent yet (the webhook answered 503); to send: vsrpp sync"
     assert webhook.got == []
     webhook.answers = []
     assert sync(run.root, uri) == Report(delivered=True, rows_left=0, artifacts_left=0)
@@ -299,4 +299,4 @@ def test_the_message_of_many_events_says_how_many_it_leaves_out() -> None:
     ]  # fmt: skip
     told = message(many, "ab12" * 8, {"name": "x"})
     assert (len(told["alerts"]), told["left_out"]) == (20, 10)
-    assert "• before: 10 × non_finite\n" in told["text"]
+    assert "• earlier: 10 × non_finite\n" in told["text"]

@@ -295,7 +295,7 @@ def test_what_was_set_aside_is_tried_again_by_sync(shared_server: Server, proxy:
     marks.close()
     report = sync(run.paths.root, proxy.uri)
     assert report.delivered
-    assert "1 row(s) were refused" in report.why
+    assert "1 row rejected by the server" in report.why
     marks = Marks(run.paths.delivery_db, readonly=True)
     assert list(marks.items("mlflow", "refused")) == [f"metric/a*b/7/{at}"]
     marks.close()

@@ -13,13 +13,14 @@ import pytest
 
 from tests.support.made_runs import MadeRun, made_run
 from tests.support.processes import TrainingProcess, environment, train_command, vsrpp
+from tests.support.reasons import raises
 from tests.support.servers import assert_same_rows, client_of, models_of, runs_of, the_run
 from tests.support.waiting import wait_until
 from vsrpp import control
 from vsrpp.control.backlog import backlog
-from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, RunReader, RunWriter
+from vsrpp.tracking import messages
 from vsrpp.tracking.connection import Connection, Target
 from vsrpp.tracking.lock import FILE_NAME as LOCK
 from vsrpp.tracking.mlflow_artifacts import MlflowArtifacts
@@ -53,8 +54,8 @@ def test_the_folder_is_as_it_was(lost: MadeRun, uri: str, runs: Path, tmp_path: 
     assert record_of(rebuilt.paths) == record_of(before)
     assert (rebuilt.step, rebuilt.last_step) == (200, 250)
     assert rebuilt.summary == (
-        f"Run {lost.run_id} is rebuilt from MLflow and goes on from step 200, its newest uploaded checkpoint: steps 201"
-        " to 250 are trained again; what somewhere had not delivered after event 8 is lost. It must not train there any more."
+        f"Run {lost.run_id} was rebuilt from MLflow and continues from step 200, its newest uploaded checkpoint; steps 201"
+        " to 250 are repeated; records of somewhere after event 8 were not uploaded and are lost. Do not resume it on somewhere."
     )
     assert control.verify(rebuilt.paths).ok
     assert control.checkpoint_steps(rebuilt.paths) == [100, 200], "the newest, and the best to go back to"
@@ -95,16 +96,16 @@ def test_a_checkpoint_whose_events_were_lost_is_passed_over(lost: MadeRun, uri: 
 
 
 def test_without_a_run_or_with_something_in_its_place_nothing_is_made(lost: MadeRun, uri: str, runs: Path) -> None:
-    with pytest.raises(NotFound, match="No run nobody on the tracking server"):
+    with raises(messages.NO_RUN_ON_SERVER, run="nobody"):
         rebuild("nobody", uri, runs)
     lost.paths.root.mkdir()
-    with pytest.raises(Refused, match="is there already and holds no run"):
+    with raises(messages.FOLDER_OCCUPIED, folder=lost.paths.root):
         rebuild(lost.run_id, uri, runs)
     assert [path.name for path in runs.iterdir()] == [lost.run_id]
 
 
 def test_no_database_is_made_by_looking_for_a_run(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="There is no tracking database"):
+    with raises(messages.NO_DATABASE, path=tmp_path / "none.db"):
         rebuild("abc", f"sqlite:///{tmp_path / 'none.db'}", tmp_path / "runs")
     assert list(tmp_path.iterdir()) == []
 
@@ -160,7 +161,7 @@ def test_a_run_whose_host_was_lost_goes_on_in_the_same_mlflow_run_and_replays_id
         lose(training, run)
     done = vsrpp(tmp_path, "train", "--resume", run.run_id, "--no-panel", "--no-tensorboard", timeout_s=900)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"Run {run.run_id} is rebuilt from MLflow and goes on from step " in done.stdout
+    assert f"Run {run.run_id} was rebuilt from MLflow and continues from step " in done.stdout
     there = the_run(uri, run.run_id)
     assert (there.info.run_id, there.info.status, there.data.tags["vsrpp.step"]) == (
         mlflow_run_id,

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.made_runs import MadeRun, made_run
+from tests.support.reasons import raises
 from tests.support.servers import Server, client_of, the_run
-from vsrpp.errors import NotFound, ProofFailed
+from vsrpp.errors import ProofFailed
 from vsrpp.store import Event, RunReader, verify_chain
+from vsrpp.tracking import messages
 from vsrpp.tracking.record import fetch
 from vsrpp.tracking.sync import sync
 
@@ -88,7 +90,7 @@ def test_a_changed_timeline_is_no_record(runs: Path, uri: str, tmp_path: Path) -
     changed["data"]["changes"][0]["new"] = 3e-4
     for text, why in (
         ([lines[0], json.dumps(changed), *lines[2:]], "event 2 .config_applied. was changed or inserted"),
-        (lines[:3], "event 8 is not the one that the MLflow run anchors"),
+        (lines[:3], "event 8 does not match the anchor in the MLflow run"),
         ([lines[0], "{torn"], "cannot be read"),
     ):
         file.write_text("\n".join(text))
@@ -99,7 +101,7 @@ def test_a_changed_timeline_is_no_record(runs: Path, uri: str, tmp_path: Path) -
 
 def test_a_run_without_a_timeline_is_not_ours(uri: str, tmp_path: Path) -> None:
     foreign = client_of(uri).create_run("0").info.run_id
-    with pytest.raises(NotFound, match=r"has no timeline.jsonl"):
+    with raises(messages.NO_TIMELINE, mlflow_run=foreign, file="timeline.jsonl"):
         fetch(foreign, uri, tmp_path)
 
 

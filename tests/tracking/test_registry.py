@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.made_runs import MadeRun, made_run
+from tests.support.reasons import raises
 from tests.support.servers import Server, client_of, models_of
 from vsrpp.cli import main
 from vsrpp.errors import NotFound, Refused
 from vsrpp.launch.checkpoint_source import checkpoint_folder
+from vsrpp.tracking import messages
 from vsrpp.tracking.registry import promote
 from vsrpp.tracking.restore import sha256
 from vsrpp.tracking.sync import sync
@@ -61,7 +63,7 @@ def test_the_command_says_what_it_did(run: MadeRun, uri: str, runs: Path, capsys
 
 @pytest.mark.parametrize("alias", ["v1", "latest", "a b", ""])
 def test_an_alias_that_mlflow_does_not_take_is_refused(run: MadeRun, uri: str, alias: str) -> None:
-    with pytest.raises(Refused, match=f"vsrpp@{alias} refused: "):
+    with raises(messages.ALIAS_REJECTED, name="vsrpp", alias=alias):
         promote(run.run_id, "best", alias=alias, uri=uri)
 
 
@@ -85,7 +87,7 @@ def test_an_address_of_nothing_is_said_in_one_line(
 
 def test_a_model_of_somebody_else_is_no_checkpoint(run: MadeRun, uri: str, runs: Path) -> None:
     model = client_of(uri).create_logged_model("0", name="foreign")
-    with pytest.raises(NotFound, match="is no checkpoint of VSR"):
+    with raises(messages.NOT_OUR_MODEL):
         checkpoint_folder(f"models:/{model.model_id}", runs)
 
 

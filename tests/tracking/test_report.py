@@ -27,7 +27,7 @@ def test_a_thousand_interventions_are_cut_at_8000_characters_newest_first() -> N
     assert 7000 < len(text) <= report.MAX_CHARACTERS
     shown = [int(line.split("|")[1]) for line in text.splitlines() if line.startswith("| ") and line[2].isdigit()]
     assert shown == list(range(10_000, 10_000 - 10 * len(shown), -10))
-    assert f"{1000 - len(shown)} earlier ones are in `timeline.md`" in text
+    assert f"For {1000 - len(shown)} earlier interventions, see `timeline.md`" in text
 
 
 def test_a_run_nobody_touched_says_so() -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.made_runs import MadeRun, made_run
+from tests.support.reasons import raises
 from tests.support.servers import models_of, the_run
-from vsrpp.errors import NotFound, ProofFailed, Refused, VsrppError
+from vsrpp.errors import NotFound, ProofFailed
+from vsrpp.tracking import messages
 from vsrpp.tracking.restore import restore, sha256
 from vsrpp.tracking.runs import server_runs, tag_as_tool
 from vsrpp.tracking.sync import sync
@@ -59,15 +61,17 @@ def test_a_tampered_artifact_is_not_restored(gone: MadeRun, uri: str, runs: Path
     folder = Path(models_of(uri, gone.run_id)[1].artifact_location) / "artifacts" / "checkpoint"
     path = folder / file
     path.write_bytes(path.read_bytes().replace(b"0", b"1") + b" ")
-    with pytest.raises(ProofFailed, match=r"was changed"):
+    with pytest.raises(ProofFailed) as caught:
         restore(gone.run_id, step=200, out=tmp_path / "out", uri=uri, runs=runs)
+    changed = messages.MANIFEST_CHANGED if file == "manifest.json" else messages.FILE_CHANGED
+    assert caught.value.reason_code == changed.code
     assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_artifact_is_not_restored(gone: MadeRun, uri: str, runs: Path, tmp_path: Path) -> None:
     folder = Path(models_of(uri, gone.run_id)[1].artifact_location) / "artifacts" / "checkpoint"
     (folder / "model_ema.safetensors").unlink()
-    with pytest.raises(ProofFailed, match=r"model_ema.safetensors is missing"):
+    with raises(messages.FILE_MISSING, file="model_ema.safetensors"):
         restore(gone.run_id, step=200, out=tmp_path / "out", uri=uri, runs=runs)
 
 
@@ -85,7 +89,7 @@ def test_a_full_folder_is_left_alone(run: MadeRun, uri: str, runs: Path, tmp_pat
     out = tmp_path / "out"
     out.mkdir()
     (out / "mine").write_text("x")
-    with pytest.raises(Refused, match="is not empty"):
+    with raises(messages.OUT_NOT_EMPTY, out=out):
         restore(run.run_id, out=out, uri=uri, runs=runs)
     assert [path.name for path in out.iterdir()] == ["mine"]
 
@@ -106,7 +110,7 @@ def test_best_is_of_the_present_line(runs: Path, uri: str, tmp_path: Path) -> No
 
 
 def test_server_away_is_one_line(gone: MadeRun, runs: Path, tmp_path: Path) -> None:
-    with pytest.raises(VsrppError, match=r"tracking server http://127.0.0.1:9 cannot be used \(unreachable\)"):
+    with raises(messages.SERVER_UNUSABLE, server="http://127.0.0.1:9", kind="unreachable"):
         restore(gone.run_id, out=tmp_path / "out", uri="http://127.0.0.1:9", runs=runs)
 
 
@@ -122,7 +126,7 @@ def test_a_run_that_ended_while_mlflow_was_away_is_marked_until_sync_tells_its_e
     assert "MLflow still shows" not in capsys.readouterr().out
     client_of(uri).update_run(the_run(uri, run.run_id).info.run_id, status="RUNNING")
     assert cli.main(arguments) == 0
-    assert f"MLflow still shows {run.run_id} as running; tell it: vsrpp sync {run.run_id}" in capsys.readouterr().out
+    assert f"MLflow still shows {run.run_id} as running" in capsys.readouterr().out
 
 
 def test_runs_of_the_server_are_ours_alone(run: MadeRun, uri: str) -> None:

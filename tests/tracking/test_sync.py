@@ -11,10 +11,10 @@ import pytest
 
 from tests.support import made_runs
 from tests.support.made_runs import MadeRun, made_run
+from tests.support.reasons import raises
 from tests.support.servers import artifact_paths, assert_same_rows, client_of, models_of, the_run
-from vsrpp.errors import NotFound, Refused
 from vsrpp.store import Marks
-from vsrpp.tracking import Report, backlog
+from vsrpp.tracking import Report, backlog, messages
 from vsrpp.tracking.lock import DeliveryLock
 from vsrpp.tracking.mlflow_pictures import NO_OUTPUT
 from vsrpp.tracking.sync import sync
@@ -167,7 +167,7 @@ def test_a_changed_param_is_set_aside_and_blocks_nothing(uri: str, runs: Path) -
     run = made_run(runs)
     report = sync(run.paths.root, uri)
     assert report.delivered
-    assert "set aside" in report.why
+    assert "rejected by the server" in report.why
     assert_same_rows(uri, run.paths.run_db, run.run_id)
     there = the_run(uri, run.run_id)
     assert there.info.run_id == given.info.run_id
@@ -233,12 +233,12 @@ def test_two_deliverers_of_one_run_are_refused(uri: str, runs: Path) -> None:
     run = made_run(runs)
     with DeliveryLock(run.paths.root) as lock:
         assert lock.take()
-        with pytest.raises(Refused, match="is being delivered by process"):
+        with raises(messages.BEING_UPLOADED, run=run.run_id):
             sync(run.paths.root, uri)
 
 
 def test_no_run_folder_is_said_so(uri: str, tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match="is no run folder"):
+    with raises(messages.NOT_A_RUN_FOLDER, folder=tmp_path):
         sync(tmp_path, uri)
 
 

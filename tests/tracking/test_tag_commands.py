@@ -94,10 +94,10 @@ def test_tags_found_together_are_one_edit_and_then_the_command(desk: Desk) -> No
     edit, rollback = desk.look()
     assert edit.payload == {"changes": {"max_lr": 2e-4, "adaptive": False}}
     assert (rollback.kind, rollback.payload) == ("rollback", {"step": "best"})
-    desk.answer(edit, status="applied", warnings=["max_lr becomes 8x the present value"])
+    desk.answer(edit, status="applied", warnings=["max_lr becomes 8x the current value"])
     refusal = "no checkpoint has been validated yet."
     assert desk.answer(rollback, status="refused", message=refusal) == (
-        "adaptive=off, max_lr=2e-4: applied at step 1201, revision 7 (max_lr becomes 8x the present value);"
+        "adaptive=off, max_lr=2e-4: applied at step 1201, revision 7 (max_lr becomes 8x the current value);"
         " rollback best refused: no checkpoint has been validated yet."
     )
 
@@ -116,21 +116,21 @@ def test_what_takes_its_time_is_said_to_wait(desk: Desk) -> None:
     assert desk.shown() == ""
     desk.now += 5
     desk.tags.work(hurry=False)
-    assert desk.shown() == "validate: taken, waiting for its turn"
+    assert desk.shown() == "validate: pending"
     assert desk.answer(command, status="done") == "validate: done at step 1201, revision 7"
 
 
 @pytest.mark.parametrize(
     ("tags", "line"),
     [
-        ({"do": "dance"}, f"dance refused: no such command; {KNOWN}"),
+        ({"do": "dance"}, f"dance refused: {KNOWN}"),
         ({"do": " \n"}, f"vsrpp.do refused: it is empty; {KNOWN}"),
-        ({"do": "rollback"}, "rollback refused: to which step? As in rollback 500, or rollback best"),
-        ({"do": "rollback -5"}, "rollback -5 refused: to which step? As in rollback 500, or rollback best"),
-        ({"do": "stop now"}, f"stop now refused: no such command; {KNOWN}"),
+        ({"do": "rollback"}, "rollback refused: give a step, as in rollback 500 or rollback best"),
+        ({"do": "rollback -5"}, "rollback -5 refused: give a step, as in rollback 500 or rollback best"),
+        ({"do": "stop now"}, f"stop now refused: {KNOWN}"),
         (
             {"set": "max_lr=2e-4"},
-            "vsrpp.set refused: the key belongs in the tag's name, as in vsrpp.set.max_lr with the value 2e-4",
+            "vsrpp.set refused: the parameter belongs in the tag's name, as in vsrpp.set.max_lr with the value 2e-4",
         ),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_wrong_command_is_answered_with_what_there_is(tags: dict[str, str], li
 def test_a_wrong_command_is_taken_away_and_answered_at_once(desk: Desk) -> None:
     desk.set(do="dance")
     assert desk.look() == []
-    assert desk.shown().startswith("dance refused: no such command")
+    assert desk.shown().startswith("dance refused: must be one of ")
     assert "vsrpp.do" not in desk.here()
 
 
@@ -198,8 +198,8 @@ def test_a_tag_on_a_run_that_is_over_is_answered_by_sync(runs: Path, uri: str, s
     client_of(uri).set_tag(there, "vsrpp.do", "pause")
     assert sync(run.paths.root, uri).delivered
     tags = client_of(uri).get_run(there).data.tags
-    why = f"the run is {state or 'dead'}. Go on with: vsrpp train {go_on} over1"
-    assert tags["vsrpp.last_command"] == f"max_lr=2e-4: not done, {why}; pause: not done, {why}"
+    why = f"the run is {state or 'dead'}. Continue with: vsrpp train {go_on} over1"
+    assert tags["vsrpp.last_command"] == f"max_lr=2e-4: not applied, {why}; pause: not applied, {why}"
     assert not {"vsrpp.set.max_lr", "vsrpp.do"} & tags.keys()
     pending = PendingCommands(run.paths.inbox_db)
     assert pending.take() == []

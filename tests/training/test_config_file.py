@@ -108,12 +108,12 @@ def test_a_torn_file_is_read_again_for_a_while_and_taken_when_it_is_whole(
     ("content", "why"),
     [
         (b"", "is empty (line 1, column 1)"),
-        (b'{"revision": 0,\n "max_lr": }', "is no JSON: Expecting value (line 2, column 12)"),
-        (b"[1, 2]", "holds no JSON object (line 1, column 1)"),
-        (b'{"max_lr": 1, "max_lr": 2}', "max_lr stands in it twice"),
+        (b'{"revision": 0,\n "max_lr": }', "is not valid JSON: Expecting value (line 2, column 12)"),
+        (b"[1, 2]", "does not contain a JSON object (line 1, column 1)"),
+        (b'{"max_lr": 1, "max_lr": 2}', "max_lr appears twice"),
         (b'\xff\xfe{"max_lr": 1}', "is not UTF-8 (byte 0)"),
-        (b"[" * 100_000, "is no JSON a config can be"),
-        (b"3" * 5000, "is no JSON a config can be"),
+        (b"[" * 100_000, "is not usable as a config"),
+        (b"3" * 5000, "is not usable as a config"),
         (b" " * (MAX_BYTES + 1), "a live config has at most"),
     ],
 )
@@ -136,7 +136,7 @@ def test_a_file_that_is_gone_is_an_error_after_a_while(file: RuntimeConfigFile, 
     clock.now += TORN_GRACE_S
     save = file.look()
     assert save is not None
-    assert save.error == "is gone"
+    assert save.error == "no longer exists"
 
 
 def test_a_pipe_in_the_files_place_never_blocks(file: RuntimeConfigFile) -> None:

@@ -74,8 +74,8 @@ def test_occasions_are_the_multiples_and_the_last_step(start: int, last: int, ev
 @pytest.mark.parametrize(
     ("sets", "told"),
     [
-        ({"validate_every": 50}, "validate_every = 50 is more than the 12 steps"),
-        ({"checkpoint_every": 50}, "checkpoint_every = 50 is more than the 12 steps"),
+        ({"validate_every": 50}, "validate_every = 50 is more than the run's 12 steps"),
+        ({"checkpoint_every": 50}, "checkpoint_every = 50 is more than the run's 12 steps"),
         ({"num_workers": 5}, "num_workers = 5 on 4 CPU cores"),
         ({"torch_threads": 5}, "torch_threads = 5 on 4 CPU cores"),
         ({"warmup_steps": 12}, "the rate never reaches max_lr"),
@@ -102,7 +102,7 @@ def test_a_validation_clip_larger_than_memory_is_not_scored(
 ) -> None:
     monkeypatch.setattr(dry_run.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
     seen = tried(tmp_path / "runs", tiny_clip)
-    assert "validation clip tiny takes" in seen.problems[0]
+    assert "validation clip tiny needs" in seen.problems[0]
     assert seen.measured is None and list(tmp_path.iterdir()) == []
 
 
@@ -196,7 +196,7 @@ def test_the_command_says_what_the_run_would_take_and_starts_none(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("words", "told"),
-    [(["--check", "--resume", "latest"], "--check tries"), (["--json"], "--json requires --check")],
+    [(["--check", "--resume", "latest"], "--check"), (["--json"], "--json requires --check")],
 )
 def test_what_does_not_go_with_a_check_is_refused(words: list[str], told: str, capsys: Any) -> None:
     from vsrpp.cli import main

@@ -85,7 +85,7 @@ def test_a_run_starts_from_the_pretrained_file_and_says_so(tmp_path: Path, clip:
     run = Steered(prepared)
     theirs = torch.load(tmp_path / "w.pth", weights_only=True)["params"]
     assert all(torch.equal(v, theirs[k]) for k, v in run.context.state.model.state_dict().items())
-    assert any(line.startswith("Starts from pretrained weights: all weights from w.pth") for line in said)
+    assert any(line.startswith("Starting from pretrained weights: all weights from w.pth") for line in said)
     assert run.train() == "finished"
     started = next(event for event in prepared.line.events if event.type == "started")
     assert len(started.data["pretrained_sha256"]) == 64

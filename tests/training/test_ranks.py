@@ -170,7 +170,7 @@ def test_a_resume_by_as_many_processes_is_exact(facts: dict[str, Any]) -> None:
 def test_a_run_of_one_process_goes_on_with_two(facts: dict[str, Any], one: Steered) -> None:
     assert facts["from_one"]["ended"] == "finished"
     (line,) = [said for said in facts["from_one"]["said"] if "processes" in said]
-    assert "one process and goes on with 2 processes" in line and "not replay bit for bit" in line
+    assert "one process and continues with 2 processes" in line and "not replay bit for bit" in line
     assert of_type(facts["from_one"]["run"], "restored")[-1].data["ranks"] == 2
     ours, theirs = rows(facts["from_one"]["run"], "loss/total"), rows(one.paths.root, "loss/total")
     assert ours[24] == pytest.approx(theirs[24], rel=LOSS_TOLERANCE)
@@ -182,7 +182,7 @@ def test_a_run_of_two_processes_goes_on_with_one(facts: dict[str, Any], one: Ste
     said: list[str] = []
     run = Steered(prepare_resume(RunPaths(Path(facts["on_one_rank"]["run"])), say=said.append))
     assert run.train() == "finished"
-    assert [line for line in said if "2 processes and goes on with one process" in line]
+    assert [line for line in said if "2 processes and continues with one process" in line]
     ours, theirs = rows(run.paths.root, "loss/total"), rows(one.paths.root, "loss/total")
     assert ours[24] == pytest.approx(theirs[24], rel=LOSS_TOLERANCE)
 

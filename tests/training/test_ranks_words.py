@@ -59,11 +59,11 @@ def test_a_process_of_its_own_needs_nobody() -> None:
 @pytest.mark.parametrize(
     ("change", "parts"),
     [
-        ({"torch": "9"}, "rank 1 (b) has torch 9 and rank 0 has 2"),
-        ({"vsrpp": "9"}, "rank 1 (b) has vsrpp 9 and rank 0 has 1"),
-        ({"device": "H200"}, "rank 1 (b) has device H200 and rank 0 has cpu"),
-        ({"fingerprint": "g"}, "rank 1 (b) has other data than rank 0"),
-        ({"asked": {"n_feats": 8}}, "rank 1 (b) was asked for n_feats = 8 and rank 0 for 4"),
+        ({"torch": "9"}, "rank 1 (b) has torch 9, but rank 0 has 2"),
+        ({"vsrpp": "9"}, "rank 1 (b) has vsrpp 9, but rank 0 has 1"),
+        ({"device": "H200"}, "rank 1 (b) has device H200, but rank 0 has cpu"),
+        ({"fingerprint": "g"}, "rank 1 (b) has different data than rank 0"),
+        ({"asked": {"n_feats": 8}}, "rank 1 (b) was started with n_feats = 8, but rank 0 with 4"),
         ({"error": "no such file: x.mkv"}, "rank 1 (b) cannot train: no such file: x.mkv"),
     ],
 )

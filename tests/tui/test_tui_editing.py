@@ -99,7 +99,7 @@ def test_the_preview_shows_the_rate_ahead_and_what_is_close_to_a_limit(run: Fake
         await ui.press("enter", "1", "3", "enter")
         await ui.type("9.9e-4")
         await ui.shows("max_lr 2.00e-04 → 9.90e-04  ! close to the limit 0.001", "rate ahead", "with the edit")
-        await ui.shows("max_lr becomes 4.95x the present value")
+        await ui.shows("max_lr becomes 4.95x the current value")
 
     drive(run, script)
 

@@ -1,4 +1,4 @@
-"""The configs of a run: what can be set, what may hold, and what an edit changes.
+"""The configs of a run: their parameters, the rules they must satisfy, and the effects of an edit.
 
 Importing this is cheap (a few milliseconds): `jsonschema` and `yaml` are loaded only by the calls that need them.
 """

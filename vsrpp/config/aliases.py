@@ -1,4 +1,4 @@
-"""What the field calls our parameters elsewhere: in BasicSR, in mmagic, in habit. Asked where a name is not known."""
+"""Names of our parameters in other projects (BasicSR, mmagic) and in common use, for hints on an unknown name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ALIASES: dict[str, str] = {
 """Their name -> ours."""
 
 NOTES = {"batch_size": " (the whole batch, of all processes)"}
-"""What differs although the name is nearly the same."""
+"""Notes on differences despite a similar name."""
 
 _BASICSR = frozenset({"model_type", "network_g", "datasets", "num_gpu"})
 _MMAGIC = frozenset(
@@ -49,20 +49,20 @@ _ONLY_HERE = {
 
 
 def alias_of(name: str, candidates: Collection[str]) -> str | None:
-    """Our name, with a note if it needs one, for what the field calls otherwise; None if that is not a candidate."""
+    """Our name for an alias, with a note if necessary; None if it is not among `candidates`."""
     key = ALIASES.get(name.lower().replace("-", "_").rpartition(".")[2], "")
     return f"{key}{NOTES.get(key, '')}" if key in candidates else None
 
 
 def foreign_file(values: Mapping[str, Any]) -> str | None:
-    """`BasicSR` or `mmagic` where keys and values are an option file of theirs, else None."""
+    """`BasicSR` or `mmagic` if the keys and values are one of their option files, else None."""
     if len(_BASICSR & values.keys()) >= 2:
         return "BasicSR"
     return "mmagic" if len(_MMAGIC & values.keys()) >= 2 else None
 
 
 def translated(values: Mapping[str, Any], candidates: Collection[str]) -> list[tuple[str, Any, str]]:
-    """(their key, its value, our key) for everything in an option file of theirs that has a counterpart here."""
+    """(their key, value, our key) for all entries of a foreign option file that have a counterpart here."""
     rows = []
     for place, value in _leaves(values):
         name = place.rpartition(".")[2]

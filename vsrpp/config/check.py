@@ -1,4 +1,4 @@
-"""Whether a config, or an edit of one, may hold; and if not, why, in words for the hand that made it."""
+"""Checks whether a config or an edit is valid; explains why not, in the words of the person who made it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 MAX_KEYS = 200
-"""Keys in one edit: more than there are parameters."""
+"""Maximum keys in one edit; more than there are parameters."""
 _LONGEST_NAME = 100
 _DEEPEST = 3
-"""Levels below a parameter that has parts: `data`, its lists, their sources."""
+"""Maximum levels below a parameter with parts: `data`, its lists, their sources."""
 _A_TYPE = {
     "number": "a finite number",
     "integer": "a whole number",
@@ -32,29 +32,29 @@ _NOT_A = {str: "text", list: "a list", tuple: "a list", dict: "an object", type(
 
 
 def check_live(live: Mapping[str, Any], run_config: Mapping[str, Any] | None = None) -> list[Problem]:
-    """What is wrong with a whole live config; nothing if the list is empty.
+    """The problems of a complete live config; an empty list if it is valid.
 
-    Without the run config, rules that speak of it are left out.
+    Without `run_config`, rules that involve it are skipped.
     """
     return _check_whole(schema.LIVE_SCHEMA, live, run_config)
 
 
 def check_run(run_config: Mapping[str, Any]) -> list[Problem]:
-    """What is wrong with a whole run config; nothing if the list is empty."""
+    """The problems of a complete run config; an empty list if it is valid."""
     return _check_whole(schema.RUN_SCHEMA, run_config, None)
 
 
 def check_changes(
     live: Mapping[str, Any], changes: object, run_config: Mapping[str, Any] | None = None
 ) -> list[Problem]:
-    """What is wrong with an edit of the live config in force: every problem, in the order of the edit's keys.
+    """All problems of an edit to the live config in force, in the order of the edit's keys.
 
-    Each value is judged by itself, then the rules over several keys, on the config as it would be. Without the run
-    config, rules that speak of it are left out. Never raises, whatever `changes` is.
+    Checks each value, then the rules over several keys on the resulting config. Without `run_config`, rules that
+    involve it are skipped. Never raises, whatever `changes` is.
     """
     if not isinstance(changes, Mapping):
         return [Problem.of("", changes, messages.EDIT_NOT_OBJECT)]
-    if len(changes) > MAX_KEYS:  # a hint for every one of many thousand names would hold training up for minutes
+    if len(changes) > MAX_KEYS:  # computing hints for thousands of names would delay training by minutes
         return [Problem.of("", None, messages.TOO_MANY_KEYS, count=len(changes), limit=MAX_KEYS)]
     problems = _check_values(schema.LIVE_SCHEMA, changes)
     merged = {**(run_config or {}), **live, **changes}
@@ -67,9 +67,9 @@ def check_changes(
 def check_start(
     run_config: Mapping[str, Any], live: Mapping[str, Any], set_by_person: Collection[str]
 ) -> list[Problem]:
-    """What is wrong with the two configs a run is to start with.
+    """The problems of the two configs of a new run.
 
-    A broken rule is reported at the key among `set_by_person`, the ones a person set, rather than at a default.
+    A violated rule is reported at a key in `set_by_person` rather than at one with its default.
     """
     problems = _missing(schema.RUN_SCHEMA, run_config) + _check_values(schema.RUN_SCHEMA, run_config)
     problems += _missing(schema.LIVE_SCHEMA, live) + _check_values(schema.LIVE_SCHEMA, live)
@@ -79,16 +79,16 @@ def check_start(
 
 
 def normalise(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same values in the types their parameters have: 300.0 becomes 300 for an integer, 1 becomes 1.0 for a number.
+    """Convert values to their parameters' types: 300.0 becomes 300 for an integer, 1 becomes 1.0 for a number.
 
-    Anything else comes back as it is; only checked values are sure to be of the right type.
+    Other values are returned unchanged, so that only checked values are certain to have the right type.
     """
     return {key: _normal(key, value) for key, value in values.items()}
 
 
 def unknown(key: str, value: Any, candidates: Collection[str], *, place: str = "") -> Problem:
-    """A name that is not a parameter, with the nearest of the candidates; `place` is where a part of one stands."""
-    import difflib  # 7 ms, for typing errors alone
+    """The problem of an unknown name, with the nearest of `candidates`; `place`: the parent of a nested key."""
+    import difflib  # 7 ms, only for typos
 
     from vsrpp.config.aliases import alias_of
 
@@ -130,7 +130,7 @@ def _missing(name: str, config: Mapping[str, Any]) -> list[Problem]:
 
 
 def _check_values(name: str, values: Mapping[str, Any]) -> list[Problem]:
-    """Judge each value by itself: unknown, not of this tier, of the wrong type, out of range."""
+    """Check each value: unknown, wrong tier, wrong type, out of range."""
     from vsrpp.config import validator
 
     properties = schema.load(name)["properties"]
@@ -154,7 +154,7 @@ def _check_values(name: str, values: Mapping[str, Any]) -> list[Problem]:
 
 
 def _broken_rules(name: str, merged: Mapping[str, Any], problems: Collection[Problem]) -> list[Mapping[str, Any]]:
-    """The rules over several keys that do not hold, apart from those that speak of a value refused already."""
+    """The violated rules over several keys, except those that involve a value refused already."""
     from vsrpp.config import validator
 
     bad = {problem.key for problem in problems}
@@ -163,7 +163,7 @@ def _broken_rules(name: str, merged: Mapping[str, Any], problems: Collection[Pro
 
 
 def _blame(rule: Mapping[str, Any], merged: Mapping[str, Any], set_keys: Collection[str]) -> Problem:
-    """The problem of a broken rule, put at the key that was set: the first of `set_keys` that the rule speaks of."""
+    """The problem of a violated rule, reported at the first of `set_keys` that the rule involves."""
     from vsrpp.config import validator
 
     key: str = next((key for key in set_keys if key in rule["keys"]), rule["keys"][0])
@@ -172,7 +172,7 @@ def _blame(rule: Mapping[str, Any], merged: Mapping[str, Any], set_keys: Collect
 
 
 def _not_here(name: str, key: object, value: Any) -> Problem:
-    """A key that this config does not take."""
+    """The problem of a key that this config does not accept."""
     if not isinstance(key, str):
         return Problem.of(str(key), value, messages.NAME_NOT_TEXT)
     if not key:
@@ -187,7 +187,7 @@ def _not_here(name: str, key: object, value: Any) -> Problem:
 
 
 def _problem(error: ValidationError, values: Mapping[str, Any], properties: Mapping[str, Any]) -> Problem:
-    """A refused value, or a part of one: `data.train[0].weight`."""
+    """The problem of a refused value, or of a part of one: `data.train[0].weight`."""
     key = str(error.path[0])
     if len(error.path) == 1 and error.validator not in ("additionalProperties", "required"):
         reason, fields = _why(error, properties[key])
@@ -206,7 +206,7 @@ def _problem(error: ValidationError, values: Mapping[str, Any], properties: Mapp
 
 
 def _outline(value: Any, depth: int = 0) -> Any:
-    """A list or an object as an empty one below `depth`: hardly a parameter is either; no depth may reach the validator."""
+    """The value with lists and objects emptied below `depth`, because deep nesting must not reach the validator."""
     if isinstance(value, Mapping):
         return {key: _outline(item, depth - 1) for key, item in value.items()} if depth else {}
     if isinstance(value, (list, tuple)):
@@ -215,7 +215,7 @@ def _outline(value: Any, depth: int = 0) -> Any:
 
 
 def _why(error: ValidationError, description: Mapping[str, Any]) -> tuple[Reason, dict[str, Any]]:
-    """One refused value's reason and its fields. `description` is what the schema says of its key."""
+    """The reason for a refused value, with its fields. `description` is the schema entry of its key."""
     match error.validator:
         case "type":
             return _wrong_type(error.instance, description)
@@ -245,7 +245,7 @@ def _wrong_type(value: object, description: Mapping[str, Any]) -> tuple[Reason, 
 
 
 def _given(value: object, types: Collection[str]) -> str:
-    """What a value of the wrong type is instead; empty for a fraction where a whole number belongs."""
+    """What a value of the wrong type is instead; empty for a fraction instead of a whole number."""
     numeric = "number" in types or "integer" in types
     if isinstance(value, bool):
         return str(value).lower()

@@ -1,4 +1,4 @@
-"""Conditions of a probation: `loss > 2x`, `psnr_y < -0.5`, `grad_norm > 5x or loss > 1.5x`."""
+"""Conditions that revert an edit on probation: `loss > 2x`, `psnr_y < -0.5`, `grad_norm > 5x or loss > 1.5x`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vsrpp.config import messages
 
 METRICS = ("loss", "grad_norm", "quality", "psnr_y")
 VALIDATED = frozenset({"quality", "psnr_y"})
-"""Metrics that only a validation gives."""
+"""Metrics that only a validation provides."""
 _FORM = re.compile(
     r"^\s*(?P<metric>\w+)\s*(?P<op>[<>])\s*(?P<value>[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(?P<times>x?)\s*$"
 )
@@ -19,16 +19,16 @@ _FORM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One comparison of a value with what it was before the edit."""
+    """A comparison of a metric with its value before the edit."""
 
     metric: str
     above: bool
     value: float
     times: bool
-    """Whether `value` is a multiple of what it was (`2x`), or a difference from it (`-0.5`)."""
+    """Whether `value` is a multiple of the earlier value (`2x`) or a difference from it (`-0.5`)."""
 
     def holds(self, before: float, now: float) -> bool:
-        """Whether to revert. What cannot be compared (a value of 0 or NaN before, with `x`) does not hold."""
+        """Whether to revert. False if the values cannot be compared (with `x`, an earlier value of 0 or NaN)."""
         if self.times:
             if not before > 0 or not math.isfinite(now):
                 return False
@@ -42,9 +42,9 @@ class Condition:
 
 
 def parse_conditions(text: str | None) -> list[Condition]:
-    """Conditions joined by `or`; none for None or "" (a loss or gradient that is not finite always reverts).
+    """Conditions joined by `or`; none for None or "" (a non-finite loss or gradient always reverts).
 
-    Raises Refused, saying the form.
+    Raises Refused, stating the expected form.
     """
     if text is None or text == "":
         return []
@@ -56,7 +56,7 @@ def parse_conditions(text: str | None) -> list[Condition]:
 def first_that_holds(
     conditions: list[Condition], before: Mapping[str, float], now: Mapping[str, float]
 ) -> Condition | None:
-    """The first condition that holds, among those whose metric is in both."""
+    """The first condition that holds, among those whose metric is in both mappings."""
     known = (c for c in conditions if c.metric in before and c.metric in now)
     return next((c for c in known if c.holds(before[c.metric], now[c.metric])), None)
 

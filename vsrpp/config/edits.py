@@ -1,4 +1,4 @@
-"""Edits: reading them, joining them with what others changed, and saying what will follow from them."""
+"""Edits: parses them, merges them with other changes, and warns about their effects."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from vsrpp.config.text import show
 
 _WORDS = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
 _BIG_STEP = 4.0
-"""A learning rate that changes by more than this factor is worth a word."""
+"""A change of the learning rate by more than this factor gives a warning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One value that is another now."""
+    """One changed value."""
 
     key: str
     old: Any
@@ -27,10 +27,10 @@ class Change:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """`["max_lr=2e-4", "adaptive=off"]` as values, typed by the schema where it knows the key.
+    """Parse `["max_lr=2e-4", "adaptive=off"]`, typed by the schema for keys it knows.
 
-    What cannot be read as its parameter's type stays text, and `check_changes` says what is wrong with it.
-    Raises Refused if there is no `=`, no key, or one key with two values.
+    Values that do not have their parameter's type stay text, for `check_changes` to report. Raises Refused if there is
+    no `=`, no key, or one key with two values.
     """
     values: dict[str, Any] = {}
     for assignment in assignments:
@@ -76,14 +76,14 @@ def _guess(text: str) -> Any:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two values are the same value: 300 and 300.0 are, 1 and true are not, and NaN is none at all."""
+    """Whether two values are equal: 300 and 300.0 are, 1 and true are not, and NaN equals nothing."""
     if isinstance(a, bool) or isinstance(b, bool):
         return a is b
     return bool(a == b)
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """What changed from one config to another, in the order of the new one. A key one of them lacks is None there."""
+    """The changes from one config to another, in the order of the new one. A key missing from one counts as None."""
     keys = list(new) + [key for key in old if key not in new]
     changes = [Change(key, old.get(key), new.get(key)) for key in keys]
     return [change for change in changes if not same(change.old, change.new)]
@@ -92,11 +92,11 @@ def diff(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
 def merge(
     base: Mapping[str, Any], saved: Mapping[str, Any], current: Mapping[str, Any]
 ) -> tuple[dict[str, Any], list[str]]:
-    """Three-way merge of a saved file: the edit it holds, and the keys in conflict.
+    """Three-way merge of a saved file: returns the edit, and the keys in conflict.
 
-    What `saved` changed against `base` is the edit, as far as it is not in force already. A key that `current`
-    changed as well, to another value, is in conflict and in no edit. A key missing from `saved` is unchanged. All
-    three are without the revision.
+    The edit consists of the changes from `base` to `saved` that are not in force yet. A key that `current` also
+    changed, to another value, is in conflict and not in the edit. A key missing from `saved` is unchanged. None of the
+    three contains the revision.
     """
     changes: dict[str, Any] = {}
     conflicts: list[str] = []
@@ -113,7 +113,7 @@ def merge(
 
 
 def warnings(live: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
-    """What is allowed and yet worth a word before it is done. Expects an edit that `check_changes` accepts."""
+    """Warnings about allowed but notable changes. Expects an edit that `check_changes` accepts."""
     merged = {**live, **changes}
     messages = []
     for key, new in changes.items():
@@ -121,25 +121,25 @@ def warnings(live: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
         if parameter is None or old is None:
             continue
         if same(old, new):
-            messages.append(f"{key} is {show(old)} already")
+            messages.append(f"{key} is already {show(old)}")
         elif parameter.scale == "log":
             messages += _big_step(key, new / old)
     messages += _uneven_weights(merged, changes)
     if "max_steps" in changes and not same(live.get("max_steps"), changes["max_steps"]):
-        messages.append("max_steps is the length of the learning-rate schedule too: the rate moves with it")
+        messages.append("max_steps also sets the length of the learning-rate schedule: the rate changes with it")
     return messages
 
 
 def _big_step(key: str, factor: float) -> list[str]:
     if factor > _BIG_STEP:
-        return [f"{key} becomes {factor:.3g}x the present value"]
+        return [f"{key} becomes {factor:.3g}x the current value"]
     if factor < 1 / _BIG_STEP:
-        return [f"{key} becomes 1/{1 / factor:.3g} of the present value"]
+        return [f"{key} becomes 1/{1 / factor:.3g} of the current value"]
     return []
 
 
 def _uneven_weights(merged: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
-    """A word on sums that are allowed but not 1, for each rule on a sum that the edit touches."""
+    """A warning for each rule on a sum that the edit affects, if the sum is allowed but not 1."""
     messages = []
     for rule in schema.load(schema.LIVE_SCHEMA)["x-rules"]:
         keys = rule["keys"]

@@ -1,4 +1,4 @@
-"""Why a value, an edit or a config file is refused: each reason with its code, its sentence beside it."""
+"""Why a value, an edit or a config file is refused: each sentence beside the code that programs decide by."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MISSING = Reason("refused.missing", "is missing")
 STARTUP = Reason(
     "refused.startup", "cannot change while the run trains: restart, or start a new run from this checkpoint"
 )
-REVISION_KEY = Reason("refused.revision_key", "the run counts its revisions itself")
+REVISION_KEY = Reason("refused.revision_key", "cannot be set: the run numbers its revisions")
 NAME_NOT_TEXT = Reason("refused.name_type", "the name of a parameter is text")
 NAME_EMPTY = Reason("refused.name_empty", "the name of a parameter must not be empty")
 
@@ -39,7 +39,7 @@ TOO_MANY_KEYS = Reason("refused.too_many_keys", "an edit of {count} keys; the li
 NOT_AN_ASSIGNMENT = Reason("refused.assignment", "{text} refused: expected KEY=VALUE, as in max_lr=2e-4.")
 SET_TWICE = Reason("refused.twice", "{key} refused: set twice, to {first} and to {second}.")
 CONFIG_REFUSED = Reason("refused.config", "{why}")
-"""A config that cannot start a run; `causes` says the same, one problem each."""
+"""A config that cannot start a run; `causes` lists the problems one by one."""
 
 # ---- a probation
 PROBATION_STEPS = Reason("refused.probation_steps", "must be a whole number of steps between 1 and {limit}")
@@ -52,10 +52,10 @@ CONDITION_NUMBER = Reason(
 )
 
 # ---- a config file
-NO_CONFIG_FILE = Reason("not_found.config_file", "There is no config file {file}.", NotFound)
+NO_CONFIG_FILE = Reason("not_found.config_file", "No config file {file}.", NotFound)
 NO_RECIPE = Reason(
     "not_found.recipe",
-    "There is no config file {file}, and no recipe of that name; the recipes are {recipes}.",
+    "No config file {file}, and no recipe of that name; the recipes are {recipes}.",
     NotFound,
 )
 FILE_NOT_OBJECT = Reason("refused.file", "{file} refused: expected keys and values, as in `max_lr: 2e-4`.")

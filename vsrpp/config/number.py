@@ -1,4 +1,4 @@
-"""Numbers as people write them, the same for every option and every parameter: `1000`, `1e3`, `100_000`, `300.0`."""
+"""Parses numbers as people write them, for every option and parameter: `1000`, `1e3`, `100_000`, `300.0`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import math
 
 
 def read_number(text: str) -> int | float:
-    """A number; an integer where it is written as one. Raises ValueError."""
+    """Parse a number; an integer if it is written as one. Raises ValueError."""
     try:
         return int(text)
-    except ValueError:  # an integer of more than 4300 digits, too, is left to float
+    except ValueError:  # also for an integer of more than 4300 digits
         return float(text)
 
 
 def read_whole(text: str) -> int:
-    """A whole number, in whatever way it is written. Raises ValueError."""
+    """Parse a whole number in any notation. Raises ValueError."""
     number = read_number(text)
     if isinstance(number, int):
         return number

@@ -1,4 +1,4 @@
-"""A refused value and its reason, as checks return it and messages print it."""
+"""A refused value with its reason, as checks return it and messages print it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ class Problem:
     """One reason why a value is refused."""
 
     key: str
-    """The parameter, or an empty string if the edit as a whole is at fault."""
+    """The parameter, or an empty string for the edit as a whole."""
     value: Any
     message: str
-    """The reason alone: `must be between 1e-05 and 0.001`."""
+    """Only the reason: `must be between 1e-05 and 0.001`."""
     reason_code: str = "refused"
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """What the message was filled in with."""
+    """The fields of the message."""
 
     @classmethod
     def of(cls, key: str, value: Any, reason: Reason, **fields: Any) -> Problem:
@@ -29,7 +29,7 @@ class Problem:
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Problem:
-        """A problem as answers and events carry it; records from before reason codes have none."""
+        """Read a problem from an answer or event; older records have no reason codes."""
         return cls(
             str(row.get("key", "")), row.get("value"), str(row.get("message", "")), str(row.get("reason_code") or "refused"),
             row.get("fields") or {},

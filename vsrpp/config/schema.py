@@ -1,7 +1,7 @@
-"""What the schemas know, as plain values: every parameter with its tier, range, defaults and description.
+"""The schemas' contents as plain values: every parameter with its tier, range, defaults and description.
 
-The files under `schemas/` are the only place a parameter is written down. Nothing here checks a value: that is
-`check`, which imports `jsonschema` (0.15 s) and is therefore loaded only when something is to be checked.
+The files under `schemas/` are the only definition of a parameter. Values are checked in `check`, which imports
+`jsonschema` (0.15 s) and is therefore loaded only when needed.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ LIVE_TIERS = ("safe", "careful")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One parameter, as its schema describes it."""
+    """One parameter, as described by its schema."""
 
     key: str
     title: str
     """A label for forms and menus."""
     tier: str
-    """`safe` or `careful`: may change while it trains; `startup`: may not."""
+    """`safe` or `careful`: can change during training; `startup`: cannot."""
     type: str
     """`number`, `integer`, `boolean`, `string` or `choice`."""
     minimum: float | int | None
@@ -38,19 +38,19 @@ class Parameter:
     choices: tuple[Any, ...]
     """The values of a `choice`, otherwise empty."""
     nullable: bool
-    """Whether null is a value."""
+    """Whether null is allowed."""
     presets: Mapping[str, Any]
     """The default in each preset."""
     unit: str
     """Unit of the value, or an empty string."""
     description: str
     menu: int | None
-    """Number in the terminal menu; startup parameters have none."""
+    """Number in the terminal menu; None for startup parameters."""
     scale: str
-    """`linear` or `log`: how a slider divides the range, and how values are written."""
+    """`linear` or `log`: how a slider is scaled, and how values are written."""
     group: str
     german: Mapping[str, str] = field(default_factory=dict)
-    """`title`, `description` and `unit` in German (`x-de`), as far as there are any."""
+    """`title`, `description` and `unit` in German (`x-de`), if available."""
 
     def title_in(self, language: str) -> str:
         return self.german.get("title", self.title) if language == "de" else self.title
@@ -63,32 +63,32 @@ class Parameter:
 
     @property
     def live(self) -> bool:
-        """Whether it may change while it trains."""
+        """Whether it can change during training."""
         return self.tier in LIVE_TIERS
 
     @property
     def default(self) -> Any:
-        """The default of the field's usual network, preset `base`."""
+        """The default in preset `base`, the field's usual network."""
         return self.presets["base"]
 
     def default_for(self, preset: str) -> Any:
-        """The default in a preset. Raises KeyError if there is no such preset."""
+        """The default in a preset. Raises KeyError for an unknown preset."""
         return self.presets[preset]
 
 
 @cache
 def load(name: str) -> dict[str, Any]:
-    """A schema by its file name. Shared by all callers: read it, never write to it."""
+    """A schema by its file name. Shared by all callers and must not be modified."""
     return json.loads(paths.schema_file(name).read_text(encoding="utf-8"))
 
 
 def parameters() -> dict[str, Parameter]:
-    """Every parameter by its key: the live ones in menu order, then those fixed at the start."""
+    """All parameters by key: the live ones in menu order, then those fixed at the start."""
     return dict(_parameters())
 
 
 def live_parameters() -> dict[str, Parameter]:
-    """The parameters that may change while it trains, in menu order."""
+    """The parameters that can change during training, in menu order."""
     return {key: parameter for key, parameter in _parameters().items() if parameter.live}
 
 
@@ -98,7 +98,7 @@ def startup_parameters() -> dict[str, Parameter]:
 
 
 def parameter(key: str) -> Parameter | None:
-    """One parameter, or None if no parameter has that name."""
+    """One parameter, or None for an unknown name."""
     return _parameters().get(key)
 
 
@@ -108,22 +108,22 @@ def presets() -> tuple[str, ...]:
 
 
 def best_keys() -> tuple[str, ...]:
-    """The validation metrics that can say which checkpoint is the best."""
+    """The validation metrics that can rank checkpoints."""
     return tuple(load(RUN_SCHEMA)["properties"]["keep_best_by"]["enum"])
 
 
 def lower_is_better() -> frozenset[str]:
-    """Those of `best_keys` of which less is better."""
+    """Those of `best_keys` where lower is better."""
     return frozenset(load(RUN_SCHEMA)["properties"]["keep_best_by"]["x-lower-is-better"])
 
 
 def default_preset() -> str:
-    """The preset used when none is asked for."""
+    """The preset used by default."""
     return load(RUN_SCHEMA)["properties"]["preset"]["default"]
 
 
 def defaults(preset: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The run config and the live config of a preset. Raises KeyError if there is no such preset."""
+    """The run config and the live config of a preset. Raises KeyError for an unknown preset."""
     run_config = {key: parameter.default_for(preset) for key, parameter in startup_parameters().items()}
     live_config = {key: parameter.default_for(preset) for key, parameter in live_parameters().items()}
     return run_config, live_config
@@ -135,7 +135,7 @@ def _parameters() -> dict[str, Parameter]:
         _read(key, description)
         for name in CONFIG_SCHEMAS
         for key, description in load(name)["properties"].items()
-        if "x-tier" in description  # the revision in runtime_config.json is none
+        if "x-tier" in description  # not the revision in runtime_config.json
     ]
     known.sort(key=lambda parameter: (not parameter.live, parameter.menu or 0))
     return {parameter.key: parameter for parameter in known}

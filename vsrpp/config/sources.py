@@ -1,4 +1,4 @@
-"""Where the configs of a new run come from: a preset, a YAML file, `--set` and single options."""
+"""Builds the configs of a new run from a preset, a YAML file, `--set` and single options."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ _EXPONENT = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
 def resolve(
     preset: str | None, file: Path | None, sets: Mapping[str, Any], **overrides: Any
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The run config and the live config a run starts with, checked and complete.
+    """The run config and the live config of a new run, checked and complete.
 
-    Later wins: the preset's defaults, the file, `sets` (of `--set`), `overrides` (of single options; None is not
-    given). All may hold keys of either config; a preset may be named in any of them. What is null in a preset and
-    depends on the machine (`torch_threads`) stays null. Raises Refused, naming every problem in one line, and NotFound
-    if there is no such file.
+    In increasing priority: the preset's defaults, the file, `sets` (from `--set`), `overrides` (from single options;
+    None: not given). Each may contain keys of either config and name a preset. Machine-dependent nulls of a preset
+    (`torch_threads`) stay null. Raises Refused, with all problems in one line, and NotFound if the file does not exist.
     """
     assigned = read_file(file) if file is not None else {}
     assigned |= {"preset": preset} if preset is not None else {}
@@ -51,7 +50,7 @@ def resolve(
 
 
 def config_file(name: str) -> Path:
-    """The file that `--config` names: a path, or else a recipe by its bare name. Raises NotFound."""
+    """The file for `--config`: a path, or a recipe by its bare name. Raises NotFound."""
     file = Path(name).expanduser()
     if file.exists():
         return file
@@ -62,10 +61,10 @@ def config_file(name: str) -> Path:
 
 
 def read_file(file: Path) -> dict[str, Any]:
-    """The keys and values of a config file, those under `live:` beside the others.
+    """The keys and values of a config file, with those under `live:` merged in.
 
-    A run's own `run_config.yaml` and `runtime_config.json` are such files; the revision in the latter is passed over.
-    Raises NotFound or Refused, the latter with line and column where the text is not YAML.
+    Also reads a run's `run_config.yaml` and `runtime_config.json`, ignoring the latter's revision. Raises NotFound, or
+    Refused, with line and column if the text is not valid YAML.
     """
     values = _read_yaml(file)
     if values is None:
@@ -86,7 +85,7 @@ def read_file(file: Path) -> dict[str, Any]:
 
 
 def _check_foreign(values: Mapping[str, Any], file: Path) -> None:
-    """Raises Refused, with the keys that have a counterpart here, for an option file of BasicSR or mmagic."""
+    """Raises Refused, listing the keys with a counterpart here, for an option file of BasicSR or mmagic."""
     kind = foreign_file(values)
     if kind is None:
         return
@@ -98,7 +97,7 @@ def _check_foreign(values: Mapping[str, Any], file: Path) -> None:
 
 
 def _alerts(block: Any, file: Path) -> dict[str, Any]:
-    """`alerts:` with `on` (a list, or text with commas), `url` and `format`, as the keys they stand for."""
+    """The keys for `alerts:` with `on` (a list, or text with commas), `url` and `format`."""
     if block is None:
         return {}
     keys = {name: f"alerts_{name}" for name in ("on", "url", "format")}
@@ -111,10 +110,10 @@ def _alerts(block: Any, file: Path) -> dict[str, Any]:
 
 
 def _read_yaml(file: Path) -> Any:
-    import yaml  # 20 ms that a status command does not need
+    import yaml  # 20 ms that status commands do not need
 
     class Loader(yaml.SafeLoader):
-        """YAML in which 2e-4 is a number, and a key given twice is an error rather than the last of the two."""
+        """YAML where 2e-4 is a number, and a duplicate key is an error."""
 
         def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
             keys = set()

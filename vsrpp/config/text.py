@@ -1,4 +1,4 @@
-"""Values and refusals in words: the same wherever they are shown."""
+"""Formats values and refusals as text, in one way for all interfaces."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from vsrpp.config.problem import Problem
 
 _LONGEST = 60
 _PLACE = re.compile(r"[^\W\d]\w*(?:\[\d+\]|\.\w+)*")
-"""A parameter's name, or the place of a part of one: data.train[0].weight."""
+"""A parameter's name, or the path of a part of one: data.train[0].weight."""
 
 
 def show(value: Any) -> str:
-    """Any value on one short line, as it would be written in JSON: `0.0002`, `"abc"`, `true`, `nan`."""
+    """Any value on one short line, written as in JSON: `0.0002`, `"abc"`, `true`, `nan`."""
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, str):
@@ -36,7 +36,7 @@ def one_of(choices: Sequence[Any]) -> str:
 
 
 def format_value(key: str, value: Any) -> str:
-    """A parameter's value for people: `1.50e-04` where the scale is logarithmic, `on` and `off`, plain otherwise.
+    """A parameter's value for people: `1.50e-04` on a logarithmic scale, `on` and `off`, otherwise plain.
 
     `parse_assignments` reads it back as the same value.
     """
@@ -51,19 +51,19 @@ def format_value(key: str, value: Any) -> str:
 
 
 def _exponential(value: float) -> str:
-    """At least two decimals, and as many as it takes to be the same number."""
+    """Exponent notation with at least two decimals, and as many as needed to be exact."""
     texts = (f"{value:.{decimals}e}" for decimals in range(2, 17))
     return next((text for text in texts if float(text) == value), repr(value))
 
 
 def refusal(problems: Collection[Problem]) -> str:
-    """What is refused and why, one after the other: `max_lr = 0.5 refused: must be between 1e-05 and 0.001.`"""
+    """All refused values with their reasons: `max_lr = 0.5 refused: must be between 1e-05 and 0.001.`"""
     text = "; ".join(_one(problem) for problem in problems).replace("?; ", "? ")
     return text if text.endswith("?") else f"{text}."
 
 
 def refusal_line(problems: Collection[Problem], revision: int, live: Mapping[str, Any]) -> str:
-    """The one line that answers a refused edit: what, why, and what holds instead."""
+    """The one-line answer to a refused edit: what, why, and the values that stay in force."""
     in_force = {problem.key: live[problem.key] for problem in problems if problem.key in live}
     values = ", ".join(f"{key} = {show(value)}" for key, value in in_force.items())
     return f"{refusal(problems)} Still at revision {revision}{f' ({values})' if values else ''}."

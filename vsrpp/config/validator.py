@@ -1,7 +1,7 @@
-"""The schemas' judge: JSON Schema draft 2020-12, with numbers that are finite and rules over several keys (`x-rules`).
+"""Validates by the schemas: JSON Schema draft 2020-12, plus finite numbers and rules over several keys (`x-rules`).
 
-A rule names the keys it speaks of and is silent as long as one of them is absent, so that a part of a config can be
-judged as well as the whole. Importing this module imports `jsonschema`.
+A rule lists its keys and is skipped if one of them is missing, so that a partial config can be checked, too. Importing
+this module imports `jsonschema`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Values = Mapping[str, Any]
 
 
 def is_number(value: object) -> bool:
-    """A finite number; true and false are none."""
+    """A finite number, and not a boolean."""
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_integer(value: object) -> bool:
-    """A whole number, 300.0 included."""
+    """A whole number, including 300.0."""
     return is_number(value) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
 
 
@@ -56,11 +56,11 @@ def _has_what_it_needs(rule: Rule, values: Values) -> bool:
 
 
 RULES = {"below": _is_below, "sum": _sums_up, "multiple": _is_multiple, "needs": _has_what_it_needs}
-"""What an `x-rules` entry may ask of its keys, by its `rule`: whether values keep it."""
+"""Checks for `x-rules` entries, by their `rule`: whether values satisfy it."""
 
 
 def explain(rule: Rule, values: Values, key: str) -> tuple[Reason, dict[str, Any]]:
-    """Why the values break a rule, told to whoever set `key`: the reason and its fields."""
+    """Why the values violate a rule, seen from `key`, which was set: the reason and its fields."""
     if rule["rule"] == "sum":
         total = round(_total(rule, values), 9)
         bounds = {"minimum": rule["minimum"], "maximum": rule["maximum"]}
@@ -103,11 +103,11 @@ ConfigValidator = extend(
 
 @cache
 def of_values(name: str) -> Validator:
-    """Judges each value of a config by itself."""
+    """Validates each value of a config separately."""
     return ConfigValidator({keyword: rule for keyword, rule in schema.load(name).items() if keyword != "x-rules"})
 
 
 @cache
 def of_rules(name: str) -> Validator:
-    """Judges a config by its rules over several keys alone."""
+    """Validates only the rules over several keys."""
     return ConfigValidator({"x-rules": schema.load(name)["x-rules"]})

@@ -1,4 +1,4 @@
-"""What YAML 1.1 makes of a text that its author may not expect: octal and base-60 numbers, `on`/`off`, unexpanded `$HOME`."""
+"""Warns of surprises in YAML 1.1: octal and base-60 numbers, `on`/`off`, unexpanded `$HOME`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _SWITCHES = {"yes": "true", "on": "true", "no": "false", "off": "false"}
 
 
 def traps(file: Path) -> list[str]:
-    """One warning for each value of a config file that may not mean what it says. Empty for what is not YAML."""
+    """One warning per value of a config file that YAML may read differently than intended. Empty if not YAML."""
     import yaml
 
     try:
         root = yaml.compose(file.read_text(encoding="utf-8"), yaml.SafeLoader)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):  # whoever reads the file says what is wrong with it
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):  # the code that reads the file reports this
         return []
     if root is None:
         return []
@@ -40,7 +40,7 @@ def traps(file: Path) -> list[str]:
 
 
 def _values(node: yaml.Node, key: str = "") -> Iterator[tuple[str, yaml.ScalarNode]]:
-    """Every value with the key it stands under, dotted."""
+    """All values with their dotted keys."""
     import yaml
 
     if isinstance(node, yaml.MappingNode):
@@ -58,7 +58,7 @@ def _trap(key: str, node: yaml.ScalarNode) -> Iterator[tuple[int, str, dict[str,
     line, text, kind = node.start_mark.line + 1, str(node.value), node.tag.rpartition(":")[2]
     if _VARIABLE.search(text):
         yield line, VARIABLE, {"text": text}
-    if node.style is not None:  # quoted: it is what it says
+    if node.style is not None:  # quoted text is never converted
         return
     if kind == "int" and _LEADING_ZERO.fullmatch(text):
         yield line, OCTAL, {"text": text, "value": int(text.replace("_", ""), 8), "decimal": int(text.replace("_", ""))}

@@ -1,4 +1,4 @@
-"""The one API that every face uses on a live or finished run. No torch; nothing here imports MLflow."""
+"""The API for a live or finished run, used by all interfaces. Imports neither torch nor MLflow."""
 
 from vsrpp.control.backlog import Backlog, backlog
 from vsrpp.control.best import BestCheckpoint, best_checkpoint, best_key, checkpoint_metrics

@@ -1,7 +1,7 @@
-"""Which events a run tells a webhook of, what of that is still to be said, and how the secret address is kept.
+"""Which events a run sends to a webhook, what is still pending, and how the webhook's secret address is stored.
 
-The address of a webhook is its password. It is in the run config only as `https://host/…`; the whole of it is in a file
-of the run folder that nobody but its owner may read, and in no record, param, log or message.
+A webhook's address is its password. The run config only contains `https://host/…`; the full address is in a file of the
+run folder that only its owner may read, and in no record, param, log or message.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ EVENTS = {
     "finished": ("finished",),
     "failed": ("failed", "out_of_memory"),
 }
-"""What `alerts_on` may name -> the events it means. `failed` also stands for a trainer that is gone without a word."""
+"""Values of `alerts_on` -> the events they select. `failed` also covers a trainer that died without a final event."""
 HIDDEN = "/…"
 ENVIRONMENT = "VSRPP_ALERTS_URL"
 
 
 def event_types(run_config: Mapping[str, Any]) -> tuple[str, ...]:
-    """The events a run tells of; none without an address."""
+    """The events to send; none without an address."""
     if not run_config.get("alerts_url"):
         return ()
     return tuple(type for name in names(run_config) for type in EVENTS.get(name, ()))
@@ -44,12 +44,12 @@ def names(run_config: Mapping[str, Any]) -> list[str]:
 
 
 def alert_of(event_type: str) -> str:
-    """The name under which an event is told."""
+    """The `alerts_on` value that selects an event."""
     return next((name for name, types in EVENTS.items() if event_type in types), event_type)
 
 
 def mask(url: str) -> str:
-    """`https://hooks.example.com/…`: what may be seen of an address."""
+    """`https://hooks.example.com/…`: the public part of an address."""
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname}{port}{HIDDEN}"
@@ -60,10 +60,10 @@ def secret_file(paths: RunPaths) -> Path:
 
 
 def take_out(run_config: dict[str, Any], inherited: RunPaths | None = None) -> str | None:
-    """The whole address of a run that is to start; in its config only what may be seen stays.
+    """Remove the full address from the config of a run about to start, leaving the public part; returns the address.
 
-    Without one in the config, VSRPP_ALERTS_URL is it. A masked one, from another run's config, is read from that run's
-    folder (`inherited`); where it is not there, the run has no alerts.
+    Without an address in the config, VSRPP_ALERTS_URL is used. A masked one, inherited from another run's config, is
+    read from that run's folder (`inherited`); if it is missing there, the run sends no alerts.
     """
     url = run_config.get("alerts_url") or os.environ.get(ENVIRONMENT) or None
     if url and url.endswith(HIDDEN):
@@ -73,7 +73,7 @@ def take_out(run_config: dict[str, Any], inherited: RunPaths | None = None) -> s
 
 
 def keep(paths: RunPaths, url: str | None) -> None:
-    """Put the address where the delivery process finds it."""
+    """Store the address for the delivery process."""
     if url:
         handle = os.open(secret_file(paths), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -81,14 +81,14 @@ def keep(paths: RunPaths, url: str | None) -> None:
 
 
 def read(paths: RunPaths) -> str | None:
-    """The whole address; None where it is not: the folder was made again on another host, say."""
+    """The full address; None if this folder has none, for example after it was rebuilt on another host."""
     with contextlib.suppress(OSError):
         return secret_file(paths).read_text(encoding="utf-8").strip() or None
     return os.environ.get(ENVIRONMENT) or None
 
 
 def state(reader: RunReader, marks: Marks | None, run_config: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What `status` says of a run's alerts: {waiting, sent, state, error}; None of a run without any."""
+    """The alerts' entry in `status`: {waiting, sent, state, error}; None for a run without alerts."""
     types = event_types(run_config)
     if not types:
         return None

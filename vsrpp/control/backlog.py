@@ -1,4 +1,4 @@
-"""What a sink has not got yet, read from the store and the marks alone: any process may ask at any time."""
+"""What is still to be uploaded, read from the store and the marks alone, so that any process may ask at any time."""
 
 from __future__ import annotations
 
@@ -15,44 +15,44 @@ from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
 
 MLFLOW = "mlflow"
-"""The sink of metric rows and events, as marks and facts name it."""
+"""The sink of metric rows and events, as named in marks and facts."""
 ARTIFACTS = "mlflow.artifacts"
-"""The sink of what is uploaded because an event says so: checkpoints, pictures. A mark of its own holds up no row."""
+"""The sink of files that events refer to: checkpoints and pictures. Its separate mark never delays rows."""
 TIMELINE = "mlflow.timeline"
-"""How far the events are in the run's timeline files, which lie in the artifact store."""
+"""Mark: events already contained in the run's timeline files in the artifact store."""
 TENSORBOARD = "tensorboard"
 ARTIFACT_EVENTS = ("checkpoint_saved", "validated")
 END_TOLD = "end_state"
-"""The fact {state, seq}: MLflow's run was given that end state behind the event `seq`."""
+"""The fact {state, seq}: this end state was set in MLflow after event `seq`."""
 UPLOADING = "uploading"
-"""The fact on the upload under way: {what, bytes, done_bytes, since}; None without one."""
+"""The fact about the current upload: {what, bytes, done_bytes, since}; missing without one."""
 UPLOAD_STALE_S = 60.0
-"""What is said of an upload is renewed every second; older than this, its process is gone."""
+"""An upload's fact is updated every second; if it is older than this, the uploading process is dead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
-    """What MLflow has not got yet."""
+    """Records that MLflow does not have yet."""
 
     rows: int
-    """Metric rows and events; one more where the run is over and MLflow still shows it running."""
+    """Metric rows and events, plus one if the run has ended and MLflow still shows it as running."""
     artifacts: int
-    """Checkpoints, validations with their pictures, and the timeline's files where they are behind the events."""
+    """Checkpoints, validations with their pictures, and the timeline files if they are behind the events."""
     age_s: float
-    """How long the oldest of them has been waiting; 0 without one."""
+    """How long the oldest pending record has been waiting; 0 without one."""
     bytes: int = 0
-    """Size of the checkpoints that wait."""
+    """Size of the pending checkpoints."""
     uploading: dict[str, Any] | None = None
-    """The upload under way: what, bytes, done_bytes, since (seconds since 1970)."""
+    """The current upload: what, bytes, done_bytes, since (seconds since 1970)."""
     end_due: bool = False
-    """The run is over and MLflow was not told."""
+    """The run has ended, but the end state is not set in MLflow."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def count(reader: RunReader, marks: Marks | None, now: float | None = None) -> Backlog:
-    """The backlog of an open record; `marks` None means that nothing was ever delivered."""
+    """The backlog of an open record; `marks` None: nothing was ever uploaded."""
     now = time.time() if now is None else now
     metric_id, event_seq = marks.position(MLFLOW) if marks else (0, 0)
     timeline_due = bool(marks and marks.position(TIMELINE)[1] < event_seq)
@@ -78,7 +78,7 @@ def count(reader: RunReader, marks: Marks | None, now: float | None = None) -> B
 
 
 def backlog(run_dir: Path) -> Backlog:
-    """What MLflow has not got of a run folder. Raises NotFound without a record there."""
+    """The backlog of a run folder. Raises NotFound without a run.db."""
     paths = RunPaths(run_dir)
     with RunReader(paths.run_db) as reader:
         marks = open_marks(paths)
@@ -90,24 +90,24 @@ def backlog(run_dir: Path) -> Backlog:
 
 
 def open_marks(paths: RunPaths) -> Marks | None:
-    """The marks, read-only; None while no delivery has begun."""
+    """The marks, read-only; None before the first delivery."""
     try:
         marks = Marks(paths.delivery_db, readonly=True)
         marks.position(MLFLOW)
-    except (VsrppError, sqlite3.Error):  # not there, or there before its tables are
+    except (VsrppError, sqlite3.Error):  # missing, or its tables are not created yet
         return None
     return marks
 
 
 def sink_state(marks: Marks | None) -> dict[str, Any]:
-    """What delivery says of MLflow: state (`ok`, `lost`, None), error, class, since, sink; of two lost, the rows'."""
+    """Last known state of the uploads: state (`ok`, `lost`, None), error, class, since, sink; rows before artifacts."""
     facts = [(sink, (marks.fact(sink) if marks else None) or {}) for sink in (MLFLOW, ARTIFACTS)]
     sink, fact = next(((sink, fact) for sink, fact in facts if fact.get("state") == "lost"), facts[0])
     return {"sink": sink, **{key: fact.get(key) for key in ("state", "error", "class", "since")}}
 
 
 def _end_untold(reader: RunReader, marks: Marks | None) -> float | None:
-    """When the run ended, if MLflow was not told; a process on another host cannot be seen, and counts as living."""
+    """When the run ended, if its end state is not in MLflow; a process on another host counts as alive."""
     last = reader.last_event("started", "resumed", "restored", *FINAL_STATES)
     if last is None:
         return None

@@ -1,6 +1,6 @@
-"""Which checkpoint is the best: by the run's `keep_best_by`, among the checkpoints of the present line.
+"""Which checkpoint is the best: by the run's `keep_best_by`, among the checkpoints of the current line.
 
-Asked by retention, rollback, restore, promote, status, panel, terminal, MLflow and the API: none has a rule of its own.
+The only rule, used by retention, rollback, restore, promote, status, panel, terminal, MLflow and the API.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ class BestCheckpoint:
     """PSNR-Y of the same validation, in dB."""
 
     def to_json(self) -> BestDocument:
-        """The document that `status --json` has as `best`."""
+        """The document under `best` in `status --json`."""
         return {"step": self.step, "psnr_y": self.psnr_y, "key": self.key, "value": self.value}
 
 
 def best_key(run_config: Mapping[str, Any]) -> str:
-    """The metric that a run's best checkpoint is chosen by; records from before the key was known use PSNR-Y."""
+    """The metric that selects a run's best checkpoint; PSNR-Y for older runs without `keep_best_by`."""
     return str(run_config.get("keep_best_by") or PSNR_Y)
 
 
 def rank(key: str, value: float) -> float:
-    """A value as a number of which more is better, whichever way the metric points."""
+    """A value converted so that higher is better, whichever way the metric points."""
     return -value if key in config.lower_is_better() else value
 
 
 def score(metrics: Any, key: str) -> float | None:
-    """A finite value of `key` among the metrics of a checkpoint; None without a validation of that state."""
+    """The finite value of `key` among a checkpoint's metrics; None if that state was not validated."""
     value = metrics.get(key) if isinstance(metrics, Mapping) else None
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
 def metrics_of(saved: Any, validated: Event | None) -> dict[str, float]:
-    """What is known of one state: the metrics saved with it, and those of a validation of the same state.
+    """All metrics of one state: those saved with it, and those of a validation of the same state.
 
-    A validation requested right after a checkpoint was written scores that checkpoint, too.
+    A validation requested right after a checkpoint was written counts for that checkpoint, too.
     """
     known = {f"val/{name}": value for name, value in (validated.data if validated else {}).items() if _is_figure(value)}
     for metrics in (validated.data.get("metrics") if validated else None, saved):
@@ -64,12 +64,12 @@ def metrics_of(saved: Any, validated: Event | None) -> dict[str, float]:
 
 
 def checkpoint_metrics(line: Lineage, saved: Event) -> dict[str, float]:
-    """The metrics of a `checkpoint_saved`."""
+    """The metrics of a `checkpoint_saved` event."""
     return metrics_of(saved.data.get("metrics"), line.validation_at(saved.branch, saved.step))
 
 
 def best_checkpoint(line: Lineage, key: str) -> BestCheckpoint | None:
-    """The best checkpoint of the line by `key`, of equals the newest; None before the first that was validated."""
+    """The best checkpoint of the line by `key`, the newest of equals; None if none was validated."""
     scored = []
     for saved in line.checkpoints:
         metrics = checkpoint_metrics(line, saved)

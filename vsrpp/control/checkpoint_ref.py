@@ -1,4 +1,4 @@
-"""The checkpoint a person names: `latest`, `best`, `best:KEY`, a step, or `revision:N`. Parsed here, chosen here."""
+"""References to checkpoints: `latest`, `best`, `best:KEY`, a step, or `revision:N`. Parsed and resolved here."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from vsrpp.control import messages
 from vsrpp.control.best import rank
 
 LONGEST_STEP = 18
-"""Digits of a step or revision: more is no step of any run, and no number SQLite can hold."""
+"""Maximum digits of a step or revision; longer numbers do not fit into SQLite's integers."""
 
 
 class CheckpointEntry(Protocol):
-    """A checkpoint that can be chosen, wherever it lies."""
+    """A checkpoint that can be chosen, local or remote."""
 
     @property
     def step(self) -> int: ...
@@ -25,10 +25,10 @@ class CheckpointEntry(Protocol):
     def revision(self) -> int | None: ...
     @property
     def on_line(self) -> bool:
-        """Whether it leads to the run's present state, rather than being left behind by a rollback."""
+        """Whether the run's current state descends from it, that is, no rollback abandoned it."""
 
     def value(self, key: str) -> float | None:
-        """Its value of a metric, None without a validation."""
+        """Its value of a metric; None without a validation."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class KnownCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointRef:
-    """Which checkpoint of a run is meant."""
+    """A reference to one checkpoint of a run."""
 
     kind: Literal["latest", "best", "step", "revision"] = "latest"
     number: int = 0
@@ -76,7 +76,7 @@ class CheckpointRef:
 
     @classmethod
     def of_payload(cls, payload: dict[str, Any]) -> CheckpointRef:
-        """What a `rollback` command asks for: {"step": N, "best" …} or {"revision": R}. Raises Refused."""
+        """The reference in a `rollback` command's payload: {"step": N, "best" …} or {"revision": R}. Raises Refused."""
         revision = payload.get("revision")
         if revision is not None:
             if isinstance(revision, bool) or not _is_number(str(revision)):
@@ -105,9 +105,9 @@ class CheckpointRef:
                 return kind
 
     def choose(self, entries: Sequence[Any], *, run: str, best_by: str) -> Any:
-        """The entry meant, of `entries` (`CheckpointEntry`); those of the present line come first.
+        """The referenced entry among `entries` (`CheckpointEntry`), preferring those on the current line.
 
-        Of a step that several abandoned branches have, the newest's. Raises NotFound, naming the nearest step there is.
+        If several abandoned branches have the step, the newest wins. Raises NotFound, naming the nearest step.
         """
         if not entries:
             raise messages.NO_CHECKPOINT(run=run)

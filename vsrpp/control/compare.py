@@ -1,4 +1,4 @@
-"""Where runs part: run config, live config, interventions and results side by side, as plain data for every face."""
+"""Compares runs: run config, live config, interventions and results side by side, as plain data."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from vsrpp.store import Event, RunReader
 LOSS, PSNR_Y, SSIM_Y = "loss/total", "val/psnr_y", "val/ssim_y"
 KEYS = (LOSS, PSNR_Y, SSIM_Y)
 STEPS_SHOWN = 10
-"""Rows of the table of results, evenly spread over the steps that all runs have."""
+"""Maximum rows in the table of results, evenly spread over the steps that all runs have."""
 Points = Sequence[tuple[int, float]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """What is compared of one run: its events, and its curves along the line that leads to its present state."""
+    """The data of one run to compare: its events, and its curves along its current line."""
 
     run_id: str
     state: str
@@ -37,7 +37,7 @@ class Record:
     curves: Mapping[str, Points]
     """Metric -> (step, value), ascending; of the keys in `KEYS`."""
     effects: Mapping[int, dict[str, Any]] = field(default_factory=dict)
-    """Event's number -> loss and PSNR-Y before and since."""
+    """Event number -> loss and PSNR-Y before and since."""
 
     @property
     def started(self) -> Event:
@@ -45,7 +45,7 @@ class Record:
 
 
 def local_record(paths: RunPaths) -> Record:
-    """The record of a run folder. Raises NotFound if nothing of a training is in it."""
+    """The record of a run folder. Raises NotFound if the run has not started."""
     with RunReader(paths.run_db) as reader:
         events = list(reader.events())
         if not any(event.type == "started" for event in events):
@@ -60,7 +60,7 @@ def local_record(paths: RunPaths) -> Record:
 
 
 def record_of(run_id: str, source: str, events: Sequence[Event], rows: Mapping[tuple[int, int, str], float]) -> Record:
-    """The record of a run whose folder is not here, from {(branch, step, key): value}."""
+    """The record of a run without a local folder; `rows` maps (branch, step, key) to values."""
     line = lineage(events)
     by_key = {key: sorted((b, s, v) for (b, s, name), v in rows.items() if name == key) for key in KEYS}
     losses = by_key[LOSS]
@@ -78,7 +78,7 @@ def record_of(run_id: str, source: str, events: Sequence[Event], rows: Mapping[t
 
 
 def compare(records: Sequence[Record]) -> dict[str, Any]:
-    """The comparison as one JSON document (keys: docs/mlflow.md). Lists of values are in the order of the runs."""
+    """The comparison as one JSON document (keys: docs/mlflow.md). Lists of values are in the order of `records`."""
     results = _results(records)
     run_config = _differing([dict(r.started.data.get("run_config") or {}) for r in records], leave_out={"name"})
     timelines = [lineage(record.events).config_spans() for record in records]
@@ -133,7 +133,7 @@ def _same_form(value: Any) -> str:
 
 
 def _live(timelines: Sequence[list[ConfigSpan]]) -> list[dict[str, Any]]:
-    """For each key that is not everywhere the same: what it was from which step on, in each run."""
+    """For each key that differs between runs or changes: its values and the steps they start at, per run."""
     keys = dict.fromkeys(key for timeline in timelines for span in timeline for key in span.live)
     rows = []
     for key in keys:
@@ -155,12 +155,12 @@ def _changes(timeline: list[ConfigSpan], key: str) -> list[dict[str, Any]]:
 
 
 def _steps_differ(changes: Sequence[list[dict[str, Any]]]) -> bool:
-    """Whether the same values came at other steps; where a run begins is no difference of its config."""
+    """Whether the same values started at different steps; a different first step does not count."""
     return len({tuple(change["step"] for change in run_changes[1:]) for run_changes in changes}) > 1
 
 
 def _config_parts(timelines: Sequence[list[ConfigSpan]]) -> int | None:
-    """The first step at which the runs trained under different live configs; None if they never did."""
+    """The first step at which the runs used different live configs; None if they never did."""
     first = max((timeline[0].from_step for timeline in timelines if timeline), default=0)
     steps = sorted({max(first, span.from_step) for timeline in timelines for span in timeline})
     for step in steps:
@@ -174,7 +174,7 @@ def _in_force(timeline: list[ConfigSpan], step: int) -> dict[str, Any]:
 
 
 def _loss_parts(records: Sequence[Record]) -> int | None:
-    """The first common step with different losses."""
+    """The first common step with different losses; None if there is none."""
     curves = [dict(record.curves.get(LOSS, ())) for record in records]
     for step in _common(curves):
         if len({repr(curve[step]) for curve in curves}) > 1:
@@ -187,7 +187,7 @@ def _common(curves: Sequence[Mapping[int, float]]) -> list[int]:
 
 
 def _interventions(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """By step: in each run, what was done there."""
+    """The interventions by step, with one list per run."""
     by_step: dict[int, list[list[dict[str, Any]]]] = {}
     for number, record in enumerate(records):
         for event in record.events:
@@ -205,7 +205,7 @@ def _interventions(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def _results(records: Sequence[Record]) -> dict[str, Any]:
-    """Each metric at steps that all runs have, at most STEPS_SHOWN of them, the last one always."""
+    """Each metric at up to STEPS_SHOWN steps that all runs have, always including the last one."""
     results = {}
     for key in KEYS:
         curves = [dict(record.curves.get(key, ())) for record in records]

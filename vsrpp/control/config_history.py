@@ -1,4 +1,4 @@
-"""The live config as a fold over the record: what held at any revision, and who set each value last."""
+"""The live config as a fold over the record: its values at any revision, and who last set each value."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from vsrpp import config
 from vsrpp.store import Event
 
 CONFIG_EVENTS = ("started", "config_applied", "config_reverted", "rolled_back")
-"""The events that make a revision: `started` carries the whole config, the others `changes` [{key, old, new}]."""
+"""The events that create a revision: `started` carries the whole config, the others `changes` [{key, old, new}]."""
 
 
 @dataclass(slots=True)
 class ConfigHistory:
-    """Every revision of the live config. Feed it the events in order with `add`."""
+    """Every revision of the live config. Add the events in order with `add`."""
 
     live: dict[str, Any] = field(default_factory=dict)
     revision: int = 0
@@ -43,30 +43,30 @@ class ConfigHistory:
         self._revisions[event.revision] = self.live
 
     def rewind(self, live: dict[str, Any], revision: int) -> None:
-        """Let an earlier config be in force again, without forgetting what came after: a resume walks there once more."""
+        """Put an earlier config in force again while keeping later revisions: a resume repeats them."""
         self.live, self.revision = dict(live), revision
 
     def walk(self, event: Event) -> None:
-        """Let an event that is in the history already take effect once more.
+        """Apply an event of the history again.
 
-        A turn is met where it went back to: of its changes those are still to be made that were not there then.
+        A rollback is met at the step it returned to: only those of its changes are made that are not in force.
         """
         if event.type != "started":
             self.live = {**self.live, **{change["key"]: change["new"] for change in event.data["changes"]}}
         self.revision = event.revision
 
     def at(self, revision: int) -> dict[str, Any] | None:
-        """The live config at a revision, or None if there never was such a one."""
+        """The live config at a revision, or None if that revision does not exist."""
         return self._revisions.get(revision)
 
     def last_change(self, key: str, *, after_revision: int = -1) -> Event | None:
-        """The newest event that set `key` in a revision beyond `after_revision`."""
+        """The newest event that set `key` in a revision after `after_revision`."""
         events = self.changed.get(key, ())
         return events[-1] if events and events[-1].revision > after_revision else None
 
 
 def value_in_force(events: Sequence[Event], key: str) -> Any:
-    """The value of one live parameter after the last of the events; None if none of them sets it."""
+    """The value of a live parameter after the last of the events; None if none of them sets it."""
     for event in reversed(events):
         for change in event.data.get("changes") or ():
             if isinstance(change, dict) and change.get("key") == key:
@@ -77,7 +77,7 @@ def value_in_force(events: Sequence[Event], key: str) -> Any:
 
 
 def who(event: Event) -> str:
-    """`anna (panel)`, or the origin alone: for messages that say whose change stands."""
+    """`anna (panel)`, or only the origin: who made a change, for messages."""
     return f"{event.author} ({event.origin})" if event.author else str(event.origin)
 
 

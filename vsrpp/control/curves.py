@@ -1,8 +1,8 @@
-"""Metric curves with a bounded number of points, however long the history is; which parts of it were left behind.
+"""Metric curves with a bounded number of points, however long the history is, divided into current and abandoned parts.
 
-SQL reduces rows to buckets (least, greatest, mean and last value, how many were not finite). A `CurveReader` keeps the
-buckets of what it has read, so that a refresh costs the new rows alone: on a run of a million steps with 100 000 rows a
-key, the first reading of five keys takes about half a second, spread over refreshes, and every later one a few ms.
+SQL reduces rows to buckets (minimum, maximum, mean and last value, number of non-finite ones). A `CurveReader` keeps
+the buckets it has read, so that a refresh only reads new rows: for a run of a million steps with 100 000 rows per key,
+the first reading of five keys takes about half a second, spread over refreshes, and each later one a few ms.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from vsrpp.store.run_store import events_in
 
 KEPT_VIEWS = 4
 FINE_BUCKETS = 4096
-"""Buckets kept of one metric on one branch; beyond, neighbours are merged."""
+"""Buckets kept per metric and branch; above this, neighbours are merged."""
 CHUNK_STEPS = 25_000
-"""Steps reduced by one SQL statement, between two looks at the clock."""
+"""Steps reduced by one SQL statement, between two checks of the time budget."""
 EXACT_STEPS = 40_000
-"""A view of at most so many steps is read anew in full detail instead of from the kept buckets."""
+"""A view of at most this many steps is read in full detail instead of from the kept buckets."""
 _HUGE = 1.7976931348623157e308
 
 
 class Point(NamedTuple):
-    """One bucket of a metric. low, high, mean and last are None when no value in it was finite."""
+    """One bucket of a metric. low, high, mean and last are None if no value in it is finite."""
 
     step: int
-    """Step of the newest row in it."""
+    """Step of the newest row in the bucket."""
     low: float | None
     high: float | None
     mean: float | None
@@ -59,17 +59,17 @@ class Curves:
     series: tuple[Series, ...]
     first_step: int
     last_step: int
-    """Of everything recorded of these keys, whatever part is shown."""
+    """Newest recorded step of these keys, independent of the part shown."""
     complete: bool
-    """False while older history is still being read; the next call goes on where this one stopped."""
+    """False while older history is still being read; the next call continues."""
 
 
 def curves(
     paths: RunPaths, keys: Sequence[str], *, max_points: int = 600, from_step: int = 0, to_step: int | None = None
 ) -> Curves:
-    """The curves of some metrics, at most `max_points` buckets each over the steps shown.
+    """The curves of some metrics, with at most `max_points` buckets each over the steps shown.
 
-    Raises NotFound without a store. Reads all it needs in one go; who asks again and again keeps a `CurveReader`.
+    Raises NotFound without a store. Reads everything at once; for repeated calls keep a `CurveReader`.
     """
     reader = CurveReader(paths)
     try:
@@ -86,7 +86,7 @@ class _Track:
     done: int = -1
     buckets: dict[int, Point] = field(default_factory=dict)
     views: dict[int, dict[int, Point]] = field(default_factory=dict)
-    """Wider buckets that pages have asked for, by width: kept so that a refresh merges the new points alone."""
+    """Wider buckets requested by pages, by width: kept so that a refresh only merges new points."""
 
     def add(self, points: Iterable[Point]) -> None:
         for point in points:
@@ -100,7 +100,7 @@ class _Track:
                 _put(self.buckets, self.width, point)
 
     def view(self, width: int) -> dict[int, Point]:
-        """The history in buckets of that width, which is at least this track's own."""
+        """The history in buckets of `width`, which must be at least this track's own."""
         if width not in self.views:
             if len(self.views) >= KEPT_VIEWS:
                 del self.views[next(iter(self.views))]
@@ -117,7 +117,7 @@ def _put(buckets: dict[int, Point], width: int, point: Point) -> None:
 
 
 class CurveReader:
-    """Reads one run's curves again and again. May be shared by threads; close it when done."""
+    """Reads one run's curves repeatedly. Thread-safe; close it when done."""
 
     def __init__(self, paths: RunPaths) -> None:
         """Raises NotFound without a run.db."""
@@ -134,9 +134,10 @@ class CurveReader:
         self, keys: Sequence[str], *, max_points: int = 600, from_step: int = 0, to_step: int | None = None,
         line: Sequence[LineageSegment] | None = None, budget_s: float = math.inf,
     ) -> Curves:  # fmt: skip
-        """The curves of `keys` between two steps, cut into segments (`line`: `Lineage.pieces`, by default read from the events).
+        """The curves of `keys` between two steps, cut into segments.
 
-        With `budget_s` it stops reading older history after that time and says so in `complete`.
+        `line`: the segments (`Lineage.pieces`), by default computed from the events.
+        `budget_s` limits the time for reading older history; `complete` is then False.
         """
         with self._lock:
             deadline = time.monotonic() + budget_s
@@ -151,7 +152,7 @@ class CurveReader:
                     if track.done < high and began and time.monotonic() > deadline:
                         complete = False
                     elif track.done < high:
-                        began = True  # one chunk a call at the least, so that it ends
+                        began = True  # at least one chunk per call, to guarantee progress
                         complete &= self._catch_up(key_id, branch, track, high, deadline)
                     tracks.append((key, key_id, branch, track))
             stop = last if to_step is None else to_step
@@ -163,7 +164,7 @@ class CurveReader:
             return Curves(tuple(series), 0 if first is math.inf else int(first), max(0, last), complete)
 
     def newest(self, keys: Sequence[str], branch: int, rows: int) -> dict[str, list[float]]:
-        """The last values of some metrics on one branch, oldest first; values that are not a number come as NaN."""
+        """The last values of some metrics on one branch, oldest first; NaN for values that are not a number."""
         newest: dict[str, list[float]] = {}
         with self._lock:
             for key in keys:
@@ -178,14 +179,14 @@ class CurveReader:
     def _pieces(self) -> list[LineageSegment]:
         try:
             return lineage(events_in(self._db, types=SEGMENT_EVENTS), keep_events=False).pieces()
-        except sqlite3.OperationalError:  # the file is there before its tables are
+        except sqlite3.OperationalError:  # the tables are not created yet
             return lineage(()).pieces()
 
     def _key_id(self, key: str) -> int:
         if key not in self._key_ids:
             try:
                 row = self._db.execute("SELECT id FROM metric_keys WHERE key = ?", (key,)).fetchone()
-            except sqlite3.OperationalError:  # the file is there before its tables are
+            except sqlite3.OperationalError:  # the tables are not created yet
                 return -1
             if row is None:
                 return -1
@@ -194,7 +195,7 @@ class CurveReader:
 
     def _branches(self, key_id: int) -> list[int]:
         branches: list[int] = []
-        while True:  # one seek a branch: DISTINCT would walk the whole index
+        while True:  # one seek per branch: DISTINCT would scan the whole index
             row = self._db.execute(
                 "SELECT min(branch) FROM metrics WHERE key_id = ? AND branch > ?",
                 (key_id, branches[-1] if branches else -1),
@@ -210,7 +211,7 @@ class CurveReader:
         return int(low), int(high)
 
     def _catch_up(self, key_id: int, branch: int, track: _Track, high: int, deadline: float) -> bool:
-        """Read the rows beyond what is kept. False if the time ran out first."""
+        """Read the rows after the kept ones. False if the time ran out first."""
         if track.done < 0:
             track.done = self._extent(key_id, branch)[0] - 1
         while track.done < high:
@@ -244,7 +245,7 @@ class CurveReader:
 
 
 def bucket_width(steps: int, max_points: int) -> int:
-    """The smallest power of two that divides so many steps into at most `max_points` buckets (one more at the edge)."""
+    """The smallest power of two that divides `steps` into at most `max_points` buckets (plus one at the edge)."""
     width = 1
     while steps / width > max(1, max_points):
         width *= 2
@@ -252,7 +253,7 @@ def bucket_width(steps: int, max_points: int) -> int:
 
 
 def merge_points(older: Point, newer: Point) -> Point:
-    """One bucket of two neighbours."""
+    """Two neighbouring buckets merged into one."""
     good_old, good_new = older.rows - older.bad, newer.rows - newer.bad
     if not good_new or not good_old:
         kept = newer if good_new else older

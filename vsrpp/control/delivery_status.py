@@ -1,4 +1,4 @@
-"""How delivery to MLflow stands, for every face: what waits and for how long, what goes out now, what is in its way."""
+"""The state of the uploads to MLflow: what is pending and for how long, what is being uploaded, what went wrong."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from vsrpp.control.runs import FINAL_STATES
 from vsrpp.store import Marks, RunReader
 
 BEHIND_AFTER_S = 30.0
-"""What waits no longer than this is on its way, not behind."""
+"""Records pending for less than this count as on their way, not as behind."""
 KINDS = (
     "unreachable", "timeout", "server_error", "auth", "disk_full", "gone", "refused", "broken", "slow", "undelivered",
 )  # fmt: skip
-"""The classes of failure that delivery tells apart; `slow`: no call fails, and yet the oldest row has been waiting for
-long; `undelivered`: the run is over and something was left. Each has its words in `control.words`."""
+"""Kinds of failure. `slow`: no call fails, but the oldest row has been pending for long. `undelivered`: the run has
+ended and records are left. Each has its texts in `control.words`."""
 
 
 def delivery(reader: RunReader, marks: Marks | None, state: str, now: float | None = None) -> dict[str, Any]:
-    """The backlog with what delivery says of the server, what was set aside, and the trouble by its kind.
+    """The backlog, with the state of the server, the rejected records, and the kind of trouble.
 
-    Keys: those of `Backlog`, those of `sink_state`, `trouble` (one of KINDS, or None), `lost_s` (how long the server has
-    been failing, or None), `set_aside` (rows and files that are not tried again) and `set_aside_why` (the newest's reason).
+    Keys: those of `Backlog`, those of `sink_state`, `trouble` (one of KINDS, or None), `lost_s` (how long the server
+    has been failing, or None), `set_aside` (rows and files that are not retried), `set_aside_why` (the newest reason).
     """
     now = time.time() if now is None else now
     refused = list(marks.items(MLFLOW, "refused").values()) if marks else []
@@ -41,7 +41,7 @@ def delivery(reader: RunReader, marks: Marks | None, state: str, now: float | No
 def trouble_kind(pending: Mapping[str, Any], *, over: bool) -> str | None:
     """The kind of trouble, or None.
 
-    A long upload alone is none, its progress is known; nor is an end that was not told, which `end_due` says.
+    A long upload is not trouble, because it has progress; nor is a missing end state, which `end_due` reports.
     """
     if pending["state"] == "lost":
         return str(pending["class"] or "broken")
@@ -52,7 +52,7 @@ def trouble_kind(pending: Mapping[str, Any], *, over: bool) -> str | None:
 
 
 def upload(pending: Mapping[str, Any], now: float | None = None) -> dict[str, Any] | None:
-    """The upload under way: what, bytes, done_bytes, share (0 to 1), bytes_per_s (None in its first second)."""
+    """The current upload: what, bytes, done_bytes, share (0 to 1), bytes_per_s (None in its first second)."""
     fact = pending.get("uploading")
     if not fact:
         return None

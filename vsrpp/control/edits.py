@@ -1,4 +1,4 @@
-"""Asking something of a live run: preview and apply an edit, give a command, wait for the answer."""
+"""Commands to a live run: preview and apply an edit, send a command, wait for the answer."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from vsrpp.store import Answer, Inbox, RunReader
 MAX_EDIT_BYTES = 64 * 1024
 DEFAULT_WAIT_S = 60.0
 BASE_REVISION = "base_revision"
-"""The name of the revision an edit was made on, where it is itself what is wrong."""
+"""Key of a problem with the base revision of an edit itself."""
 on_sent: ContextVar[Callable[[], None] | None] = ContextVar("on_sent", default=None)
-"""Called as soon as a command stands in the inbox: a face that asks from several threads keeps their order by it."""
+"""Called once a command is in the inbox, so that a caller with several threads can keep their order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preview:
-    """What an edit would do, as data that every face draws."""
+    """The effects of an edit, as plain data."""
 
     revision: int
     changes: list[PreviewChange]
-    """[{key, old, new, tier}]; keys whose value stays are left out."""
+    """[{key, old, new, tier}]; unchanged keys are omitted."""
     errors: list[ProblemDocument] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     weight_sum: float | None = None
-    """Sum of the four loss weights after the edit, when it sets one of them."""
+    """Sum of the four loss weights after the edit, if it sets one of them."""
     rate_ahead: list[RatePoint] = field(default_factory=list)
-    """[{step, old, new}]: the learning rate from the present step to the end, before and after."""
+    """[{step, old, new}]: the learning rate from the current step to the end, before and after."""
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -50,7 +50,7 @@ def current_config(reader: RunReader) -> ConfigHistory:
 
 
 def run_config_of(reader: RunReader) -> dict[str, Any]:
-    """The run config as resolved at the start, with the limits (`control.numbers.LIMITS`) that the last resume set."""
+    """The run config as resolved at the start, with the limits (`control.numbers.LIMITS`) set by the last resume."""
     started, restored = reader.last_event("started"), reader.last_event("restored")
     if started is None:
         return {}
@@ -59,7 +59,7 @@ def run_config_of(reader: RunReader) -> dict[str, Any]:
 
 
 def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | None = None) -> Preview:
-    """Check an edit against the config in force and say what would follow, without asking the run anything."""
+    """Check an edit against the config in force and compute its effects, without sending anything to the run."""
     with RunReader(paths.run_db) as reader:
         history, run_config = current_config(reader), run_config_of(reader)
         step = int(reader.state().get("step", 0))
@@ -86,7 +86,7 @@ def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | No
 
 
 def stale_keys(history: ConfigHistory, changes: dict[str, Any], base_revision: int | None) -> list[config.Problem]:
-    """One problem for every key that somebody changed after the revision the edit was made on; one if that is to come."""
+    """A problem for each key changed since the edit's base revision, or one if that revision does not exist."""
     if base_revision is None:
         return []
     if base_revision > history.revision:
@@ -108,10 +108,10 @@ def apply(
     paths: RunPaths, changes: dict[str, Any], *, origin: str, author: str | None = None, reason: str | None = None,
     base_revision: int | None = None, probation: dict[str, Any] | None = None, wait_s: float = DEFAULT_WAIT_S,
 ) -> Answer:  # fmt: skip
-    """Leave an edit in the run's inbox and wait for the trainer's answer (`applied`, `refused`, or `pending`).
+    """Send an edit to the run's inbox and wait for the trainer's answer (`applied`, `refused`, or `pending`).
 
-    `probation` {"steps": N, "revert_if": "loss > 2x"} lets the run go back by itself if it does harm. The trainer alone
-    decides; a refused edit is on record too. Raises NotLive, and Refused for an edit that is no edit.
+    `probation` {"steps": N, "revert_if": "loss > 2x"} makes the run revert the edit if the condition becomes true. Only
+    the trainer decides; a refused edit is recorded, too. Raises NotLive; Refused for something that is not an edit.
     """
     if not changes:
         raise messages.NOTHING_TO_SET()
@@ -129,7 +129,7 @@ def command(
     paths: RunPaths, kind: str, payload: dict[str, Any] | None = None, *, origin: str, author: str | None = None,
     reason: str | None = None, wait_s: float = DEFAULT_WAIT_S,
 ) -> Answer:  # fmt: skip
-    """pause, resume, validate, checkpoint, rollback or stop; answers once it is done. Raises NotLive."""
+    """Send pause, resume, validate, checkpoint, rollback or stop; returns once it is done. Raises NotLive, Refused."""
     return _ask(
         paths, kind, payload or {}, origin=origin, author=author, reason=reason, base_revision=None, wait_s=wait_s
     )
@@ -160,7 +160,7 @@ def _ask(
 
 
 def _check_words(payload: dict[str, Any], author: Any, reason: Any, base_revision: Any) -> None:
-    """Raises Refused for what the inbox cannot hold: only Python callers and very long texts get here."""
+    """Raises Refused for values that the inbox cannot hold, which only Python callers and very long texts can send."""
     try:
         size = len(json.dumps(payload))
     except (TypeError, ValueError, RecursionError) as error:

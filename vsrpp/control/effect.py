@@ -1,7 +1,7 @@
-"""What an intervention was followed by: the mean loss and the last validation before it, and since.
+"""What followed an intervention: the mean loss and the last validation before and since.
 
-Followed by, not caused by: a loss falls anyway while a network learns, so "before" is the rows right before (back to
-the intervention before it, if there are any), and "since" ends where the next intervention begins.
+This does not show cause: the loss usually falls anyway. "Before" covers the rows right before the intervention (back to
+the previous one, if there are any), and "since" ends at the next intervention.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from vsrpp.control.lineage import TURNS, acts_at
 from vsrpp.store import Event, MetricRow, RunReader
 
 WINDOW_ROWS = 20
-"""Rows of the loss on either side that a mean is taken over."""
+"""Number of loss rows averaged on either side."""
 INTERVENTIONS = frozenset({"config_applied", *TURNS})
-"""The events after which training went another way; a pause, say, changes nothing."""
+"""The events that changed the course of training; a pause, for example, changes nothing."""
 LossRows = Callable[[int, int, int], Sequence[tuple[int, float]]]
 """(branch, first step, last step) -> (step, total loss) in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class InterventionEffect:
-    """Means of the total loss and the last PSNR-Y (dB) on either side; None where there was nothing yet."""
+    """Mean total loss and last PSNR-Y (dB) on either side; None without data."""
 
     loss_before: float | None
     loss_since: float | None
     psnr_y_before: float | None
     psnr_y_since: float | None
     until_step: int | None
-    """Where "since" ends: the step of the next intervention, None while it goes on."""
+    """End of "since": the step of the next intervention; None if there is none yet."""
 
     @property
     def loss_ratio(self) -> float | None:
@@ -54,14 +54,14 @@ class InterventionEffect:
 
 
 class Effects:
-    """The effects of a run's interventions; an effect that is complete is not computed again."""
+    """The effects of a run's interventions; a complete effect is computed only once."""
 
     def __init__(self, rows: LossRows) -> None:
         self._rows = rows
         self._known: dict[int, InterventionEffect] = {}
 
     def of(self, events: Sequence[Event], newest: int = 60) -> dict[int, InterventionEffect]:
-        """{event's number: effect} of the newest interventions in a run's whole record."""
+        """{event number: effect} of the newest interventions in a run's whole record."""
         marks = [place for place, event in enumerate(events) if event.type in INTERVENTIONS]
         effects: dict[int, InterventionEffect] = {}
         for number, place in list(enumerate(marks))[-newest:]:
@@ -97,14 +97,14 @@ class Effects:
         )  # fmt: skip
 
     def _since(self, branch: int, start: int, until: int | None, every: int) -> Sequence[tuple[int, float]]:
-        """The newest rows of the stretch, found without reading all of it."""
+        """The newest rows of the stretch, without reading all of it."""
         if until is not None:
             return self._rows(branch, max(start + 1, until - WINDOW_ROWS * every), until)[-WINDOW_ROWS:]
         return self._rows(branch, start + 1, -1)[-WINDOW_ROWS:]
 
 
 def rows_of(reader: RunReader) -> LossRows:
-    """Reads them from an open record; a last step of -1 asks for the newest rows."""
+    """A function that reads loss rows from an open record; last step -1 returns the newest rows."""
 
     def rows(branch: int, first: int, last: int) -> list[tuple[int, float]]:
         if last < 0:
@@ -122,14 +122,14 @@ def pairs(rows: Iterable[MetricRow]) -> list[tuple[int, float]]:
 
 
 def _end(following: Event, branch: int) -> int:
-    """The step up to which a branch was trained when the next intervention came."""
+    """The step a branch had reached when the next intervention came."""
     if following.type in TURNS and following.branch != branch:
         return int(following.data.get("from_step", following.step))
     return following.step
 
 
 def _log_every(events: Sequence[Event]) -> int:
-    """The interval of rows in force after the last of the events."""
+    """The `log_every` in force after the last of the events."""
     return max(1, int(value_in_force(events, "log_every") or 10))
 
 

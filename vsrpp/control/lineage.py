@@ -1,7 +1,7 @@
-"""Which part of the record leads to the run's present state: every turn back (rollback, reverted probation) abandons a part.
+"""The line of the record that leads to the run's current state; every rollback or reverted probation abandons a part.
 
-The only fold of the record over turns. Curves, status, panel, terminal, MLflow, compare, restore, resume and replay all ask
-a `Lineage`; none of them reads `to_step` for itself.
+The only code that interprets `to_step` of these events ("turns"). Curves, status, panel, terminal, MLflow, compare,
+restore, resume and replay all use a `Lineage`.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory
 from vsrpp.store import Event, RunReader
 
 TURNS = frozenset({"rolled_back", "config_reverted"})
-"""Events that go back: `data` has `to_step`, and `to_seq`, the newest event the state gone back to had seen."""
+"""Events that go back: `data` has `to_step`, and `to_seq`, the newest event included in the restored state."""
 SEGMENT_EVENTS = ("started", *sorted(TURNS))
-"""All that the segments of a lineage follow from."""
+"""The events that determine a lineage's segments."""
 LINE_EVENTS = ("started", "checkpoint_saved", "validated", *sorted(TURNS))
-"""All that a lineage without events needs to be fed."""
+"""The events needed by a lineage without `keep_events`."""
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LineageSegment:
-    """The rows that `branch` has at `from_step` … `to_step`, both included (None: no end).
+    """The rows of `branch` from `from_step` to `to_step`, both inclusive (None: open end).
 
-    The segments of one branch divide its rows: each row lies on exactly one, so on the present line or off it.
+    The segments of a branch partition its rows: each row is on exactly one of them, hence on the current line or off it.
     """
 
     branch: int
@@ -34,7 +34,7 @@ class LineageSegment:
     to_step: int | None = None
     abandoned: bool = False
     seq: int = 0
-    """The event that began the branch."""
+    """The event that started the branch."""
 
     def covers(self, branch: int, step: int) -> bool:
         """Whether a row of `branch` at `step` lies on this segment."""
@@ -43,7 +43,7 @@ class LineageSegment:
 
 @dataclass(frozen=True, slots=True)
 class ConfigSpan:
-    """The live config in force from `from_step` on, until the next span of the line begins."""
+    """The live config in force from `from_step` until the next span of the line."""
 
     from_step: int
     revision: int
@@ -52,20 +52,20 @@ class ConfigSpan:
 
 @dataclass(slots=True)
 class Lineage:
-    """A fold over the events of one run: feed it every event in order with `add`, or use `lineage`.
+    """A fold over the events of one run: add every event in order with `add`, or use `lineage`.
 
-    Without `keep_events` its size grows with turns, checkpoints and validations alone.
+    Without `keep_events` its size only grows with turns, checkpoints and validations.
     """
 
     keep_events: bool = True
     events: list[Event] = field(default_factory=list)
-    """Events of the present line, turns included, oldest first; empty without `keep_events`."""
+    """Events of the current line, turns included, oldest first; empty without `keep_events`."""
     segments: list[LineageSegment] = field(default_factory=list)
-    """The present line, oldest first."""
+    """The current line, oldest first."""
     abandoned: list[LineageSegment] = field(default_factory=list)
-    """What turns left behind, in the order they did."""
+    """Segments abandoned by turns, in that order."""
     checkpoints: list[Event] = field(default_factory=list)
-    """`checkpoint_saved` of the present line, oldest first, whenever they were written."""
+    """`checkpoint_saved` events of the current line, oldest first, whenever they were written."""
     _validated: dict[tuple[int, int], Event] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
@@ -77,7 +77,7 @@ class Lineage:
             self.segments = [LineageSegment(branch=event.branch, from_step=event.step, seq=event.seq)]
             self.abandoned.clear()
         elif event.type == "checkpoint_saved" and self.holds(event.branch, event.step):
-            self.checkpoints.append(event)  # it may be recorded only after the run has left its branch
+            self.checkpoints.append(event)  # may be recorded after the run has left the branch
         elif event.type == "validated":
             self._validated[event.branch, event.step] = event
         if self.keep_events:
@@ -102,47 +102,47 @@ class Lineage:
     # ---- rows
     @property
     def branch(self) -> int:
-        """The present branch."""
+        """The current branch."""
         return self.segments[-1].branch if self.segments else 0
 
     def pieces(self) -> list[LineageSegment]:
-        """Every segment, abandoned ones first."""
+        """All segments, abandoned ones first."""
         return [*self.abandoned, *(self.segments or [LineageSegment(branch=0, from_step=0)])]
 
     def holds(self, branch: int, step: int) -> bool:
-        """Whether a row, a checkpoint or any state of `branch` at `step` lies on the present line."""
+        """Whether the state of `branch` at `step` (a row, a checkpoint) is on the current line."""
         if not self.segments:
             return True
         return any(segment.covers(branch, step) for segment in self.segments)
 
     def branch_after(self, step: int) -> int:
-        """The branch on which step + 1 was, or will be, made."""
+        """The branch on which step + 1 was, or will be, trained."""
         return next(s.branch for s in reversed(self.segments) if s.from_step <= step)
 
     def along(self, rows: Iterable[tuple[int, int, _T]]) -> list[tuple[int, _T]]:
-        """(step, value) of the rows (branch, step, value) on the line, by step.
+        """(step, value) of the `rows` (branch, step, value) on the line, sorted by step.
 
-        Where a turn and the state it went back to both have a row at the turn's step, the turn's counts.
+        If a turn and the state it restored both have a row at the turn's step, the turn's row is used.
         """
         by_step = {step: v for branch, step, v in sorted(rows, key=lambda row: row[:2]) if self.holds(branch, step)}
         return sorted(by_step.items(), key=lambda row: row[0])
 
     # ---- events
     def steering(self, after_seq: int = 0) -> list[Event]:
-        """The events of the line after `after_seq` that changed what training did: edits, requested validations, turns."""
+        """Events of the line after `after_seq` that affected training: edits, requested validations, turns."""
         return [event for event in self.events if event.seq > after_seq and steers(event)]
 
     def last_step(self) -> int:
-        """The last step on record along the line: until it is reached again, a resume only repeats."""
+        """The last recorded step of the line: up to there, a resume only repeats."""
         return max((event.step for event in self.events if event.type not in TURNS), default=0)
 
     def validation_at(self, branch: int, step: int) -> Event | None:
-        """The newest `validated` of that state."""
+        """The newest `validated` event of that state."""
         return self._validated.get((branch, step))
 
     # ---- the config in force
     def config_spans(self) -> list[ConfigSpan]:
-        """The live config along the line, oldest first; a turn counts from the step it went back to."""
+        """The live config along the line, oldest first; a turn takes effect at the step it went back to."""
         history, spans = ConfigHistory(), []
         for event in self.events:
             if event.type in CONFIG_EVENTS:
@@ -151,7 +151,7 @@ class Lineage:
         return spans
 
     def config_at(self, step: int) -> ConfigSpan | None:
-        """The live config under which step + 1 of the line was, or will be, made; None before the start."""
+        """The live config under which step + 1 of the line was, or will be, trained; None before the start."""
         return next((span for span in reversed(self.config_spans()) if span.from_step <= step), None)
 
 
@@ -174,10 +174,10 @@ def turned_to(event: Event) -> int:
 
 
 def acts_at(event: Event) -> int:
-    """The step from which on an event's change holds: a turn's is the step it went back to."""
+    """The step from which an event's change takes effect; for a turn, the step it went back to."""
     return turned_to(event) if event.type in TURNS else event.step
 
 
 def steers(event: Event) -> bool:
-    """Whether an event changed what training did, so that a resume or a replay must let it act again."""
+    """Whether an event affected training, so that a resume or a replay must repeat it."""
     return event.type in CONFIG_EVENTS or (event.type == "validated" and bool(event.data.get("by_hand")))

@@ -1,4 +1,4 @@
-"""The checkpoints in a run folder, each with what the record says of it."""
+"""The checkpoints in a run folder, with their entries in the record."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from vsrpp.paths import RunPaths, checkpoint_step
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalCheckpoint:
-    """A whole checkpoint on disk."""
+    """A complete checkpoint on disk."""
 
     folder: Path
     step: int
     branch: int
     revision: int | None
     on_line: bool
-    """Whether it leads to the run's present state."""
+    """Whether the run's current state descends from it."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
 
@@ -31,9 +31,9 @@ class LocalCheckpoint:
 
 
 def local_checkpoints(paths: RunPaths, line: Lineage) -> list[LocalCheckpoint]:
-    """Every whole checkpoint of a run folder by step and branch, abandoned ones included.
+    """All complete checkpoints of a run folder by step and branch, including abandoned ones.
 
-    A step that was saved again on a later branch keeps its older files under `step_…_b<branch>`.
+    If a step was saved again on a later branch, its older files are kept under `step_…_b<branch>`.
     """
     found = []
     for folder in paths.checkpoints.iterdir() if paths.checkpoints.is_dir() else ():
@@ -53,7 +53,7 @@ def local_checkpoints(paths: RunPaths, line: Lineage) -> list[LocalCheckpoint]:
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a checkpoint's folder; None of anything else, or of one that cannot be read."""
+    """The manifest of a checkpoint folder; None for another folder or an unreadable manifest."""
     if checkpoint_step(folder.with_name(folder.name.split("_b", 1)[0])) is None:
         return None
     try:

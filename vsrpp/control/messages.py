@@ -1,4 +1,4 @@
-"""What this room says when it refuses; and the words that panel, terminal and command line share, in English and German."""
+"""Refusals of this room; and the words shared by panel, terminal and command line, in English and German."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NO_VALIDATED_CHECKPOINT = Reason(
     NotFound,
 )
 
-# ---- asking something of a run
+# ---- commands to a run
 NOTHING_TO_SET = Reason("refused.empty", "Nothing to set: give KEY=VALUE.")
 NOT_LIVE_FINISHED = Reason(
     "not_live.finished",

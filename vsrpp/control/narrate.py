@@ -1,8 +1,8 @@
-"""An event put into words, once for panel, terminal, command line and MLflow: what happened, through whom, why.
+"""Describes an event in words, for panel, terminal, command line and MLflow: what happened, who did it, why.
 
-A narration is made of phrases, which are keys of `control.messages` with their fields; each face reads them in its own
-language (`narration.brief(t)`), the command line, MLflow and alerts in English. What people wrote and what an error said
-stays as it was recorded. Nothing here raises, whatever an event's data holds: a record outlives the version that wrote it.
+A narration consists of phrases: keys of `control.messages` with their fields. Panel and terminal render them in their
+language (`narration.brief(t)`); the command line, MLflow and alerts in English. Text written by people and error
+messages are shown as recorded. Nothing here raises, whatever an event contains: records outlive versions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from vsrpp.formats import finite
 from vsrpp.store import Event
 
 Translate = Callable[..., str]
-"""A face's texts: key and fields -> sentence."""
+"""Looks up a text: key and fields -> sentence."""
 
 GROUPS: dict[str, frozenset[str]] = {
     "edits": frozenset({"config_applied", "config_refused", "config_reverted", "config_confirmed", "rolled_back"}),
@@ -29,7 +29,7 @@ GROUPS: dict[str, frozenset[str]] = {
         {"non_finite", "out_of_memory", "failed", "checkpoint_failed", "face_failed", "tracking_lost", "tracking_back"}
     ),
 }
-"""What a timeline can be filtered by -> the events shown; an event may belong to two."""
+"""Filters of a timeline -> the events shown; an event may belong to two."""
 FILTERS = ("all", *GROUPS)
 _TONES = {
     "config_applied": "good", "config_refused": "bad", "config_reverted": "warn", "config_confirmed": "good",
@@ -52,12 +52,12 @@ _WHY = {
     "sharp": ("sharpness", "sharpness_threshold"), "time_over": ("phase_steps", "aggressive_patiences"),
     "cooled": ("phase_steps", "cooldown_duration"),
 }  # fmt: skip
-"""Condition of a phase's end -> the recorded figures that its sentence names."""
+"""Condition that ended a phase -> the recorded metrics in its sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A key of the texts with what it is filled in with: text, other phrases, or several of them."""
+    """A key of the texts with its fields: text, other phrases, or lists of them."""
 
     key: str
     fields: Mapping[str, Any] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class ParameterChanges:
-    """Changes of parameters, {key, old, new}: `on` and `off` are words too."""
+    """Changes of parameters, {key, old, new}; `on` and `off` are translated, too."""
 
     made: tuple[Mapping[str, Any], ...]
 
@@ -108,23 +108,23 @@ class Narration:
     headline: Phrase
     """What happened: `rolled back to step 600`."""
     details: tuple[Part, ...] = ()
-    """What belongs to it: changes, figures, an error."""
+    """Details: changes, metrics, an error."""
     who: Phrase | None = None
-    """Through whom: `anna (panel)`; None for what the run did on its own."""
+    """Who did it: `anna (panel)`; None for the run's own decisions."""
     reason: Phrase | None = None
     """Why: a person's words, or the run's own reason."""
     group: str = "life"
-    """The colour group, one of GROUPS; faults come before all others."""
+    """The colour group, one of GROUPS; faults take precedence."""
     tone: str = ""
-    """`good`, `info`, `warn`, `bad`, or nothing."""
+    """`good`, `info`, `warn`, `bad`, or empty."""
     sign: str = "•"
 
     def detail(self, t: Translate) -> str:
-        """The details after each other; empty without any."""
+        """The details, separated by commas; empty without any."""
         return ", ".join(text for part in self.details if (text := part.text(t)))
 
     def brief(self, t: Translate) -> str:
-        """What happened in a line, without who and why; an edit is its changes alone."""
+        """What happened in one line, without who and why; for an edit, only its changes."""
         headline, detail = self.headline.text(t), self.detail(t)
         if not detail:
             return headline
@@ -135,7 +135,7 @@ class Narration:
         return self.reason.text(t) if self.reason else ""
 
     def by(self, t: Translate) -> str:
-        """Who it was; empty if nobody."""
+        """Who did it; empty for the run itself."""
         return self.who.text(t) if self.who else ""
 
 
@@ -150,20 +150,20 @@ def narrate(event: Event) -> Narration:
 
 
 def matching(events: Iterable[Event], chosen: str) -> list[Event]:
-    """The events of one of FILTERS, in their order; all of them for any other name."""
+    """The events of one of FILTERS, in order; all of them for any other name."""
     types = GROUPS.get(chosen)
     return [event for event in events if types is None or event.type in types]
 
 
 def group_of(event_type: str) -> str:
-    """The colour group of a type of event; faults come before all others."""
+    """The colour group of an event type; faults take precedence."""
     if event_type in GROUPS["faults"]:
         return "faults"
     return next((name for name, types in GROUPS.items() if event_type in types), "life")
 
 
 def who(event: Event) -> Phrase | None:
-    """`anna (panel)`, or the origin alone."""
+    """`anna (panel)`, or only the origin."""
     if not event.origin:
         return verbatim(event.author) if event.author else None
     origin = _known("origin", event.origin)
@@ -181,12 +181,12 @@ def steps(number: object) -> Phrase:
 
 
 def plural(key: str, number: object) -> Phrase:
-    """`key.one` or `key.many` of the texts, with the number as `n`."""
+    """The text `key.one` or `key.many`, with the number as `n`."""
     return Phrase(f"{key}.one" if finite(number) == 1 else f"{key}.many", {"n": formats.whole(number)})
 
 
 def probation_terms(revert_if: object) -> Phrase:
-    """When an edit on probation goes back; a loss that is not finite always does it."""
+    """When an edit on probation is reverted; a non-finite loss always reverts it."""
     return Phrase("probation.or_broken", {"when": str(revert_if)}) if revert_if else Phrase("probation.broken")
 
 
@@ -200,7 +200,7 @@ def _read(value: Any, t: Translate) -> str:
 
 
 def _known(kind: str, name: object) -> Phrase:
-    """`kind.name` of the texts if there is such a key, else the name as it is."""
+    """The text `kind.name` if it exists, else the name itself."""
     key = f"{kind}.{name}"
     return Phrase(key) if key in WORDS else verbatim(name)
 
@@ -217,7 +217,7 @@ def _reason(event: Event, data: dict[str, Any]) -> Phrase | None:
 
 
 def _own_reason(event_type: str, data: dict[str, Any]) -> Phrase | None:
-    """The run's own reason from the figures on record, so that it can be said in any language; None if they do not tell."""
+    """The run's own reason, built from recorded metrics so that it can be translated; None if they are missing."""
     if event_type == "phase_changed":
         return _why(str(data.get("condition")), data)
     if event_type == "safety_reset":

@@ -1,6 +1,6 @@
-"""The numbers that every face shows beside the losses, read from the record: one place for command line, panel and terminal.
+"""The figures shown beside the losses, read from the record for command line, panel and terminal.
 
-The trainer computes and records them (`vsrpp.training.progress`, `vsrpp.training.throughput`); the cost follows here.
+The trainer computes and records them (`vsrpp.training.progress`, `vsrpp.training.throughput`), except for the cost.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from vsrpp.control.runs import FINAL_STATES
 from vsrpp.formats import finite
 
 CONVERGENCE = ("unknown", "falling", "flat", "rising", "noisy")
-"""What `progress/convergence` counts; the trainer's own order."""
+"""States by the number in `progress/convergence`; same order as in the trainer."""
 SCORE_PARTS = ("gain", "sharpness", "convergence", "stability")
 TIME_PARTS = ("data_wait", "compute", "validation", "checkpoint", "boundary")
 LIMITS = ("max_hours", "cost_per_hour")
-"""Startup keys that a resume may set anew; the newest `restored` event holds what is in force."""
+"""Startup keys that a resume may override; the newest `restored` event has the values in force."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LossCourse:
-    """The course of the loss."""
+    """The trend of the loss."""
 
     state: str
     """One of CONVERGENCE."""
     slope_percent_per_1000_steps: float | None
     slope_error_percent: float | None
-    """Its standard error."""
+    """Standard error of the slope."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """The training score of 100 and its parts."""
+    """The training score (0 to 100) and its parts."""
 
     total: float
     gain: float | None
@@ -44,7 +44,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTime:
-    """Seconds of a step, and of what it is spent on."""
+    """Seconds per step, in total and by part."""
 
     step_s: float
     data_wait_s: float | None
@@ -60,10 +60,10 @@ class StepTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceUse:
-    """How busy the device is."""
+    """Utilisation of the device."""
 
     kind: str
-    """`gpu`; or `cpu`, of the process, where one core is 100."""
+    """`gpu`; or `cpu`, for the process, where one core is 100."""
     percent: float
 
 
@@ -78,24 +78,24 @@ class MachineHours:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What the run costs, in the currency of its price."""
+    """Cost of the run, in the currency of `cost_per_hour`."""
 
     per_hour: float
     spent: float
     to_come: float | None
-    """At most what max_hours still allows."""
+    """Maximum further cost that max_hours allows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunNumbers:
-    """Each is None where it is not known."""
+    """The figures of a run; None if unknown."""
 
     eta_s: float | None = None
-    """Seconds to go."""
+    """Seconds remaining."""
     convergence: LossCourse | None = None
     score: Score | None = None
     momentum: float | None = None
-    """AdamW's."""
+    """AdamW's momentum, 0 to 1."""
     time: StepTime | None = None
     device_use: DeviceUse | None = None
     hours: MachineHours | None = None
@@ -111,7 +111,7 @@ def numbers(
 ) -> RunNumbers:  # fmt: skip
     """The figures of a run.
 
-    `metrics`: the newest value of every metric; `trainer`: the trainer's last word on itself.
+    `metrics`: the newest value of every metric; `trainer`: the trainer's last published state.
     """
 
     def metric(key: str) -> float | None:
@@ -132,7 +132,7 @@ def numbers(
 
 
 def eta(trainer: Mapping[str, Any], live: Mapping[str, Any]) -> float | None:
-    """Seconds to go: the trainer's own figure; of a record without one, the steps left at its speed."""
+    """Seconds remaining: the trainer's estimate, or for a record without one, the remaining steps at its speed."""
     if "eta_s" in trainer:
         return finite(trainer["eta_s"])
     steps_left, speed = (

@@ -1,4 +1,4 @@
-"""The newest state that is off this host: what remains of the run if this machine is lost. From the marks alone."""
+"""The newest state with a copy on another host, which survives the loss of this machine. Read from the marks alone."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from vsrpp.documents import RemoteCopyDocument
 from vsrpp.store import Marks, RunReader
 
 PLACE = "mlflow.place"
-"""The fact that says where uploads go: {uri, why_here: "" or why that is no other machine}."""
+"""The fact with the destination of uploads: {uri, why_here}; `why_here` is "" if it is another machine."""
 
 
 def newest_remote_copy(
     reader: RunReader, marks: Marks | None, now: float | None = None
 ) -> tuple[RemoteCopyDocument | None, str]:
-    """({step, branch, age_s, uri} of the newest state whose upload is confirmed on another machine, "") or (None, why).
+    """({step, branch, age_s, uri} of the newest state with a confirmed upload to another machine, "") or (None, why).
 
-    `age_s` counts from the moment the state was taken: so much training would have to be done again.
+    `age_s` counts from the time the state was captured: training since then would be lost.
     """
     place = (marks.fact(PLACE) if marks else None) or {}
     uploaded = marks.items(MLFLOW, "checkpoint") if marks else {}

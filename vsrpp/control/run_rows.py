@@ -1,4 +1,4 @@
-"""The runs of this host as a table; a damaged run folder is a row of its own and hides no other."""
+"""The table of runs on this host; a damaged run folder gets its own row and does not affect the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UNREADABLE: RunState = "unreadable"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """One run in short."""
+    """A summary of one run."""
 
     run_id: str
     name: str | None = None
@@ -34,18 +34,18 @@ class RunRow:
     started: float | None = None
     """Seconds since 1970."""
     run_dir: str
-    """Absolute."""
+    """Absolute path."""
     error: str | None = None
-    """Why the record cannot be read; None of a healthy run."""
+    """Why the record cannot be read; None for a healthy run."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def runs(folder: Path) -> list[RunRow]:
-    """The runs of this host, live ones first, then newest first; unreadable ones last.
+    """The runs of this host: live ones first, then newest first; unreadable ones last.
 
-    A folder whose record is still empty is a run about to begin and is left out.
+    A folder with an empty record is a run about to start and is omitted.
     """
     rows = [row for paths in local_runs(folder) if (row := _row(paths)) is not None]
     return sorted(rows, key=lambda row: (row.error is not None, row.state in ENDED_STATES))

@@ -1,8 +1,8 @@
-"""What a run looks like now: one view for panel, terminal and `status`, and the one reader that keeps it current.
+"""The current state of a run: one view for panel, terminal and `status`, and the reader that keeps it up to date.
 
-A look costs what is new since the last one: the files stay open, events and the newest metric values are kept, what
-costs more (delivery, the folder of checkpoints) is looked at again every few seconds. Curves are the faces' own
-(`control.curves`). Nothing here writes; a live run never notices.
+A look only reads what is new: files stay open, events and the newest metric values are kept, and expensive parts
+(delivery, the checkpoint folder) are refreshed every few seconds. Curves are separate (`control.curves`). Nothing here
+writes, so a live run is not affected.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
 
 LIVE_STATES = ("training", "paused", "validating")
-"""The states of a run that takes commands."""
+"""States in which a run accepts commands."""
 ENDED_STATES = FINAL_STATES | {"dead"}
 SILENT_AFTER_S = 20.0
 TERMS = ("l1", "ms", "grad", "perceptual")
-"""The terms of the loss."""
+"""The loss terms."""
 PLATEAU_ENDS = ("plateau_cleared", "safety_reset", *TURNS)
 FAILURES = ("failed", "out_of_memory", "non_finite")
 DELIVERY_EVERY_S = 3.0
 UPLOAD_EVERY_S = 1.0
-"""While something is uploaded, delivery is looked at every second."""
+"""Refresh interval of the delivery state during an upload."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class ValidationRow:
     ssim_y: float | None
     bicubic_ssim_y: float | None
     by_hand: bool
-    """Whether somebody asked for it."""
+    """Whether it was requested by a command."""
 
     @classmethod
     def of(cls, event: Event) -> ValidationRow:
@@ -70,20 +70,20 @@ class ValidationRow:
 
     @property
     def gain(self) -> float | None:
-        """PSNR-Y over bicubic, dB."""
+        """PSNR-Y gain over bicubic in dB."""
         return None if self.psnr_y is None or self.bicubic_psnr_y is None else self.psnr_y - self.bicubic_psnr_y
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedCheckpoint:
-    """A checkpoint of the present line that is on disk."""
+    """A checkpoint of the current line that is on disk."""
 
     step: int
     branch: int
     revision: int
     time: float
     psnr_y: float | None
-    """dB, of the validation at its step."""
+    """PSNR-Y in dB, of the validation at its step."""
     size_bytes: int | None
 
     @classmethod
@@ -99,7 +99,7 @@ class SavedCheckpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """One run at one moment: plain data, no file, no database."""
+    """One run at one moment: plain data, without files or database."""
 
     run_id: str
     root: Path
@@ -113,40 +113,40 @@ class RunView:
     """The controller's phase; empty before the first step."""
     steps_per_s: float | None = None
     numbers: RunNumbers = field(default_factory=RunNumbers)
-    """Time to go, convergence, score, where the time goes, machine time and cost."""
+    """Remaining time, convergence, score, time per part, machine time and cost."""
     updated: float | None = None
-    """When the trainer last said anything, seconds since 1970."""
+    """When the trainer last published its state, seconds since 1970."""
     now: float = 0.0
     """When this view was read, seconds since 1970."""
     config: ConfigHistory = field(default_factory=ConfigHistory)
-    """The live config, its revisions, and who set each value last."""
+    """The live config, its revisions, and who last set each value."""
     run_config: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The newest value of every metric; may be NaN."""
     events: Sequence[Event] = ()
-    """Oldest first; of a long record perhaps only the newest."""
+    """Oldest first; of a long record possibly only the newest."""
     validations: Sequence[ValidationRow] = ()
     """Oldest first."""
     checkpoint_steps: Sequence[int] = ()
-    """Steps of the whole checkpoints on disk, ascending."""
+    """Steps of the complete checkpoints on disk, ascending."""
     checkpoints: Sequence[SavedCheckpoint] = ()
-    """Those of the present line, ascending by step."""
+    """Checkpoints of the current line, ascending by step."""
     best: BestDocument | None = None
-    """{step, psnr_y, key, value} of the best checkpoint of the present line."""
+    """{step, psnr_y, key, value} of the best checkpoint of the current line."""
     best_branch: int | None = None
     """The branch that checkpoint was made on."""
     backlog: Mapping[str, Any] = field(default_factory=dict)
-    """`control.delivery`: what waits for MLflow, what goes out, what is in its way; and the alerts."""
+    """`control.delivery`: pending records, current upload, trouble; and the alerts."""
     remote_copy: RemoteCopyDocument | None = None
-    """{step, branch, age_s, uri} of the newest state that is off this host."""
+    """{step, branch, age_s, uri} of the newest state with a copy on another host."""
     remote_copy_why: str = ""
-    """Why there is none."""
+    """Why there is no remote copy."""
     plateau: bool = False
-    """Whether the newest word on plateaus is that there is one."""
+    """Whether the newest plateau event is a detection."""
     probation: ProbationDocument | None = None
     """{until_step, revert_if, revision} while an edit is on probation."""
     ended_because: str | None = None
-    """What the run's last event says of its end."""
+    """The reason in the run's final event."""
 
     @property
     def live(self) -> bool:
@@ -171,28 +171,28 @@ class RunView:
 
     @property
     def progress(self) -> float:
-        """0 to 1."""
+        """Fraction of max_steps, 0 to 1."""
         return min(1.0, self.step / self.max_steps) if self.max_steps > 0 else 0.0
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds to go; None while nothing moves."""
+        """Seconds remaining; None while the run does not advance."""
         return self.numbers.eta_s if self.state in ("training", "validating") else None
 
     @property
     def quiet_s(self) -> float:
-        """Seconds since the trainer last said anything."""
+        """Seconds since the trainer last published its state."""
         return max(0.0, self.now - self.updated) if self.updated else 0.0
 
     @property
     def silent(self) -> bool:
-        """Live by its process, yet without a word for long: beyond twenty seconds and five of its steps."""
+        """The process is alive but has been quiet for more than twenty seconds and five of its steps."""
         speed = self.steps_per_s or 0.0
         return self.state == "training" and self.quiet_s > max(SILENT_AFTER_S, 5.0 / speed if speed else 0.0)
 
     @property
     def behind(self) -> bool:
-        """Delivery is in trouble, or the run's end has been waiting to be told."""
+        """Delivery is in trouble, or the run's end state is overdue in MLflow."""
         late = (finite(self.backlog.get("age_s")) or 0.0) > BEHIND_AFTER_S
         return bool(self.backlog.get("trouble") or (self.backlog.get("end_due") and late))
 
@@ -209,22 +209,22 @@ class RunView:
         return self.metric("lr")
 
     def metric(self, key: str) -> float | None:
-        """The newest value of a metric; None if there is none or it is not finite (`metrics` tells which)."""
+        """The newest finite value of a metric, else None (`metrics` also has non-finite ones)."""
         return finite(self.metrics.get(key))
 
     def weights(self) -> dict[str, float | None]:
-        """The loss weights in effect, the controller's offset included; the configured ones before the first row."""
+        """The loss weights in effect, including the controller's offset; the configured ones before the first row."""
         weights = {term: self.metric(f"weight/{term}") for term in TERMS}
         if all(value is None for value in weights.values()):
             return {term: finite(self.values.get(f"{term}_weight")) for term in TERMS}
         return weights
 
     def losses(self) -> dict[str, float | None]:
-        """The newest unweighted terms of the loss."""
+        """The newest unweighted loss terms."""
         return {term: self.metric(f"loss/{term}") for term in TERMS}
 
     def activity(self) -> dict[str, float]:
-        """The newest activity of every layer: backward.0 …, forward.0 …, fusion.0 … May be NaN."""
+        """The newest activity of every layer: backward.0 …, forward.0 …, fusion.0 … May contain NaN."""
         return {key[9:]: value for key, value in self.metrics.items() if key.startswith("activity/")}
 
     def streams(self) -> dict[str, list[float]]:
@@ -235,7 +235,7 @@ class RunView:
         return streams
 
     def failure(self) -> Narration | None:
-        """The newest event that tells of a failure, in words."""
+        """The newest event that reports a failure, in words."""
         return next((narrate(event) for event in reversed(self.events) if event.type in FAILURES), None)
 
     def to_json(self) -> dict[str, Any]:
@@ -271,10 +271,10 @@ class RunView:
 
 
 class RunViewReader:
-    """The open record of one run and what is kept of it between two looks. One thread at a time may look."""
+    """The open record of one run, with the data kept between two looks. Only one thread at a time may call `look`."""
 
     def __init__(self, paths: RunPaths, *, keep_events: int | None = None) -> None:
-        """Keeps all events, or the newest so many. Raises NotFound without a run.db."""
+        """`keep_events`: how many of the newest events to keep; None keeps all. Raises NotFound without a run.db."""
         self.paths = paths
         self.reader = RunReader(paths.run_db)
         self._seq = 0
@@ -301,7 +301,7 @@ class RunViewReader:
         self.reader.close()
 
     def look(self) -> RunView:
-        """The run as it is now."""
+        """The current state of the run."""
         trainer = self.reader.state()
         self._read_events()
         self._read_metrics()
@@ -329,7 +329,7 @@ class RunViewReader:
 
     # ---- events
     def _read_events(self) -> None:
-        """Fold what is new. A view handed out keeps what it has: what changes is made anew."""
+        """Add new events. Views already returned keep theirs: changed containers are replaced, not modified."""
         fresh = list(self.reader.events(after_seq=self._seq))
         if not fresh:
             return
@@ -368,7 +368,7 @@ class RunViewReader:
             self._metrics = {key: row.value for key, row in self.reader.latest().items()}
 
     def _read_delivery(self, state: str) -> None:
-        """What waits and what is off host; and the checkpoints on disk, which are removed only after their upload."""
+        """Read the backlog, the remote copy, and the checkpoints on disk, which are removed only after their upload."""
         self._steps_on_disk = tuple(checkpoint_steps(self.paths))
         marks = open_marks(self.paths)
         try:
@@ -381,7 +381,7 @@ class RunViewReader:
 
 
 def view_run(paths: RunPaths) -> RunView:
-    """The run as it is now, for one look. Raises NotFound without a run.db."""
+    """The current state of the run, for a single look. Raises NotFound without a run.db."""
     reading = RunViewReader(paths)
     try:
         return reading.look()
@@ -390,5 +390,5 @@ def view_run(paths: RunPaths) -> RunView:
 
 
 def status(paths: RunPaths) -> dict[str, Any]:
-    """Where a run stands: the document of `status --json` (keys: design.md, section 8). Raises NotFound."""
+    """The document of `status --json` (keys: `vsrpp.documents`). Raises NotFound without a run.db."""
     return view_run(paths).to_json()

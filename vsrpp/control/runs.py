@@ -1,4 +1,4 @@
-"""Finding runs on this host and telling whether they live."""
+"""Finds runs on this host, and tells whether they are alive."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from vsrpp.store import Marks, RunReader
 
 FINAL_STATES = frozenset({"finished", "stopped", "failed"})
 MATCHES_NAMED = 4
-"""Runs named where a prefix is ambiguous."""
+"""Runs listed for an ambiguous prefix."""
 
 
 def process_identity() -> dict[str, Any]:
-    """What tells this process from every other one: host, process id and its start time (seconds since 1970)."""
+    """What identifies this process uniquely: host, process ID and start time (seconds since 1970)."""
     import psutil
 
     return {"host": socket.gethostname(), "pid": os.getpid(), "started": psutil.Process().create_time()}
 
 
 def process_alive(identity: dict[str, Any]) -> bool:
-    """Whether the process of `process_identity` still runs. One on another host cannot be seen and counts as gone."""
+    """Whether the process of `process_identity` is running. One on another host cannot be checked: False."""
     import psutil
 
     if identity.get("host") != socket.gethostname() or not identity.get("pid"):
@@ -41,7 +41,7 @@ def process_alive(identity: dict[str, Any]) -> bool:
 
 
 def run_state(reader: RunReader, state: dict[str, Any] | None = None) -> RunState:
-    """training, paused, validating, finished, stopped, failed, or `dead`: the process went without a final event."""
+    """training, paused, validating, finished, stopped, failed, or `dead`: the process died without a final event."""
     state = reader.state() if state is None else state
     name: RunState = state.get("state", "dead")
     if name in FINAL_STATES:
@@ -58,7 +58,7 @@ def is_live(paths: RunPaths) -> bool:
 
 
 def local_runs(runs: Path) -> list[RunPaths]:
-    """Every run folder under `runs`, newest first."""
+    """All run folders under `runs`, newest first."""
     if not runs.is_dir():
         return []
     folders = [RunPaths(entry) for entry in runs.iterdir() if (entry / "run.db").is_file()]
@@ -66,9 +66,9 @@ def local_runs(runs: Path) -> list[RunPaths]:
 
 
 def find_run(name: str, runs: Path) -> RunPaths:
-    """The run folder that RUN names: a run ID (ours or MLflow's), a unique prefix, `latest`, or a run folder.
+    """The run folder for `name`: a run ID (ours or MLflow's), a unique prefix, `latest`, or a path.
 
-    Raises NotFound, saying what there is, and Refused for a prefix of several.
+    Raises NotFound, listing what exists, and Refused for an ambiguous prefix.
     """
     folder = Path(name).expanduser()
     if (folder / "run.db").is_file():
@@ -97,7 +97,7 @@ def _created(paths: RunPaths) -> float:
     try:
         with RunReader(paths.run_db) as reader:
             return float(reader.meta("created") or 0.0)
-    except Exception:  # noqa: BLE001 - a damaged folder is sorted last, it must not hide the healthy ones
+    except Exception:  # noqa: BLE001 - a damaged folder is sorted last and must not hide the healthy ones
         return 0.0
 
 

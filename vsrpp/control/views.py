@@ -1,4 +1,4 @@
-"""What the faces show of a run: config, history, checkpoints. Reads only; a live run never notices."""
+"""Read-only views of a run: config, history, checkpoints. A live run is not affected."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vsrpp.store import ChainCheck, Event, RunReader
 
 
 def config_view(paths: RunPaths) -> dict[str, Any]:
-    """The live config with tiers, ranges and who last changed each; startup keys after it, as they were resolved."""
+    """The live config with tiers, ranges and who last set each value; then the startup keys as resolved."""
     with RunReader(paths.run_db) as reader:
         history, run_config = current_config(reader), run_config_of(reader)
     rows = []
@@ -41,13 +41,13 @@ def config_view(paths: RunPaths) -> dict[str, Any]:
 
 
 def history(paths: RunPaths) -> list[Event]:
-    """Every event of a run, oldest first."""
+    """All events of a run, oldest first."""
     with RunReader(paths.run_db) as reader:
         return list(reader.events())
 
 
 def verify(paths: RunPaths) -> ChainCheck:
-    """Whether the chain of events holds, up to the heads that the checkpoints' manifests anchor."""
+    """Verify the event chain, up to the heads recorded in the checkpoints' manifests."""
     anchors = []
     for step in checkpoint_steps(paths):
         manifest = manifest_of(paths, step)
@@ -58,7 +58,7 @@ def verify(paths: RunPaths) -> ChainCheck:
 
 
 def checkpoint_steps(paths: RunPaths) -> list[int]:
-    """Steps of the whole checkpoints on disk, ascending."""
+    """Steps of the complete checkpoints on disk, ascending."""
     if not paths.checkpoints.is_dir():
         return []
     steps = [checkpoint_step(folder) for folder in paths.checkpoints.iterdir() if (folder / "manifest.json").is_file()]
@@ -74,5 +74,5 @@ def manifest_of(paths: RunPaths, step: int) -> dict[str, Any] | None:
 
 
 def best_of(reader: RunReader) -> BestCheckpoint | None:
-    """The best checkpoint of the present line by the run's own metric; None before the first validated one."""
+    """The best checkpoint of the current line by the run's own metric; None if none was validated."""
     return best_checkpoint(line_of(reader), best_key(run_config_of(reader)))

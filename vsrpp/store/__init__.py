@@ -1,4 +1,4 @@
-"""The run's durable store: events in a hash chain, metrics, the inbox of commands, the marks of delivery. No torch."""
+"""The run's durable store: a hash chain of events, metrics, the command inbox, delivery marks. Imports no torch."""
 
 from vsrpp.store.chain import ChainCheck, verify_chain
 from vsrpp.store.events import EVENT_TYPES, Event

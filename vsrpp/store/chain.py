@@ -1,4 +1,4 @@
-"""The hash chain over the events, and the check that says where it breaks."""
+"""The hash chain over the events, and the check that locates a break."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from vsrpp.store.events import Event, canonical
 
 @dataclass(frozen=True, slots=True)
 class ChainCheck:
-    """What `history --verify` says of a chain."""
+    """The result of `history --verify` for one chain."""
 
     ok: bool
     events: int
     head: str
     broken_at: int | None = None
-    """Sequence number of the first row that does not hold."""
+    """Sequence number of the first invalid row."""
     why: str = ""
 
 
 def genesis(run_id: str) -> str:
-    """The hash before the first event; binds the chain to its run."""
+    """The hash before the first event, which ties the chain to its run."""
     return hashlib.sha256(f"vsrpp:{run_id}".encode()).hexdigest()
 
 
 def link(previous: str, event: Event) -> str:
-    """The hash of `event` behind a row whose hash is `previous` (SHA-256, hex)."""
+    """The SHA-256 (hex) of `event` after a row whose hash is `previous`."""
     body = {name: value for name, value in event.to_json().items() if name != "hash"}
     return hashlib.sha256(f"{previous}\n{canonical(body)}".encode()).hexdigest()
 
@@ -35,15 +35,16 @@ def link(previous: str, event: Event) -> str:
 def verify_chain(
     events: Iterable[Event], run_id: str, anchors: Iterable[tuple[str, int, str]] = (), recorded_head: int | None = None
 ) -> ChainCheck:
-    """Walk the chain from its first row.
+    """Verify the chain from its first row; returns the first fault, if any.
 
-    `anchors` are (where, seq, hash) kept outside the table (checkpoint manifests, the tracking server); each must be a
-    row of the chain. `recorded_head` is the sequence number the store last wrote: fewer rows mean some were cut off.
+    `anchors`: (where, seq, hash) recorded outside the table (checkpoint manifests, the tracking server); each must
+    match a row of the chain. `recorded_head`: the sequence number the store last wrote; with fewer rows, some were cut
+    off.
     """
     previous, count, hashes = genesis(run_id), 0, {}
     for event in events:
         if event.seq != count + 1:
-            fault = "was removed" if event.seq > count + 1 else "stands twice"
+            fault = "was removed" if event.seq > count + 1 else "appears twice"
             return ChainCheck(False, count, previous, count + 1, f"event {count + 1} {fault}")
         if link(previous, event) != event.hash:
             return ChainCheck(
@@ -52,8 +53,10 @@ def verify_chain(
         previous, count = event.hash, event.seq
         hashes[event.seq] = event.hash
     if recorded_head is not None and count < recorded_head:
-        return ChainCheck(False, count, previous, count + 1, f"the last {recorded_head - count} event(s) were cut off")
+        lost = recorded_head - count
+        fault = "the last event was cut off" if lost == 1 else f"the last {lost} events were cut off"
+        return ChainCheck(False, count, previous, count + 1, fault)
     for where, seq, anchor in anchors:
         if seq and hashes.get(seq) != anchor:
-            return ChainCheck(False, count, previous, seq, f"event {seq} is not the one that {where} anchors")
+            return ChainCheck(False, count, previous, seq, f"event {seq} does not match the anchor in {where}")
     return ChainCheck(True, count, previous)

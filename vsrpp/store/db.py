@@ -1,4 +1,4 @@
-"""Opening SQLite files the way every part of the store needs them."""
+"""Opens SQLite files with the settings that all parts of the store need."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BUSY_TIMEOUT_S = 30.0
 
 
 def file_system_of(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
-    """Type of the file system that holds `path`, as /proc/mounts names it; "" where that cannot be told."""
+    """Type of the file system that contains `path`, as in /proc/mounts; "" if unknown."""
     try:
         rows = [line.split() for line in mounts.read_text().splitlines()]
     except OSError:
@@ -32,15 +32,15 @@ def file_system_of(path: Path, mounts: Path = Path("/proc/mounts")) -> str:
 
 
 def on_network_file_system(path: Path) -> bool:
-    """Whether SQLite's shared-memory journal would be unsafe there (WAL needs one host's memory)."""
+    """Whether `path` is on a network file system, where WAL is unsafe because it needs memory shared by one host."""
     return file_system_of(path) in NETWORK_FILE_SYSTEMS
 
 
 def connect_writer(path: Path, script: str) -> sqlite3.Connection:
-    """Open `path` for writing, creating it and its tables; autocommit mode, so that transactions are explicit.
+    """Open `path` for writing, creating the file and its tables; in autocommit mode, so that transactions are explicit.
 
-    WAL on a local disk; on a network file system a rollback journal with full sync, which is slower and safe.
-    Raises VsrppError if the file cannot be opened or is no database.
+    Uses WAL on a local disk; on a network file system a rollback journal with full sync, which is slower but safe.
+    Raises VsrppError if the file cannot be opened or is not a database.
     """
     try:
         db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
@@ -57,7 +57,7 @@ def connect_writer(path: Path, script: str) -> sqlite3.Connection:
 
 
 def connect_reader(path: Path) -> sqlite3.Connection:
-    """Open `path` read-only. Raises NotFound if it is not there."""
+    """Open `path` read-only. Raises NotFound if it does not exist, VsrppError if it cannot be read."""
     if not path.is_file():
         raise messages.NO_STORE(path=str(path))
     try:

@@ -1,4 +1,4 @@
-"""One event of a run: what happened, at which step, through whom and why."""
+"""One event of a run: what happened, at which step, who caused it and why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EVENT_TYPES: frozenset[str] = frozenset(get_args(EventType))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """A row of the chain. `hash` covers every other field and the hash of the row before."""
+    """A row of the chain. `hash` covers all other fields and the hash of the previous row."""
 
     seq: int
     time: float
@@ -34,12 +34,12 @@ class Event:
 
 
 def canonical(value: Any) -> str:
-    """The one JSON text of a value: sorted keys, no spaces, plain UTF-8. Raises ValueError on NaN and infinities."""
+    """The canonical JSON of a value: sorted keys, no spaces, plain UTF-8. Raises ValueError for NaN and infinities."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def jsonable(value: Any) -> Any:
-    """`value` with what JSON cannot hold made readable: NaN and infinities become the strings "nan", "inf", "-inf"."""
+    """`value` in a form that JSON can hold: NaN and infinities become the strings "nan", "inf", "-inf"."""
     if isinstance(value, str):
         return readable(value)
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
@@ -54,6 +54,6 @@ def jsonable(value: Any) -> Any:
 
 
 def readable(text: str) -> str:
-    """Text that UTF-8, and so the hash chain and SQLite, can hold: half a surrogate pair (a byte of another encoding in
-    a command's argument, an escape in a JSON file) becomes `?`."""
+    """Text that UTF-8, and so the hash chain and SQLite, can hold: lone surrogates (a byte of another encoding in a
+    command's argument, an escape in a JSON file) become `?`."""
     return text.encode("utf-8", "replace").decode()

@@ -1,7 +1,7 @@
 """inbox.db: commands from other processes to a live run, and the trainer's answers.
 
-A file of its own, so that forty people writing here never make the trainer's step wait for a lock: the trainer only
-reads; its answers are written by a thread of its own (`AnswerWriter` in `vsrpp.training.live_config`).
+It is a separate file, so that many writers never make the trainer wait for a lock during a step: the trainer only
+reads, and a separate thread writes its answers (`AnswerWriter` in `vsrpp.training.live_config`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ COMMAND_KINDS = ("edit", "pause", "resume", "validate", "checkpoint", "rollback"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Command:
-    """Anything asked of a live run. `uid` is what makes it happen once, however often it is read."""
+    """A command to a live run. Its `uid` ensures that it is carried out once, however often it is read."""
 
     id: int
     uid: str
@@ -47,7 +47,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What became of a command: the document `vsrpp set --json` and its kin print."""
+    """The result of a command: the document that `vsrpp set --json` and similar commands print."""
 
     status: AnswerStatus
     """`applied` (an edit), `done` (another command), `refused`, or `pending`."""
@@ -59,15 +59,15 @@ class Answer:
     warnings: list[str] = field(default_factory=list)
     message: str = ""
     reason_code: str = ""
-    """Why it was refused or is pending, for programs; empty for what was done."""
+    """Why it was refused or is pending, for programs; empty if it was carried out."""
     fields: dict[str, Any] = field(default_factory=dict)
-    """What the message was filled in with."""
+    """The fields of the message."""
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
     def check(self) -> Answer:
-        """This very answer, for scripts that want an exception. Raises Refused, NotFound, or TimedOut while it is pending."""
+        """Returns this answer, or raises it, for scripts: Refused, NotFound, or TimedOut while it is pending."""
         if self.status == "refused":
             error = NotFound if self.reason_code.partition(".")[0] == NotFound.reason_code else Refused
             raise error(self.message, reason_code=self.reason_code or None, fields=self.fields)
@@ -77,7 +77,7 @@ class Answer:
 
 
 class Inbox:
-    """A process's handle on a run's inbox; opened by whoever writes a command or an answer."""
+    """A process's handle on a run's inbox, for writing commands or answers."""
 
     def __init__(self, path: Path) -> None:
         self._db = connect_writer(path, SCHEMA)
@@ -89,7 +89,7 @@ class Inbox:
         self, kind: str, payload: dict[str, Any], *, origin: str, author: str | None = None, reason: str | None = None,
         base_revision: int | None = None, uid: str | None = None,
     ) -> str:  # fmt: skip
-        """Leave a command for the trainer; returns its uid. A uid that is already there is left as it was."""
+        """Store a command for the trainer; returns its uid. An existing command with this uid is left unchanged."""
         assert kind in COMMAND_KINDS, kind
         uid = uid or uuid.uuid4().hex
         self._db.execute(
@@ -101,7 +101,7 @@ class Inbox:
         return uid
 
     def answer(self, uid: str, answer: Answer) -> None:
-        """Write the one answer of a command; a second one is ignored."""
+        """Write the answer of a command, which has only one: a second call is ignored."""
         self._db.execute(
             "UPDATE commands SET answer = ?, answered_at = ? WHERE uid = ? AND answer IS NULL",
             (canonical(jsonable(answer.to_json())), time.time(), uid),
@@ -112,7 +112,7 @@ class Inbox:
         return _read_answer(row[0]) if row and row[0] else None
 
     def wait(self, uid: str, timeout_s: float, *, alive: Callable[[], bool] = lambda: True) -> Answer:
-        """The answer as soon as it is there; status `pending` after `timeout_s`, or when `alive()` says nobody answers."""
+        """Wait for the answer; its status is `pending` after `timeout_s`, or once `alive()` returns False."""
         deadline = time.monotonic() + timeout_s
         pause_s, last_look = 0.002, time.monotonic()
         while True:
@@ -120,7 +120,7 @@ class Inbox:
             if answer is not None:
                 return answer
             now = time.monotonic()
-            if not now < deadline:  # a wait that is not a number ends too
+            if not now < deadline:  # also ends if the timeout is NaN
                 return _pending(messages.NO_ANSWER_YET, timeout_s=f"{timeout_s:g}")
             if now - last_look > 0.5:
                 last_look = now
@@ -131,7 +131,7 @@ class Inbox:
 
 
 class PendingCommands:
-    """The trainer's view: new commands in order, found at the cost of one `data_version` (about 2 µs) a look."""
+    """The trainer's side: new commands in order; each check costs one `data_version` (about 2 µs)."""
 
     def __init__(self, path: Path) -> None:
         Inbox(path).close()
@@ -143,9 +143,9 @@ class PendingCommands:
         self._db.close()
 
     def take(self) -> list[Command]:
-        """Commands not taken yet, oldest first; the first call also gives those an earlier process left unanswered.
+        """Commands not taken yet, oldest first; the first call includes those an earlier process left unanswered.
 
-        Ids are given inside the write transaction, so they are committed in order and none is passed over.
+        IDs are assigned inside the write transaction, so they are committed in order and none is skipped.
         """
         version = self._db.execute("PRAGMA data_version").fetchone()[0]
         if version == self._version:
@@ -173,13 +173,13 @@ def _pending(reason: Reason, **fields: Any) -> Answer:
 
 
 def _read_answer(text: str) -> Answer:
-    """An answer as the trainer wrote it; what a newer version adds is passed over."""
+    """Parse an answer of the trainer, ignoring fields added by newer versions."""
     known = {name: value for name, value in json.loads(text).items() if name in Answer.__slots__}
     return Answer(**known)
 
 
 def _payload(text: str) -> dict[str, Any]:
-    """What a command asks; {} (which every command refuses) for what this process cannot read."""
+    """The payload of a command; {} (which every command refuses) if it cannot be read."""
     try:
         payload = json.loads(text)
     except (ValueError, RecursionError):

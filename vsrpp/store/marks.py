@@ -1,4 +1,4 @@
-"""delivery.db: what each sink (MLflow, TensorBoard) has got. Written by the delivery process alone, read by the faces."""
+"""delivery.db: what each sink (MLflow, TensorBoard) has received. Written only by the delivery process."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, time REAL NOT NULL, valu
 
 
 class Marks:
-    """Positions (last metric row and event delivered), items (an artifact, a refused row) and facts (the MLflow run)."""
+    """Positions (last uploaded metric row and event), items (an artifact, a rejected row), facts (the MLflow run)."""
 
     def __init__(self, path: Path, *, readonly: bool = False) -> None:
-        """Raises NotFound when opened read-only and it is not there."""
+        """Raises NotFound if opened read-only and the file does not exist."""
         self._db = connect_reader(path) if readonly else connect_writer(path, SCHEMA)
 
     def close(self) -> None:
@@ -37,7 +37,7 @@ class Marks:
         return (row[0], row[1]) if row else (0, 0)
 
     def advance(self, sink: str, *, metric_id: int | None = None, event_seq: int | None = None) -> None:
-        """Note that the sink has everything up to there; marks only move forward."""
+        """Record that the sink has received everything up to these numbers; marks only move forward."""
         self._db.execute("INSERT INTO marks (sink) VALUES (?) ON CONFLICT DO NOTHING", (sink,))
         self._db.execute(
             "UPDATE marks SET metric_id = max(metric_id, ?), event_seq = max(event_seq, ?) WHERE sink = ?",
@@ -45,7 +45,7 @@ class Marks:
         )
 
     def reset(self, sink: str) -> None:
-        """Forget what a sink has got: it is rebuilt from the store."""
+        """Forget everything a sink has received, so that it is filled again from the store."""
         self._db.execute("BEGIN IMMEDIATE")
         self._db.execute("DELETE FROM marks WHERE sink = ?", (sink,))
         self._db.execute("DELETE FROM items WHERE sink = ?", (sink,))
@@ -78,6 +78,6 @@ class Marks:
     def fact(self, key: str) -> Any:
         try:
             row = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
-        except sqlite3.OperationalError:  # a reader may come between the file's creation and its tables'
+        except sqlite3.OperationalError:  # the tables may not be created yet
             return None
         return json.loads(row[0]) if row else None

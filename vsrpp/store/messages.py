@@ -1,4 +1,4 @@
-"""What the store says where it cannot do what is asked."""
+"""What the store says when it refuses or fails."""
 
 from __future__ import annotations
 

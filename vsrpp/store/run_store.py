@@ -1,4 +1,4 @@
-"""run.db: the run's own record. One writer (the trainer), any number of readers."""
+"""run.db: the run's record. One writer (the trainer), any number of readers."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), time RE
 
 @dataclass(frozen=True, slots=True)
 class MetricRow:
-    """One value of one metric. (branch, step, key) is unique; `id` grows in the order of writing."""
+    """One value of one metric. (branch, step, key) is unique; `id` increases in the order of writing."""
 
     id: int
     key: str
@@ -42,11 +42,11 @@ class MetricRow:
     step: int
     time: float
     value: float
-    """NaN is kept as SQL's NULL and comes back as NaN."""
+    """NaN is stored as NULL and read back as NaN."""
 
 
 class RunReader:
-    """Reads a run's record while it is being written, or long after. Close it when done (or use `with`)."""
+    """Reads a run's record, during training or later. Close it when done (or use `with`)."""
 
     def __init__(self, path: Path) -> None:
         """Raises NotFound without a run.db at `path`."""
@@ -72,7 +72,7 @@ class RunReader:
         return str(self.meta("run_id"))
 
     def state(self) -> dict[str, Any]:
-        """The trainer's last word on itself (state, step, phase, speed, process …), with its `time`; {} before the first."""
+        """The trainer's last published state (state, step, phase, speed, process …), with its `time`; {} if none."""
         row = self._db.execute("SELECT time, data FROM state WHERE id = 1").fetchone()
         return {} if row is None else {**json.loads(row[1]), "time": row[0]}
 
@@ -101,7 +101,7 @@ class RunReader:
 
     # ---- metrics
     def metrics(self, *, after_id: int = 0, limit: int = -1) -> list[MetricRow]:
-        """Rows in the order of writing, for delivery."""
+        """Rows in the order of writing, for uploads."""
         rows = self._db.execute(
             "SELECT m.id, k.key, m.branch, m.step, m.time, m.value FROM metrics m JOIN metric_keys k ON k.id = m.key_id"
             " WHERE m.id > ? ORDER BY m.id LIMIT ?",
@@ -112,7 +112,7 @@ class RunReader:
     def series(
         self, key: str, *, branch: int | None = None, from_step: int = 0, to_step: int | None = None
     ) -> list[MetricRow]:
-        """Every row of one metric in order of branch and step."""
+        """All rows of one metric, ordered by branch and step."""
         rows = self._db.execute(
             "SELECT m.id, k.key, m.branch, m.step, m.time, m.value FROM metrics m JOIN metric_keys k ON k.id = m.key_id"
             " WHERE k.key = ? AND m.step >= ? AND (? IS NULL OR m.step <= ?) AND (? IS NULL OR m.branch = ?)"
@@ -142,7 +142,7 @@ class RunReader:
         return int(self._db.execute("SELECT coalesce(max(id), 0) FROM metrics").fetchone()[0])
 
     def oldest_time_after(self, *, metric_id: int, event_seq: int) -> float | None:
-        """When the oldest row beyond both marks was written, or None if there is none: the age of a backlog."""
+        """When the oldest row after both marks was written, for the age of a backlog; None if there is none."""
         row = self._db.execute(
             "SELECT min(t) FROM (SELECT (SELECT time FROM metrics WHERE id > ? ORDER BY id LIMIT 1) AS t UNION ALL"
             " SELECT (SELECT time FROM events WHERE seq > ? ORDER BY seq LIMIT 1))",
@@ -156,10 +156,10 @@ class RunReader:
 
 
 class RunWriter(RunReader):
-    """The trainer's own handle. All calls come from one thread; a second writer is refused by the run folder's lock."""
+    """The trainer's handle, used from one thread. The run folder's lock prevents a second writer."""
 
     def __init__(self, path: Path, run_id: str | None = None) -> None:
-        """Open run.db, creating it when `run_id` is given. Raises VsrppError if it belongs to another run."""
+        """Open run.db, creating it if `run_id` is given. Raises VsrppError if it contains no run or another one."""
         self.path = path
         self._db = connect_writer(path, SCHEMA)
         self._key_ids: dict[str, int] = {key: id_ for id_, key in self._db.execute("SELECT id, key FROM metric_keys")}
@@ -176,7 +176,7 @@ class RunWriter(RunReader):
         self, type: str, *, step: int, branch: int, revision: int, origin: str | None = None, author: str | None = None,
         reason: str | None = None, data: Mapping[str, Any] | None = None, at: float | None = None,
     ) -> Event:  # fmt: skip
-        """Commit one event with full sync: when this returns, it survives a power cut."""
+        """Commit one event with full sync: after the return it survives a power failure."""
         assert type in EVENT_TYPES, type
         seq, previous = self._head
         event = Event(
@@ -208,8 +208,8 @@ class RunWriter(RunReader):
     ) -> None:
         """Write the metrics of one step in one transaction.
 
-        A row that is already there stays as it is; with `replace` it gives way to another value, under a new id, so
-        that delivery sees it.
+        An existing row is kept; with `replace`, a different value replaces it under a new id, so that it is uploaded
+        again.
         """
         now = time.time() if at is None else at
         clause = (
@@ -230,7 +230,7 @@ class RunWriter(RunReader):
             raise
 
     def set_state(self, data: Mapping[str, Any], *, at: float | None = None) -> None:
-        """Replace the trainer's word on itself; cheap (no sync), for a few times a second at most."""
+        """Replace the trainer's published state; cheap (no sync), meant for at most a few times a second."""
         now = time.time() if at is None else at
         self._db.execute("INSERT OR REPLACE INTO state VALUES (1, ?, ?)", (now, canonical(jsonable(dict(data)))))
 

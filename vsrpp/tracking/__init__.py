@@ -1,4 +1,4 @@
-"""Delivery of the run's record to MLflow and TensorBoard, by a process of its own; and the way back, `restore`.
+"""Uploads a run's record to MLflow and writes it for TensorBoard, in a separate process; `restore` gets it back.
 
 Importing this package imports neither mlflow nor torch.
 """

@@ -1,4 +1,4 @@
-"""`python -m vsrpp.tracking deliver` (started by the trainer, not by hand) and `… sync RUN_DIR [--uri URI]`."""
+"""`python -m vsrpp.tracking deliver` (started by the trainer, not manually) and `… sync RUN_DIR [--uri URI]`."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m vsrpp.tracking", description=__doc__)
     jobs = parser.add_subparsers(dest="job", required=True)
     jobs.add_parser("deliver", help="follow a live run; talks to its trainer over standard input and output")
-    sync = jobs.add_parser("sync", help="deliver what is missing of a run folder, then end")
+    sync = jobs.add_parser("sync", help="upload the pending records of a run folder, then exit")
     sync.add_argument("run_dir", type=Path)
     sync.add_argument(
-        "--uri", help="default: what the run was started with, MLFLOW_TRACKING_URI, else mlflow.db beside the runs"
+        "--uri", help="default: the URI the run was started with, MLFLOW_TRACKING_URI, else mlflow.db beside the runs"
     )
     options = parser.parse_args(argv)
     if options.job == "deliver":

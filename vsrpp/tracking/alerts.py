@@ -1,8 +1,8 @@
-"""The lane of alerts: events that a person wants to hear of, posted to a webhook from a thread of its own.
+"""The alerts lane: posts selected events to a webhook, from a separate thread.
 
-A webhook that is slow or down holds up neither training nor delivery. Everything that waits goes out as one message, at
-most one in ten seconds, so that a flood of events is a few long messages and none is lost. At least once: a message
-whose answer was lost is sent again with the same `Idempotency-Key`.
+A slow or unreachable webhook delays neither training nor uploads. All pending events go out as one message, at most
+one every ten seconds, so that a burst of events becomes a few long messages and none is lost. Delivery is
+at-least-once: a message whose response was lost is sent again with the same `Idempotency-Key`.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from vsrpp.tracking.engine import Engine
 
 log = logging.getLogger("vsrpp.delivery")
 INTERVAL_S = 10.0
-"""Between two messages that the webhook took."""
+"""Minimum time between two accepted messages."""
 LISTED = 20
-"""Events of a message that are spelled out; of the others it says how many."""
+"""Events listed in one message; older ones are only counted."""
 TIMEOUT_S = 10.0
 LOOK_S = 0.5
 PATIENCE_AT_END_S = 5.0
 END_S = 15.0
-"""How long a run's end may wait for its last message; what is left is for `vsrpp sync`."""
+"""How long the end of a run may wait for the last message; `vsrpp sync` sends what is still pending then."""
 
 
 class WebhookError(OSError):
-    """An answer that is no yes."""
+    """The webhook answered with an error status."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"the webhook answered {status}")
@@ -47,7 +47,7 @@ class WebhookError(OSError):
 
 
 class Alerts:
-    """One message at a time. Without an address, there is nothing to do."""
+    """Sends one message at a time; does nothing if the run has no webhook address."""
 
     name = alerts.SINK
 
@@ -71,7 +71,7 @@ class Alerts:
             return False
         url = alerts.read(self._paths)
         if url is None:
-            raise FileNotFoundError(f"the address of the webhook is not on this host: set {alerts.ENVIRONMENT}")
+            raise FileNotFoundError(f"this host does not have the webhook's address: set {alerts.ENVIRONMENT}")
         body = message(
             events, self._reader.run_id, self._config(), dead=bool(self._death_untold()), host=socket.gethostname()
         )
@@ -81,7 +81,7 @@ class Alerts:
         except WebhookError as error:
             if error.status in (408, 425, 429) or error.status >= 500:
                 raise
-            log.warning("alerts %s refused by the webhook (%d) and set aside", key, error.status)
+            log.warning("alerts %s rejected by the webhook (%d); not retried", key, error.status)
             self._marks.put_item(self.name, "refused", key, {"events": len(events), "status": error.status})
         else:
             self._marks.put_item(self.name, "sent", key, {"events": len(events), "status": status})
@@ -93,7 +93,7 @@ class Alerts:
         return True
 
     def end(self, state: str) -> None:
-        """Nothing comes any more; a trainer that is gone without a word is told as `failed`."""
+        """No more events will come. A trainer that died without a final event is reported as `failed`."""
         self._dead = state == "dead"
 
     def _waiting(self) -> list[Event]:
@@ -115,14 +115,14 @@ class Alerts:
 def message(
     events: list[Event], run_id: str, run_config: dict[str, Any], *, dead: bool = False, host: str = ""
 ) -> dict[str, Any]:
-    """What is posted: `text` for people, which is all that a chat's webhook takes, and with `json` the events as data."""
+    """The body to post: `text` for people (all that a chat webhook accepts); as `json`, also the events as data."""
     title = f"VSR++ {run_config.get('name') or ''} {run_id[:8]}".replace("  ", " ")
     lines = [_line(event) for event in events[-LISTED:]]
     if dead:
-        lines.append("the trainer is gone without a word: vsrpp train --resume " + run_id)
+        lines.append(f"the training process died without reporting an error; resume: vsrpp train --resume {run_id}")
     if len(events) > LISTED:
         kinds = Counter(alerts.alert_of(event.type) for event in events[:-LISTED])
-        lines.insert(0, "before: " + ", ".join(f"{count} × {kind}" for kind, count in kinds.items()))
+        lines.insert(0, "earlier: " + ", ".join(f"{count} × {kind}" for kind, count in kinds.items()))
     text = f"{title}: {lines[0]}" if len(lines) == 1 else "\n".join([f"{title}:", *(f"• {line}" for line in lines)])
     if run_config.get("alerts_format") == "slack":
         return {"text": text}
@@ -147,7 +147,7 @@ def _line(event: Event) -> str:
 
 
 def post(url: str, body: dict[str, Any], key: str) -> int:
-    """Send it; returns the status. Raises WebhookError for an answer that is no yes, OSError for none."""
+    """Post the body; returns the HTTP status. Raises WebhookError for an error status, OSError without a response."""
     request = urllib.request.Request(
         url, data=json.dumps(body).encode(), method="POST",
         headers={"Content-Type": "application/json", "Idempotency-Key": key, "User-Agent": "vsrpp"},
@@ -157,7 +157,7 @@ def post(url: str, body: dict[str, Any], key: str) -> int:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         raise WebhookError(error.code) from None
-    except (ValueError, HTTPException, urllib.error.URLError) as error:  # its text may hold the address
+    except (ValueError, HTTPException, urllib.error.URLError) as error:  # its text may contain the secret address
         reason = getattr(error, "reason", None)
         raise OSError(f"the webhook cannot be reached: {reason or type(error).__name__}") from None
 
@@ -172,24 +172,24 @@ class AlertWatch:
         self._thread = threading.Thread(target=self._run, name="alerts", daemon=True)
 
     def start(self) -> None:
-        """From now on; a second call changes nothing."""
+        """Start the thread; a second call has no effect."""
         if not self._started:
             self._started = True
             self._thread.start()
 
     def end(self, state: str) -> None:
-        """Nothing comes any more: say the rest, without waiting for a message's turn."""
+        """No more events will come: send the pending ones without waiting for the interval."""
         self.start()
         self._state = state
         self._stopping.set()
 
     def wait(self, deadline: float) -> None:
-        """After `end`: until the rest is said or given up, or until `deadline` (seconds since 1970)."""
+        """After `end`: wait until everything is sent or given up, or until `deadline` (seconds since 1970)."""
         if self._state is not None:
             self._thread.join(max(0.0, min(END_S + TIMEOUT_S, deadline - time.time())))
 
     def close(self) -> None:
-        """Wait for the last message, for a while."""
+        """Stop the thread, waiting a limited time for its last message."""
         self._stopping.set()
         if self._thread.is_alive():
             self._thread.join(END_S + TIMEOUT_S)

@@ -1,4 +1,4 @@
-"""What is left to deliver: counted in `vsrpp.control.backlog`, where every face can ask; here, how a delivery ended."""
+"""The result of a delivery; `vsrpp.control.backlog` counts what is pending, also for the panel and the command line."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Report:
     """How a delivery ended."""
 
     delivered: bool
-    """Nothing is left."""
+    """Nothing is pending."""
     rows_left: int
     artifacts_left: int
     why: str = ""
-    """One line for a person; "" if all was delivered."""
+    """One line for a person; "" if everything was uploaded."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -1,4 +1,4 @@
-"""The checkpoints of a run that can be restored, wherever they lie: in the run folder or on the tracking server."""
+"""The checkpoints of a run that can be restored, from the run folder or the tracking server."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.lineage import Lineage, LineageSegment
 
 LINE_TAG = "vsrpp.line"
-"""The segments of the run's present line, on its MLflow run: which of its checkpoints a rollback left behind."""
+"""Tag on the MLflow run: the segments of its current line. Checkpoints off the line were abandoned by a rollback."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One checkpoint that could be restored."""
+    """One restorable checkpoint."""
 
     step: int
     branch: int
     fetch: Callable[[Path], str | None]
-    """Put its files into a new folder; returns the manifest's SHA-256 kept elsewhere, if one is."""
+    """Copies or downloads the files into a new folder; returns the manifest's SHA-256 if it is recorded elsewhere."""
     revision: int | None = None
     on_line: bool = True
-    """Whether it leads to the run's present state."""
+    """Whether the run's current state descends from it."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """What its validation gave."""
+    """Its validation results."""
     model_id: str | None = None
     """MLflow's ID of its logged model, if it is on the server."""
 
@@ -37,26 +37,26 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CandidateList:
-    """The checkpoints of a run in one place."""
+    """The checkpoints of a run in one location."""
 
     run_id: str
     candidates: list[Candidate]
     best_by: str = PSNR_Y
-    """The metric that `best` means for this run."""
+    """The metric that `best` refers to for this run."""
 
     def choose(self, ref: CheckpointRef) -> Candidate:
-        """The checkpoint meant. Raises NotFound, naming the nearest."""
+        """The checkpoint that `ref` names. Raises NotFound, naming the nearest."""
         chosen: Candidate = ref.choose(self.candidates, run=self.run_id, best_by=self.best_by)
         return chosen
 
 
 def line_tag(line: Lineage) -> str:
-    """The present line as `LINE_TAG` holds it: [[branch, from_step, to_step or null], …]."""
+    """The run's current line as the text of `LINE_TAG`: [[branch, from_step, to_step or null], …]."""
     return json.dumps([[piece.branch, piece.from_step, piece.to_step] for piece in line.segments])
 
 
 def read_line_tag(text: str | None) -> Lineage | None:
-    """The line of `LINE_TAG`; None on a run from before it, or where somebody wrote something else."""
+    """Parse the text of `LINE_TAG`; None if it is missing (older runs) or not valid."""
     try:
         pieces = json.loads(text or "")
         segments = [

@@ -1,4 +1,4 @@
-"""A comparison's way to and from the tracking server: runs whose folder is not here, and the page put on a run."""
+"""Comparisons and the tracking server: reads runs that have no local folder, and attaches the report to a run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from vsrpp.tracking import record, remote
 from vsrpp.tracking.connection import RUN_ID_TAG
 
 FOLDER = "comparison"
-"""The artifact folder that pages are put into."""
+"""The artifact folder for comparison pages."""
 
 
 def server_record(run: str, uri: str) -> Record:
-    """What the tracking server has of a run. Raises NotFound, Refused for a prefix of several, ProofFailed."""
+    """A run's record from the tracking server. Raises NotFound, Refused for an ambiguous prefix, ProofFailed."""
     with remote.reaching(uri) as client:
         mlflow_run = remote.find_run(client, run, uri)
         events = record.events_of(client, mlflow_run)
@@ -22,7 +22,7 @@ def server_record(run: str, uri: str) -> Record:
 
 
 def attach(run_id: str, uri: str, files: list[Path]) -> str:
-    """Put files on a run as artifacts; returns the MLflow run's id. Raises NotFound, VsrppError."""
+    """Upload files to a run as artifacts; returns the MLflow run ID. Raises NotFound, VsrppError."""
     with remote.reaching(uri) as client:
         mlflow_run = remote.find_run(client, run_id, uri)
         for path in files:

@@ -1,4 +1,4 @@
-"""The MLflow run that a run is delivered to: found, or made, never twice."""
+"""The MLflow run that a training run is uploaded to: found or created, never created twice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("vsrpp.delivery")
 RUN_ID_TAG = "vsrpp.run_id"
 SESSION_TAG = "vsrpp.session"
-"""Which `vsrpp train` made the run: a creation whose answer was lost is found again by it."""
+"""Identifies the `vsrpp train` that created the run, so that it is found even if the server's response was lost."""
 METRICS_PER_BATCH = 1000
 PARAMS_PER_BATCH = 100
 TAG_CHARACTERS = 8000
@@ -27,7 +27,7 @@ PARAM_CHARACTERS = 6000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """Where to deliver to, as `vsrpp train` was told."""
+    """Server, experiment and run to upload to, as given to `vsrpp train`."""
 
     uri: str
     mlflow_run_id: str | None = None
@@ -35,22 +35,22 @@ class Target:
     experiment: str = "vsrpp"
     session: str = ""
     started_ms: int | None = None
-    """When the run began, for one that is made after its training; None: now."""
+    """When the run began, in ms since 1970, if it is created after its training; None: now."""
 
 
 class Connection:
-    """A client and the run it writes to. Every method may raise whatever the server's absence raises."""
+    """A client and the run it writes to. Every method may raise any error of the MLflow client."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.client: MlflowClient
         self.run_id = ""
-        """MLflow's id of the run; "" until `open` has succeeded."""
+        """The MLflow run ID; "" until `open` has succeeded."""
         self.experiment_id = ""
         self.made_here = False
 
     def connect(self) -> None:
-        """Import mlflow and open the store; making a new SQLite database takes about seven seconds."""
+        """Import mlflow and open the store; creating a new SQLite database takes about seven seconds."""
         if hasattr(self, "client"):
             return
         address = environment.address(self.target.uri)
@@ -62,10 +62,10 @@ class Connection:
         self.client = MlflowClient(tracking_uri=address)
 
     def open(self, vsrpp_run_id: str | None = None, *, known: str | None = None, may_make: bool = True) -> bool:
-        """Confirm the run or make it; False only if it is not there and `may_make` is off.
+        """Confirm the run or create it; False only if it does not exist and `may_make` is off.
 
-        Tried in order: the id found for this run folder before (`known`), the id given at the start, the run tagged
-        with our run ID, the one this session made and heard no answer of, a new one.
+        Tried in order: the ID recorded in this run folder (`known`), the ID given at the start, the run tagged with our
+        run ID, a run created by this session whose response was lost, a new run.
         """
         self.connect()
         for candidate in (known, self.target.mlflow_run_id):
@@ -88,12 +88,12 @@ class Connection:
         return True
 
     def discard(self) -> None:
-        """Take back a run that was made for a training that never began."""
+        """Delete a run that was created for a training that never started."""
         if self.made_here:
             self.client.delete_run(self.run_id)
 
     def set_running(self) -> None:
-        """A resumed run goes on."""
+        """Set the status of a resumed run back to running."""
         if self.client.get_run(self.run_id).info.status != "RUNNING":
             self.client.update_run(self.run_id, status="RUNNING")
 
@@ -130,23 +130,23 @@ class Connection:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-                experiment = self.client.get_experiment_by_name(name)  # somebody made it in between
+                experiment = self.client.get_experiment_by_name(name)  # created concurrently
         if experiment is not None and experiment.lifecycle_stage != "active":
-            raise SinkMissing(f"the MLflow experiment {name} is deleted: restore it in the UI, or name another")
+            raise SinkMissing(f"the MLflow experiment {name} is deleted: restore it in the UI, or use another name")
         return experiment.experiment_id if experiment is not None else None
 
     @staticmethod
     def _require_active(run: Any) -> None:
         if run.info.lifecycle_stage != "active":
-            raise SinkMissing(f"the MLflow run {run.info.run_id} is deleted: restore it in the UI to go on")
+            raise SinkMissing(f"the MLflow run {run.info.run_id} is deleted: restore it in the UI to continue")
 
-    # ---- writing, refused rows apart
+    # ---- writing; rejected rows are isolated
     def log(
         self, *, metrics: Sequence[Metric] = (), params: Sequence[Param] = (), tags: Sequence[RunTag] = (),
     ) -> list[tuple[Any, str]]:  # fmt: skip
-        """Write one batch. A row the server refuses is given back with the reason; every other one is written.
+        """Write one batch; returns the rows that the server rejects, each with the reason. All others are written.
 
-        One refused param rejects its whole batch, so a refused batch is halved until the row stands alone.
+        One rejected param fails its whole batch, so a failed batch is split in half until the row is isolated.
         """
         try:
             self.client.log_batch(self.run_id, metrics=metrics, params=params, tags=tags)
@@ -169,17 +169,17 @@ class Connection:
         return refused
 
     def _confirm_here(self) -> None:
-        """A row is only to blame if the run is there and active."""
+        """Rule out that the row was rejected because the run is missing or deleted."""
         self._require_active(self.client.get_run(self.run_id))
 
 
 def clean(text: str) -> str:
-    """Text as every database behind a server takes it: PostgreSQL has no NUL."""
+    """Text that every database behind a server accepts: PostgreSQL rejects NUL."""
     return text.replace("\0", "\ufffd")
 
 
 def param_text(value: Any) -> str:
-    """A value as a param or tag: a string as it is, anything else as JSON; cut at what MLflow takes."""
+    """A value as a param or tag: strings unchanged, anything else as JSON, cut at MLflow's limit."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return clean(text)[:PARAM_CHARACTERS]
 

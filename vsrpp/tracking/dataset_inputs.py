@@ -1,4 +1,4 @@
-"""What a run trains and validates on, as dataset inputs of its MLflow run."""
+"""A run's training and validation data, as dataset inputs of its MLflow run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ NAME_CHARACTERS = 500
 
 
 def dataset_inputs(started: Mapping[str, Any]) -> list[Any]:
-    """MLflow's entities for the `started` event's data, tagged with their context.
+    """MLflow's entities for the data of the `started` event, tagged with their context.
 
-    MLflow knows a dataset by name and digest, and an input by dataset and run: logged again, these add nothing.
+    MLflow identifies a dataset by name and digest, and an input by dataset and run: logging them again adds nothing.
     """
     return [_input(row) for row in started.get("datasets") or []]
 
@@ -36,7 +36,7 @@ def _input(row: Mapping[str, Any]) -> Any:
 
 
 def _schema() -> dict[str, Any]:
-    """MLflow's form for tensors: frames as they are stored, low resolution in and ground truth out."""
+    """The tensor schema in MLflow's format: frames as stored, low resolution as input, ground truth as target."""
     frames = {"type": "tensor", "tensor-spec": {"dtype": "uint8", "shape": [-1, -1, -1, 3]}}
     return {"mlflow_tensorspec": {"features": json.dumps([{"name": "lr", **frames}]),
                                   "targets": json.dumps([{"name": "gt", **frames}])}}  # fmt: skip

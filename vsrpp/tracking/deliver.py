@@ -1,4 +1,4 @@
-"""The delivery process: makes the MLflow run, follows a run folder until its trainer ends, fills the sinks."""
+"""The delivery process: creates the MLflow run, follows a run folder until its trainer ends, and fills the sinks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 from vsrpp.control import alerts, run_config_of
 from vsrpp.control.backlog import ARTIFACT_EVENTS, ARTIFACTS, MLFLOW, TIMELINE
+from vsrpp.formats import counted
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
 from vsrpp.tracking.alerts import AlertWatch
@@ -33,15 +34,15 @@ from vsrpp.tracking.view import LIFE, final_state
 log = logging.getLogger("vsrpp.delivery")
 POLL_S = 0.25
 PATIENCE_AT_END_S = 10.0
-"""How long a server may have been lost before the end of a run stops waiting for it."""
+"""How long a server may have been failing before the end of a run stops waiting for it."""
 PATIENCE_ALONE_S = 60.0
-"""The same when the trainer was killed and nobody waits."""
+"""The same after the trainer was killed, when no one is waiting for the result."""
 NICENESS = 10
-"""From here on the training comes first; before, it waits for the run's id."""
+"""Set once the run folder is known, so that training takes priority; before that, training waits for the run ID."""
 
 
 class TrainerPipe:
-    """The pipe to the trainer: what it says, and whether it is still there."""
+    """The pipe to the trainer: its messages, and whether it is still alive."""
 
     def __init__(self, output_fd: int) -> None:
         self._out, self._unread, self.process_id = output_fd, b"", os.getppid()
@@ -49,7 +50,7 @@ class TrainerPipe:
         self.gone = False
 
     def listen(self, timeout_s: float) -> list[dict[str, Any]]:
-        """What was said in time. Sets `gone` at the pipe's end, or when the trainer died and a child holds the pipe."""
+        """Messages received in time. Sets `gone` at the pipe's end, or if the trainer died and a child holds it."""
         if self._heard:
             messages, self._heard = self._heard, []
             return messages
@@ -66,16 +67,16 @@ class TrainerPipe:
         return []
 
     def hear_again(self, messages: list[dict[str, Any]]) -> None:
-        """What was said in one breath with the message one waited for is for whoever listens next."""
+        """Keep messages that arrived together with the expected one for the next `listen`."""
         self._heard = messages + self._heard
 
     def say(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # nobody there to hear it
+        with contextlib.suppress(OSError):  # the trainer is gone
             os.write(self._out, json.dumps(message).encode() + b"\n")
 
 
 class RunDelivery:
-    """A run folder being delivered: its files, its lock, its lanes. Rows have this thread, uploads and tags their own."""
+    """One run folder being uploaded: files, lock, lanes. This thread uploads rows; files and tags have their own."""
 
     def __init__(self, run_dir: Path, connection: Connection, *, tensorboard: bool) -> None:
         self.paths = RunPaths(run_dir)
@@ -97,7 +98,7 @@ class RunDelivery:
         self.alerts = AlertWatch(self.paths)
 
     def turn(self) -> bool:
-        """One round of every lane of this thread; the lock is ours. True if there was anything to do."""
+        """One round of every lane of this thread; requires the lock. True if there was anything to do."""
         self.tags.start()
         self.uploads.start()
         busy = self.engine.turn()
@@ -105,12 +106,12 @@ class RunDelivery:
         return busy
 
     def retry_set_aside(self) -> None:
-        """What was refused gets another chance. Before the first turn."""
+        """Retry rejected rows and files; call before the first turn."""
         self.rows.retry_set_aside()
         self.uploads.retry_set_aside()
 
     def drain(self, *, deadline: float, patience_s: float) -> str:
-        """Deliver all that is left, rows first; returns "" when done, else why not."""
+        """Upload everything pending, rows first; returns "" when done, else the reason."""
         self.uploads.start()
         rows_why = self.engine.drain(deadline=deadline, patience_s=patience_s)
         why = self.uploads.wait(
@@ -120,13 +121,13 @@ class RunDelivery:
         return rows_why or why
 
     def _uploads_left(self) -> bool:
-        """Asked many times a second: counts nothing."""
+        """Cheap, because it is called many times a second: counts nothing."""
         newest = self.reader.last_event(*ARTIFACT_EVENTS)
         timeline_due = self.marks.position(TIMELINE)[1] < self.marks.position(MLFLOW)[1]
         return timeline_due or (newest is not None and self.marks.position(ARTIFACTS)[1] < newest.seq)
 
     def end(self, state: str) -> None:
-        """Nothing comes any more: the last look at the tags and the end state go behind what is there now."""
+        """No more records will come: poll the tags once more, and set the end state after all pending rows."""
         self.rows.end(state)
         self.alerts.end(state)
         if self.tags.stop():
@@ -140,7 +141,7 @@ class RunDelivery:
         pending = count(self.reader, self.marks)
         refused = len(self.marks.items("mlflow", "refused"))
         if refused and not why:
-            why = f"{refused} row(s) were refused by the server and set aside (delivery.log names them)"
+            why = f"{counted(refused, 'row')} rejected by the server; delivery.log lists them"
         if not why:
             why = self._untold_alerts()
         rows_left = max(pending.rows, self.rows.pending())
@@ -152,10 +153,10 @@ class RunDelivery:
         if not alert_state or not alert_state["waiting"]:
             return ""
         error = alert_state["error"] or "no answer"
-        return f"{alert_state['waiting']} alert(s) are not told yet ({error}); vsrpp sync tells them"
+        return f"{counted(alert_state['waiting'], 'alert')} not sent yet ({error}); to send: vsrpp sync"
 
     def close(self) -> bool:
-        """False if an upload is still under way: only the end of the process ends it."""
+        """False if an upload is still running, which only the end of the process stops."""
         whole = self.uploads.close()
         if self.board is not None:
             self.board.close()
@@ -168,7 +169,7 @@ class RunDelivery:
 
 
 def main() -> int:
-    """Run until the trainer says `finish` or is gone. Always 0: whoever waits reads the report."""
+    """Run until the trainer sends `finish` or is gone. Always 0: the trainer reads the report."""
     parent = _own_process()
     start = _first(parent)
     if start is None:
@@ -179,10 +180,10 @@ def main() -> int:
             experiment=start["experiment"], session=start.get("session", ""),
         )
     )  # fmt: skip
-    os.environ["MLFLOW_TRACKING_URI"] = address(start["uri"])  # what a library asks by itself, it asks the same server
+    os.environ["MLFLOW_TRACKING_URI"] = address(start["uri"])  # for libraries that read the variable themselves
     run_dir = _until_follow(parent, connection)
     if run_dir is None:
-        with contextlib.suppress(Exception):  # best effort: an empty run is no loss
+        with contextlib.suppress(Exception):  # best effort: an empty run does not matter
             connection.discard()
         return 0
     _log_to(RunPaths(run_dir).deliver_log)
@@ -194,7 +195,7 @@ def main() -> int:
     try:
         finish_s = _follow(parent, delivery)
         if finish_s is not None:
-            signal.alarm(round(finish_s) + 10)  # the trainer waits no longer; neither do we
+            signal.alarm(round(finish_s) + 10)  # the trainer stops waiting then
             parent.say({"report": _wind_up(delivery, finish_s, PATIENCE_AT_END_S).to_json()})
         else:
             _wind_up(delivery, 24 * 3600.0, PATIENCE_ALONE_S)
@@ -202,16 +203,16 @@ def main() -> int:
         whole = delivery.close()
     if not whole:
         logging.shutdown()
-        os._exit(0)  # the client's own threads would be waited for until the upload is through
+        os._exit(0)  # a normal exit would wait for the upload in the client's threads
     return 0
 
 
 def _own_process() -> TrainerPipe:
-    """Signals to the terminal's group or the whole service are the trainer's to answer: the pipe's end tells us."""
+    """Ignore signals to the terminal's group or the service: the trainer handles them, and the pipe's end tells us."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     output = os.dup(1)
-    os.dup2(2, 1)  # what a library prints must not get between the messages
+    os.dup2(2, 1)  # library output must not mix with the messages
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     return TrainerPipe(output)
@@ -229,7 +230,7 @@ def _first(parent: TrainerPipe) -> dict[str, Any] | None:
 
 
 def _until_follow(parent: TrainerPipe, connection: Connection) -> Path | None:
-    """Make or confirm the MLflow run, say its id, until told which folder to follow; None if no training begins."""
+    """Create or confirm the MLflow run and report its ID, until told which folder to follow; None without training."""
     backoff, reported = Backoff(), False
     while True:
         idle = bool(connection.run_id) or time.monotonic() < backoff.next_at
@@ -245,7 +246,7 @@ def _until_follow(parent: TrainerPipe, connection: Connection) -> Path | None:
         try:
             connection.open(may_make=connection.target.mlflow_run_id is None)
             why = "" if connection.run_id else f"the tracking server has no run {connection.target.mlflow_run_id}"
-        except Exception as error:  # noqa: BLE001 a lost server is an answer, not an end
+        except Exception as error:  # noqa: BLE001 an unreachable server is reported, not fatal
             failure = classify(error)
             why = f"{failure.kind}: {failure.message}"
             log.warning("no MLflow run yet (%s)", why)
@@ -257,7 +258,7 @@ def _until_follow(parent: TrainerPipe, connection: Connection) -> Path | None:
 
 
 def _log_to(path: Path) -> None:
-    """From here on everything goes to the run folder's log, with what was said before."""
+    """Send all output to the run folder's log from now on, including the earlier output."""
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     with contextlib.suppress(OSError):
         os.lseek(2, 0, os.SEEK_SET)
@@ -268,7 +269,7 @@ def _log_to(path: Path) -> None:
 
 
 def _follow(parent: TrainerPipe, delivery: RunDelivery) -> float | None:
-    """Deliver while the trainer runs. Returns the seconds `finish` gives; None when the trainer went without a word."""
+    """Upload while the trainer runs. Returns the timeout of `finish` in seconds; None if the trainer died."""
     waiting_said, busy = False, True
     while True:
         for message in parent.listen(0.0 if busy else POLL_S):
@@ -282,16 +283,16 @@ def _follow(parent: TrainerPipe, delivery: RunDelivery) -> float | None:
             continue
         busy = False
         if not waiting_said:
-            log.warning("process %s delivers this run; waiting for it to end", delivery.lock.holder())
+            log.warning("process %s is uploading this run; waiting for it to exit", delivery.lock.holder())
             waiting_said = True
 
 
 def _wind_up(delivery: RunDelivery, timeout_s: float, patience_s: float) -> Report:
-    """Deliver the rest and set the end state; a trainer that is gone without a final event leaves a dead run."""
+    """Upload the rest and set the end state; without a final event from the trainer the run is marked dead."""
     deadline = time.time() + timeout_s
     while not delivery.lock.take():
         if time.time() >= min(deadline, deadline - timeout_s + PATIENCE_ALONE_S):
-            return delivery.report(f"process {delivery.lock.holder()} delivers this run")
+            return delivery.report(f"process {delivery.lock.holder()} is uploading this run")
         time.sleep(POLL_S)
     delivery.end(delivery.final_state() or "dead")
     why = delivery.drain(deadline=deadline, patience_s=min(patience_s, timeout_s))

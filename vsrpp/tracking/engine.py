@@ -1,4 +1,4 @@
-"""The delivery loop: lanes that each take what they can, and back off alone when their sink fails.
+"""The delivery loop: each lane works on its own records, and backs off alone when its sink fails.
 
 This is the one place where every exception is caught: tracking may fail, training may not.
 """
@@ -21,27 +21,30 @@ log = logging.getLogger("vsrpp.delivery")
 BACKOFF_FIRST_S = 0.5
 BACKOFF_CAP_S = 30.0
 DRAIN_BACKOFF_CAP_S = 1.0
-"""While somebody waits for the end, nothing sleeps longer than this."""
+"""Longest wait between retries while someone waits for the end."""
 OUTAGES_KEPT = 50
 OUTAGES = "outages"
-"""The fact that lists when the sinks were lost and back; each engine keeps one of its own."""
+"""Name of the fact that lists the outages of the sinks; each engine keeps its own."""
 
 
 class Lane(Protocol):
-    """One stream to one sink. Work is idempotent: what was done and not yet marked may be done again."""
+    """One stream of records to one sink. Work is idempotent: records sent but not yet marked may be sent again."""
 
     name: str
 
     def work(self, hurry: bool) -> bool:
-        """Do one bounded piece, oldest first; True if there was one. `hurry`: wait for no batch to fill. May raise."""
+        """Do one bounded piece of work, oldest first; True if there was any. May raise.
+
+        `hurry`: do not wait for a full batch.
+        """
 
     def pending(self) -> int:
-        """How many pieces or rows are left; what was set aside is not."""
+        """Number of pending pieces or rows, not counting those set aside."""
 
 
 @dataclass(slots=True)
 class Backoff:
-    """When a lane may be tried again: doubling from 0.5 s to 30 s, each wait drawn from its upper half."""
+    """When a lane may retry: doubling from 0.5 s to 30 s, each wait drawn from the upper half of its range."""
 
     failures: int = 0
     next_at: float = 0.0
@@ -57,32 +60,32 @@ class Backoff:
 
 
 class Engine:
-    """Runs lanes in turn and keeps, as facts in delivery.db, which sinks are lost, since when and why."""
+    """Runs lanes in turn, and records in delivery.db which sinks fail, since when and why."""
 
     def __init__(
         self, lanes: list[Lane], marks: Marks, clock: Callable[[], float] = time.time, *, outages: str | None = OUTAGES
     ) -> None:
-        """`outages`: the fact that this engine alone writes its list of outages to; None keeps none."""
+        """`outages`: name of the fact for the list of outages, which only this engine writes; None keeps no list."""
         self.lanes, self.marks, self._clock, self._outages_fact = list(lanes), marks, clock, outages
         self.on_back: Callable[[], object] = lambda: None
-        """Called when a lost lane works again."""
+        """Called when a failed lane works again."""
         self._backoffs = {lane.name: Backoff() for lane in lanes}
         self._lost: dict[str, float] = {}
-        """Lane -> since when; survives a restart through the facts."""
+        """Lane -> when it started to fail; the facts keep it across restarts."""
         self._failed_at: dict[str, float] = {}
-        """Lane -> when its newest failure in this process came back."""
+        """Lane -> when it last failed in this process."""
         for lane in lanes:
             fact = marks.fact(lane.name) or {}
             if fact.get("state") == "lost":
                 self._lost[lane.name] = float(fact["since"])
 
     def add(self, lane: Lane) -> None:
-        """One more lane from now on, behind the others."""
+        """Append a lane."""
         self.lanes.append(lane)
         self._backoffs[lane.name] = Backoff()
 
     def turn(self, *, hurry: bool = False) -> bool:
-        """Let every lane that is due do one piece of work; True if any did."""
+        """Let every lane that is due do one piece of work; True if any had work."""
         worked = False
         for lane in self.lanes:
             backoff, now = self._backoffs[lane.name], self._clock()
@@ -90,7 +93,7 @@ class Engine:
                 continue
             try:
                 did = lane.work(hurry)
-            except Exception as error:  # noqa: BLE001 the one place: whatever a sink raises is a loss, noted and tried again
+            except Exception as error:  # noqa: BLE001 the one place: any error of a sink is recorded and retried
                 self._failed(lane, classify(error), error)
                 backoff.failed(self._clock(), hurry)
                 continue
@@ -104,21 +107,21 @@ class Engine:
         return sum(lane.pending() for lane in self.lanes)
 
     def try_now(self) -> None:
-        """Whatever waits out a failure is tried at the next turn; safe from another thread."""
+        """Cut all waits short: failed lanes retry at the next turn. Thread-safe."""
         for backoff in self._backoffs.values():
             backoff.next_at = 0.0
 
     def hopeless(self, name: str, began: float, patience_s: float) -> bool:
-        """Whether a lane has been lost for `patience_s` and failed once more since `began`."""
+        """Whether a lane has been failing for `patience_s` and has failed again since `began`."""
         since = self._lost.get(name)
         now = self._clock()
         return since is not None and now - since >= patience_s and self._failed_at.get(name, 0.0) >= began
 
     def drain(self, *, deadline: float, patience_s: float, sleep: Callable[[float], object] = time.sleep) -> str:
-        """Deliver all that is left; returns "" when done, else why not.
+        """Finish all pending work; returns "" when done, else the reason.
 
-        Gives up at `deadline` (seconds since 1970), or as soon as every lane that still has work has been failing for
-        `patience_s` and failed at least once more just now.
+        Gives up at `deadline` (seconds since 1970), or as soon as every lane with pending work has been failing for
+        `patience_s` and has failed again since the call.
         """
         began = self._clock()
         self.try_now()
@@ -147,9 +150,9 @@ class Engine:
         if first:
             log.warning("%s lost (%s): %s", lane.name, failure.kind, failure.message)
         if failure.kind == "broken":
-            log.error("a fault of our own in %s", lane.name, exc_info=error)
+            log.error("internal error in %s", lane.name, exc_info=error)
         fact = {"state": "lost", "since": since, "error": failure.message, "class": failure.kind}
-        with contextlib.suppress(sqlite3.Error):  # the disk under delivery.db may be what is full
+        with contextlib.suppress(sqlite3.Error):  # the full disk may be the one that holds delivery.db
             self.marks.set_fact(lane.name, fact)
             if first and self._outages_fact:
                 outages = self._outages()

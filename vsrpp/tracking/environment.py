@@ -1,4 +1,4 @@
-"""How mlflow is set up before it is imported: short waits, no telemetry, artifacts beside a SQLite database."""
+"""MLflow's settings, made before it is imported: short timeouts, no telemetry, artifacts beside a SQLite database."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 WAITS = {
-    # One call to a dead server takes 246 s by default (7 retries with back-off); the delivery loop retries by itself.
+    # By default a call to a dead server takes 246 s (7 retries with back-off); the delivery loop does its own retries.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -16,14 +16,14 @@ WAITS = {
     "GIT_PYTHON_REFRESH": "quiet",
 }
 UPLOAD_TIMEOUT_S = 600
-"""How long a server may take to answer for an upload: it passes a file of gigabytes on before it does."""
+"""Timeout for an upload: the server forwards a file of gigabytes to its store before it answers."""
 SERVER_ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
-"""The variable mlflow's own server passes its default artifact root in. Without it, opening a SQLite store makes
+"""The variable in which mlflow's server passes its default artifact root. Without it, opening a SQLite store creates
 ./mlruns in the working directory and puts artifacts there."""
 
 
 def prepare(uri: str, *, timeout_s: float | None = None) -> None:
-    """Set the environment for mlflow clients of `uri`; what the user has set stays. Call it before importing mlflow."""
+    """Set the environment for MLflow clients of `uri`, keeping the user's settings. Call before importing mlflow."""
     for name, value in WAITS.items():
         os.environ.setdefault(name, value)
     if timeout_s is not None:
@@ -34,13 +34,13 @@ def prepare(uri: str, *, timeout_s: float | None = None) -> None:
 
 
 def sqlite_artifact_root(uri: str) -> Path | None:
-    """`mlartifacts` beside the database of a sqlite URI; None for any other (a server knows its own root)."""
+    """`mlartifacts` beside the database of a SQLite URI; None for any other (a server has its own root)."""
     database = sqlite_file(uri)
     return database.parent / "mlartifacts" if database else None
 
 
 def sqlite_file(uri: str) -> Path | None:
-    """The file of a sqlite URI; None for any other, and for one in memory."""
+    """The file of a SQLite URI; None for any other URI and for an in-memory database."""
     if not uri.startswith("sqlite:"):
         return None
     _, _, rest = uri.partition(":///")
@@ -49,7 +49,7 @@ def sqlite_file(uri: str) -> Path | None:
 
 
 def quicken_database_errors() -> None:
-    """A database that cannot be opened is tried 10 times with doubling waits (102 s); two do, we come again."""
+    """Limit MLflow to 2 attempts to open a database, not 10 with doubling waits (102 s); the delivery loop retries."""
     from mlflow.store.db import utils
 
     if hasattr(utils, "MAX_RETRY_COUNT"):
@@ -57,9 +57,9 @@ def quicken_database_errors() -> None:
 
 
 def wait_for_uploads() -> None:
-    """Give uploads to a server's artifact store their own time-out: 15 s are right for a row, and not for 2 GB.
+    """Give uploads to a server's artifact store a timeout of their own: 15 s suits a row, but not a 2 GB file.
 
-    MLflow has one setting for both. What the user has set for rows (MLFLOW_HTTP_REQUEST_TIMEOUT) stays.
+    MLflow has one setting for both. The user's timeout for rows (MLFLOW_HTTP_REQUEST_TIMEOUT) stays.
     """
     from mlflow.store.artifact import http_artifact_repo as repository
 
@@ -77,10 +77,10 @@ def wait_for_uploads() -> None:
 
 
 def address(uri: str) -> str:
-    """A server's address without the name and password in it, which go into MLflow's own variables.
+    """A server's address without user name and password, which move to MLflow's environment variables.
 
-    MLflow puts the whole address into its error messages, and so into logs; and a name without its password, as the
-    record keeps it, would overrule the variables.
+    MLflow puts the whole address into its error messages, and so into logs. Also, the record keeps a user name without
+    its password, which would override the variables.
     """
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
@@ -96,7 +96,7 @@ def address(uri: str) -> str:
 
 
 def without_password(uri: str) -> str:
-    """The address as it may stand in a file that people share."""
+    """The address without the password, for files that people share."""
     scheme, separator, rest = uri.partition("://")
     user, at, host = rest.rpartition("@")
     return f"{scheme}{separator}{user.split(':')[0]}@{host}" if at and ":" in user else uri

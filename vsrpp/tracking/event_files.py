@@ -1,7 +1,7 @@
 """TensorBoard's event files, written with TensorBoard's own protocol buffers and its own file writer.
 
-Not tensorboardX: importing it imports torch where that is installed (3.1 s, in a process that needs none of it).
-TensorBoard's writer takes 0.5 s, imports neither torch nor TensorFlow, and is what its reader is tested against.
+tensorboardX is not used: importing it imports torch if that is installed (3.1 s, in a process that does not need it).
+TensorBoard's writer takes 0.5 s, imports neither torch nor TensorFlow, and TensorBoard's reader is tested against it.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ class EventFiles:
         self._writer = EventFileWriter(str(folder), max_queue_size=1000, flush_secs=3600)
 
     def flush(self) -> None:
-        """When this returns, the operating system has everything."""
+        """When this returns, all data has been passed to the operating system."""
         self._writer.flush()
 
     def close(self) -> None:
         self._writer.close()
 
     def scalars(self, values: Mapping[str, float], step: int, at: float) -> None:
-        """Every value of one step as one record: a record costs more than a value."""
+        """All values of one step as one record, because the cost is per record."""
         summary = summary_pb2.Summary()
         for tag, value in values.items():
             summary.value.add(tag=tag, simple_value=value)
@@ -47,7 +47,7 @@ class EventFiles:
         self._add(summary_pb2.Summary(value=[value]), step, at)
 
     def histogram(self, tag: str, values: Iterable[float], step: int, at: float) -> None:
-        """A bucket of its own for each distinct value: for a handful of values, not for a tensor."""
+        """One bucket per distinct value: for a few values, not for a tensor."""
         ordered = sorted(values)
         limits = sorted(set(ordered))
         histogram = histogram_pb2.HistogramProto(
@@ -62,7 +62,7 @@ class EventFiles:
         self._add(summary_pb2.Summary(value=[summary_pb2.Summary.Value(tag=tag, image=picture)]), step, at)
 
     def hparams(self, values: Mapping[str, Any], metric_tags: Iterable[str], name: str, at: float) -> None:
-        """What the HParams page compares runs by: the values, and which tags are results."""
+        """The data of the HParams page: the values, and which tags are results."""
         experiment = api_pb2.Experiment()
         session = plugin_data_pb2.SessionStartInfo(group_name=name, start_time_secs=at)
         for tag in metric_tags:
@@ -84,7 +84,7 @@ class EventFiles:
         self._hparams_data("session_end_info", plugin_data_pb2.HParamsPluginData(session_end_info=ended), at)
 
     def purge_from(self, step: int, at: float) -> None:
-        """Readers forget every point at `step` or later that stands before this record."""
+        """Make readers discard all earlier records with this step or a later one."""
         start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         self._writer.add_event(event_pb2.Event(wall_time=at, step=step, session_log=start))
 

@@ -1,4 +1,4 @@
-"""Errors of a sink, told apart: what a person must do about a dead server, a full disk and a refused row differs."""
+"""Classifies errors of a sink: a dead server, a full disk and a rejected row need different responses."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 KINDS = ("unreachable", "timeout", "server_error", "auth", "disk_full", "gone", "refused", "broken")
-"""unreachable: nobody answers. timeout: an answer takes too long. server_error: 5xx, busy. auth: 401, 403, not allowed.
-disk_full: here or there. gone: the MLflow run was deleted. refused: 4xx, this row is never taken. broken: our fault."""
+"""unreachable: no connection. timeout: no answer in time. server_error: 5xx, busy. auth: 401, 403, not allowed.
+disk_full: here or there. gone: the MLflow run was deleted. refused: 4xx, row never accepted. broken: our own bug."""
 FOR_THE_ROW_ALONE = frozenset({"refused", "broken"})
-"""Trying again cannot help: the row is set aside. Everything else is a loss of the whole sink and is tried again."""
+"""Retrying cannot help, so the row is set aside. Every other kind is a failure of the whole sink and is retried."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +26,26 @@ class Failure:
 
 
 NOT_LET_IN = ("accessdenied", "expiredtoken", "invalidaccesskeyid", "signaturedoesnotmatch", "invalidtoken")
-"""What an S3 store calls it."""
+"""Error codes of S3 stores for denied access."""
 FAULTS_OF_A_DATABASE = frozenset({"RetryError", "OperationalError", "InternalError", "InterfaceError"})
 _DATABASE = re.compile(r"psycopg2?\.(operationalerror|interfaceerror|errors\.(read|admin|crash|deadlock|serial|idle))")
-"""A server says these with status 400, as if the row were to blame: its database restarts, or is read-only for now."""
+"""Errors of the server's database (restarting, read-only), which servers report with status 400 like a bad row."""
 _ADDRESS = re.compile(r"host='([^']+)', port=(\d+)")
 _PASSWORD = re.compile(r"://([^:/@\s]*):[^/@\s]*@")
 _POOL = re.compile(r"^HTTPS?Connection(Pool)?\([^)]*\): ")
 
 
 class SinkMissing(Exception):
-    """The MLflow run that rows belong to was deleted or is not there."""
+    """The MLflow run that the rows belong to does not exist or was deleted."""
 
 
 def classify(error: BaseException) -> Failure:
-    """What kind of failure an exception from MLflow, its stores or the disk is."""
+    """The kind of failure for an exception from MLflow, its stores or the disk."""
     return Failure(_kind(error), _one_line(error))
 
 
 def _one_line(error: BaseException) -> str:
-    """The reason without the wrapping: requests and urllib3 put it at the end of 300 characters of address."""
+    """The cause alone: requests and urllib3 put it after 300 characters of address."""
     text = _PASSWORD.sub(r"://\1@", " ".join(str(error).split()) or type(error).__name__)
     address, _, cause = _ADDRESS.search(text), *text.partition("(Caused by ")[1:]
     if address and cause:
@@ -95,7 +95,7 @@ def _kind(error: BaseException) -> str:
 
 
 def _by_status(error: BaseException) -> str | None:
-    """The kind an HTTP status (or MLflow's own error code, which is translated to one) speaks of."""
+    """The kind for an HTTP status (MLflow's own error codes are mapped to one); None without a status."""
     code = str(getattr(error, "error_code", ""))
     status_of = getattr(error, "get_http_status_code", None)
     if status_of is not None:
@@ -111,5 +111,5 @@ def _by_status(error: BaseException) -> str | None:
     if "must be in the 'active' state" in str(error) or (code == "RESOURCE_DOES_NOT_EXIST" and "Run" in str(error)):
         return "gone"
     if status in (408, 429) or status >= 500 or code == "ENDPOINT_NOT_FOUND":
-        return "server_error"  # ENDPOINT_NOT_FOUND: something answers at the address, and it is no MLflow
+        return "server_error"  # ENDPOINT_NOT_FOUND: the address answers, but not as an MLflow server
     return "refused"

@@ -1,4 +1,4 @@
-"""One deliverer for one run folder at a time."""
+"""Ensures that only one process uploads a run folder at a time."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ FILE_NAME = "delivery.lock"
 
 
 class DeliveryLock:
-    """An flock on a file in the run folder: the kernel lets go of it with the process, however that ends."""
+    """An flock on a file in the run folder; the kernel releases it when the process ends, for whatever reason."""
 
     def __init__(self, run_dir: Path) -> None:
         self._fd = os.open(run_dir / FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self.held = False
 
     def take(self) -> bool:
-        """Try once. True if it is ours (now or already)."""
+        """Try to take the lock without waiting. True if this process holds it."""
         if not self.held:
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -30,7 +30,7 @@ class DeliveryLock:
         return True
 
     def holder(self) -> str:
-        """The process that last took it, for a message."""
+        """PID of the process that last took the lock, for messages."""
         return os.pread(self._fd, 32, 0).decode(errors="replace").strip() or "unknown"
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A checkpoint as a logged model of MLflow: its files, its config as params, and a pyfunc that upscales frames."""
+"""A checkpoint as a logged model in MLflow: its files, its config as params, and a pyfunc that upscales frames."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vsrpp.tracking.connection import RUN_ID_TAG, Connection, param_text
 
 log = logging.getLogger("vsrpp.delivery")
 CHECKPOINT_ARTIFACT = "artifacts/checkpoint"
-"""Where the checkpoint's files lie inside the logged model."""
+"""Folder of the checkpoint's files inside the logged model."""
 BRANCH_TAG, STEP_TAG, REVISION_TAG = "vsrpp.branch", "vsrpp.step", "vsrpp.revision"
 PSNR_TAG, MANIFEST_TAG = "vsrpp.psnr_y", "vsrpp.manifest_sha256"
 PACKAGES = ("torch", "safetensors", "numpy", "PyYAML", "mlflow")
@@ -27,7 +27,7 @@ MAX_PARAM_CHARACTERS = 500
 
 
 def folder_of(paths: RunPaths, event: Event) -> CheckpointPaths | None:
-    """The checkpoint's folder, also after a later branch saved the same step; None if it is gone."""
+    """The checkpoint's folder, even if a later branch saved the same step; None if it no longer exists."""
     named = paths.root / str(event.data.get("path") or paths.checkpoint(event.step).root.relative_to(paths.root))
     for folder in (CheckpointPaths(named), CheckpointPaths(named.with_name(f"{named.name}_b{event.branch}"))):
         try:
@@ -42,9 +42,9 @@ def folder_of(paths: RunPaths, event: Event) -> CheckpointPaths | None:
 def upload(
     connection: Connection, folder: CheckpointPaths, event: Event, *, run_id: str, run_config: dict[str, Any]
 ) -> tuple[Any, int]:
-    """Make the logged model (or find what an earlier attempt left), upload, finalize. Returns (the model, bytes).
+    """Create the logged model (or reuse an unfinished one), upload, finalize. Returns (the model, size in bytes).
 
-    Idempotent: the model is found again by its tags, its files are written over with the same bytes.
+    Idempotent: the model is found by its tags, and its files are overwritten with the same bytes.
     """
     from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 
@@ -64,24 +64,24 @@ def upload(
             _write_skeleton(Path(scratch), model.model_id, connection.run_id)
             client.log_model_artifacts(model.model_id, scratch)
         client.log_model_artifacts(model.model_id, str(folder.root), CHECKPOINT_ARTIFACT)
-        client.log_outputs(connection.run_id, [LoggedModelOutput(model.model_id, event.step)])  # on the run's page
+        client.log_outputs(connection.run_id, [LoggedModelOutput(model.model_id, event.step)])  # lists it with the run
         client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
     return model, sum(path.stat().st_size for path in folder.root.iterdir() if path.is_file())
 
 
 def find_one(connection: Connection, run_id: str, step: int, branch: int) -> Any | None:
-    """The model of one checkpoint. If lost answers made several, the oldest stays and the others are taken back."""
+    """The model of one checkpoint. If lost responses led to duplicates, the oldest is kept and the others deleted."""
     conditions = f" AND tags.`{STEP_TAG}` = '{step}' AND tags.`{BRANCH_TAG}` = '{branch}'"
     models = search(connection.client, [connection.experiment_id], run_id, conditions)
     models.sort(key=lambda model: (model.creation_timestamp, model.model_id))
     for surplus in models[1:]:
-        log.warning("logged model %s is there twice; taken back", surplus.model_id)
+        log.warning("logged model %s is a duplicate; deleted", surplus.model_id)
         connection.client.delete_logged_model(surplus.model_id)
     return models[0] if models else None
 
 
 def search(client: Any, experiment_ids: list[str], run_id: str, extra: str = "") -> list[Any]:
-    """Every logged model of a run, by our run ID."""
+    """All logged models of a run, by our run ID."""
     models: list[Any] = []
     token = None
     while True:
@@ -108,7 +108,7 @@ def _tags(run_id: str, event: Event, folder: CheckpointPaths) -> dict[str, str]:
 
 
 def _params(event: Event, folder: CheckpointPaths, run_config: dict[str, Any]) -> dict[str, str]:
-    """The config that made the checkpoint, as the checkpoints' table of the UI shows it."""
+    """The config that produced the checkpoint, for the model table of MLflow's UI."""
     live = json.loads(folder.runtime_config.read_text(encoding="utf-8"))
     live.pop("revision", None)
     values = {f"config/{key}": value for key, value in live.items()}
@@ -118,7 +118,7 @@ def _params(event: Event, folder: CheckpointPaths, run_config: dict[str, Any]) -
 
 
 def _write_skeleton(target: Path, model_id: str, mlflow_run_id: str) -> None:
-    """What makes a folder of weights a model: MLmodel, the pyfunc's code, its requirements and signature."""
+    """Write the files that turn a folder of weights into a model: MLmodel, pyfunc code, requirements, signature."""
     import yaml
 
     for name, content in skeleton().items():
@@ -133,7 +133,7 @@ def _write_skeleton(target: Path, model_id: str, mlflow_run_id: str) -> None:
 
 @cache
 def skeleton() -> dict[str, bytes]:
-    """The same files for every checkpoint but for two ids, code included; `save_model` takes 0.8 s once, and imports no torch."""
+    """The files that all checkpoints share, except for two IDs in MLmodel. Takes 0.8 s once; imports no torch."""
     import warnings
 
     import mlflow
@@ -157,7 +157,7 @@ def skeleton() -> dict[str, bytes]:
         files = {path.name: path.read_bytes() for path in target.iterdir() if path.is_file()}
     spec = yaml.safe_load(files["MLmodel"])
     flavor = spec["flavors"]["python_function"]
-    flavor["model_code_path"] = model_code.UPSCALER  # no path of this machine
+    flavor["model_code_path"] = model_code.UPSCALER  # not a path on this machine
     flavor["code"] = model_code.FOLDER
     flavor["artifacts"] = {"checkpoint": {"path": CHECKPOINT_ARTIFACT, "uri": CHECKPOINT_ARTIFACT}}
     files["MLmodel"] = yaml.safe_dump(spec, sort_keys=False).encode()

@@ -1,4 +1,4 @@
-"""The lane of uploads to MLflow that events ask for: checkpoints as logged models, validation pictures."""
+"""The upload lane: checkpoints as logged models, and validation pictures, both triggered by events."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from vsrpp.tracking.remote_copies import named_place, why_on_this_host
 
 log = logging.getLogger("vsrpp.delivery")
 REFERENCE = "reference"
-"""Items of the pictures at step 0 that are there, by their key."""
+"""Item type: reference pictures at step 0 that were uploaded, by their key."""
 LINKED = ("val/", "loss/", "lr")
-"""Metrics of a checkpoint's step that are linked to its logged model."""
+"""Prefixes of the metrics of a checkpoint's step that are linked to its logged model."""
 
 
 class MlflowArtifacts:
-    """One upload at a time, oldest first, with a mark of its own; it has a thread, a reader and marks of its own, too."""
+    """Uploads one item at a time, oldest first; runs in its own thread with its own reader and marks."""
 
     name = ARTIFACTS
 
@@ -40,11 +40,11 @@ class MlflowArtifacts:
         self._timeline = MlflowTimeline(connection, reader, marks)
         self.progress = UploadProgress()
         self.ending = False
-        """Nothing comes any more: what is small waits for no batch to fill. Set by another thread."""
+        """No more events will come, so small uploads do not wait for a full batch. Set by another thread."""
         self.waits_for_rows = False
-        """The MLflow run is not confirmed, or the record of the next checkpoint is not there yet."""
+        """True if the MLflow run is not confirmed, or the record of the next checkpoint is not uploaded yet."""
         self.to_retry: list[int] = []
-        """Events whose uploads were set aside and get another chance."""
+        """Events whose rejected uploads are retried."""
 
     def pending(self) -> int:
         waiting = self._reader.events(after_seq=self._marks.position(ARTIFACTS)[1], types=ARTIFACT_EVENTS)
@@ -83,7 +83,7 @@ class MlflowArtifacts:
         return True
 
     def retry_set_aside(self) -> None:
-        """What the artifact store refused, and pictures that were not there, are tried once more, before all else."""
+        """Retry rejected uploads and missing pictures once, before anything else."""
         seqs = set()
         for key, data in self._marks.items(MLFLOW, "refused").items():
             kind, _, rest = key.partition("/")
@@ -98,7 +98,7 @@ class MlflowArtifacts:
         return next(self._reader.events(after_seq=mark, types=ARTIFACT_EVENTS, limit=1), None)
 
     def _rows_are_there(self, event: Event) -> bool:
-        """Who finds a checkpoint on the server finds its record there, too: asked of the rows' thread, and waited for."""
+        """Whether the checkpoint's record is uploaded; if not, request it. The server gets no checkpoint without one."""
         if event.type != "checkpoint_saved" or self._marks.position(MLFLOW)[1] >= event.seq:
             return True
         self._rows.wanted_seq = event.seq
@@ -113,8 +113,8 @@ class MlflowArtifacts:
             self._marks.put_item(MLFLOW, "checkpoint", key, {"model_id": None, "bytes": 0, "policy": "local"})
             return
         folder = logged_model.folder_of(self._paths, event)
-        if folder is None:  # pruned, or a later branch wrote over it
-            log.warning("checkpoint %s is no longer on disk", key)
+        if folder is None:  # pruned, or overwritten by a later branch
+            log.warning("checkpoint %s no longer exists on disk", key)
             self._marks.put_item(MLFLOW, "checkpoint", key, {"model_id": None, "bytes": 0, "gone": True})
             return
         total = sum(path.stat().st_size for path in folder.root.iterdir() if path.is_file())
@@ -130,7 +130,7 @@ class MlflowArtifacts:
         )
 
     def _away(self, artifact_uri: str) -> str | None:
-        """Where the files lie, if that is another machine; what holds is also a fact, for `status` to say."""
+        """The files' address if it is on another machine. Also records the answer as a fact, for `status`."""
         tracking_uri = self._connection.target.uri
         why = why_on_this_host(tracking_uri, artifact_uri)
         place = {"uri": without_password(named_place(tracking_uri, artifact_uri)), "why_here": why}
@@ -139,7 +139,7 @@ class MlflowArtifacts:
         return None if why else place["uri"]
 
     def _counted(self, folder: Path) -> Connection:
-        """The connection with a client that counts; what it writes to is the same."""
+        """The same connection with a client that counts uploaded bytes."""
         counted = copy.copy(self._connection)
         counted.client = cast("Any", CountedClient(self._connection.client, self.progress, folder))
         return counted
@@ -151,7 +151,7 @@ class MlflowArtifacts:
         return self._run_config
 
     def _link(self, model_id: str, event: Event) -> None:
-        """Link the rows of the checkpoint's step; rows of the record alone, so that the run's charts gain no point."""
+        """Link the metrics of the checkpoint's step to its model, with existing rows, so that charts gain no points."""
         rows = []
         for key in self._reader.metric_keys():
             if key.startswith(LINKED):
@@ -163,7 +163,7 @@ class MlflowArtifacts:
     # ---- validations
     def _pictures(self, event: Event) -> None:
         uploaded = self._marks.item(MLFLOW, "checkpoint", f"{event.branch}/{event.step}")
-        if uploaded and uploaded.get("model_id"):  # validated after it was saved
+        if uploaded and uploaded.get("model_id"):  # the checkpoint was saved before this validation
             self._link(uploaded["model_id"], event)
         for image in event.data.get("images") or []:
             path = self._paths.root / str(image["path"])
@@ -173,7 +173,7 @@ class MlflowArtifacts:
                 mlflow_pictures.upload(self._connection, self._reader.run_id, event, key, path)
                 self._marks.drop_item(MLFLOW, "refused", item)
             else:
-                self._marks.put_item(MLFLOW, "refused", item, {"why": "the file is gone"})
+                self._marks.put_item(MLFLOW, "refused", item, {"why": "the file no longer exists"})
 
     def _reference(self, event: Event, key: str, path: Path) -> None:
         if event.step == 0 or self._marks.item(ARTIFACTS, REFERENCE, key):

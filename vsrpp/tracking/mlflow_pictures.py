@@ -1,4 +1,4 @@
-"""Validation pictures as the UI's image grid reads them: by key and step, and one at step 0, where the grid opens."""
+"""Validation pictures for MLflow's image grid: by key and step, plus one at step 0, where the grid opens."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 FOLDER = "images"
 THUMBNAIL_PIXELS = 256
-"""Longer side of the small picture that the UI's grid shows."""
+"""Longer side of the thumbnail in MLflow's image grid."""
 PANELS = 3
-"""Bicubic, output, truth, side by side."""
+"""Bicubic, output and ground truth, side by side."""
 NO_OUTPUT = 64
-"""Grey level of the panel that has no output yet."""
+"""Grey level of the empty output panel."""
 READABLE_PIXELS = 8
 
 
 def upload(connection: Connection, run_id: str, event: Event, key: str, path: Path) -> None:
-    """The picture of a validation under its step."""
+    """Upload a validation's picture at its step."""
     from PIL import Image
 
     with Image.open(path) as picture:
@@ -34,10 +34,10 @@ def upload(connection: Connection, run_id: str, event: Event, key: str, path: Pa
 
 
 def upload_reference(connection: Connection, run_id: str, began: float, key: str, path: Path) -> None:
-    """At step 0 what a key's pictures will be measured against: bicubic and truth, nothing where the output will be.
+    """Upload the reference picture of a key at step 0: bicubic and ground truth, with an empty output panel.
 
-    MLflow's image grid opens at step 0 and shows nothing where no picture has that step. `began`: seconds since 1970;
-    the same from whichever validation's picture it is made, so that it is there once.
+    MLflow's image grid opens at step 0 and shows nothing for keys without a picture at that step. `began`: seconds
+    since 1970. Every validation gives the same picture, so uploading it again makes no duplicate.
     """
     from PIL import Image
 
@@ -47,7 +47,7 @@ def upload_reference(connection: Connection, run_id: str, began: float, key: str
 
 
 def without_output(triptych: Image) -> Image:
-    """The picture with its middle panel empty and marked so."""
+    """The picture with its middle panel blanked and labelled."""
     from PIL import ImageDraw
 
     reference = triptych.convert("RGB")
@@ -64,9 +64,9 @@ def without_output(triptych: Image) -> Image:
 def _upload(
     connection: Connection, picture: Image, identity: str, key: str, step: int, at: float, source: Path | None = None
 ) -> None:
-    """Two files under the names that `log_image` gives them, which the UI's grid and slider read.
+    """Two files under the names that `log_image` would give them, which MLflow's grid and slider expect.
 
-    `log_image` itself draws a random name each time, so that a picture sent again would be there twice.
+    `log_image` itself uses a random name each time, so that a retry would create a duplicate.
     `source`: the file that the picture was read from.
     """
     client, run_id = connection.client, connection.run_id

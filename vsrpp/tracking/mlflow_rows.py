@@ -1,4 +1,4 @@
-"""The lane of the record to MLflow: metrics as they are, params, tags, description, end state. It uploads no file."""
+"""The lane that uploads the record to MLflow: metrics, params, tags, description, end state. It uploads no files."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from vsrpp.tracking.view import END_STATUS, RecordSummary
 
 log = logging.getLogger("vsrpp.delivery")
 METRICS_EVERY_S = 1.0
-"""A batch leaves once a second, or when 1000 rows are there: on two cores every batch takes time from the training."""
+"""A batch is sent once a second or at 1000 rows; on two cores every batch takes CPU time from training."""
 EVENTS_EVERY_S = 10.0
-"""Tags, description and, by the lane of uploads, the timeline's files are renewed no more often than this."""
+"""Tags, description and (by the upload lane) the timeline files are updated at most this often."""
 
 
 class MlflowRows:
-    """Brings what run.db holds to the MLflow run, in order. The marks move only after the server has said yes."""
+    """Sends the contents of run.db to the MLflow run, in order. Marks advance only after the server has confirmed."""
 
     name = MLFLOW
 
@@ -52,9 +52,9 @@ class MlflowRows:
         self._view = RecordSummary()
         self._effects = Effects(rows_of(reader))
         self.opened = False
-        """Whether the MLflow run is confirmed; read by the threads of tags and uploads, too."""
+        """Whether the MLflow run is confirmed; also read by the threads for tags and uploads."""
         self.wanted_seq = 0
-        """Events up to here shall be delivered at once; set by the thread of uploads."""
+        """Events up to this number are sent without waiting for the interval; set by the upload thread."""
         self._retry_due = False
         self._refused_now: set[str] = set()
         self._metrics_at = self._events_at = self._renewed_at = 0.0
@@ -73,20 +73,20 @@ class MlflowRows:
     def work(self, hurry: bool) -> bool:
         opened = self.open()
         metrics = self._metrics(hurry)
-        events = self._events(hurry and not metrics)  # while rows stream in, events keep their interval
+        events = self._events(hurry and not metrics)  # while rows arrive, events keep their interval
         return metrics or events or self._finish() or self._retry() or opened
 
     def end(self, state: str) -> None:
-        """Nothing comes after what is there now: set this end state (finished, stopped, failed, dead) behind it."""
+        """No more records will come: set this end state (finished, stopped, failed, dead) after the pending ones."""
         self._end, self._end_told = state, False
 
     def retry_set_aside(self) -> None:
-        """Rows that the server refused get another chance, once: the reason may have passed."""
+        """Send rejected rows once more: the cause may be gone."""
         aside = self._marks.items(MLFLOW, "refused")
         self._retry_due = any(not _of_uploads(key, data) for key, data in aside.items())
 
     def open(self) -> bool:
-        """Make sure of the MLflow run; True if that was still to do. Notices a folder delivered elsewhere before."""
+        """Confirm the MLflow run; True if that was still to do. Detects a folder that was uploaded elsewhere before."""
         if self.opened:
             return False
         run_id, recorded = self._reader.run_id, self._marks.fact("mlflow_run") or {}
@@ -95,9 +95,9 @@ class MlflowRows:
             given, connection.run_id = connection.run_id, ""
             connection.open(run_id, known=recorded.get("run_id"))
             if given and given != connection.run_id:
-                log.warning("this run goes on in its own MLflow run %s, not in %s", connection.run_id, given)
+                log.warning("this run continues in its own MLflow run %s, not in %s", connection.run_id, given)
         if recorded.get("run_id") not in (None, connection.run_id):
-            log.warning("another server: everything is delivered again")
+            log.warning("the tracking server changed: uploading everything again")
             self._marks.reset(MLFLOW)
             self._marks.reset(ARTIFACTS)
             self._marks.reset(TIMELINE)
@@ -135,7 +135,7 @@ class MlflowRows:
 
     # ---- events
     def _events(self, hurry: bool) -> bool:
-        """Params of `started` at once, the rest with the next renewal; then the mark moves, and the timeline's files follow."""
+        """Send the params of `started` at once, everything else at the next interval; then advance the mark."""
         now, mark = self._clock(), self._marks.position(MLFLOW)[1]
         newest_metric_id = self._marks.position(MLFLOW)[0]
         waiting = self._reader.head()[0] > mark
@@ -190,7 +190,7 @@ class MlflowRows:
         return tags
 
     def _facts(self) -> dict[str, str]:
-        """What the runs' table, `vsrpp runs` and a doubting reader look at: one query finds all of it."""
+        """Tags for the runs' table and `vsrpp runs`, so that one query returns all of it."""
         step = max((row.step for row in self._reader.latest("loss/total").values()), default=0)
         step = max(step, self._view.events[-1].step if self._view.events else 0)
         tags = {
@@ -228,9 +228,9 @@ class MlflowRows:
         self._end_told = True
         return True
 
-    # ---- what was refused
+    # ---- rejected rows
     def _retry(self) -> bool:
-        """Send what was set aside once more; what is taken now is forgotten, what is refused again stays noted."""
+        """Send rejected rows once more; accepted ones are dropped from the list, the others stay."""
         if not self._retry_due:
             return False
         aside = {key: data for key, data in self._marks.items(MLFLOW, "refused").items() if not _of_uploads(key, data)}
@@ -256,13 +256,13 @@ class MlflowRows:
             self._set_aside(f"tag/{tag.key}", why, {"value": tag.value[:200]})
 
     def _set_aside(self, key: str, why: str, data: dict[str, Any]) -> None:
-        log.warning("refused and set aside: %s (%s)", key, why)
+        log.warning("rejected by the server, not retried: %s (%s)", key, why)
         self._refused_now.add(key)
         self._marks.put_item(MLFLOW, "refused", key, {**data, "why": why})
 
 
 def as_metric(row: MetricRow, *, model_id: str | None = None, run_id: str | None = None) -> Any:
-    """A row as MLflow's entity, always with the same timestamp: sent again, it adds nothing."""
+    """A row as an MLflow entity, always with the same timestamp, so that sending it again adds nothing."""
     from mlflow.entities import Metric
 
     return Metric(row.key, row.value, round(row.time * 1000), row.step, model_id=model_id, run_id=run_id)
@@ -273,7 +273,7 @@ def _of_uploads(key: str, data: dict[str, Any]) -> bool:
 
 
 def _metric_aside(key: str, value: Any) -> Any:
-    """A refused row's entity from its note `metric/KEY/STEP/TIMESTAMP`."""
+    """The entity of a rejected row, from its key `metric/KEY/STEP/TIMESTAMP`."""
     from mlflow.entities import Metric
 
     name, step, timestamp = key.removeprefix("metric/").rsplit("/", 2)

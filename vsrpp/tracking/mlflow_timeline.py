@@ -1,4 +1,4 @@
-"""The run's timeline files in MLflow, renewed as events are told: small, and never behind a large upload."""
+"""Keeps the run's timeline files in MLflow up to date, independently of large uploads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOOK_S = 0.25
 
 
 class MlflowTimeline:
-    """Brings the files up to the events that the rows' lane has told, and then says so in the run's tags."""
+    """Uploads the timeline up to the events that the rows' lane has sent, then records that in the run's tags."""
 
     name = TIMELINE
 
@@ -34,7 +34,7 @@ class MlflowTimeline:
         return int(self._marks.position(TIMELINE)[1] < self._marks.position(MLFLOW)[1])
 
     def work(self, hurry: bool) -> bool:
-        """Both files are written whole, so they wait for 20 times what they cost: 5 % of the time, however long a run."""
+        """Files are rewritten whole, so wait for 20 times the upload's duration: at most 5 % of the time."""
         from mlflow.entities import RunTag
 
         delivered_seq, now = self._marks.position(MLFLOW)[1], time.monotonic()
@@ -55,9 +55,9 @@ class MlflowTimeline:
 
 @contextmanager
 def kept_current(connection: Connection, paths: RunPaths, hurry: Callable[[], bool]) -> Iterator[None]:
-    """While the body uploads for minutes, a thread with handles of its own renews the timeline beside it.
+    """While the body uploads for minutes, update the timeline from a second thread with its own handles.
 
-    What fails there is tried again, and once more by whoever uploads when the body is through: his failure counts.
+    Errors in that thread are retried; the uploading thread tries once more afterwards and reports its own error.
     """
     stopping = threading.Event()
 

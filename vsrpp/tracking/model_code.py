@@ -1,8 +1,7 @@
-"""The code that goes into every logged model, so that it upscales where VSR++ is not installed.
+"""The code packaged with every logged model, so that it works where VSR++ is not installed.
 
-The networks and the two rooms they know travel under a package name of their own, made from their contents: beside an
-installed `vsrpp`, of whatever version, nothing is shadowed and nothing is mistaken for it, and models of two versions
-load into one process.
+The networks and the packages they import get a package name derived from their contents. So they do not conflict with
+an installed `vsrpp` of any version, and models of two versions can be loaded into one process.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
 FOLDER = "code"
-"""MLflow's name for the folder that it puts before `sys.path` when the model is loaded."""
+"""MLflow's folder that is put first on `sys.path` when the model is loaded."""
 UPSCALER = "upscaler.py"
 CARRIED = (
     "errors.py", "resize.py", "models/*.py", "inference/__init__.py", "inference/chunks.py", "inference/tiles.py",
@@ -24,7 +23,7 @@ _IMPORT = re.compile(r"^(\s*(?:from|import)\s+)vsrpp\b", re.MULTILINE)
 
 @cache
 def bundle() -> dict[str, str]:
-    """{path inside the model: text}: `upscaler.py`, and the package it imports under `code/`."""
+    """{path inside the model: text}: `upscaler.py`, and the package it imports, under `code/`."""
     files = {path.relative_to(PACKAGE).as_posix(): path for pattern in CARRIED for path in PACKAGE.glob(pattern)}
     texts = {name: path.read_text(encoding="utf-8") for name, path in sorted(files.items())}
     upscaler = Path(__file__).with_name(UPSCALER).read_text(encoding="utf-8")

@@ -1,11 +1,11 @@
-"""The trainer's side of delivery: starts the delivery process, tells it what to follow, asks how it ended.
+"""The trainer's side of delivery: starts the delivery process, tells it which run to follow, and collects its report.
 
-Delivery is a process and not a thread: importing mlflow is five seconds of pure Python, and its client would hold the
-interpreter's lock between torch's small operations. Nothing here imports mlflow or torch, and no call but `run_id` and
-`finish` waits for anything.
+Delivery is a process, not a thread, because importing mlflow takes five seconds of pure Python, and its client would
+hold the GIL between torch's small operations. Nothing here imports mlflow or torch, and only `run_id` and `finish`
+block.
 
-The talk between both is JSON lines: to the child's standard input `start`, `follow`, `finish`; from its standard output
-`run` and `report`. The pipe's end is how the child knows that the trainer is gone, even by kill -9.
+The protocol is JSON lines: `start`, `follow`, `finish` to the child's standard input; `run`, `report` from its standard
+output. The end of the pipe tells the child that the trainer is gone, even after kill -9.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from vsrpp.tracking.backlog import ARTIFACTS, MLFLOW, Backlog, Report, backlog, 
 
 MAX_RESTARTS = 3
 UPLOADS_LOST_AFTER_S = 5.0
-"""How long uploads alone must have been failing before it is news: a server that is away for all is told once."""
+"""How long uploads alone must fail before it is reported; an outage of the whole server is reported only once."""
 OUTAGE_FACTS = ("outages", f"outages.{ARTIFACTS}")
 SINKS = {MLFLOW: "rows", ARTIFACTS: "artifacts"}
-"""Lane -> the word for it in the record."""
+"""Lane -> the `sink` field of recorded events."""
 PINNED = "deliver_to"
-"""The fact that names the server of a run whose start did."""
+"""The fact that names the server, for a run started with an explicit one."""
 KILL_GRACE_S = 2.0
-"""How long past `finish`'s timeout the child may take to say so."""
+"""How long the child may exceed the timeout of `finish` before it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionChange:
-    """A loss of the tracking server, or its return: the trainer writes it as an event of that type."""
+    """The tracking server failed or works again; the trainer records it as an event of this type."""
 
     type: str
     """`tracking_lost` or `tracking_back`."""
@@ -50,7 +50,7 @@ class ConnectionChange:
 
 
 class Delivery:
-    """A handle on the delivery process. Its failures are answers, never exceptions."""
+    """A handle on the delivery process. Its failures are reported as values, never raised."""
 
     def __init__(self, start: dict[str, Any]) -> None:
         self._start = start
@@ -64,7 +64,7 @@ class Delivery:
         self._told: dict[tuple[str, int], bool] = {}
         self._began = time.time()
         self.why = ""
-        """Why there is no MLflow run, after `run_id` gave None; or why delivery could not start."""
+        """Why there is no MLflow run, after `run_id` returned None; or why the process could not start."""
         self._spawn()
 
     @classmethod
@@ -72,9 +72,9 @@ class Delivery:
         cls, *, uri: str, mlflow_run_id: str | None = None, run_name: str | None = None, experiment: str | None = None,
         tensorboard: bool = True, pinned: bool = False,
     ) -> Delivery:  # fmt: skip
-        """Start the process at once: it makes (or confirms) the MLflow run while the trainer imports torch.
+        """Start the process at once: it creates (or confirms) the MLflow run while the trainer imports torch.
 
-        `pinned`: the run keeps this server, whatever MLFLOW_TRACKING_URI says when it is resumed or synced.
+        `pinned`: the run keeps this server, whatever MLFLOW_TRACKING_URI is when it is resumed or synced.
         """
         return cls(
             {
@@ -83,14 +83,14 @@ class Delivery:
             }
         )  # fmt: skip
 
-    # ---- what the trainer asks
+    # ---- called by the trainer
     @property
     def pid(self) -> int:
-        """The process's id; 0 if it could not be started."""
+        """The process ID; 0 if it could not be started."""
         return self._process.pid if self._process else 0
 
     def run_id(self, timeout_s: float = 120.0) -> str | None:
-        """The MLflow run's id; None (and `why`) if the server cannot be reached in time or says no."""
+        """The MLflow run ID; None (see `why`) if the server rejects it or does not answer within `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while self._run is None and self._receive(deadline):
             pass
@@ -102,20 +102,20 @@ class Delivery:
         return None
 
     def follow(self, run_dir: Path) -> None:
-        """Tell the process which run folder to deliver; its run.db must be there, with the run's id in it."""
+        """Tell the process which run folder to upload; its run.db must already contain the run ID."""
         self._run_dir = run_dir.resolve()
         self._send({"follow": str(self._run_dir)})
 
     def check(self) -> str | None:
-        """Start the process again if it died. A line to record when it did, or when it is given up; else None."""
+        """Restart the process if it died. Returns a line to record when it was restarted or given up, else None."""
         if self._gave_up or (self._process is not None and self._process.poll() is None):
             return None
-        ended = "could not be started" if self._process is None else f"ended with {self._process.returncode}"
+        ended = "could not be started" if self._process is None else f"exited with code {self._process.returncode}"
         if self._restarts >= MAX_RESTARTS:
             self._gave_up = True
             sync = f"vsrpp sync {self._run_dir or ''}".strip()
             return (
-                f"The delivery process {ended} and is given up; `{sync}` delivers what is missing. {self.why}".strip()
+                f"The delivery process {ended}; no more restarts. To upload pending records: {sync}. {self.why}".strip()
             )
         self._restarts += 1
         if self._run and self._run.get("id"):
@@ -123,10 +123,10 @@ class Delivery:
         self._spawn()
         if self._run_dir is not None:
             self._send({"follow": str(self._run_dir)})
-        return f"The delivery process {ended}; started again ({self._restarts} of {MAX_RESTARTS})."
+        return f"The delivery process {ended}; restarted ({self._restarts} of {MAX_RESTARTS})."
 
     def news(self) -> list[ConnectionChange]:
-        """Losses and returns of the tracking server not told before; costs one small read, for once a second."""
+        """Outages and recoveries of the tracking server since the last call. One small read: call it once a second."""
         if self._run_dir is None:
             return []
         marks = open_marks(RunPaths(self._run_dir))
@@ -141,12 +141,10 @@ class Delivery:
         return [item for outage in rows + uploads for item in self._untold(outage)]
 
     def finish(self, timeout_s: float = 60.0) -> Report:
-        """Say that the run has ended, wait while the rest is delivered, and let the process go."""
-        if (
-            self._run_dir is None
-        ):  # nothing to deliver; the child takes back a run it made and ends, nobody waits for it
+        """Announce that the run has ended, wait up to `timeout_s` for the remaining uploads, and end the process."""
+        if self._run_dir is None:  # nothing to upload: the child deletes the MLflow run it created and exits by itself
             self._hang_up()
-            return Report(delivered=False, rows_left=0, artifacts_left=0, why="the run never began")
+            return Report(delivered=False, rows_left=0, artifacts_left=0, why="the run never started")
         self._send({"finish": timeout_s})
         self._hang_up()
         deadline = time.monotonic() + timeout_s + KILL_GRACE_S
@@ -161,11 +159,11 @@ class Delivery:
     def _spawn(self) -> None:
         environment = dict(os.environ)
         root = Path(__file__).resolve().parents[2]
-        if root.name != "site-packages":  # run from a checkout: the child's working directory need not be there
+        if root.name != "site-packages":  # run from a checkout, which need not be the child's working directory
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(root), environment.get("PYTHONPATH")]))
         self._unread = b""
         try:
-            with tempfile.TemporaryFile() as early_log:  # until the child knows its run folder's delivery.log
+            with tempfile.TemporaryFile() as early_log:  # until the child knows the run folder's delivery.log
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", "vsrpp.tracking", "deliver"],
                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=early_log, env=environment,
@@ -180,7 +178,7 @@ class Delivery:
         process = self._process
         if process is None or process.stdin is None or process.stdin.closed:
             return
-        with contextlib.suppress(OSError):  # a dead child is found by `check`
+        with contextlib.suppress(OSError):  # `check` detects a dead child
             process.stdin.write(json.dumps(message).encode() + b"\n")
             process.stdin.flush()
 
@@ -190,7 +188,7 @@ class Delivery:
                 self._process.stdin.close()
 
     def _receive(self, deadline: float) -> bool:
-        """Take what the child says; False when it is too late or the child has gone."""
+        """Read the child's messages; False after the deadline or if the child is gone."""
         process = self._process
         if process is None or process.stdout is None:
             return False
@@ -225,12 +223,14 @@ class Delivery:
             pending = backlog(self._run_dir)
         except VsrppError as error:
             return Report(delivered=False, rows_left=0, artifacts_left=0, why=str(error))
-        ended = self._process.returncode if self._process is not None else None
-        why = f"not done within {timeout_s:.0f} s" if ended == -9 else f"the delivery process is gone ({ended})"
+        if self._process is None:
+            return _report(pending, "the delivery process could not be started")
+        code = self._process.returncode
+        why = f"not done within {timeout_s:.0f} s" if code == -9 else f"the delivery process exited with code {code}"
         return _report(pending, why)
 
     def _of_uploads_alone(self, outage: dict[str, Any], rows: list[dict[str, Any]]) -> bool:
-        """Whether uploads fail for a while though rows pass; once told, its end is told, too."""
+        """Whether only uploads have been failing for a while; once reported, the recovery is reported, too."""
         if (ARTIFACTS, outage["n"]) in self._told:
             return True
         now = time.time()
@@ -238,7 +238,7 @@ class Delivery:
         return outage["until"] is None and now - max(since) >= UPLOADS_LOST_AFTER_S
 
     def _untold(self, outage: dict[str, Any]) -> list[ConnectionChange]:
-        """The news of one outage; what had come and gone before this trainer started is none."""
+        """Changes of one outage that were not reported; an outage that ended before this trainer started has none."""
         number, until = (str(outage["lane"]), int(outage["n"])), outage.get("until")
         if until is not None and until < self._began:
             return []
@@ -258,9 +258,9 @@ class Delivery:
 
 
 def uri_of(run: RunPaths, otherwise: str) -> str:
-    """The server a run is delivered to: the one pinned at its start, the environment's, or the one it was delivered to.
+    """The server a run is uploaded to: the one pinned at its start, the environment's, or the last one used.
 
-    `otherwise` is what the environment says, or the default where it says nothing.
+    `otherwise`: MLFLOW_TRACKING_URI, or the default if that is not set.
     """
     marks = open_marks(run)
     if marks is None:

@@ -1,4 +1,4 @@
-"""How far an upload has come, in bytes: per file, and inside the present file where the system tells."""
+"""Upload progress in bytes: per file, and within the current file if the system reports it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vsrpp.store import Marks
 
 
 class UploadProgress:
-    """One upload at a time: begun, counted and ended by the uploading thread, looked at by any other."""
+    """Tracks one upload at a time: the uploading thread begins, counts and ends it; any thread may read it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -26,7 +26,7 @@ class UploadProgress:
             self._fact = {"what": what, "bytes": size_bytes, "done_bytes": 0, "since": time.time()}
 
     def file(self, path: Path) -> None:
-        """This file goes out now."""
+        """The upload of this file starts."""
         with self._lock:
             self._file = path
 
@@ -49,7 +49,7 @@ class UploadProgress:
         return fact
 
     def say(self, marks: Marks) -> None:
-        """Write it down for the faces, if there is anything new to say."""
+        """Record the progress as a fact for `status` and the panel, if it changed."""
         fact = self.now()
         if fact is not None or self._said is not None:
             marks.set_fact(UPLOADING, None if fact is None else {**fact, "at": time.time()})
@@ -57,7 +57,7 @@ class UploadProgress:
 
 
 def position_in(path: Path) -> int:
-    """How far this process has read the file (Linux); 0 where that cannot be told."""
+    """How many bytes of the file this process has read (Linux); 0 where unknown."""
     farthest = 0
     with contextlib.suppress(OSError):
         for handle in Path("/proc/self/fd").iterdir():
@@ -69,7 +69,7 @@ def position_in(path: Path) -> int:
 
 
 class CountedClient:
-    """MLflow's client, whose folders of a model go file by file, so that progress is known."""
+    """MLflow's client, with model folders uploaded file by file, so that progress is known."""
 
     def __init__(self, client: Any, progress: UploadProgress, counted: Path) -> None:
         """`counted`: the folder whose files make up the upload's size."""

@@ -1,7 +1,7 @@
-"""A run folder made again from the tracking server, where the one it was trained in is lost: `train --resume` goes on in it.
+"""Rebuilds a lost run folder from the tracking server, for `train --resume`.
 
-Every delivered event and row is taken over, those after the checkpoint too: what is on record is not recorded again when
-its steps are trained again, so nothing is on the server twice, and the recorded edits act again at their steps.
+Every uploaded event and row is kept, including those after the checkpoint: records that exist are not recorded again
+when their steps are repeated, so the server gets no duplicates, and recorded edits apply again at their steps.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from vsrpp import config, control
 from vsrpp.control import Lineage, alerts
 from vsrpp.control.backlog import ARTIFACTS, END_TOLD, MLFLOW, TIMELINE
 from vsrpp.control.checkpoint_ref import CheckpointRef
-from vsrpp.errors import NotFound, Refused
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, RunWriter
-from vsrpp.tracking import record, remote, restore
+from vsrpp.tracking import messages, record, remote, restore
 from vsrpp.tracking.candidates import Candidate, CandidateList
 from vsrpp.tracking.connection import RUN_ID_TAG
 from vsrpp.tracking.mlflow_rows import without_password
@@ -30,22 +29,22 @@ from vsrpp.tracking.view import END_STATUS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RebuiltRun:
-    """A run folder as far as the tracking server knows it."""
+    """A run folder with everything the tracking server has of the run."""
 
     paths: RunPaths
     step: int
-    """The step training goes on from: that of the newest uploaded checkpoint on the run's line, or its start."""
+    """The step training continues from: the newest uploaded checkpoint on the run's line, or the run's start."""
     last_step: int
-    """The newest step of the line on record."""
+    """The newest step recorded on the line."""
     summary: str
-    """One line for a person: from where it goes on, and what was lost."""
+    """One line for a person: where the run continues, and what was lost."""
 
 
 def rebuild(run: str, uri: str, runs: Path) -> RebuiltRun:
-    """Make the folder of a run under `runs`, from MLflow at `uri` alone; it is there whole or not at all.
+    """Build a run's folder under `runs` from MLflow at `uri` alone; the folder appears complete or not at all.
 
-    Raises NotFound without such a run, or without a checkpoint where its start lies in another run; Refused if
-    something is in the folder's place; ProofFailed if the record or a checkpoint is not what it was.
+    Raises NotFound for an unknown run, or one without a checkpoint that was started from another run; Refused if
+    the folder's path is taken; ProofFailed if the record or a checkpoint does not verify.
     """
     with remote.reaching(uri) as client:
         mlflow_run = remote.find_run(client, run, uri)
@@ -53,7 +52,7 @@ def rebuild(run: str, uri: str, runs: Path) -> RebuiltRun:
         run_id = mlflow_run.data.tags[RUN_ID_TAG]
         final = RunPaths(runs / run_id)
         if final.root.exists():
-            raise Refused(f"{final.root} is there already and holds no run: move it away.")
+            raise messages.FOLDER_OCCUPIED(folder=final.root)
         rows = _newest(record.rows_of(client, mlflow_run, events))
     uploaded = remote.candidates(mlflow_run.info.run_id, uri)
     scratch = runs / f".{run_id}.{uuid.uuid4().hex[:8]}.part"
@@ -75,13 +74,13 @@ def rebuild(run: str, uri: str, runs: Path) -> RebuiltRun:
 
 
 def _newest(rows: Iterable[record.ServerRow]) -> list[record.ServerRow]:
-    """In the order of writing; of a row that gave way to another value, the value that stands."""
+    """In the order they were written; of a row that was written again, the last value."""
     standing = {(row.branch, row.step, row.key): row for row in rows}
     return sorted(standing.values(), key=lambda row: (row.time_ms, row.branch, row.step))
 
 
 def _checkpoint(rebuilt: RunPaths, uploaded: CandidateList, events: list[Event], line: Lineage) -> int:
-    """Fetch the newest checkpoint that the record reaches, and the best beside it to go back to; returns its step."""
+    """Fetch the newest checkpoint covered by the record, and the best one; returns the step of the newest."""
     on_line = [candidate for candidate in uploaded.candidates if line.holds(candidate.branch, candidate.step)]
     on_line.sort(key=lambda candidate: (candidate.step, candidate.branch))
     while on_line:
@@ -95,14 +94,12 @@ def _checkpoint(rebuilt: RunPaths, uploaded: CandidateList, events: list[Event],
             return newest.step
     started = line.events[0]
     if started.data.get("parent"):
-        raise NotFound(
-            f"run {rebuilt.run_id} has no checkpoint on the tracking server, and its start lies in another run."
-        )
+        raise messages.NO_CHECKPOINT_ON_SERVER(run=rebuilt.run_id)
     return started.step
 
 
 def _fetched(rebuilt: RunPaths, candidate: Candidate, events: list[Event]) -> bool:
-    """Whether a checkpoint is here now: not one whose events were lost with the host."""
+    """Fetch a checkpoint, unless its events were lost with the host; returns whether it was fetched."""
     folder = rebuilt.checkpoint(candidate.step)
     restore.place(candidate, folder.root, rebuilt.run_id, "mlflow")
     chain = (control.manifest_of(rebuilt, candidate.step) or {}).get("chain") or {}
@@ -114,7 +111,7 @@ def _fetched(rebuilt: RunPaths, candidate: Candidate, events: list[Event]) -> bo
 
 
 def _store(rebuilt: RunPaths, events: list[Event], rows: list[record.ServerRow]) -> None:
-    """run.db as it was: an event's hash covers all of it, so that appending it again gives the same chain."""
+    """Restore run.db: an event's hash covers all of its fields, so appending it again gives the same chain."""
     writer = RunWriter(rebuilt.run_db, rebuilt.run_id)
     try:
         writer.set_meta("created", events[0].time)
@@ -142,7 +139,7 @@ def _configs(rebuilt: RunPaths, events: list[Event]) -> None:
 def _marks(
     rebuilt: RunPaths, run: Any, uri: str, events: list[Event], uploaded: list[Candidate], newest_row: int
 ) -> None:  # fmt: skip
-    """What is here came from the server: it has all of it."""
+    """Mark everything as uploaded, because all of it came from the server."""
     marks = Marks(rebuilt.delivery_db)
     try:
         marks.set_fact(
@@ -166,12 +163,10 @@ def _marks(
 
 
 def _summary(run_id: str, step: int, last_step: int, events: list[Event], tags: dict[str, str]) -> str:
-    again = f"steps {step + 1} to {last_step} are trained again" if last_step > step else "no step was lost"
-    summary = (
-        f"Run {run_id} is rebuilt from MLflow and goes on from step {step}, its newest uploaded checkpoint: {again}"
-    )
+    repeated = f"steps {step + 1} to {last_step} are repeated" if last_step > step else "no step was lost"
+    summary = f"Run {run_id} was rebuilt from MLflow and continues from step {step}, its newest uploaded checkpoint; {repeated}"
     state = tags.get("vsrpp.state", "training")
     if state in END_STATUS and state != "dead":
         return f"{summary}."
     host, seq = tags.get("vsrpp.host", "another host"), events[-1].seq
-    return f"{summary}; what {host} had not delivered after event {seq} is lost. It must not train there any more."
+    return f"{summary}; records of {host} after event {seq} were not uploaded and are lost. Do not resume it on {host}."

@@ -1,4 +1,4 @@
-"""A run's record from the tracking server alone: its events from the timeline, its rows from the metrics' histories."""
+"""A run's record read from the tracking server alone: events from the timeline, rows from the metric histories."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from typing import Any
 
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.lineage import TURNS, turned_to
-from vsrpp.errors import NotFound, ProofFailed
 from vsrpp.paths import CheckpointPaths
 from vsrpp.store import Event, verify_chain
-from vsrpp.tracking import remote, restore
+from vsrpp.tracking import messages, remote, restore
 from vsrpp.tracking.connection import RUN_ID_TAG
 from vsrpp.tracking.report import TIMELINE
 
 BRANCH_KEY = "run/branch"
 LARGEST = 1.7976931348623157e308
-"""MLflow's stores keep infinity as the largest double."""
+"""MLflow's stores replace infinity with the largest double."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerRow:
-    """One value as the server has it, with the branch it was made on."""
+    """One value from the server, with the branch that produced it."""
 
     key: str
     branch: int
@@ -38,10 +37,10 @@ class ServerRow:
 def fetch(
     run: str, uri: str, start_folder: Path, keys: tuple[str, ...] = ("",)
 ) -> tuple[str, list[Event], dict[tuple[int, int, str], float], CheckpointPaths | None]:
-    """(run ID, events, {(branch, step, key): value}, the checkpoint it began from) of a run, without its folder.
+    """(run ID, events, {(branch, step, key): value}, the checkpoint it was started from) of a run, without its folder.
 
-    `keys` are the beginnings of the wanted metrics' names. A run that continued another one has its start downloaded
-    into `start_folder`. Raises NotFound without such a run, timeline or start; ProofFailed if the events' chain breaks.
+    `keys`: prefixes of the wanted metrics. If the run continued another one, its start checkpoint is downloaded into
+    `start_folder`. Raises NotFound without such a run, timeline or start; ProofFailed if the event chain is broken.
     """
     with remote.reaching(uri) as client:
         mlflow_run = remote.find_run(client, run, uri)
@@ -56,26 +55,26 @@ def fetch(
 
 
 def events_of(client: Any, run: Any) -> list[Event]:
-    """Every event that was delivered, oldest first, the chain checked. Raises NotFound, ProofFailed."""
+    """All uploaded events, oldest first, with their chain verified. Raises NotFound, ProofFailed."""
     run_id = run.data.tags.get(RUN_ID_TAG)
     with tempfile.TemporaryDirectory(prefix="vsrpp-record-") as folder:
         text = None
         if run_id is not None and TIMELINE in {file.path for file in client.list_artifacts(run.info.run_id)}:
             text = Path(client.download_artifacts(run.info.run_id, TIMELINE, folder)).read_text(encoding="utf-8")
     if not text:
-        raise NotFound(f"MLflow run {run.info.run_id} has no {TIMELINE}: nothing of a training's record was delivered.")
+        raise messages.NO_TIMELINE(mlflow_run=run.info.run_id, file=TIMELINE)
     try:
         events = [Event(**json.loads(line)) for line in text.split("\n") if line]
     except (ValueError, TypeError) as error:
-        raise ProofFailed(f"{TIMELINE} of run {run_id} cannot be read: {error}.") from None
+        raise messages.TIMELINE_UNREADABLE(file=TIMELINE, run=run_id, cause=error) from None
     verdict = verify_chain(events, run_id, _anchor(run.data.tags))
     if not verdict.ok:
-        raise ProofFailed(f"the record of run {run_id} on the tracking server does not hold: {verdict.why}.")
+        raise messages.RECORD_BROKEN(run=run_id, why=verdict.why)
     return events
 
 
 def rows_of(client: Any, run: Any, events: list[Event], keys: tuple[str, ...] = ("",)) -> Iterator[ServerRow]:
-    """The rows of the metrics whose names begin with one of `keys`; of each metric, oldest first."""
+    """The rows of metrics whose names start with one of `keys`; per metric, oldest first."""
     branches = _Branches(events, client.get_metric_history(run.info.run_id, BRANCH_KEY))
     for key in sorted(run.data.metrics):
         if not key.startswith(keys):
@@ -87,9 +86,9 @@ def rows_of(client: Any, run: Any, events: list[Event], keys: tuple[str, ...] = 
 
 
 class _Branches:
-    """Tells the branch of a row: MLflow keeps only its step and time.
+    """Finds the branch of a row, because MLflow keeps only step and time.
 
-    A training row has its branch beside it, at the same step and time. Any other lies between the turns by its time.
+    A training row has a branch row at the same step and time. Any other row is placed by its time.
     """
 
     def __init__(self, events: Iterable[Event], beside: Iterable[Any]) -> None:
@@ -104,7 +103,7 @@ class _Branches:
 
 
 def _after(turn: Event, step: int, time_ms: int) -> bool:
-    """Whether a row was made after a turn. In the turn's own millisecond, a row of the step it left came before it."""
+    """Whether a row was made after a branch change; within the same millisecond, a row of the old step came before."""
     turned_ms, to_step = round(turn.time * 1000), turned_to(turn)
     if step < to_step:
         return False

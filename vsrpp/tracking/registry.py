@@ -1,4 +1,4 @@
-"""Checkpoints by MLflow's own addresses, and the registry: which checkpoint a name and an alias stand for."""
+"""Checkpoints by MLflow model address, and the model registry: which checkpoint a name and alias refer to."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from vsrpp.control.best import PSNR_Y
 from vsrpp.control.checkpoint_ref import CheckpointRef
-from vsrpp.errors import NotFound, Refused
-from vsrpp.tracking import logged_model, remote, restore
+from vsrpp.tracking import logged_model, messages, remote, restore
 from vsrpp.tracking.candidates import Candidate
 from vsrpp.tracking.connection import RUN_ID_TAG
+from vsrpp.tracking.environment import without_password
 from vsrpp.tracking.restore import RestoredCheckpoint
 
 SCHEME = "models:/"
@@ -20,7 +20,7 @@ DEFAULT_NAME = "vsrpp"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
-    """What an alias points at now."""
+    """The result of moving an alias to a checkpoint."""
 
     run_id: str
     step: int
@@ -29,18 +29,19 @@ class Promotion:
     alias: str
     model_id: str
     uri: str
-    """`models:/NAME@ALIAS`: for `--from`, and for MLflow itself."""
+    """`models:/NAME@ALIAS`: accepted by `--from`, and by MLflow itself."""
     previous_version: int | None
-    """What the alias pointed at before; None if it is new."""
+    """The version the alias pointed to before; None if the alias is new."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
 def fetch(address: str, out: Path, uri: str) -> RestoredCheckpoint:
-    """Put the checkpoint behind `models:/m-…`, `models:/NAME@ALIAS` or `models:/NAME/VERSION` into the new folder `out`.
+    """Download a checkpoint by its MLflow model address into the new folder `out`.
 
-    Raises Refused for another form, NotFound if it is not there or no checkpoint of ours, ProofFailed if it was changed.
+    `address`: `models:/m-…`, `models:/NAME@ALIAS` or `models:/NAME/VERSION`.
+    Raises Refused for other addresses, NotFound if there is no such VSR++ checkpoint, ProofFailed if it was modified.
     """
     with remote.reaching(uri) as client:
         model = _model(client, _model_id(client, address, uri), address, uri)
@@ -50,10 +51,10 @@ def fetch(address: str, out: Path, uri: str) -> RestoredCheckpoint:
 
 
 def promote(run: str, ref: CheckpointRef | int | str, *, alias: str, name: str = DEFAULT_NAME, uri: str) -> Promotion:
-    """Register an uploaded checkpoint of a run under `name`, unless it is, and point the alias at it.
+    """Register an uploaded checkpoint of a run under `name`, unless it is registered, and point the alias to it.
 
-    `ref` is a `CheckpointRef` or its text. Raises NotFound without such a run or uploaded checkpoint (naming the
-    nearest), Refused for a name or alias that MLflow does not take.
+    `ref` is a `CheckpointRef` or its text. Raises NotFound if the run or checkpoint is not on the server (naming the
+    nearest), Refused for a name or alias that MLflow rejects.
     """
     uploaded = remote.candidates(run, uri)
     chosen = uploaded.choose(ref if isinstance(ref, CheckpointRef) else CheckpointRef.parse(ref))
@@ -67,7 +68,8 @@ def promote(run: str, ref: CheckpointRef | int | str, *, alias: str, name: str =
             client.set_registered_model_alias(name, alias, str(version))
         except MlflowException as error:
             if error.error_code == "INVALID_PARAMETER_VALUE":
-                raise Refused(f"{name}@{alias} refused: {' '.join(str(error.message).split())}") from None
+                cause = " ".join(str(error.message).split())
+                raise messages.ALIAS_REJECTED(name=name, alias=alias, cause=cause) from None
             raise
     return Promotion(
         run_id=uploaded.run_id, step=chosen.step, name=name, version=version, alias=alias, model_id=chosen.model_id,
@@ -96,7 +98,7 @@ def _register(client: Any, name: str, run_id: str, chosen: Candidate) -> int:
 
 
 def _registered(client: Any, name: str, model_id: str) -> int | None:
-    """The version that a checkpoint has under the name already: promoting again makes no second one."""
+    """The version under which a checkpoint is already registered, so that promoting twice creates only one."""
     versions = client.search_model_versions(f"name = '{name}'")
     same = [int(version.version) for version in versions if _of_version(version) == model_id]
     return max(same, default=None)
@@ -114,7 +116,7 @@ def _version_of(client: Any, name: str, alias: str) -> int | None:
 
 
 def _of_version(version: Any) -> str | None:
-    """The logged model a registered version stands for."""
+    """The logged model behind a registered version."""
     source = str(version.source or "")
     return version.model_id or (source.removeprefix(SCHEME) if source.startswith(f"{SCHEME}m-") else None)
 
@@ -129,16 +131,16 @@ def _model_id(client: Any, address: str, uri: str) -> str:
         if not slash and rest.startswith("m-"):
             return rest
         if not number.isdigit():
-            raise Refused(f"{address} refused: give models:/m-…, models:/NAME@ALIAS or models:/NAME/VERSION.")
+            raise messages.MODEL_ADDRESS(address=address)
     try:
         version = client.get_model_version_by_alias(name, alias) if at else client.get_model_version(name, number)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise NotFound(f"No {address} on the tracking server {uri}.") from None
+            raise messages.NO_MODEL(address=address, server=without_password(uri)) from None
         raise
     model_id = _of_version(version)
     if model_id is None:
-        raise NotFound(f"{address} is no checkpoint of VSR++: it was registered from {version.source}.")
+        raise messages.REGISTERED_FROM_ELSEWHERE(address=address, source=version.source)
     return model_id
 
 
@@ -149,8 +151,8 @@ def _model(client: Any, model_id: str, address: str, uri: str) -> Any:
         model = client.get_logged_model(model_id)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise NotFound(f"No {address} on the tracking server {uri}.") from None
+            raise messages.NO_MODEL(address=address, server=without_password(uri)) from None
         raise
     if logged_model.STEP_TAG not in model.tags or RUN_ID_TAG not in model.tags:
-        raise NotFound(f"{address} is no checkpoint of VSR++.")
+        raise messages.NOT_OUR_MODEL(address=address)
     return model

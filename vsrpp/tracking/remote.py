@@ -1,4 +1,4 @@
-"""Reading runs back from a tracking server: which there are, and their checkpoints. Imports mlflow when called."""
+"""Reads runs and their checkpoints from a tracking server. Imports mlflow only when called."""
 
 from __future__ import annotations
 
@@ -10,22 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.control.best import PSNR_Y, metrics_of
-from vsrpp.errors import NotFound, Refused, VsrppError
-from vsrpp.tracking import environment, logged_model
+from vsrpp.errors import VsrppError
+from vsrpp.tracking import environment, logged_model, messages
 from vsrpp.tracking.candidates import LINE_TAG, Candidate, CandidateList, read_line_tag
 from vsrpp.tracking.connection import RUN_ID_TAG, find_runs
 from vsrpp.tracking.environment import address, without_password
 from vsrpp.tracking.failures import classify
 
-UNSEEN = "No run {} on the tracking server {}."
-
 
 @contextlib.contextmanager
 def reaching(uri: str) -> Iterator[Any]:
-    """A client of the server at `uri`; what goes wrong with it becomes one line that says what to do."""
+    """A client of the server at `uri`. MLflow's errors become a VsrppError with a one-line sentence."""
     database = environment.sqlite_file(uri)
-    if database is not None and not database.is_file():  # opening it would make it, in seven seconds
-        raise NotFound(f"There is no tracking database {database}.")
+    if database is not None and not database.is_file():  # opening it would create it, in seven seconds
+        raise messages.NO_DATABASE(path=database)
     environment.prepare(address(uri))
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -37,27 +35,28 @@ def reaching(uri: str) -> Iterator[Any]:
         raise
     except (MlflowException, OSError) as error:
         failure = classify(error)
-        where = without_password(uri)
-        raise VsrppError(f"The tracking server {where} cannot be used ({failure.kind}): {failure.message}") from error
+        raise messages.SERVER_UNUSABLE(
+            server=without_password(uri), kind=failure.kind, cause=failure.message
+        ) from error
 
 
 def find_run(client: Any, run: str, uri: str) -> Any:
-    """The MLflow run that RUN names: our run ID, MLflow's, or a unique prefix. Raises NotFound, Refused for several."""
+    """The MLflow run for our run ID, MLflow's, or a unique prefix of ours. Raises NotFound; Refused if ambiguous."""
     from mlflow.exceptions import MlflowException
 
     if not run or not all(letter.isalnum() or letter in "-_" for letter in run):
-        raise NotFound(UNSEEN.format(run, without_password(uri)))
+        raise messages.NO_RUN_ON_SERVER(run=run, server=without_password(uri))
     runs = find_runs(client, f"tags.`{RUN_ID_TAG}` = '{run}'")
     if runs:
         return runs[0]
-    with contextlib.suppress(MlflowException):  # refused as an id, or not there
+    with contextlib.suppress(MlflowException):  # not a valid ID, or no such run
         return client.get_run(run)
     matches = find_runs(client, f"tags.`{RUN_ID_TAG}` LIKE '{run}%'", limit=5)
     if len(matches) > 1:
         ids = ", ".join(match.data.tags[RUN_ID_TAG] for match in matches[:4])
-        raise Refused(f"{run} is a prefix of several runs on the tracking server ({ids}); give more of it.")
+        raise messages.PREFIX_OF_SEVERAL(run=run, ids=ids)
     if not matches:
-        raise NotFound(UNSEEN.format(run, without_password(uri)))
+        raise messages.NO_RUN_ON_SERVER(run=run, server=without_password(uri))
     return matches[0]
 
 
@@ -82,9 +81,9 @@ def _place_of(model: Any) -> tuple[int, int]:
 
 
 def _on_line(tags: Mapping[str, str], models: Sequence[Any]) -> Callable[[int, int], bool]:
-    """Whether a (branch, step) lies on the run's present line.
+    """Whether a (branch, step) lies on the run's current line.
 
-    A run delivered before `LINE_TAG` was written names the best and the newest of its line by their steps alone.
+    Runs uploaded before `LINE_TAG` existed name only the steps of the best and the newest checkpoint of their line.
     """
     line = read_line_tag(tags.get(LINE_TAG))
     if line is not None:

@@ -1,4 +1,4 @@
-"""Whether what MLflow has of a checkpoint lies on another machine: both its files and the record that finds them."""
+"""Whether MLflow's copy of a checkpoint is on another machine: both its files and the record that locates them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from urllib.parse import urlsplit
 
 FILES = frozenset({"", "file"})
 HOSTED = "databricks"
-"""A tracking URI that is a service's name, not an address."""
+"""A tracking URI that names a service and has no host."""
 PROXIED = "mlflow-artifacts"
-"""Artifacts that go through the tracking server."""
+"""Scheme of artifacts that pass through the tracking server."""
 ENDPOINTS = {"s3": ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")}
-"""Where a store that names no host may be asked to live: an S3 of one's own, on this host perhaps."""
+"""Variables that set the address of a store whose URI names no host: it may be a self-hosted S3 on this machine."""
 
 
 def why_on_this_host(tracking_uri: str, artifact_uri: str) -> str:
-    """What would be lost with this host, in words; "" if neither the tracking store nor the artifacts would.
+    """Why a loss of this host would also lose the copy; "" if it would not.
 
-    A folder counts as this host's: whether it is a mount from elsewhere, nobody here can promise. So does what is
-    reached through a loopback address, a tunnel included. May look a name up, so nothing on the step's path calls it.
+    A folder counts as local, because it may or may not be a remote mount. So does anything reached through a loopback
+    address, including a tunnel. May do a DNS lookup, so it must not be called on the training path.
     """
     if _is_here(tracking_uri):
         return "the tracking store is on this host"
@@ -36,7 +36,7 @@ def why_on_this_host(tracking_uri: str, artifact_uri: str) -> str:
 
 
 def named_place(tracking_uri: str, artifact_uri: str) -> str:
-    """The address that says where the files are: the server's, where it hands them on to a store of its own."""
+    """The address of the files, for people: the server's, if artifacts pass through it to its own store."""
     return tracking_uri if urlsplit(artifact_uri).scheme == PROXIED else artifact_uri
 
 
@@ -54,7 +54,7 @@ def _is_here(uri: str) -> bool:
 
 @lru_cache(maxsize=64)
 def host_is_here(name: str) -> bool:
-    """Whether a name stands for this machine: "" does, and a name nobody knows does not."""
+    """Whether a host name refers to this machine: "" does, an unknown name does not."""
     if not name or name == "localhost":
         return True
     try:
@@ -65,7 +65,7 @@ def host_is_here(name: str) -> bool:
 
 
 def _can_bind(family: int, address: str) -> bool:
-    """Only an address of this machine's own can be bound."""
+    """Only a local address can be bound."""
     try:
         with socket.socket(family, socket.SOCK_DGRAM) as trial:
             trial.bind((address, 0))

@@ -1,4 +1,4 @@
-"""The run's description and its timeline, as text: what changed, when, by whom, why, and how to get it back."""
+"""The run's description and timeline as text: what changed, when, by whom, why, and how to get it back."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from vsrpp.control.best import PSNR_Y, BestCheckpoint, checkpoint_metrics, rank,
 from vsrpp.control.effect import InterventionEffect
 from vsrpp.control.messages import english
 from vsrpp.control.narrate import narrate
-from vsrpp.formats import clock
+from vsrpp.formats import clock, counted
 from vsrpp.store import Event
 from vsrpp.tracking.view import INTERVENTIONS, RecordSummary
 
 MAX_CHARACTERS = 8000
-"""A tag of MLflow holds no more, and the description is one."""
+"""MLflow's limit for a tag, and so for the description, which is a tag."""
 TIMELINE = "timeline.jsonl"
-"""The artifact that holds every event, complete: from it alone a run is replayed or continued."""
+"""Artifact with every event in full, sufficient to replay or continue the run."""
 TIMELINE_FOR_PEOPLE = "timeline.md"
 _TIMELINE_COLUMNS = ("#", "time (UTC)", "step", "branch", "event", "what", "who", "why")
 
@@ -25,9 +25,9 @@ _TIMELINE_COLUMNS = ("#", "time (UTC)", "step", "branch", "event", "what", "who"
 def description(
     view: RecordSummary, run_id: str, step: int, effects: Mapping[int, InterventionEffect] | None = None
 ) -> str:
-    """The Markdown shown on the run's page: newest interventions first, as many as 8000 characters hold.
+    """The Markdown for the run's page: interventions newest first, as many as fit into 8000 characters.
 
-    `effects` by the events' numbers: what was seen before and since.
+    `effects` maps event numbers to the metrics before and since.
     """
     best = view.best()
     revision = view.events[-1].revision if view.events else 0
@@ -52,7 +52,7 @@ def description(
         parts.append(row)
         room -= len(row) + 1
     left = sum(view.counts[kind] for kind in INTERVENTIONS) - len(parts)
-    more = f"\n{left} earlier ones are in `timeline.md`.\n" if left else ""
+    more = f"\nFor {counted(left, 'earlier intervention')}, see `timeline.md`.\n" if left else ""
     return head + "\n".join(parts) + "\n" + more + "\n" + _LEGEND + _FOOTER
 
 
@@ -74,26 +74,26 @@ def _commands(run_id: str, best_step: int | None, view: RecordSummary) -> list[s
     commands = [
         (f"vsrpp restore {run_id} --step {step} --out DIR", "the checkpoint and its config"),
         (f"vsrpp train --from {start}", "a new run from there"),
-        (f"vsrpp replay {run_id}", "train it again from its record, bit for bit"),
-        (f"vsrpp history {run_id} --verify", "every event; does the record hold"),
+        (f"vsrpp replay {run_id}", "retrain from the record, bit for bit"),
+        (f"vsrpp history {run_id} --verify", "all events, with the record verified"),
     ]
     if not view.ended:
-        commands.insert(1, (f"vsrpp rollback {run_id} --step {step}", "take this run back there, config included"))
+        commands.insert(1, (f"vsrpp rollback {run_id} --step {step}", "roll this run back, config included"))
     elif view.state != "finished":
-        commands.insert(1, (f"vsrpp train --resume {run_id}", "go on where it ended"))
+        commands.insert(1, (f"vsrpp train --resume {run_id}", "continue where it ended"))
     width = max(len(command) for command, _ in commands)
     lines = ["```", *(f"{command:{width}}   # {what}" for command, what in commands), "```"]
     if not view.ended:
         tag = f"`vsrpp.do` = `rollback {best_step}`" if best_step is not None else "`vsrpp.do` = `pause`"
         lines += [
             "",
-            f"From this page, as a tag: {tag}, `vsrpp.set.max_lr` = `2e-4`; the answer: `vsrpp.last_command`.",
+            f"Steer from this page with tags: {tag}, `vsrpp.set.max_lr` = `2e-4`; answer in `vsrpp.last_command`.",
         ]
     return lines
 
 
 def _best_first(view: RecordSummary) -> list[str]:
-    """MLflow's own table of models has no order but that of creation."""
+    """A table of the best checkpoints: MLflow's own table is ordered by creation only."""
     key = view.best_key
     values = [(score(checkpoint_metrics(view.line, saved), key), saved) for saved in view.checkpoints]
     scored = [(value, saved) for value, saved in values if value is not None]
@@ -109,7 +109,7 @@ def _best_first(view: RecordSummary) -> list[str]:
 
 
 def _score(best: BestCheckpoint) -> str:
-    """`PSNR-Y **30.361 dB**`; of another metric its value, and the PSNR-Y beside it."""
+    """`PSNR-Y **30.361 dB**`; for another metric its value, followed by the PSNR-Y."""
     psnr = "" if best.psnr_y is None else f"PSNR-Y **{best.psnr_y:.3f} dB**"
     if best.key == PSNR_Y:
         return psnr
@@ -164,9 +164,9 @@ def _who_and_why(event: Event) -> tuple[str, str]:
 
 
 def write_timeline(events: Iterable[Event], run_id: str, folder: Path) -> Event | None:
-    """Write `timeline.jsonl` and `timeline.md` into a folder, one event at a time; returns the last one.
+    """Write `timeline.jsonl` and `timeline.md` into a folder, streaming the events; returns the last one.
 
-    The first holds every event as one line of JSON in the order of the chain, the second as one line for people.
+    The first has one JSON line per event in chain order, the second one table row per event for people.
     """
     last = None
     with (
@@ -184,5 +184,5 @@ def write_timeline(events: Iterable[Event], run_id: str, folder: Path) -> Event 
 
 
 def summary(event: Event) -> str:
-    """What happened, in a few words."""
+    """What happened, in a few words, in English."""
     return narrate(event).brief(english)

@@ -1,4 +1,4 @@
-"""A checkpoint back by run ID: from the run folder, or from MLflow alone; put in place when every hash is right."""
+"""Restores a checkpoint by run ID, from the run folder or from MLflow alone, after verifying every hash."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from vsrpp.control.best import best_key
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.lineage import line_of
 from vsrpp.control.local_checkpoints import local_checkpoints
-from vsrpp.errors import NotFound, ProofFailed, Refused, VsrppError
+from vsrpp.errors import NotFound
 from vsrpp.paths import CheckpointPaths
 from vsrpp.store import RunReader
+from vsrpp.tracking import messages
 from vsrpp.tracking.candidates import Candidate, CandidateList
 
 CHUNK_BYTES = 1 << 20
@@ -26,32 +27,32 @@ CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestoredCheckpoint:
-    """What was restored, and where it lies now."""
+    """The restored checkpoint and where it is now."""
 
     run_id: str
     step: int
     revision: int
     path: Path
-    """The folder that holds model.safetensors."""
+    """The folder that contains model.safetensors."""
     source: str
     """`local` or `mlflow`."""
     verified: bool
-    """Every file had the SHA-256 of the manifest; always true of what is returned."""
+    """Every file matched the SHA-256 in the manifest; always true for a returned checkpoint."""
 
 
 def restore(
     run: str, *, step: CheckpointRef | int | str = "latest", out: Path, uri: str, runs: Path
 ) -> RestoredCheckpoint:
-    """Put one checkpoint of a run into the folder `out` (made; may be there and empty).
+    """Copy or download one checkpoint of a run into the folder `out` (created; may exist if empty).
 
-    `step` is a `CheckpointRef` or its text. The run folder is asked first, then MLflow at `uri`.
-    Raises Refused if `out` holds something or `step` names no checkpoint, NotFound without such a run or step (naming the
-    nearest), ProofFailed if a file is not what the manifest says; `out` is then as it was.
+    `step` is a `CheckpointRef` or its text. The run folder under `runs` is tried first, then MLflow at `uri`.
+    Raises Refused if `out` is not empty or `step` is not a valid reference, NotFound for an unknown run or step (naming
+    the nearest), ProofFailed if a file does not match its manifest; `out` is then unchanged.
     """
     ref = step if isinstance(step, CheckpointRef) else CheckpointRef.parse(step)
     out = out.expanduser().absolute()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise Refused(f"{out} is not empty; name a new folder.")
+        raise messages.OUT_NOT_EMPTY(out=out)
     missing: list[NotFound] = []
     for source, look in (("local", lambda: _local(run, runs)), ("mlflow", lambda: _in_mlflow(run, uri))):
         try:
@@ -68,24 +69,24 @@ def restore(
 
 
 def verify(folder: Path, manifest_sha256: str | None = None) -> dict[str, Any]:
-    """Check every file of a checkpoint folder against its manifest; returns it. Raises ProofFailed naming the file."""
+    """Check all files of a checkpoint folder against its manifest; returns it. Raises ProofFailed naming the file."""
     files = CheckpointPaths(folder)
     try:
         text = files.manifest.read_bytes()
         manifest = dict(json.loads(text))
         listed = {str(name): str(about["sha256"]) for name, about in manifest["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ProofFailed(f"The checkpoint's manifest cannot be read: {error}. Nothing was restored.") from None
+        raise messages.MANIFEST_UNREADABLE(cause=error) from None
     if manifest_sha256 and hashlib.sha256(text).hexdigest() != manifest_sha256:
-        raise ProofFailed("The checkpoint's manifest was changed after it was uploaded. Nothing was restored.")
+        raise messages.MANIFEST_CHANGED()
     for name, expected in listed.items():
         path = folder / name
         if Path(name).name != name or not path.is_file():
-            raise ProofFailed(f"{name} is missing from the checkpoint. Nothing was restored.")
+            raise messages.FILE_MISSING(file=name)
         if sha256(path) != expected:
-            raise ProofFailed(f"{name} was changed: its SHA-256 is not the one in the manifest. Nothing was restored.")
+            raise messages.FILE_CHANGED(file=name)
     if files.model.name not in listed:
-        raise ProofFailed(f"The checkpoint's manifest does not list {files.model.name}. Nothing was restored.")
+        raise messages.FILE_NOT_LISTED(file=files.model.name)
     return manifest
 
 
@@ -98,22 +99,19 @@ def sha256(path: Path) -> str:
 
 
 def place(chosen: Candidate, out: Path, run_id: str, source: str) -> RestoredCheckpoint:
-    """Put one checkpoint into `out`: fetch beside it, check, rename; `out` is whole or as it was. Raises ProofFailed."""
+    """Fetch a checkpoint beside `out`, verify it, then rename it to `out`. Raises ProofFailed, leaving `out` unchanged."""
     out.parent.mkdir(parents=True, exist_ok=True)
     building = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         anchor = chosen.fetch(building)
         manifest = verify(building, anchor)
         if manifest.get("step") != chosen.step:
-            manifest_step = manifest.get("step")
-            raise ProofFailed(
-                f"The checkpoint says it is of step {manifest_step}, not {chosen.step}. Nothing was restored."
-            )
+            raise messages.OTHER_STEP(step=manifest.get("step"), wanted=chosen.step)
         if out.exists():
             out.rmdir()
         building.rename(out)
     except OSError as error:
-        raise VsrppError(f"{out} cannot be written: {error}.") from error
+        raise messages.OUT_NOT_WRITTEN(out=out, cause=error) from error
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return RestoredCheckpoint(

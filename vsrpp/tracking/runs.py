@@ -1,4 +1,4 @@
-"""The runs a tracking server knows, for `vsrpp runs`; and the mark on runs that only a tool made."""
+"""The runs on a tracking server, for `vsrpp runs`; and the tag for MLflow runs of tools."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from vsrpp.tracking.remote import reaching
 
 
 def server_runs(uri: str, timeout_s: float = 5.0) -> list[dict[str, Any]]:
-    """Our training runs at `uri`, newest first: one query, whatever the number of metrics.
+    """The training runs at `uri`, newest first: one query, whatever the number of metrics.
 
     Keys: run_id, mlflow_run_id, name, state, status (MLflow's), step, best {step, psnr_y} or None, started (seconds
-    since 1970). `timeout_s` bounds each call to the server, beside the 5 s that importing mlflow takes.
+    since 1970). `timeout_s` bounds each call to the server, not the 5 s that importing mlflow takes.
     Raises VsrppError if the server cannot be used.
     """
     from vsrpp.tracking import environment
@@ -26,7 +26,7 @@ def server_runs(uri: str, timeout_s: float = 5.0) -> list[dict[str, Any]]:
 
 
 def tag_as_tool(run_id: str, uri: str | None = None) -> None:
-    """Mark the MLflow run that `mlflow run . -e …` made for a tool: it is no training. Raises VsrppError."""
+    """Mark an MLflow run that `mlflow run . -e …` created as a tool's, not a training run. Raises VsrppError."""
     with reaching(uri or os.environ.get("MLFLOW_TRACKING_URI", "")) as client:
         client.set_tag(run_id, "vsrpp.kind", "tool")
 
@@ -46,7 +46,7 @@ def _row(run: Any) -> dict[str, Any]:
 
 
 def _best(tags: Mapping[str, str]) -> dict[str, Any] | None:
-    """`best` of `status --json`; a run from before other metrics could decide has its PSNR-Y alone."""
+    """`best` as in `status --json`; older runs, which only knew PSNR-Y, have that value alone."""
     if "vsrpp.best_step" not in tags:
         return None
     psnr_y = tags.get("vsrpp.best_psnr_y")

@@ -1,6 +1,6 @@
-"""Steering from the MLflow UI: tags set on a live run become commands, are taken away, and are answered in a tag.
+"""Steering from MLflow's UI: tags set on a live run become commands, are removed, and are answered in a tag.
 
-`vsrpp.set.<key>` = value is an edit (several found together are one), `vsrpp.do` = `pause`, `rollback 500` … a command.
+`vsrpp.set.<key>` = value is an edit (several set together form one), `vsrpp.do` = `pause`, `rollback 500` … a command.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ from vsrpp.tracking.mlflow_rows import MlflowRows
 
 SET, DO, ANSWER = "vsrpp.set.", "vsrpp.do", "vsrpp.last_command"
 BARE_SET = "vsrpp.set"
-"""A likely slip: the key is missing from the tag's name."""
+"""A likely typo: the tag name lacks the parameter."""
 POLL_EVERY_S = 2.5
 SAY_WAITING_S = 4.0
-"""How long a command may go unanswered before the tag says that it waits; a validation takes its time."""
+"""How long a command may go unanswered before the tag says that it is pending; a validation takes a while."""
 LOOK_S = 0.25
 STOP_S = 5.0
-"""How long the end of a run waits for a poll that is under way."""
+"""How long the end of a run waits for a running poll."""
 FACT = "tag_commands"
 PLAIN = ("pause", "resume", "validate", "checkpoint", "stop")
-KNOWN = f"there are {', '.join(PLAIN)}, rollback STEP, rollback best"
+KNOWN = f"must be one of {', '.join(PLAIN)}, rollback STEP, rollback best"
 LIVE = frozenset(control.LIVE_STATES)
 
 
 class TagCommands:
-    """The way from the run's tags to its inbox and back. Nothing here waits for the trainer.
+    """Moves commands from the run's tags to its inbox, and answers back. Nothing here waits for the trainer.
 
-    What was found is first written down as a fact with the commands' uids, then put into the inbox, then taken away
-    from the run: after a crash anywhere the same uids are put again, which the inbox ignores.
+    Commands are first recorded as a fact with their uids, then put into the inbox, then removed from the run: after a
+    crash at any point the same uids are put again, and the inbox ignores them.
     """
 
     name = "mlflow.tags"
@@ -64,13 +64,13 @@ class TagCommands:
 
     # ---- the lane
     def pending(self) -> int:
-        """Nothing that the end of a run would wait for: what is not answered now is by the next `sync`."""
+        """Always 0, so that the end of a run waits for nothing: the next `sync` answers the rest."""
         return 0
 
     def work(self, hurry: bool) -> bool:
         if not self._rows.opened:
             return False
-        if not self._fact:  # not before the first work: until then another process may be the run's deliverer
+        if not self._fact:  # not earlier: another process may have been uploading the run until now
             self._fact = self.marks.fact(FACT) or {"epoch": uuid.uuid4().hex, "found": 0, "batches": []}
             self._keep()
         if self._ended is not None:
@@ -87,7 +87,7 @@ class TagCommands:
         return True
 
     def end(self, state: str) -> None:
-        """The run is over (finished, stopped, failed, dead): look once more, and answer that nobody is there."""
+        """The run is over (finished, stopped, failed, dead): poll once more, and answer that nothing was applied."""
         self._ended, self._looked_last = state, False
 
     # ---- from the tags
@@ -112,7 +112,7 @@ class TagCommands:
         return batch
 
     def _take(self, batch: dict[str, Any], tags: dict[str, str]) -> dict[str, str]:
-        """Put a batch's commands into the inbox and take its tags away; returns the tags that are not its own."""
+        """Put a batch's commands into the inbox and delete its tags; returns the tags that do not belong to it."""
         for command in batch["commands"]:
             if command.get("line") is None:
                 self._inbox.put(command["kind"], command["payload"], origin="mlflow", uid=command["uid"])
@@ -131,17 +131,17 @@ class TagCommands:
         try:
             self._connection.client.delete_tag(self._connection.run_id, key)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # somebody took it away: as good
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # already deleted by someone else
                 raise
 
     def _refused_as_over(self, command: dict[str, Any]) -> dict[str, Any]:
         if self._ended is not None and command.get("line") is None:
-            command["line"] = f"{command['label']}: not done, {over(self._run_id, self._ended)}"
+            command["line"] = f"{command['label']}: not applied, {over(self._run_id, self._ended)}"
         return command
 
     # ---- the answer
     def _tell(self) -> None:
-        """Write what became of each batch into the tag, whenever there is something new to say."""
+        """Write the answers of each batch into the tag, whenever they change."""
         for batch in list(self._fact["batches"]):
             if not batch["taken"]:
                 continue
@@ -160,7 +160,7 @@ class TagCommands:
             self._keep()
 
     def _line(self, command: dict[str, Any]) -> str | None:
-        """One command's answer in words; None while there is none."""
+        """The answer to one command as a sentence; None while there is none."""
         if command.get("line") is not None:
             return str(command["line"])
         answer = self._inbox.answer_of(command["uid"])
@@ -169,14 +169,14 @@ class TagCommands:
     def _not_yet(self, command: dict[str, Any]) -> str:
         if self._ended is not None:
             return f"{command['label']}: not answered, {over(self._run_id, self._ended)}"
-        return f"{command['label']}: taken, waiting for its turn"
+        return f"{command['label']}: pending"
 
     def _keep(self) -> None:
         self.marks.set_fact(FACT, self._fact)
 
 
 def commands_of(tags: dict[str, str]) -> list[dict[str, Any]]:
-    """The commands that tags found together ask for: {label, kind, payload}, or {label, line} for what is none."""
+    """The commands in tags found together: {label, kind, payload}, or {label, line} for an invalid one."""
     commands: list[dict[str, Any]] = []
     assignments = {key.removeprefix(SET): text for key, text in sorted(tags.items()) if key.startswith(SET)}
     if assignments:
@@ -187,7 +187,7 @@ def commands_of(tags: dict[str, str]) -> list[dict[str, Any]]:
         except Refused as error:
             commands.append({"label": label, "line": str(error)})
     if BARE_SET in tags:
-        line = f"{BARE_SET} refused: the key belongs in the tag's name, as in {SET}max_lr with the value 2e-4"
+        line = f"{BARE_SET} refused: the parameter belongs in the tag's name, as in {SET}max_lr with the value 2e-4"
         commands.append({"label": BARE_SET, "line": line})
     if DO in tags:
         commands.append(_command(" ".join(tags[DO].lower().split())))
@@ -206,14 +206,14 @@ def _command(text: str) -> dict[str, Any]:
         except Refused:
             return {
                 "label": text,
-                "line": f"{_short(text)} refused: to which step? As in rollback 500, or rollback best",
+                "line": f"{_short(text)} refused: give a step, as in rollback 500 or rollback best",
             }
         return {"label": text, "kind": kind, "payload": ref.to_payload()}
-    return {"label": text, "line": f"{_short(text)} refused: no such command; {KNOWN}"}
+    return {"label": text, "line": f"{_short(text)} refused: {KNOWN}"}
 
 
 def answer_text(label: str, kind: str, answer: Answer) -> str:
-    """`max_lr=2e-4: applied at step 1201, revision 7`, or why not."""
+    """`max_lr=2e-4: applied at step 1201, revision 7`, or the reason."""
     if answer.status == "refused":
         return answer.message if kind == "edit" and answer.errors else f"{label} refused: {answer.message}"
     notes = [*([answer.message] if answer.message else []), *answer.warnings]
@@ -222,9 +222,9 @@ def answer_text(label: str, kind: str, answer: Answer) -> str:
 
 
 def over(run_id: str, state: str) -> str:
-    """Why a run that is over takes no command, and the one that makes it go on."""
+    """Why a run that has ended accepts no command, and the command that continues it."""
     go_on = f"--from {run_id}" if state == "finished" else f"--resume {run_id}"
-    return f"the run is {state}. Go on with: vsrpp train {go_on}"
+    return f"the run is {state}. Continue with: vsrpp train {go_on}"
 
 
 def _short(text: str) -> str:
@@ -233,7 +233,7 @@ def _short(text: str) -> str:
 
 
 class TagWatch:
-    """Runs the lane in a thread of the delivery process: a checkpoint's upload may take minutes, an answer may not."""
+    """Runs the lane in a separate thread: a checkpoint upload may take minutes, but an answer must not."""
 
     def __init__(self, commands: TagCommands) -> None:
         self.commands = commands
@@ -243,13 +243,13 @@ class TagWatch:
         self._thread = threading.Thread(target=self._run, name="tags", daemon=True)
 
     def start(self) -> None:
-        """From now on; a second call changes nothing."""
+        """Start the thread; a second call has no effect."""
         if not self._started:
             self._started = True
             self._thread.start()
 
     def stop(self) -> bool:
-        """False if a call to the server is still under way: the lane is then not to be touched."""
+        """False if a call to the server is still running; the lane must then not be used."""
         if self._thread.is_alive() and not self._stopping.is_set():
             self._stopping.set()
             self._thread.join(STOP_S)

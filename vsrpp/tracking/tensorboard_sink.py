@@ -1,4 +1,4 @@
-"""The lane to TensorBoard: event files written from the store, every point once."""
+"""The TensorBoard lane: writes event files from the store, every point once."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ log = logging.getLogger("vsrpp.delivery")
 EVERY_S = 1.0
 ROWS_PER_BATCH = 5000
 RESULTS = ("val/psnr_y", "val/ssim_y", "val/quality", "loss/total")
-"""What the HParams page shows beside the parameters."""
+"""The result metrics on the HParams page."""
 CHANGES = frozenset({"config_applied", "config_reverted", "rolled_back"})
 
 
 class TensorBoard:
-    """Metrics and events in the order of time. After a session that did not end cleanly all files are written anew.
+    """Metrics and events in order of time. After a session that did not end cleanly, all files are rewritten.
 
-    A file cannot be asked what it holds, and a mark can only be set after the write: so the marks count for a session
-    that was closed, and only for that.
+    Event files cannot be queried, and a mark can only be set after the write. So the marks are valid only after a
+    session that was closed.
     """
 
     name = TENSORBOARD
@@ -46,7 +46,7 @@ class TensorBoard:
         self._line = Lineage(keep_events=False)
         self._max_steps = 0
         self._written: set[tuple[str, int]] = set()
-        """(tag, step) of the config's points: both a metric row and an event may speak of one."""
+        """(tag, step) of the config's points: a metric row and an event may both report one."""
 
     def pending(self) -> int:
         metric_id, event_seq = self._marks.position(TENSORBOARD)
@@ -83,7 +83,7 @@ class TensorBoard:
     def _open(self) -> EventFiles:
         session = self._marks.fact("tensorboard_session")
         if session is not None and not session["closed"]:
-            log.warning("the last session left TensorBoard's files open; they are written anew from the store")
+            log.warning("the last session did not close TensorBoard's files; rewriting them from the store")
             self._forget()
         self._marks.set_fact("tensorboard_session", {"closed": False})
         written = self._marks.position(TENSORBOARD)[1]
@@ -100,7 +100,7 @@ class TensorBoard:
             path.unlink()
 
     def _next(self, metric_id: int, event_seq: int) -> tuple[list[MetricRow], list[Event]]:
-        """A batch of rows that ends with a whole step, and the events up to its end."""
+        """A batch of rows that ends at a step boundary, and the events up to its end."""
         rows = self._reader.metrics(after_id=metric_id, limit=ROWS_PER_BATCH)
         events = self._reader.events(after_seq=event_seq)
         if len(rows) < ROWS_PER_BATCH:
@@ -110,10 +110,10 @@ class TensorBoard:
 
     # ---- writing
     def _rows(self, files: EventFiles, rows: list[MetricRow]) -> None:
-        """The metrics of one step."""
+        """Write the metrics of one step."""
         step, at = rows[0].step, rows[0].time
         if not self._line.holds(rows[0].branch, step):
-            return  # written late, of a branch that is purged already
+            return  # a late row of a branch that is already purged
         values: dict[str, float] = {}
         weights: dict[str, float] = {}
         for row in rows:
@@ -134,7 +134,7 @@ class TensorBoard:
             files.scalars(values, step, at)
 
     def _progress(self, values: dict[str, float], step: int) -> dict[str, float]:
-        """How far a run is, of the steps it was to make at that moment, and its pace."""
+        """The run's progress relative to its max_steps at that time, and its pace."""
         if "loss/total" not in values:
             return {}
         scalars = {tag: values[key] for key, tag in tags.SPEEDS.items() if key in values}
@@ -157,7 +157,7 @@ class TensorBoard:
             failure = classify(error)
             if not failure.of_the_row:
                 raise
-            log.exception("event %d (%s) is left out of TensorBoard", event.seq, event.type)
+            log.exception("event %d (%s) is omitted from TensorBoard", event.seq, event.type)
             self._marks.put_item(TENSORBOARD, "refused", f"event/{event.seq}", {"why": failure.message})
 
     def _event(self, files: EventFiles, event: Event) -> None:
@@ -203,7 +203,7 @@ class TensorBoard:
         return {tag: value for tag, value in numbers.items() if self._first(tag, step)}
 
     def _first(self, tag: str, step: int) -> bool:
-        """Whether a point of the config at this step is not written yet (always true of other tags)."""
+        """Whether a config point at this step is still to be written (always true for other tags)."""
         if not tag.startswith(tags.CONFIG_PARAMETERS):
             return True
         if (tag, step) in self._written:
@@ -223,7 +223,7 @@ class TensorBoard:
 
 
 def rebuild(run_dir: Path) -> Path:
-    """Write a run's event files anew from its store; returns their folder. Not while the run is being delivered."""
+    """Rewrite a run's event files from its store; returns their folder. Not while the run is being uploaded."""
     paths = RunPaths(run_dir.resolve())
     with RunReader(paths.run_db) as reader:
         marks = Marks(paths.delivery_db)
@@ -244,7 +244,7 @@ def _moment(row: MetricRow) -> tuple[int, int, float]:
 
 
 def _in_order(rows: list[MetricRow], events: list[Event]) -> Iterator[list[MetricRow] | Event]:
-    """Rows grouped by step, events between them, by time; the record's own order decides among equals."""
+    """Rows grouped by step, with the events between them, by time; ties keep the order of the record."""
     waiting = list(reversed(events))
     start = 0
     while start < len(rows):

@@ -1,4 +1,4 @@
-"""Which TensorBoard tag a metric of the record becomes. The brief's names are exact; others stay."""
+"""Maps metric keys of the record to TensorBoard tags."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXACT = {
 }
 TERMS = {"l1": "L1", "ms": "MS", "grad": "Grad", "perceptual": "Perceptual"}
 FROM_EVENTS = frozenset({"events/config_change", "events/validation", "events/validation_run", "events/timeline"})
-"""Markers that are written from the events themselves; as scalars two of them would take the name of a text."""
+"""Markers that are written from the events; as scalars, two of them would have the tag of a text."""
 CONFIG_CHANGES, CONFIG_PARAMETERS, INITIAL = "Config/Changes", "Config/Parameters/", "Config/Initial_Configuration"
 CONFIG_CHANGE, VALIDATION_RUN = "Events/Config_Change", "Events/Validation_Run"
 VALIDATION, TIMELINE = "Events/Validation", "Events/Timeline"
@@ -20,11 +20,11 @@ STEP_PERCENT, REMAINING = "Progress/Step_Percent", "Progress/Remaining_s"
 SPEEDS = {
     "speed/steps_per_s": "Progress/Steps_per_s", "speed/frames_per_s": "Progress/Frames_per_s",
 }  # fmt: skip
-"""Metrics that are shown under Progress as well, where a run's pace is looked for."""
+"""Metrics that also appear under Progress, for the run's pace."""
 
 
 def scalar_tag(key: str) -> str | None:
-    """The tag of a metric key; None if it is written another way."""
+    """The tag of a metric key; None if it is not written as a scalar."""
     if key in FROM_EVENTS:
         return None
     if key in EXACT:

@@ -1,4 +1,4 @@
-"""Uploads beside the rows: a thread of the delivery process with readers, marks and waits of its own."""
+"""The upload thread of the delivery process, with its own reader, marks and waits."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from vsrpp.tracking.mlflow_rows import MlflowRows
 LOOK_S = 0.25
 SAY_EVERY_S = 1.0
 STOP_S = 2.0
-"""How long the end waits for a call that is under way; then the process ends without it."""
+"""How long the end waits for a running call; after that the process exits without it."""
 UPLOAD_OUTAGES = f"{OUTAGES}.{ARTIFACTS}"
 
 
 class Uploads:
-    """Runs the lane of artifacts: a call that takes minutes delays no row, no event and no answer to a command.
+    """Runs the upload lane: a call that takes minutes delays no row, event or answer to a command.
 
-    Nothing is shared with the rows' thread but the client (a pool of HTTP sessions or of database connections, either
-    made for threads), the MLflow run's ids, which are set before `rows.opened`, and two plain numbers.
+    It shares with the rows' thread only the client (a thread-safe pool of HTTP sessions or database connections), the
+    MLflow IDs, which are set before `rows.opened`, and two plain numbers.
     """
 
     def __init__(self, connection: Connection, rows: MlflowRows, paths: RunPaths) -> None:
@@ -41,18 +41,18 @@ class Uploads:
         self._started = False
 
     def start(self) -> None:
-        """From now on; a second call changes nothing."""
+        """Start the thread; a second call has no effect."""
         if not self._started:
             self._started = True
-            self.marks.set_fact(UPLOADING, None)  # what a killed process said of its upload
+            self.marks.set_fact(UPLOADING, None)  # left by a killed process
             self._thread.start()
 
     def retry_set_aside(self) -> None:
-        """Uploads that were set aside get another chance; before `start`."""
+        """Retry rejected uploads; call before `start`."""
         self.lane.retry_set_aside()
 
     def say_progress(self, marks: Marks) -> None:
-        """For the other thread, whose marks these are: at most once a second."""
+        """Record the progress, at most once a second; called by the other thread with its own `marks`."""
         now = time.monotonic()
         if now - self._said_at >= SAY_EVERY_S:
             self._said_at = now
@@ -61,7 +61,7 @@ class Uploads:
     def wait(
         self, left: Callable[[], bool], marks: Marks, *, deadline: float, patience_s: float, rows_why: str = ""
     ) -> str:
-        """Wait while `left` says so; returns "" then, else why it does not.
+        """Wait while `left` returns True; returns "" then, else the reason for giving up.
 
         Gives up at `deadline`, once the sink has been failing for `patience_s`, or when an upload waits for rows that
         could not be delivered (`rows_why`).
@@ -88,7 +88,7 @@ class Uploads:
         return f"{fact.get('class', 'unknown')}: {fact.get('error', '')}"
 
     def close(self) -> bool:
-        """False if a call is still under way: its thread ends with the process, and the next delivery begins it anew."""
+        """False if a call is still running: it ends with the process, and the next delivery repeats the upload."""
         self._stopping.set()
         if self._started:
             self._thread.join(STOP_S)

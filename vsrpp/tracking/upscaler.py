@@ -1,8 +1,8 @@
 """The code of a logged model (MLflow's "models from code"): frames in, upscaled frames out.
 
-MLflow runs this file where the model is loaded, with the networks it imports beside it (`model_code`): nothing of VSR++
-needs to be installed there. Torch and the networks are imported when a model is loaded, not before: the delivery
-process runs this file too.
+MLflow runs this file where the model is loaded, together with the networks it imports (`model_code`); VSR++ need not be
+installed there. Torch and the networks are imported only when a model is loaded, because the delivery process runs
+this file, too.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class Upscaler(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         import torch
         import yaml
 
-        from vsrpp import models  # renamed on its way into the model
+        from vsrpp import models  # renamed when the model is packaged
 
         folder = Path(context.artifacts["checkpoint"])
         run_config = yaml.safe_load((folder / "run_config.yaml").read_text(encoding="utf-8"))
-        averaged = folder / "model_ema.safetensors"  # what validation scored
+        averaged = folder / "model_ema.safetensors"  # the weights that were validated
         weights = averaged if averaged.is_file() else folder / "model.safetensors"
         self.model = models.build(run_config)
         self.model.load_state_dict(safetensors.torch.load_file(weights))
@@ -34,9 +34,9 @@ class Upscaler(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def predict(self, context, model_input, params=None):
-        """No type hints: MLflow would read them as a schema, and the signature says it already.
+        """No type hints: MLflow would read them as a schema, which the signature already gives.
 
-        `params`: chunk_frames (None: the whole clip at once) bounds the memory, overlap joins the chunks."""
+        `params`: `chunk_frames` (None: the whole clip at once) bounds the memory, `overlap` frames join the chunks."""
         from vsrpp.inference.chunks import upscale_frames
 
         settings = params or {}

@@ -1,4 +1,4 @@
-"""What a run's events say of it, folded one by one: for tags, the description and the timeline."""
+"""A summary of a run's events, folded one by one: for tags, the description and the timeline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIFE = {
     "started": "training", "resumed": "training", "restored": "training", "paused": "paused",
     "finished": "finished", "stopped": "stopped", "failed": "failed",
 }  # fmt: skip
-"""Event type -> the state that begins with it."""
+"""Event type -> the state that it starts."""
 END_STATUS = {"finished": "FINISHED", "stopped": "KILLED", "failed": "FAILED", "dead": "FAILED"}
 """Our final states -> MLflow's."""
 INTERVENTIONS = frozenset(
@@ -22,25 +22,25 @@ INTERVENTIONS = frozenset(
 )
 PLATEAUS = frozenset({"plateau_detected", "plateau_cleared", "safety_reset"})
 KEPT = 100
-"""Interventions, plateaus and, of all events, the newest that a view keeps: more than a description has room for."""
+"""Interventions, plateaus and newest events of any type that a summary keeps: more than a description lists."""
 
 
 @dataclass(slots=True)
 class RecordSummary:
-    """Feed it the events in order with `add`; nothing here reads a file.
+    """Add the events in order with `add`; nothing here reads a file.
 
-    Of the events it keeps those that a description can still speak of, so that its size does not grow with the run's.
+    Keeps only the events that a description can still use, so that its size does not grow with the run.
     """
 
     events: list[Event] = field(default_factory=list)
-    """Thinned: the newest interventions and plateaus, and what their effects are read from."""
+    """Thinned: the newest interventions and plateaus, and the events that their effects are computed from."""
     counts: Counter[str] = field(default_factory=Counter)
-    """Type -> how many there were in the whole record."""
+    """Type -> number of events in the whole record."""
     _thin_at: int = 10 * KEPT
     started: Event | None = None
     state: str = "training"
     ended_at: float | None = None
-    """When the run ended, in seconds since 1970; None while it goes on."""
+    """When the run ended, in seconds since 1970; None while it is active."""
     line: Lineage = field(default_factory=lambda: Lineage(keep_events=False))
 
     def add(self, event: Event) -> None:
@@ -61,17 +61,17 @@ class RecordSummary:
         return self.state in END_STATUS
 
     def interventions(self) -> list[Event]:
-        """What people (and probation) did, oldest first; of a long record the newest."""
+        """Interventions by people (and probation), oldest first; of a long record, only the newest."""
         return [event for event in self.events if event.type in INTERVENTIONS]
 
     @property
     def checkpoints(self) -> list[Event]:
-        """Of the present line: what a rollback left behind is not among them."""
+        """Checkpoints on the current line, without those abandoned by a rollback."""
         return self.line.checkpoints
 
     @property
     def best_key(self) -> str:
-        """The metric that says which checkpoint is the best."""
+        """The metric that ranks checkpoints."""
         return best_key(self.started.data.get("run_config") or {} if self.started else {})
 
     def best(self) -> BestCheckpoint | None:
@@ -79,10 +79,10 @@ class RecordSummary:
 
 
 def _thinned(events: list[Event]) -> list[Event]:
-    """The events that any description of the newest `KEPT` interventions and plateaus is made of, in their order.
+    """The events that a description of the newest `KEPT` interventions and plateaus can use, in order.
 
-    Beside those: the newest events whatever they are, the last scored validation before each intervention, and the
-    start and the last change of `log_every` before all of these.
+    Also kept: the newest events of any type, the last scored validation before each intervention, and the start and the
+    last change of `log_every` before all of these.
     """
     keep: set[int] = set(range(max(0, len(events) - KEPT), len(events)))
     for kinds in (INTERVENTIONS, effect.INTERVENTIONS, PLATEAUS):
@@ -107,6 +107,6 @@ def _sets_log_every(event: Event) -> bool:
 
 
 def final_state(event: Event | None) -> str | None:
-    """The state that the run's last word on its life ends in; None while it is not a final one."""
+    """The final state that the run's last lifecycle event leads to; None if it is not final."""
     state = LIFE.get(event.type) if event is not None else None
     return state if state in END_STATUS else None

@@ -1,1 +1,1 @@
-"""The training loop, its adaptive controller, the plateau detectors, checkpoints and activity statistics."""
+"""The training loop with its edits, checkpoints, validation and record, and the replay of a run from its record."""

@@ -1,4 +1,4 @@
-"""How hard each block works, and how steady AdamW's direction is: computed at `log_every` steps, free in between."""
+"""Activity of each block, and consistency of AdamW's direction: computed at `log_every` steps, no cost in between."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 
 class Activity:
-    """Activity of named blocks on the scale of 0 to 2.0+.
+    """Activity of named blocks, on a scale from 0 to above 2.0.
 
-    A block's activity is what it adds, relative to what it is given: RMS(output − input) / RMS(input), or
-    RMS(output) / RMS(input) where the shapes differ (of a block that returns several tensors, the first); the mean over
-    the frames of one forward pass. 0: it passes its input on. 1: it adds as much as there was. Above 2: it
-    overrides its input, which seldom goes well for long.
+    A block's activity is the size of its contribution relative to its input: RMS(output − input) / RMS(input), or
+    RMS(output) / RMS(input) if the shapes differ (for a block with several outputs, of the first one), averaged over
+    the frames of one forward pass. 0: the block passes its input through. 1: it adds as much as it gets. Above 2: it
+    overrides its input, which is rarely stable for long.
     """
 
     def __init__(self, blocks: dict[str, nn.Module]) -> None:
@@ -27,9 +27,9 @@ class Activity:
 
     @contextmanager
     def watching(self, on: bool) -> Iterator[None]:
-        """Measure the forward passes inside, if `on`; otherwise do nothing at all.
+        """Measure the forward passes inside if `on`; otherwise do nothing.
 
-        A network under `torch.compile` knows nothing of hooks that come later: what is measured runs uncompiled.
+        `torch.compile` ignores hooks that are added later, so measured passes run uncompiled.
         """
         if not on:
             yield
@@ -64,14 +64,14 @@ class Activity:
 
 
 def _uncompiled() -> AbstractContextManager[Any]:
-    """Runs compiled networks eagerly inside; free where nothing was compiled in this process."""
+    """Runs compiled networks eagerly inside; no cost if this process compiled nothing."""
     if "torch._dynamo.eval_frame" not in sys.modules:
         return nullcontext()
     return torch.compiler.set_stance("force_eager")
 
 
 def adamw_momentum(optimizer: torch.optim.Optimizer) -> float:
-    """Mean of |m̂| / √v̂ over all weights, in 0 … 1: 1 when every gradient points the same way step after step.
+    """Mean of |m̂| / √v̂ over all weights, in [0, 1]: 1 if every gradient points the same way step after step.
 
     m̂ and v̂ are AdamW's bias-corrected moments (Loshchilov & Hutter 2019). NaN before the first step.
     """

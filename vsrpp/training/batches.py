@@ -1,4 +1,4 @@
-"""The batches of this rank, from whatever step the run is at."""
+"""Provides the batches of this rank, starting at any step."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vsrpp.training.state import TrainingState
 from vsrpp.training.throughput import Throughput
 
 Batch = tuple[Tensor, Tensor]
-"""LR frames (N, T, 3, h, w) and the truth (N, T, 3, scale*h, scale*w), float32 in [0, 1], on the device."""
+"""LR frames (N, T, 3, h, w) and ground truth (N, T, 3, scale*h, scale*w), float32 in [0, 1], on the device."""
 
 
 class BatchFeed:
-    """Gives the batch of the next step; starts the loader again when the run has gone to another step."""
+    """Returns the batch of the next step; restarts the loader when the run has moved to another step."""
 
     def __init__(
         self, run_config: dict[str, Any], data: Data, device: torch.device, group: ProcessGroup, state: TrainingState,
@@ -33,7 +33,7 @@ class BatchFeed:
         self._batches: Batches | None = None
 
     def next(self) -> Batch:
-        """This rank's share of the batch of the step after the present one. Raises VsrppError when data cannot be read."""
+        """This rank's share of the next step's batch. Raises VsrppError if the data cannot be read."""
         if self._batches is None or self._batches.step != self._state.step:
             self.drop()
             self._batches = Batches(
@@ -46,7 +46,7 @@ class BatchFeed:
         return lr_frames.to(self._device, non_blocking=True), truth.to(self._device, non_blocking=True)
 
     def drop(self) -> None:
-        """Let go of the batches in the making and of the workers that make them."""
+        """Discard prefetched batches and stop the workers."""
         if self._batches is not None:
             self._batches.close()
             self._batches = None

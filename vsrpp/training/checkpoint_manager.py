@@ -1,4 +1,4 @@
-"""The run's checkpoints: saved when due by a writer thread, recorded once they are whole, pruned; and which is the best."""
+"""The run's checkpoints: saved by a writer thread, recorded once complete, pruned; and which one is the best."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from vsrpp.training.replay_cursor import ReplayCursor
 
 
 class CheckpointManager:
-    """Rank 0's alone; every call comes from the training thread."""
+    """Used on rank 0 only, and only from the training thread."""
 
     def __init__(
         self, run: RunContext, paths: RunPaths, recorder: RunRecorder, live_config: LiveConfig, cursor: ReplayCursor, *,
         at_step: int | None, replay: bool = False,
     ) -> None:  # fmt: skip
-        """`at_step`: the step whose checkpoint is there already, because training starts from it. A `replay` saves none."""
+        """`at_step`: the step training starts from, whose checkpoint exists. A `replay` saves none."""
         self.at_step = at_step
-        """The step of the newest checkpoint that was asked for."""
+        """The step of the newest checkpoint that was requested."""
         self.deferring = False
-        """While an edit is on probation, checkpoints that are due wait for its verdict."""
+        """While an edit is on probation, due checkpoints wait for its verdict."""
         self._deferred: str | None = None
-        """Why a checkpoint fell due meanwhile."""
+        """The reason of the deferred checkpoint."""
         self._run = run
         self._paths = paths
         self._config = run.run_config
@@ -42,9 +42,9 @@ class CheckpointManager:
         self._replay = replay
         self._saver = Saver()
         self._waiting: dict[int, list[str]] = {}
-        """Commands that asked for a checkpoint, by step: answered once it is written."""
+        """Commands that requested a checkpoint, by step: answered once it is written."""
         self._writing: set[int] = set()
-        """Steps whose folder the writer is about to put in place: the one that stands there is not to be touched."""
+        """Steps whose folder the writer is about to rename into place; an existing folder there must not be touched."""
         self._protected: set[int] = set()
         self._best: float | None = None
         self.look_for_best()
@@ -54,12 +54,12 @@ class CheckpointManager:
 
     @property
     def busy(self) -> bool:
-        """Whether a checkpoint is still being written."""
+        """Whether a checkpoint is being written."""
         return self._saver.busy
 
     # ---- saving
     def save_if_due(self) -> None:
-        """After a step: at every `checkpoint_every`-th, and when its validation is the best so far."""
+        """After a step: save at every `checkpoint_every`-th step, and if its validation is the best so far."""
         run, step = self._run, self._run.state.step
         figures = run.scores.figures if run.scores and run.scored_at == step else {}
         reason = "due" if step % run.live["checkpoint_every"] == 0 else "best" if self.is_best(figures) else None
@@ -71,15 +71,15 @@ class CheckpointManager:
             self.save_now(reason)
 
     def end_deferral(self, *, save: bool) -> None:
-        """A probation is decided: save what fell due meanwhile, or forget it, as its steps never were."""
+        """Called with a probation's verdict: save the deferred checkpoint, or drop it if its steps were reverted."""
         reason, self._deferred, self.deferring = self._deferred, None, False
         if save and reason is not None:
             self.save_now(reason)
 
     def save_now(self, reason: str, *, waiting: str | None = None, figures: Mapping[str, float] | None = None) -> None:
-        """Copy the present state and hand it to the writer, unless this step has its checkpoint.
+        """Copy the current state and pass it to the writer, unless this step already has a checkpoint.
 
-        `figures`: of a validation of this state, where it is not the one that was just made.
+        `figures`: validation metrics of this state, if they are not those of the last validation.
         """
         run, step = self._run, self._run.state.step
         if self._replay or (self.at_step == step and reason != "start"):
@@ -99,7 +99,7 @@ class CheckpointManager:
         self, snapshot: Snapshot, *, branch: int, revision: int, chain: tuple[int, str], metrics: dict[str, float],
         reason: str, waiting: str | None = None,
     ) -> None:  # fmt: skip
-        """Hand a captured state to the writer; `waiting` is a command to answer once it is on disk."""
+        """Pass a captured state to the writer; `waiting` is a command to answer once it is on disk."""
         self.collect()
         step = snapshot.step
         if waiting is not None:
@@ -116,14 +116,14 @@ class CheckpointManager:
         )  # fmt: skip
 
     def answer_when_saved(self, step: int, uid: str) -> bool:
-        """Let a command wait for the checkpoint of `step` that is being written; False if it is on disk already."""
+        """Let a command wait for the checkpoint of `step` while it is being written; False if it is already on disk."""
         if not self._saver.busy:
             return False
         self._waiting.setdefault(step, []).append(uid)
         return True
 
     def collect(self, *, wait: bool = False) -> None:
-        """Record what became of the states handed over; with `wait`, of all of them."""
+        """Record the results of finished writes; with `wait`, of all pending ones."""
         for saved in self._saver.collect(wait=wait):
             self._record(saved)
 
@@ -156,7 +156,7 @@ class CheckpointManager:
         self._prune()
 
     def tell_unrecorded(self) -> None:
-        """A kill between a checkpoint's rename and its event left the run's newest state unsaid, so never uploaded."""
+        """Record a newest checkpoint that a kill left without an event: otherwise it would never be uploaded."""
         step = self._recorder.step
         manifest = control.manifest_of(self._paths, step)
         if self.at_step != step or not manifest:
@@ -176,7 +176,7 @@ class CheckpointManager:
 
     # ---- the best
     def _rank(self, metrics: Mapping[str, float]) -> float | None:
-        """More is better; None without a finite value of `keep_best_by`."""
+        """The score that ranks a checkpoint, higher is better; None without a finite value of `keep_best_by`."""
         key = best_key(self._config)
         value = score(metrics, key)
         return None if value is None else rank(key, value)
@@ -186,7 +186,7 @@ class CheckpointManager:
         return ranked is not None and (self._best is None or ranked > self._best)
 
     def look_for_best(self) -> None:
-        """Read the best score of the checkpoints on the present line: at the start, and after going back."""
+        """Find the best score on the current line: at the start, and after a rollback."""
         line, present_step = control.line_of(self._recorder.writer), self._recorder.step
         ranks = [
             self._rank(saved.metrics)
@@ -196,9 +196,9 @@ class CheckpointManager:
         self._best = max((ranked for ranked in ranks if ranked is not None), default=None)
 
     def save_if_best(self, validated: Event) -> None:
-        """A requested validation counts like one that was due: if it is the best so far, its state is saved.
+        """Save the state of a requested validation if it is the best so far, as for a scheduled one.
 
-        A checkpoint of this very step, written or being written, takes the validation as its own: the record joins them.
+        If this step already has a checkpoint (written or in progress), the record joins the two and nothing is saved.
         """
         figures = metrics_of(None, validated)
         if not self.is_best(figures):
@@ -209,17 +209,17 @@ class CheckpointManager:
             self.save_now("best", figures={k: v for k, v in figures.items() if k.startswith("val/")})
 
     def went_back(self, step: int | None) -> None:
-        """The run is at an earlier checkpoint again, which must stay until a newer one is written; None: at its start."""
+        """Note a rollback to the checkpoint of `step`, to be kept until a newer one is written; None: to the start."""
         self.at_step = step
         self._protected = set() if step is None else {step}
         self.look_for_best()
 
     # ---- pruning
     def _prune(self, *, short_of_disk: bool = False) -> None:
-        """Remove the checkpoints that retention lets go of; short of disk, the first of them.
+        """Remove the checkpoints that the retention settings no longer keep; if short of disk, only the first of them.
 
-        Those on branches left behind do not count for the line's last ones and best one: they go as soon as they are
-        safe elsewhere.
+        Checkpoints on abandoned branches do not count towards the last or best ones of the line: they are removed as
+        soon as they are uploaded.
         """
         uploaded = self._uploaded()
         local_only = self._config["checkpoint_upload"] == "local"

@@ -1,4 +1,4 @@
-"""What people ask for, decided by rank 0 at a step boundary, in order, and told to all ranks as turns."""
+"""Commands from people: rank 0 decides them in order at a step boundary and broadcasts them to all ranks as turns."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from vsrpp.training.throttle import Throttle
 from vsrpp.training.turn import Turn
 
 PAUSE_LOOK_S = 0.01
-"""How often a paused run looks for commands."""
+"""How often a paused run checks for commands."""
 WAITS_A_TIMEOUT = 4
-"""How often within the ranks' timeout the others are told to go on waiting during a pause."""
+"""How many times per rank timeout the other ranks are told to keep waiting during a pause."""
 AT_ONCE = frozenset({"pause", "resume", "stop"})
-"""Commands that act even while an edit is on probation; all others wait until it is decided."""
+"""Commands that are handled even while an edit is on probation; all others wait for its verdict."""
 
 
 class RunCommands:
@@ -42,7 +42,7 @@ class RunCommands:
         checkpoints: CheckpointManager, cursor: ReplayCursor, rollback: Rollback, probations: Probations,
         ending: RunEnding, *, stop_at: int | None = None,
     ) -> None:  # fmt: skip
-        """`stop_at`: the step at which a replay has seen enough."""
+        """`stop_at`: the step at which a replay ends."""
         self._run = run
         self._prepared = prepared
         self._recorder = recorder
@@ -55,16 +55,16 @@ class RunCommands:
         self._ending = ending
         self._stop_at = stop_at
         self._walking = True
-        """Whether the record is still ahead: new commands wait until the run is back where it ends."""
+        """Whether recorded events are still to be repeated: new commands wait until the end of the record."""
         self._held: list[Command | Save] = []
-        """What came while an edit is on probation."""
+        """Commands that arrived during a probation."""
         self._slow_look = Throttle(0.5)
         self._wait_again = Throttle(min(run.group.timeout_s / WAITS_A_TIMEOUT, 20.0))
         self._opened_at = time.time()
         self._recorded = {
             event.data["command"]: event for event in recorder.writer.events() if event.data.get("command")
         }
-        """The events of commands that were carried out, by the commands' uid."""
+        """Events of completed commands, by the command's uid."""
         ending.refuse_rest = lambda: self._refuse_rest([])
 
     def turns(self, *, after_step: bool) -> Iterator[Turn]:
@@ -90,14 +90,14 @@ class RunCommands:
             if self._probations.current is None:
                 yield from ending.finish()
                 return
-            self._probations.confirm_at_end()  # and look again: an edit that waited for it may ask for more steps
+            self._probations.confirm_at_end()  # then check again: a deferred edit may raise max_steps
         yield Turn(
             live=self.live_config.live, asked_quality=state.asked_quality,
             steps_until=self._next_turn() if run.group.many else None,
         )  # fmt: skip
 
     def _open(self) -> Iterator[Turn]:
-        """Before the first step of this process: all ranks take on rank 0's state."""
+        """Before the first step of this process: broadcast rank 0's state."""
         run, recorder, prepared = self._run, self._recorder, self._prepared
         if run.group.many:
             yield Turn(live=self.live_config.live, go_back_to=run.state.capture(self.live_config.live))
@@ -120,7 +120,7 @@ class RunCommands:
         self._status.show(now=True)
 
     def _look_at_step(self) -> Iterator[Turn]:
-        """What the step just made means for an edit on probation, and whether the run must go back by itself."""
+        """Judge an edit on probation by the step just made, and decide whether the run must return to a checkpoint."""
         run = self._run
         yield from self._probations.judge()
         if out_of_patience(run.state, run.run_config):
@@ -131,7 +131,7 @@ class RunCommands:
         self._status.show()
 
     def _next_turn(self) -> int:
-        """An edit on probation may be taken back after any step; the record walked again acts at steps of its own."""
+        """The next step to meet at: every step during a probation, and steps of recorded events to be repeated."""
         step = self._run.state.step
         also = [
             self._stop_at, step + 1 if self._probations.current is not None else None,
@@ -140,7 +140,7 @@ class RunCommands:
         return next_turn(step, self.live_config.live, int(self._run.run_config["control_interval"]), also)
 
     def _act(self) -> Iterator[Turn]:
-        """Take what came since the last boundary; while paused, stay here. Costs about 3 µs when there is nothing."""
+        """Handle new commands; while paused, stay here. Costs about 3 µs if there are none."""
         if self._walking:
             yield from self._walk()
             if self._walking:
@@ -163,10 +163,10 @@ class RunCommands:
         self.live_config.write_row()
 
     def _walk(self) -> Iterator[Turn]:
-        """Let what was done at this step act again, until the record's end is reached."""
+        """Repeat the events recorded at this step, until the end of the record."""
         for event in self._cursor.due():
             if event.type == "validated":
-                self._checkpoints.save_if_best(event)  # a kill may have come before its checkpoint was whole
+                self._checkpoints.save_if_best(event)  # a kill may have interrupted writing its checkpoint
                 continue
             self.live_config.row_due = True
             if self._cursor.undecided(event):
@@ -185,7 +185,7 @@ class RunCommands:
 
     # ---- commands, in order
     def _take(self) -> Iterator[Turn]:
-        """Handle what came, in order; during a probation only what acts at once, the rest is kept."""
+        """Handle new commands in order; during a probation only the urgent ones, the rest is kept."""
         if self._probations.current is None:
             waiting, self._held = [*self._held, *self.live_config.take()], []
         else:
@@ -267,7 +267,7 @@ class RunCommands:
                 Answer(
                     status="done", step=step, branch=int(there.get("branch", self._recorder.branch)),
                     revision=int(there.get("revision", self.live_config.revision)),
-                    message=f"checkpoint {step} is there already",
+                    message=f"checkpoint {step} already exists",
                 ),
             )  # fmt: skip
         return ()
@@ -288,7 +288,7 @@ class RunCommands:
 
     # ---- answers
     def _done(self, asked: Command) -> tuple[()]:
-        """Answer a command that was carried out; it takes no turn more."""
+        """Answer a completed command; returns no further turns."""
         recorder = self._recorder
         self.live_config.answers.put(
             asked.uid, Answer(status="done", step=recorder.step, branch=recorder.branch, revision=recorder.revision)

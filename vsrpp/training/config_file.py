@@ -1,7 +1,7 @@
-"""runtime_config.json as a way in: noticing a save, reading it whole, and writing it back without losing anyone's edit.
+"""runtime_config.json as an input: detects a save, reads it complete, and writes it back without losing an edit.
 
-Editors truncate before they write, write twice within a clock tick, or replace the file; all of that is met here. What
-a save *means* (the three-way merge) is decided in `vsrpp.training.live_config`.
+Editors may truncate before they write, write twice within one clock tick, or replace the file; all of these are
+handled. The three-way merge of a save is in `vsrpp.training.live_config`.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from typing import Any
 
 MAX_BYTES = 1024 * 1024
 TORN_GRACE_S = 2.0
-"""How long a file that does not parse is read again before it is refused: an editor may still be writing it."""
+"""How long a file that does not parse is read again before it is rejected: an editor may still be writing."""
 SETTLE_S = 0.05
-"""A second save within one tick of the file system's clock shows only in the content: the file is read again until one
-reading came later than this, however long the step before it took."""
+"""A second save within one tick of the file system's clock changes only the content, so the file is read again until a
+reading is later than this."""
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Save:
-    """A whole save of the file, or one that cannot be taken (`error` says why)."""
+    """A complete save of the file, or a rejected one (`error` gives the reason)."""
 
     values: dict[str, Any]
     author: str | None
@@ -37,7 +37,7 @@ class Save:
 
 
 class RuntimeConfigFile:
-    """Watches one file at the cost of a `stat` (about 1 µs) a look."""
+    """Watches one file; each check costs one `stat` (about 1 µs)."""
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
@@ -45,12 +45,12 @@ class RuntimeConfigFile:
         self._seen: tuple[int, ...] | None = None
         self._content = b""
         self._settle_until: float | None = None
-        """Until then a save may be one that only the content shows; None once a reading came later."""
+        """Until then, a save may be visible only in the content; None once a later reading was made."""
         self._torn_since: float | None = None
         self._slipped: list[Path] = []
 
     def look(self) -> Save | None:
-        """A save that was not looked at yet, or None. A torn one is held back for `TORN_GRACE_S`, then given as an error."""
+        """The next unread save, or None. One that does not parse is retried for `TORN_GRACE_S`, then an error."""
         if self._slipped:
             return self._take_slipped()
         signature = _signature(self.path)
@@ -58,27 +58,27 @@ class RuntimeConfigFile:
             if self._torn_since is None and self._settle_until is None:
                 return None
             if self._settle_until is not None and self._clock() > self._settle_until:
-                self._settle_until = None  # this is the reading that comes late enough
+                self._settle_until = None  # this reading is late enough
         return self._read(self.path, signature)
 
     def accept(self) -> None:
-        """Take what stands in the file now as known: it is no edit."""
+        """Treat the file's current content as known, not as an edit."""
         self._seen = _signature(self.path)
         self._content = _content(self.path)
         self._torn_since = None
 
     def write(self, text: str) -> None:
-        """Replace the file atomically. A save that came since the last look is kept and given by the next `look`."""
+        """Replace the file atomically. A save made since the last check is kept for the next `look`."""
         fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
         fresh.write_text(text, encoding="utf-8")
-        before, written = self._seen, _signature(fresh)  # kept by a rename: a save that comes right after it differs
+        before, written = self._seen, _signature(fresh)  # unchanged by a rename, so that a later save differs
         if self.path.exists() and exchange_files(fresh, self.path):
             may_be_theirs = _signature(fresh) != before or self._settle_until is not None
             if may_be_theirs and _content(fresh) != self._content:
                 kept = self.path.with_name(f".{self.path.name}.{os.getpid()}.{time.monotonic_ns()}.slipped")
                 fresh.rename(kept)
                 self._slipped.append(kept)
-            elif fresh.is_dir() and not fresh.is_symlink():  # somebody put a folder in its place: kept, out of the way
+            elif fresh.is_dir() and not fresh.is_symlink():  # someone put a folder in the file's place: keep it aside
                 fresh.rename(self.path.with_name(f"{self.path.name}.{time.time_ns()}.folder"))
             else:
                 fresh.unlink()
@@ -122,7 +122,7 @@ class RuntimeConfigFile:
 
 
 class _Unreadable(Exception):
-    """Why the file cannot be taken; `final` when waiting cannot mend it."""
+    """Why the file is rejected; `final` if waiting cannot help."""
 
     def __init__(self, why: str, *, final: bool = False) -> None:
         super().__init__(why)
@@ -138,7 +138,7 @@ def parse_file(path: Path) -> tuple[dict[str, Any], bytes]:
             raise _Unreadable(f"is {about.st_size:,} bytes; a live config has at most {MAX_BYTES:,}", final=True)
         content = path.read_bytes()
     except FileNotFoundError:
-        raise _Unreadable("is gone") from None
+        raise _Unreadable("no longer exists") from None
     except OSError as error:
         raise _Unreadable(f"cannot be read: {error.strerror}") from None
     try:
@@ -150,11 +150,11 @@ def parse_file(path: Path) -> tuple[dict[str, Any], bytes]:
     try:
         values = json.loads(text, object_pairs_hook=_no_twins)
     except json.JSONDecodeError as error:
-        raise _Unreadable(f"is no JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+        raise _Unreadable(f"is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
     except (RecursionError, ValueError) as error:
-        raise _Unreadable(f"is no JSON a config can be: {error}") from None
+        raise _Unreadable(f"is not usable as a config: {error}") from None
     if not isinstance(values, dict):
-        raise _Unreadable("holds no JSON object (line 1, column 1)")
+        raise _Unreadable("does not contain a JSON object (line 1, column 1)")
     return values, content
 
 
@@ -164,7 +164,7 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"{key} stands in it twice")
+                raise ValueError(f"{key} appears twice")
             seen.add(key)
     return values
 
@@ -192,7 +192,7 @@ def _owner(path: Path) -> str | None:
 
 
 def exchange_files(one: Path, other: Path) -> bool:
-    """Swap two files in one step (Linux renameat2), so that what stood there is never lost; False where that is not had."""
+    """Swap two files atomically (Linux renameat2), so that the replaced content is kept; False where unsupported."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (OSError, AttributeError):

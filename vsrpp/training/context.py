@@ -1,7 +1,7 @@
-"""What one rank of a run is made of. It knows no loop: `vsrpp.training.loop` goes round, and asks it for its parts.
+"""The parts of a run on one rank, used by `vsrpp.training.loop`.
 
-Rank 0 holds the real recorder, status, checkpoints, commands and ending; the others hold null ones (`ranks`), so that
-every rank runs the same loop.
+Rank 0 has the real recorder, status, checkpoints, commands and ending; the other ranks have null objects (`ranks`), so
+that every rank runs the same loop.
 """
 
 from __future__ import annotations
@@ -27,51 +27,51 @@ from vsrpp.training.validation import Scores, Validator
 
 
 class Recorder(Protocol):
-    """Puts on record what a step made."""
+    """Records the results of a step."""
 
     def step_made(self, result: StepResult) -> None: ...
     def validated(self, scores: Scores) -> None: ...
     def decided(self, outcome: Outcome) -> None: ...
     def step_row(self, outcome: Outcome, figures: list[dict[str, float]]) -> None:
-        """`figures` are those of every rank since the last row."""
+        """Write the row of the step; `figures` are those of every rank since the last row."""
 
 
 class Status(Protocol):
-    """Tells the faces where the run stands."""
+    """Publishes the run's state for the panel, the terminal and the command line."""
 
     def show(self, state: str | None = None, *, now: bool = False) -> None: ...
 
 
 class Checkpoints(Protocol):
-    """Saves what is due, in the background."""
+    """Saves due checkpoints in the background."""
 
     def save_if_due(self) -> None: ...
     def collect(self, *, wait: bool = False) -> None: ...
 
 
 class Commands(Protocol):
-    """Where the decisions at a step boundary come from."""
+    """Source of the decisions at a step boundary."""
 
     def turns(self, *, after_step: bool) -> Iterator[Turn]:
-        """Rank 0's decisions at this boundary, one after the other, as every rank hears them."""
+        """Rank 0's decisions at this boundary, in order, as every rank receives them."""
 
 
 class Ending(Protocol):
-    """How a run ends on this rank."""
+    """Ends a run on this rank."""
 
     def begin(self) -> None:
-        """From here on signals mean an ordered end."""
+        """From now on, handle signals by an orderly end."""
 
     def failed(self, error: Exception) -> Exception:
-        """Put the failure on record, or leave word for rank 0; the error to raise in its place."""
+        """Record the failure, or report it to rank 0; returns the error to raise instead."""
 
     def close(self) -> None:
-        """Let go of threads, files and the other ranks, without a word on the record."""
+        """Release threads, files and the process group without recording anything."""
 
 
 @dataclass(slots=True, kw_only=True)
 class RunContext:
-    """One run on one rank. Made by `open_run`; call `loop.train` with it once."""
+    """One run on one rank. Created by `open_run`; pass it to `loop.train` once."""
 
     run_config: dict[str, Any]
     data: Data
@@ -89,20 +89,20 @@ class RunContext:
     commands: Commands = field(init=False)
     ending: Ending = field(init=False)
     live: dict[str, Any] = field(default_factory=dict)
-    """The live config in force: rank 0's, as the last turn said it."""
+    """The live config in force: rank 0's, as of the last turn."""
     next_turn: int = 0
-    """The step after which the ranks meet again; a run of one process looks after every step."""
+    """The step after which the ranks meet again; a run of one process handles commands after every step."""
     metrics: dict[str, float] = field(default_factory=dict)
-    """The newest step's figures; empty before the first step and after going back."""
+    """Metrics of the newest step; empty before the first step and after a rollback."""
     scores: Scores | None = None
-    """The newest validation, whatever has been gone back to since."""
+    """The newest validation, even if the run was rolled back since."""
     scored_at: int | None = None
-    """The step whose weights `scores` belong to, unless the run has gone back since."""
+    """The step whose weights `scores` belong to; None if the run was rolled back since."""
     judged: Scores | None = None
-    """The newest validation for a probation's judgement alone."""
+    """The newest validation made only to judge a probation."""
 
     def turn_due(self, *, after_step: bool) -> bool:
-        """Whether all ranks meet at this boundary, which every rank knows by itself."""
+        """Whether all ranks meet at this boundary; the same answer on every rank."""
         return (
             not self.group.many
             or self.state.step >= self.next_turn
@@ -110,14 +110,14 @@ class RunContext:
         )
 
     def take_on(self, snapshot: Snapshot) -> None:
-        """Go on from another state, data position included."""
+        """Continue from another state, including its data position."""
         self.state.restore(snapshot)
         self.batches.drop()
         self.metrics = {}
         self.throughput.forget_step(self.state.step)
 
     def validate(self, *, pictures: bool) -> Scores:
-        """Score the EMA weights on all ranks together; figures, clips and pictures are rank 0's alone."""
+        """Score the EMA weights on all ranks together; metrics, clips and pictures are on rank 0 only."""
         if pictures:
             self.status.show("validating", now=True)
         with self.throughput.doing("validation"):
@@ -131,13 +131,13 @@ class RunContext:
         return scores
 
     def close(self) -> None:
-        """Let go of workers, threads and DDP; the state stays."""
+        """Stop workers, threads and DDP; the state stays valid."""
         self.batches.drop()
         self.train_step.close()
         self.system.close()
 
     def figures(self) -> dict[str, float]:
-        """Speed, activity and system figures of this rank since the last row."""
+        """This rank's speed, activity and system metrics since the last row."""
         frames = int(self.run_config["batch_size"]) * int(self.run_config["num_frames"])
         speed = self.throughput.row(self.state.step, frames)
         return {**speed, **self.train_step.activity.values(), **self.system.latest}

@@ -1,6 +1,6 @@
-"""`vsrpp train --check`: three real steps, one validation and one checkpoint, in a folder that is gone afterwards.
+"""`vsrpp train --check`: three real steps, one validation and one checkpoint, in a temporary folder.
 
-It is a run of three steps by the training loop itself, so that what it measures is what the run will do.
+It uses the real training loop, so that its measurements hold for the run.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from vsrpp.training.start import Prepared, prepare_new
 
 STEPS = 3
 HELD_WHILE_SCORING = 4
-"""Copies of a validation clip in memory at once: truth, output (twice while its chunks are joined), bicubic."""
+"""Copies of a validation clip in memory at once: ground truth, output (twice while its chunks are joined), bicubic."""
 NEARLY_FULL = 0.9
 
 
 @dataclass(slots=True, kw_only=True)
 class DryRun:
-    """What was found. With `problems` the run would not start, or not come to its end."""
+    """The findings. With `problems`, the run would not start or not finish."""
 
     problems: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -49,16 +49,16 @@ class DryRun:
     val_frames: int = 0
     cost: models.StepCost | None = None
     peak_bytes: int = 0
-    """Of the device on CUDA, else of this process."""
+    """Peak memory: of the device on CUDA, else of this process."""
     memory_bytes: int = 0
-    """What the device has, or what this machine had free."""
+    """Memory of the device, or free memory of this machine."""
     losses: list[float] = field(default_factory=list)
     measured: Measured | None = None
     forecast: Forecast | None = None
     free_bytes: int = 0
-    """On the disk of the runs."""
+    """Free space on the disk of the runs."""
     store_bytes: int = 0
-    """What the tracking store would take of the same disk."""
+    """What the tracking store would use on the same disk."""
 
     def to_json(self) -> dict[str, Any]:
         return {"would_run": not self.problems, **asdict(self)}
@@ -68,17 +68,16 @@ def dry_run(
     run_config: dict[str, Any], live: dict[str, Any], *, runs: Path, say: Callable[[str], None],
     store: Path | None = None, parent: CheckpointPaths | None = None,
 ) -> DryRun:  # fmt: skip
-    """Try a run that would live in `runs`. What keeps it from running is among the problems, not raised.
+    """Try a run that would be stored in `runs`. Anything that prevents it is listed in `problems`, not raised.
 
     `store`: the folder of a tracking store on this machine, which keeps a copy of every checkpoint. `parent`: the
-    checkpoint it starts from. Decoded data stays in the cache, for the run to find. Raises KeyboardInterrupt when it
-    is interrupted.
+    checkpoint it starts from. Decoded data stays in the cache for the run. Raises KeyboardInterrupt when interrupted.
     """
     seen = DryRun()
     disk = _nearest(runs)
     seen.free_bytes = shutil.disk_usage(disk).free
     if not os.access(disk, os.W_OK):
-        seen.problems.append(f"{runs} cannot be written: {disk} does not let this user write.")
+        seen.problems.append(f"{runs} cannot be written: no write permission for {disk}.")
         return seen
     with tempfile.TemporaryDirectory(prefix=".vsrpp-check-", dir=disk) as folder:
         try:
@@ -118,7 +117,7 @@ def _try(
 
 
 def _tried(run_config: dict[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
-    """The run as it will be for most of its steps: a flow network that learns later takes its time and memory now."""
+    """The run in its most expensive phase: a flow network that is frozen at first counts as learning."""
     thaws = int(run_config["flow_freeze_steps"]) < int(live["max_steps"])
     return {**run_config, "max_hours": None, **({"flow_freeze_steps": 0} if thaws else {})}
 
@@ -132,19 +131,19 @@ def _look_at_run(seen: DryRun, run: Prepared) -> None:
 
 
 def _look_at_memory(seen: DryRun, run: Prepared) -> None:
-    """A validation clip that memory cannot hold would end the process without a word."""
+    """Report a validation clip too large for memory: scoring it would get the process killed."""
     seen.memory_bytes = psutil.virtual_memory().available
     name, size = _largest(run.data)
     if size > seen.memory_bytes:
         seen.problems.append(
-            f"validation clip {name} takes {formats.size(size)} of memory while it is scored,"
-            f" and {formats.size(seen.memory_bytes)} are free."
-            " Give shorter clips to validate on (val_data), or a smaller val_fraction."
+            f"scoring validation clip {name} needs {formats.size(size)} of memory,"
+            f" but only {formats.size(seen.memory_bytes)} are free."
+            " Use shorter validation clips (val_data) or a smaller val_fraction."
         )
 
 
 def _largest(data: Data) -> tuple[str, int]:
-    """(name, bytes held while it is scored) of the validation clip that takes the most."""
+    """(name, bytes needed to score it) of the most expensive validation clip."""
     sizes = [
         (clip.name, HELD_WHILE_SCORING * clip.frames * clip.span.clip.height * clip.span.clip.width * 3)
         for clip in data.val
@@ -153,7 +152,7 @@ def _largest(data: Data) -> tuple[str, int]:
 
 
 def _train(run: Prepared, say: Callable[[str], None]) -> tuple[RunContext, dict[str, float]]:
-    """Three steps; when the validation and the checkpoint were done, by type of event."""
+    """Run three steps; returns the times of the validation and the checkpoint, by event type."""
     times: dict[str, float] = {}
 
     def note(event: Event) -> None:
@@ -171,7 +170,7 @@ def _train(run: Prepared, say: Callable[[str], None]) -> tuple[RunContext, dict[
 def _measured(run: Prepared, opened: RunContext, times: Mapping[str, float], start: int) -> Measured:
     after = opened.throughput.row(
         start + STEPS + 1, 0
-    )  # since the last row: the checkpoint is what training waited for
+    )  # since the last row: the time that training waited for the checkpoint
     with RunReader(run.paths.run_db) as record:
         last = record.latest()
         step_s, wait_s = (
@@ -198,12 +197,13 @@ def _look_at_figures(
         bad = [event.step - start for event in record.events(types=("non_finite",))]
     if bad:
         seen.problems.append(
-            f"the loss or a gradient of step {bad[0]} is not finite. Lower max_lr ({live['max_lr']:.2e}) or look at the data."
+            f"the loss or a gradient of step {bad[0]} is not finite."
+            f" Lower max_lr ({live['max_lr']:.2e}) or check the data."
         )
     if run.device.type == "cuda" and seen.measured.data_wait_s > 0.2 * seen.measured.step_s:
         seen.warnings.append(
-            f"{seen.measured.data_wait_s / seen.measured.step_s:.0%} of a step is waiting for data: raise num_workers"
-            f" ({run_config['num_workers']}), or see `reading`."
+            f"{seen.measured.data_wait_s / seen.measured.step_s:.0%} of each step is spent waiting for data:"
+            f" raise num_workers ({run_config['num_workers']}), or see `reading`."
         )
     hours = run_config["max_hours"]
     if hours is not None and seen.forecast.hours > hours:
@@ -219,16 +219,19 @@ def _look_at_disk(seen: DryRun, run_config: Mapping[str, Any], runs: Path, store
         seen.store_bytes = seen.forecast.upload_bytes
     needed = seen.forecast.disk_bytes + seen.store_bytes
     if needed > seen.free_bytes:
-        theirs = f", {formats.size(seen.store_bytes)} of it for the tracking store {store}" if seen.store_bytes else ""
+        store_part = (
+            f", {formats.size(seen.store_bytes)} of it for the tracking store {store}" if seen.store_bytes else ""
+        )
         seen.problems.append(
-            f"the run comes to {formats.size(needed)} on the disk of {runs}{theirs}; {formats.size(seen.free_bytes)} are free."
-            f" Keep fewer checkpoints (keep_last = {run_config['keep_last']}), make fewer (checkpoint_every), or use"
-            " another disk (--run-dir)."
+            f"the run needs {formats.size(needed)} on the disk of {runs}{store_part},"
+            f" but only {formats.size(seen.free_bytes)} are free."
+            f" Keep fewer checkpoints (keep_last = {run_config['keep_last']}), save less often (checkpoint_every),"
+            " or use another disk (--run-dir)."
         )
 
 
 def _peak(device: torch.device, free_bytes: int) -> tuple[int, int]:
-    """(peak, what there is) in bytes."""
+    """(peak memory, available memory) in bytes."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device), torch.cuda.mem_get_info(device)[1]
     unit = 1 if sys.platform == "darwin" else 1024
@@ -236,5 +239,5 @@ def _peak(device: torch.device, free_bytes: int) -> tuple[int, int]:
 
 
 def _nearest(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there already."""
+    """The folder, or its nearest existing parent."""
     return next(place for place in (folder, *folder.parents) if place.is_dir())

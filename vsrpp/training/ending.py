@@ -1,4 +1,4 @@
-"""How a run ends: at its last step, told to, by a signal, out of machine time, or by a failure."""
+"""How a run ends: at its last step, by a command, by a signal, out of machine time, or by a failure."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from vsrpp.training.turn import Turn
 
 
 class RunEnding:
-    """Ends the run on all ranks, with everything saved and on record. Rank 0's alone."""
+    """Ends the run on all ranks, with everything saved and recorded. Used on rank 0 only."""
 
     def __init__(
         self, run: RunContext, recorder: RunRecorder, status: RunStatus, live_config: LiveConfig,
         checkpoints: CheckpointManager, probations: Probations, lock: IO[str] | None,
     ) -> None:  # fmt: skip
         self.ended: str | None = None
-        """`finished`, `stopped`, `SIGTERM` or `replayed`, once the run is to end at this boundary."""
+        """`finished`, `stopped`, `SIGTERM` or `replayed`, once the run ends at this boundary."""
         self.signal: str | None = None
-        """SIGTERM or SIGINT once it came; acted on at the next boundary."""
+        """SIGTERM or SIGINT after it was received; handled at the next boundary."""
         self.refuse_rest: Callable[[], None] = lambda: None
-        """Answers the commands that wait for a probation's end."""
+        """Answers the commands that wait for the end of a probation."""
         self._run = run
         self._recorder = recorder
         self._status = status
@@ -53,12 +53,12 @@ class RunEnding:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, caught)
 
-    # ---- in good order
+    # ---- orderly
     def replayed(self) -> Iterator[Turn]:
         yield self._last_turn("replayed")
 
     def finish(self) -> Iterator[Turn]:
-        """The last step is done: final validation and checkpoint, then the final event."""
+        """After the last step: final validation and checkpoint, then the final event."""
         run = self._run
         if run.scored_at != run.state.step:
             yield Turn(live=self._live_config.live, validate="on record")
@@ -73,7 +73,7 @@ class RunEnding:
         self._status.show("finished", now=True)
 
     def stop(self, asked: Command) -> Iterator[Turn]:
-        """Somebody asked for it; the answer is the caller's."""
+        """Stop on request; the caller answers the command."""
         yield from self._halt("stopped")
         self._recorder.emit_asked("stopped", asked, why="stop")
         self._status.show("stopped", now=True)
@@ -87,13 +87,13 @@ class RunEnding:
         self.refuse_rest()
 
     def leave_if_signalled(self) -> Iterator[Turn]:
-        """While the record is walked again there is nothing new to save: just leave; a resume walks it once more."""
+        """While recorded events are being repeated there is nothing new to save: just exit; a resume repeats them."""
         if self.signal is not None:
             yield self._last_turn("SIGTERM" if self.signal == "SIGTERM" else "stopped")
             self._status.show("stopped", now=True)
 
     def stop_if_out_of_hours(self) -> Iterator[Turn]:
-        """The run's machine time is used up: the same end as a stop, and a resume with more hours goes on from it."""
+        """The run's machine time is used up: end as after a stop; a resume with more hours continues from there."""
         hours, spent_s = self._run.run_config["max_hours"], self._run.throughput.spent_s
         if hours is None or self.ended or spent_s < 3600 * hours:
             return
@@ -106,7 +106,7 @@ class RunEnding:
         self.refuse_rest()
 
     def _halt(self, ended: str) -> Iterator[Turn]:
-        """The last row, and a checkpoint: of the present state, or of the one a probation holds."""
+        """Write the last row and a checkpoint: of the current state, or of the state that a probation holds."""
         run, probation = self._run, self._probations.current
         yield self._last_turn(ended)
         if run.metrics and run.state.step % self._live_config.live["log_every"]:
@@ -126,12 +126,12 @@ class RunEnding:
 
     # ---- by a failure
     def failed(self, error: Exception) -> VsrppError:
-        """Put a failure on record, tell the other ranks, and say it in one line, which names the rank that caused it."""
+        """Record the failure and tell the other ranks; returns an error with one line that names the failed rank."""
         run = self._run
         fault = run.group.peer_fault(error)
         cause: Exception = fault or error
         line = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-        with contextlib.suppress(sqlite3.Error, OSError):  # a full disk may be what ended it: nothing can be written
+        with contextlib.suppress(sqlite3.Error, OSError):  # the cause may be a full disk
             self._checkpoints.collect(wait=True)
             self.refuse_rest()
             if out_of_memory(cause):
@@ -147,7 +147,7 @@ class RunEnding:
         return messages.FAILED_AT_STEP(step=run.state.step, type=type(cause).__name__, why=line)
 
     def _give_up(self, *, reachable: bool) -> None:
-        """Tell the other ranks, in words if they are listening; else they see it within seconds. Never raises."""
+        """Tell the other ranks if they are listening; otherwise they notice within seconds. Never raises."""
         if not self._told:
             self._told = True
             self._run.group.give_up(listening=reachable and self._run.turn_due(after_step=False))

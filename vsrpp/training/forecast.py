@@ -1,6 +1,6 @@
-"""What a run will come to, from its configs and a few measured figures: hours, disk, upload, and what is odd about it.
+"""What a run will need, computed from its configs and a few measurements: hours, disk, upload, and likely mistakes.
 
-Pure arithmetic over what `vsrpp.training.dry_run` measures.
+Pure arithmetic on the measurements of `vsrpp.training.dry_run`.
 """
 
 from __future__ import annotations
@@ -10,50 +10,52 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vsrpp.formats import counted
+
 RECORD_BYTES_PER_VALUE = 150
-"""Of one metric value: 64 in run.db, the rest in the event files (measured on a run of 4500 steps)."""
+"""Bytes per metric value: 64 in run.db, the rest in the event files (measured on a run of 4500 steps)."""
 PICTURE_COPIES = 2
-"""A validation's pictures lie in images/ and in the event files."""
+"""A validation's pictures are stored in images/ and in the event files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """What three steps, one validation and one checkpoint took."""
+    """Measurements of three steps, one validation and one checkpoint."""
 
     step_s: float
-    """Seconds of one step after the first, waiting for data included."""
+    """Seconds per step after the first, including waiting for data."""
     data_wait_s: float
-    """Of these, waiting for data."""
+    """The part of `step_s` spent waiting for data."""
     validation_s: float
     checkpoint_wait_s: float
-    """Training waits so long for one; it is written in the background."""
+    """How long training waits for a checkpoint, which is written in the background."""
     checkpoint_bytes: int
     picture_bytes: int
-    """Of one validation's pictures."""
+    """Size of one validation's pictures."""
     values_per_row: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forecast:
-    """Of the whole run, from its first step to max_steps."""
+    """For the whole run, from its first step to max_steps."""
 
     steps: int
     validations: int
     checkpoints: tuple[int, int]
-    """At least and at most: a best validation is a checkpoint, too."""
+    """Minimum and maximum: the best validations also save a checkpoint."""
     hours: float
     step_hours: float
     validation_hours: float
     checkpoint_hours: float
     kept_checkpoints: int
     disk_bytes: int
-    """What the run folder grows to: the checkpoints kept, pictures, record."""
+    """Final size of the run folder: kept checkpoints, pictures, record."""
     upload_bytes: int
-    """At most, over the whole run: every checkpoint and picture."""
+    """Maximum over the whole run: every checkpoint and picture."""
 
 
 def forecast(measured: Measured, run_config: Mapping[str, Any], live: Mapping[str, Any], start: int = 0) -> Forecast:
-    """`start`: the step the run begins at, above 0 when it begins from a checkpoint."""
+    """The forecast for a run that starts at step `start`, above 0 if it starts from a checkpoint."""
     last, every, each = int(live["max_steps"]), int(live["checkpoint_every"]), int(live["validate_every"])
     steps, due, validations = last - start, occasions(start, last, every), occasions(start, last, each)
     at_most = due + occasions(start, last, each, end=False) - occasions(start, last, math.lcm(every, each), end=False)
@@ -80,26 +82,26 @@ def forecast(measured: Measured, run_config: Mapping[str, Any], live: Mapping[st
 
 
 def occasions(start: int, last: int, every: int, *, end: bool = True) -> int:
-    """How often something is done after `start`: at every multiple of `every`, and with `end` at the last step."""
+    """How often an action is due after `start`: at multiples of `every`, and with `end` also at the last step."""
     return last // every - start // every + (end and last % every != 0)
 
 
 def checkpoints_kept(run_config: Mapping[str, Any], last: int) -> int:
-    """The last ones, the best one, every `keep_every`-th, and one in the making."""
+    """Maximum number on disk: the last ones, the best one, every `keep_every`-th, and one being written."""
     every = int(run_config["keep_every"])
     return int(run_config["keep_last"]) + 2 + (last // every if every else 0)
 
 
 def oddities(run_config: Mapping[str, Any], live: Mapping[str, Any], *, cores: int, start: int = 0) -> list[str]:
-    """What a run would do that its owner hardly means; one line each."""
+    """Settings that are probably a mistake, one line each."""
     steps = int(live["max_steps"]) - start
     found = [
-        f"{key} = {live[key]} is more than the {steps} steps there are: {so}"
-        for key, so in (
-            ("validate_every", "the only validation is at the last step."),
-            ("checkpoint_every", "a run that is killed has no checkpoint but those of best validations."),
-            ("log_every", "the only row is at the last step."),
-            ("plateau_patience", "no plateau can be found."),
+        f"{key} = {live[key]} is more than the run's {counted(steps, 'step')}: {effect}"
+        for key, effect in (
+            ("validate_every", "the only validation will be at the last step."),
+            ("checkpoint_every", "if killed, the run only has the checkpoints of its best validations."),
+            ("log_every", "the only row will be at the last step."),
+            ("plateau_patience", "no plateau can be detected."),
         )
         if live[key] > steps
     ]
@@ -109,10 +111,10 @@ def oddities(run_config: Mapping[str, Any], live: Mapping[str, Any], *, cores: i
         )
     if run_config["num_workers"] > cores:
         found.append(
-            f"num_workers = {run_config['num_workers']} on {cores} CPU cores: they take turns, and each holds memory."
+            f"num_workers = {run_config['num_workers']} on {cores} CPU cores: workers compete, and each needs memory."
         )
     if (run_config["torch_threads"] or 0) > cores:
-        found.append(f"torch_threads = {run_config['torch_threads']} on {cores} CPU cores: they wait for each other.")
+        found.append(f"torch_threads = {run_config['torch_threads']} on {cores} CPU cores: threads compete.")
     return found + _flow_oddities(run_config, int(live["max_steps"]))
 
 
@@ -121,6 +123,6 @@ def _flow_oddities(run_config: Mapping[str, Any], last: int) -> list[str]:
     if run_config["network"] != "basicvsr" or frozen == 0:
         return []
     if not run_config["pretrained"]:
-        line = f"flow_freeze_steps = {frozen} without pretrained: the flow network stays as it was drawn for so long."
-        return [line + " Name its weights (pretrained=FILE), or set flow_freeze_steps=0."]
+        line = f"flow_freeze_steps = {frozen} without pretrained: the flow network keeps its random weights that long."
+        return [line + " Give pretrained weights (pretrained=FILE), or set flow_freeze_steps=0."]
     return [f"flow_freeze_steps = {frozen}: the flow network never learns in {last} steps."] if frozen >= last else []

@@ -1,8 +1,8 @@
-"""The live config inside the trainer: the only place where config changes.
+"""The live config inside the trainer: the only place where the config changes.
 
-Edits come from the inbox (every face) and from the file; both are checked here against the config in force and applied
-or refused as a whole. During a resume the recorded edits are applied again at their recorded steps, and new ones wait
-until the run is back where its record ends.
+Edits come from the inbox (panel, terminal, command line, MLflow tags) and from the file. Both are checked here against
+the config in force, and applied or refused as a whole. During a resume, recorded edits are applied again at their
+recorded steps, and new ones wait until the end of the record.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from vsrpp.training.recorder import RunRecorder
 
 ANSWER_TRIES = 30
 MAX_TEXT, MAX_ERRORS = 200, 20
-"""How much of a refused edit the record keeps."""
+"""Limits for what the record keeps of a refused edit: characters per value, errors."""
 MAX_PROBATION_STEPS = 100_000
 
 
 class AnswerWriter:
-    """Writes answers into the inbox from a thread of its own, so that a busy inbox never holds up a step."""
+    """Writes answers into the inbox from a separate thread, so that a busy inbox never delays a step."""
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
@@ -49,7 +49,7 @@ class AnswerWriter:
         self._queue.put((uid, answer))
 
     def close(self) -> None:
-        """Wait until every answer is written."""
+        """Wait until all answers are written."""
         self._queue.put(None)
         self._thread.join()
         self._inbox.close()
@@ -60,13 +60,13 @@ class AnswerWriter:
                 try:
                     self._inbox.answer(*item)
                     break
-                except sqlite3.Error:  # locked for long, or the disk is full: the command is done, its answer can wait
+                except sqlite3.Error:  # locked for long, or disk full: the command is done, only its answer is late
                     time.sleep(1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Author:
-    """Whose edit it is, and on what terms."""
+    """Who made an edit, and the terms of its probation."""
 
     uid: str | None
     origin: str
@@ -76,14 +76,14 @@ class _Author:
 
 
 class LiveConfig:
-    """Takes what people ask for at a step boundary. `live` is the config in force; read it fresh every step."""
+    """Handles edits at a step boundary. `live` is the config in force; read it again at every step."""
 
     def __init__(
         self, paths: RunPaths, run_config: dict[str, Any], history: ConfigHistory, recorder: RunRecorder
     ) -> None:  # fmt: skip
         self.history = history
         self.row_due = False
-        """Whether the config in force changed since its last row, which is written once a boundary."""
+        """Whether the config changed since its last row; at most one row is written per boundary."""
         self._paths = paths
         self._run_config = run_config
         self._recorder = recorder
@@ -100,20 +100,20 @@ class LiveConfig:
         return self.history.revision
 
     def close(self) -> None:
-        """Answer what is still waiting, then let go of the files."""
+        """Write pending answers, then close the files."""
         for command in self._pending.take():
             self.answers.put(command.uid, self.refusal(messages.RUN_ENDED()))
         self.answers.close()
         self._pending.close()
 
-    # ---- what is asked
+    # ---- incoming
     def open_file(self, *, fresh: bool) -> None:
-        """Write the file for a fresh start, or, on a resume, leave it to be read: it may have been edited meanwhile."""
+        """Write the file for a fresh start; on a resume leave it to be read, since it may contain an edit."""
         if fresh or not self._paths.runtime_config.exists():
             self.rewrite_file()
 
     def take(self) -> list[Command | Save]:
-        """What came since the last look, in order; about 3 µs when there is nothing."""
+        """Commands and saves since the last call, in order; about 3 µs if there are none."""
         found: list[Command | Save] = [*self._pending.take()]
         save = self._file.look()
         if save is not None:
@@ -124,7 +124,7 @@ class LiveConfig:
         self._file.write(config.dump_runtime(self.live, self.revision))
 
     def refresh_file(self) -> None:
-        """Bring the file up to the config in force if a kill left it at an older revision; a person's save stays."""
+        """Update the file if a kill left it at an older revision; an edit in it is kept."""
         try:
             stands = json.loads(self._paths.runtime_config.read_text(encoding="utf-8"))
             base = self.history.at(stands.pop("revision"))
@@ -134,13 +134,13 @@ class LiveConfig:
             self.rewrite_file()
 
     def changed(self, event: Event) -> None:
-        """An event of the record changed the config: it holds from here on."""
+        """Adopt the config of a recorded event."""
         self.history.add(event)
         self.rewrite_file()
         self.row_due = True
 
     def write_row(self) -> None:
-        """`config/<key>` of every numeric live value, and the revision, once however many edits this boundary saw."""
+        """Write `config/<key>` of every numeric live value, and the revision, once per boundary."""
         if not self.row_due:
             return
         self.row_due = False
@@ -152,7 +152,7 @@ class LiveConfig:
 
     # ---- edits
     def decide(self, asked: Command | Save, *, recorded_uids: dict[str, Event]) -> Answer:
-        """Apply or refuse one edit as a whole, record it, rewrite the file; the answer is also sent to the inbox."""
+        """Apply or refuse one edit as a whole, record it, rewrite the file, and send the answer to the inbox."""
         if isinstance(asked, Save):
             return self._decide_save(asked)
         done = recorded_uids.get(asked.uid)
@@ -213,7 +213,7 @@ class LiveConfig:
                 status="applied",
                 step=self._recorder.step,
                 revision=self.revision,
-                message="already so; nothing changed",
+                message="no change: these values are already in force",
             )
         warnings = config.warnings(self.live, changes)
         data: dict[str, Any] = {
@@ -240,13 +240,13 @@ class LiveConfig:
         return self._answer_from(event)
 
     def refusal_line(self, errors: Sequence[ProblemDocument]) -> str:
-        if errors and errors[0]["reason_code"] == messages.FILE_UNREADABLE.code:  # the file itself, not a value in it
+        if errors and errors[0]["reason_code"] == messages.FILE_UNREADABLE.code:  # the whole file, not one value
             return f"{errors[0]['key']} refused: it {errors[0]['message']}. Still at revision {self.revision}."
         return config.refusal_line([config.Problem.from_json(row) for row in errors], self.revision, self.live)
 
     @staticmethod
     def _answer_from(event: Event, warnings: list[str] | None = None) -> Answer:
-        """The answer that an edit's event stands for; the same whether given now or after a crash."""
+        """The answer for an edit's event, identical whether given at once or after a crash."""
         if event.type == "config_refused":
             errors = event.data["errors"]
             codes = [str(row.get("reason_code") or Refused.reason_code) for row in errors]
@@ -261,7 +261,7 @@ class LiveConfig:
 
 
 def _probation_problems(asked: Any) -> list[config.Problem]:
-    """What is wrong with the terms of a probation: {"steps": N, "revert_if": CONDITION or null}."""
+    """Problems in the terms of a probation: {"steps": N, "revert_if": CONDITION or null}."""
     if not asked:
         return []
     steps = asked.get("steps") if isinstance(asked, dict) else None
@@ -285,11 +285,11 @@ def _brief_row(row: ProblemDocument) -> ProblemDocument:
 
 
 def _brief(value: Any) -> Any:
-    """A refused value as far as the record needs it: somebody may have sent a book."""
+    """A refused value, shortened for the record because it may be of any size."""
     try:
         text = value if isinstance(value, str) else repr(value)
     except (ValueError, RecursionError):
-        return f"a {type(value).__name__} too large to write down"
+        return f"a {type(value).__name__} too large to record"
     if len(text) <= MAX_TEXT:
         return value
     return f"{text[:MAX_TEXT]}… ({len(text)} characters)"

@@ -1,8 +1,8 @@
-"""The training loop. Every rank runs it; rank 0 records, and decides what happens between two steps.
+"""The training loop. Every rank runs it; rank 0 also records, and decides what happens between two steps.
 
 A step: batch → forward → losses → backward → clip → AdamW → EMA (`step`), then a validation if one is due, the adaptive
-controller, the row, the checkpoint. Between two steps lies the boundary, the only place where anything else happens:
-rank 0 takes what people asked for (`commands`) and broadcasts each decision as a `Turn`, which all ranks carry out alike.
+controller, the row, the checkpoint. Everything else happens at the boundary between two steps: rank 0 handles commands
+(`commands`) and broadcasts each decision as a `Turn`, which all ranks carry out.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from vsrpp.training.step import StepResult, observe
 
 
 def train(run: RunContext) -> str:
-    """Train to the end or until told to stop: `finished`, `stopped`, `SIGTERM` or `replayed`.
+    """Train until the end or until stopped; returns `finished`, `stopped`, `SIGTERM` or `replayed`.
 
-    Raises VsrppError when the run fails; whatever ends it is on record first.
+    Raises VsrppError if the run fails, after recording the cause.
     """
     run.ending.begin()
     try:
@@ -30,11 +30,11 @@ def train(run: RunContext) -> str:
 
 
 def one_step(run: RunContext) -> StepResult:
-    """One optimizer step under the config in force, and what follows from it."""
+    """One optimizer step under the config in force, with its validation, controller decision, row and checkpoint."""
     state, live, step = run.state, run.live, run.state.step + 1
     run.throughput.step_begins()
     with run.throughput.doing("compute"):
-        batch = run.batches.next()  # waits for the loader
+        batch = run.batches.next()  # waits for the data loader
         result = run.train_step(batch, live, watched=row_due(step, live))  # waits for the device, and for all ranks
     run.metrics = result.metrics
     run.recorder.step_made(result)
@@ -45,7 +45,7 @@ def one_step(run: RunContext) -> StepResult:
         run.recorder.validated(scores)
         run.status.show(now=True)
         asked = scores.quality, scores.sharpness
-    outcome = observe(state, result, live, asked)  # the same numbers, so the same decision, on every rank
+    outcome = observe(state, result, live, asked)  # same numbers on every rank, so the same decision
     run.recorder.decided(outcome)
     if row_due(step, live):
         run.recorder.step_row(outcome, run.group.gather(run.figures()))
@@ -54,7 +54,7 @@ def one_step(run: RunContext) -> StepResult:
 
 
 def between_steps(run: RunContext, result: StepResult | None) -> str | None:
-    """Carry out rank 0's turns at this boundary; how the run ended, or None to make the next step.
+    """Carry out rank 0's turns at this boundary; returns how the run ended, or None to make the next step.
 
     `result`: the step just made; None before the first one of this process.
     """
@@ -63,7 +63,7 @@ def between_steps(run: RunContext, result: StepResult | None) -> str | None:
         run.status.show()
         run.checkpoints.collect()
         return None
-    run.next_turn, ending = 0, None  # all ranks meet here
+    run.next_turn, ending = 0, None  # all ranks meet at this boundary
     for turn in run.commands.turns(after_step=after_step):
         run.live, ending = turn.live, turn.stop
         if turn.go_back_to is not None:

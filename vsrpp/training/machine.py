@@ -1,4 +1,4 @@
-"""What depends on the machine a process runs on: threads, device, and how exact torch is told to be."""
+"""Settings that depend on the machine: threads, device, and determinism of torch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vsrpp.training import messages
 
 
 def resolve_machine(run_config: dict[str, Any], local_rank: int = 0) -> torch.device:
-    """Fill in what depends on the machine (threads, device) and set torch up for it. Raises Refused.
+    """Fill in the machine-dependent settings (threads, device) and configure torch. Raises Refused.
 
-    `local_rank` counts the processes of one run on this host: each has a GPU of its own, and its part of the cores.
+    `local_rank` counts the run's processes on this host: each gets one GPU and its share of the cores.
     """
     if run_config["torch_threads"] is None:
         run_config["torch_threads"] = max(1, min(len(os.sched_getaffinity(0)) // _processes_here(), 16))
@@ -34,7 +34,7 @@ def resolve_machine(run_config: dict[str, Any], local_rank: int = 0) -> torch.de
         torch.backends.cudnn.benchmark = False
     exact = models.exact(run_config)
     torch.use_deterministic_algorithms(bool(run_config["deterministic"]), warn_only=not exact)
-    if not exact:  # said once at the start, and not again at every operation
+    if not exact:  # shown once at the start, not for every operation
         warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     device = _own_gpu(local_rank) if wanted == "cuda" and "LOCAL_RANK" in os.environ else torch.device(wanted)
@@ -44,13 +44,13 @@ def resolve_machine(run_config: dict[str, Any], local_rank: int = 0) -> torch.de
 
 
 def _processes_here() -> int:
-    """How many processes of the run this host has, as torchrun says."""
+    """Number of the run's processes on this host, from torchrun's environment."""
     text = os.environ.get("LOCAL_WORLD_SIZE", "1")
     return max(1, int(text)) if text.isdecimal() else 1
 
 
 def _own_gpu(local_rank: int) -> torch.device:
-    """The GPU of this rank; the only one there is where whoever started the process shows it no other."""
+    """The GPU of this rank; the only visible one, if the launcher shows the process just one."""
     count = torch.cuda.device_count()
     if local_rank >= count > 1:
         raise messages.TOO_FEW_GPUS(rank=local_rank, count=count)

@@ -1,4 +1,4 @@
-"""Memory ran out: how that shows, how much there was, and which sizes would fit."""
+"""Out of memory: detect it, report how much there was, and suggest sizes that would fit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from vsrpp import formats, models
 SIZES = ("batch_size", "num_frames", "crop_size")
 SMALLEST = {"batch_size": 1, "num_frames": 2, "crop_size": 16}
 _MARGIN = 1.1
-"""An estimate below what was not enough is wrong by at least so much."""
+"""An estimate below the amount that was not enough is too low by at least this factor."""
 
 
 def there_is(device: torch.device) -> int:
-    """Bytes this process may have: what is free and what it holds, within its limit."""
+    """Bytes available to this process: free memory plus what it holds, within its limit."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
@@ -28,18 +28,18 @@ def there_is(device: torch.device) -> int:
 
 
 def advice(run_config: Mapping[str, Any], device: torch.device, has_bytes: int, ranks: int = 1) -> str:
-    """One line: the sizes that did not fit, what they take, and every single change that would fit, with what it takes.
+    """One line: the sizes that did not fit, the memory they need, and every single change that would fit.
 
-    All of one of `ranks` processes, which share the batch out.
+    All figures are per process; `ranks` processes share the batch.
 
-    The estimates are those of `models.step_cost`, raised to what was not enough where they lie below it.
+    The estimates are those of `models.step_cost`, raised if they are below the amount that was not enough.
     """
     sizes = ", ".join(f"{key} {run_config[key]}" for key in SIZES)
     try:
         estimated = _needs(run_config, ranks)
         factor = max(1.0, _MARGIN * has_bytes / estimated)
         fitting = list(_that_fit(run_config, has_bytes / factor, ranks))
-    except (MemoryError, RuntimeError):  # not even for a tiny network: say what can be said without
+    except (MemoryError, RuntimeError):  # not even enough for the estimate
         return (
             f"out of memory on {device} with {sizes}. Halve one of them, or set accumulate or gradient_checkpointing."
         )
@@ -57,7 +57,7 @@ def _needs(run_config: Mapping[str, Any], ranks: int) -> int:
 
 
 def _that_fit(run_config: Mapping[str, Any], room: float, ranks: int) -> Iterator[tuple[str, int]]:
-    """(`key=value`, bytes) of the mildest change of each kind that fits; what costs time alone comes first."""
+    """(`key=value`, bytes) of the smallest change of each kind that fits; changes that only cost time come first."""
     for key, values in _changes(run_config, ranks):
         for value in values:
             needs = _needs({**run_config, key: value}, ranks)

@@ -1,4 +1,4 @@
-"""What training says when it refuses or fails; the answers of a live run stand here, too."""
+"""What training says when it refuses or fails, and the answers of a live run."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ START_IS_ELSEWHERE = Reason(
 )
 NOTHING_TO_REPLAY = Reason("refused.nothing_to_replay", "nothing to replay: the run has no checkpoint on record.")
 
-# ---- while it trains
+# ---- during training
 NO_CHECKPOINT_WRITTEN = Reason(
     "failed.dry_run_checkpoint", "no checkpoint could be written: check the disk of --run-dir.", VsrppError
 )

@@ -1,4 +1,4 @@
-"""When losses or gradients stay not finite: how long a run waits, where it goes back to, and when it gives up."""
+"""Repeated non-finite losses or gradients: when a run returns to a checkpoint, which one, and when it gives up."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from vsrpp.training.start import Prepared
 from vsrpp.training.state import TrainingState
 
 ORIGIN = "non_finite"
-"""Of the `rolled_back` events by which a run went back by itself."""
+"""Origin of the `rolled_back` events of an automatic return."""
 RETURNS = 3
-"""Of runs from before `non_finite_returns`."""
+"""For runs older than `non_finite_returns`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """One going back."""
+    """One automatic return to an earlier state."""
 
     snapshot: Snapshot
     to_seq: int
-    """The newest event that state had seen."""
+    """The newest event before that state was saved."""
     path: str | None
-    """The checkpoint, relative to the run folder; None for the weights drawn from the seed."""
+    """The checkpoint, relative to the run folder; None for the initial weights from the seed."""
     changes: list[dict[str, Any]]
     number: int
-    """Which return of this run it is, from 1."""
+    """Number of this return within the run, from 1."""
     why: str
 
 
 def find_return(run: Prepared, state: TrainingState, live: Mapping[str, Any]) -> Return:
-    """Where the run goes back to. Raises VsrppError where it stops instead: too many returns, or nothing to go back to.
+    """The state to return to. Raises VsrppError if the run must stop: too many returns, or no state to return to.
 
-    Without a good checkpoint that is the start, if the run began with weights from its seed. A replay never goes back
-    by itself: the steps that led to a return of the original are not walked again.
+    Without a good checkpoint that is the start, if the run began with weights from its seed. A replay never returns
+    on its own: it does not repeat the steps that led to a return of the original.
     """
     why = (
         f"{state.skipped_in_a_row} steps in a row had a loss or gradient that is not finite (last at step {state.step})"
@@ -66,6 +66,6 @@ def _start(run: Prepared, why: str, live: Mapping[str, Any]) -> tuple[Snapshot, 
 
 def _advice(run: Prepared, live: Mapping[str, Any]) -> str:
     return (
-        "Look at the data, or go on from a good checkpoint with a lower rate: vsrpp train --from"
+        "Check the data, or continue from a good checkpoint with a lower rate: vsrpp train --from"
         f" {run.paths.run_id}@best --set max_lr={live['max_lr'] / 2:.2e}"
     )

@@ -1,4 +1,4 @@
-"""Puts a prepared run together: on rank 0 with its record, on the others without."""
+"""Assembles a prepared run: on rank 0 with its record, on the others without."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def open_run(
     on_progress: Callable[[TrainingProgress], None] = lambda _: None,
     watch: Callable[[], list[tuple[str, dict[str, Any]]]] = list, stop_at: int | None = None,
 ) -> RunContext:  # fmt: skip
-    """The run on rank 0, which may be the only one. Its state is the one to start from.
+    """The run on rank 0, whose state is broadcast to the others.
 
-    `on_event` and `on_progress` are told what happens, in the training thread; `watch` gives (type, data) of what
-    happened outside the loop, once a second. `stop_at`: the step at which a replay has seen enough.
+    `on_event` and `on_progress` are called in the training thread; `watch` returns (type, data) of events outside the
+    loop and is called once a second. `stop_at`: the step at which a replay ends.
     """
     state = TrainingState(prepared.run_config, prepared.device, fresh=prepared.snapshot is None)
     run = _context(

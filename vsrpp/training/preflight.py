@@ -1,7 +1,7 @@
-"""Before step 1 the ranks compare what they are about to do: versions, config, data, devices. One line if they differ.
+"""Before step 1 the ranks compare versions, config, data and devices, and stop with one line if they differ.
 
-Rank 0 prepares the run as ever and holds the meeting just before anything is written; the others attend it. Whoever
-cannot go on says why there, and then nobody does.
+Rank 0 prepares the run and starts the comparison just before anything is written; the others attend it. If any rank
+reports a problem, none of them trains.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from vsrpp.training.machine import resolve_machine
 from vsrpp.training.state import TrainingState
 
 Asked = Mapping[str, Any] | None
-"""Both configs as the command line resolved them; None where rank 0 has them from a record or a checkpoint."""
+"""Both configs as resolved from the command line; None if rank 0 has them from a record or a checkpoint."""
 PRIVATE = frozenset({"alerts_url"})
 
 
 class RefusedByRank0(VsrppError):
-    """This rank ends because of what rank 0 has said already: there is no line to show."""
+    """This rank ends because of an error that rank 0 has already shown; there is no line to show."""
 
     def __init__(self, exit_code: int) -> None:
         super().__init__("")
@@ -37,7 +37,7 @@ class RefusedByRank0(VsrppError):
 
 @dataclass(frozen=True, slots=True)
 class PreparedRank:
-    """What a rank above 0 trains with; the config is rank 0's."""
+    """What a rank above 0 trains with; the config comes from rank 0."""
 
     run_config: dict[str, Any]
     data: Data
@@ -48,14 +48,14 @@ class PreparedRank:
 
 @dataclass(slots=True)
 class Preflight:
-    """Rank 0's side. Use it as a context manager around all that comes before training."""
+    """Rank 0's side: a context manager around everything before training."""
 
     group: ProcessGroup = field(default_factory=ProcessGroup.single)
     asked: Asked = None
     _held: bool = False
 
     def hold(self, run_config: dict[str, Any], data: Data, device: torch.device) -> None:
-        """Compare this rank's facts with everybody's. Raises Refused, on all ranks with the same exit code."""
+        """Compare this rank's facts with those of all others. Raises Refused, with the same exit code on all ranks."""
         shared_out(int(run_config["batch_size"]), self.group.world_size)
         if not self.group.many:
             return
@@ -77,7 +77,7 @@ class Preflight:
         return self
 
     def __exit__(self, _type: Any, error: BaseException | None, _trace: Any) -> None:
-        """What keeps rank 0 from training ends the others, too; so does a look that trains nothing (`--check`)."""
+        """An error on rank 0 before training ends the other ranks, too; so does `--check`, which trains nothing."""
         if not self.group.many or self._held:
             return
         fault = self.group.peer_fault(error) if error is not None else None
@@ -88,10 +88,10 @@ class Preflight:
 
 
 def attend(group: ProcessGroup, asked: Callable[[], Asked]) -> PreparedRank:
-    """A rank above 0: look at everything as rank 0 did, and give in to what it says.
+    """On a rank above 0: prepare as rank 0 did, and obey its verdict.
 
-    `asked` resolves this rank's own command line; what it raises is told at the meeting. Raises RefusedByRank0 when nothing is
-    to be trained.
+    `asked` resolves this rank's own command line; its error is reported to rank 0. Raises RefusedByRank0 if nothing
+    will be trained.
     """
     word: Any = group.broadcast(None)
     if word[0] != "plan":
@@ -109,7 +109,7 @@ def attend(group: ProcessGroup, asked: Callable[[], Asked]) -> PreparedRank:
 def _looked(
     group: ProcessGroup, run_config: dict[str, Any], asked: Callable[[], Asked]
 ) -> tuple[PreparedRank | None, dict[str, Any]]:  # fmt: skip
-    """What this rank would train with, and its facts, or why it cannot."""
+    """This rank's preparation and facts, or its error."""
     try:
         own = asked()
         device = resolve_machine(run_config, group.local_rank)
@@ -136,20 +136,20 @@ def _shown(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def first_difference(rank: int, own: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
-    """One line on the first thing that `rank` has otherwise than rank 0."""
+    """One line on the first difference between `rank` and rank 0; None if there is none."""
     who = f"rank {rank} ({theirs['host']})"
     if "error" in theirs:
         return f"{who} cannot train: {theirs['error']}"
     for name in ("vsrpp", "torch", "python", "device"):
         if own[name] != theirs[name]:
-            return f"{who} has {name} {theirs[name]} and rank 0 has {own[name]}: all must be the same."
+            return f"{who} has {name} {theirs[name]}, but rank 0 has {own[name]}: all ranks must have the same."
     if own["asked"] is not None and theirs["asked"] is not None:
         for key, value in own["asked"].items():
             other = theirs["asked"].get(key)
             if other != value:
-                return f"{who} was asked for {key} = {other!r} and rank 0 for {value!r}: give all the same."
+                return f"{who} was started with {key} = {other!r}, but rank 0 with {value!r}: use the same options."
     if own["fingerprint"] != theirs["fingerprint"]:
-        return f"{who} has other data than rank 0 under the same path: all must read the same files."
+        return f"{who} has different data than rank 0 at the same path: all ranks must read the same files."
     return None
 
 

@@ -1,4 +1,4 @@
-"""An edit on probation: judged purely from what the steps report, then confirmed or taken back."""
+"""An edit on probation: judged by the results of the following steps, then confirmed or reverted."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from vsrpp.training.status import RunStatus
 from vsrpp.training.turn import Turn
 
 WINDOW_STEPS = 20
-"""Steps before the edit that are its baseline, and at most as many since that are held against them."""
+"""Steps before the edit that form its baseline, and the maximum number of later steps compared with them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbationVerdict:
-    """How a probation ended, and the numbers behind it."""
+    """The result of a probation and the numbers behind it."""
 
     revert: bool
     why: str
@@ -35,10 +35,10 @@ class ProbationVerdict:
 
 @dataclass(slots=True)
 class Probation:
-    """Holds the state from before the edit (one whole state in memory) until it is decided."""
+    """Holds the state before the edit (one complete state in memory) until the verdict."""
 
     event: Event
-    """The edit, as it was applied."""
+    """The edit's `config_applied` event."""
     held: Snapshot
     head: tuple[int, str]
     """(sequence number, hash) of the newest event before the edit."""
@@ -47,7 +47,7 @@ class Probation:
     conditions: list[Condition]
     before: dict[str, float]
     weights: dict[str, float]
-    """The loss weights from before the edit: losses are compared under these, or an edit of a weight would judge itself."""
+    """The loss weights before the edit: losses are compared under these, so that a weight edit cannot judge itself."""
     _since: list[dict[str, float]] = field(default_factory=list)
 
     @classmethod
@@ -55,7 +55,7 @@ class Probation:
         cls, event: Event, held: Snapshot, head: tuple[int, str], revision_before: int,
         recent: Iterable[Mapping[str, float]], validated: Mapping[str, float],
     ) -> Probation:  # fmt: skip
-        """`recent` are the terms and norms of the steps before the edit, `validated` the figures at its step."""
+        """`recent`: loss terms and gradient norms of the steps before the edit; `validated`: metrics at its step."""
         asked: dict[str, Any] = event.data["probation"]
         weights = {key: float(value) for key, value in held.live.items() if key.endswith("_weight")}
         made = cls(
@@ -80,9 +80,9 @@ class Probation:
         return any(condition.metric in VALIDATED for condition in self.conditions)
 
     def observe(self, step: int, made: Mapping[str, float], validated: Mapping[str, float]) -> ProbationVerdict | None:
-        """Judge after a step: revert, confirm after the last one, or None to go on.
+        """Judge after a step: returns a verdict to revert or confirm, or None to continue.
 
-        `made` are the step's terms (`l1` …) and `grad_norm`; `validated` the figures of a validation at it, or empty.
+        `made`: the step's loss terms (`l1` …) and `grad_norm`; `validated`: metrics of a validation at it, or empty.
         """
         if not all(math.isfinite(value) for value in made.values()):
             return ProbationVerdict(True, "a loss or gradient was not finite", self.before, dict(made))
@@ -99,7 +99,7 @@ class Probation:
         return None
 
     def _means(self, rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
-        """Mean loss under the weights from before, and mean gradient norm; {} without a step."""
+        """Mean loss under the earlier weights, and mean gradient norm; {} without a step."""
         if not rows:
             return {}
         losses = [
@@ -114,7 +114,7 @@ def _figures(validated: Mapping[str, float]) -> dict[str, float]:
 
 
 class Probations:
-    """At most one edit is on probation at a time. Rank 0's alone; what takes all ranks is yielded as turns."""
+    """Runs at most one probation at a time. Used on rank 0 only; actions of all ranks are yielded as turns."""
 
     def __init__(
         self, run: RunContext, recorder: RunRecorder, live_config: LiveConfig, checkpoints: CheckpointManager,
@@ -132,7 +132,7 @@ class Probations:
     def begin(
         self, event: Event, held: Snapshot, head: tuple[int, str], revision_before: int
     ) -> Iterator[Turn]:  # fmt: skip
-        """`held` is the state from before the edit, `head` the newest event then."""
+        """`held` is the state before the edit, `head` the newest event at that time."""
         run = self._run
         probation = Probation.begin(event, held, head, revision_before, run.state.recent, {})
         if probation.needs_validation:
@@ -144,14 +144,14 @@ class Probations:
         self._set(probation)
 
     def try_again(self, event: Event) -> Iterator[Turn]:
-        """An edit on probation that a kill left undecided: hold the state, apply it once more, judge it from the start."""
+        """Restart a probation that a kill interrupted: hold the state, apply the edit again, judge it from the start."""
         held, revision_before = self._run.state.capture(self._live_config.live), self._live_config.revision
         head = next(e for e in self._recorder.writer.events(after_seq=event.seq - 2, limit=1))
         self._cursor.take(event)
         yield from self.begin(event, held, (head.seq, head.hash), revision_before)
 
     def judge(self) -> Iterator[Turn]:
-        """After a step: confirm, take back, or go on."""
+        """After a step: confirm, revert, or continue."""
         probation, run = self.current, self._run
         if probation is None:
             return
@@ -168,18 +168,18 @@ class Probations:
             self._confirm(probation, verdict)
 
     def confirm_at_end(self) -> None:
-        """The run is over before the probation is."""
+        """Confirm, because the run ends before the probation."""
         if self.current is not None:
             self._confirm(self.current, ProbationVerdict(False, "the run is over", self.current.before, {}))
 
     def _score(self) -> Generator[Turn, None, dict[str, float]]:
-        """The figures of a validation that nobody is told of."""
+        """Metrics of a validation that is not recorded."""
         yield Turn(live=self._live_config.live, validate="unrecorded")
         assert self._run.judged is not None
         return self._run.judged.figures
 
     def _revert(self, probation: Probation, verdict: ProbationVerdict) -> Iterator[Turn]:
-        """Back to the very state from before the edit, as if it had never been; only the record knows."""
+        """Restore the exact state before the edit; only the record shows that it happened."""
         changes = [{"key": c["key"], "old": c["new"], "new": c["old"]} for c in probation.event.data["changes"]]
         self._set(None)
         self._checkpoints.end_deferral(save=False)

@@ -1,6 +1,6 @@
-"""The numbers every face shows, computed here alone: whether the loss still falls, and the training score.
+"""The progress figures: whether the loss is still falling, and the training score. Computed only here.
 
-Pure: numbers in, numbers out. `docs/adaptive-system.md` holds the formulas; `vsrpp.control.numbers` hands them on.
+Pure functions of numbers. `docs/adaptive-system.md` has the formulas; `vsrpp.control.numbers` passes the results on.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ BLOCK_STEPS = 8
 """Steps averaged into one point of the smoothed loss."""
 
 BLOCKS_KEPT, BLOCKS_NEEDED = 64, 8
-"""Points the line is drawn through (512 steps), and how many it needs."""
+"""Number of points for the line fit (512 steps), and the minimum it needs."""
 
 SURE_ERRORS = 2.0
-"""A slope beyond this many of its standard errors is one."""
+"""A slope larger than this many of its standard errors is significant."""
 
 TELLING_ERROR = 0.05
-"""Standard error (relative change per 1000 steps) above which a slope that is not sure says nothing."""
+"""Standard error (relative change per 1000 steps) above which an insignificant slope is inconclusive."""
 
 LEAST_SLOPE = 0.001
-"""Relative change per 1000 steps below which a loss is flat, however surely it moves."""
+"""Relative change per 1000 steps below which a loss counts as flat, even if significant."""
 
 UNKNOWN, FALLING, FLAT, RISING, NOISY = STATES
 
 FULL_GAIN_DB = 1.0
-"""Gain over bicubic (dB of PSNR-Y) that is the whole of its part of the score."""
+"""Gain over bicubic (dB of PSNR-Y) that earns this part's full score."""
 
 SHARPNESS_SPAN = 0.5
-"""Sharpness this far from the truth's (ratio) is worth nothing."""
+"""A sharpness ratio this far from the ground truth's earns no points."""
 
 SCORE_PARTS = dict(zip(PART_NAMES, (60, 20, 10, 10), strict=True))
-"""Points of every part of the training score; together 100."""
+"""Maximum points of each part of the training score; together 100."""
 
 _CONVERGENCE_PART = {FALLING: 1.0, UNKNOWN: 0.5, NOISY: 0.5, FLAT: 0.5, RISING: 0.0}
 
@@ -49,7 +49,7 @@ class Convergence:
         self.partial: list[float] = []
 
     def add(self, loss: float) -> None:
-        """Take the loss of one step; one that is not a positive number is left out."""
+        """Add the loss of one step; ignored unless it is a positive number."""
         if not (math.isfinite(loss) and loss > 0):
             return
         self.partial.append(math.log(loss))
@@ -58,7 +58,7 @@ class Convergence:
             self.partial = []
 
     def values(self) -> dict[str, float]:
-        """`progress/convergence` (the number of the state); with it slope and standard error once there is a line."""
+        """`progress/convergence` (the state's number), plus slope and standard error once a line can be fitted."""
         slope, error = self._line()
         state = float(STATES.index(self.state()))
         if slope is None or error is None:
@@ -97,10 +97,10 @@ class Convergence:
 
 
 def score(figures: Mapping[str, float], convergence: str, norms: Sequence[float], clip: float) -> dict[str, float]:
-    """`progress/score` (0 to 100) and its parts in points; empty before the first validation.
+    """`progress/score` (0 to 100) and the points of its parts; empty before the first validation.
 
-    `figures` are those of the last validation (`val/*`), `norms` the gradient norms of the last few steps before
-    clipping: those that are finite and not above `clip` are the stable ones.
+    `figures`: metrics of the last validation (`val/*`). `norms`: gradient norms of the last few steps before clipping;
+    those that are finite and not above `clip` count as stable.
     """
     psnr, bicubic, sharpness = (figures.get(f"val/{name}") for name in ("psnr_y", "bicubic_psnr_y", "sharpness"))
     if psnr is None or bicubic is None or sharpness is None:
@@ -117,5 +117,5 @@ def score(figures: Mapping[str, float], convergence: str, norms: Sequence[float]
 
 
 def _unit(value: float) -> float:
-    """Within 0 to 1; what is not a number is 0."""
+    """Clamped to [0, 1]; NaN becomes 0."""
     return min(1.0, max(0.0, value)) if math.isfinite(value) else 0.0

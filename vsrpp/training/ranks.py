@@ -1,4 +1,4 @@
-"""Ranks above 0: they run the same loop with null objects in place of the record, the faces and the checkpoints."""
+"""Ranks above 0: the same loop, with null objects for the record, the status and the checkpoints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vsrpp.training.validation import Scores
 
 
 class NullRecorder:
-    """Rank 0 has the record."""
+    """Only rank 0 records."""
 
     def step_made(self, result: StepResult) -> None: ...
     def validated(self, scores: Scores) -> None: ...
@@ -24,20 +24,20 @@ class NullRecorder:
 
 
 class NullStatus:
-    """Rank 0 has the faces."""
+    """Only rank 0 publishes the run's state."""
 
     def show(self, state: str | None = None, *, now: bool = False) -> None: ...
 
 
 class NullCheckpoints:
-    """Rank 0 has the checkpoints."""
+    """Only rank 0 saves checkpoints."""
 
     def save_if_due(self) -> None: ...
     def collect(self, *, wait: bool = False) -> None: ...
 
 
 class Rank0sCommands:
-    """Hears what rank 0 decides."""
+    """Receives rank 0's decisions."""
 
     def __init__(self, group: ProcessGroup) -> None:
         self._group = group
@@ -51,11 +51,11 @@ class Rank0sCommands:
 
 
 class RankGone(VsrppError):
-    """This rank cannot go on; an empty line where rank 0 is there to say why."""
+    """This rank cannot continue; an empty line if rank 0 is alive and reports the cause."""
 
 
 class RankEnding:
-    """Leaves word why this rank ends, for rank 0 to record."""
+    """Reports why this rank ends, for rank 0 to record."""
 
     def __init__(self, run: RunContext) -> None:
         self._run = run
@@ -63,7 +63,7 @@ class RankEnding:
     def begin(self) -> None: ...
 
     def failed(self, error: Exception) -> Exception:
-        """The line to show here; Rank0Failed and what has no rank to tell are given back as they are."""
+        """The line to show here; Rank0Failed, and errors without another rank to report to, are returned unchanged."""
         group, step = self._run.group, self._run.state.step
         if group.heartbeat is None or isinstance(error, Rank0Failed):
             return error

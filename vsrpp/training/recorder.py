@@ -1,4 +1,4 @@
-"""What goes on record: events and metric rows; on a resume, what is there already is not written again."""
+"""Records events and metric rows; during a resume, existing records are not written again."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _ONCE_A_STEP = frozenset(
         "non_finite",
     }
 )
-"""Events that follow from the record: on a resume they happen again, and are not written a second time."""
+"""Events that follow from recorded ones: a resume produces them again, and they are not written twice."""
 
 
 class RunRecorder:
-    """Appends events and rows at the present step, branch and revision. Rank 0's alone."""
+    """Appends events and rows at the current step, branch and revision. Used on rank 0 only."""
 
     def __init__(
         self, run: RunContext, writer: RunWriter, *, branch: int, revision: int, on_event: Callable[[Event], None],
         watch: Callable[[], list[tuple[str, dict[str, Any]]]],
     ) -> None:  # fmt: skip
-        """`watch` gives (type, data) of what happened outside the loop; it is asked once a second and must not wait."""
+        """`watch` returns (type, data) of events outside the loop; it is called once a second and must not block."""
         self.writer = writer
         self.branch = branch
         self.revision = revision
@@ -51,7 +51,7 @@ class RunRecorder:
         return self._run.state.step
 
     def walk_again(self, events: Iterable[Event]) -> None:
-        """These events are on record and will happen again: do not write them twice."""
+        """Mark events that are on record and will be produced again, so that they are not written twice."""
         self._known = {_identity(event.type, event.step, event.branch, event.data) for event in events}
 
     def emit(
@@ -59,7 +59,7 @@ class RunRecorder:
         origin: str | None = None, author: str | None = None, reason: str | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> Event | None:  # fmt: skip
-        """Append an event and tell the faces; None if it is on record from before a restart."""
+        """Append an event and notify listeners; None if it is already on record from before a restart."""
         step = self.step if step is None else step
         branch = self.branch if branch is None else branch
         if type in _ONCE_A_STEP and _identity(type, step, branch, data or {}) in self._known:
@@ -73,27 +73,27 @@ class RunRecorder:
         return event
 
     def row(self, values: Mapping[str, float], *, replace: bool = False) -> None:
-        """Write metrics at the present step; what is there already stays, or with `replace` gives way if it differs."""
+        """Write metrics at the current step. Existing values stay, or with `replace` are replaced if they differ."""
         self.writer.record(self.step, self.branch, values, replace=replace)
 
     def look_at_sidecars(self) -> None:
-        """Put on record what sidecars and sinks say of themselves: a server lost, a panel that could not start."""
+        """Record events reported by sidecars and sinks: a lost server, a panel that could not start."""
         if self._sidecar_look.due():
             for type, data in self._watch():
                 self.emit(type, data=data)
 
-    # ---- what a step made
+    # ---- results of a step
     def step_made(self, result: StepResult) -> None:
         if not result.finite:
             self.emit("non_finite", data={"loss": result.loss, "grad_norm": result.grad_norm, "skipped": True})
 
     def decided(self, outcome: Outcome) -> None:
-        """The controller's events."""
+        """Record the controller's events."""
         for event in outcome.events:
             self.emit(event.type, reason=event.reason, data={**event.data, "phase": outcome.phase})
 
     def validated(self, scores: Scores) -> None:
-        """A validation that was due."""
+        """Record a scheduled validation."""
         self.row({**scores.figures, "events/validation": 1.0})
         self.emit("validated", data={**_validation(scores), "by_hand": False})
 
@@ -102,13 +102,13 @@ class RunRecorder:
         return self.emit_asked("validated", asked, **_validation(scores), by_hand=True)
 
     def emit_asked(self, type: str, asked: Command, **data: Any) -> Event | None:
-        """An event that a command brought about."""
+        """Append the event of a command."""
         return self.emit(
             type, origin=asked.origin, author=asked.author, reason=asked.reason, data={"command": asked.uid, **data}
         )
 
     def step_row(self, outcome: Outcome | None, figures: list[dict[str, float]]) -> None:
-        """The row of the step just made; without an `outcome`, of a step at which the run ends though none is due."""
+        """Write the row of the step just made; without `outcome`, of a last step at which no row was due."""
         run = self._run
         self.row(
             {**run.metrics, **(outcome.metrics if outcome else {}), **self._progress(), **of_the_whole(figures),
@@ -116,7 +116,7 @@ class RunRecorder:
         )  # fmt: skip
 
     def _progress(self) -> dict[str, float]:
-        """`progress/*`: convergence, score, time to go, machine time and what it cost."""
+        """`progress/*`: convergence, score, remaining time, machine time and its cost."""
         run = self._run
         state, spent_s = run.state, run.throughput.spent_s
         eta_s = run.throughput.eta_s(state.step, run.live)

@@ -1,7 +1,7 @@
-"""Replay: train again from the record alone, with every recorded intervention at its step, and compare.
+"""Replay: retrain from the record alone, with every recorded intervention at its step, and compare.
 
-What a run was asked is walked along its line (turns leave a branch behind, and it is not trained again); what it
-decided by itself, the controller above all, is decided anew and held against the record.
+Commands and edits are repeated from the record along the run's line (steps on abandoned branches are not retrained).
+Automatic decisions, above all the controller's, are made again and compared with the record.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from vsrpp.training.start import Prepared, code_version, pretrained_sha256
 from vsrpp.training.status import TrainingProgress
 
 COMPARED = ("loss/", "lr", "lr_factor", "grad_norm", "grad_clip", "weight/", "val/", "plateau/")
-"""Metrics that follow from the record; speeds and system figures do not."""
+"""Metrics that follow from the record, unlike speeds and system metrics."""
 DECISIONS = frozenset({"plateau_detected", "plateau_cleared", "safety_reset", "phase_changed", "non_finite"})
 WEIGHTS = "model.safetensors"
 
@@ -43,17 +43,17 @@ Rows = dict[tuple[int, int, str], float]
 
 @dataclass(slots=True)
 class Original:
-    """What is on record of the run to replay, from its folder or from the tracking server."""
+    """The record of the run to replay, from its folder or from the tracking server."""
 
     run_id: str
     events: list[Event]
     rows: Rows
     start: CheckpointPaths | None = None
-    """The checkpoint it began from, for a run that continued another one."""
+    """The start checkpoint of a run that continued another one."""
 
     @classmethod
     def of(cls, run: RunPaths) -> Original:
-        """From the run's own store. Raises NotFound without one."""
+        """Read from the run's own store. Raises NotFound without one."""
         with RunReader(run.run_db) as reader:
             rows = {(r.branch, r.step, r.key): r.value for r in reader.metrics() if _compared(r.key)}
             events = list(reader.events())
@@ -64,7 +64,7 @@ class Original:
 
 @dataclass(slots=True)
 class ReplayVerdict:
-    """How a replay ended: the document of `vsrpp replay --json`."""
+    """The result of a replay: the document of `vsrpp replay --json`."""
 
     run_id: str
     replayed_run_id: str
@@ -75,7 +75,7 @@ class ReplayVerdict:
     """The step up to which both were compared."""
     first_difference: dict[str, Any] | None = None
     causes: list[str] = field(default_factory=list)
-    """What differs between then and now, and may be why."""
+    """Differences from the original environment that may explain a different result."""
 
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
@@ -85,7 +85,7 @@ def replay(
     original: Original, folder: Path, *, say: Callable[[str], None] = lambda _: None,
     on_progress: Callable[[TrainingProgress], None] = lambda _: None, preflight: Preflight | None = None,
 ) -> ReplayVerdict:  # fmt: skip
-    """Train the run again in `folder` up to its newest checkpoint on record.
+    """Retrain the run in `folder` up to its newest recorded checkpoint.
 
     Raises Refused if there is nothing to compare, KeyboardInterrupt if a signal ended it before that checkpoint.
     """
@@ -110,7 +110,7 @@ def replay(
     )
     identical = sha256 == expected
     if not identical and difference is None:
-        difference = {"step": goal.step, "what": "the weights, though every recorded figure agrees"}
+        difference = {"step": goal.step, "what": "the weights, although all recorded metrics agree"}
     return ReplayVerdict(
         original.run_id, prepared.paths.run_id, identical, sha256, expected, goal.step,
         None if identical else difference, [] if identical else causes,
@@ -151,22 +151,22 @@ def _last_checkpoint(line: Lineage) -> Event:
 
 
 def _causes(started: Event, now: Prepared) -> list[str]:
-    """What is known to change bits, and is not what it was."""
+    """Changes since the original run that are known to affect the bits."""
     then = started.data
     found = [
-        f"{name} was {then['versions'].get(name)} and is {here}"
+        f"{name} was {then['versions'].get(name) or 'not recorded'} and is {here}"
         for name, here in versions().items()
-        if then["versions"].get(name, here) != here  # a run from before it was recorded says nothing
+        if then["versions"].get(name, here) != here  # older runs did not record all versions
     ]
     if then.get("code_version") not in (None, code_version()):
         found.append(f"the code was {then['code_version']} and is {code_version()}")
     device = torch.cuda.get_device_name(now.device) if now.device.type == "cuda" else "cpu"
     if then.get("device") != device:
-        found.append(f"the device was {then.get('device')} and is {device}")
+        found.append(f"the device was {then.get('device') or 'not recorded'} and is {device}")
     if then.get("data_fingerprint") != now.data.fingerprint:
-        found.append("the data is not what it was")
+        found.append("the data has changed")
     if then.get("pretrained_sha256") not in (None, pretrained_sha256(now.run_config)):
-        found.append("the pretrained weight file is not what it was")
+        found.append("the pretrained weight file has changed")
     if now.device.type == "cuda" and not models.exact(now.run_config):
         found.append(f"network {now.run_config['network']} cannot be replayed bit for bit on CUDA")
     if not then["run_config"].get("deterministic", True):
@@ -178,20 +178,21 @@ def _other_ranks(events: Iterable[Event], now: Prepared) -> list[str]:
     then = sorted(set(world_sizes(events)))
     if then == [now.group.world_size]:
         return []
-    return [f"it was trained by {' and '.join(map(str, then))} processes and is replayed by {now.group.world_size}"]
+    sizes = " and ".join(map(str, then))
+    return [f"it was trained by {sizes} processes and is replayed by {now.group.world_size}"]
 
 
 def _first_row_that_differs(
     line: Lineage, then: Mapping[Any, float], now: Mapping[Any, float], stop: int
 ) -> dict[str, Any] | None:
-    """The earliest row of the line that is not the same in both."""
+    """The earliest row of the line that differs."""
     on_line = [
         (step, key, value, now.get((branch, step, key)))
         for (branch, step, key), value in then.items()
         if step <= stop and line.holds(branch, step)
     ]
     for step, key, value, again in sorted(on_line, key=lambda row: (row[0], row[1])):
-        if again is None:  # a validation by hand, the row of a stop: the replay takes their effect from the record
+        if again is None:  # a requested validation, the row of a stop: the replay takes their effect from the record
             continue
         if not (value == again or (math.isnan(value) and math.isnan(again))):
             return {"step": step, "what": f"{key} was {value!r} and is {again!r}"}
@@ -199,7 +200,7 @@ def _first_row_that_differs(
 
 
 def _first_decision_that_differs(then: Iterable[Event], now: Iterable[Event], stop: int) -> dict[str, Any] | None:
-    """The earliest decision of the controller that was made otherwise."""
+    """The earliest decision of the controller that differs."""
     before, after = (
         [(e.step, e.type) for e in events if e.type in DECISIONS and e.step <= stop] for events in (then, now)
     )
@@ -211,7 +212,7 @@ def _first_decision_that_differs(then: Iterable[Event], now: Iterable[Event], st
             }
     if len(before) != len(after):
         step, type_ = (before + after)[min(len(before), len(after))] if len(before) > len(after) else after[len(before)]
-        return {"step": step, "what": f"{type_} {'is missing' if len(before) > len(after) else 'was not there'}"}
+        return {"step": step, "what": f"{type_} {'is missing' if len(before) > len(after) else 'is new'}"}
     return None
 
 

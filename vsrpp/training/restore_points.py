@@ -1,4 +1,4 @@
-"""Which checkpoint going back means: only those on the line that leads to the present state can be gone back to."""
+"""Which checkpoint a rollback uses: only those on the line to the current state are eligible."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import RunReader
 
 LOWERED = ("max_lr", "min_lr")
-"""What a run that goes back by itself halves, as far as the ranges let it."""
+"""Rates that an automatic return halves, within their ranges."""
 
 
 def rollback_target(paths: RunPaths, record: RunReader, payload: dict[str, Any]) -> CheckpointPaths:
-    """The folder of `{"step": N | "best" | …}` or `{"revision": R}`. Raises Refused, or NotFound naming the nearest."""
+    """The checkpoint folder for `{"step": N | "best" | …}` or `{"revision": R}`.
+
+    Raises Refused for an invalid payload, NotFound naming the nearest checkpoint.
+    """
     ref, best_by = CheckpointRef.of_payload(payload), control.best_key(control.run_config_of(record))
     chosen = ref.choose(_on_the_line(paths, record), run=paths.run_id, best_by=best_by)
     return CheckpointPaths(chosen.folder)
 
 
 def newest_good(paths: RunPaths, record: RunReader, *, before_step: int) -> tuple[Snapshot, dict[str, Any]] | None:
-    """(state, manifest) of the newest checkpoint before `before_step` from which training went on well; None without one.
+    """(state, manifest) of the newest checkpoint before `before_step` with good steps after it; None without one.
 
-    `before_step` is the last step with a finite loss and gradient: where none followed, the checkpoint itself may be
-    what is wrong. One that is damaged or holds a weight that is not finite is passed over.
+    `before_step` is the last step with a finite loss and gradient: if no such step followed, the checkpoint itself may
+    be the cause. Damaged checkpoints, and those with a non-finite weight, are skipped.
     """
     for saved in reversed(_on_the_line(paths, record)):
         if saved.step >= before_step:
@@ -43,10 +46,10 @@ def newest_good(paths: RunPaths, record: RunReader, *, before_step: int) -> tupl
 
 
 def lowered(live: Mapping[str, Any], earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The changes {key, old, new} from `live` to the `earlier` config with half the lower of both configs' rates.
+    """Changes {key, old, new} from `live` to the `earlier` config, with rates of half the lower one of both configs.
 
-    A rate that is at the end of its range already is among them where it is not the earlier one: whoever walks the
-    record again comes from there.
+    A rate that is already at its lower limit is listed if it differs from the earlier one, because a replay of the
+    record starts from there.
     """
     wanted = {**live, **{key: value for key, value in earlier.items() if key in live}}
     ranges = config.live_parameters()

@@ -1,4 +1,4 @@
-"""Going back: all ranks take on an earlier state under a new revision and branch."""
+"""Rollback: all ranks adopt an earlier state under a new revision and branch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vsrpp.training.turn import Turn
 
 
 class Rollback:
-    """Takes all ranks back to an earlier state; only the record goes on. Rank 0's alone."""
+    """Moves all ranks to an earlier state; the record is kept and continues. Used on rank 0 only."""
 
     def __init__(
         self, run: RunContext, paths: RunPaths, recorder: RunRecorder, live_config: LiveConfig,
@@ -32,7 +32,7 @@ class Rollback:
         self._checkpoints = checkpoints
 
     def to_checkpoint(self, asked: Command) -> Generator[Turn, None, Event]:
-        """Back to a checkpoint of this run: everything but the record. Raises VsrppError if there is no such checkpoint."""
+        """Roll back to a checkpoint of this run. Raises VsrppError if there is no such checkpoint."""
         self._checkpoints.collect(wait=True)
         folder = rollback_target(self._paths, self._recorder.writer, asked.payload)
         snapshot, manifest = load_checkpoint(folder)
@@ -50,7 +50,7 @@ class Rollback:
         return event
 
     def by_itself(self, found: Return) -> Iterator[Turn]:
-        """Too many steps in a row were not finite: back to a good state, at a lower rate."""
+        """Too many non-finite steps in a row: return to a good state at a lower rate."""
         event = yield from self.turn_back(
             "rolled_back", found.snapshot, found.to_seq, found.changes, origin=ORIGIN, author=None, reason=found.why,
             data={"path": found.path, "return": found.number},
@@ -61,7 +61,7 @@ class Rollback:
         self, type: str, snapshot: Snapshot, to_seq: int, changes: list[dict[str, Any]], *, data: dict[str, Any],
         origin: str | None, author: str | None, reason: str | None,
     ) -> Generator[Turn, None, Event]:  # fmt: skip
-        """Record it, then let every rank take on the earlier state under the next revision and branch."""
+        """Record the rollback, then let every rank adopt the earlier state under the next revision and branch."""
         recorder = self._recorder
         event = recorder.emit(
             type, branch=recorder.branch + 1, revision=recorder.revision + 1, origin=origin, author=author,

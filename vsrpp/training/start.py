@@ -1,4 +1,4 @@
-"""Before the first step: everything that can be checked is checked here, and the run folder is made or opened."""
+"""Before the first step: runs all possible checks, and creates or opens the run folder."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ from vsrpp.training.machine import resolve_machine
 from vsrpp.training.preflight import Preflight
 
 _BYTES_PER_WEIGHT = 4 * 4
-"""Weights, EMA and two moments in fp32: what a checkpoint holds per parameter."""
+"""Bytes per parameter in a checkpoint: weights, EMA and two moments in fp32."""
 
 
 @dataclass(slots=True)
 class Prepared:
-    """A run ready to train: its folder is locked, its record open, its data found."""
+    """A run ready to train: folder locked, record open, data checked."""
 
     paths: RunPaths
     writer: RunWriter
@@ -54,19 +54,19 @@ class Prepared:
     device: torch.device
     history: ConfigHistory
     line: Lineage
-    """The line of events that leads to the present state; those after `base_seq` are walked through again."""
+    """The events that lead to the current state; those after `base_seq` are repeated."""
     snapshot: Snapshot | None = None
-    """The state to start from; None means fresh weights from the seed."""
+    """The start state; None means fresh weights from the seed."""
     branch: int = 0
-    """The branch that state was made on."""
+    """The branch of that state."""
     base_seq: int = 0
-    """The newest event that the state to start from has seen."""
+    """The newest event included in the start state."""
     fresh: bool = True
     replay: bool = False
-    """Whether the line is another record's: it is walked, and what happens is written down anew."""
+    """Whether the line comes from another record: its events are repeated and recorded again."""
     lock: IO[str] | None = None
     group: ProcessGroup = field(default_factory=ProcessGroup.single)
-    """The processes that train it, this one first."""
+    """The processes that train the run, this one first."""
 
 
 def prepare_new(
@@ -74,10 +74,10 @@ def prepare_new(
     say: Callable[[str], None], parent: CheckpointPaths | None = None, lineage: dict[str, Any] | None = None,
     preflight: Preflight | None = None,
 ) -> Prepared:  # fmt: skip
-    """A new run, from fresh weights or from a checkpoint. Raises Refused or NotFound before anything is written.
+    """Prepare a new run, from fresh weights or from a checkpoint. Raises Refused or NotFound before writing anything.
 
-    `preflight`: that of the ranks, where several processes train. `run_id` gives the tracking server's ID for the run,
-    asked for last: by then everything else is known to be right.
+    `preflight`: the comparison of the ranks, if several processes train. `run_id` returns the tracking server's ID for
+    the run; it is called last, after all other checks have passed.
     """
     preflight = preflight or Preflight()
     device = resolve_machine(run_config, preflight.group.local_rank)
@@ -98,7 +98,7 @@ def prepare_new(
     folder.checkpoints.mkdir(parents=True, exist_ok=True)
     lock = _lock(folder)
     if on_network_file_system(folder.root):
-        say(f"⚠️  {folder.root} is on a network file system: SQLite runs there without WAL, safe and slower.")
+        say(f"⚠️  {folder.root} is on a network file system: SQLite runs without WAL there, which is safe but slower.")
     folder.run_config.write_text(yaml.safe_dump(run_config, sort_keys=False, allow_unicode=True), encoding="utf-8")
     writer = RunWriter(folder.run_db, folder.run_id)
     writer.set_meta("created", time.time())
@@ -119,9 +119,9 @@ def prepare_resume(
     folder: RunPaths, *, say: Callable[[str], None], limits: dict[str, float] | None = None,
     preflight: Preflight | None = None,
 ) -> Prepared:  # fmt: skip
-    """A run that was killed or stopped, from its newest whole checkpoint and its record. Raises Refused if it lives.
+    """Prepare a killed or stopped run, from its newest complete checkpoint and its record. Raises Refused if active.
 
-    `limits` (of `control.numbers.LIMITS`) hold from now on in place of those on record.
+    `limits` (see `control.numbers.LIMITS`) replace those on record.
     """
     preflight = preflight or Preflight()
     lock = _lock(folder)
@@ -142,17 +142,18 @@ def prepare_resume(
     preflight.hold(run_config, data, device)
     if ranks[-1] != preflight.group.world_size:
         say(
-            f"⚠️  The run was trained by {_processes(ranks[-1])} and goes on with {_processes(preflight.group.world_size)}:"
-            " the samples are the same, sums over them are rounded otherwise, so it will not replay bit for bit."
+            f"⚠️  The run was trained by {_processes(ranks[-1])} and continues with"
+            f" {_processes(preflight.group.world_size)}: samples are the same, but sums over them are rounded"
+            " differently, so it will not replay bit for bit."
         )
     if data.fingerprint != started.data.get("data_fingerprint"):
-        say("⚠️  The data is not what it was when the run started: it goes on, and will not replay bit for bit.")
+        say("⚠️  The data has changed since the run started: it continues, but will not replay bit for bit.")
     clear_torn(folder.checkpoints)
     writer = RunWriter(folder.run_db)
     line = control.lineage(writer.events())
     snapshot, base_seq, branch = _resume_point(folder, line, say)
     if snapshot is None and pretrained_sha256(run_config) != started.data.get("pretrained_sha256"):
-        say("⚠️  The pretrained weight file is not what it was when the run started: it will not replay bit for bit.")
+        say("⚠️  The pretrained weight file has changed since the run started: it will not replay bit for bit.")
     base = ConfigHistory.of(event for event in line.events if event.seq <= base_seq)
     history = control.current_config(writer)
     history.rewind(snapshot.live if snapshot else base.live, base.revision)
@@ -167,7 +168,7 @@ def _processes(count: int) -> str:
 
 
 def spent_before(reader: RunReader) -> float:
-    """Seconds of machine time the run has used so far: what its trainer said last, or recorded last."""
+    """Seconds of machine time the run has used so far, by its last status or its last record."""
     said, row = reader.state().get("spent_s", 0.0), reader.latest("progress/spent_s").get("progress/spent_s")
     return max(float(said), row.value if row else 0.0)
 
@@ -180,7 +181,7 @@ def _check_hours(folder: RunPaths, max_hours: float | None, spent_s: float) -> N
 
 
 def _resume_point(folder: RunPaths, line: Lineage, say: Callable[[str], None]) -> tuple[Snapshot | None, int, int]:
-    """(state, sequence number of the newest event it has seen, its branch): the newest whole checkpoint on the present line."""
+    """(state, number of the newest event in it, its branch) of the newest complete checkpoint on the current line."""
     for checkpoint in reversed(whole_checkpoints(folder.checkpoints)):
         try:
             manifest = read_manifest(checkpoint)
@@ -188,7 +189,7 @@ def _resume_point(folder: RunPaths, line: Lineage, say: Callable[[str], None]) -
                 continue
             snapshot, _ = load_checkpoint(checkpoint)
         except VsrppError as error:
-            say(f"⚠️  {error} The checkpoint before it is used.")
+            say(f"⚠️  {error} Using the checkpoint before it.")
             continue
         return snapshot, int(manifest["chain"]["seq"]), int(manifest["branch"])
     started = line.events[0]
@@ -215,13 +216,13 @@ def _started(
 
 
 def pretrained_sha256(run_config: dict[str, Any]) -> str | None:
-    """The hash of the weight file a run starts from, for a replay to hold against; None without one or if it is gone."""
+    """SHA-256 of the weight file a run starts from, for comparison by a replay; None without such a file."""
     path = run_config.get("pretrained")
     return file_sha256(Path(path)) if path and Path(path).is_file() else None
 
 
 def code_version() -> str:
-    """The commit of the checkout this runs from, with `+changes` if it was edited; the package's version otherwise."""
+    """The commit of the checkout, with `+changes` if it was edited; otherwise the package's version."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return versions()["vsrpp"]
@@ -247,14 +248,14 @@ def _same_network(run_config: dict[str, Any], theirs: dict[str, Any]) -> None:
 
 
 def _check_pretrained(run_config: dict[str, Any], say: Callable[[str], None]) -> None:
-    """Weights that do not fit are found before anything is written. Raises NotFound or Refused."""
+    """Report weights that do not fit before anything is written. Raises NotFound or Refused."""
     with torch.random.fork_rng(devices=[]):
         loaded = models.load_pretrained(models.build(run_config), run_config["pretrained"])
-    say(f"Starts from pretrained weights: {loaded}")
+    say(f"Starting from pretrained weights: {loaded}")
 
 
 def _check_disk(runs: Path, run_config: dict[str, Any]) -> None:
-    """Room for the checkpoints that retention keeps, one more in the making, and one waiting for its upload."""
+    """Check the space for the checkpoints that retention keeps, plus one being written and one awaiting its upload."""
     runs.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
         weights = sum(parameter.numel() for parameter in models.build(run_config).parameters())
@@ -267,7 +268,7 @@ def _check_disk(runs: Path, run_config: dict[str, Any]) -> None:
 
 
 def _lock(folder: RunPaths) -> IO[str]:
-    """Hold the run folder for this process; the kernel lets go of it however the process ends."""
+    """Lock the run folder for this process; the kernel releases the lock when the process ends, for whatever reason."""
     handle = (folder.root / ".lock").open("w")
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -278,7 +279,7 @@ def _lock(folder: RunPaths) -> IO[str]:
 
 
 def _decoding(say: Callable[[str], None]) -> Callable[[str, int, int], None]:
-    """Says once per clip that it is being decoded; later runs find it in the cache."""
+    """Reports once per clip that it is being decoded; later runs find it in the cache."""
     seen: set[str] = set()
 
     def progress(name: str, _done: int, expected: int) -> None:

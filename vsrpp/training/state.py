@@ -1,4 +1,4 @@
-"""Everything a step changes: network, EMA, optimizer, controller, random generators, position. Captured and put back exactly."""
+"""Everything a step changes, captured and restored exactly: network, EMA, optimizer, controller, RNGs, position."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ RECENT_STEPS = 20
 
 
 class TrainingState:
-    """The live objects. Everything random about it comes from `seed` alone."""
+    """The live objects. All randomness derives from `seed`."""
 
     def __init__(self, run_config: dict[str, Any], device: torch.device, *, fresh: bool = True) -> None:
-        """`fresh`: whether a `pretrained` file is read; not where the state is about to be restored anyway.
+        """`fresh`: whether to load the `pretrained` file; off if a captured state is restored next.
 
-        Raises NotFound or Refused for a weight file that is not there or does not fit.
+        Raises NotFound or Refused for a weight file that is missing or does not fit.
         """
         self.device = device
         seed = int(run_config["seed"])
@@ -35,12 +35,12 @@ class TrainingState:
         network = models.build(run_config)
         if fresh and run_config.get("pretrained"):
             models.load_pretrained(network, run_config["pretrained"])
-        if run_config.get("channels_last"):  # pictures follow the weights they meet
+        if run_config.get("channels_last"):  # inputs follow the layout of the weights
             network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.model: nn.Module = network.to(device)
         self.model_ema: nn.Module = copy.deepcopy(self.model).requires_grad_(False).eval()
         if run_config.get("compile"):
-            compile_trunks(network)  # in place: keys stay as they are, and the EMA's copy is not compiled
+            compile_trunks(network)  # in place: keys are unchanged, and the EMA's copy is not compiled
         self.losses = losses.build(run_config).to(device)
         flow = network.flow_network()
         self._flow: list[nn.Parameter] = list(flow.parameters()) if flow is not None else []
@@ -54,32 +54,32 @@ class TrainingState:
         )
         flow_ratio = float(run_config.get("flow_lr_ratio", 1.0))
         self.rate_ratios: list[float] = [1.0, flow_ratio][: len(self.optimizer.param_groups)]
-        """Every group's share of the scheduled rate; kept through every live change of it."""
+        """Each group's ratio to the scheduled rate; unaffected by live changes of the rate."""
         self.scaler = torch.amp.GradScaler(device.type, enabled=run_config["precision"] == "fp16")
-        """Of the loss under fp16; otherwise it lets everything through as it is."""
+        """Scales the loss under fp16; a no-op otherwise."""
         self.overflows = 0
         """Steps skipped because the loss was scaled too high."""
         self.controller = Controller(run_config)
         self.ema_decay = float(run_config["ema_decay"])
         self.skipped_in_a_row = 0
-        """Steps skipped one after the other because the loss or a gradient was not finite."""
+        """Consecutive steps skipped because the loss or a gradient was not finite."""
         self.asked_quality: tuple[float, float] | None = None
-        """(quality, sharpness) of a validation asked for by hand; the controller sees it with the next step."""
+        """(quality, sharpness) of a requested validation; the controller sees it at the next step."""
         self.recent: list[dict[str, float]] = []
-        """Terms and gradient norm of the last `RECENT_STEPS` steps: what an edit on probation is held against."""
+        """Loss terms and gradient norm of the last `RECENT_STEPS` steps: the baseline for an edit on probation."""
         self.convergence = Convergence()
         self.step = 0
 
     def _groups(self) -> list[dict[str, Any]]:
-        """One group of weights, or two with the flow network last: it learns at a rate of its own."""
+        """One group of weights, or two with the flow network last, which learns at its own rate."""
         apart = {id(parameter) for parameter in self._flow}
         rest = [parameter for parameter in self.model.parameters() if id(parameter) not in apart]
         return [{"params": group} for group in (rest, self._flow) if group]
 
     def set_rate(self, rate: float) -> None:
-        """Before a step: the scheduled rate into every group; the flow network rests while it is frozen.
+        """Before a step: set the scheduled rate in every group, and freeze or unfreeze the flow network.
 
-        A frozen weight has no gradient, so it neither counts in the gradient norm nor gathers moments.
+        A frozen weight has no gradient, so it neither counts in the gradient norm nor accumulates moments.
         """
         flow_learns = self.step >= self._flow_freeze_steps and self.rate_ratios[-1] > 0
         for parameter in self._flow:
@@ -88,20 +88,20 @@ class TrainingState:
             group["lr"] = rate * ratio
 
     def _lay_out_moments(self) -> None:
-        """A fused AdamW takes for granted that moments lie in memory as their weights do; those of another run may not."""
+        """Match the memory layout of moments to their weights, as fused AdamW requires: another run's may differ."""
         for parameter, moments in self.optimizer.state.items():
             for name, tensor in moments.items():
                 if tensor.shape == parameter.shape and tensor.stride() != parameter.stride():
                     moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
 
     def update_ema(self) -> None:
-        """Move the EMA toward the weights; the decay grows with the step, so that early weights do not linger."""
+        """Move the EMA toward the weights; the decay grows with the step, so that early weights fade quickly."""
         decay = min(self.ema_decay, (1.0 + self.step) / (10.0 + self.step))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.model_ema.parameters()), list(self.model.parameters()), 1.0 - decay)
 
     def capture(self, live: dict[str, Any]) -> Snapshot:
-        """Copy everything to the CPU; training waits for this alone when a checkpoint is due."""
+        """Copy everything to the CPU; this is the only part of a checkpoint that training waits for."""
         rest = {
             "optimizer": _copied(self.optimizer.state_dict()),
             "scaler": self.scaler.state_dict(),
@@ -116,12 +116,12 @@ class TrainingState:
         return Snapshot(self.step, dict(live), _weights(self.model), _weights(self.model_ema), rest)
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go back to a captured state, in place. Raises RuntimeError if the weights do not fit the network."""
+        """Restore a captured state in place. Raises RuntimeError if the weights do not fit the network."""
         self.model.load_state_dict(snapshot.model)
         self.model_ema.load_state_dict(snapshot.model_ema)
         self.optimizer.load_state_dict(_copied(snapshot.rest["optimizer"]))
         self._lay_out_moments()
-        if self.scaler.is_enabled() and snapshot.rest.get("scaler"):  # a run may go on from one in another precision
+        if self.scaler.is_enabled() and snapshot.rest.get("scaler"):  # the other run may use another precision
             self.scaler.load_state_dict(snapshot.rest["scaler"])
         self.overflows = int(snapshot.rest.get("overflows", 0))
         self.controller.load(_copied(snapshot.rest["controller"]))

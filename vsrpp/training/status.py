@@ -1,4 +1,4 @@
-"""Where the run stands, for `status` and the progress line."""
+"""The run's current state, for `status`, the panel and the progress line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vsrpp.training.throttle import Throttle
 
 @dataclass(frozen=True, slots=True)
 class TrainingProgress:
-    """What the progress line shows."""
+    """The contents of the progress line."""
 
     step: int
     max_steps: int
@@ -32,7 +32,7 @@ class TrainingProgress:
 
 
 class RunStatus:
-    """Refreshes what the faces read. Rank 0's alone."""
+    """Publishes the run's state in the store. Used on rank 0 only."""
 
     def __init__(
         self, run: RunContext, recorder: RunRecorder, live_config: LiveConfig,
@@ -40,7 +40,7 @@ class RunStatus:
     ) -> None:  # fmt: skip
         self.paused = False
         self.probation: dict[str, Any] | None = None
-        """The edit on probation, for people: until which step, and what reverts it."""
+        """The edit on probation: until which step, and what reverts it."""
         self._run = run
         self._recorder = recorder
         self._live_config = live_config
@@ -49,7 +49,7 @@ class RunStatus:
         self._written = Throttle(0.5)
 
     def show(self, state: str | None = None, *, now: bool = False) -> None:
-        """Tell the progress line, and twice a second, or `now`, also what `status` reads."""
+        """Update the progress line and, twice a second or if `now`, also the state in the store."""
         run, live = self._run, self._live_config.live
         step, phase, throughput = run.state.step, run.state.controller.phase, run.throughput
         state = state or ("paused" if self.paused else "training")

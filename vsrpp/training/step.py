@@ -1,6 +1,6 @@
-"""One optimizer step: forward → losses under the weights in force → backward → clip → AdamW → EMA.
+"""One optimizer step: forward → weighted losses → backward → clip → AdamW → EMA.
 
-It asks for nothing and writes nothing: what it made comes back as figures, and the loop decides what to do with them.
+It reads no commands and writes no records: it returns metrics, and the loop decides what to do with them.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from vsrpp.training.state import RECENT_STEPS, TrainingState
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What one step made."""
+    """The results of one step."""
 
     loss: float
     grad_norm: float
-    """The norm of the whole gradient before it was clipped."""
+    """Norm of the whole gradient before clipping."""
     finite: bool
-    """Whether loss and gradient were finite, an overflow aside; where not, the weights were left as they are."""
+    """Whether loss and gradient were finite (apart from an overflow); if not, the weights are unchanged."""
     overflowed: bool
-    """Whether the gradient was not finite because the loss is scaled too high for fp16: skipped, and scaled less from here."""
+    """Whether fp16 loss scaling made the gradient non-finite: the step is skipped and the scale lowered."""
     metrics: dict[str, float]
     """`loss/*`, `weight/*`, `share/*`, `lr`, `lr_factor`, `grad_norm`, `grad_clip`; under fp16 `loss_scale`, `overflows`."""
 
 
 class TrainStep:
-    """Makes optimizer steps of a training state under a config that may change between any two of them."""
+    """Makes optimizer steps of a training state, under a config that may change between steps."""
 
     def __init__(
         self, run_config: dict[str, Any], state: TrainingState, device: torch.device, group: ProcessGroup
@@ -55,9 +55,9 @@ class TrainStep:
         self._forward = DdpModel(state.model, group, device, deterministic=bool(run_config["deterministic"]))
 
     def __call__(self, batch: Batch, live: dict[str, Any], *, watched: bool) -> StepResult:
-        """One step on this rank's `batch` under `live`. `watched`: whether the blocks' activity is measured on the way.
+        """One step on this rank's `batch` under `live`. `watched`: also measure the blocks' activity.
 
-        Raises PeerLost when another rank is missing or late.
+        Raises PeerLost if another rank is missing or late.
         """
         state = self._state
         lr_frames, truth = batch
@@ -75,7 +75,7 @@ class TrainStep:
         overflowed = math.isfinite(loss) and not finite and self._scaled()
         if finite:
             state.optimizer.step()
-        if overflowed:  # what it is without the scale is not known: the newest one that is stands for it
+        if overflowed:  # the unscaled norm is unknown: use the newest known one
             grad_norm = state.recent[-1]["grad_norm"] if state.recent else effect.clip
         state.scaler.update()
         state.step += 1
@@ -102,9 +102,9 @@ class TrainStep:
     def _gradient(
         self, lr_frames: Tensor, truth: Tensor, weights: dict[str, float], *, watched: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
-        """Forward and backward of a batch in `accumulate` parts; the loss and its terms, means over the batch, detached.
+        """Forward and backward in `accumulate` parts; returns the loss and its terms, means over the batch, detached.
 
-        A part counts by its samples, so that the gradients add up to that of the whole.
+        Parts are weighted by their number of samples, so that the gradients add up to that of the whole batch.
         """
         state, parts = self._state, min(self._parts, len(lr_frames))
         sums: list[Tensor] = []
@@ -114,7 +114,7 @@ class TrainStep:
         ):
             share = len(part) / len(lr_frames)
             together = nullcontext() if number == parts else self._forward.no_sync()
-            with together, self.activity.watching(watched):  # backward may compute again, and must do it the same way
+            with together, self.activity.watching(watched):  # backward may recompute, and must do so the same way
                 with autocast(self._device, self._precision):
                     output = self._forward(part)
                 total, terms = state.losses(output, wanted, weights)
@@ -124,11 +124,11 @@ class TrainStep:
         return sums[0], dict(zip(names, sums[1:], strict=True))
 
     def _scaled(self) -> bool:
-        """Whether the loss is scaled up: a gradient may be not finite because of that alone."""
+        """Whether the loss is scaled up, which alone can make a gradient non-finite."""
         return self._state.scaler.is_enabled() and self._state.scaler.get_scale() > 1.0
 
     def _of_all(self, loss: float, grad_norm: float, values: dict[str, float]) -> tuple[float, float, dict[str, float]]:
-        """Means over the ranks, so that every rank's controller sees the same numbers; not a number anywhere is none here."""
+        """Means over the ranks, so that every rank's controller sees the same numbers; a NaN spreads to all ranks."""
         if not self._group.many:
             return loss, grad_norm, values
         loss, grad_norm, *means = self._group.mean([loss, grad_norm, *values.values()])
@@ -138,7 +138,7 @@ class TrainStep:
 def observe(
     state: TrainingState, result: StepResult, live: dict[str, Any], seen: tuple[float, float] | None
 ) -> Outcome:
-    """Let the controller see the step just made, and (quality, sharpness) of a validation after it, if there was one."""
+    """Pass the step to the controller, with (quality, sharpness) of a validation after it, if there was one."""
     metrics = result.metrics
     terms = {term: metrics[f"loss/{term}"] for term in TERMS if f"loss/{term}" in metrics}
     finite = math.isfinite(metrics["loss/total"]) and math.isfinite(metrics["grad_norm"])
@@ -155,6 +155,6 @@ def observe(
 
 
 def _to_floats(total: Tensor, norm: Tensor, terms: dict[str, Tensor]) -> tuple[float, float, dict[str, float]]:
-    """Every number of a step in one transfer from the device."""
+    """All numbers of a step in one transfer from the device."""
     loss, grad_norm, *values = torch.stack([total, norm.detach(), *terms.values()]).tolist()
     return loss, grad_norm, dict(zip(terms, values, strict=True))

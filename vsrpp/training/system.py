@@ -1,4 +1,4 @@
-"""System metrics, sampled by a thread of ours so that they are in the store like every other row."""
+"""System metrics, sampled by a thread and stored like all other rows."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _MIB = 1024 * 1024
 
 
 class SystemSampler:
-    """Keeps the newest sample; the trainer puts it into the row of its next `log_every`."""
+    """Keeps the newest sample, which the trainer writes with its next row."""
 
     def __init__(self, device: torch.device) -> None:
-        """GPU figures are those of `device`, if it is one."""
+        """GPU metrics are those of `device`, if it is one."""
         self._stop = threading.Event()
         self._process = psutil.Process()
         self._gpu = _gpu_handle(device)
@@ -45,7 +45,7 @@ class SystemSampler:
 
 
 def _gpu_handle(device: torch.device) -> Any:
-    """NVML's handle of the GPU that trains, by its UUID (CUDA and NVML may count GPUs otherwise); None without one."""
+    """NVML's handle of the training GPU, by UUID: CUDA and NVML may number GPUs differently. None without one."""
     if device.type != "cuda":
         return None
     try:
@@ -53,7 +53,7 @@ def _gpu_handle(device: torch.device) -> Any:
 
         pynvml.nvmlInit()
         return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
-    except Exception:  # noqa: BLE001 - no library, no driver, no device: all mean "no GPU figures"
+    except Exception:  # noqa: BLE001 - no library, driver or device: no GPU metrics
         return None
 
 

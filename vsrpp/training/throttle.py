@@ -1,4 +1,4 @@
-"""For what need not be done at every step."""
+"""Limits how often something is done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the time goes: every second of the run's process belongs to one part; what is to come follows from it."""
+"""Where the time goes: assigns every second of the process to one part, and estimates the remaining time."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from statistics import fmean, median
 from typing import Any
 
 PARTS = ("data_wait", "compute", "validation", "checkpoint", "boundary", "paused")
-"""`data_wait`: for the next batch. `compute`: the rest of the step. `validation`: all of it. `checkpoint`: what training
-waits for one, not its writing in the background. `boundary`: everything else between two steps. `paused`: held."""
+"""`data_wait`: waiting for the next batch. `compute`: the rest of the step. `validation`: all of it. `checkpoint`: the
+time training waits for one, not the background writing. `boundary`: everything else between two steps. `paused`."""
 
 ROUTINE = ("data_wait", "compute", "boundary")
-"""What every step has; the others come now and then."""
+"""Parts of every step; the others are occasional."""
 
 STEPS_KEPT = 128
-"""Newest steps that the robust mean is taken of."""
+"""Newest steps in the robust mean."""
 
 TRIMMED = 0.1
-"""Part of them left out at either end: the slowest (a rollback, a busy moment) and the quickest."""
+"""Fraction left out at either end: the slowest steps (a rollback, a busy moment) and the fastest."""
 
 RENEWED_EVERY = 8
-"""Steps from one renewal of the mean to the next."""
+"""Steps between two updates of the mean."""
 
 EACH_KEPT = 5
-"""Newest validations and checkpoints whose median is what the next is taken to last."""
+"""Newest validations and checkpoints whose median predicts the next."""
 
 
 class Throughput:
-    """Adds up seconds by part. Between two calls of `doing` time belongs to `boundary`; parts may be nested."""
+    """Adds up seconds by part. Time outside `doing` belongs to `boundary`; parts may be nested."""
 
     def __init__(self, earlier_s: float = 0.0, now: Callable[[], float] = time.perf_counter) -> None:
-        """`earlier_s`: machine time of the processes that trained this run before."""
+        """`earlier_s`: machine time of earlier processes of this run."""
         self._now = now
         self._earlier_s = earlier_s
         self._opened = self._since = now()
@@ -45,24 +45,24 @@ class Throughput:
         self._steps: deque[float] = deque(maxlen=STEPS_KEPT)
         self._fresh = 0
         self.step_s = 0.0
-        """Robust mean of a step's seconds, validation, checkpoints and pauses left out; 0 before two steps."""
+        """Robust mean of the seconds per step, without validations, checkpoints and pauses; 0 before two steps."""
         self._step_mark: float | None = None
         self._row_mark = dict(self._total)
         self._row_step = 0
 
     @property
     def spent_s(self) -> float:
-        """Machine time of the run in seconds: from the start of every process that trained it, pauses included."""
+        """Machine time of the run in seconds, over all of its processes, including pauses."""
         return self._earlier_s + self._now() - self._opened
 
     @property
     def part(self) -> str:
-        """What the process is doing now."""
+        """The current part."""
         return self._part
 
     @contextmanager
     def doing(self, part: str) -> Iterator[None]:
-        """Count the time inside to `part`, whatever it belonged to before."""
+        """Count the time inside towards `part`."""
         before, self._part = self._turn(), part
         began = self._total[part]
         try:
@@ -80,7 +80,7 @@ class Throughput:
         return self._part
 
     def step_begins(self) -> None:
-        """Call it at the start of every step: what came since the last call, without the rare parts, is a step's time."""
+        """Call at the start of every step: a step's time is that since the last call, without the occasional parts."""
         self._turn()
         routine = sum(self._total[part] for part in ROUTINE)
         if self._step_mark is not None:
@@ -92,13 +92,13 @@ class Throughput:
         self._step_mark = routine
 
     def forget_step(self, step: int) -> None:
-        """The run is at another step now (begun, resumed or gone back): what is under way is no step's time."""
+        """The run has moved to another step (start, resume or rollback): discard the current measurement."""
         self._turn()
         self._step_mark = None
         self._row_mark, self._row_step = dict(self._total), step
 
     def row(self, step: int, frames_per_step: int) -> dict[str, float]:
-        """`speed/*` since the last row, in seconds a step: of every part, and of a step without the rare ones."""
+        """`speed/*` since the last row, in seconds per step: each part, and a step without the occasional ones."""
         self._turn()
         steps, self._row_step = step - self._row_step, step
         spent = {part: self._total[part] - self._row_mark[part] for part in PARTS if part != "paused"}
@@ -114,10 +114,10 @@ class Throughput:
         }
 
     def eta_s(self, step: int, live: Mapping[str, Any]) -> float | None:
-        """Seconds to the last step: the steps left at the robust mean, and the validations and checkpoints on the way.
+        """Seconds to the last step: remaining steps at the robust mean, plus the validations and checkpoints due.
 
-        Of these each counts the median of the last few; none has been made yet, and they count nothing. None before
-        the pace is known. A pause is not foreseen.
+        Each of these counts as the median of the last few, or 0 before the first one. None before the pace is known.
+        Pauses are not predicted.
         """
         last = int(live["max_steps"])
         if step >= last:
@@ -133,11 +133,11 @@ class Throughput:
 
 
 def trimmed_mean(values: deque[float]) -> float:
-    """The mean without the least and the greatest tenth."""
+    """The mean without the lowest and the highest tenth."""
     cut = int(TRIMMED * len(values))
     return fmean(sorted(values)[cut : len(values) - cut])
 
 
 def _times(step: int, last: int, every: int) -> int:
-    """How often something is done after `step`, at every multiple of `every` and at the last step."""
+    """How often an action is due after `step`: at every multiple of `every` and at the last step."""
     return last // every - step // every + (last % every != 0)

@@ -1,4 +1,4 @@
-"""What rank 0 decides between two steps, in the one form in which every rank hears it."""
+"""The decisions of rank 0 between two steps, as broadcast to every rank."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from vsrpp.checkpoints.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One decision at a step boundary; a boundary is a few of them, and the last says how far to go on, or how to end."""
+    """One decision at a step boundary; the last one at a boundary says how far to continue, or how to end."""
 
     live: dict[str, Any]
-    """The live config in force from here on."""
+    """The live config from here on."""
     asked_quality: tuple[float, float] | None = None
-    """(quality, sharpness) of a validation asked for at this boundary: the controller sees it with the next step."""
+    """(quality, sharpness) of a validation requested at this boundary; the controller sees it at the next step."""
     go_back_to: Snapshot | None = None
-    """Take on this state, data position included."""
+    """Adopt this state, including its data position."""
     validate: Literal["on record", "unrecorded"] | None = None
-    """Score the EMA weights now, with pictures and rows, or for the judgement of a probation alone."""
+    """Score the EMA weights now: with pictures and rows, or only to judge a probation."""
     steps_until: int | None = None
-    """Make steps up to this one, then meet again; None also where there is only one process, which always looks."""
+    """Train up to this step, then meet again; None also for a single process, which checks after every step."""
     stop: str | None = None
-    """The run ends here: `finished`, `stopped`, `SIGTERM` (stopped, to be started again) or `replayed`."""
+    """The run ends here: `finished`, `stopped`, `SIGTERM` (stopped, to be restarted) or `replayed`."""
 
     @property
     def is_last(self) -> bool:

@@ -1,4 +1,4 @@
-"""Validation: the EMA weights on frames never trained on, beside bicubic, by the field's protocol (`vsrpp.metrics`)."""
+"""Validation: scores the EMA weights on held-out frames, against bicubic, by the field's protocol (`vsrpp.metrics`)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from vsrpp.paths import RunPaths
 CHUNK_FRAMES = 16
 OVERLAP = 4
 PICTURE_CLIPS = 4
-"""Pictures are kept of at most this many clips: they are for looking at, and every one is uploaded."""
+"""Maximum number of clips with pictures: they are for viewing, and all of them are uploaded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """One validation. What the controller looks at is on every rank, the rest on rank 0 alone."""
+    """One validation. The controller's inputs are on every rank, the rest on rank 0 only."""
 
     step: int
     quality: float
@@ -38,8 +38,8 @@ class Scores:
     tdiff_y and bicubic_tdiff_y (`metrics.temporal_difference_y`) unless every clip is a single frame."""
     clips: list[dict[str, Any]] = field(default_factory=list)
     images: list[dict[str, Any]] = field(default_factory=list)
-    """[{path, profile, clip, frame, width, height}], paths relative to the run folder: bicubic | output | truth, side by
-    side; the profile is one row of pixels of each over time."""
+    """[{path, profile, clip, frame, width, height}], paths relative to the run folder: bicubic | output | ground truth,
+    side by side; the profile shows one pixel row of each over time."""
 
     @property
     def figures(self) -> dict[str, float]:
@@ -49,7 +49,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What scoring one clip gave; sent to rank 0 by the rank that did it."""
+    """The scores of one clip, sent to rank 0 by the rank that computed them."""
 
     number: int
     row: dict[str, Any]
@@ -59,7 +59,7 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A frame and a profile of a clip as PNG files that are not written yet."""
+    """A frame and a profile of a clip as encoded PNG files, not yet written."""
 
     clip: str
     frame: int
@@ -69,7 +69,7 @@ class Picture:
     profile_png: bytes
 
     def keep(self, run_dir: Path, folder: Path) -> dict[str, Any]:
-        """Write both files; what `Validation.images` says of them."""
+        """Write both files; returns their entry for `Scores.images`."""
         folder.mkdir(parents=True, exist_ok=True)
         name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in self.clip)
         path, profile = folder / f"{name}.png", folder / f"{name}_profile.png"
@@ -82,17 +82,17 @@ class Picture:
 
 
 class Validator:
-    """Keeps the bicubic baseline of the validation clips, which never changes, and scores the network against them.
+    """Keeps the bicubic baseline of the validation clips, which never changes, and scores the network.
 
-    In a group every rank scores the clips number rank, rank + world size, …: whole clips, so that a figure does not
-    depend on who made it, and a rank without one has nothing to do.
+    Every rank of a group scores the clips rank, rank + world size, …: whole clips, so that a result does not depend on
+    the rank that computed it. A rank without a clip has nothing to do.
     """
 
     def __init__(
         self, clips: Sequence[ValClip], scale: int, device: torch.device, precision: str, group: ProcessGroup,
         paths: RunPaths | None = None,
     ) -> None:  # fmt: skip
-        """`paths`: of the run folder, for the pictures; None on ranks above 0."""
+        """`paths`: the run folder, for the pictures; None on ranks above 0."""
         self.clips = clips
         self._scale = scale
         self._device = device
@@ -121,9 +121,10 @@ class Validator:
     def score(
         self, model: nn.Module, *, pictures: bool, between: Callable[[], None] = lambda: None
     ) -> list[Scored]:  # fmt: skip
-        """Score `model` on this rank's clips; all clips in order on rank 0, none elsewhere. All ranks call it together.
+        """Score `model` on this rank's clips; returns all clips in order on rank 0, none elsewhere.
 
-        `between` is called after every clip (to show that the run lives). Never touches a random generator.
+        All ranks must call it.
+        `between` is called after every clip (to show that the run is alive). Uses no random generator.
         """
         own = []
         for number in range(self._group.rank, len(self.clips), self._group.world_size):
@@ -164,9 +165,9 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def sharpness_ratio(output: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
-    """Mean absolute gradient of the output's luma over the truth's; 1 is as sharp as the truth, bicubic ×4 is near 0.6.
+    """Ratio of the output's mean absolute luma gradient to the ground truth's: 1 is equally sharp, bicubic ×4 about 0.6.
 
-    Frames (T, H, W, 3) uint8. A truth without any edge counts as 1.
+    Frames (T, H, W, 3) uint8. A ground truth without any edge gives 1.
     """
     truth_edges = _edges(truth)
     return _edges(output) / truth_edges if truth_edges > 0 else 1.0
@@ -181,7 +182,7 @@ def _edges(frames: NDArray[np.uint8]) -> float:
 
 
 def _figures(frames: NDArray[np.uint8], gt: NDArray[np.uint8], scored: list[int]) -> dict[str, float]:
-    """Of a whole clip; all but tdiff_y, which looks from frame to frame, of the `scored` frames alone."""
+    """Metrics of a whole clip; all but tdiff_y, which compares successive frames, use only the `scored` frames."""
     figures = metrics.evaluate_frames(frames[scored], gt[scored], rgb=False)
     tdiff_y = metrics.temporal_difference_y(frames, gt)
     steady = {} if tdiff_y is None else {"tdiff_y": tdiff_y}
@@ -189,6 +190,6 @@ def _figures(frames: NDArray[np.uint8], gt: NDArray[np.uint8], scored: list[int]
 
 
 def _means(clips: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The mean of each figure over the clips that have it: a single frame has no tdiff_y."""
+    """Mean of each metric over the clips that have it: a single frame has no tdiff_y."""
     names = {name: None for clip in clips for name in clip}
     return {name: metrics.mean_over_clips([{name: c[name]} for c in clips if name in c])[name] for name in names}

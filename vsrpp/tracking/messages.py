@@ -1,0 +1,83 @@
+"""What the tracking side says when it refuses or fails, each sentence beside the code that programs decide by."""
+
+from __future__ import annotations
+
+from vsrpp.errors import NotFound, ProofFailed, Reason, VsrppError
+
+# ---- the tracking server
+SERVER_UNUSABLE = Reason(
+    "failed.tracking_server", "The tracking server {server} cannot be used ({kind}): {cause}", VsrppError
+)
+NO_DATABASE = Reason("not_found.tracking_database", "No tracking database {path}.", NotFound)
+NO_RUN_ON_SERVER = Reason("not_found.run_on_server", "No run {run} on the tracking server {server}.", NotFound)
+PREFIX_OF_SEVERAL = Reason(
+    "refused.server_prefix", "{run} is a prefix of several runs on the tracking server ({ids}); give more characters."
+)
+
+# ---- syncing
+NOT_A_RUN_FOLDER = Reason("not_found.run_folder", "{folder} is not a run folder: it has no run.db.", NotFound)
+BEING_UPLOADED = Reason(
+    "refused.being_uploaded", "{run} is being uploaded by process {holder}; sync again once that process has exited."
+)
+
+# ---- a run's record on the server
+NO_TIMELINE = Reason(
+    "not_found.timeline", "MLflow run {mlflow_run} has no {file}: no training record was uploaded to it.", NotFound
+)
+TIMELINE_UNREADABLE = Reason("proof_failed.timeline", "{file} of run {run} cannot be read: {cause}.", ProofFailed)
+RECORD_BROKEN = Reason(
+    "proof_failed.server_record",
+    "the record of run {run} on the tracking server fails verification: {why}.",
+    ProofFailed,
+)
+FOLDER_OCCUPIED = Reason("refused.folder_occupied", "{folder} already exists but contains no run: move it away.")
+NO_CHECKPOINT_ON_SERVER = Reason(
+    "not_found.checkpoint_on_server",
+    "run {run} has no checkpoint on the tracking server, and it was started from another run.",
+    NotFound,
+)
+
+# ---- restoring a checkpoint
+OUT_NOT_EMPTY = Reason("refused.out_not_empty", "{out} is not empty; give a new folder.")
+OUT_NOT_WRITTEN = Reason("failed.restore_write", "{out} cannot be written: {cause}.", VsrppError)
+MANIFEST_UNREADABLE = Reason(
+    "proof_failed.manifest_unreadable",
+    "The checkpoint's manifest cannot be read: {cause}. Nothing was restored.",
+    ProofFailed,
+)
+MANIFEST_CHANGED = Reason(
+    "proof_failed.manifest_changed",
+    "The checkpoint's manifest was changed after it was uploaded. Nothing was restored.",
+    ProofFailed,
+)
+FILE_MISSING = Reason(
+    "proof_failed.file_missing", "{file} is missing from the checkpoint. Nothing was restored.", ProofFailed
+)
+FILE_CHANGED = Reason(
+    "proof_failed.file_changed",
+    "{file} was changed: its SHA-256 is not the one in the manifest. Nothing was restored.",
+    ProofFailed,
+)
+FILE_NOT_LISTED = Reason(
+    "proof_failed.file_not_listed",
+    "The checkpoint's manifest does not list {file}. Nothing was restored.",
+    ProofFailed,
+)
+OTHER_STEP = Reason(
+    "proof_failed.other_step",
+    "The checkpoint's manifest says step {step}, not {wanted}. Nothing was restored.",
+    ProofFailed,
+)
+
+# ---- model addresses and the registry
+MODEL_ADDRESS = Reason(
+    "refused.model_address", "{address} refused: give models:/m-…, models:/NAME@ALIAS or models:/NAME/VERSION."
+)
+ALIAS_REJECTED = Reason("refused.model_alias", "{name}@{alias} refused: {cause}")
+NO_MODEL = Reason("not_found.model", "No {address} on the tracking server {server}.", NotFound)
+NOT_OUR_MODEL = Reason("not_found.model_foreign", "{address} is not a VSR++ checkpoint.", NotFound)
+REGISTERED_FROM_ELSEWHERE = Reason(
+    "not_found.model_source",
+    "{address} is not a VSR++ checkpoint: it was registered from {source}.",
+    NotFound,
+)
