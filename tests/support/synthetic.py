@@ -192,7 +192,7 @@ def job_records(runs: Path, run_id: str) -> None:
     jobs = [
         ("replay", None, f"replay {run_id}", None, {}, ["Replaying from its record …", "step 120 of 300   3.2 steps/s"]),
         ("restore", 200, f"restore {run_id} --step 200 --out {run_id}@200", f"/data/{run_id}@200",
-         {"status": 0, "ended": now - 60}, ["✅ Config restored from step 200", "every hash checked"]),
+         {"status": 0, "ended": now - 60}, ["✅ Config restored from step 200", "all hashes verified"]),
         ("promote", 300, f"promote {run_id}@300 --alias champion", None, {"status": 3, "ended": now - 200},
          ["vsrpp: the tracking server at http://tracking.example:5000 cannot be reached."]),
         ("from", 100, f"train --from {run_id}@100 --no-panel", None,
