@@ -125,8 +125,8 @@ ENTRIES: tuple[ProjectEntry, ...] = (
             _p("run", "latest", option="source", help="RUN, a checkpoint folder, or `bicubic`."),
             _p("data", MUST_BE_GIVEN),
             _p("scale", help="2, 3 or 4. Not given: the network's; 4 for bicubic."),
-            _p("degradation", help="bicubic, bd or realistic: how small frames are made from ground truth. Not given: as"
-               " in training."),
+            _p("degradation", help="bicubic, bd or realistic: how small frames are made from ground truth. Not given:"
+               " as in training."),
             _p("start"),
             _p("count"),
             _p("profile", help="PNG file for the temporal profile: one row of pixels over time."),
@@ -158,8 +158,8 @@ ENTRIES: tuple[ProjectEntry, ...] = (
             _LATEST,
             _p("host", "127.0.0.1", help="Address to listen on."),
             _p("port", 5050),
-            _p("auth", help="File of NAME:PASSWORD lines with the allowed users. Required unless `host` is this machine's"
-               " loopback address."),
+            _p("auth", help="File of NAME:PASSWORD lines with the allowed users. Required unless `host` is a loopback"
+               " address."),
             _RUN_DIR,
         ),
     ),

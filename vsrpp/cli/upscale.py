@@ -27,7 +27,7 @@ def upscale(
     overlap: int, tile: int, tile_overlap: int, device: str, audio: bool, overwrite: bool, run_dir: Path | None,
     as_json: bool,
 ) -> int:  # fmt: skip
-    """Upscale `input` into `output`. Raises Refused, NotFound, ProofFailed or VsrppError; `output` is then unchanged."""
+    """Upscale `input` into `output`, which errors leave unchanged. Raises Refused, NotFound, ProofFailed, VsrppError."""
     rate = _frame_rate(fps)
     runs = paths.runs_dir(run_dir)
     early.check_input(input)
