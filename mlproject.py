@@ -1,8 +1,8 @@
-"""What the entry points of MLproject run: MLflow's string parameters, checked and typed, into a call of the package.
+"""The entry points of MLproject: checks and converts MLflow's string parameters, and calls `vsrpp`.
 
-MLflow checks neither the types nor the names of parameters and appends those it does not know as further flags. So
-everything arrives here as `ENTRY_POINT --name value --name value …`; one that is wrong is answered with one line on
-standard error and exit status 2, before anything is started.
+MLflow checks neither types nor names of parameters, and appends unknown ones as further flags. So everything arrives
+here as `ENTRY_POINT --name value --name value …`; an invalid parameter gives one line on standard error and exit
+status 2, before anything starts.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from vsrpp.cli.table import Option
 
 NOT_GIVEN = ""  # the default of every optional parameter in MLproject
 SHELLS = {"bash", "sh", "dash", "zsh"}
-WORDS = {"sample", "bicubic", "latest"}  # mean what they say, even beside a folder of that name
+WORDS = {"sample", "bicubic", "latest"}  # keep their meaning even beside a folder of that name
 
 SECRET = "alerts_url"
 SECRET_REFUSED = (
-    f"{SECRET} refused: `mlflow run` logs what -P says in clear, and has done so now: delete this MLflow run"
-    " (mlflow runs delete, mlflow gc) and change the webhook's address. Give it as VSRPP_ALERTS_URL in the environment or"
-    " in the file of -P config=FILE"
+    f"{SECRET} refused: `mlflow run` logs the values of -P in clear, and has just done so: delete this MLflow run"
+    " (mlflow runs delete, mlflow gc) and change the webhook's address. Set it as VSRPP_ALERTS_URL in the environment"
+    " or in the file of -P config=FILE"
 )
 
 
 class WrongParameter(ValueError):
-    """A parameter that cannot be used; its text is the line shown."""
+    """An invalid parameter; its text is the line to show."""
 
 
-Check = Callable[[str], str]  # text as MLflow passes it -> text for the command line; raises ValueError(reason)
+Check = Callable[[str], str]  # MLflow's text -> text for the command line; raises ValueError(reason)
 
 
 def text(value: str) -> str:
@@ -44,7 +44,7 @@ def text(value: str) -> str:
 
 
 def integer(value: str) -> str:
-    """MLflow's only numeric type is float: `300`, `300.0` and `3e2` are all the integer 300."""
+    """A whole number. MLflow's only numeric type is float, so `300`, `300.0` and `3e2` all mean 300."""
     from vsrpp import config
 
     try:
@@ -80,12 +80,12 @@ def step(value: str) -> str:
 
 
 def path(value: str) -> str:
-    """A relative path means: from the folder in which `mlflow run` was called, which need not be this one."""
+    """A path, relative to the folder in which `mlflow run` was called, which may differ from the working directory."""
     return str(caller_dir() / Path(value).expanduser())
 
 
 def path_or_name(value: str) -> str:
-    """A run ID, a models:/ address, a word such as `sample`, or a path if there is something at it."""
+    """A run ID, a models:/ address, a word such as `sample`, or a path if it exists."""
     if value in WORDS:
         return value
     looked_up = path(value)
@@ -94,14 +94,14 @@ def path_or_name(value: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryPoint:
-    """An entry point of MLproject, as `vsrpp.cli.entry_points` has it: its command, and how each parameter is checked."""
+    """An entry point of MLproject, as in `vsrpp.cli.entry_points`: its command, and the check for each parameter."""
 
     command: str
     options: Mapping[str, Option]
-    """Parameter -> the option it stands for."""
+    """Parameter -> its option."""
     required: frozenset[str] = frozenset()
     takes_config_keys: bool = False
-    """Whether a name that is no parameter may be a key of the run or live config."""
+    """Whether other names may be keys of the run or live config."""
 
     @property
     def parameters(self) -> dict[str, Check]:
@@ -118,7 +118,7 @@ class EntryPoint:
 
 
 def check_of(option: Option) -> Check:
-    """How the value of an option is checked where it comes from MLflow, as text."""
+    """The check for an option's value, which arrives from MLflow as text."""
     if option.choices:
         return one_of(*map(str, option.choices))
     checks: dict[str, Check] = {
@@ -137,7 +137,7 @@ def command_line(entry_point: str, arguments: Sequence[str]) -> tuple[list[str],
     """
     entry = ENTRY_POINTS.get(entry_point)
     if entry is None:
-        raise WrongParameter(f"no entry point {entry_point!r}: there are {', '.join(ENTRY_POINTS)}")
+        raise WrongParameter(f"unknown entry point {entry_point!r}: must be one of {', '.join(ENTRY_POINTS)}")
     given: dict[str, str] = {}
     settings: list[str] = []
     for name, value in pairs(arguments):
@@ -162,7 +162,7 @@ def command_line(entry_point: str, arguments: Sequence[str]) -> tuple[list[str],
 
 
 def flags(entry: EntryPoint, given: Mapping[str, str]) -> Iterator[str]:
-    """What was given, as `vsrpp` takes it: by position, as a switch, or as `--flag value`."""
+    """The given parameters in the form `vsrpp` expects: positional, as a switch, or as `--flag value`."""
     by_position = [name for name, option in entry.options.items() if option.flag is None]
     yield from (given[name] for name in by_position if name in given)
     for name, value in given.items():
@@ -177,10 +177,10 @@ def flags(entry: EntryPoint, given: Mapping[str, str]) -> Iterator[str]:
 
 def pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
     if len(arguments) % 2:
-        raise WrongParameter(f"{arguments[-1]} has no value: parameters come as --name value")
+        raise WrongParameter(f"{arguments[-1]} has no value: expected --name value")
     for flag, value in zip(arguments[::2], arguments[1::2], strict=True):
         if not flag.startswith("--"):
-            raise WrongParameter(f"{flag} is no parameter: parameters come as --name value")
+            raise WrongParameter(f"{flag} is not a parameter: expected --name value")
         yield flag[2:], value
 
 
@@ -198,7 +198,7 @@ def split_settings(value: str) -> list[str]:
         raise WrongParameter(f"set = {value} refused: {reason}") from None
     for setting in settings:
         if "=" not in setting:
-            raise WrongParameter(f'set = {value} refused: {setting} is not KEY=VALUE; several go as set="a=1 b=2"')
+            raise WrongParameter(f'set = {value} refused: {setting} is not KEY=VALUE; give several as set="a=1 b=2"')
     return settings
 
 
@@ -211,14 +211,14 @@ def config_keys() -> set[str]:
 def unknown(name: str, entry: EntryPoint) -> str:
     known = [*entry.parameters, *(sorted(config_keys()) if entry.takes_config_keys else [])]
     nearest = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {nearest[0]}?" if nearest else f"{', '.join(entry.parameters)} are known"
+    hint = f"did you mean {nearest[0]}?" if nearest else f"must be one of {', '.join(entry.parameters)}"
     return f"unknown parameter {name}: {hint}"
 
 
 def caller_dir() -> Path:
-    """The folder in which `mlflow run` was called: MLflow starts its entry points in the project's folder.
+    """The folder in which `mlflow run` was called; MLflow starts its entry points in the project's folder.
 
-    That folder is the working directory of the process that started this one, shells in between left out.
+    It is the working directory of the parent process, not counting shells in between.
     """
     import psutil
 
@@ -232,7 +232,7 @@ def caller_dir() -> Path:
 
 
 def is_temporary_copy(project: Path) -> bool:
-    """Whether MLflow unpacked the project (from a zip, from git) into a folder that nobody will look into again."""
+    """Whether MLflow unpacked the project (from a zip, from git) into a temporary folder."""
     temporary = Path(tempfile.gettempdir()).resolve()
     if not project.is_relative_to(temporary) or project == temporary:
         return False
@@ -242,7 +242,7 @@ def is_temporary_copy(project: Path) -> bool:
 
 
 def choose_runs_folder(run_dir: str | None) -> None:
-    """Says through VSRPP_RUNS, which child processes inherit, where runs live."""
+    """Set the folder for runs in VSRPP_RUNS, which child processes inherit."""
     if run_dir is not None:
         os.environ["VSRPP_RUNS"] = run_dir
     elif not os.environ.get("VSRPP_RUNS") and is_temporary_copy(Path(__file__).resolve().parent):
@@ -254,7 +254,7 @@ def choose_runs_folder(run_dir: str | None) -> None:
 
 
 def give_up_mlflow_run() -> None:
-    """Marks the run that `mlflow run` made, as it does for every entry point, as a tool's: nothing is trained in it."""
+    """Mark the MLflow run that `mlflow run` creates for every entry point as a tool's, because it trains nothing."""
     run_id = os.environ.pop("MLFLOW_RUN_ID", None)
     if run_id is None:
         return
@@ -268,7 +268,7 @@ def give_up_mlflow_run() -> None:
 
 
 def records_elsewhere(command: Sequence[str]) -> bool:
-    """Whether this is one of several hosts or processes, and rank 0, whose MLflow run is the run's, is another."""
+    """Whether this is one of several hosts or processes and not rank 0, which has the MLflow run."""
     from vsrpp.errors import Refused
     from vsrpp.launch import plan as launching
     from vsrpp.launch import world
@@ -282,7 +282,7 @@ def records_elsewhere(command: Sequence[str]) -> bool:
         nodes = int(options.get("--nodes", 1))
         rendezvous = launching.meeting(options.get("--rendezvous"), nodes)
         return launching.node_rank(None if number is None else int(number), nodes, rendezvous) > 0
-    except Refused:  # the command itself says why
+    except Refused:  # the command itself reports this
         return False
 
 

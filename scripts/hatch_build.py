@@ -1,4 +1,4 @@
-"""Build hook: a wheel gets `ui/`, `schemas/` and `recipes/` as folders of `vsrpp/`; an editable install gets a link."""
+"""Build hook: puts `ui/`, `schemas/` and `recipes/` into `vsrpp/` of a wheel; an editable install gets a link."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ FOLDERS = ("ui", "schemas", "recipes")
 
 class MoveFoldersIntoPackage(BuildHookInterface):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """The folders are for a real wheel only (`version` is "standard"), the link for an editable install.
+        """Add the folders to a real wheel (`version` is "standard"), the link to an editable install.
 
-        A `force-include` table in pyproject.toml would apply to an editable install too: hatchling would then leave
-        copies in site-packages/vsrpp, and as a namespace package they would hide the checkout.
+        A `force-include` table in pyproject.toml would also apply to an editable install: hatchling would then leave
+        copies in site-packages/vsrpp, which would hide the checkout as a namespace package.
         """
         if version == "editable":
             link = Path(self.root) / ".editable" / "vsrpp"

@@ -1,4 +1,4 @@
-"""The end of scripts/quickstart: what `vsrpp status RUN --json` says, as a short table, and what to try next."""
+"""The end of scripts/quickstart: a short table from `vsrpp status RUN --json`, and commands to try next."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rich.table import Table
 
 
 def quality_table(status: dict[str, Any]) -> Table:
-    """PSNR-Y and SSIM-Y of the last validation: frames that were never trained on. Raises SystemExit before the first."""
+    """PSNR-Y and SSIM-Y of the last validation, on held-out frames. Raises SystemExit if there is none."""
     if status.get("psnr_y") is None:
         raise SystemExit(
-            f"quickstart: the run ended at step {status['step']}, before its first validation: nothing to show."
+            f"quickstart: the run ended at step {status['step']}, before its first validation: no results to show."
         )
-    table = Table(title=f"Frames never trained on, after {status['step']} steps", title_justify="left")
+    table = Table(title=f"Held-out frames, after {status['step']} steps", title_justify="left")
     table.add_column("")
     table.add_column("PSNR-Y (dB)", justify="right")
     table.add_column("SSIM-Y", justify="right")
@@ -45,13 +45,13 @@ def next_commands(run_id: str) -> list[tuple[str, str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--elapsed-s", type=int, help="seconds since the start, set-up included")
+    parser.add_argument("--elapsed-s", type=int, help="seconds since the start, including set-up")
     elapsed_s = parser.parse_args().elapsed_s
     status = json.load(sys.stdin)
     console = Console(highlight=False, soft_wrap=True)
     console.print()
     console.print(quality_table(status))
-    console.print(f"Run ID  {status['run_id']}" + (f"   ({elapsed_s} s, set-up included)" if elapsed_s else ""))
+    console.print(f"Run ID  {status['run_id']}" + (f"   ({elapsed_s} s, including set-up)" if elapsed_s else ""))
     console.print("\nNext, after [bold]source .venv/bin/activate[/bold]:")
     for what, command in next_commands(status["run_id"]):
         console.print(f"  {what:<28} [bold]{command}[/bold]")

@@ -12,7 +12,7 @@ import pytest
 from tests.support.outside import TESTS, is_outside, starting_definitions, starting_imports
 
 RERUNS = TESTS.parent / "scripts" / "reruns"
-FLAKY = "flaky: passed only when run again, alone:\n"
+FLAKY = "flaky: passed only when rerun alone:\n"
 PASSES, BROKEN = "def test_passes(): pass\n", "def test_broken(): assert False\n"
 SECOND_TIME = """
 from pathlib import Path

@@ -4,12 +4,12 @@
     run.set({"max_lr": 2e-4}, reason="flat since step 4000")
     run.frame("loss/total", "val/psnr_y").plot()
 
-For notebooks and for scripts that steer (`examples/halve_rate_when_worse.py`). Calls go through `vsrpp.control`, as those
-of every other interface do, with the origin `api`; importing this loads neither torch nor MLflow.
+For notebooks and for scripts that steer (`examples/halve_rate_when_worse.py`). Calls go through `vsrpp.control`, as in
+every other interface, with the origin `api`. Importing this imports neither torch nor MLflow.
 
-The run's decision comes back as an `Answer`, also when it is a refusal, so that a notebook shows it and a script can
-look at `answer.errors`; `answer.check()` turns a refusal, or an answer that did not come in time, into an exception. A
-request that cannot reach the run raises: NotFound (no such run), NotLive (it is not training), Refused (not an edit).
+The run's decision is returned as an `Answer`, even a refusal, so that a notebook shows it and a script can inspect
+`answer.errors`; `answer.check()` raises a refusal or a timeout as an exception. A request that cannot reach the run
+raises: NotFound (no such run), NotLive (it is not training), Refused (not an edit).
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ _Keys = list[str]
 
 
 class Run:
-    """A run of this host, live or ended. Holds no file open between calls."""
+    """A run on this host, live or ended. Keeps no file open between calls."""
 
     def __init__(self, run: str | os.PathLike[str] = "latest", *, runs: str | os.PathLike[str] | None = None) -> None:
         """`run` is a run ID, a unique prefix of one, `latest`, or a run folder; `runs` is the folder of runs.
 
-        Raises NotFound, and Refused for a prefix of several runs.
+        Raises NotFound, and Refused for an ambiguous prefix.
         """
         self.paths = control.find_run(os.fspath(run), paths.runs_dir(runs))
-        """Every file of the run folder."""
+        """Paths of all files in the run folder."""
 
     @staticmethod
     def list(runs: str | os.PathLike[str] | None = None) -> _Runs:
@@ -67,7 +67,7 @@ class Run:
         return f"Run({str(self.paths.root)!r})"
 
     def _repr_html_(self) -> str:
-        """What a notebook shows: state, progress, best checkpoint and the last validation."""
+        """The notebook display: state, progress, best checkpoint and the last validation."""
         from vsrpp.notebook import card
 
         return card(self.status())
@@ -78,7 +78,7 @@ class Run:
 
     # ---- reading
     def status(self) -> RunView:
-        """What the run looks like now: `.state`, `.step`, `.best`, `.losses()`; `.to_json()` is `vsrpp status --json`."""
+        """The current state: `.state`, `.step`, `.best`, `.losses()`; `.to_json()` is `vsrpp status --json`."""
         return control.view_run(self.paths)
 
     def config(self) -> dict[str, ConfigValue]:
@@ -87,7 +87,7 @@ class Run:
             return dict(control.current_config(reader).live)
 
     def history(self, *types: EventType) -> _Events:
-        """Every event, or those of the given types, oldest first."""
+        """All events, or those of the given types, oldest first."""
         _known(types)
         return [event for event in control.history(self.paths) if not types or event.type in types]
 
@@ -97,9 +97,9 @@ class Run:
             return reader.metric_keys()
 
     def metrics(self, key: str, *, left_behind: bool = False) -> _Rows:
-        """The rows of one metric (`loss/total`, `val/psnr_y` …) on the line that leads to the present state, by step.
+        """The rows of one metric (`loss/total`, `val/psnr_y` …) on the line to the current state, by step.
 
-        With `left_behind`, also those of branches that a rollback or a reverted probation abandoned.
+        With `left_behind`, also those of branches abandoned by a rollback or a reverted probation.
         """
         with RunReader(self.paths.run_db) as reader:
             line = control.lineage(reader.events(types=control.SEGMENT_EVENTS), keep_events=False)
@@ -109,9 +109,9 @@ class Run:
         return [row for _, row in line.along((row.branch, row.step, row) for row in rows)]
 
     def frame(self, *keys: str) -> pd.DataFrame:
-        """Metrics as a pandas frame: one row per step of the present line, one column per key (all without any).
+        """Metrics as a pandas frame: one row per step of the current line, one column per key (all keys by default).
 
-        A step at which a metric has no row holds NaN there.
+        NaN at steps where a metric has no row.
         """
         import pandas as pd
 
@@ -124,13 +124,13 @@ class Run:
         return frame.sort_index()
 
     def checkpoints(self) -> _Checkpoints:
-        """The whole checkpoints on disk that lead to the present state, by step."""
+        """The complete checkpoints on disk that lead to the current state, by step."""
         with RunReader(self.paths.run_db) as reader:
             line = control.line_of(reader)
         return [saved for saved in control.local_checkpoints(self.paths, line) if saved.on_line]
 
     def best(self, key: str | None = None) -> BestCheckpoint | None:
-        """The best checkpoint by the run's `keep_best_by`, or by another validation metric; None without a validated one.
+        """The best checkpoint by the run's `keep_best_by` or another validation metric; None if none was validated.
 
         Raises Refused for a metric without a known direction.
         """
@@ -143,7 +143,7 @@ class Run:
         self, changes: Mapping[str, ConfigValue] | None = None, /, *, base_revision: int | None = None,
         **keys: ConfigValue,
     ) -> Preview:  # fmt: skip
-        """What an edit would change, and what is wrong with it (`errors`), without asking the run."""
+        """The changes an edit would make, and its problems (`errors`), without sending it to the run."""
         return control.preview(self.paths, _edit(changes, keys), base_revision=base_revision)
 
     # ---- steering
@@ -154,9 +154,9 @@ class Run:
     ) -> Answer:  # fmt: skip
         """Change the live config: `run.set({"max_lr": 2e-4}, reason="…")`. The edit is applied as a whole or not at all.
 
-        `base_revision`: refuse keys that somebody changed after that revision. `probation`: number of steps within
+        `base_revision`: refuse keys that were changed after that revision. `probation`: number of steps within
         which the run returns to the exact state before the edit if `revert_if` ("loss > 2x", "psnr_y < -0.5") holds.
-        Parameters may also be keywords (`max_lr=2e-4`); in the mapping none can clash with an option.
+        Parameters may also be keywords (`max_lr=2e-4`); use the mapping for one that clashes with an option.
         The answer's status is `applied`, `refused`, or `pending` if none came within `wait_s` seconds.
         Raises NotLive, and Refused for a request that is not an edit (nothing to set, larger than 64 KiB, not JSON).
         """
@@ -169,11 +169,11 @@ class Run:
         )  # fmt: skip
 
     def pause(self, *, reason: str | None = None, author: str | None = None, wait_s: float = WAIT_S) -> Answer:
-        """Pause at the next step. Answers `done` once the run is paused. Raises NotLive."""
+        """Pause at the next step. The answer is `done` once the run is paused. Raises NotLive."""
         return self._ask("pause", None, reason, author, wait_s)
 
     def resume(self, *, reason: str | None = None, author: str | None = None, wait_s: float = WAIT_S) -> Answer:
-        """Resume a paused run. Raises NotLive: a run that ended is continued by `vsrpp train --resume`."""
+        """Resume a paused run. Raises NotLive; to continue a run that has ended, use `vsrpp train --resume`."""
         return self._ask("resume", None, reason, author, wait_s)
 
     def validate(self, *, reason: str | None = None, author: str | None = None, wait_s: float = WAIT_S) -> Answer:
@@ -194,9 +194,9 @@ class Run:
     ) -> Answer:  # fmt: skip
         """Roll the run back to the checkpoint of a step, to `"best"` or `"best:KEY"`, or to the newest of a revision.
 
-        Restores weights, optimizer, controller, data position and config; the answer names the new branch and revision.
-        Refused if there is no such checkpoint, naming the nearest. Raises NotLive, and Refused unless exactly one of
-        `step` and `revision` is given.
+        Restores weights, optimizer, controller, data position and config; the answer has the new branch and revision.
+        The answer is a refusal if there is no such checkpoint, naming the nearest. Raises NotLive, and Refused unless
+        exactly one of `step` and `revision` is given.
         """
         if (step is None) == (revision is None):
             raise messages.ONE_OF_STEP_AND_REVISION()
@@ -216,7 +216,7 @@ class Run:
             last_seq = reader.head()[0] if after_seq is None else after_seq
             quiet_since = time.monotonic()
             while True:
-                ended = control.run_state(reader) in _ENDED  # asked first: what came before the end is still given
+                ended = control.run_state(reader) in _ENDED  # read first, so that earlier events are still yielded
                 for event in list(reader.events(after_seq=last_seq, types=types or None)):
                     last_seq = event.seq
                     yield event
@@ -228,7 +228,7 @@ class Run:
                 time.sleep(_LOOK_S)
 
     def wait_for(self, what: int | EventType, *, timeout_s: float = 600.0, after_seq: int = 0) -> Event | None:
-        """Wait until the run has reached a step, or until an event of that type is on record; returns that event.
+        """Wait until the run has reached a step, or until an event of a type is on record; returns that event.
 
         An event already on record counts; to wait for the next one, pass the `seq` of the last as `after_seq`.
         Raises TimedOut, and NotLive if the run ended without it.
@@ -261,12 +261,12 @@ def train(
     source: str | None = None, resume: str | None = None, runs: str | os.PathLike[str] | None = None,
     panel: bool = False, tensorboard: bool = False, wait: bool = False,
 ) -> Run:  # fmt: skip
-    """Start a training in a process of its own and return its run: `train({"preset": "demo", "data": "sample"})`.
+    """Start training in a separate process and return its run: `train({"preset": "demo", "data": "sample"})`.
 
     `config`: keys of either config, or a YAML file or recipe; `data` overrides its data; `source` is RUN, RUN@STEP, a
     checkpoint folder or models:/… to start from; `resume` a run to continue. Returns once the run has started; with
-    `wait`, once it has ended. The training outlives the notebook; `run.stop()` ends it. Its output: `train.log` in the
-    run folder. Raises what `vsrpp train` refuses: Refused, NotFound.
+    `wait`, once it has ended. Training continues after the notebook is closed; `run.stop()` ends it. Its output is in
+    `train.log` in the run folder. Raises Refused or NotFound, like `vsrpp train`.
     """
     from vsrpp.launch.from_python import start_training
 
@@ -277,7 +277,7 @@ def train(
 
 
 def _edit(changes: Mapping[str, ConfigValue] | None, keys: Mapping[str, ConfigValue]) -> dict[str, Any]:
-    """One edit from `{"max_lr": 2e-4}` and `max_lr=2e-4`. Raises Refused for a key in both, or what is no mapping."""
+    """Merge `{"max_lr": 2e-4}` and `max_lr=2e-4` into one edit. Raises Refused for a key in both, or a non-mapping."""
     if changes is not None and not isinstance(changes, Mapping):
         raise messages.EDIT_NOT_OBJECT()
     twice = sorted(str(key) for key in (changes or {}) if key in keys)
@@ -287,7 +287,7 @@ def _edit(changes: Mapping[str, ConfigValue] | None, keys: Mapping[str, ConfigVa
 
 
 def _plain(value: Any) -> Any:
-    """A NumPy or torch scalar as the Python number it holds; anything else as it is."""
+    """A NumPy or torch scalar as a Python number; anything else unchanged."""
     item = getattr(value, "item", None)
     return item() if callable(item) and getattr(value, "ndim", None) == 0 else value
 

@@ -80,7 +80,7 @@ def test_a_config_file_with_a_block_is_looked_at(tmp_path: Path, capsys: pytest.
 def test_the_table_says_what_the_document_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _data(str(make_pairs(tmp_path / "set")), "--sheet", "sheet.png") == 0
     out = capsys.readouterr().out
-    assert "pairs: 16 windows of 5 frames to train on" in out
+    assert "pairs: 16 training windows of 5 frames" in out
     assert "given (LQ)" in out
     assert f"contact sheet of 5 of 5 clips: {tmp_path / 'sheet.png'}" in out
 
@@ -90,7 +90,7 @@ def test_the_look_leaves_the_folder_as_it_was(tmp_path: Path, capsys: pytest.Cap
     precious.write_text("precious")
     assert _json(capsys, str(root))["sheet"] is None
     assert _data(str(root), "--sheet", str(precious)) == 2
-    assert "contact_sheet.png exists already" in capsys.readouterr().err
+    assert "contact_sheet.png already exists" in capsys.readouterr().err
     assert precious.read_text() == "precious"
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "cache") == ["contact_sheet.png", "set"]
     assert _data(str(root), "--sheet", str(precious), "--overwrite") == 0
@@ -101,7 +101,7 @@ REFUSED = [
     (["pack"], "expected vsrpp data PATH, or vsrpp data pack PATH OUT"),
     (["nowhere"], "no data at"),
     (["pack", "set"], "expected vsrpp data PATH"),
-    (["pack", "run.yaml", "out"], "a packed copy is of one path"),
+    (["pack", "run.yaml", "out"], "a packed copy has one source"),
     (["set", "--sheet", "/proc/no/sheet.png"], "the contact sheet /proc/no/sheet.png cannot be written"),
 ]
 

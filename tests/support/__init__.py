@@ -1,1 +1,1 @@
-"""What tests and scripts share: clips, runs, processes, servers, and drivers of the faces."""
+"""Helpers shared by tests and scripts: clips, runs, processes, servers, and drivers of the user interfaces."""

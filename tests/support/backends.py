@@ -1,4 +1,4 @@
-"""PostgreSQL, an S3 store and a server with passwords, each started by the tests; and a proxy that makes trouble."""
+"""PostgreSQL, an S3 store and a server with passwords, started by the tests; and a proxy that simulates failures."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ S3_VARIABLES = {
 
 
 def postgres_tool(name: str) -> str | None:
-    """Where a program of PostgreSQL is; Debian keeps them off the PATH."""
+    """The path of a PostgreSQL program; Debian does not put them on the PATH."""
     found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
     return str(found[-1]) if found else shutil.which(name)
 
 
 class Postgres:
-    """A cluster of its own on a loopback port, as the user `postgres` where this is root (initdb refuses root)."""
+    """A separate cluster on a loopback port, run as the user `postgres` if this is root, which initdb refuses."""
 
     def __init__(self) -> None:
-        self.data, self.port = Path(tempfile.mkdtemp(prefix="vsrpp-pg-")), free_port()  # short: a socket lies in it
+        self.data, self.port = Path(tempfile.mkdtemp(prefix="vsrpp-pg-")), free_port()  # short: for the socket path
         if os.geteuid() == 0:
             shutil.chown(self.data, "postgres")
         self._do("initdb", "-D", str(self.data), "-U", "vsrpp", "--auth=trust", "-E", "UTF8", "--no-sync")
@@ -52,7 +52,7 @@ class Postgres:
         )
 
     def stop(self) -> None:
-        """As after a crash; `start` recovers."""
+        """Stop as in a crash; `start` recovers."""
         self._do("pg_ctl", "-D", str(self.data), "-m", "immediate", "-w", "stop")
 
     def remove(self) -> None:
@@ -113,12 +113,12 @@ class S3:
 
 
 def environment_of(s3: S3) -> dict[str, str]:
-    """What a client that writes to the bucket itself needs."""
+    """The environment that a client needs to write to the bucket directly."""
     return {**S3_VARIABLES, "MLFLOW_S3_ENDPOINT_URL": s3.url}
 
 
 class BigServer(Server):
-    """`mlflow server` over PostgreSQL and S3. `proxied`: artifacts go through the server, else straight to the store."""
+    """`mlflow server` over PostgreSQL and S3. `proxied`: artifacts pass through the server, else go to the store."""
 
     def __init__(self, folder: Path, postgres: Postgres, s3: S3, *, proxied: bool = True) -> None:
         where = "--artifacts-destination" if proxied else "--default-artifact-root"
@@ -127,7 +127,7 @@ class BigServer(Server):
 
 
 class PasswordServer(Server):
-    """`mlflow server --app-name basic-auth`: nobody gets in without a name and a password."""
+    """`mlflow server --app-name basic-auth`, which requires a name and a password."""
 
     NAME, PASSWORD = "admin", "first-password-of-admin"
 
@@ -157,16 +157,16 @@ class PasswordServer(Server):
 
 
 class Proxy:
-    """Stands before a server. `mode`: "pass", a status to answer with, "hang" (nothing comes), "cut" (closed at once),
-    "lost" (the server does it, its answer never comes back). `delay_s` before every answer; an upload whose address has
-    `held` in it waits until `let_go`."""
+    """A proxy in front of a server. `mode`: "pass", a status to answer with, "hang" (no answer), "cut" (connection
+    closed), "lost" (the server acts, but its answer is dropped). `delay_s` precedes every answer; an upload with `held`
+    in its address waits until `let_go`."""
 
     def __init__(self, upstream_port: int) -> None:
         self.mode: str | int = "pass"
         self.delay_s = 0.0
         self.held = ""
         self.held_since: float | None = None
-        """When the first upload began to wait."""
+        """When the first upload started to wait."""
         self.gate = threading.Event()
         self.requests = 0
         self.met: dict[str, int] = {}
@@ -244,7 +244,7 @@ class Proxy:
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def let_go(self) -> None:
-        """What is held passes, and what comes after it."""
+        """Let held uploads pass, and all later ones."""
         self.held = ""
         self.gate.set()
 

@@ -1,4 +1,4 @@
-"""Real clips for tests, and small files made of their frames."""
+"""Real clips for tests, and small files made from their frames."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def bikes() -> Path:
 
 @lru_cache(maxsize=1)
 def bikes_frames() -> np.ndarray:
-    """All frames of it, (250, 272, 640, 3) uint8, read-only."""
+    """All frames of the clip, (250, 272, 640, 3) uint8, read-only."""
     frames = np.stack(list(iter_video(bikes())))
     frames.setflags(write=False)
     return frames
@@ -30,17 +30,17 @@ def bikes_frames() -> np.ndarray:
 
 @lru_cache(maxsize=1)
 def bikes_reference() -> dict[str, Any]:
-    """BasicSR's figures of the bicubic baseline on four of its frames."""
+    """BasicSR's metrics of the bicubic baseline on four of its frames."""
     return json.loads((Path(__file__).resolve().parents[1] / "data" / "bikes_bicubic_x4.json").read_text())
 
 
 def piece(frames: int, height: int = 64, width: int = 96, start: int = 0) -> np.ndarray:
-    """A small part of the clip, (frames, height, width, 3) uint8."""
+    """A small section of the clip, (frames, height, width, 3) uint8."""
     return bikes_frames()[start : start + frames, 100 : 100 + height, 200 : 200 + width]
 
 
 def write_video(path: Path, frames: np.ndarray, *, codec: str = "ffv1") -> Path:
-    """A video file; ffv1 in .mkv keeps every bit, libx264 in .mp4 is what people have."""
+    """A video file; ffv1 in .mkv is lossless, libx264 in .mp4 is common."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
@@ -54,7 +54,7 @@ def write_video(path: Path, frames: np.ndarray, *, codec: str = "ffv1") -> Path:
 
 
 def write_frames(folder: Path, frames: np.ndarray, name: str = "{:08d}.png") -> Path:
-    """A folder of frames, counted from 0."""
+    """A folder of frames, numbered from 0."""
     folder.mkdir(parents=True, exist_ok=True)
     for number, frame in enumerate(frames):
         Image.fromarray(frame).save(folder / name.format(number))
@@ -62,7 +62,7 @@ def write_frames(folder: Path, frames: np.ndarray, name: str = "{:08d}.png") -> 
 
 
 def run_config(data: Path | str, **changes: Any) -> dict[str, Any]:
-    """The keys of a run config that data reads, small."""
+    """A small run config with the keys that `vsrpp.data` reads."""
     config = {
         "data": str(data),
         "val_data": None,
@@ -79,5 +79,5 @@ def run_config(data: Path | str, **changes: Any) -> dict[str, Any]:
 
 
 def tiny_clip(folder: Path, *, frames: int = 24, width: int = 96, height: int = 64) -> Path:
-    """A short, small video cut from the real sample clip."""
+    """A short, small video cut from the sample clip."""
     return write_video(folder / "tiny.mkv", piece(frames, height, width))

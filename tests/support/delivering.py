@@ -1,4 +1,4 @@
-"""What a delivery process leaves in a run's delivery.db: everything delivered, a server lost, an upload under way."""
+"""Writes a run's delivery.db like a delivery process: everything uploaded, a server lost, an upload in progress."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vsrpp.store import Marks, RunReader
 
 
 def delivered(paths: RunPaths, *, but_last_checkpoint: bool = False) -> None:
-    """The server has every row, event and file so far, and knows of the end if there was one."""
+    """The server has all rows, events and files so far, and the end state if the run has ended."""
     with RunReader(paths.run_db) as reader:
         newest, seq = reader.newest_metric_id(), reader.head()[0]
         saved = reader.last_event("checkpoint_saved")
@@ -27,7 +27,7 @@ def delivered(paths: RunPaths, *, but_last_checkpoint: bool = False) -> None:
 
 
 def lost(paths: RunPaths, kind: str, error: str, *, for_s: float = 245.0, sink: str = MLFLOW) -> None:
-    """A sink has been failing for so long."""
+    """A sink has been failing for `for_s` seconds."""
     fact: dict[str, Any] = {"state": "lost", "since": time.time() - for_s, "error": error, "class": kind}
     _fact(paths, sink, fact)
 

@@ -1,7 +1,7 @@
-"""One of many hands: a light process that makes one edit of a live run whenever its parent says so.
+"""A light process, one of many, that makes one edit of a live run whenever its parent says so.
 
-python edit_script.py RUN_DIR file|replace|control|api NUMBER   then a line on standard input for every edit, answered by a
-line of JSON on standard output: what was asked, what came of it, when.
+python edit_script.py RUN_DIR file|replace|control|api NUMBER   then, for every line on standard input, one edit and one
+line of JSON on standard output: the request, the result, and the time.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ RANGES = {"max_lr": (1e-4, 1e-3), "min_lr": (1e-8, 5e-5), "grad_clip": (0.1, 10.
 
 
 def an_edit(draw: random.Random) -> dict[str, Any]:
-    """A value nobody else asks for, so that it can be found in the record; one in five out of its range."""
+    """A unique value, so that it can be found in the record; one in five is out of range."""
     key = draw.choice(sorted(RANGES))
     low, high = RANGES[key]
     return {key: draw.uniform(low, high) + (100 if draw.random() < 0.2 else 0)}
 
 
 def save_file(path: Path, edit: dict[str, Any], *, replace: bool) -> None:
-    """What an editor does: read, change, and write in place or under another name that then takes the file's place."""
+    """Save like an editor: read, change, and write in place or to another file that then replaces it."""
     while True:
         try:
             values = json.loads(path.read_text())
             break
-        except (OSError, ValueError):  # another editor is writing
+        except (OSError, ValueError):  # another process is writing
             time.sleep(0.001)
     text = json.dumps({**values, **edit}, indent=2)
     if not replace:

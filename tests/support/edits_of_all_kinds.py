@@ -1,4 +1,4 @@
-"""Edits nobody should make, generated: wrong values, wrong keys, sums off by a little, things that are no JSON."""
+"""Generates invalid edits: wrong values, wrong keys, sums slightly off, values that are not JSON."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from vsrpp import config
 LIVE, STARTUP = list(config.live_parameters()), list(config.startup_parameters())
 WEIGHTS = ("l1_weight", "ms_weight", "grad_weight", "perceptual_weight")
 ANY_CHARACTER = st.characters(exclude_categories=())
-"""Half surrogate pairs included: they come from a command's argument in another encoding and from JSON's escapes."""
+"""Includes lone surrogates, which come from command arguments in another encoding and from JSON escapes."""
 
 
 def nested(depth: int, kind: str = "list") -> Any:
-    """A list in a list in a list …, or an object in an object."""
+    """Lists nested in lists, or objects in objects."""
     value: Any = 1
     for _ in range(depth):
         value = [value] if kind == "list" else {"max_lr": value}
@@ -59,7 +59,7 @@ keys = st.one_of(
 
 @st.composite
 def sums(draw: st.DrawFn) -> dict[str, Any]:
-    """The loss weights, or some of them, with a sum at a bound or a little off."""
+    """Some or all loss weights, with a sum at or slightly beyond a limit."""
     total = draw(st.sampled_from([0.9, 0.9499, 0.949999999, 0.95, 1.0, 1.05, 1.050000001, 1.0501, 1.2, 4.0]))
     share = draw(st.lists(st.floats(0, 1), min_size=3, max_size=3))
     scale = total / (sum(share) or 1.0)
@@ -69,7 +69,7 @@ def sums(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def in_range(draw: st.DrawFn) -> dict[str, Any]:
-    """Values of the right type in their range, which the rules over several keys may still refuse."""
+    """Values of the right type and in range, which the rules over several keys may still refuse."""
     edit: dict[str, Any] = {}
     for key in draw(st.lists(st.sampled_from(LIVE), min_size=1, max_size=4, unique=True)):
         known = config.parameters()[key]
@@ -92,4 +92,4 @@ edits = st.one_of(
     sums(), in_range(),
     st.builds(lambda good, bad: {**good, **bad}, in_range(), st.dictionaries(keys, plain, min_size=1, max_size=1)),
 )  # fmt: skip
-"""One edit: mostly wrong, now and then right, sometimes right in all keys but one."""
+"""One edit: mostly invalid, sometimes valid, sometimes valid in all keys but one."""

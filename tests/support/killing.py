@@ -1,8 +1,8 @@
-"""Kill -9 at random moments of a real training that others edit meanwhile; resume; at the end, prove that nothing was lost.
+"""Kills a real training (kill -9) at random moments while it is edited; resumes it; checks that nothing was lost.
 
-`prove` is the whole experiment, used by `scripts/prove_kill` and by a test. The trainer and the hand that edits are
-processes of their own: `killing.py FOLDER DATA` forks a trainer whenever it is told to, so that torch is imported
-once; `killing_commands.py` edits; `killing_proof.py` says what must hold.
+`prove` is the whole experiment, used by `scripts/prove_kill` and by a test. Trainer and editor are separate processes:
+`killing.py FOLDER DATA` forks a trainer on request, so that torch is imported only once; `killing_commands.py` sends
+edits; `killing_proof.py` has the checks.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ SETS = {
     **TINY, "max_steps": 1_000_000, "log_every": 5, "validate_every": 150, "checkpoint_every": 10, "keep_last": 5,
     "checkpoint_upload": "local",
 }  # fmt: skip
-"""A run that ends when it is told to, with a checkpoint always near; retention as if nothing were uploaded."""
+"""A run that ends when told, always with a recent checkpoint; retention as if nothing were uploaded."""
 LIFE_S = 1.0
-"""A trainer is killed within so long of its first word, or of its first new checkpoint, or while it starts up."""
+"""A trainer is killed within this time of its first status, of its first new checkpoint, or during its start."""
 
 
 def prove(
     folder: Path, kills: int, *, tracking: bool = False, seed: int = 0, time_limit_s: float | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> Proof:  # fmt: skip
-    """Kill a training in `folder` that often (or until the time is up), resume, stop, compare, replay.
+    """Kill a training in `folder` `kills` times (or until the time limit), resume, stop, compare, replay.
 
-    `tracking`: the whole of `vsrpp train`, delivery to MLflow included; else the trainer alone, which resumes sooner.
+    `tracking`: run all of `vsrpp train` with uploads to MLflow; otherwise only the trainer, which resumes sooner.
     """
     draw, proof, began = random.Random(seed), Proof(), time.monotonic()
     data = tiny_clip(folder)
@@ -63,14 +63,14 @@ def prove(
             until_it_trains(run, trainer)
         control.command(run, "stop", origin="cli", wait_s=120)
         if trainer.wait(120):
-            proof.failures.append(f"the last trainer ended with {trainer.poll()}: {trainers.said()}")
+            proof.failures.append(f"the last trainer exited with code {trainer.poll()}: {trainers.said()}")
     conclude(folder, run, journal, proof)
     proof.seconds = time.monotonic() - began
     return proof
 
 
 class Trainers:
-    """One training process after the other on the same run."""
+    """One training process after another on the same run."""
 
     def __init__(self, folder: Path, data: Path, tracking: bool) -> None:
         self.folder, self.data, self.tracking = folder, data, tracking
@@ -80,7 +80,7 @@ class Trainers:
 
     @contextlib.contextmanager
     def one(self) -> Iterator[Trainer]:
-        """The first; whichever lives at the end of the block is killed."""
+        """The first trainer; the one that is alive at the end of the block is killed."""
         try:
             yield self.start()
         finally:
@@ -127,7 +127,7 @@ class Trainers:
 
 
 class Trainer(Protocol):
-    """A process that trains."""
+    """A training process."""
 
     @property
     def pid(self) -> int: ...
@@ -138,7 +138,7 @@ class Trainer(Protocol):
 
 
 class Forked:
-    """A trainer that the nursery forked; it tells the pid, and after the end how it ended."""
+    """A trainer forked by the nursery, which reports its PID and, afterwards, its exit status."""
 
     def __init__(self, nursery: subprocess.Popen[bytes]) -> None:
         assert nursery.stdin is not None
@@ -169,13 +169,13 @@ def kill_once(trainer: Trainer, run: RunPaths, draw: random.Random, proof: Proof
     else:
         wait_until(lambda: _lives(run, trainer) or trainer.poll() is not None, 120, "a trainer's first word")
         before = control.checkpoint_steps(run)
-        if how == "after a checkpoint":  # or the run would never get anywhere
+        if how == "after a checkpoint":  # otherwise the run would never advance
             wait_until(
                 lambda: control.checkpoint_steps(run) != before or trainer.poll() is not None, 120, "a checkpoint"
             )
         time.sleep(draw.uniform(0.0, LIFE_S))
     if trainer.poll() is not None:
-        proof.failures.append(f"a trainer ended by itself with {trainer.poll()} before kill {proof.kills + 1}")
+        proof.failures.append(f"a trainer exited with code {trainer.poll()} before kill {proof.kills + 1}")
     said = _state(run) if _lives(run, trainer) else "starting"
     os.kill(trainer.pid, signal.SIGKILL)
     trainer.wait()
@@ -184,7 +184,7 @@ def kill_once(trainer: Trainer, run: RunPaths, draw: random.Random, proof: Proof
 
 
 def until_it_trains(run: RunPaths, trainer: Trainer) -> None:
-    """Until the last trainer has walked the record to its end and made a few steps of its own."""
+    """Wait until the last trainer has repeated the whole record and made a few new steps."""
 
     def beyond() -> bool:
         assert trainer.poll() is None
@@ -206,7 +206,7 @@ def _state(run: RunPaths) -> str:
 
 # ---- the trainer
 def be_a_nursery(folder: Path, data: Path) -> None:
-    """Fork a trainer for every line of standard input; say its pid, then how it ended."""
+    """Fork a trainer for every line of standard input; print its PID, then its exit status."""
     import torch
 
     import vsrpp.training.open_run  # noqa: F401 - imported once, before any fork
@@ -225,7 +225,7 @@ def be_a_nursery(folder: Path, data: Path) -> None:
 
 
 def be_a_trainer(folder: Path, data: Path) -> int:
-    """Begin the run, or go on with it, as `vsrpp train` does, without delivery."""
+    """Start or resume the run like `vsrpp train`, without uploads."""
     from vsrpp.training.loop import train
     from vsrpp.training.open_run import open_run
     from vsrpp.training.start import prepare_new, prepare_resume

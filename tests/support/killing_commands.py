@@ -1,6 +1,6 @@
-"""The hand that edits a run which is killed meanwhile: asks, notes the answer, asks again.
+"""The process that edits a run while it is being killed: sends a request, records the answer, repeats.
 
-A process of its own: `killing_commands.py RUN_DIR SEED JOURNAL`.
+Usage: `killing_commands.py RUN_DIR SEED JOURNAL`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from vsrpp.paths import RunPaths
 
 @contextlib.contextmanager
 def hand(run: RunPaths, seed: int, journal: Path) -> Iterator[None]:
-    """A process that edits until the block ends; what was answered is then in the journal."""
+    """A process that edits until the block ends; the journal then contains the answers."""
     process = subprocess.Popen(
         [sys.executable, __file__, str(run.root), str(seed), str(journal)], stdin=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -41,7 +41,7 @@ def hand(run: RunPaths, seed: int, journal: Path) -> Iterator[None]:
 
 
 def be_a_hand(run: RunPaths, draw: random.Random, journal: Path) -> None:
-    """Ask, note the answer, ask again, until standard input ends. A run that is dead is waited for."""
+    """Send requests and record the answers until standard input ends. Waits while the run is dead."""
     with journal.open("a", buffering=1) as notes:
         for number in range(10_000_000):
             if select.select([0], [], [], draw.uniform(0.005, 0.08))[0]:
@@ -54,7 +54,7 @@ def be_a_hand(run: RunPaths, draw: random.Random, journal: Path) -> None:
 
 
 def ask_once(run: RunPaths, draw: random.Random, token: str) -> dict[str, Any] | None:
-    """One request by a random way; None if nobody was there to take it, `in flight` if a kill came before the answer."""
+    """One request in a random way; None if no process could take it, `in flight` if a kill came before the answer."""
     kind = draw.choices(
         ["edit", "probation", "file", "validate", "checkpoint", "rollback"], [70, 6, 12, 4, 5, 3]
     )[0]  # fmt: skip
@@ -85,7 +85,7 @@ def ask_once(run: RunPaths, draw: random.Random, token: str) -> dict[str, Any] |
 
 
 def some_edit(draw: random.Random) -> dict[str, Any]:
-    """A value nobody else asks for, so that it is found in the record; one in ten is out of range."""
+    """A unique value, so that it can be found in the record; one in ten is out of range."""
     if draw.random() < 0.1:
         return {"max_lr": draw.uniform(1, 2)}
     weight = draw.uniform(0.3, 0.7)
@@ -100,7 +100,7 @@ def some_edit(draw: random.Random) -> dict[str, Any]:
 
 
 def save_the_file(run: RunPaths, draw: random.Random, row: dict[str, Any]) -> dict[str, Any] | None:
-    """Save as an editor does; acknowledged once the file itself names a later revision that holds the value."""
+    """Save like an editor; acknowledged once the file names a later revision and contains the value."""
     try:
         values = json.loads(run.runtime_config.read_text())
     except (OSError, ValueError):

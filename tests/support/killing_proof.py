@@ -1,4 +1,4 @@
-"""What must hold after every kill, and at the end: whole checkpoints, an unbroken chain, nothing lost, the same bits."""
+"""The checks after every kill and at the end: complete checkpoints, a valid chain, nothing lost, identical bits."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from vsrpp.tracking.restore import verify as verify_files
 
 @dataclass(slots=True)
 class Proof:
-    """What was done, and what was found; `failures` is empty if the promise holds."""
+    """What was done and found; `failures` is empty if all checks pass."""
 
     kills: int = 0
     kills_by_moment: dict[str, int] = field(default_factory=dict)
-    """starting, walking the record again, training, paused …, as `status` said at the kill."""
+    """Counts by what `status` reported at the kill: starting, walking the record again, training, paused …"""
     acknowledged: int = 0
-    """Edits and commands that were answered as applied or done before any kill that followed."""
+    """Edits and commands answered as applied or done before the next kill."""
     in_flight: int = 0
-    """Those a kill left without an answer: taken by a later process, or not, but never twice."""
+    """Those without an answer because of a kill: a later process may take them, but never twice."""
     events: int = 0
     step: int = 0
     branches: int = 0
     checkpoints_verified: int = 0
-    """Checkpoint folders whose every hash was compared, after every kill."""
+    """Checkpoint folders whose hashes were all compared, counted after every kill."""
     torn_saves: int = 0
-    """Saves that a kill cut: a temporary folder, never a checkpoint."""
+    """Saves interrupted by a kill: they leave a temporary folder, never a checkpoint."""
     replay_identical: bool | None = None
     sha256: str = ""
     failures: list[str] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Proof:
         return not self.failures and bool(self.replay_identical)
 
     def fail(self, what: str) -> None:
-        """Note what does not hold any more, once, with the kill after which it was first seen."""
+        """Record a failure once, with the kill after which it was first seen."""
         if not any(said.endswith(what) for said in self.failures):
             self.failures.append(f"after kill {self.kills}: {what}")
 
@@ -56,7 +56,7 @@ class Proof:
 
 
 def checkpoint_folders(run: RunPaths) -> list[Path]:
-    """Every folder that passes for a checkpoint, those that a later branch pushed aside included."""
+    """All checkpoint folders, including those replaced by a later branch."""
     if not run.checkpoints.is_dir():
         return []
     return sorted(path for path in run.checkpoints.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -107,11 +107,11 @@ def conclude(folder: Path, run: RunPaths, journal: Path, proof: Proof) -> None:
     verdict = json.loads(done.stdout)
     proof.replay_identical, proof.sha256 = verdict["identical"], verdict["original_sha256"]
     if not verdict["identical"]:
-        proof.failures.append(f"the undisturbed run parted: {verdict['first_difference']}")
+        proof.failures.append(f"the undisturbed run differs: {verdict['first_difference']}")
 
 
 def lost_or_doubled(rows: list[dict[str, Any]], events: list[Any]) -> list[str]:
-    """What was acknowledged and is not on record as it was answered; what is on record twice."""
+    """Acknowledged requests that are missing or different on record, and duplicates."""
     by_token: dict[str, list[Any]] = {}
     for event in events:
         if event.reason and event.reason.startswith("hand "):
@@ -132,10 +132,10 @@ def lost_or_doubled(rows: list[dict[str, Any]], events: list[Any]) -> list[str]:
         elif row["kind"] == "edit" and (mine[0].revision, mine[0].step, mine[0].data["changes"]) != (
             row["revision"], row["step"], row["changes"],
         ):  # fmt: skip
-            found.append(f"{row['token']} is on record otherwise than it was acknowledged: {row} {mine[0]}")
+            found.append(f"{row['token']} is on record, but not as acknowledged: {row} {mine[0]}")
     revisions = Counter(e.revision for e in events if e.type in ("config_applied", "config_reverted", "rolled_back"))
     if sorted(revisions) != list(range(1, len(revisions) + 1)) or set(revisions.values()) - {1}:
-        found.append("the revisions have a gap, or one twice")
+        found.append("a revision is missing or duplicated")
     return found
 
 

@@ -1,4 +1,4 @@
-"""Starting worlds of real processes in tests, with a stand-in for the training."""
+"""Starts launchers with real rank processes in tests, with a stand-in for the training."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ sys.exit(code)
 
 
 class World:
-    """A launcher whose ranks are stand-ins; whatever lives is killed when the `with` block ends."""
+    """A launcher with stand-in ranks; remaining processes are killed when the `with` block ends."""
 
     def __init__(
         self, folder: Path, script: dict[str, list[str]], *, say: dict[str, str] | None = None, **plan: Any
     ) -> None:
-        """`say` goes into the launcher's environment, `plan` is what `launch.Plan` takes."""
+        """`say`: additional environment of the launcher; `plan`: the fields of `launch.Plan`."""
         self.folder = folder
         (folder / "tmp").mkdir(exist_ok=True, parents=True)
         env = environment(folder)
@@ -60,7 +60,7 @@ class World:
         self.process.wait()
 
     def children(self) -> list[psutil.Process]:
-        """Every process that belongs to this world, the launcher left out."""
+        """All processes that belong to this launcher, without the launcher."""
         mine = []
         for process in psutil.process_iter():
             try:

@@ -15,12 +15,12 @@ SHAPE = (8, 64, 96)
 
 
 def clip_frames(number: int, frames: int = SHAPE[0], height: int = SHAPE[1], width: int = SHAPE[2]) -> np.ndarray:
-    """Frames of the sample that no other number gives."""
+    """Frames of the sample clip that are unique to this number."""
     return piece(frames, height, width, start=number * 10)
 
 
 def make_reds(root: Path, names: tuple[str, ...] = ("000", "001", "002", "011", "240"), *, paired: bool = True) -> Path:
-    """train_sharp and train_sharp_bicubic/X4, with two clips of REDS4."""
+    """train_sharp and train_sharp_bicubic/X4, including two clips of REDS4."""
     for number, name in enumerate(names):
         frames = clip_frames(number)
         write_frames(root / "train_sharp" / name, frames)
@@ -43,7 +43,7 @@ def make_vimeo(root: Path, train: int = 3, test: int = 2) -> Path:
 
 
 def make_vid4(root: Path) -> Path:
-    """GT, BIx4 and BDx4 of the four clips, of different lengths and sizes."""
+    """GT, BIx4 and BDx4 of the four clips, with different lengths and sizes."""
     for number, name in enumerate(("calendar", "city", "foliage", "walk")):
         frames = clip_frames(number, 14 + number, 64 + 8 * (number % 2), 96)
         write_frames(root / "GT" / name, frames)
@@ -53,7 +53,7 @@ def make_vid4(root: Path) -> Path:
 
 
 def make_pairs(root: Path, clips: int = 5, scale: int = 4) -> Path:
-    """GT and LQ side by side; the LQ frames are darker than a reduction would make them, so that one sees whose they are."""
+    """GT and LQ folders; the LQ frames are darker than a reduction of the GT, so that their origin is visible."""
     for number in range(clips):
         frames = clip_frames(number)
         write_frames(root / "GT" / f"{number:03d}", frames)
@@ -69,7 +69,7 @@ def make_clips(root: Path, clips: int = 5) -> Path:
 
 
 def without(root: Path, *parts: str) -> Path:
-    """Take parts of a dataset away again."""
+    """Remove parts of a dataset."""
     for part in parts:
         path = root / part
         shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,4 +1,4 @@
-"""A plausible run on disk, written through the store's own writer: what the delivery is tested with."""
+"""A plausible run on disk, written through the store's writer, for tests of uploads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START = 1_700_000_000.25
 
 
 class MadeRun:
-    """A run one can continue: `train`, `edit`, `validate`, `checkpoint`, `rollback`, `end`."""
+    """A run that can be continued: `train`, `edit`, `validate`, `checkpoint`, `rollback`, `end`."""
 
     def __init__(self, folder: Path, run_id: str) -> None:
         folder.mkdir(parents=True)
@@ -37,7 +37,7 @@ class MadeRun:
         self.now = START
 
     def tick(self) -> float:
-        """The time of the next row or event: an eighth of a second later."""
+        """Time of the next row or event, an eighth of a second later."""
         self.now += 0.125
         return self.now
 
@@ -133,7 +133,7 @@ class MadeRun:
 
 
 def made_run(runs: Path, run_id: str = "ab12" * 8, *, steps: int = 100, ended: bool = True) -> MadeRun:
-    """One run with edits, two validations and two checkpoints (the first is the better one)."""
+    """A run with edits, two validations and two checkpoints, the first of which is the better one."""
     run = MadeRun(runs / run_id, run_id).start().train(steps).edit("max_lr", 2e-4).validate(31.5)
     run.checkpoint(31.5)
     run.train(steps).edit("grad_clip", 0.5, "it | jumps\nabout").validate(31.25)
@@ -157,7 +157,7 @@ def write_checkpoint(
 
 
 def png(width: int, height: int) -> bytes:
-    """A grey picture, by hand."""
+    """A grey image, encoded without a library."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

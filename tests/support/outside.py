@@ -1,4 +1,4 @@
-"""Which tests start processes, servers or a browser: told by what they import, so that none has to be marked by hand."""
+"""Finds the tests that start processes, servers or a browser by their imports, so that none is marked manually."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ STARTERS = (
     "http.server", "multiprocessing", "playwright", "psutil", "pty", "subprocess", "vsrpp.tracking.Delivery",
     "vsrpp.tracking.process",
 )  # fmt: skip
-"""Modules, and names of modules, that are there to start something or to look after it."""
+"""Modules, and names in modules, that start or manage a process."""
 
 
 def is_outside(item: pytest.Item) -> bool:
-    """Whether a test's own file starts something, or a fixture of a conftest.py that it asks for, directly or not."""
+    """Whether a test's file, or a conftest.py fixture that it uses directly or indirectly, starts something."""
     shared = (folder / "conftest.py" for folder in item.path.parents if folder == TESTS or TESTS in folder.parents)
     fixtures = {name for path in shared if path.is_file() for name in starting_definitions(path)}
     return bool(starting_imports(item.path)) or not fixtures.isdisjoint(getattr(item, "fixturenames", ()))
@@ -25,7 +25,7 @@ def is_outside(item: pytest.Item) -> bool:
 
 @cache
 def starting_imports(path: Path) -> frozenset[str]:
-    """The names that a file binds, at its top or in a function, by importing a starter or a helper that uses one."""
+    """The names that a file binds, at any level, by importing a starter or a helper that uses one."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -40,7 +40,7 @@ def starting_imports(path: Path) -> frozenset[str]:
 
 @cache
 def starting_definitions(path: Path) -> frozenset[str]:
-    """The functions and classes of a file that use such a name, themselves or through one another."""
+    """The functions and classes of a file that use such a name, directly or through each other."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     uses = {
         node.name: {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}

@@ -1,4 +1,4 @@
-"""A real panel process and a real browser for tests and for the scripts that measure and photograph the panel."""
+"""A real panel process and a real browser, for tests and for the scripts that measure the panel or take screenshots."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backg
 
 
 class PanelProcess:
-    """`vsrpp panel` in a process of its own, on the runs of `folder`."""
+    """`vsrpp panel` in a separate process, for the runs in `folder`."""
 
     def __init__(self, folder: Path, *arguments: str, port: int | None = None) -> None:
         self.folder, self.arguments, self.port = folder, arguments, port or free_port()
@@ -33,7 +33,7 @@ class PanelProcess:
         self.start()
 
     def start(self) -> None:
-        """Start it, again if it has ended, and wait until it says that it answers at our address."""
+        """Start the process, or restart it, and wait until it prints its address."""
         said = len(self.log.read_text()) if self.log.exists() else 0
         with self.log.open("a") as log:
             self.process = subprocess.Popen(
@@ -45,7 +45,7 @@ class PanelProcess:
             assert self.process.poll() is None, self.log.read_text()
             return re.findall(r"Panel: (http://\S+)\n", self.log.read_text()[said:])
 
-        self.url = wait_until(address, 300, "the panel's address")[0]  # another one if somebody took the port meanwhile
+        self.url = wait_until(address, 300, "the panel's address")[0]  # may differ if the port was taken meanwhile
 
     def stop(self) -> None:
         if self.process.poll() is None:
@@ -76,7 +76,7 @@ def browser() -> Iterator[Browser]:
 
 
 def open_page(chromium: Browser, url: str, **options: object) -> tuple[Page, list[str], list[str]]:
-    """(page, addresses asked for, errors of the page): a visitor of their own, with nothing shared."""
+    """(page, requested addresses, page errors) of a new visitor who shares nothing with others."""
     page = chromium.new_context(**options).new_page()  # type: ignore[arg-type]
     asked: list[str] = []
     errors: list[str] = []

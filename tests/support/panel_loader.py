@@ -1,4 +1,4 @@
-"""The panel loaded the way the command line loads it: as `vsrpp_ui`, from wherever it stands."""
+"""Loads the panel like the command line, as `vsrpp_ui`, from a checkout or an installation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vsrpp` in processes of their own, each in a folder of its own."""
+"""Runs `vsrpp` in separate processes, each in its own folder."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUEST_TIMEOUT_S = "120"
-"""How long a tracking server may take to answer: one that was killed refuses at once, a slow one is no outage."""
+"""Timeout for a tracking server: a killed one refuses connections at once, and a slow one is not an outage."""
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """The environment of a process that works in `folder` alone."""
+    """The environment of a process that only works in `folder`."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "VSRPP_"))}
     return {
         **kept, "PYTHONPATH": str(ROOT), "VSRPP_CACHE": str(folder / "cache"), "HOME": str(folder),
@@ -44,12 +44,12 @@ def train_command(data: Path | str, **sets: Any) -> list[str]:
 
 
 class TrainingProcess:
-    """`vsrpp train …` in a process of its own; killed, if it still lives, when the `with` block ends."""
+    """`vsrpp train …` in a separate process; killed when the `with` block ends, if it is still running."""
 
     def __init__(
         self, folder: Path, arguments: list[str], *, extra_path: Path | None = None, code: str = "", uri: str = ""
     ) -> None:
-        """`code` runs in place of `python -m vsrpp`, with the same arguments; `uri` is another tracking server."""
+        """`code` replaces `python -m vsrpp` and gets the same arguments; `uri` is another tracking server."""
         env = environment(folder) | ({"MLFLOW_TRACKING_URI": uri} if uri else {})
         if extra_path is not None:
             env["PYTHONPATH"] = f"{extra_path}{os.pathsep}{env['PYTHONPATH']}"

@@ -1,4 +1,4 @@
-"""Rank 0's parts around a state that is no network: boundaries without a training."""
+"""Rank 0's parts around a fake state instead of a network, to test boundaries without training."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _nothing() -> None: ...
 
 @dataclass
 class FakeState:
-    """A step counter that can be captured and put back."""
+    """A step counter that can be captured and restored."""
 
     step: int = 0
     asked_quality: tuple[float, float] | None = None
@@ -59,7 +59,7 @@ class FakeState:
 
 
 class FakeGroup(ProcessGroup):
-    """Two ranks, of which the other is only a list of what it heard."""
+    """Two ranks, of which the other only records what it receives."""
 
     def __init__(self) -> None:
         super().__init__(0, 2)
@@ -77,10 +77,10 @@ class FakeGroup(ProcessGroup):
 
 
 class Rank0:
-    """A run on rank 0 at some step. `boundary()` is one, `step()` a step that costs nothing, then a boundary."""
+    """A run on rank 0 at some step. `boundary()` runs one boundary; `step()` makes a fake step first."""
 
     def __init__(self, folder: Path, *, psnr_y: Callable[[int], float] = float, ranks: int = 1, **sets: Any) -> None:
-        """`psnr_y(step)` is what a validation finds."""
+        """`psnr_y(step)`: the result of a validation."""
         run_config, live = configs(folder / "nowhere", **sets)
         self.paths = RunPaths(folder / "run")
         self.paths.checkpoints.mkdir(parents=True)
@@ -129,7 +129,7 @@ class Rank0:
         return between_steps(self.run, result)
 
     def step(self, **figures: float) -> str | None:
-        """A step with these figures (`l1`, `grad_norm` …), and its boundary; how the run ended."""
+        """Make a step with these metrics (`l1`, `grad_norm` …) and run its boundary; returns how the run ended."""
         self.state.step += 1
         row = {"l1": 0.1, "ms": 0.1, "grad": 0.1, "grad_norm": 1.0, **figures}
         self.state.recent = [*self.state.recent[-19:], row]
@@ -144,7 +144,7 @@ class Rank0:
         return self.ask("edit", changes=changes)
 
     def answer(self, uid: str) -> Answer:
-        """Waits for the thread that writes answers."""
+        """The answer to a command; waits for the thread that writes answers."""
         return self.inbox.wait(uid, 30.0)
 
     def types(self) -> list[str]:
@@ -161,7 +161,7 @@ class Rank0:
 
 
 def decision(turn: Turn) -> str:
-    """What ranks hear, in a word or two."""
+    """A turn as ranks receive it, in a few words."""
     if turn.go_back_to is not None:
         return f"go back to {turn.go_back_to.step}"
     if turn.steps_until is not None:

@@ -1,4 +1,4 @@
-"""Failures told by their reason code and fields, so that a sentence can be edited without touching a test."""
+"""Checks failures by reason code and fields, so that a sentence can be edited without changing a test."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vsrpp.errors import Reason, VsrppError
 
 @contextmanager
 def raises(reason: Reason, **fields: Any) -> Iterator[pytest.ExceptionInfo[VsrppError]]:
-    """Expects one failure in the block: of this reason, with at least these fields, told in one line."""
+    """Expects a failure in the block: with this reason, at least these fields, and a one-line sentence."""
     with pytest.raises(reason.error) as caught:
         yield caught
     assert caught.value.reason_code == reason.code, str(caught.value)

@@ -1,4 +1,4 @@
-"""Tiny runs in this process, steered at given steps, and what their record says."""
+"""Tiny runs in this process, steered at given steps, and readers of their record."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TINY = {
     "torch_threads": 1, "val_fraction": 0.2,
     "max_steps": 12, "log_every": 2, "validate_every": 10, "checkpoint_every": 10, "max_lr": 1e-3,
 }  # fmt: skip
-"""A run of a second or two."""
+"""A run that takes a second or two."""
 
 
 def configs(data: Path, **sets: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -35,20 +35,20 @@ def open_in_process(runs: Path, data: Path, **sets: Any) -> tuple[Any, Any]:
 
 
 def train(context: Any) -> str:
-    """Train an opened run to its end; how it ended."""
+    """Train an opened run to its end; returns how it ended."""
     from vsrpp.training import loop
 
     return loop.train(context)
 
 
 class Killed(BaseException):
-    """Ends a run in this process where kill -9 would."""
+    """Ends a run in this process at the point where kill -9 would."""
 
 
 class Steered:
     """A tiny run in this process, steered at given steps: `at[5] = lambda run: run.edit(max_lr=2e-4)`.
 
-    What is asked at step N reaches the trainer's boundary at step N, because the faces are told of a step before it.
+    A command sent at step N arrives at the trainer's boundary of step N, because progress is reported before it.
     """
 
     def __init__(self, prepared: Any, at: dict[int, Callable[[Steered], Any]] | None = None) -> None:
@@ -82,18 +82,18 @@ class Steered:
             self.inbox.close()
 
     def one_step(self) -> None:
-        """One step without a boundary before it."""
+        """Make one step without a boundary before it."""
         from vsrpp.training.loop import one_step
 
         one_step(self.context)
 
     def abandon(self) -> None:
-        """Let go of a run that is not trained to its end."""
+        """Release a run that is not trained to its end."""
         self.context.ending.close()
         self.inbox.close()
 
     def die_at(self, step: int) -> None:
-        """Train up to `step` and end as kill -9 would: nothing is written any more."""
+        """Train up to `step` and end as if killed with kill -9: nothing further is written."""
 
         self.at[step] = Steered.kill
         self.train_until_killed()
@@ -141,7 +141,7 @@ class Steered:
 
 
 class AlteredBatches:
-    """The batches of a run, as `alter(step, lr_frames, truth)` gives them on."""
+    """The batches of a run, changed by `alter(step, lr_frames, truth)`."""
 
     def __init__(self, context: Any, alter: Callable[[int, Any, Any], tuple[Any, Any]]) -> None:
         self._feed, self._state, self._alter = context.batches, context.state, alter
@@ -155,12 +155,12 @@ class AlteredBatches:
 
 
 def spoil(context: Any, when: Callable[[int], bool]) -> None:
-    """Make the truth of step N not a number where `when(N)`."""
+    """Make the ground truth of each step NaN for which `when(step)` is true."""
     AlteredBatches(context, lambda step, lr, truth: (lr, truth * (float("nan") if when(step) else 1.0)))
 
 
 def once(steps: Iterable[int]) -> Callable[[int], bool]:
-    """True for each of these steps, the first time it is asked."""
+    """A function that returns True for each of these steps, the first time it is called with it."""
     left = set(steps)
 
     def due(step: int) -> bool:
@@ -173,7 +173,7 @@ def once(steps: Iterable[int]) -> Callable[[int], bool]:
 
 
 def weights_of(context: Any) -> str:
-    """SHA-256 over the weights, their EMA and the optimizer's state."""
+    """SHA-256 of the weights, their EMA and the optimizer's state."""
     snapshot = context.state.capture(context.live)
     digest = hashlib.sha256()
     tensors = {**snapshot.model, **{f"ema.{k}": v for k, v in snapshot.model_ema.items()}}

@@ -1,4 +1,4 @@
-"""Checks that the new code can use a run folder and an MLflow store that the old code wrote."""
+"""Checks that the new code can use a run folder and an MLflow store written by the old code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ print(json.dumps({
     "curves": dataclasses.asdict(curves(run, ["loss/total", "lr", "val/psnr_y"], max_points=10)),
 }))
 """
-"""What the panel and the terminal UI show of a run is read by these calls."""
+"""The calls by which panel and terminal UI read a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Results:
 
 @dataclass(frozen=True, slots=True)
 class OldRun:
-    """A run that the old code trained to the end; `killed` is a copy from between its two lives."""
+    """A run that the old code trained to the end; `killed` is a copy made between its two lives."""
 
     workspace: Workspace
     old: Tree
@@ -104,7 +104,7 @@ def started_from(old_run: OldRun) -> Results:
 
 
 def documents(old_run: OldRun) -> Results:
-    """Both print JSON about the finished run and the killed one, and compare the finished one with the run of `started_from`."""
+    """Both print JSON on the finished and the killed run, and compare the finished one with that of `started_from`."""
     ended, killed = old_run.run, run_folder(old_run.killed)
     other = run_folder(from_folder(old_run, old_run.old))
     old, new = (

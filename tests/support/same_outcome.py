@@ -1,8 +1,8 @@
 """The facts of a run folder that two runs of the same code share, as {name: value as text}.
 
-Omitted are times, hashes of the event chain, IDs, speeds and system load, and the wording of messages. When the writer
-thread finishes decides where `checkpoint_saved` stands among the other events, so these events are compared apart. Nothing
-here imports the code that wrote the folder.
+Omits times, hashes of the event chain, IDs, speeds, system load, and the wording of messages. The position of
+`checkpoint_saved` among other events depends on the timing of the writer thread, so these events are compared
+separately. Nothing here imports the code that wrote the folder.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any
 
 Facts = dict[str, str]
 SURROUNDINGS = frozenset({"tracking_lost", "tracking_back", "face_failed"})
-"""Events about the tracking server and the faces; when they are recorded depends on those processes."""
+"""Events about the tracking server and companion processes; their timing depends on those processes."""
 ROWS_OF_THE_MACHINE = ("speed/", "system/", "progress/spent_s", "progress/eta_s", "progress/cost")
 NOT_COMPARED = frozenset(
     {
@@ -54,7 +54,7 @@ def outcome(run: Path) -> Facts:
 
 
 def differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
-    """One line for each fact that differs or is missing in one of them."""
+    """One line for each fact that differs or exists on one side only."""
     found = []
     for name in [*old, *(name for name in new if name not in old)]:
         before, after = old.get(name, "missing"), new.get(name, "missing")
@@ -96,7 +96,7 @@ def event_types(run: Path) -> set[str]:
 
 
 def leaves(value: Any, name: str) -> Iterator[tuple[str, str]]:
-    """(name, value) of everything in nested dicts and lists; the value of a tensor is its type, shape and SHA-256."""
+    """(name, value) of every leaf in nested dicts and lists; for a tensor, its type, shape and SHA-256."""
     if hasattr(value, "numpy"):
         digest = hashlib.sha256(value.contiguous().numpy().tobytes()).hexdigest()
         yield name, f"{value.dtype} {tuple(value.shape)} {digest}"
@@ -136,7 +136,7 @@ def _event_facts(events: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
 
 
 def _place(seq: int, events: list[dict[str, Any]]) -> int:
-    """The number of events up to `seq` whose order does not depend on timing."""
+    """The number of events up to `seq`, counting only those whose order does not depend on timing."""
     return sum(event["seq"] <= seq for event in events if event["type"] not in SURROUNDINGS | {"checkpoint_saved"})
 
 
@@ -184,7 +184,7 @@ def _text(value: Any) -> str:
 
 
 def _around_difference(before: str, after: str) -> str:
-    """Both values, cut down to the surroundings of their first difference."""
+    """Both values, cut to the text around their first difference."""
     if max(len(before), len(after)) <= SHOWN:
         return f"{before} → {after}"
     shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))

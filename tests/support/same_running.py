@@ -1,4 +1,4 @@
-"""Runs trained by the code of a given source tree, each in a folder of its own; nothing here imports the trainer."""
+"""Runs trained by the code of a given source tree, each in its own folder; nothing here imports the trainer."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ from tests.support.same_scenarios import NETWORKS, SETS, Life, Scenario
 
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("vsrpp", "schemas", "recipes", "ui")
-"""The parts of a source tree that are needed to run it."""
+"""The parts of a source tree needed to run it."""
 PROCESS_TIMEOUT_S = 900.0
 LINGER_S = 120.0
-"""How long the delivery process may run on after its training was killed."""
+"""How long the delivery process may continue after its training was killed."""
 HEADLESS = ("--no-panel", "--no-tensorboard")
 MAKE_STORE = "import sys; from mlflow import MlflowClient; MlflowClient(tracking_uri=sys.argv[1]).search_experiments()"
 LOG_TAIL = 1500
 FOLDER_VARIABLE = "PROVE_SAME_FOLDER"
-"""Environment variable that holds the run's folder; it identifies processes that outlive their parent."""
+"""Environment variable with the run's folder; it identifies processes that outlive their parent."""
 
 
 class Broken(Exception):
-    """Something failed before there was anything to compare."""
+    """A failure before there was anything to compare."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A source tree, with a cache of its own: decoding is compared, too."""
+    """A source tree with its own cache, so that decoding is compared, too."""
 
     name: str
     root: Path
@@ -49,18 +49,18 @@ class Tree:
 
 
 class Workspace:
-    """The folder of one proof: source trees, clip, hook, and a folder for each run. Call `prepare` before any run."""
+    """The folder of one proof: source trees, clip, hook, and one folder per run. Call `prepare` before any run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.clip = folder / "tiny.mkv"
         self._store = folder / "mlflow.db"
-        """An empty MLflow database, to be copied: creating one takes seconds."""
+        """An empty MLflow database to copy: creating one takes seconds."""
         self._hook = folder / "hook"
         self._processes: set[subprocess.Popen[str]] = set()
 
     def prepare(self) -> None:
-        """Make the clip, the empty MLflow store and the folder with the hook."""
+        """Create the clip, the empty MLflow store and the folder with the hook."""
         self._hook.mkdir()
         shutil.copy(steered_vsrpp.__file__, self._hook)
         environment = {**_clean_environment(), "_MLFLOW_SERVER_ARTIFACT_ROOT": str(self.folder / "mlartifacts")}
@@ -73,11 +73,11 @@ class Workspace:
             made.result()
 
     def tree_of_commit(self, name: str, commit: str) -> Tree:
-        """Raises Broken if the repository does not hold the commit."""
+        """Raises Broken if the repository does not contain the commit."""
         return self._tree(name, extract(commit, self.folder / name))
 
     def tree_of_folder(self, name: str, source: Path) -> Tree:
-        """A copy, so that edits made meanwhile do not reach the proof."""
+        """A copy, so that later edits do not affect the proof."""
         root = self.folder / name
         for part in CODE:
             if (source / part).is_dir():
@@ -102,7 +102,7 @@ class Workspace:
     def live(
         self, tree: Tree, folder: Path, processes: int, words: Sequence[str], life: Life, nan: Sequence[int] = ()
     ) -> None:  # fmt: skip
-        """One life of a run. Raises Broken if it does not end as `life` says."""
+        """Run one life of a run. Raises Broken if it does not end as specified in `life`."""
         plan = {"tree": str(tree.root), "actions": life.actions, "nan": list(nan)}
         command = [*launcher(processes), "-m", "steered_vsrpp", *words]
         code, said = self._call(
@@ -129,7 +129,7 @@ class Workspace:
         return folder
 
     def copy(self, folder: Path, to: Path) -> Path:
-        """A copy with an MLflow store of its own: SQLite names its artifacts by absolute paths."""
+        """A copy with its own MLflow store, because SQLite refers to artifacts by absolute path."""
         shutil.copytree(folder, to)
         with contextlib.closing(sqlite3.connect(to / "mlflow.db")) as db, db:
             for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri"),
@@ -148,7 +148,7 @@ class Workspace:
     def _call(
         self, command: Sequence[Any], folder: Path, environment: dict[str, str], *, checked: bool = True
     ) -> tuple[int, str]:  # fmt: skip
-        """(exit code, standard output) once all its processes have ended; of a failure, the end of both outputs."""
+        """(exit code, standard output) after all its processes have ended; for a failure, the end of both outputs."""
         log = folder / f"log-{time.monotonic_ns()}.txt"
         with log.open("w") as errors:
             process = subprocess.Popen(
@@ -173,14 +173,14 @@ class Workspace:
         return process.returncode, end
 
     def close(self) -> None:
-        """Kill what still runs."""
+        """Kill all remaining processes."""
         for process in list(self._processes):
             _kill(process)
         _kill_all(self.folder)
 
 
 def extract(commit: str, folder: Path) -> Path:
-    """The files of a commit in a new folder. Raises Broken if the repository does not hold the commit."""
+    """Extract the files of a commit into a new folder. Raises Broken if the repository does not contain the commit."""
     folder.mkdir()
     archive = subprocess.run(["git", "-C", ROOT, "archive", commit], capture_output=True)
     if archive.returncode:
@@ -230,7 +230,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 def _kill_all(folder: Path) -> None:
-    """Kill every process of the runs in `folder`: ranks and delivery are in process groups of their own."""
+    """Kill every process of the runs in `folder`: ranks and delivery have their own process groups."""
     for pid in _processes_of(folder):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""The runs that `scripts/prove_same` trains, and what is asked of them at which step.
+"""The runs trained by `scripts/prove_same`, and the commands sent to them by step.
 
-A run of one process acts on a command at that step; one of two processes at the next step at which they talk. A scenario is
-a sequence of processes ("lives") that train the same run: the first starts it, the others resume it.
+A run of one process acts on a command at that step; one of two processes at the next step at which the ranks meet. A
+scenario is a sequence of processes ("lives") that train the same run: the first starts it, the others resume it.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ SETS: dict[str, Any] = {
     "torch_threads": 1, "num_workers": 0, "device": "cpu", "val_fraction": 0.2, "max_steps": 24, "log_every": 2,
     "validate_every": 10, "checkpoint_every": 10, "max_lr": 1e-3, "control_interval": 4, "keep_last": 100,
 }  # fmt: skip
-"""`keep_last` keeps every checkpoint: which ones pruning removes depends on when MLflow has them."""
+"""`keep_last` keeps every checkpoint, because pruning depends on when MLflow has them."""
 NETWORKS: dict[str, dict[str, Any]] = {
     "vsrpp": {"network": "vsrpp"},
     "basicvsr": {"network": "basicvsr", "scale": 4, "flow_freeze_steps": 6},
 }
 MS: dict[str, Any] = {"l1_weight": 0.5, "ms_weight": 0.3}
-"""An edit that changes the next step's weights; gradients are too small here for `grad_clip` to do so."""
+"""An edit that changes the weights of the next step; gradients are too small here for `grad_clip` to do so."""
 ALWAYS, NEVER = "loss > 0.01x", "loss > 100x"
-"""Conditions of a probation that hold at the first step, and at none."""
+"""Probation conditions that hold at the first step, and never."""
 Action = dict[str, Any]
 
 
@@ -45,7 +45,7 @@ def kill(at: int, *, newest_checkpoint: int) -> list[Action]:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """One training process (or world of two)."""
+    """One training process (or a pair of them)."""
 
     actions: list[Action]
     killed: bool = False
@@ -56,7 +56,7 @@ class Scenario:
     name: str
     lives: tuple[Life, ...]
     must_record: frozenset[str]
-    """Event types that show that the scenario took place; without them the comparison would prove nothing."""
+    """Event types that prove that the scenario took place; otherwise the comparison would prove nothing."""
     sets: dict[str, Any] = field(default_factory=dict)
     nan: tuple[int, ...] = ()
 
@@ -78,7 +78,7 @@ MIXED = scenario(
     must_record="config_applied config_reverted rolled_back restored config_confirmed validated finished",
     max_steps=30,
 )  # fmt: skip
-"""Several of the others in one run; also the run whose folder the other code must be able to use."""
+"""Combines several other scenarios; also the run whose folder the other code must be able to use."""
 STEERED = scenario(
     "steered",
     Life(

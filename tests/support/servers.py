@@ -1,4 +1,4 @@
-"""A real tracking server to kill and start, and what a test asks a tracking store."""
+"""A real tracking server that can be killed and restarted, and queries of a tracking store."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from vsrpp.store import RunReader
 
 
 class Server:
-    """A real `mlflow server` on loopback over a SQLite store; `kill` and `start` it as often as you like."""
+    """A real `mlflow server` on loopback over a SQLite store; `kill` and `start` may be repeated."""
 
     def __init__(
         self, folder: Path, *, options: list[str] | None = None, more: list[str] | None = None,
         environment: dict[str, str] | None = None,
     ) -> None:  # fmt: skip
-        """`options` instead of the SQLite store's, `more` beside them."""
+        """`options` replace those of the SQLite store, `more` are added to them."""
         self.port = free_port()
         self.folder, self.uri = folder, f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -49,7 +49,7 @@ class Server:
             return False
 
     def kill(self) -> None:
-        """kill -9 of the server and its workers: the group that this test started."""
+        """kill -9 the process group of the server and its workers."""
         if self._process is not None:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
@@ -69,14 +69,14 @@ def runs_of(uri: str, run_id: str) -> list[Any]:
 
 
 def the_run(uri: str, run_id: str) -> Any:
-    """The one MLflow run of our run ID; more or less than one fails."""
+    """The only MLflow run with our run ID; fails unless there is exactly one."""
     found = runs_of(uri, run_id)
     assert len(found) == 1, [run.info.run_id for run in found]
     return found[0]
 
 
 def assert_same_rows(uri: str, run_db: Path, run_id: str) -> None:
-    """Every metric row of the store is on the server once, with its step, time and value; and no other."""
+    """Check that the server has each metric row of the store once, with step, time and value, and no others."""
     run, client = the_run(uri, run_id), client_of(uri)
     with RunReader(run_db) as reader:
         rows = reader.metrics()
@@ -89,7 +89,7 @@ def assert_same_rows(uri: str, run_db: Path, run_id: str) -> None:
 
 
 def as_mlflow_keeps(value: float) -> str:
-    """MLflow's databases hold an infinity as the largest number."""
+    """A value as stored by MLflow's databases, which replace infinity with the largest number."""
     return repr(math.copysign(sys.float_info.max, value) if math.isinf(value) else value)
 
 

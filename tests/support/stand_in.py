@@ -1,7 +1,7 @@
-"""What a rank does in the launcher's tests in place of `vsrpp train`: it meets the others over gloo and follows a script.
+"""A replacement for `vsrpp train` in tests of the launcher: meets the other ranks over gloo and follows a script.
 
-STAND_IN is JSON: {"0": ["work"], "1": ["work", "kill"], "1@1": […]}: what each rank does, one word after another, with
-`RANK@ATTEMPT` for a world that was started again. A rank without a script works until rank 0 tells it to stop.
+STAND_IN is JSON: {"0": ["work"], "1": ["work", "kill"], "1@1": […]}: the actions of each rank in order, with
+`RANK@ATTEMPT` for a restarted world. A rank without a script works until rank 0 tells it to stop.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(argv: list[str]) -> int:
 
 
 def leave_trace(attempt: str, argv: list[str]) -> None:
-    """Note what this rank was told of itself."""
+    """Record the rank's environment and arguments."""
     from vsrpp.launch import elastic
 
     begun = elastic.begun()
@@ -66,7 +66,7 @@ def do(word: str, asked: list[int]) -> int | None:
 
 
 def work(asked: list[int], rounds: int) -> int | None:
-    """Rounds in which all meet and rank 0 says whether to go on, as the trainer's boundary does."""
+    """Rounds in which all ranks meet and rank 0 decides whether to continue, like the trainer's boundary."""
     import torch
     import torch.distributed as dist
 
@@ -87,7 +87,7 @@ def work(asked: list[int], rounds: int) -> int | None:
             dist.all_reduce(said)
         except RuntimeError as error:
             print(f"vsrpp: the others are gone: {str(error).splitlines()[0]}", file=sys.stderr, flush=True)
-            os._exit(1)  # gloo's threads may abort a process that takes itself down while its peers are gone
+            os._exit(1)  # gloo's threads may abort a process that exits normally while its peers are gone
         if said.item():
             dist.destroy_process_group()
             if RANK:

@@ -1,14 +1,14 @@
 """`python -m steered_vsrpp train …`: `vsrpp`, steered at given steps from inside the training process.
 
-`scripts/prove_same` copies this file into a folder of its own and puts it on PYTHONPATH, because the `vsrpp` it steers is
-that of any commit. It relies on what every commit has: `Batches.__next__`, which each rank calls once a step, `Inbox`, the
-run folder's files, and torchrun's RANK and WORLD_SIZE. The environment variable PROVE_SAME holds the plan as JSON:
+`scripts/prove_same` copies this file into a separate folder and puts it on PYTHONPATH, because the `vsrpp` it steers may
+be from any commit. It relies only on parts that all commits have: `Batches.__next__`, which each rank calls once per
+step, `Inbox`, the run folder's files, and torchrun's RANK and WORLD_SIZE. The variable PROVE_SAME has the plan as JSON:
 
     tree      folder whose `vsrpp` must be the one imported
     actions   [{"at": step, …}], carried out by rank 0, in this order, when it fetches the batch of that step:
-              {"put": kind, "payload": {…}}   leave a command in the inbox; it acts at the boundary after this step
-              {"settle": step}                wait until the checkpoint of that step is whole
-              {"kill": true}                  kill -9 of this process
+              {"put": kind, "payload": {…}}   put a command into the inbox; it acts at the boundary after this step
+              {"settle": step}                wait until the checkpoint of that step is complete
+              {"kill": true}                  kill -9 this process
     nan       steps whose ground truth is NaN on the last rank, the first time they are fetched. The small frames stay
               finite: on a CPU, grid_sample with padding "border" (basicvsr's flow) crashes in backward if the grid is NaN
 """
@@ -26,11 +26,11 @@ from typing import Any
 
 SETTLE_TIMEOUT_S = 60.0
 RECORDED_WITHIN_S = 0.3
-"""The checkpoint thread syncs the folder after it has renamed it, and only then hands the checkpoint over for its event."""
+"""The checkpoint thread syncs the folder after renaming it, and only then reports the checkpoint for its event."""
 
 
 class Steering:
-    """Carries out a plan as the steps go by."""
+    """Carries out a plan, step by step."""
 
     def __init__(self, plan: dict[str, Any]) -> None:
         rank, world_size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -38,12 +38,12 @@ class Steering:
         self._nan: set[int] = set(plan["nan"]) if rank == world_size - 1 else set()
 
     def fetching(self, step: int) -> None:
-        """The batch of `step` is about to be fetched."""
+        """Called before the batch of `step` is fetched."""
         while self._actions and self._actions[0]["at"] == step:
             self._act(self._actions.pop(0))
 
     def spoils(self, step: int) -> bool:
-        """Whether the ground truth of `step` is to be NaN; true once for each step."""
+        """Whether to make the ground truth of `step` NaN; True once per step."""
         spoilt = step in self._nan
         self._nan.discard(step)
         return spoilt
@@ -79,7 +79,7 @@ def _settle(step: int) -> None:
 
 
 def _check_all_recorded() -> None:
-    """Raises RuntimeError if a checkpoint's event is missing: how much of the record a kill leaves must not be chance."""
+    """Raises RuntimeError if a checkpoint's event is missing: the record at a kill must be deterministic."""
     folder = _run_folder()
     with sqlite3.connect(f"{(folder / 'run.db').as_uri()}?mode=ro", uri=True) as db:
         recorded = {step for (step,) in db.execute("SELECT step FROM events WHERE type = 'checkpoint_saved'")}

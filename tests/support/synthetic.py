@@ -1,4 +1,4 @@
-"""Writes a run as the trainer would: real store, real pictures, made-up figures."""
+"""Writes a run like the trainer: real store, real pictures, invented metrics."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BLOCKS = [f"{s}.{i}" for s, n in (("backward", 6), ("forward", 6), ("fusion", 3)
 
 
 class SyntheticRun:
-    """One run that is written step by step."""
+    """One run, written step by step."""
 
     def __init__(self, runs: Path, run_id: str = "20260101-120000-demo", *, name: str = "harbour", **live: Any) -> None:
         self.paths = RunPaths(runs / run_id)
@@ -54,7 +54,7 @@ class SyntheticRun:
         )  # fmt: skip
 
     def train(self, steps: int) -> None:
-        """Rows at every log_every up to `step + steps`."""
+        """Write rows at every log_every up to `step + steps`."""
         stop, every = self.step + steps, int(self.live["log_every"])
         for step in range(self.step + 1, stop + 1):
             self.step = step
@@ -94,7 +94,7 @@ class SyntheticRun:
         self.event("validated", **figures, clips=[], images=images, by_hand=by_hand)
 
     def picture(self, width: int = 320, height: int = 136) -> dict[str, Any]:
-        """Three frames side by side with something to see."""
+        """Three frames side by side with visible content."""
         path = self.paths.images / f"step_{self.step:07d}" / "clip_f012.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         blur = [9, max(1, 8 - self.step // 100), 1]
@@ -125,7 +125,7 @@ class SyntheticRun:
         )
 
     def roll_back(self, to_step: int) -> None:
-        """Leave everything after `to_step` behind."""
+        """Roll back, abandoning everything after `to_step`."""
         was = self.step
         self.branch += 1
         self.revision += 1
@@ -143,7 +143,7 @@ class SyntheticRun:
 
 
 def full_run(runs: Path, **options: Any) -> SyntheticRun:
-    """A run in which everything has happened once."""
+    """A run with every kind of event."""
     run = SyntheticRun(runs, **options)
     for psnr in (27.4, 27.9, 28.3):
         run.train(100)
@@ -169,7 +169,7 @@ def pid() -> int:
 
 
 def deliver(run: SyntheticRun, uri: str = "http://tracking.example:5000", experiment: str = "7") -> None:
-    """Mark everything of a run as delivered to an MLflow server."""
+    """Mark everything of a run as uploaded to an MLflow server."""
     marks = Marks(run.paths.delivery_db)
     marks.set_fact("mlflow_run", {"run_id": f"m-{run.paths.run_id}", "experiment_id": experiment, "uri": uri})
     with RunReader(run.paths.run_db) as reader:
@@ -180,19 +180,19 @@ def deliver(run: SyntheticRun, uri: str = "http://tracking.example:5000", experi
 
 
 def job_key(number: int) -> str:
-    """The id of a made-up job, older than any that a test starts; the greater the number, the older."""
+    """The ID of an invented job, older than any job of a test; higher numbers are older."""
     return f"{0x1500000000000000 - number:x}"
 
 
 def job_records(runs: Path, run_id: str) -> None:
-    """Jobs in every state, as the panel leaves them beside the runs."""
+    """Jobs in every state, as the panel stores them beside the runs."""
     home, now = runs / ".jobs", time.time()
     home.mkdir()
     own = control.process_identity()
     jobs = [
         ("replay", None, f"replay {run_id}", None, {}, ["Replaying from its record …", "step 120 of 300   3.2 steps/s"]),
         ("restore", 200, f"restore {run_id} --step 200 --out {run_id}@200", f"/data/{run_id}@200",
-         {"status": 0, "ended": now - 60}, ["✅ Config restored from step 200", "every hash checked"]),
+         {"status": 0, "ended": now - 60}, ["✅ Config restored from step 200", "all hashes verified"]),
         ("promote", 300, f"promote {run_id}@300 --alias champion", None, {"status": 3, "ended": now - 200},
          ["vsrpp: the tracking server at http://tracking.example:5000 cannot be reached."]),
         ("from", 100, f"train --from {run_id}@100 --no-panel", None,

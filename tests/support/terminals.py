@@ -1,4 +1,4 @@
-"""A real pseudo-terminal with the terminal UI in a process of its own behind it."""
+"""A real pseudo-terminal with the terminal UI in a separate process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Terminal:
-    """Starts `python -m vsrpp.tui FOLDER` on a pty; reads what it draws."""
+    """Starts `python -m vsrpp.tui FOLDER` on a pty and reads its output."""
 
     def __init__(
         self, folder: Path, *arguments: str, columns: int = 80, rows: int = 24, code: str = "", **env: str
@@ -65,7 +65,7 @@ class Terminal:
         os.write(self.master, keys.encode())
 
     def read(self, seconds: float) -> bytes:
-        """What is drawn within that time."""
+        """The output during that time."""
         deadline = time.monotonic() + seconds
         got = b""
         while (left := deadline - time.monotonic()) > 0:
@@ -78,7 +78,7 @@ class Terminal:
         return got
 
     def read_until(self, condition: Callable[[bytes], bool], timeout_s: float = 120.0) -> bytes:
-        """Reads on until the whole output meets the condition."""
+        """Read until the whole output satisfies the condition."""
         deadline = time.monotonic() + timeout_s
         while not condition(self.output):
             assert time.monotonic() < deadline, self.output[-2000:]
@@ -90,7 +90,7 @@ class Terminal:
         return self.output
 
     def wait(self, timeout_s: float = 120.0) -> int:
-        """The exit status; goes on reading meanwhile, as a terminal does."""
+        """Wait for the exit status, reading output meanwhile, as a terminal does."""
         deadline = time.monotonic() + timeout_s
         while self.process.poll() is None:
             assert time.monotonic() < deadline, "it did not end"
@@ -103,7 +103,7 @@ class Terminal:
         return self.process.stderr.read().decode()
 
     def left_clean(self) -> bool:
-        """Whether the terminal is as it was: attributes, main screen, cursor, paste mode, wrapping."""
+        """Whether the terminal was restored: attributes, main screen, cursor, paste mode, wrapping."""
         attributes = termios.tcgetattr(self.slave)
         closed = (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?2004l")
         return attributes == self.attributes and all(self.output.rfind(end) > 0 for end in closed)

@@ -1,4 +1,4 @@
-"""The app driven by real keys."""
+"""Drives the terminal UI with real keys."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RUN_ID = "0f1e2d3c4b5a69788796a5b4c3d2e1f0"
 
 
 class Driven:
-    """The app under Pilot: real keys in, the screen's text out."""
+    """The app under Pilot: real keys in, screen text out."""
 
     def __init__(self, app: TerminalUI, pilot: Pilot[None]) -> None:
         self.app = app
@@ -43,11 +43,11 @@ class Driven:
             await self.pilot.pause(0.01)
 
     async def shows(self, *texts: str) -> None:
-        """Wait until all of these are on the screen."""
+        """Wait until all of these texts are on the screen."""
         await self.until(lambda: all(text in self.text for text in texts), repr(texts))
 
     async def steady(self) -> None:
-        """Wait until three looks at the run in a row have left the screen as it was: nothing is on its way any more."""
+        """Wait until the screen is unchanged over three refreshes, so that nothing is pending."""
         shown, same = "", 0
         while same < 3:
             before = self.app.snapshot
@@ -63,7 +63,7 @@ def drive(
     run: FakeRun, script: Callable[[Driven], Awaitable[None]], *, size: tuple[int, int] = (80, 24), lang: str = "en",
     unicode: bool = True,
 ) -> TerminalUI:  # fmt: skip
-    """Attach the app to the run, wait for the first look, let the script press keys."""
+    """Attach the app to the run, wait for the first refresh, then run the script."""
     app = TerminalUI(run.paths, lang=lang, unicode=unicode, interval_s=0.05)
 
     async def session() -> None:

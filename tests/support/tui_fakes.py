@@ -1,4 +1,4 @@
-"""A small trainer without torch: a real store, a real inbox, answers from a thread, as the trainer gives them."""
+"""A small trainer without torch: a real store, a real inbox, and answers from a thread."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from vsrpp.store import Answer, Command, Inbox, Marks, RunWriter
 from vsrpp.store.inbox import PendingCommands
 
 START = 1_767_258_000.0
-"""2026-01-01 09:00:00 UTC: what snapshots show must not depend on the day."""
+"""2026-01-01 09:00:00 UTC: snapshots must not depend on the current date."""
 RHYTHM = {"max_lr": 1.5e-4, "max_steps": 3000, "log_every": 10, "validate_every": 200, "checkpoint_every": 200}
-"""Set here, so that other defaults change no snapshot."""
+"""Set explicitly, so that new defaults do not change snapshots."""
 LAYERS = (*(f"backward.{n}" for n in range(8)), *(f"forward.{n}" for n in range(8)), "fusion.0", "fusion.1", "fusion.2")
 
 
 class FakeRun:
-    """A run written through the store's own writer. Without `serve` nothing moves, which is what snapshots want."""
+    """A run written through the store's writer. Without `serve` it does not advance, as snapshots need."""
 
     def __init__(self, folder: Path, run_id: str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0", *, at: float = START,
                  **live: Any) -> None:  # fmt: skip
@@ -35,10 +35,10 @@ class FakeRun:
         self.phase = "stable"
         self.at = at
         self.limits: dict[str, Any] = {}
-        """What the trainer says of hours and price, if there are any."""
+        """The trainer's published limits for hours and price, if any."""
         self.probation: dict[str, Any] | None = None
         self.refuse: str | None = None
-        """What the next command is refused with."""
+        """The reason for refusing the next command."""
         self.deaf = False
         """Whether commands are left unanswered."""
         self.seen: list[Command] = []
@@ -69,7 +69,7 @@ class FakeRun:
             )  # fmt: skip
 
     def train(self, steps: int, **metrics: float) -> FakeRun:
-        """Go on by so many steps, with a row every ten."""
+        """Advance by `steps`, with a row every ten."""
         with self._lock:
             for _ in range(steps // 10):
                 self.step += 10
@@ -112,7 +112,7 @@ class FakeRun:
             )
 
     def delivered(self) -> FakeRun:
-        """As if the tracking server had everything so far."""
+        """Mark everything so far as uploaded to the tracking server."""
         marks = Marks(self.paths.delivery_db)
         for sink in (ARTIFACTS, TIMELINE):
             marks.advance(sink, event_seq=self.writer.head()[0])
@@ -128,7 +128,7 @@ class FakeRun:
 
     # ---- answering
     def serve(self) -> FakeRun:
-        """Answer commands from now on, until `close`."""
+        """Answer commands until `close`."""
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
         return self
@@ -189,7 +189,7 @@ class FakeRun:
 
 
 def half_way(folder: Path, *, at: float = START) -> FakeRun:
-    """A run in the middle: six validations and checkpoints, an edit, everything delivered; begun `at`."""
+    """A run in progress, started `at`: six validations and checkpoints, an edit, everything uploaded."""
     run = FakeRun(folder, at=at)
     for number in range(6):
         run.train(200).validate(29.6 + 0.1 * number).checkpoint(29.6 + 0.1 * number)
@@ -199,7 +199,7 @@ def half_way(folder: Path, *, at: float = START) -> FakeRun:
 
 
 def figures(step: int, live: dict[str, Any]) -> dict[str, float]:
-    """A plausible row: losses fall with a little noise, activities differ from layer to layer."""
+    """A plausible row: losses fall with a little noise, activities vary between layers."""
     wave = math.sin(step / 37)
     loss = 0.02 + 0.06 * math.exp(-step / 400) + 0.001 * wave
     row = {

@@ -1,6 +1,7 @@
-"""What the two processes of `test_ranks` do: join once, then train the runs that its tests look at, one after the other.
+"""The two processes of `test_ranks`: they meet once, then train the runs of its tests one after another.
 
-Started by torchrun as `two_ranks.py FOLDER CLIPS ALONE SCENARIO…`; rank 0 leaves `facts.json` in FOLDER. Some are for three.
+Started by torchrun as `two_ranks.py FOLDER CLIPS ALONE SCENARIO…`; rank 0 writes FOLDER/facts.json. Some scenarios
+need three ranks.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ FOREVER = 1_000_000
 
 
 class Leading:
-    """Rank 0 of the two: trains runs together with the follower, and asks after its weights."""
+    """Rank 0: trains runs together with the follower, and requests its weights."""
 
     def __init__(self, group: ProcessGroup, folder: Path, clips: Path, alone: RunPaths) -> None:
         self.group, self.folder, self.clips, self.alone = group, folder, clips, alone
@@ -84,7 +85,7 @@ def stopped_and_resumed(lead: Leading) -> dict[str, Any]:
 
 
 def steered(lead: Leading) -> dict[str, Any]:
-    """An edit, a pause longer than the time-out with work in it, a probation that is reverted, a rollback, a stop."""
+    """An edit, a pause longer than the timeout with commands in it, a reverted probation, a rollback, a stop."""
 
     def while_paused(run: Steered) -> None:
         wait_until(lambda: "paused" in run.types(), what="the pause")
@@ -116,24 +117,24 @@ def from_one(lead: Leading) -> dict[str, Any]:
 
 
 def on_one_rank(lead: Leading) -> dict[str, Any]:
-    """Stopped where the test resumes it in one process."""
+    """A run stopped where the test resumes it in one process."""
     return lead.train(lead.new({9: lambda run: run.ask("stop")}))
 
 
 def spoiled(lead: Leading) -> dict[str, Any]:
-    """The last rank's samples of step 6 are not numbers."""
+    """The last rank's samples of step 6 are NaN."""
     return lead.train(lead.new(spoiled=[6], max_steps=8))
 
 
 def gone_back(lead: Leading) -> dict[str, Any]:
-    """The last rank's samples of steps 13 to 15 are not numbers, the first time: the run loses patience between two talks."""
+    """The last rank's samples of steps 13 to 15 are NaN, the first time: patience runs out between two meetings."""
     run = lead.new(spoiled=[13, 14, 15], max_steps=20, checkpoint_every=10, control_interval=20, non_finite_patience=3)
     facts = lead.train(run)
     return {**facts, "max_lr": run.context.live["max_lr"]}
 
 
 def thawing(lead: Leading) -> dict[str, Any]:
-    """The flow network learns from step 2 on, so other weights have gradients than before."""
+    """The flow network learns from step 2 on, so that other weights have gradients than before."""
     return lead.train(lead.new(network="basicvsr", flow_freeze_steps=2, max_steps=6, log_every=1))
 
 

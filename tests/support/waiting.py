@@ -1,4 +1,4 @@
-"""Waiting on conditions, and ports for servers."""
+"""Waits for conditions, and finds ports for servers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float = 120.0, what: str = "the condition") -> Any:
-    """The first true value of `condition`; fails after `timeout_s`, which is for a machine five times slower than a desk's."""
+    """The first true value of `condition`; fails after `timeout_s`, which allows for a machine five times slower."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         found = condition()
@@ -22,8 +22,8 @@ def wait_until(condition: Callable[[], Any], timeout_s: float = 120.0, what: str
 
 
 def free_port() -> int:
-    """A port for a server that is to be started, or started again, there: none that a connection is given meanwhile."""
-    low, high = 20_000, 32_000  # below what systems hand out by themselves
+    """A port for a server to start or restart on; outside the range that the system assigns to connections."""
+    low, high = 20_000, 32_000  # below the range that systems assign themselves
     while True:
         port = random.SystemRandom().randrange(low, high)
         with socket.socket() as one, contextlib.suppress(OSError):

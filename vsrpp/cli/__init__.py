@@ -1,4 +1,4 @@
-"""The command line. Every failure is told in short lines on standard error that say what, why and what to do."""
+"""The command line. Every failure is reported on standard error in short lines: what, why, and what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from vsrpp.errors import VsrppError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status (design: "Command line")."""
+    """Run one command; returns the exit status (see the classes in `vsrpp.errors`)."""
     from vsrpp.cli.parser import wants_json
     from vsrpp.output import one_document, release
 
@@ -25,13 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             if as_json:
                 release(error)
             return code
-    except BrokenPipeError:  # `vsrpp history … | head`: whoever read it has seen enough
+    except BrokenPipeError:  # `vsrpp history … | head`: the reader has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
 def _run(words: list[str]) -> tuple[int, VsrppError | None]:
-    """The exit status, and what went wrong."""
+    """The exit status, and the error if there was one."""
     from vsrpp.cli import messages
     from vsrpp.cli.parser import parse
 
@@ -45,13 +45,13 @@ def _run(words: list[str]) -> tuple[int, VsrppError | None]:
         return 130, interrupted
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001 - the last line of defence: a person never meets a traceback
+    except Exception as error:  # noqa: BLE001 - last resort: users never see a traceback
         from vsrpp.cli.crash import report
 
         return 1, messages.BUG(report=report(error))
 
 
 def _tell(error: VsrppError) -> None:
-    """One line for each cause; an indented one goes on from the one before."""
+    """Print one line per cause; an indented one continues the previous one."""
     for cause in error.fields.get("causes") or [str(error)]:
         print(cause if cause.startswith(" ") else f"vsrpp: {cause}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""set, pause, resume, validate, checkpoint, stop, rollback."""
+"""The commands set, pause, resume, validate, checkpoint, stop and rollback."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def set_values(
     author: str | None, reason: str | None, base_revision: int | None, wait_s: float, run_dir: Path | None,
     as_json: bool,
 ) -> int:  # fmt: skip
-    """Apply an edit to a live run, or with `dry_run` show what would follow. Raises Refused, NotFound or NotLive."""
+    """Apply an edit to a live run, or with `dry_run` show its effects. Raises Refused, NotFound or NotLive."""
     folder, changes = control.find_run(run, paths.runs_dir(run_dir)), config.parse_assignments(assignments)
     if dry_run:
         return _preview(folder, changes, base_revision, as_json)
@@ -49,7 +49,7 @@ def set_values(
 
 
 def command(run: str, *, kind: str, wait_s: float, run_dir: Path | None, as_json: bool) -> int:
-    """Ask a live run to pause, resume, validate, checkpoint or stop. Raises NotFound or NotLive."""
+    """Send pause, resume, validate, checkpoint or stop to a live run. Raises NotFound or NotLive."""
     answer = control.command(control.find_run(run, paths.runs_dir(run_dir)), kind, origin="cli", wait_s=wait_s)
     return _show(answer, as_json, f"{kind}: done")
 
@@ -58,7 +58,7 @@ def rollback(
     run: str, *, step: str | None, revision: int | None, author: str | None, reason: str | None, wait_s: float,
     run_dir: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
-    """Take a live run back to a checkpoint; exit 3 if there is none. Raises Refused, NotFound or NotLive."""
+    """Roll a live run back to a checkpoint; exit 3 if there is none. Raises Refused, NotFound or NotLive."""
     ref = CheckpointRef("revision", revision or 0) if step is None else CheckpointRef.parse(step)
     answer = control.command(
         control.find_run(run, paths.runs_dir(run_dir)), "rollback", ref.to_payload(), origin="cli", author=author, reason=reason,
@@ -111,7 +111,7 @@ def _end(answer: Answer) -> int:
 
 
 def _tell(line: str, problems: list[config.Problem]) -> None:
-    """A refusal on standard error: one line, or one for each of several problems and one for what holds instead."""
+    """Print a refusal on standard error: one line, or one per problem plus one for the values that stay in force."""
     together = config.refusal(problems) if problems else ""
     holds = line.removeprefix(together).strip()
     lines = (
@@ -126,7 +126,7 @@ def _problems(rows: list[ProblemDocument]) -> list[config.Problem]:
 
 
 def _verdict(answer: Answer, error: type[VsrppError] | None = None) -> dict[str, Any]:
-    """The exit code and the reason of an answer, for a script; of `error` where the answer's status does not tell."""
+    """Exit code and reason of an answer, for scripts; `error` gives the class if the status does not."""
     error = error or {"refused": Refused, "pending": TimedOut}.get(answer.status)
     verdict = _verdict_of(error)
     return {**verdict, "reason_code": answer.reason_code} if error is not None and answer.reason_code else verdict

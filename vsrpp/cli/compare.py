@@ -1,4 +1,4 @@
-"""compare: where runs part, printed, drawn, and put on the newest of them."""
+"""The command compare: prints the comparison, writes it to files, and attaches it to the newest run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vsrpp.tracking import uri_of
 def compare(
     names: list[str], *, html: str | None, png: str | None, log_artifact: bool, run_dir: Path | None, as_json: bool
 ) -> int:
-    """Raises Refused for fewer than two runs or one twice, NotFound for one that neither disk nor server has."""
+    """Raises Refused for fewer than two runs or a repeated one, NotFound for a run on neither disk nor server."""
     runs = paths.runs_dir(run_dir)
     for file in filter(None, (html, png)):
         early.check_folder_of(Path(file))
@@ -73,7 +73,7 @@ def _files(
     comparison: dict[str, Any], records: list[Record], wanted: list[tuple[Path, str]], runs: Path, *,
     log_artifact: bool, as_json: bool,
 ) -> list[Path]:  # fmt: skip
-    """Write what was asked for; a page for the server goes through a temporary folder."""
+    """Write the requested files; those for the server go through a temporary folder."""
     if not (wanted or log_artifact):
         return []
     from vsrpp.cli.compare_page import html, png
@@ -93,7 +93,7 @@ def _files(
 
 
 def _log_artifact(comparison: dict[str, Any], contents: dict[str, bytes], runs: Path) -> str:
-    """Put files on the newest run in MLflow; the line that says where they are."""
+    """Attach files to the newest run in MLflow; returns a line that says where they are."""
     from vsrpp.tracking.compared import FOLDER, attach
 
     newest = max(comparison["runs"], key=lambda row: float(row["started"]))["run_id"]

@@ -1,4 +1,4 @@
-"""A comparison as a picture, and as one self-contained page: the tables and the same picture as SVG."""
+"""A comparison as an image, and as a self-contained page with the tables and the same image as SVG."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from vsrpp.cli.compare_tables import TITLES, names, sections
 from vsrpp.control.compare import LOSS, Record
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
-"""Okabe and Ito's: told apart by colour-blind eyes, too. With more runs they begin again, dashed."""
+"""Okabe and Ito's palette, distinguishable with colour blindness. With more runs it repeats, with dashed lines."""
 POINTS = 2000
-"""Of a longer curve every n-th point is drawn."""
+"""Longer curves are thinned to every n-th point."""
 _STYLE = """body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1200px;padding:0 1em;color:#1b1b1f}
 table{border-collapse:collapse;margin:.4em 0 1.6em}td,th{border:1px solid #ccc;padding:.3em .6em;text-align:left;
 vertical-align:top}th{background:#f3f3f5}h2{margin:1.2em 0 .2em;font-size:1.15em}svg{max-width:100%;height:auto}"""
@@ -25,7 +25,7 @@ def png(comparison: dict[str, Any], records: Sequence[Record]) -> bytes:
 
 
 def html(comparison: dict[str, Any], records: Sequence[Record]) -> str:
-    """One page without a script or a link to anywhere."""
+    """One page without scripts or external links."""
     labels = names(comparison)
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(' · '.join(labels))}</title>"]
     parts.append(f"<style>{_STYLE}</style><h1>{escape(' · '.join(labels))}</h1>")
@@ -43,7 +43,7 @@ def html(comparison: dict[str, Any], records: Sequence[Record]) -> str:
 
 
 def _drawn(comparison: dict[str, Any], records: Sequence[Record], form: str) -> bytes:
-    """Loss, PSNR-Y and SSIM-Y over the steps; a thin line where a run was intervened in."""
+    """Loss, PSNR-Y and SSIM-Y over the steps; a thin line marks each intervention."""
     import matplotlib
     from matplotlib.figure import Figure
 

@@ -12,13 +12,13 @@ from vsrpp.output import Column, clean, print_table
 TITLES = {LOSS: "Loss", PSNR_Y: "PSNR-Y (dB)", SSIM_Y: "SSIM-Y"}
 FORMS = {LOSS: ".5f", PSNR_Y: ".3f", SSIM_Y: ".4f"}
 Table = list[list[str]]
-"""Rows of cells, a heading row first."""
+"""Rows of cells, starting with a heading row."""
 _WIDEST = 44
-"""Characters of a cell before it is wrapped."""
+"""Maximum width of a cell before it is wrapped."""
 
 
 def sections(comparison: dict[str, Any]) -> list[tuple[str, Table]]:
-    """The comparison as titled tables, a heading row first: for the terminal and for the page."""
+    """The comparison as titled tables, each starting with a heading row."""
     labels = names(comparison)
     tables = [
         ("Runs", _runs(comparison, labels)),
@@ -32,7 +32,7 @@ def sections(comparison: dict[str, Any]) -> list[tuple[str, Table]]:
 
 
 def names(comparison: dict[str, Any]) -> list[str]:
-    """A short label for each run: its name, with the beginning of its ID."""
+    """A short label for each run: its name and the start of its ID."""
     return [f"{row['name']} {row['run_id'][:8]}" if row["name"] else row["run_id"][:8] for row in comparison["runs"]]
 
 
@@ -53,7 +53,7 @@ def _runs(comparison: dict[str, Any], labels: list[str]) -> Table:
         ["", *labels],
         ["run", *(row["run_id"] for row in runs)],
         ["state", *(f"{row['state']} at step {row['last_step']}" for row in runs)],
-        ["began from", *map(parent, runs)],
+        ["started from", *map(parent, runs)],
         ["revision, branch", *(f"{row['revision']}, {row['branch']}" for row in runs)],
         ["code", *(str(row["code_version"] or "–")[:12] for row in runs)],
         ["data", *(str(row["data_fingerprint"] or "–")[:12] for row in runs)],
@@ -61,13 +61,13 @@ def _runs(comparison: dict[str, Any], labels: list[str]) -> Table:
         ["last PSNR-Y", *(last(row, "psnr_y", ".3f") for row in runs)],
         ["last SSIM-Y", *(last(row, "ssim_y", ".4f") for row in runs)],
         ["last loss", *(last(row, "loss", ".5f") for row in runs)],
-        ["live configs part", _from(parted["live_config_step"]), *[""] * width],
-        ["losses part", _from(parted["loss_step"]), *[""] * width],
+        ["live configs differ", _from(parted["live_config_step"]), *[""] * width],
+        ["losses differ", _from(parted["loss_step"]), *[""] * width],
     ]
 
 
 def _from(step: int | None) -> str:
-    return "never" if step is None else f"at step {step}"
+    return "never" if step is None else f"from step {step}"
 
 
 def _stretch(key: str, changes: list[dict[str, Any]]) -> str:
@@ -109,7 +109,7 @@ def _result(comparison: dict[str, Any], key: str, labels: list[str]) -> tuple[st
 
 
 def print_section(table: Table) -> None:
-    """A table for the terminal: columns aligned, long cells wrapped."""
+    """Print a table to the terminal, with aligned columns and wrapped cells."""
     heads, *rows = [[clean(cell) for cell in row] for row in table]
     columns = [Column(title=head, widest=_WIDEST) for head in heads]
     print_table(columns, [[f"  {row[0]}", *row[1:]] for row in rows], indent=2)

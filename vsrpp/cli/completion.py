@@ -1,4 +1,4 @@
-"""completion and help: what the shell and the reader want to know of the commands."""
+"""The commands completion and help."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from vsrpp.cli import parser, table
 
 
 def completion(shell: str) -> int:
-    """Print the script that completes `vsrpp` in a shell."""
+    """Print the completion script for a shell."""
     import shtab
 
     built = parser.build()

@@ -1,4 +1,4 @@
-"""What `vsrpp train` prints: a coloured progress line in a terminal, plain lines that a log collector can read elsewhere."""
+"""The output of `vsrpp train`: a coloured progress line in a terminal, otherwise plain lines for log collectors."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from vsrpp.launch.console import DryRun, RunFacts, TrainingProgress
 
 PLAIN_INTERVAL_S = 10.0
-"""Seconds between two progress lines where there is no terminal."""
+"""Seconds between two progress lines without a terminal."""
 
 
 class Console:
-    """Prints events as they happen and keeps one progress line below them."""
+    """Prints events as they happen, with one progress line below them."""
 
     def __init__(self) -> None:
         self._live_line = LiveLine() if has_live_line() else None
         self.silent: Callable[[], bool] = lambda: False
-        """Whether somebody else has the terminal now."""
+        """Whether another program uses the terminal now."""
         self._progress: TrainingProgress | None = None
-        """What the live line shows, to be drawn again below what is printed."""
+        """The current progress, to redraw the progress line below new output."""
         self._next_at = 0.0
 
     def say(self, line: str) -> None:
@@ -54,7 +54,7 @@ class Console:
         self._draw()
 
     def _print(self, action: Callable[[], None]) -> None:
-        """The reader may have closed the pipe, or the disk of the log may be full: the run does not end for that."""
+        """Print, ignoring a closed pipe or a full disk: neither may end the run."""
         try:
             action()
         except OSError:
@@ -67,7 +67,7 @@ class Console:
         blocks, threads = counted(facts["n_blocks"], "block"), counted(facts["torch_threads"], "thread")
         self.say(
             f"{facts['network']} ×{facts['scale']}, {facts['n_feats']} features, {blocks} per direction on {facts['device']}"
-            f" ({threads}), {facts['precision']}; {run.windows} windows to train on, {run.val_frames} frames to validate on"
+            f" ({threads}), {facts['precision']}; {run.windows} training windows, {run.val_frames} validation frames"
         )
         self.say(
             f"{millions(run.parameters)} parameters; a step takes {flops(run.step_flops)}"
@@ -139,14 +139,14 @@ class Console:
 
 
 _SHOWN_ANYWAY = frozenset({"started", "stopped", "finished", "failed", "out_of_memory"})
-"""Events that the lines before and after training tell."""
+"""Events already covered by the lines before and after training."""
 _OWN_STEP = frozenset({"restored", "rolled_back", "config_reverted", "checkpoint_failed"})
-"""Events whose words name their step."""
+"""Events whose text names the step."""
 _PAINTS = {"good": green, "warn": yellow, "bad": red, "": dim}
 
 
 def event_lines(event: Event) -> list[str]:
-    """The lines an event is worth while it trains; none for what the progress line shows anyway."""
+    """The output lines for an event during training; none if the progress line covers it."""
     if event.type in _SHOWN_ANYWAY:
         return []
     listed = event.data.get("changes")

@@ -1,4 +1,4 @@
-"""What is kept of an error nobody foresaw."""
+"""Reports for unexpected errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vsrpp import __version__, paths
 
 
 def report(error: BaseException) -> str:
-    """Write the traceback to a file and return the one line that names it."""
+    """Write the traceback to a file; returns one line that names the file."""
     folder = paths.cache_dir() / "crashes"
     what = f"unexpected {type(error).__name__}: {str(error).splitlines()[0] if str(error) else '(no message)'}"
     try:

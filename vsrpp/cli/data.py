@@ -1,4 +1,4 @@
-"""data: how the trainer would read a path, with a contact sheet if one is asked for; and packing it."""
+"""The command data: shows how the trainer would read a path, optionally with a contact sheet; or packs it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def data(
     arguments: list[str], *, sheet: Path | None, overwrite: bool, settings: list[str], as_json: bool,
     run_dir: Path | None = None,
 ) -> int:  # fmt: skip
-    """`vsrpp data PATH`, or `vsrpp data pack PATH OUT`. `run_dir`, an option of every command, does nothing here.
+    """`vsrpp data PATH`, or `vsrpp data pack PATH OUT`. `run_dir`, an option of every command, is ignored.
 
     Raises Refused or NotFound.
     """
@@ -54,7 +54,7 @@ def _describe(path: str, sheet: Path | None, settings: list[str], as_json: bool)
 
 
 def _run_config(path: str, sets: dict[str, Any]) -> dict[str, Any]:
-    """The run config with PATH as its data, or that of the config file that PATH is."""
+    """The run config with `path` as its data, or that of the config file if `path` is one."""
     from vsrpp.data import with_absolute_paths
 
     if path.endswith(_CONFIG_SUFFIXES):
@@ -69,7 +69,7 @@ def _run_config(path: str, sets: dict[str, Any]) -> dict[str, Any]:
 
 def _print(description: dict[str, Any], num_frames: int) -> None:
     kind, windows = description["kind"], description["samples_per_epoch"]
-    say(f"{bold(kind)}: {windows} windows of {num_frames} frames to train on")
+    say(f"{bold(kind)}: {windows} training windows of {num_frames} frames")
     clips = description["clips"]
     columns = [
         Column(title="CLIP"), Column(title="FRAMES", right=True), Column(title="SIZE", right=True),
@@ -109,7 +109,7 @@ def _pack(path: str, folder: Path, settings: list[str], as_json: bool) -> int:
 
 
 def _progress(activity: str) -> Callable[[str, int, int], None]:
-    """A line on standard error that is drawn over, where there is a terminal."""
+    """A progress line on standard error, redrawn in place; only in a terminal."""
     if not has_live_line(stderr=True):
         return lambda *_: None
     line = LiveLine(stderr=True)

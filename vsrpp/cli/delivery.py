@@ -1,4 +1,4 @@
-"""What `vsrpp status` says of delivery: what waits, what goes out now, what is in its way and what that means."""
+"""The lines of `vsrpp status` about uploads: what is pending, what is being uploaded, what went wrong."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from typing import Any
 
 from vsrpp import control
 from vsrpp.control.messages import english
-from vsrpp.formats import duration, percent, size
+from vsrpp.formats import counted, duration, percent, size
 
 
 def delivery_lines(left: dict[str, Any], run_id: str) -> list[str]:
-    """None where MLflow has all; `left` is the backlog of `control.status`."""
+    """No lines if MLflow has everything; `left` is the backlog of `control.status`."""
     lines = []
     if left["rows"] or left["artifacts"]:
         how_much = f" ({size(left['bytes'])})" if left["bytes"] else ""
-        lines.append(
-            f"tracking is behind: {left['rows']} rows, {left['artifacts']} artifacts{how_much}, {duration(left['age_s'])} old"
-        )
+        pending = f"{counted(left['rows'], 'row')}, {counted(left['artifacts'], 'artifact')}{how_much}"
+        lines.append(f"tracking is behind: {pending}, {duration(left['age_s'])} old")
     going = control.upload(left)
     if going:
         pace = f", {size(going['bytes_per_s'])}/s" if going["bytes_per_s"] else ""

@@ -1,4 +1,4 @@
-"""train --check, for people: what the run would take, and what would fail later."""
+"""The output of train --check for people: what the run would need, and what would fail later."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def lines(report: DryRun, run_config: Mapping[str, Any]) -> list[str]:
-    """The report for people."""
+    """The report as lines of text."""
     text_lines = [f"{name:15}{text}" for name, text in _rows(report, run_config).items()]
     text_lines += [yellow(f"⚠️  {line}") for line in report.warnings]
     text_lines += [red(f"❌ {line}") for line in report.problems]
@@ -23,7 +23,7 @@ def lines(report: DryRun, run_config: Mapping[str, Any]) -> list[str]:
 def _rows(report: DryRun, run_config: Mapping[str, Any]) -> dict[str, str]:
     rows = {}
     if report.windows:
-        rows["data"] = f"{report.windows} windows to train on, {report.val_frames} frames to validate on"
+        rows["data"] = f"{report.windows} training windows, {report.val_frames} validation frames"
     if report.cost is not None:
         rows["network"] = (
             f"{run_config['network']} ×{run_config['scale']}, {report.cost.parameters:,} parameters; a step takes"

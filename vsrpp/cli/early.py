@@ -1,4 +1,4 @@
-"""What can be refused by a look at the disk: asked before torch or MLflow is imported, and before a server is asked."""
+"""Checks that only look at the disk: made before torch or MLflow is imported, and before a server is contacted."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from vsrpp.tracking import uri_of
 
 
 def asking(uri: str) -> None:
-    """Say on standard error that a tracking server is asked, which can take a while."""
+    """Announce on standard error that a tracking server is being contacted, which can take a while."""
     from vsrpp.tracking.environment import without_password
 
     say(f"asking the tracking server {without_password(uri)} …", stderr=True)
 
 
 def has_server(uri: str) -> bool:
-    """Whether there is a server to ask: asking a SQLite store that is not there would create it."""
+    """Whether there is a server to contact; contacting a missing SQLite store would create it."""
     return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).is_file()
 
 
 def find_or_ask(name: str, runs: Path) -> RunPaths | None:
-    """The run folder; None, with a word on standard error, where the tracking server has to be asked.
+    """The run folder; None, with a notice on standard error, if the tracking server must be asked.
 
-    Raises NotFound where nobody can know: `latest` without a run here, no tracking store; Refused for an ambiguous prefix.
+    Raises NotFound if the server cannot help (`latest` without a local run, no tracking store), Refused for an
+    ambiguous prefix.
     """
     try:
         return control.find_run(name, runs)
@@ -42,7 +43,7 @@ def find_or_ask(name: str, runs: Path) -> RunPaths | None:
 
 
 def check_checkpoint(source: str, runs: Path) -> None:
-    """Look whether RUN, RUN@STEP or a folder can name a checkpoint. Raises NotFound or Refused if it cannot."""
+    """Check that RUN, RUN@STEP or a folder can name a checkpoint. Raises NotFound or Refused otherwise."""
     if CheckpointPaths(Path(source).expanduser()).manifest.is_file():
         return
     if source.startswith("models:/"):
@@ -58,7 +59,7 @@ def check_checkpoint(source: str, runs: Path) -> None:
 
 
 def check_step(run: RunPaths, ref: CheckpointRef) -> None:
-    """Look whether a run has, or ever had, the checkpoint meant. Raises NotFound, naming the nearest."""
+    """Check that a run has, or ever had, the checkpoint. Raises NotFound, naming the nearest."""
     with RunReader(run.run_db) as reader:
         line, best_by = control.line_of(reader), control.best_key(control.run_config_of(reader))
         saved = list(reader.events(types=("checkpoint_saved",)))
@@ -77,26 +78,26 @@ def check_step(run: RunPaths, ref: CheckpointRef) -> None:
 
 
 def check_input(path: str | Path) -> None:
-    """Raises NotFound where nothing is."""
+    """Raises NotFound if the path does not exist."""
     if str(path) != "sample" and not Path(path).expanduser().exists():
         raise messages.NOTHING_AT(path=path)
 
 
 def check_new_file(path: Path, *, overwrite: bool = False) -> None:
-    """Raises Refused for a file that exists, unless it may be replaced."""
+    """Raises Refused for an existing file, unless it may be overwritten."""
     if path.expanduser().exists() and not overwrite:
         raise messages.EXISTS(path=path)
 
 
 def check_folder_of(path: Path) -> None:
-    """Raises VsrppError where a file cannot be written because its folder is missing."""
+    """Raises VsrppError if a file cannot be written because its folder is missing."""
     folder = path.expanduser().absolute().parent
     if not folder.is_dir():
         raise messages.NO_FOLDER_FOR(path=path, folder=folder)
 
 
 def check_empty(folder: Path) -> None:
-    """Raises Refused for what exists and is not an empty folder."""
+    """Raises Refused for anything but a new or empty folder."""
     folder = folder.expanduser()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise messages.NOT_EMPTY(path=folder)

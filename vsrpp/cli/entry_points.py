@@ -1,4 +1,4 @@
-"""The entry points of MLproject: which commands and options `mlflow run` offers, under which names, with which defaults."""
+"""The entry points of MLproject: the commands and options available to `mlflow run`, with their names and defaults."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from typing import Any
 from vsrpp.cli.table import CommandSpec, Option, command
 
 MUST_BE_GIVEN = None
-"""The default of a parameter that has none."""
+"""The default of a required parameter."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectParameter:
-    """One parameter of an entry point: an option of its command."""
+    """One parameter of an entry point, for one option of its command."""
 
     name: str
     option: str = ""
-    """The option's name where it is another."""
+    """The option's name, if different."""
     help: str = ""
-    """In place of the option's help."""
+    """Replaces the option's help."""
     default: Any = ""
     """Empty: not given."""
 
     def of(self, spec: CommandSpec) -> Option:
-        """The option it stands for. Raises StopIteration if the command has none."""
+        """The corresponding option. Raises StopIteration if the command has none."""
         wanted = self.option or self.name
         return next(option for option in spec.all_options() if option.name == wanted)
 
     def required(self, spec: CommandSpec) -> bool:
-        """Whether the command cannot do without it."""
+        """Whether the command requires it."""
         option = self.of(spec)
         by_position = option.flag is None and option.nargs != "?"
         return by_position or option.required or self.default is MUST_BE_GIVEN
@@ -65,13 +65,13 @@ ENTRIES: tuple[ProjectEntry, ...] = (
         " -P max_lr=2e-4 -P batch_size=2 … (docs/parameters.md describes them).",
         parameters=(
             _p("preset", help="demo (minutes on a CPU), base (one GPU) or large. Sets the default of every other parameter."
-               " Not given: what `config`, `from` or `resume` say, else demo."),
+               " Not given: as in `config`, `from` or `resume`, else demo."),
             _p("data", help="A video file, a folder of videos, a folder of clips (folders of frames), a dataset, or `sample`:"
-               " the real clip that comes with the environment (MLflow's type `path` would reject that word). Not given: as"
+               " the clip that comes with the environment (MLflow's type `path` would reject that word). Not given: as"
                " for preset, else sample."),
             _p("config", help="A YAML file with keys of the run config and, flat or under `live:`, of the live config; or a"
                " recipe's name. -P and `set` override it."),
-            _p("max_steps", help="Optimizer steps to train for, 1 to 10000000. Not given: what the preset says."),
+            _p("max_steps", help="Optimizer steps to train for, 1 to 10000000. Not given: the preset's."),
             _p("set", option="settings", help='Several keys at once, separated by spaces: -P set="n_feats=32 max_lr=2e-4"'),
             _p("from", option="source",
                help="Start a new run from a checkpoint: RUN, RUN@STEP, a checkpoint folder, or models:/…"),
@@ -125,8 +125,8 @@ ENTRIES: tuple[ProjectEntry, ...] = (
             _p("run", "latest", option="source", help="RUN, a checkpoint folder, or `bicubic`."),
             _p("data", MUST_BE_GIVEN),
             _p("scale", help="2, 3 or 4. Not given: the network's; 4 for bicubic."),
-            _p("degradation", help="bicubic, bd or realistic: how small frames are made where there is only ground truth. Not"
-               " given: what the network was trained on."),
+            _p("degradation", help="bicubic, bd or realistic: how small frames are made from ground truth. Not given:"
+               " as in training."),
             _p("start"),
             _p("count"),
             _p("profile", help="PNG file for the temporal profile: one row of pixels over time."),
@@ -158,7 +158,8 @@ ENTRIES: tuple[ProjectEntry, ...] = (
             _LATEST,
             _p("host", "127.0.0.1", help="Address to listen on."),
             _p("port", 5050),
-            _p("auth", help="File of NAME:PASSWORD lines: who may log in. Required for any address but this machine's."),
+            _p("auth", help="File of NAME:PASSWORD lines with the allowed users. Required unless `host` is a loopback"
+               " address."),
             _RUN_DIR,
         ),
     ),

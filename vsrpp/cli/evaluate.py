@@ -1,4 +1,4 @@
-"""evaluate: how good a network is."""
+"""The command evaluate: measures the quality of a network."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def evaluate(
 
 
 def _scored(folder: CheckpointPaths) -> dict[str, Any]:
-    """The run and the step that the figures are of."""
+    """The run ID and step of the scored checkpoint."""
     manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
     return {key: manifest.get(key) for key in ("run_id", "step")}
 

@@ -1,4 +1,4 @@
-"""What the command line itself has to say: the sentences of its refusals, each beside its reason code."""
+"""The refusals of the command line, each sentence beside its reason code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from vsrpp.errors import NotFound, NotLive, ProofFailed, Reason, VsrppError
 
 # ---- the command line
 USAGE = Reason("refused.usage", "{message} See: {see}")
-"""Any wrong command line; `message` is a whole sentence."""
+"""Any invalid command line; `message` is a complete sentence."""
 NO_COMMAND = "unknown command {name}{hint}"
 NO_OPTION = "vsrpp {command} has no option {option}{hint}"
 TOO_MANY = "{word} is one argument too many."
@@ -18,18 +18,18 @@ PROBATION_MISSING = Reason("refused.probation_missing", "--revert-if needs --pro
 OVER = Reason("not_live.over", "run {run} is {state}: an edit would not be applied.", NotLive)
 
 # ---- files and runs
-NOTHING_AT = Reason("not_found.path", "no data at {path}: there is no such file or folder.", NotFound)
-NO_FOLDER_FOR = Reason("failed.write.folder", "{path} cannot be written: there is no folder {folder}.", VsrppError)
-EXISTS = Reason("refused.exists", "{path} exists already: name another file, or replace it with --overwrite.")
-NOT_EMPTY = Reason("refused.not_empty", "{path} is not empty: name a new folder.")
+NOTHING_AT = Reason("not_found.path", "no data at {path}: no such file or folder.", NotFound)
+NO_FOLDER_FOR = Reason("failed.write.folder", "{path} cannot be written: no such folder: {folder}.", VsrppError)
+EXISTS = Reason("refused.exists", "{path} already exists: give another file, or replace it with --overwrite.")
+NOT_EMPTY = Reason("refused.not_empty", "{path} is not empty: give a new folder.")
 CANNOT_WRITE = Reason("failed.write", "{path} cannot be written: {why}.", VsrppError)
 
 # ---- single commands
 COMPARE_ONE = Reason("refused.compare", "compare needs two or more runs, each once.")
-COMPARE_TWICE = Reason("refused.compare.twice", "{run} is given twice: name each run once.")
+COMPARE_TWICE = Reason("refused.compare.twice", "{run} is given twice: give each run once.")
 DATA_USAGE = Reason("refused.usage.data", "expected vsrpp data PATH, or vsrpp data pack PATH OUT.")
 PACK_CONFIG = Reason(
-    "refused.pack", "{path} refused: a packed copy is of one path; pack the sources of a mix one by one."
+    "refused.pack", "{path} refused: a packed copy has one source; pack the sources of a mix one by one."
 )
 EVALUATE_RANGE = Reason("refused.range.frames", "--start must be at least 0 and --count at least 1.")
 EVALUATE_SCALE = Reason("refused.scale", "--scale {scale} refused: this network upscales by {network}.")
@@ -37,13 +37,11 @@ FRAME_RATE = Reason(
     "refused.range.fps", "--fps {fps} refused: must be above 0 and at most 1000, such as 25, 29.97 or 30000/1001."
 )
 NO_CUDA = Reason(
-    "refused.device", "--device cuda refused: torch sees no CUDA device here. Leave it out, or use --device cpu."
+    "refused.device", "--device cuda refused: torch finds no CUDA device here. Omit it, or use --device cpu."
 )
 BOUNDS = Reason("refused.range.bounds", "{why}.")
 HISTORY_RANGE = Reason("refused.range.history", "--after must be at least 0 and --limit at least 1.")
-BROKEN_RECORD = Reason("proof_failed.record", "the record of {run} does not hold: {why}.", ProofFailed)
-SYNC_LIVE = Reason("refused.live", "run {run} is training: it delivers its record itself.")
-NOT_DELIVERED = Reason(
-    "failed.delivery", "{rows} rows and {artifacts} artifacts could not be uploaded: {why}.", VsrppError
-)
+BROKEN_RECORD = Reason("proof_failed.record", "the record of {run} fails verification: {why}.", ProofFailed)
+SYNC_LIVE = Reason("refused.live", "run {run} is training and uploads its record itself.")
+NOT_DELIVERED = Reason("failed.delivery", "{left} could not be uploaded: {why}.", VsrppError)
 NO_PANEL = Reason("refused.no_panel", "the web panel is not installed ({folder} is missing).")

@@ -1,4 +1,4 @@
-"""panel, top and tensorboard: the faces, each in the process that was asked for it."""
+"""The commands panel, top and tensorboard."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _UI = "vsrpp_ui"
 def panel(
     run: str | None, *, host: str, port: int, auth: Path | None, lang: str, with_parent: bool, run_dir: Path | None
 ) -> int:
-    """Serve the control app until it is interrupted; `with_parent`: or until whoever started it is gone.
+    """Serve the control app until it is interrupted; with `with_parent`, also until the parent process is gone.
 
-    Raises NotFound for an unknown run, Refused where the app is not installed or may not be served like that.
+    Raises NotFound for an unknown run, Refused if the app is not installed or the address requires `auth`.
     """
     runs = paths.runs_dir(run_dir)
     run_id = control.find_run(run, runs).run_id if run else None
@@ -36,7 +36,7 @@ def panel(
 
 
 def ui_package(module: str) -> ModuleType:
-    """A module of the control app, loaded from wherever it stands: beside the package, or in it when installed."""
+    """A module of the control app, from beside the package (checkout) or from inside it (installed)."""
     if _UI not in sys.modules:
         folder = paths.ui_dir()
         spec = importlib.util.spec_from_file_location(
@@ -58,7 +58,7 @@ def top(run: str, *, lang: str, run_dir: Path | None) -> int:
 
 
 def tensorboard(run: str, *, port: int, run_dir: Path | None) -> int:
-    """Rebuild a run's event files and become TensorBoard; does not return. Raises NotFound."""
+    """Rebuild a run's event files and exec TensorBoard; does not return. Raises NotFound."""
     from vsrpp.tracking.tensorboard_sink import rebuild
 
     folder = control.find_run(run, paths.runs_dir(run_dir))
@@ -68,6 +68,6 @@ def tensorboard(run: str, *, port: int, run_dir: Path | None) -> int:
         print(f"Rebuilding the event files of {folder.run_id} …", flush=True)
         rebuild(folder.root)
     port = free_port(port)
-    print(f"TensorBoard: http://127.0.0.1:{port}   (Ctrl-C ends it)", flush=True)
+    print(f"TensorBoard: http://127.0.0.1:{port}   (Ctrl-C stops it)", flush=True)
     command = ["--logdir", str(folder.tensorboard), "--port", str(port), "--host", "127.0.0.1", "--load_fast", "false"]
     os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *command])

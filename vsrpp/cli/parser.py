@@ -1,4 +1,4 @@
-"""The table of commands as an argparse parser. Importing this is cheap; a command's own code is loaded when it runs."""
+"""The command table as an argparse parser. Importing this is cheap; a command's code is loaded when it runs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _NAMES = [spec.name for spec in COMMANDS]
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are raised as Refused, in one line, instead of argparse's usage dump and exit."""
+    """Raises errors as Refused, in one line, instead of printing argparse's usage and exiting."""
 
     def error(self, message: str) -> NoReturn:
         raise messages.USAGE(message=f"{message}.", see=f"{self.prog} --help")
 
 
 def parse(argv: list[str]) -> Callable[[], int]:
-    """One command, ready to be carried out; it returns the exit status. Raises Refused for a wrong command line."""
+    """Parse a command line into a function that runs the command and returns the exit status. Raises Refused."""
     words = _command_first(argv) or ["help"]
     parser = build()
     given, unknown = parser.parse_known_args(words)
@@ -44,7 +44,7 @@ def parse(argv: list[str]) -> Callable[[], int]:
 
 
 def wants_json(argv: Sequence[str]) -> bool:
-    """Whether a command line, even a wrong one, asks for a JSON document."""
+    """Whether a command line, even an invalid one, requests a JSON document."""
     words = argv[: argv.index("--")] if "--" in argv else argv
     if {"-h", "--help", "--version"} & set(words):
         return False
@@ -69,7 +69,7 @@ def build() -> Parser:
 
 
 def _command_first(argv: Sequence[str]) -> list[str]:
-    """The command line with global options that precede the command moved behind it. Raises Refused for an unknown one."""
+    """The command line with global options moved to after the command. Raises Refused for an unknown command."""
     takes_value = {option.flag: option.kind != "switch" for option in GLOBAL_OPTIONS}
     words, moved = list(argv), []
     while words and words[0].partition("=")[0] in takes_value:
@@ -98,7 +98,7 @@ def _unknown_option(word: str, name: str) -> VsrppError:
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
-    import difflib  # 7 ms, for typing errors alone
+    import difflib  # 7 ms, only for typos
 
     near = difflib.get_close_matches(word[:40].lower(), known, n=1, cutoff=0.6)
     return f"; did you mean {near[0]}?" if near else "."
@@ -143,7 +143,7 @@ def _add(parser: Any, option: Option, **changed: Any) -> None:
 
 
 def _path(text: str) -> Path | None:
-    """An empty value is one that was not given."""
+    """An empty value counts as not given."""
     return Path(text) if text else None
 
 
@@ -174,8 +174,8 @@ _TYPES: dict[str, Callable[[str], Any]] = {"path": _path, "whole": _whole, "seco
 
 
 def arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Every option and argument of a parser and of its commands."""
-    for action in parser._actions:  # argparse has no public list of them; shtab walks the same one
+    """All options and arguments of a parser and of its commands."""
+    for action in parser._actions:  # argparse has no public access; shtab uses it, too
         yield action
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():

@@ -1,4 +1,4 @@
-"""replay: retrain from the record, and verify that the result is bit-identical."""
+"""The command replay: retrains from the record and verifies that the result is bit-identical."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def replay(run: str, *, devices: str | None, run_dir: Path | None, as_json: bool) -> int:
-    """Exit 0 if identical. Raises ProofFailed (exit 6) if not, naming the first step that differs and the likely cause."""
+    """Exit 0 if identical. Otherwise raises ProofFailed (exit 6), naming the first differing step and likely causes."""
 
     def command_for(run: str) -> RankCommand:
         folder = ["--run-dir", str(run_dir)] if run_dir else []
@@ -30,7 +30,7 @@ def replay(run: str, *, devices: str | None, run_dir: Path | None, as_json: bool
 
 
 class _ForPeople:
-    """TrainingProgress and result on standard output."""
+    """Shows progress and result on standard output."""
 
     def __init__(self) -> None:
         self._console = Console()
@@ -49,7 +49,7 @@ class _ForPeople:
 
 
 class _ForScripts:
-    """One JSON document on standard output; everything else on standard error."""
+    """Prints one JSON document on standard output, and everything else on standard error."""
 
     def warn(self, line: str) -> None:
         say(line, stderr=True)
@@ -57,7 +57,7 @@ class _ForScripts:
     say = warn
 
     def progress(self, progress: TrainingProgress) -> None:
-        """A script has no use for it."""
+        """Not shown to scripts."""
 
     def verdict(self, verdict: ReplayVerdict) -> None:
         print_json(verdict.to_json())

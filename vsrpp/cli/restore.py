@@ -1,4 +1,4 @@
-"""restore, promote and sync: what the tracking server has, brought here; what it has not, brought there."""
+"""The commands restore, promote and sync, which exchange data with the tracking server."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from vsrpp import control, paths
 from vsrpp.cli import early, messages
 from vsrpp.control import CheckpointRef
 from vsrpp.errors import NotFound
+from vsrpp.formats import counted
 from vsrpp.launch.checkpoint_source import run_and_ref
 from vsrpp.output import clean, green, print_json, say, yellow
 from vsrpp.tracking import uri_of
 
 
 def restore(run: str, *, step: str, out: Path, run_dir: Path | None, as_json: bool) -> int:
-    """Put a checkpoint and its config into the new folder `out`. Raises Refused, NotFound or ProofFailed."""
+    """Restore a checkpoint and its config into the new folder `out`. Raises Refused, NotFound or ProofFailed."""
     early.check_empty(out)
     ref = CheckpointRef.parse(step)
     runs = paths.runs_dir(run_dir)
@@ -32,14 +33,14 @@ def restore(run: str, *, step: str, out: Path, run_dir: Path | None, as_json: bo
         )  # fmt: skip
         return 0
     say(green(f"✅ Config restored from step {restored.step}"))
-    say(f"Run {restored.run_id}, revision {restored.revision}, from {restored.source}; every hash checked")
+    say(f"Run {restored.run_id}, revision {restored.revision}, from {restored.source}; all hashes verified")
     say(clean(str(restored.path)))
-    say(f"Train on from it: vsrpp train --from {clean(str(restored.path))}")
+    say(f"Continue from it: vsrpp train --from {clean(str(restored.path))}")
     return 0
 
 
 def sync(run: str, *, run_dir: Path | None, as_json: bool) -> int:
-    """Upload what the tracking server lacks. Raises Refused for a run that trains, VsrppError where something is left."""
+    """Upload pending records. Raises Refused for a run that is training, VsrppError if any could not be uploaded."""
     folder = control.find_run(run, paths.runs_dir(run_dir))
     if control.is_live(folder):
         raise messages.SYNC_LIVE(run=folder.run_id)
@@ -51,16 +52,18 @@ def sync(run: str, *, run_dir: Path | None, as_json: bool) -> int:
     if as_json:
         print_json(report.to_json())
     elif report.delivered and report.why:
-        say(yellow(f"⚠️  delivered, but: {report.why}"))
+        say(yellow(f"⚠️  uploaded, but: {report.why}"))
     elif report.delivered:
-        say(green(f"✅ everything of {folder.run_id} is delivered"))
+        say(green(f"✅ all records of {folder.run_id} are uploaded"))
     if not report.delivered:
-        raise messages.NOT_DELIVERED(rows=report.rows_left, artifacts=report.artifacts_left, why=report.why)
+        rows, artifacts = report.rows_left, report.artifacts_left
+        left = f"{counted(rows, 'row')} and {counted(artifacts, 'artifact')}"
+        raise messages.NOT_DELIVERED(rows=rows, artifacts=artifacts, left=left, why=report.why)
     return 0
 
 
 def promote(source: str, *, alias: str, name: str, run_dir: Path | None, as_json: bool) -> int:
-    """Register RUN or RUN@STEP as a version of the model `name` and point `alias` at it. Raises NotFound or Refused."""
+    """Register RUN or RUN@STEP as a version of the model `name` and point `alias` to it. Raises NotFound or Refused."""
     runs = paths.runs_dir(run_dir)
     early.check_checkpoint(source, runs)
     from vsrpp.tracking.registry import promote as register
@@ -77,5 +80,5 @@ def promote(source: str, *, alias: str, name: str, run_dir: Path | None, as_json
     changed = version.previous_version not in (None, version.version)
     before = f" (was version {version.previous_version})" if changed else ""
     say(green(f"✅ {version.uri} is step {version.step} of run {version.run_id}, version {version.version}{before}"))
-    say(f"Train on from it: vsrpp train --from {version.uri}")
+    say(f"Continue from it: vsrpp train --from {version.uri}")
     return 0

@@ -1,4 +1,4 @@
-"""runs, status, config, history: what is known of runs. None of them imports torch; all but runs do without MLflow."""
+"""The commands runs, status, config and history. None of them imports torch; only runs imports MLflow."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _OVER = FINAL_STATES | {"dead"}
 
 
 def show_runs(*, local: bool, run_dir: Path | None, as_json: bool) -> int:
-    """List the runs of this host and, unless `local`, those that only the tracking server knows."""
+    """List the runs of this host and, unless `local`, those that only the tracking server has."""
     folder = paths.runs_dir(run_dir)
     rows = [row.to_json() for row in control.runs(folder)]
     if not local:
@@ -68,7 +68,7 @@ def _run_row(row: dict[str, Any], shown_id: str) -> list[str]:
 
 
 def best_text(best: Mapping[str, Any] | None, at: str) -> str:
-    """`31.52 dB @ 400`; the metric that decides, where a validation has no PSNR-Y."""
+    """`31.52 dB @ 400`; the deciding metric, if the validation has no PSNR-Y."""
     if best is None:
         return "–"
     figure = f"{best['key']} {best['value']:.5g}" if best["psnr_y"] is None else f"{best['psnr_y']:.2f} dB"
@@ -76,7 +76,7 @@ def best_text(best: Mapping[str, Any] | None, at: str) -> str:
 
 
 def shortened(ids: list[str], room: int) -> list[str]:
-    """Run IDs as they are if there is room for them, else unique prefixes, which every command takes for the whole."""
+    """Run IDs in full if they fit, else unique prefixes, which every command accepts."""
     longest = max(map(len, ids))
     if longest <= room:
         return ids
@@ -85,7 +85,7 @@ def shortened(ids: list[str], room: int) -> list[str]:
 
 
 def _with_server(rows: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
-    """The runs of this host and those only the tracking server knows; an unreachable server is reported, not fatal."""
+    """The runs of this host and those only on the tracking server; an unreachable server is reported, not fatal."""
     uri = paths.tracking_uri(folder)
     if not early.has_server(uri):
         return rows
@@ -105,7 +105,7 @@ def _with_server(rows: list[dict[str, Any]], folder: Path) -> list[dict[str, Any
 
 
 def show_status(run: str, *, run_dir: Path | None, as_json: bool) -> int:
-    """Show where a run stands. Raises NotFound."""
+    """Show the state of a run. Raises NotFound."""
     values = control.status(control.find_run(run, paths.runs_dir(run_dir)))
     if as_json:
         print_json(values)
@@ -144,12 +144,13 @@ def show_status(run: str, *, run_dir: Path | None, as_json: bool) -> int:
     told = left["alerts"]
     if told and (told["waiting"] or told["refused"]):
         why = f" ({told['error']})" if told["error"] else ""
-        say(yellow(f"  alerts: {told['waiting']} not told yet, {told['refused']} refused by the webhook{why}"), hang=4)
+        pending, rejected = told["waiting"], told["refused"]
+        say(yellow(f"  alerts: {pending} not sent yet, {rejected} rejected by the webhook{why}"), hang=4)
     return 0
 
 
 def number_lines(values: dict[str, Any]) -> list[str]:
-    """What `control.numbers` found: convergence and score, where the time goes, machine time and cost."""
+    """The lines for `control.numbers`: convergence, score, time per part, machine time and cost."""
     lines, first = [], []
     convergence, score, step = values["convergence"], values["score"], values["time"]
     if convergence is not None:
@@ -184,7 +185,7 @@ def cost_text(cost: dict[str, Any]) -> str:
 
 def _on_probation(trial: dict[str, Any]) -> str:
     terms = probation_terms(trial["revert_if"]).text(english)
-    return f"revision {trial['revision']} is on probation until step {trial['until_step']}: it goes back if {terms}"
+    return f"revision {trial['revision']} is on probation until step {trial['until_step']}, reverted if {terms}"
 
 
 def show_config(run: str, *, run_dir: Path | None, as_json: bool) -> int:
@@ -211,7 +212,7 @@ def show_config(run: str, *, run_dir: Path | None, as_json: bool) -> int:
 def show_history(
     run: str, *, verify: bool, after: int, limit: int | None, run_dir: Path | None, as_json: bool
 ) -> int:  # fmt: skip
-    """Show the events, and with `verify` check the chain. Raises NotFound; ProofFailed where the chain breaks."""
+    """Show the events, and with `verify` check the chain. Raises NotFound; ProofFailed if the chain is broken."""
     if after < 0 or (limit is not None and limit < 1):
         raise messages.HISTORY_RANGE()
     folder = control.find_run(run, paths.runs_dir(run_dir))
@@ -240,7 +241,7 @@ def _verify(folder: RunPaths, events: list[Event], as_json: bool) -> int:
 
 
 def _anchors(folder: RunPaths, events: list[Event], broken_at: int | None) -> list[dict[str, Any]]:
-    """Where the record's heads are kept outside it, and whether the events up to there are the ones that were."""
+    """Where the record's heads are recorded elsewhere, and whether the events up to there match."""
     hashes = {event.seq: event.hash for event in events}
     anchors = []
     for step in control.checkpoint_steps(folder):
@@ -253,7 +254,7 @@ def _anchors(folder: RunPaths, events: list[Event], broken_at: int | None) -> li
 
 
 def _line(event: Event) -> str:
-    """One event in one line: when, where, what, who, why."""
+    """One event on one line: when, where, what, who, why."""
     told = narrate(event)
     who = f" by {told.by(english)}" if told.who else ""
     why = f" — {told.why(english)}" if told.reason else ""

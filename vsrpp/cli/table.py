@@ -1,6 +1,6 @@
-"""Every command of `vsrpp` with its options, choices and defaults: the one place they are written down.
+"""All commands of `vsrpp` with their options, choices and defaults: their only definition.
 
-The parser, the help, shell completion, `MLproject`, `mlproject.py` and docs/commands.md are made from this table.
+The parser, the help, shell completion, `MLproject`, `mlproject.py` and docs/commands.md are generated from this table.
 Importing it is cheap.
 """
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Kind = Literal["text", "whole", "seconds", "path", "place", "step", "devices", "switch", "list"]
-"""What a value is.
+"""The type of a value.
 
-`whole`: a whole number, `1e3` and `100_000` included. `seconds`: a finite number from 0 up. `path`: a file or folder.
-`place`: a name, or a path if something is there. `step`: a step, `best` or `latest`. `devices`: a number or `auto`.
-`switch`: takes no value. `list`: may be given several times.
+`whole`: a whole number, including `1e3` and `100_000`. `seconds`: a finite number from 0 up. `path`: a file or folder.
+`place`: a name, or an existing path. `step`: a step, `best` or `latest`. `devices`: a number or `auto`. `switch`: takes
+no value. `list`: may be repeated.
 """
 
 JSON_HELP = "print one JSON document on standard output, on errors too"
@@ -25,24 +25,24 @@ _OR_MLFLOW = f"{RUN_HELP}; read from MLflow if the folder is missing"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """One option, or one argument taken by position."""
+    """One option, or one positional argument."""
 
     name: str
-    """The parameter of the function that carries the command out."""
+    """Parameter name in the function that runs the command."""
     help: str
     flag: str | None = None
-    """`--max-steps`; None for an argument by position."""
+    """`--max-steps`; None for a positional argument."""
     kind: Kind = "text"
     metavar: str | None = None
     choices: tuple[Any, ...] = ()
     default: Any = None
     required: bool = False
     nargs: str | None = None
-    """argparse's, for an argument by position: `?` or `+`."""
+    """argparse's `nargs` for a positional argument: `?` or `+`."""
     group: str = ""
-    """Title of a group in the help."""
+    """Title of the option's group in the help."""
     one_of: str = ""
-    """Options of a command with the same mark exclude each other, and one of them must be given."""
+    """Options of a command with the same value exclude each other, and one of them is required."""
     hidden: bool = False
 
 
@@ -52,20 +52,20 @@ class CommandSpec:
 
     name: str
     entry: str
-    """MODULE.FUNCTION of `vsrpp.cli` that carries it out."""
+    """MODULE.FUNCTION in `vsrpp.cli` that runs it."""
     help: str
-    """A phrase that begins with a verb, without a full stop."""
+    """A phrase that starts with a verb, without a full stop."""
     options: tuple[Option, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    """Parameters that the command itself sets."""
+    """Parameters set by the command itself."""
     json: bool = True
     run_dir: bool = True
     starts_ranks: bool = False
-    """Whether it passes its own command line on to other processes."""
+    """Whether it passes its command line on to other processes."""
     usage: str = ""
 
     def all_options(self) -> tuple[Option, ...]:
-        """Its options and the global ones that it takes."""
+        """Its options, plus the global ones that it accepts."""
         shared = ((JSON,) if self.json else ()) + ((RUN_DIR,) if self.run_dir else ())
         return self.options + shared
 
@@ -73,10 +73,10 @@ class CommandSpec:
 JSON = Option(name="as_json", flag="--json", kind="switch", help=JSON_HELP)
 RUN_DIR = Option(
     name="run_dir", flag="--run-dir", kind="path", metavar="DIR",
-    help="folder that holds the runs (default: VSRPP_RUNS, else ./runs)",
+    help="folder that contains the runs (default: VSRPP_RUNS, else ./runs)",
 )  # fmt: skip
 GLOBAL_OPTIONS = (JSON, RUN_DIR)
-"""May stand before the command or after it."""
+"""Accepted before or after the command."""
 
 RUN = Option(name="run", kind="place", metavar="RUN", help=RUN_HELP)
 RUN_OR_MLFLOW = replace(RUN, help=_OR_MLFLOW)
@@ -85,7 +85,7 @@ WAIT = Option(
     help="how long to wait for the answer (default: 60)",
 )  # fmt: skip
 REASON = Option(name="reason", flag="--reason", metavar="TEXT", help="why; recorded with the change")
-AUTHOR = Option(name="author", flag="--author", metavar="NAME", help="who (default: the login name)")
+AUTHOR = Option(name="author", flag="--author", metavar="NAME", help="who makes it (default: the login name)")
 LANGUAGE = Option(
     name="lang", flag="--lang", choices=("en", "de"), default="en", help="language of the pages (default: en)"
 )
@@ -117,7 +117,7 @@ TRAIN = CommandSpec(
                help="stop, with a checkpoint, after this much total machine time, resumes and pauses included (with"
                " --resume: the new total)"),
         Option(name="cost_per_hour", flag="--cost-per-hour", metavar="X",
-               help="price of an hour of this machine; shows the cost so far and to come"),
+               help="price of an hour on this machine; shows the cost so far and to come"),
         Option(name="deliver_to", flag="--deliver-to", metavar="URL",
                help="the MLflow server of this run, for its whole life; it may be down at the start (default:"
                " MLFLOW_TRACKING_URI)"),
@@ -133,13 +133,13 @@ TRAIN = CommandSpec(
         Option(name="nodes", flag="--nodes", kind="whole", metavar="M", group=_RANKS,
                help="hosts that train this run together; start the command on each (default: 1)"),
         Option(name="rendezvous", flag="--rendezvous", metavar="HOST:PORT", group=_RANKS,
-               help="where several hosts meet: the host that has rank 0, and a port there"),
+               help="address where several hosts meet: the host that has rank 0, and a port there"),
         Option(name="node_rank", flag="--node-rank", kind="whole", metavar="I", group=_RANKS,
-               help="which host this is; 0 is the rendezvous host (default: auto-detected)"),
+               help="number of this host; 0 is the rendezvous host (default: auto-detected)"),
         Option(name="max_restarts", flag="--max-restarts", kind="whole", metavar="K", group=_RANKS,
                help="when a process dies, restart all from the newest checkpoint, at most K times (default: 0)"),
         Option(name="tui", flag="--tui", kind="switch",
-               help="show the terminal UI instead of progress lines; q leaves it, training goes on"),
+               help="show the terminal UI instead of progress lines; q closes it and training continues"),
     ),
 )  # fmt: skip
 
@@ -155,7 +155,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
     TRAIN,
     CommandSpec(
         name="runs", entry="status.show_runs", help="list the runs on this host and on the tracking server, live ones first",
-        options=(Option(name="local", flag="--local", kind="switch", help="do not ask the tracking server"),),
+        options=(Option(name="local", flag="--local", kind="switch", help="do not contact the tracking server"),),
     ),
     CommandSpec(name="status", entry="status.show_status", help="show the state of a run", options=(RUN,)),
     CommandSpec(
@@ -163,12 +163,12 @@ COMMANDS: tuple[CommandSpec, ...] = (
         help="show the live config with tiers, ranges and who last changed each value",
     ),
     CommandSpec(
-        name="history", entry="status.show_history", help="show every event of a run, oldest first",
+        name="history", entry="status.show_history", help="show all events of a run, oldest first",
         options=(
             RUN,
             Option(name="verify", flag="--verify", kind="switch", help="verify the hash chain; exit 6 if it is broken"),
             Option(name="after", flag="--after", kind="whole", metavar="SEQ", default=0,
-                   help="only the events after this sequence number"),
+                   help="only events after this sequence number"),
             Option(name="limit", flag="--limit", kind="whole", metavar="N", help="at most this many events"),
         ),
     ),
@@ -177,16 +177,16 @@ COMMANDS: tuple[CommandSpec, ...] = (
         options=(
             RUN,
             Option(name="assignments", metavar="KEY=VALUE", nargs="+",
-                   help="what to change; all of it is applied, or none"),
+                   help="what to change; all assignments are applied, or none"),
             REASON,
             AUTHOR,
-            Option(name="dry_run", flag="--dry-run", kind="switch", help="show what would happen, and change nothing"),
+            Option(name="dry_run", flag="--dry-run", kind="switch", help="show the effects without changing anything"),
             Option(name="base_revision", flag="--base-revision", kind="whole", metavar="N",
                    help="refuse if a key was changed after this revision"),
             Option(name="probation", flag="--probation", kind="whole", metavar="STEPS",
-                   help="revert automatically, to exactly the state before, if --revert-if holds within this many steps"),
+                   help="revert automatically, to the exact state before, if --revert-if holds within this many steps"),
             Option(name="revert_if", flag="--revert-if", metavar="COND",
-                   help="such as 'loss > 2x', 'psnr_y < -0.5', 'grad_norm > 5x'; a value that is not finite always reverts"),
+                   help="such as 'loss > 2x', 'psnr_y < -0.5', 'grad_norm > 5x'; a non-finite value always reverts"),
             WAIT,
         ),
     ),
@@ -201,7 +201,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
             Option(name="step", flag="--step", kind="step", metavar="N|best", one_of="target",
                    help="the checkpoint of that step, or the best one"),
             Option(name="revision", flag="--revision", kind="whole", metavar="R", one_of="target",
-                   help="the newest checkpoint made under that revision"),
+                   help="the newest checkpoint saved under that revision"),
             REASON,
             AUTHOR,
             WAIT,
@@ -237,8 +237,8 @@ COMMANDS: tuple[CommandSpec, ...] = (
             Option(name="scale", flag="--scale", kind="whole", metavar="N", choices=(2, 3, 4),
                    help="upscaling factor (default: the network's; 4 for bicubic)"),
             Option(name="degradation", flag="--degradation", choices=("bicubic", "bd", "realistic"),
-                   help="how small frames are made where there is only ground truth, and which of a dataset's are used"
-                   " (default: what the network was trained on; bicubic for bicubic)"),
+                   help="how small frames are made from ground truth, and which of a dataset's are used (default: the"
+                   " network's training degradation; bicubic for bicubic)"),
             Option(name="start", flag="--start", kind="whole", metavar="N", default=0,
                    help="first frame of each clip, counted from 0"),
             Option(name="count", flag="--count", kind="whole", metavar="N", help="frames of each clip (default: all)"),
@@ -252,23 +252,23 @@ COMMANDS: tuple[CommandSpec, ...] = (
             Option(name="source", kind="place", metavar="RUN|CHECKPOINT",
                    help="a run (its newest checkpoint), RUN@STEP, RUN@best, or a checkpoint folder"),
             Option(name="input", kind="path", metavar="INPUT", help="a video file or a folder of frames"),
-            Option(name="output", kind="path", metavar="OUTPUT", help="a video file, by its suffix, or a folder for frames"),
+            Option(name="output", kind="path", metavar="OUTPUT", help="a video file, or a folder for frames"),
             Option(name="codec", flag="--codec", choices=("h264", "hevc", "vp9", "ffv1"),
-                   help="codec of the video (default: by the suffix, mostly h264)"),
+                   help="video codec (default: by the suffix, mostly h264)"),
             Option(name="crf", flag="--crf", kind="whole", metavar="N",
-                   help="quality of the codec, smaller is better (default: near lossless)"),
+                   help="quality factor of the codec, lower is better (default: near lossless)"),
             Option(name="fps", flag="--fps", metavar="RATE",
                    help="frame rate for a folder of frames, such as 25 or 30000/1001"),
             Option(name="chunk", flag="--chunk", kind="whole", metavar="N", default=16,
-                   help="frames kept of each chunk (default: 16); fewer take less memory"),
+                   help="frames kept of each chunk (default: 16); fewer need less memory"),
             Option(name="overlap", flag="--overlap", kind="whole", metavar="N", default=8,
-                   help="frames read on either side of a chunk (default: 8)"),
+                   help="extra frames read on either side of a chunk (default: 8)"),
             Option(name="tile", flag="--tile", kind="whole", metavar="N", default=256,
                    help="side of a tile, in input pixels (default: 256); 0: whole frames"),
             Option(name="tile_overlap", flag="--tile-overlap", kind="whole", metavar="N", default=32,
-                   help="pixels that neighbouring tiles share (default: 32)"),
+                   help="pixels shared by neighbouring tiles (default: 32)"),
             Option(name="device", flag="--device", choices=("auto", "cpu", "cuda"), default="auto",
-                   help="device to compute on (default: CUDA if there is one)"),
+                   help="device to compute on (default: CUDA if available)"),
             Option(name="audio", flag="--no-audio", kind="switch", default=True, help="copy neither audio nor subtitles"),
             Option(name="overwrite", flag="--overwrite", kind="switch", help="replace an existing output"),
         ),
@@ -283,7 +283,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
                    " packed copy, or a config file with a data: block; `pack PATH OUT` writes a packed copy of PATH to the"
                    " new folder OUT"),
             Option(name="sheet", flag="--sheet", kind="path", metavar="FILE",
-                   help="write a contact sheet of the clips (default: none)"),
+                   help="write a contact sheet of the clips to this file (default: none)"),
             Option(name="overwrite", flag="--overwrite", kind="switch", help="replace an existing FILE"),
             _settings("a key of the run config, such as scale=2"),
         ),
@@ -300,11 +300,11 @@ COMMANDS: tuple[CommandSpec, ...] = (
     ),
     CommandSpec(name="sync", entry="restore.sync", help="upload pending records to the tracking server", options=(RUN,)),
     CommandSpec(
-        name="promote", entry="restore.promote", help="register a checkpoint and point an alias at it",
+        name="promote", entry="restore.promote", help="register a checkpoint as a model and point an alias to it",
         options=(
             Option(name="source", metavar="RUN[@STEP]", help=f"{RUN_HELP}; @best for its best (default: the newest)"),
             Option(name="alias", flag="--alias", metavar="NAME", required=True,
-                   help="such as champion; then: --from models:/vsrpp@champion"),
+                   help="such as champion, for --from models:/vsrpp@champion"),
             Option(name="name", flag="--name", metavar="REGISTERED_NAME", default="vsrpp",
                    help="the registered model (default: vsrpp)"),
         ),
@@ -314,10 +314,10 @@ COMMANDS: tuple[CommandSpec, ...] = (
         options=(
             replace(RUN, nargs="?"),
             Option(name="host", flag="--host", default="127.0.0.1",
-                   help="address to listen on (default: 127.0.0.1; any other needs --auth)"),
+                   help="address to listen on (default: 127.0.0.1; any other requires --auth)"),
             Option(name="port", flag="--port", kind="whole", default=5050, help="port (default: 5050, or the next free one)"),
             Option(name="auth", flag="--auth", kind="path", metavar="FILE",
-                   help="a file of NAME:PASSWORD lines: who may log in"),
+                   help="a file of NAME:PASSWORD lines with the allowed users"),
             LANGUAGE,
             Option(name="with_parent", flag="--with-parent", kind="switch", hidden=True, help="end with the parent process"),
         ),
@@ -334,17 +334,17 @@ COMMANDS: tuple[CommandSpec, ...] = (
         ),
     ),
     CommandSpec(
-        name="completion", entry="completion.completion", help="print the completion script of a shell", json=False,
+        name="completion", entry="completion.completion", help="print a shell's completion script", json=False,
         run_dir=False,
         options=(Option(name="shell", metavar="SHELL", choices=("bash", "zsh", "fish"), help="bash, zsh or fish"),),
     ),
     CommandSpec(
-        name="help", entry="completion.help", help="show the commands, or the options of one", json=False, run_dir=False,
+        name="help", entry="completion.help", help="show all commands or one's options", json=False, run_dir=False,
         options=(Option(name="command", metavar="COMMAND", nargs="?", help="a command"),),
     ),
 )  # fmt: skip
 
 
 def command(name: str) -> CommandSpec:
-    """The command of that name. Raises KeyError."""
+    """The command with this name. Raises KeyError."""
     return {spec.name: spec for spec in COMMANDS}[name]

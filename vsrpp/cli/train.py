@@ -1,4 +1,4 @@
-"""train: the request that the command line makes, shown on a console."""
+"""The command train: builds a request from the command line and shows its progress on a console."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from vsrpp.launch import train_job
 from vsrpp.launch.request import RankCommand, TrainRequest, check_combination
 
 MODULE = "vsrpp.cli"
-"""What each of several ranks runs, with the same command line."""
+"""The module that each of several ranks runs, with the same command line."""
 
 
 def train(*, command_line: Sequence[str], settings: Sequence[str], **fields: Any) -> int:
-    """`fields`: the other fields of `TrainRequest`, under the names the parser gives them. Raises VsrppError."""
+    """`fields`: the remaining fields of `TrainRequest`, as named by the parser. Raises VsrppError."""
     command = RankCommand(module=MODULE, arguments=tuple(command_line))
     request = TrainRequest(rank_command=command, settings=tuple(settings), **fields)
     check_combination(request)
@@ -27,7 +27,7 @@ def train(*, command_line: Sequence[str], settings: Sequence[str], **fields: Any
 
 
 def _look_early(request: TrainRequest) -> None:
-    """Refuse what a look at the disk tells, before anything heavy is imported. Raises NotFound or Refused."""
+    """Run the checks that only look at the disk, before any slow import. Raises NotFound or Refused."""
     runs = paths.runs_dir(request.run_dir)
     if request.config:
         yaml_notes.tell(config_file(request.config))
@@ -38,5 +38,5 @@ def _look_early(request: TrainRequest) -> None:
 
 
 def _has_terminal() -> bool:
-    """Whether a person can type and read here; a stream that was closed before the start is None."""
+    """Whether this is an interactive terminal; a stream closed before the start is None."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))

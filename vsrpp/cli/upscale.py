@@ -1,4 +1,4 @@
-"""upscale: a video file or a folder of frames through a run's network, with progress and the time to go."""
+"""The command upscale: a video file or a folder of frames through a run's network, with progress and remaining time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def upscale(
     overlap: int, tile: int, tile_overlap: int, device: str, audio: bool, overwrite: bool, run_dir: Path | None,
     as_json: bool,
 ) -> int:  # fmt: skip
-    """Upscale `input` into `output`. Raises Refused, NotFound, ProofFailed or VsrppError; then `output` is untouched."""
+    """Upscale `input` into `output`, which errors leave unchanged. Raises Refused, NotFound, ProofFailed, VsrppError."""
     rate = _frame_rate(fps)
     runs = paths.runs_dir(run_dir)
     early.check_input(input)
@@ -95,7 +95,7 @@ def _print(report: dict[str, Any]) -> None:
 
 
 class _ProgressLine:
-    """One line on standard error: drawn over in a terminal, else a new one every ten seconds."""
+    """A progress line on standard error: redrawn in a terminal, otherwise a new line every ten seconds."""
 
     def __init__(self) -> None:
         self._line = LiveLine(stderr=True) if has_live_line(stderr=True) else None

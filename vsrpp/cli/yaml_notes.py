@@ -1,4 +1,4 @@
-"""Warnings on standard error about what YAML makes of a config file."""
+"""Warnings on standard error about surprising YAML in a config file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vsrpp.output import say, yellow
 
 
 def tell(file: Path) -> None:
-    """One line for each trap in a file; said once, by the first of several processes."""
+    """Print one line per surprise in a file; only in the first of several processes."""
     if os.environ.get("RANK", "0") == "0":
         for line in traps(file):
             say(yellow(f"⚠️  {line}"), stderr=True)

@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 class LineageSegment:
     """The rows of `branch` from `from_step` to `to_step`, both inclusive (None: open end).
 
-    The segments of a branch partition its rows: each row is on exactly one of them, hence on the current line or off it.
+    The segments of a branch partition its rows: each row is on exactly one, and so on the current line or off it.
     """
 
     branch: int

@@ -98,7 +98,7 @@ class MlflowArtifacts:
         return next(self._reader.events(after_seq=mark, types=ARTIFACT_EVENTS, limit=1), None)
 
     def _rows_are_there(self, event: Event) -> bool:
-        """Whether the checkpoint's record is uploaded; if not, request it. The server gets no checkpoint without one."""
+        """Whether the checkpoint's record is uploaded; if not, request it, because it must precede the checkpoint."""
         if event.type != "checkpoint_saved" or self._marks.position(MLFLOW)[1] >= event.seq:
             return True
         self._rows.wanted_seq = event.seq

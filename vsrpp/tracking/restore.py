@@ -99,7 +99,7 @@ def sha256(path: Path) -> str:
 
 
 def place(chosen: Candidate, out: Path, run_id: str, source: str) -> RestoredCheckpoint:
-    """Fetch a checkpoint beside `out`, verify it, then rename it to `out`. Raises ProofFailed, leaving `out` unchanged."""
+    """Fetch a checkpoint beside `out`, verify it, then rename it. Raises ProofFailed; `out` is then unchanged."""
     out.parent.mkdir(parents=True, exist_ok=True)
     building = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
     try:

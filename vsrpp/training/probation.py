@@ -144,7 +144,7 @@ class Probations:
         self._set(probation)
 
     def try_again(self, event: Event) -> Iterator[Turn]:
-        """Restart a probation that a kill interrupted: hold the state, apply the edit again, judge it from the start."""
+        """Restart a probation that a kill interrupted: hold the state, apply the edit again, judge from the start."""
         held, revision_before = self._run.state.capture(self._live_config.live), self._live_config.revision
         head = next(e for e in self._recorder.writer.events(after_seq=event.seq - 2, limit=1))
         self._cursor.take(event)

@@ -165,7 +165,7 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def sharpness_ratio(output: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
-    """Ratio of the output's mean absolute luma gradient to the ground truth's: 1 is equally sharp, bicubic ×4 about 0.6.
+    """Ratio of mean absolute luma gradients, output to ground truth: 1 is equally sharp, bicubic ×4 about 0.6.
 
     Frames (T, H, W, 3) uint8. A ground truth without any edge gives 1.
     """
