@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 
+from ..guard import PAGES
 from ..markup import Piece, piece, render
 from ..messages import Texts
 
@@ -15,7 +16,6 @@ THEME = gr.themes.Base(
     font=["ui-sans-serif", "system-ui", "Segoe UI", "Roboto", "Liberation Sans", "sans-serif"],
     font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "monospace"],
 )
-PAGES = ("monitoring", "config", "runs")
 
 
 def head(t: Texts, language: str) -> str:
