@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "vsrpp"
 
-LEAVES = {"errors", "paths", "resize", "formats"}
+LEAVES = {"errors", "paths", "resize", "formats", "texts"}
 SCIENCE = {"models", "losses", "data", "metrics"}
 CONTROL = {"config", "schedule", "store", "control"}
 FACES = {"api", "cli", "tui", "ui"}
@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "paths": set(),
     "resize": set(),
     "output": set(),
+    "texts": set(),
     "formats": {"config"},
     "config": {"errors", "paths"},
     "schedule": {"config"},

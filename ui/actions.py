@@ -11,11 +11,13 @@ from fastapi.responses import PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
 from vsrpp import control
+from vsrpp.control.refusals import error_text
 from vsrpp.errors import Refused, VsrppError
 
 from .jobs import Jobs
+from .language import Languages
 from .live import to_json
-from .messages import Texts
+from .messages import Texts, texts
 from .pages.actions import WAIT_S, answer_notice, notice
 from .snapshot import RunWatches
 from .verbs import Action
@@ -23,7 +25,7 @@ from .verbs import Action
 LARGEST_ORDER = 4 * 1024
 
 
-def add_actions(app: FastAPI, watches: RunWatches, jobs: Jobs, t: Texts) -> None:
+def add_actions(app: FastAPI, watches: RunWatches, jobs: Jobs, languages: Languages) -> None:
     """Hang it into the app. The guard before it has checked host, origin and login."""
 
     @app.post("/panel/do")
@@ -39,6 +41,7 @@ def add_actions(app: FastAPI, watches: RunWatches, jobs: Jobs, t: Texts) -> None
         if not isinstance(order, dict):
             return PlainTextResponse("Not an order.", 400)
         author = getattr(request.state, "user", None)
+        t = texts(languages.of(request))
         answer = await run_in_threadpool(_answer, order, author, watches, jobs, t)
         return Response(to_json(answer), media_type="application/json", headers={"Cache-Control": "no-store"})
 
@@ -48,7 +51,7 @@ def _answer(order: Mapping[str, Any], author: str | None, watches: RunWatches, j
     try:
         message = _do(order, author, watches, jobs, t)
     except VsrppError as error:
-        message = notice("bad", str(error))
+        message = notice("bad", error_text(error, t))
     return {"ok": 'class="notice bad"' not in message, "notice": message}
 
 

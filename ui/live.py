@@ -205,7 +205,7 @@ class FragmentRenderer:
         t = self._t
         if not activity:
             return f'<p class="hint">{esc(t("no_activity"))}</p>'
-        counted = [t("layer_one") if n == 1 else t("layers", n=n) for _, n in bars.stream_averages(activity).values()]
+        counted = [t("layers", n=n) for _, n in bars.stream_averages(activity).values()]
         trends = watch.trends(tuple(f"activity/{name}" for name in activity))
         rows = "".join(
             f'<tr><th scope="row">{esc(name)}</th><td class="{bars.activity_level(value)}">{value:.3f}</td>'

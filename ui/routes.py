@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import mimetypes
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -16,9 +17,10 @@ from vsrpp.errors import NotFound
 
 from .format import esc
 from .guard import PAGES
+from .language import Languages
 from .live import FragmentRenderer, to_json
 from .login import COOKIE, SESSION_S, WRONG_PAUSE_S, Login
-from .messages import Texts
+from .messages import LANGUAGES, Texts, texts
 from .snapshot import RunWatches
 
 ASSETS = Path(__file__).resolve().parent / "assets"
@@ -27,9 +29,9 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def add_routes(
-    app: FastAPI, watches: RunWatches, live: FragmentRenderer, t: Texts, language: str, login: Login | None
+    app: FastAPI, watches: RunWatches, live: Mapping[str, FragmentRenderer], languages: Languages, login: Login | None
 ) -> None:
-    """Hang all of them into the app; they come before the mounted pages."""
+    """Hang all of them into the app; they come before the mounted pages. `live` has a renderer for each language."""
 
     @app.get("/")
     async def home(request: Request) -> Response:
@@ -61,7 +63,9 @@ def add_routes(
             query = json.loads(body or b"{}")
         except ValueError:
             return PlainTextResponse("Not JSON.", 400)
-        answer = await run_in_threadpool(live.answer, page, query if isinstance(query, dict) else {})
+        answer = await run_in_threadpool(
+            live[languages.of(request)].answer, page, query if isinstance(query, dict) else {}
+        )
         return Response(to_json(answer), media_type="application/json", headers={"Cache-Control": "no-store"})
 
     @app.get("/panel/images/{run_id}/{path:path}")
@@ -74,7 +78,7 @@ def add_routes(
 
     @app.get("/login")
     async def login_page(request: Request) -> Response:
-        return HTMLResponse(sign_in(t, language, request.query_params.get("next", "/")))
+        return HTMLResponse(sign_in(texts(languages.of(request)), request.query_params.get("next", "/")))
 
     @app.post("/login")
     async def log_in(request: Request) -> Response:
@@ -86,8 +90,9 @@ def add_routes(
         name = form.get("user", "")
         if login is None or not login.check(name, form.get("password", "")):
             await asyncio.sleep(WRONG_PAUSE_S)
-            return HTMLResponse(sign_in(t, language, safe, wrong=True), 401)
-        answer = RedirectResponse(safe, 303)
+            return HTMLResponse(sign_in(texts(languages.of(request)), safe, wrong=True), 401)
+        asked = request.query_params.get("lang", "")
+        answer = RedirectResponse(f"{safe}?lang={asked}" if asked in LANGUAGES else safe, 303)
         secure = request.url.scheme == "https"
         answer.set_cookie(COOKIE, login.session(name), SESSION_S, httponly=True, samesite="strict", secure=secure)
         return answer
@@ -112,14 +117,14 @@ def picture_file(watches: RunWatches, run_id: str, path: str) -> Path:
     return real
 
 
-def sign_in(t: Texts, language: str, target: str, *, wrong: bool = False) -> str:
+def sign_in(t: Texts, target: str, *, wrong: bool = False) -> str:
     """The page that asks for name and password; plain HTML, works without any script."""
     error = f'<p class="notice bad" role="alert">{esc(t("wrong"))}</p>' if wrong else ""
     return (
-        f'<!doctype html><html lang="{language}"><head><meta charset="utf-8"><title>VSR++</title>'
+        f'<!doctype html><html lang="{t.language}"><head><meta charset="utf-8"><title>VSR++</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="stylesheet" href="/panel/assets/panel.css"><script src="/panel/assets/theme.js"></script></head>'
-        f'<body class="plain"><main class="sign-in"><form method="post" action="/login"><h1>VSR<b>++</b></h1>{error}'
+        f'<body class="plain"><main class="sign-in"><form method="post" action="/login?lang={t.language}"><h1>VSR<b>++</b></h1>{error}'
         f'<input type="hidden" name="next" value="{esc(target)}">'
         f'<label>{esc(t("user"))}<input name="user" autocomplete="username" required autofocus></label>'
         f'<label>{esc(t("password"))}<input name="password" type="password" '

@@ -17,7 +17,6 @@ from vsrpp_ui.views.delivery import delivery
 from tests.support.delivering import delivered, lost, set_aside, uploading
 from tests.support.synthetic import SyntheticRun, full_run
 from vsrpp.control import RunView
-from vsrpp.control.messages import WORDS
 from vsrpp.tracking.failures import KINDS as FAILURES
 
 EN, DE = texts("en"), texts("de")
@@ -33,11 +32,11 @@ def test_every_kind_of_trouble_has_its_card_and_its_sentence_in_both_languages(r
     run.train(20)
     lost(run.paths, kind, "what <the> server said", for_s=245.0)
     snapshot = shown_of(runs, run)
-    for column, t in enumerate((EN, DE)):
-        assert f">{WORDS[f'trouble.{kind}'][column]}<" in delivery(snapshot, t)
+    for t in (EN, DE):
+        assert f">{t(f'trouble.{kind}')}<" in delivery(snapshot, t)
         said = header.notice(snapshot, t)
         assert "4 min" in said and "what &lt;the&gt; server said" in said
-        assert WORDS[f"means.{kind}"][column].split(". ")[0].split(";")[0].replace("'", "&#x27;") in said
+        assert t(f"means.{kind}", run=run.paths.run_id).split(". ")[0].split(";")[0].replace("'", "&#x27;") in said
     assert ("behind", EN("state.behind")) in header.badges(snapshot, EN)
     assert 'class="card bad" data-card="delivery"' in delivery(snapshot, EN)
 

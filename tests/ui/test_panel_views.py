@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from vsrpp_ui import live as live_module
 from vsrpp_ui.live import FragmentRenderer, ViewOptions
-from vsrpp_ui.messages import TEXTS, texts
+from vsrpp_ui.messages import texts
 from vsrpp_ui.snapshot import RunWatches
 from vsrpp_ui.tracked import TrackedRuns
 from vsrpp_ui.views import cards, header, timeline, validation
@@ -30,14 +30,6 @@ def fragments(runs: Path, page: str, **asked: object) -> dict[str, str]:
     answer = FragmentRenderer(watches, EN, "en", TrackedRuns(runs)).answer(page, asked)
     watches.close()
     return {name: piece["html"] for name, piece in answer["fragments"].items()}
-
-
-def test_every_text_is_there_in_both_languages_with_the_same_fields() -> None:
-    import string
-
-    for key, pair in TEXTS.items():
-        fields = [sorted(name for _, name, _, _ in string.Formatter().parse(text) if name) for text in pair]
-        assert all(pair) and fields[0] == fields[1], key
 
 
 def test_the_button_to_the_config_reads_as_asked_for_in_both_languages() -> None:

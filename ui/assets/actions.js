@@ -6,10 +6,10 @@
 
   async function send(what) {
     try {
-      const response = await fetch("/panel/do", {
+      const response = await fetch(`/panel/do?lang=${document.documentElement.lang}`, {
         method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(what),
       });
-      if (response.status === 401) { location.assign("/login?next=/runs"); return { ok: false, notice: "" }; }
+      if (response.status === 401) { location.assign(`/login?next=/runs&lang=${document.documentElement.lang}`); return { ok: false, notice: "" }; }
       if (!response.ok) throw new Error(await response.text());
       return await response.json();
     } catch (error) {

@@ -33,6 +33,8 @@ from vsrpp.store import Event, RunReader
 LIVE_STATES = ("training", "paused", "validating")
 """The states of a run that takes commands."""
 ENDED_STATES = FINAL_STATES | {"dead"}
+STATES = (*LIVE_STATES, *sorted(ENDED_STATES), "silent", "unreadable")
+"""Every word that a face has for a run's state: `silent` of one that lives, `unreadable` of a record."""
 SILENT_AFTER_S = 20.0
 TERMS = ("l1", "ms", "grad", "perceptual")
 """The terms of the loss."""
