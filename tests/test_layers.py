@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "vsrpp"
 
-LEAVES = {"errors", "paths", "resize", "formats", "documents"}
+LEAVES = {"errors", "paths", "resize", "formats", "documents", "texts"}
 SCIENCE = {"models", "losses", "data", "metrics"}
 CONTROL = {"config", "schedule", "store", "control"}
 FACES = {"api", "cli", "tui", "ui"}
@@ -27,6 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "paths": set(),
     "resize": set(),
     "output": {"errors"},
+    "texts": set(),
     "formats": {"config"},
     "config": {"errors", "paths", "documents"},
     "schedule": {"config"},

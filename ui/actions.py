@@ -12,13 +12,15 @@ from fastapi.responses import PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
 from vsrpp import control
+from vsrpp.control.refusals import error_text
 from vsrpp.errors import Refused, TimedOut, VsrppError
 from vsrpp.store import Answer
 
 from .answers import DONE, PENDING, http_status, json_answer
 from .jobs import Jobs
+from .language import Languages
 from .markup import render
-from .messages import Texts
+from .messages import Texts, texts
 from .pages.actions import WAIT_S, answer_notice
 from .snapshot import RunWatches
 from .verbs import Action
@@ -43,7 +45,7 @@ class OrderOutcome:
         return self.status < 400
 
 
-def add_actions(app: FastAPI, watches: RunWatches, jobs: Jobs, t: Texts) -> None:
+def add_actions(app: FastAPI, watches: RunWatches, jobs: Jobs, languages: Languages) -> None:
     """Hang it into the app. The guard before it has checked host, origin and login."""
 
     @app.post("/panel/do")
@@ -54,6 +56,7 @@ def add_actions(app: FastAPI, watches: RunWatches, jobs: Jobs, t: Texts) -> None
             return PlainTextResponse("JSON is asked for.", 415)
         body = await request.body()
         author = getattr(request.state, "user", None)
+        t = texts(languages.of(request))
         outcome = await run_in_threadpool(_outcome, body, author, watches, jobs, t)
         document = {
             "ok": outcome.ok, "notice": render(outcome.notice.piece(), t), "reason_code": outcome.reason_code,
@@ -66,7 +69,7 @@ def _outcome(body: bytes, author: str | None, watches: RunWatches, jobs: Jobs, t
     try:
         return _do(_order(body), author, watches, jobs, t)
     except VsrppError as error:
-        return _failed(error, Notice("bad", str(error)))
+        return _failed(error, Notice("bad", error_text(error, t)))
 
 
 def _order(body: bytes) -> Mapping[str, Any]:

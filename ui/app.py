@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import sys
@@ -21,6 +22,7 @@ from vsrpp.errors import Refused, VsrppError
 from .actions import add_actions
 from .guard import Guard, is_loopback
 from .jobs import Jobs
+from .language import Languages, ToPageOfLanguage
 from .live import FragmentRenderer
 from .login import Login
 from .messages import LANGUAGES, texts
@@ -31,18 +33,18 @@ from .tracked import TrackedRuns
 
 PORTS_TRIED = 50
 QUEUE_LOOK_S = 5.0
-"""How often Gradio looks into its queue, which no event of ours goes through: at its 20 times a second on each of three
+"""How often Gradio looks into its queue, which no event of ours goes through: at its 20 times a second on each of the
 pages, an idle panel took 5 % of a core from the training beside it."""
 
 
 def build(
-    *, runs: Path, run: str | None = None, host: str = "127.0.0.1", auth: Path | None = None, lang: str = "en"
+    *, runs: Path, run: str | None = None, host: str = "127.0.0.1", auth: Path | None = None, lang: str | None = None
 ) -> FastAPI:
-    """The whole app, ready for a server or a test client.
+    """The whole app, ready for a server or a test client. `lang` holds for pages whose address asks for none.
 
     Raises Refused for an unknown language, a host other than loopback without `auth`, or an unfit auth file.
     """
-    if lang not in LANGUAGES:
+    if lang is not None and lang not in LANGUAGES:
         raise Refused(f"lang = {lang} refused: must be {' or '.join(LANGUAGES)}.")
     if auth is None and not is_loopback(host):
         raise Refused(
@@ -50,17 +52,19 @@ def build(
             "Give --auth FILE (one name:password a line), or keep 127.0.0.1 and use an SSH tunnel."
         )
     login = Login(auth) if auth else None
-    t, watches = texts(lang), RunWatches(runs, run)
-    jobs = Jobs(runs)
-    live = FragmentRenderer(watches, t, lang, TrackedRuns(runs), jobs)
+    watches, languages = RunWatches(runs, run), Languages(lang)
+    jobs, tracked = Jobs(runs), TrackedRuns(runs)
+    live = {language: FragmentRenderer(watches, texts(language), language, tracked, jobs) for language in LANGUAGES}
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(ToPageOfLanguage, languages=languages)
     app.middleware("http")(Guard(host, login))
-    add_routes(app, watches, live, t, lang, login)
-    add_actions(app, watches, jobs, t)
-    for name, page in (("monitoring", monitoring_page), ("config", config_page), ("runs", runs_page)):
-        blocks = page(watches, t, lang)
+    add_routes(app, watches, live, languages, login)
+    add_actions(app, watches, jobs, languages)
+    pages = (("monitoring", monitoring_page), ("config", config_page), ("runs", runs_page))
+    for language, (name, page) in itertools.product(LANGUAGES, pages):
+        blocks = page(watches, texts(language), language)
         gr.mount_gradio_app(
-            app, blocks, path=f"/{name}", theme=THEME, head=head(t, lang), footer_links=[],
+            app, blocks, path=f"/{language}/{name}", theme=THEME, head=head(texts(language), language), footer_links=[],
             run_history=False, ssr_mode=False, mcp_server=False, pwa=False, enable_monitoring=False, allowed_paths=[],
             show_error=True, app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         )  # fmt: skip
@@ -71,7 +75,7 @@ def build(
 
 def serve(
     *, runs: Path, run: str | None = None, host: str = "127.0.0.1", port: int = 5050, auth: Path | None = None,
-    lang: str = "en", on_ready: Callable[[str], None] | None = None, stopping: threading.Event | None = None,
+    lang: str | None = None, on_ready: Callable[[str], None] | None = None, stopping: threading.Event | None = None,
 ) -> None:  # fmt: skip
     """Run the panel until it is told to stop (SIGINT, SIGTERM, or `stopping` is set); a busy port leads to the next free one.
 

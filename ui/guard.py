@@ -10,13 +10,15 @@ from urllib.parse import urlsplit
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse, RedirectResponse
 
+from vsrpp.texts import LANGUAGES
+
 from .login import COOKIE, Login
 
 PAGES = ("monitoring", "config", "runs")
 # What the pages need of each mounted Gradio app. Everything else it could do (serve files, take uploads, fetch other
 # addresses, write code, keep a run history) is not there.
 _GRADIO = re.compile(
-    r"/(?P<page>monitoring|config|runs)(?:/?|/(?:assets|static|svelte)/.+|/theme\.css|/favicon\.ico"
+    r"/(?:(?:en|de)/)?(?P<page>monitoring|config|runs)(?:/?|/(?:assets|static|svelte)/.+|/theme\.css|/favicon\.ico"
     r"|/(?:gradio_api/)?(?:queue/(?:join|data)|run/[\w-]+|call/[\w-]+(?:/[\w-]+)?|heartbeat/\w+|reset/?|cancel|app_id/?"
     r"|startup-events|info/?|config/?|login_check/?|token/?)|/config/?)$"
 )
@@ -77,7 +79,8 @@ class Guard:
         if request.state.user is not None:
             return None
         if request.method == "GET" and (path == "/" or path.strip("/") in PAGES):
-            return RedirectResponse(f"/login?next={path}", 303)
+            lang = request.query_params.get("lang", "")
+            return RedirectResponse(f"/login?next={path}{f'&lang={lang}' if lang in LANGUAGES else ''}", 303)
         return JSONResponse({"detail": "sign in first"}, 401)
 
     @staticmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import mimetypes
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs
 
@@ -16,10 +17,11 @@ from vsrpp.errors import NotFound, Refused
 
 from .answers import failure, json_answer
 from .guard import PAGES
+from .language import Languages
 from .live import FragmentRenderer
 from .login import COOKIE, SESSION_S, WRONG_PAUSE_S, Login
 from .markup import piece, render
-from .messages import Texts
+from .messages import LANGUAGES, Texts, texts
 from .snapshot import RunWatches
 
 ASSETS = Path(__file__).resolve().parent / "assets"
@@ -28,9 +30,9 @@ PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def add_routes(
-    app: FastAPI, watches: RunWatches, live: FragmentRenderer, t: Texts, language: str, login: Login | None
+    app: FastAPI, watches: RunWatches, live: Mapping[str, FragmentRenderer], languages: Languages, login: Login | None
 ) -> None:
-    """Hang all of them into the app; they come before the mounted pages."""
+    """Hang all of them into the app; they come before the mounted pages. `live` has a renderer for each language."""
 
     @app.get("/")
     async def home(request: Request) -> Response:
@@ -64,7 +66,8 @@ def add_routes(
             query = json.loads(body or b"{}")
         except ValueError:
             return failure(Refused("The question is not valid JSON."))
-        answer = await run_in_threadpool(live.answer, page, query if isinstance(query, dict) else {})
+        renderer = live[languages.of(request)]
+        answer = await run_in_threadpool(renderer.answer, page, query if isinstance(query, dict) else {})
         return json_answer(answer)
 
     @app.get("/panel/images/{run_id}/{path:path}")
@@ -75,12 +78,9 @@ def add_routes(
             return PlainTextResponse("Not found.", 404)
         return FileResponse(file, headers={"Cache-Control": "private, max-age=86400"})
 
-    def sign_in(target: str, *, wrong: bool = False) -> str:
-        return render(piece("sign_in", language=language, target=target, wrong=wrong), t)
-
     @app.get("/login")
     async def login_page(request: Request) -> Response:
-        return HTMLResponse(sign_in(request.query_params.get("next", "/")))
+        return HTMLResponse(sign_in(texts(languages.of(request)), request.query_params.get("next", "/")))
 
     @app.post("/login")
     async def log_in(request: Request) -> Response:
@@ -92,8 +92,9 @@ def add_routes(
         name = form.get("user", "")
         if login is None or not login.check(name, form.get("password", "")):
             await asyncio.sleep(WRONG_PAUSE_S)
-            return HTMLResponse(sign_in(safe, wrong=True), 401)
-        answer = RedirectResponse(safe, 303)
+            return HTMLResponse(sign_in(texts(languages.of(request)), safe, wrong=True), 401)
+        asked = request.query_params.get("lang", "")
+        answer = RedirectResponse(f"{safe}?lang={asked}" if asked in LANGUAGES else safe, 303)
         secure = request.url.scheme == "https"
         answer.set_cookie(COOKIE, login.session(name), SESSION_S, httponly=True, samesite="strict", secure=secure)
         return answer
@@ -116,3 +117,8 @@ def picture_file(watches: RunWatches, run_id: str, path: str) -> Path:
     if not real.is_relative_to(images.resolve()) or real.suffix.lower() not in PICTURE_SUFFIXES or not real.is_file():
         raise NotFound("no such picture")
     return real
+
+
+def sign_in(t: Texts, target: str, *, wrong: bool = False) -> str:
+    """The page that asks for name and password; plain HTML, works without any script."""
+    return render(piece("sign_in", language=t.language, target=target, wrong=wrong), t)

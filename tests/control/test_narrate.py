@@ -8,13 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vsrpp.control.messages import WORDS, english
 from vsrpp.control.narrate import FILTERS, GROUPS, group_of, matching, narrate, phase, probation_terms, steps
 from vsrpp.store import EVENT_TYPES, Event
+from vsrpp.texts import Texts, english
 
-
-def german(key: str, /, **fields: object) -> str:
-    return WORDS[key][1].format(**fields)
+german = Texts("de")
 
 
 def event(type: str, data: Any = None, *, step: int = 200, **said: Any) -> Event:
@@ -36,6 +34,10 @@ WARM = {"from": "warmup", "to": "settling", "condition": "warmed_up", "warmup_st
         ("config_applied", {"changes": []}, "config applied", "Änderung angewendet"),
         ("config_refused", {"errors": [{"key": "max_lr", "value": 0.5, "message": "too high"}]},
          "config refused: max_lr = 5.00e-01: too high", "Änderung abgelehnt: max_lr = 5.00e-01: too high"),
+        ("config_refused", {"errors": [{"key": "max_lr", "value": 0.5, "message": "must be between 1e-05 and 0.001",
+                                       "reason_code": "refused.range", "fields": {"minimum": 1e-05, "maximum": 0.001}}]},
+         "config refused: max_lr = 5.00e-01: must be between 1e-05 and 0.001",
+         "Änderung abgelehnt: max_lr = 5.00e-01: muss zwischen 1e-05 und 0.001 liegen"),
         ("config_refused", {"line": "edit refused: no."}, "config refused: edit refused: no.",
          "Änderung abgelehnt: edit refused: no."),
         ("rolled_back", {"from_step": 900, "to_step": 600, "changes": MAX_LR},
@@ -43,11 +45,11 @@ WARM = {"from": "warmup", "to": "settling", "condition": "warmed_up", "warmup_st
          "von Schritt 900 auf 600 zurückgesetzt: max_lr 1.00e-04 → 2.00e-04"),
         ("rolled_back", {"to_step": 600}, "rolled back to step 600", "auf Schritt 600 zurückgesetzt"),
         ("validated", {"psnr_y": 30.36, "bicubic_psnr_y": 30.18, "ssim_y": 0.8391, "by_hand": True},
-         "validated: PSNR-Y 30.36 dB (+0.18), SSIM-Y 0.8391, asked for",
-         "validiert: PSNR-Y 30.36 dB (+0.18), SSIM-Y 0.8391, angefordert"),
+         "validated: PSNR-Y 30.36 dB (+0.18), SSIM-Y 0.8391, on request",
+         "validiert: PSNR-Y 30.36 dB (+0.18), SSIM-Y 0.8391, auf Anforderung"),
         ("validated", {"metrics": {"val/psnr_y": 31.5}}, "validated: PSNR-Y 31.50 dB", "validiert: PSNR-Y 31.50 dB"),
-        ("checkpoint_saved", {"reason": "due", "size_bytes": 3_300_000}, "checkpoint saved: due, 3.1 MiB",
-         "Checkpoint gespeichert: fällig, 3.1 MiB"),
+        ("checkpoint_saved", {"reason": "due", "size_bytes": 3_300_000}, "checkpoint saved: on schedule, 3.1 MiB",
+         "Checkpoint gespeichert: planmäßig, 3.1 MiB"),
         ("checkpoint_failed", {"at_step": 200, "error": "No space"}, "checkpoint of step 200 failed: No space",
          "Checkpoint von Schritt 200 gescheitert: No space"),
         ("started", {"run_config": {"network": "vsrpp", "scale": 4}, "device": "cpu"}, "started: vsrpp ×4 on cpu",
@@ -94,9 +96,9 @@ def test_the_runs_own_reasons_are_told_in_both_languages_and_a_persons_as_they_a
 
 def test_probation_names_its_terms_and_never_none() -> None:
     told = narrate(event("config_applied", {"changes": MAX_LR, "probation": {"steps": 50, "revert_if": None}}))
-    assert told.brief(english).endswith("on probation for 50 steps, goes back if a loss or gradient is not finite")
+    assert told.brief(english).endswith("on probation for 50 steps, reverts if a loss or gradient is not finite")
     one = narrate(event("config_applied", {"changes": [], "probation": {"steps": 1, "revert_if": "psnr_y < 30"}}))
-    assert "for 1 step, goes back if psnr_y < 30 or" in one.brief(english)
+    assert "for 1 step, reverts if psnr_y < 30 or" in one.brief(english)
     assert "1 Schritt," in one.brief(german) and "None" not in told.brief(german)
     assert steps(1).text(english) == "1 step" and steps(2).text(german) == "2 Schritte"
     assert probation_terms("").text(english) == "a loss or gradient is not finite"
@@ -133,7 +135,8 @@ NAMES = ["changes", "errors", "line", "error", "what", "why", "from", "to", "fro
 ODD = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.sampled_from(["{", "{x}", "safety"]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(
-        st.sampled_from(["key", "old", "new", "value", "message", "steps", "revert_if", "network", "run_id", "{}"]), inner,
+        st.sampled_from(["key", "old", "new", "value", "message", "reason_code", "fields",
+            "steps", "revert_if", "network", "run_id", "{}"]), inner,
         max_size=3),
     max_leaves=6,
 )  # fmt: skip

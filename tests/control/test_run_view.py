@@ -15,10 +15,10 @@ import pytest
 from tests.support.delivering import lost, uploading
 from tests.support.synthetic import SyntheticRun, full_run
 from vsrpp import control
-from vsrpp.control.messages import english
 from vsrpp.control.run_view import RunView, RunViewReader, view_run
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader, RunWriter
+from vsrpp.texts import english
 
 DESIGNED = (
     "run_id", "run_dir", "state", "step", "max_steps", "revision", "branch", "phase", "lr", "losses", "config", "best",

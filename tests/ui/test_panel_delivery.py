@@ -18,7 +18,6 @@ from vsrpp_ui.views.delivery import delivery
 from tests.support.delivering import delivered, lost, set_aside, uploading
 from tests.support.synthetic import SyntheticRun, full_run
 from vsrpp.control import RunView
-from vsrpp.control.messages import WORDS
 from vsrpp.tracking.failures import KINDS as FAILURES
 
 EN, DE = texts("en"), texts("de")
@@ -38,12 +37,12 @@ def test_every_kind_of_trouble_has_its_card_and_its_sentence_in_both_languages(r
     run.train(20)
     lost(run.paths, kind, "what <the> server said", for_s=245.0)
     snapshot = shown_of(runs, run)
-    for column, t in enumerate((EN, DE)):
+    for t in (EN, DE):
         card = delivery(snapshot, t)
-        assert (card.value, card.tone) == (WORDS[f"trouble.{kind}"][column], "bad")
+        assert (card.value, card.tone) == (t(f"trouble.{kind}"), "bad")
         said = notices(snapshot, t)
         assert "4 min" in said and "what <the> server said" in said
-        assert WORDS[f"means.{kind}"][column].split(". ")[0].split(";")[0] in said
+        assert t(f"means.{kind}", run=run.paths.run_id).split(". ")[0].split(";")[0] in said
         assert "what &lt;the&gt; server said" in render(header.header(snapshot, t), t)
     assert ("behind", EN("state.behind")) in header.badges(snapshot, EN)
     assert 'class="card bad" data-card="delivery"' in render(cards.cards(snapshot, EN), EN)
@@ -89,9 +88,9 @@ def test_an_end_that_mlflow_was_not_told_is_said_with_the_command_that_tells_it(
     assert "vsrpp sync" not in notices(shown_of(runs, run), EN)
     _forget_the_end(run)
     snapshot = shown_of(runs, run)
-    assert f"Tell it: vsrpp sync {run.paths.run_id}" in notices(snapshot, EN)
-    assert f"Sagen mit: vsrpp sync {run.paths.run_id}" in notices(snapshot, DE)
-    assert "end not told yet" in delivery(snapshot, EN).below
+    assert f"Report the end: vsrpp sync {run.paths.run_id}" in notices(snapshot, EN)
+    assert f"Das Ende melden: vsrpp sync {run.paths.run_id}" in notices(snapshot, DE)
+    assert "end not reported yet" in delivery(snapshot, EN).below
 
 
 def test_the_card_is_on_the_monitoring_page(runs: Path) -> None:

@@ -6,10 +6,10 @@
 
   async function send(what) {
     try {
-      const response = await fetch("/panel/do", {
+      const response = await fetch(`/panel/do?lang=${document.documentElement.lang}`, {
         method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(what),
       });
-      if (response.status === 401) { location.assign("/login?next=/runs"); return { ok: false, notice: "" }; }
+      if (response.status === 401) { location.assign(`/login?next=/runs&lang=${document.documentElement.lang}`); return { ok: false, notice: "" }; }
       const text = await response.text();
       const answer = text.startsWith("{") ? JSON.parse(text) : {};
       if (answer.notice === undefined) throw new Error(text);

@@ -22,6 +22,7 @@
     document.body.dataset.live = answer.live;
     if (answer.run && answer.run !== run) run = answer.run;
     if (run) document.querySelectorAll("#nav nav a").forEach((a) => { a.search = `?run=${encodeURIComponent(run)}`; });
+    language();
     Object.entries(answer.fragments).forEach(([name, piece]) => put(name, piece));
     const base = document.querySelector("[data-base]");
     if (page === "config" && base && answer.revision !== null && base.dataset.base !== String(answer.revision)
@@ -32,6 +33,27 @@
     logSliders();
     // Rows move: what is ticked belongs to a run, not to a place in the table.
     document.querySelectorAll("[data-pick]").forEach((box) => { box.checked = (view.picked || []).includes(box.dataset.pick); });
+  }
+
+  // The language stands in the address: every link keeps it, and the switch beside light and dark changes it.
+  const NAMES = { en: "English", de: "Deutsch" };
+  const params = (search) => new URLSearchParams(search);
+  function inLanguage(search, lang = params(location.search).get("lang")) {
+    const wanted = params(search);
+    lang ? wanted.set("lang", lang) : wanted.delete("lang");
+    return wanted.size ? `?${wanted}` : "";
+  }
+  function language() {
+    document.querySelectorAll("a[href^='/monitoring'], a[href^='/config'], a[href^='/runs']").forEach((a) => { a.search = inLanguage(a.search); });
+    const theme = document.querySelector("#nav [data-theme]");
+    if (!theme) return;
+    let other = document.getElementById("language");
+    if (!other) {
+      const lang = Object.keys(NAMES).find((name) => name !== document.documentElement.lang);
+      other = Object.assign(document.createElement("a"), { id: "language", className: "quiet", lang, hreflang: lang, textContent: NAMES[lang] });
+      theme.before(other);
+    }
+    other.href = location.pathname + inLanguage(run ? `?run=${encodeURIComponent(run)}` : location.search, other.lang);
   }
 
   async function look() {
@@ -46,10 +68,10 @@
       const losses = document.querySelector('[data-live="losses"]');
       if (losses) view.w = Math.floor(losses.clientWidth) || view.w;
       try {
-        const response = await fetch(`/panel/live/${page}`, {
+        const response = await fetch(`/panel/live/${page}?lang=${document.documentElement.lang}`, {
           method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ run, view, have }),
         });
-        if (response.status === 401) { location.assign(`/login?next=/${page}`); return; }
+        if (response.status === 401) { location.assign(`/login?next=/${page}&lang=${document.documentElement.lang}`); return; }
         if (!response.ok) throw new Error(response.status);
         const answer = await response.json();
         obey(answer);
@@ -115,7 +137,7 @@
     }
     const divider = event.target.closest("[data-divider]");
     if (divider) divider.parentNode.style.setProperty("--cut", `${divider.value}%`);
-    if (event.target.closest("[data-run-chooser]")) location.search = `?run=${encodeURIComponent(event.target.value)}`;
+    if (event.target.closest("[data-run-chooser]")) location.search = inLanguage(`?run=${encodeURIComponent(event.target.value)}`);
   });
 
   document.addEventListener("click", async (event) => {

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from vsrpp import control
 from vsrpp.cli.dry_run import lines
-from vsrpp.control.messages import english
 from vsrpp.control.narrate import narrate
 from vsrpp.formats import counted, duration, flops, millions, size, value
 from vsrpp.output import (
@@ -27,6 +26,7 @@ from vsrpp.output import (
 )
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event
+from vsrpp.texts import english
 
 if TYPE_CHECKING:
     from vsrpp.launch.console import DryRun, RunFacts, TrainingProgress

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from vsrpp import control
-from vsrpp.control.messages import english
 from vsrpp.formats import counted, duration, percent, size
+from vsrpp.texts import english
 
 
 def delivery_lines(left: dict[str, Any], run_id: str) -> list[str]:

@@ -10,7 +10,6 @@ from vsrpp import control, paths
 from vsrpp.cli import early, messages
 from vsrpp.cli.delivery import delivery_lines
 from vsrpp.control import FINAL_STATES
-from vsrpp.control.messages import english
 from vsrpp.control.narrate import narrate, probation_terms
 from vsrpp.control.numbers import TIME_PARTS
 from vsrpp.errors import VsrppError
@@ -30,6 +29,7 @@ from vsrpp.output import (
 )
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event
+from vsrpp.texts import english
 
 _STATE_COLOURS = {"training": green, "validating": green, "paused": yellow, "failed": red, "dead": red}
 _OVER = FINAL_STATES | {"dead"}

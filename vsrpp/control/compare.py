@@ -11,12 +11,12 @@ from vsrpp.control import messages
 from vsrpp.control.best import best_checkpoint, best_key
 from vsrpp.control.effect import INTERVENTIONS, Effects, rows_of
 from vsrpp.control.lineage import ConfigSpan, lineage
-from vsrpp.control.messages import english
 from vsrpp.control.narrate import narrate
 from vsrpp.control.runs import FINAL_STATES, run_state
 from vsrpp.formats import finite
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
+from vsrpp.texts import english
 
 LOSS, PSNR_Y, SSIM_Y = "loss/total", "val/psnr_y", "val/ssim_y"
 KEYS = (LOSS, PSNR_Y, SSIM_Y)

@@ -154,7 +154,7 @@ def _ask(
                 callback()
             answer = inbox.wait(uid, wait_s, alive=lambda: run_state(reader) in ("training", "paused", "validating"))
             trial = reader.state().get("probation") if answer.status == "pending" else None
-            return replace(answer, message=f"{answer.message}: {_on_probation(trial)}") if trial else answer
+            return _held_up(answer, trial, wait_s) if trial else answer
         finally:
             inbox.close()
 
@@ -182,11 +182,11 @@ def _not_live(paths: RunPaths, kind: str, state: str) -> Exception:
     return messages.NOT_LIVE(run=paths.run_id, state=state, action=action)
 
 
-def _on_probation(trial: dict[str, Any]) -> str:
-    return (
-        f"revision {trial['revision']} is on probation until step {trial['until_step']}, and before that only pause,"
-        " resume and stop act"
-    )
+def _held_up(answer: Answer, trial: dict[str, Any], wait_s: float) -> Answer:
+    """The answer to a command that has to wait for the end of a probation."""
+    fields = {"timeout_s": f"{wait_s:g}", "revision": trial["revision"], "until_step": trial["until_step"]}
+    reason = messages.ON_PROBATION
+    return replace(answer, message=reason.sentence(**fields), reason_code=reason.code, fields=fields)
 
 
 def _login() -> str | None:

@@ -1,8 +1,9 @@
 """Describes an event in words, for panel, terminal, command line and MLflow: what happened, who did it, why.
 
-A narration consists of phrases: keys of `control.messages` with their fields. Panel and terminal render them in their
-language (`narration.brief(t)`); the command line, MLflow and alerts in English. Text written by people and error
-messages are shown as recorded. Nothing here raises, whatever an event contains: records outlive versions.
+A narration consists of phrases: keys of `vsrpp.texts` with their fields. Panel and terminal render them in their language
+(`narration.brief(t)`); the command line, MLflow and alerts in English. Text written by people and error messages are shown
+as recorded; a refused value is described from its reason code. Nothing here raises, whatever an event contains: records
+outlive versions.
 """
 
 from __future__ import annotations
@@ -11,13 +12,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vsrpp import formats
-from vsrpp.control.messages import WORDS
+from vsrpp import config, formats
+from vsrpp.control.delivery_status import KINDS
 from vsrpp.formats import finite
-from vsrpp.store import Event
-
-Translate = Callable[..., str]
-"""Looks up a text: key and fields -> sentence."""
+from vsrpp.store import EVENT_TYPES, Event
+from vsrpp.texts import Texts
 
 GROUPS: dict[str, frozenset[str]] = {
     "edits": frozenset({"config_applied", "config_refused", "config_reverted", "config_confirmed", "rolled_back"}),
@@ -52,7 +51,22 @@ _WHY = {
     "sharp": ("sharpness", "sharpness_threshold"), "time_over": ("phase_steps", "aggressive_patiences"),
     "cooled": ("phase_steps", "cooldown_duration"),
 }  # fmt: skip
-"""Condition that ended a phase -> the recorded metrics in its sentence."""
+"""Condition of a phase's end -> the recorded figures that its sentence names."""
+KNOWN: dict[str, tuple[str, ...]] = {
+    "event": tuple(sorted(EVENT_TYPES)),
+    "phase": ("warmup", "settling", "stable", "aggressive", "cooldown"),
+    "saved": ("due", "best", "asked", "start", "stop", "end"),
+    "signal": ("loss", "ema", "trend", "quality"),
+    "trouble": KINDS,
+    "origin": ("panel", "terminal", "cli", "api", "file", "mlflow", "probation", "non_finite"),
+}
+"""What a record may name and the texts have a word for, as `phase.stable`; any other name is shown as it is."""
+BUILT_KEYS = {
+    **{f"{kind}.{{}}": names for kind, names in KNOWN.items()},
+    "why.{}": tuple(_WHY),
+    "event.{}.{}": ("config_reverted.to", "config_reverted.from_to", "rolled_back.to", "rolled_back.from_to"),
+}
+"""The keys put together here, for the test that holds catalogues and code against each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +76,7 @@ class Phrase:
     key: str
     fields: Mapping[str, Any] = field(default_factory=dict)
 
-    def text(self, t: Translate) -> str:
+    def text(self, t: Texts) -> str:
         """The phrase in the language of `t`."""
         return t(self.key, **{name: _read(value, t) for name, value in self.fields.items()})
 
@@ -73,7 +87,7 @@ class ParameterChanges:
 
     made: tuple[Mapping[str, Any], ...]
 
-    def text(self, t: Translate) -> str:
+    def text(self, t: Texts) -> str:
         return formats.changes(self.made, (t("on"), t("off")))
 
 
@@ -84,7 +98,7 @@ class ParameterValue:
     key: str
     value: Any
 
-    def text(self, t: Translate) -> str:
+    def text(self, t: Texts) -> str:
         return formats.value(self.key, self.value, (t("on"), t("off")))
 
 
@@ -94,11 +108,21 @@ class PhraseList:
 
     parts: tuple[Phrase, ...]
 
-    def text(self, t: Translate) -> str:
+    def text(self, t: Texts) -> str:
         return f" {t('and')} ".join(part.text(t) for part in self.parts)
 
 
-Part = Phrase | ParameterChanges | ParameterValue | PhraseList
+@dataclass(frozen=True, slots=True)
+class WhyRefused:
+    """Why a value was refused, from the reason code on record; records from before there were codes have the sentence."""
+
+    problem: config.Problem
+
+    def text(self, t: Texts) -> str:
+        return t.reason(self.problem.reason_code, self.problem.fields, self.problem.message or formats.NONE)
+
+
+Part = Phrase | ParameterChanges | ParameterValue | PhraseList | WhyRefused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,22 +143,22 @@ class Narration:
     """`good`, `info`, `warn`, `bad`, or empty."""
     sign: str = "•"
 
-    def detail(self, t: Translate) -> str:
+    def detail(self, t: Texts) -> str:
         """The details, separated by commas; empty without any."""
         return ", ".join(text for part in self.details if (text := part.text(t)))
 
-    def brief(self, t: Translate) -> str:
+    def brief(self, t: Texts) -> str:
         """What happened in one line, without who and why; for an edit, only its changes."""
         headline, detail = self.headline.text(t), self.detail(t)
         if not detail:
             return headline
         return detail if self.headline.key == "event.config_applied" else f"{headline}: {detail}"
 
-    def why(self, t: Translate) -> str:
+    def why(self, t: Texts) -> str:
         """The reason; empty without one."""
         return self.reason.text(t) if self.reason else ""
 
-    def by(self, t: Translate) -> str:
+    def by(self, t: Texts) -> str:
         """Who did it; empty for the run itself."""
         return self.who.text(t) if self.who else ""
 
@@ -177,12 +201,7 @@ def phase(name: object) -> Phrase:
 
 def steps(number: object) -> Phrase:
     """`1 step`, `50 steps`."""
-    return plural("n_steps", number)
-
-
-def plural(key: str, number: object) -> Phrase:
-    """The text `key.one` or `key.many`, with the number as `n`."""
-    return Phrase(f"{key}.one" if finite(number) == 1 else f"{key}.many", {"n": formats.whole(number)})
+    return Phrase("n_steps", {"n": formats.whole(number)})
 
 
 def probation_terms(revert_if: object) -> Phrase:
@@ -195,14 +214,13 @@ def verbatim(text: object) -> Phrase:
     return Phrase("verbatim", {"text": str(text)})
 
 
-def _read(value: Any, t: Translate) -> str:
+def _read(value: Any, t: Texts) -> str:
     return value.text(t) if isinstance(value, Part) else str(value)
 
 
 def _known(kind: str, name: object) -> Phrase:
-    """The text `kind.name` if it exists, else the name itself."""
-    key = f"{kind}.{name}"
-    return Phrase(key) if key in WORDS else verbatim(name)
+    """`kind.name` of the texts if it is one of KNOWN, else the name as it is."""
+    return Phrase(f"{kind}.{name}") if name in KNOWN[kind] else verbatim(name)
 
 
 # ---- why
@@ -250,8 +268,7 @@ def _tell_other(event: Event, data: dict[str, Any]) -> Told:
 
 
 def _headline(event: Event) -> Phrase:
-    key = f"event.{event.type}"
-    return Phrase(key) if key in WORDS else verbatim(event.type.replace("_", " "))
+    return _known("event", event.type) if event.type in KNOWN["event"] else verbatim(event.type.replace("_", " "))
 
 
 def _tell_edit(event: Event, data: dict[str, Any]) -> Told:
@@ -270,11 +287,12 @@ def _tell_refused(event: Event, data: dict[str, Any]) -> Told:
     return _headline(event), [_problem(error) for error in errors]
 
 
-def _problem(error: dict[str, Any]) -> Phrase:
-    key, message = str(error.get("key") or ""), str(error.get("message") or formats.NONE)
-    if not key:
-        return verbatim(message)
-    return Phrase("detail.problem", {"key": key, "value": ParameterValue(key, error.get("value")), "message": message})
+def _problem(error: dict[str, Any]) -> Part:
+    problem = config.Problem.from_json(error)
+    if not problem.key:
+        return WhyRefused(problem)
+    shown = {"key": problem.key, "value": ParameterValue(problem.key, problem.value), "message": WhyRefused(problem)}
+    return Phrase("detail.problem", shown)
 
 
 def _tell_turn(event: Event, data: dict[str, Any]) -> Told:

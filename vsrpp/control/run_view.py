@@ -34,6 +34,8 @@ from vsrpp.store import Event, RunReader
 LIVE_STATES = ("training", "paused", "validating")
 """States in which a run accepts commands."""
 ENDED_STATES = FINAL_STATES | {"dead"}
+STATES = (*LIVE_STATES, *sorted(ENDED_STATES), "silent", "unreadable")
+"""Every word that a face has for a run's state: `silent` of one that lives, `unreadable` of a record."""
 SILENT_AFTER_S = 20.0
 TERMS = ("l1", "ms", "grad", "perceptual")
 """The loss terms."""

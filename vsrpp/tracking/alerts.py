@@ -20,10 +20,10 @@ from http.client import HTTPException
 from typing import Any
 
 from vsrpp.control import alerts, run_config_of
-from vsrpp.control.messages import english
 from vsrpp.control.narrate import narrate
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, RunReader
+from vsrpp.texts import english
 from vsrpp.tracking.engine import Engine
 
 log = logging.getLogger("vsrpp.delivery")

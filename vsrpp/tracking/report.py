@@ -8,10 +8,10 @@ from pathlib import Path
 
 from vsrpp.control.best import PSNR_Y, BestCheckpoint, checkpoint_metrics, rank, score
 from vsrpp.control.effect import InterventionEffect
-from vsrpp.control.messages import english
 from vsrpp.control.narrate import narrate
 from vsrpp.formats import clock, counted
 from vsrpp.store import Event
+from vsrpp.texts import english
 from vsrpp.tracking.view import INTERVENTIONS, RecordSummary
 
 MAX_CHARACTERS = 8000

@@ -7,14 +7,14 @@ import sys
 
 from vsrpp import control, paths
 from vsrpp.errors import VsrppError
-from vsrpp.tui.messages import LANGUAGES
+from vsrpp.texts import LANGUAGES
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m vsrpp.tui", description=__doc__)
     parser.add_argument("target", metavar="RUN", help="a run ID, a unique prefix of one, `latest`, or a run folder")
     parser.add_argument("--run-dir", metavar="DIR", help="folder that holds the runs (default: ./runs, or VSRPP_RUNS)")
-    parser.add_argument("--lang", choices=LANGUAGES, default="en")
+    parser.add_argument("--lang", choices=LANGUAGES, help="default: the locale's, else English")
     options = parser.parse_args()
     try:
         run_paths = control.find_run(options.target, paths.runs_dir(options.run_dir))

@@ -10,7 +10,9 @@ from typing import Any
 from textual.message import Message
 
 from vsrpp.control.edits import on_sent
+from vsrpp.control.refusals import error_text
 from vsrpp.errors import VsrppError
+from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.run_view import RunSnapshot
 
 SEND_TIMEOUT_S = 5.0
@@ -26,9 +28,9 @@ class SnapshotTaken(Message):
 
 
 class CallFinished(Message):
-    """What became of a call: its result, or in one line why there is none."""
+    """What became of a call: its result, or why there is none."""
 
-    def __init__(self, what: str, screen: Any, number: int, result: Any, error: str) -> None:
+    def __init__(self, what: str, screen: Any, number: int, result: Any, error: Exception | None) -> None:
         super().__init__()
         self.what = what
         self.screen = screen
@@ -37,6 +39,14 @@ class CallFinished(Message):
         """The number the screen gave its question."""
         self.result = result
         self.error = error
+
+    def reads(self, t: TerminalTexts) -> str:
+        """In one line why there is no result; empty if there is one."""
+        if self.error is None:
+            return ""
+        if isinstance(self.error, VsrppError):
+            return error_text(self.error, t)
+        return str(self.error) or type(self.error).__name__
 
 
 class ThreadFailed(Message):
@@ -75,13 +85,14 @@ class BackgroundCalls:
     def _run(
         self, what: str, call: Callable[[], Any], screen: Any, number: int, before: threading.Event, sent: threading.Event
     ) -> None:  # fmt: skip
-        result, problem = None, ""
+        result: Any = None
+        problem: Exception | None = None
         before.wait(SEND_TIMEOUT_S)  # what was asked first reaches the run first
         on_sent.set(sent.set)
         try:
             result = call()
         except (VsrppError, sqlite3.Error, OSError) as error:
-            problem = str(error) or type(error).__name__
+            problem = error
         except Exception as error:  # noqa: BLE001 - handed on, or a thread's fault is lost
             self._post(ThreadFailed(error))
             return

@@ -22,12 +22,14 @@ from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
 
+from vsrpp.control.refusals import answer_text
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
+from vsrpp.texts import language_of_environment
 from vsrpp.tui import terminal
 from vsrpp.tui.actions import BackgroundCalls, CallFinished, SnapshotTaken, ThreadFailed
 from vsrpp.tui.host import ScreenHost
-from vsrpp.tui.messages import Texts
+from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.narrow import Narrow
 from vsrpp.tui.run_view import RunSnapshot
 from vsrpp.tui.run_watcher import RunWatcher
@@ -72,7 +74,7 @@ class TerminalUI(App[None]):
         self.animation_level = "none"
         self.paths = paths
         self.unicode = unicode
-        self.texts = Texts(lang, unicode=unicode)
+        self.texts = TerminalTexts(lang, unicode=unicode)
         self.snapshot: RunSnapshot | None = None
         self.message: tuple[str, str] = ("", "")
         """(what is said at the bottom, its style); empty: the state of the run speaks there."""
@@ -147,7 +149,7 @@ class TerminalUI(App[None]):
             if self.screen_stack and self.screen is event.screen:
                 await cast("RunScreen", event.screen).take(event)
         elif event.error:
-            self.say(event.error, "bad")
+            self.say(event.reads(self.texts), "bad")
         elif isinstance(event.result, Answer):
             self._say_answer(event.what, event.result)
             self._watcher.look_now()
@@ -163,9 +165,12 @@ class TerminalUI(App[None]):
             case "done":
                 self.say(f"✔ {t('done', what=what, step=answer.step)}", "good")
             case "refused":
-                self.say(f"✖ {t('refused', what=what, why=answer.message)}", "bad")
+                self.say(f"✖ {t('answer.refused', what=what, why=self._why(answer))}", "bad")
             case _:
-                self.say(t("pending", what=what, why=answer.message), "warn")
+                self.say(t("pending", what=what, why=self._why(answer)), "warn")
+
+    def _why(self, answer: Answer) -> str:
+        return answer_text(answer, self.snapshot.values if self.snapshot else {}, self.texts)
 
     def on_thread_failed(self, event: ThreadFailed) -> None:
         raise event.error
@@ -227,8 +232,10 @@ if TYPE_CHECKING:
         return app
 
 
-def run(paths: RunPaths, *, lang: str = "en") -> int:
+def run(paths: RunPaths, *, lang: str | None = None) -> int:
     """Show a run until the person leaves; returns the exit status. Training never notices.
+
+    Speaks `lang`, or the language of the environment.
 
     Raises Refused where there is no terminal. Whatever ends it, the terminal is left as it was.
     """
@@ -251,7 +258,7 @@ def run(paths: RunPaths, *, lang: str = "en") -> int:
     assert stdout is not None
     unicode = terminal.speaks_unicode(encoding=stdout.encoding)
     stdout.reconfigure(errors="replace")
-    app = TerminalUI(paths, lang=lang, unicode=unicode, driver_class=StdoutDriver)
+    app = TerminalUI(paths, lang=lang or language_of_environment(), unicode=unicode, driver_class=StdoutDriver)
     app.run(mouse=False)
     if app.crash is not None:
         raise app.crash

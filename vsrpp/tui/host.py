@@ -10,7 +10,7 @@ from textual.screen import Screen
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
 from vsrpp.tui.actions import BackgroundCalls
-from vsrpp.tui.messages import Texts
+from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.run_view import RunSnapshot
 
 
@@ -20,7 +20,7 @@ class ScreenHost(Protocol):
     paths: RunPaths
     """Of the run that is watched."""
     unicode: bool
-    texts: Texts
+    texts: TerminalTexts
     snapshot: RunSnapshot | None
     """The newest one; None until the record has been read once."""
     message: tuple[str, str]

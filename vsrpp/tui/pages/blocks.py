@@ -22,7 +22,7 @@ from vsrpp.tui.drawing import (
     stacked,
 )
 from vsrpp.tui.lines import Line, cut, fit, length, line, pad, rpad, rule
-from vsrpp.tui.messages import Texts
+from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.pages.delivery import delivery, sign
 from vsrpp.tui.pages.progress import convergence
 from vsrpp.tui.run_view import RunSnapshot
@@ -30,7 +30,7 @@ from vsrpp.tui.run_view import RunSnapshot
 STREAM_SIGNS = {"backward": "← ", "forward": "→ ", "fusion": "🔗"}
 
 
-def losses(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
+def losses(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
     """Total and terms: value, weight in effect, part of the total, recent course."""
     wide = width >= 36
     lines = [rule(t("losses"), width, (t("weight"), "dim") if wide else "")]
@@ -62,7 +62,7 @@ def _part(snapshot: RunSnapshot, term: str) -> str:
     return f"{part * 100:.0f} %" if part is not None else ""
 
 
-def steering(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
+def steering(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
     """Rate, momentum, gradient, plateau counter, delivery with the upload under way."""
     short = "" if width >= 34 else ".short"
     label = 14 if width >= 34 else 9
@@ -87,7 +87,7 @@ def steering(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     return [rule(t("steering"), width), *lines, *delivery(snapshot, t, label, room)]
 
 
-def _gradient(snapshot: RunSnapshot, t: Texts) -> Line:
+def _gradient(snapshot: RunSnapshot, t: TerminalTexts) -> Line:
     norm, clip = snapshot.metric("grad_norm"), snapshot.metric("grad_clip") or finite(snapshot.values.get("grad_clip"))
     if norm is None:
         raw = snapshot.metrics.get("grad_norm")
@@ -109,7 +109,7 @@ def _plateau(snapshot: RunSnapshot, room: int) -> Line:
     ]
 
 
-def quality(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
+def quality(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
     """PSNR-Y and SSIM-Y of the last validation beside bicubic; the best checkpoint."""
     every = int(snapshot.values.get("validate_every") or 0)
     due = min(snapshot.max_steps, (snapshot.step // every + 1) * every) if every and snapshot.live else 0
@@ -134,7 +134,7 @@ def quality(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     return [head, psnr, ssim]
 
 
-def machine(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
+def machine(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
     """What the process and the GPU use, as sampled by the run."""
     share, total = snapshot.metric("system/gpu_memory_mib"), snapshot.metric("system/gpu_memory_total_mib")
     wait, step = snapshot.metric("speed/data_wait_s"), snapshot.metric("speed/step_s")
@@ -158,7 +158,7 @@ def machine(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     return [rule(t("machine"), width), first, second]
 
 
-def peak(snapshot: RunSnapshot, t: Texts, width: int, *, rows: int = 5) -> list[Line]:
+def peak(snapshot: RunSnapshot, t: TerminalTexts, width: int, *, rows: int = 5) -> list[Line]:
     """The layer that works hardest, on the scale of 0 to 2.0+; in five rows, or three."""
     highest = peak_of(snapshot.activity())
     if highest is None:
@@ -183,14 +183,14 @@ def peak(snapshot: RunSnapshot, t: Texts, width: int, *, rows: int = 5) -> list[
     return [short, activity_bar(value, width), [(activity_scale(width), "dim")]]
 
 
-def streams(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
+def streams(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
     """Mean activity of the backward, forward and fusion layers."""
     lines: list[Line] = [[(cut(t("streams"), width), "title")]]
     label = max(len(t(name)) for name in STREAM_SIGNS) + 1
     for name, values in snapshot.streams().items():
         known = [v for v in values if math.isfinite(v)]
         mean = math.nan if len(known) < len(values) else math.fsum(known) / len(known) if known else None
-        layers = t("one_layer") if len(values) == 1 else t("n_layers", n=len(values))
+        layers = t("n_layers", n=len(values))
         text = NONE if mean is None else number(mean) if math.isfinite(mean) else "✖ nan"
         tail = f" {text:>5} {layers}"
         if width - label - len(tail) < 8:
@@ -205,7 +205,7 @@ def streams(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     return lines
 
 
-def bars(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
+def bars(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
     """Weights and loss values as stacked bars, with a legend of both."""
     weights, values = snapshot.weights(), snapshot.losses()
     label = max(len(t("weights_bar")), len(t("values_bar"))) + 1
@@ -223,7 +223,7 @@ def bars(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     return [*rows, fit(legend, width)]
 
 
-def events(snapshot: RunSnapshot, t: Texts, width: int, rows: int) -> list[Line]:
+def events(snapshot: RunSnapshot, t: TerminalTexts, width: int, rows: int) -> list[Line]:
     """The newest events, newest first."""
     if rows < 2:
         return []
@@ -231,7 +231,7 @@ def events(snapshot: RunSnapshot, t: Texts, width: int, rows: int) -> list[Line]
     return [rule(t("events"), width), *(event_line(event, t, width) for event in newest)]
 
 
-def event_line(event: Event, t: Texts, width: int) -> Line:
+def event_line(event: Event, t: TerminalTexts, width: int) -> Line:
     """When, at which step, what."""
     place = f"{event.step}" + (f"/{event.branch}" if event.branch else "")
     told = narrate(event)
@@ -239,7 +239,7 @@ def event_line(event: Event, t: Texts, width: int) -> Line:
     return fit(line((head, "dim"), (f"{told.headline.text(t)} ", told.tone or "bold"), event_words(told, t)), width)
 
 
-def event_words(told: Narration, t: Texts) -> str:
+def event_words(told: Narration, t: TerminalTexts) -> str:
     """What belongs to an event, by whom and why."""
     what = " · ".join(filter(None, [told.detail(t), told.by(t)]))
     why = f"“{told.why(t)}”" if told.who and told.reason else told.why(t)

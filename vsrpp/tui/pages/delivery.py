@@ -7,14 +7,14 @@ from vsrpp.control.delivery_status import BEHIND_AFTER_S
 from vsrpp.formats import count, duration, duration_short, finite, percent, size_of, whole
 from vsrpp.tui.drawing import bar, limit_style
 from vsrpp.tui.lines import Line, cut, line, pad
-from vsrpp.tui.messages import Texts
+from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.run_view import RunSnapshot
 
 SOON_S = 10.0
 """What is younger than this is on its way, not behind."""
 
 
-def delivery(snapshot: RunSnapshot, t: Texts, label: int, room: int) -> list[Line]:
+def delivery(snapshot: RunSnapshot, t: TerminalTexts, label: int, room: int) -> list[Line]:
     """The state of delivery; below it the upload under way, while there is one."""
     first = line(
         pad(t("delivery"), label), " ", *_with_room(_state(snapshot, t, room), _remote_copy(snapshot, t), room)
@@ -32,7 +32,7 @@ def delivery(snapshot: RunSnapshot, t: Texts, label: int, room: int) -> list[Lin
     return [first, line(pad(t("upload"), label), " ", (words, "bold"), *drawn, (sizes, "dim"))]
 
 
-def _state(snapshot: RunSnapshot, t: Texts, room: int) -> Line:
+def _state(snapshot: RunSnapshot, t: TerminalTexts, room: int) -> Line:
     rows, artifacts = int(snapshot.backlog.get("rows") or 0), int(snapshot.backlog.get("artifacts") or 0)
     age = finite(snapshot.backlog.get("age_s")) or 0.0
     kind, end_due = snapshot.backlog.get("trouble"), bool(snapshot.backlog.get("end_due"))
@@ -53,7 +53,7 @@ def _state(snapshot: RunSnapshot, t: Texts, room: int) -> Line:
     return [(f"{sign(style)[1:]} {text}".strip(), style)]
 
 
-def says(snapshot: RunSnapshot, t: Texts) -> tuple[str, str]:
+def says(snapshot: RunSnapshot, t: TerminalTexts) -> tuple[str, str]:
     """(what is to be said of a delivery in trouble, its style); empty while there is none."""
     kind, run = snapshot.backlog.get("trouble"), snapshot.run_id
     if kind:
@@ -70,7 +70,7 @@ def sign(style: str) -> str:
     return {"warn": " !", "bad": " !!"}.get(style, "")
 
 
-def _remote_copy(snapshot: RunSnapshot, t: Texts) -> str:
+def _remote_copy(snapshot: RunSnapshot, t: TerminalTexts) -> str:
     """The newest state that would outlive this machine."""
     remote_copy = snapshot.remote_copy
     return (

@@ -8,7 +8,7 @@ from vsrpp.control.narrate import phase, probation_terms
 from vsrpp.formats import NONE, duration, number, percent, whole
 from vsrpp.tui.drawing import bar
 from vsrpp.tui.lines import Line, cut, ends, length, line, wrap
-from vsrpp.tui.messages import Texts
+from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.pages import delivery
 from vsrpp.tui.run_view import RunSnapshot
 
@@ -20,15 +20,15 @@ Key = tuple[str, str, bool]
 """(the key as it is written, what it does, whether that makes sense now)"""
 
 
-def header(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
+def header(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
     """Run, state and phase, how far; then the bar, the speed and the time to go."""
     state = "silent" if snapshot.silent else snapshot.state
     sign, style = _STATES.get(state, ("", ""))
     words = [(f"{sign} {t(f'state.{state}')}", f"{style} bold" if style else "bold")]
     if snapshot.live:
         words += [(phase(snapshot.phase).text(t), "")] if snapshot.phase else []
-        words += [(f"! {t('probation')}", "warn")] if snapshot.probation else []
-        words += [(f"! {t('plateau')}", "warn")] if snapshot.plateau else []
+        words += [(f"! {t('state.probation')}", "warn")] if snapshot.probation else []
+        words += [(f"! {t('state.plateau')}", "warn")] if snapshot.plateau else []
     steps = t("step_of", step=whole(snapshot.step), all=whole(snapshot.max_steps))
     taken = sum(len(word) + 2 for word, _ in words) + 16
     if taken + len(steps) > width:
@@ -43,7 +43,7 @@ def header(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     return [ends(first, [(steps, "bold")], width), _progress(snapshot, t, width)]
 
 
-def _progress(snapshot: RunSnapshot, t: Texts, width: int) -> Line:
+def _progress(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> Line:
     parts = [percent(snapshot.progress, 1)]
     if snapshot.steps_per_s and snapshot.live and snapshot.state != "paused":
         parts.append(t("steps_per_s", n=number(snapshot.steps_per_s, 2)))
@@ -60,7 +60,7 @@ def _progress(snapshot: RunSnapshot, t: Texts, width: int) -> Line:
     return [*bar(snapshot.progress, cells, "good" if snapshot.live else ""), ("  " + right, "")]
 
 
-def notice(snapshot: RunSnapshot, t: Texts) -> tuple[str, str]:
+def notice(snapshot: RunSnapshot, t: TerminalTexts) -> tuple[str, str]:
     """(what is to be said of the run's state, its style); empty while all is as usual."""
     run, (late, late_style) = snapshot.run_id, delivery.says(snapshot, t)
     if snapshot.silent:
@@ -84,7 +84,7 @@ def notice(snapshot: RunSnapshot, t: Texts) -> tuple[str, str]:
     return late, late_style
 
 
-def _failure(snapshot: RunSnapshot, t: Texts) -> str:
+def _failure(snapshot: RunSnapshot, t: TerminalTexts) -> str:
     told = snapshot.failure()
     return (told.detail(t) or told.headline.text(t)).rstrip(".") if told else NONE
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vsrpp.tui.lines import Line, beside, line
-from vsrpp.tui.messages import Texts
+from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.pages import blocks, progress
 from vsrpp.tui.run_view import RunSnapshot
 
@@ -11,14 +11,14 @@ WIDE = 72
 """From this width on there are two columns of full blocks."""
 
 
-def draw(snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
+def draw(snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
     """At most `height` lines; what matters most comes first, and events take what is left."""
     lines = _wide(snapshot, t, width, height) if width >= WIDE else _narrow(snapshot, t, width, height)
     lines += blocks.events(snapshot, t, width, height - len(lines))
     return lines[:height]
 
 
-def _wide(snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
+def _wide(snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
     left = max((width - 2) // 2, min(43, width - 37))
     right = width - 2 - left
     air: list[Line] = [[]] if height >= 26 else []
@@ -37,7 +37,7 @@ def _wide(snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line
     return lines + air
 
 
-def _narrow(snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
+def _narrow(snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
     if width < 52:
         lines = [*blocks.losses(snapshot, t, width), *blocks.steering(snapshot, t, width)[1:]]
     else:

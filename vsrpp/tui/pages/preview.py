@@ -8,29 +8,29 @@ from typing import Any
 from vsrpp import config
 from vsrpp.control import Preview
 from vsrpp.control.narrate import probation_terms, steps
+from vsrpp.control.refusals import refusal_line
 from vsrpp.formats import bound, rate
 from vsrpp.tui import drafts
 from vsrpp.tui.drawing import spark
 from vsrpp.tui.lines import Line, line, pad, wrap
-from vsrpp.tui.messages import Texts
+from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.run_view import RunSnapshot
 
 RATE_KEYS = frozenset({"max_lr", "min_lr", "max_steps"})
 """Keys that move the learning rate's schedule."""
 
 
-def refusal(preview: Preview, snapshot: RunSnapshot | None) -> str:
+def refusal(preview: Preview, snapshot: RunSnapshot | None, t: TerminalTexts) -> str:
     """Why an edit would be refused, and what holds instead, in one line."""
-    problems = [config.Problem.from_json(row) for row in preview.errors]
-    return config.refusal_line(problems, preview.revision, dict(snapshot.values) if snapshot else {})
+    return refusal_line(preview.errors, preview.revision, snapshot.values if snapshot else {}, t)
 
 
 def preview_lines(
-    preview: Preview, trial: Mapping[str, Any] | None, snapshot: RunSnapshot, t: Texts, width: int
+    preview: Preview, trial: Mapping[str, Any] | None, snapshot: RunSnapshot, t: TerminalTexts, width: int
 ) -> list[Line]:
     """Old and new values, warnings, the terms of a probation, the rate ahead; or why it would be refused."""
     if preview.errors:
-        return wrap(f"✖ {refusal(preview, snapshot)}", width, "bad")
+        return wrap(f"✖ {refusal(preview, snapshot, t)}", width, "bad")
     if not preview.changes:
         return [[(t("preview.same"), "dim")]]
     parameters = config.parameters()
@@ -46,14 +46,14 @@ def preview_lines(
     return lines + _rate_ahead(preview, t, width)
 
 
-def _change(change: Mapping[str, Any], parameter: config.Parameter, t: Texts) -> Line:
+def _change(change: Mapping[str, Any], parameter: config.Parameter, t: TerminalTexts) -> Line:
     key, limit = change["key"], drafts.near_limit(parameter, change["new"])
     row = line((f"{key} ", "bold"), t.value(key, change["old"]), " → ")
     row += line((t.value(key, change["new"]), "good bold" if limit is None else "warn bold"))
     return row + line(("" if limit is None else f"  ! {t('preview.near', limit=bound(limit))}", "warn"))
 
 
-def _rate_ahead(preview: Preview, t: Texts, width: int) -> list[Line]:
+def _rate_ahead(preview: Preview, t: TerminalTexts, width: int) -> list[Line]:
     ahead = preview.rate_ahead
     if not ahead or not RATE_KEYS & {change["key"] for change in preview.changes}:
         return []

@@ -5,13 +5,13 @@ from __future__ import annotations
 from vsrpp.control.numbers import SCORE_PARTS
 from vsrpp.formats import moment, number, percent
 from vsrpp.tui.lines import Line, cut, fit, line, pad
-from vsrpp.tui.messages import Texts
+from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.run_view import RunSnapshot
 
 _STYLES = {"falling": "good", "rising": "bad"}
 
 
-def convergence(snapshot: RunSnapshot, t: Texts, room: int) -> Line:
+def convergence(snapshot: RunSnapshot, t: TerminalTexts, room: int) -> Line:
     """The word, and where there is room the slope with its standard error."""
     trend = snapshot.numbers.convergence
     if not trend:
@@ -25,7 +25,7 @@ def convergence(snapshot: RunSnapshot, t: Texts, room: int) -> Line:
     return words + line((text, "dim")) if len(word) + len(text) <= room else words
 
 
-def score(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
+def score(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
     """The training score of 100 with its parts; nothing before a validation."""
     scores = snapshot.numbers.score
     if not scores:
@@ -34,7 +34,7 @@ def score(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     return [fit(line(pad(t("score"), 7), (f"{scores.total:.0f}", "bold"), (f"  {parts}", "dim")), width)]
 
 
-def step_time(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
+def step_time(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
     """A step's seconds, and the parts of the time since the last row, the greatest first."""
     times = snapshot.numbers.time
     if not times or times.compute_s is None:
@@ -49,7 +49,7 @@ def step_time(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
     return [fit(line(pad(t("step_time"), 9), (step_text, "bold"), ("".join(parts), "dim")), width)]
 
 
-def spent(snapshot: RunSnapshot, t: Texts, width: int) -> list[Line]:
+def spent(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
     """Machine time and cost, of a run that has a limit or a price."""
     hours, cost = snapshot.numbers.hours, snapshot.numbers.cost
     if not hours or (cost is None and hours.max is None):

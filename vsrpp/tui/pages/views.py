@@ -9,7 +9,7 @@ from vsrpp.formats import NONE, count, day_minute, number, rate
 from vsrpp.store import Event
 from vsrpp.tui.drawing import Value, activity_bar, activity_level, area, spark
 from vsrpp.tui.lines import Line, cut, fit, line, pad, rpad, rule, wrap
-from vsrpp.tui.messages import Texts
+from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.pages import blocks, overview
 from vsrpp.tui.run_view import RunSnapshot
 
@@ -32,13 +32,15 @@ class View:
         self.filter = 0
         self._page = 1
 
-    def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
+    def draw(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
         raise NotImplementedError
 
     def scroll(self, rows: int, *, pages: int = 0) -> None:
         self.offset = max(0, self.offset + rows + pages * self._page)
 
-    def _listing(self, head: list[Line], rows: list[Line], t: Texts, width: int, height: int, title: str) -> list[Line]:
+    def _listing(
+        self, head: list[Line], rows: list[Line], t: TerminalTexts, width: int, height: int, title: str
+    ) -> list[Line]:
         """A heading that says which part is shown, the head of the table, and that part."""
         room = max(1, height - len(head) - 1)
         self._page = room
@@ -51,7 +53,7 @@ class View:
 class Overview(View):
     name = "overview"
 
-    def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
+    def draw(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
         return overview.draw(snapshot, t, width, height)
 
 
@@ -63,7 +65,7 @@ class Layers(View):
     scrolls = True
     orders = ("value", "trend", "name")
 
-    def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
+    def draw(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
         order = self.orders[self.order % len(self.orders)]
         title = f"{t('view.layers')} {t('sorted_by', what=t(f'sort.{order}'))}"
         layers = [
@@ -88,7 +90,13 @@ class Layers(View):
 
     @staticmethod
     def _row(
-        snapshot: RunSnapshot, t: Texts, row: tuple[str, float, float], name: int, cells: int, word: int, course: int
+        snapshot: RunSnapshot,
+        t: TerminalTexts,
+        row: tuple[str, float, float],
+        name: int,
+        cells: int,
+        word: int,
+        course: int,
     ) -> Line:
         layer, value, trend = row
         level, style = activity_level(value)
@@ -128,7 +136,7 @@ class Charts(View):
     name = "charts"
     needs = "curves"
 
-    def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
+    def draw(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
         bars = blocks.bars(snapshot, t, width)
         curves: list[tuple[str, list[Value], list[Value], str, str]] = [
             (t("chart.loss"), *_of(snapshot, "loss/total"), "l1", "loss"),
@@ -150,7 +158,7 @@ def _of(snapshot: RunSnapshot, key: str) -> tuple[list[Value], list[Value]]:
 
 
 def _chart(
-    title: str, values: list[Value], t: Texts, width: int, height: int, style: str, kind: str, left: list[Value]
+    title: str, values: list[Value], t: TerminalTexts, width: int, height: int, style: str, kind: str, left: list[Value]
 ) -> list[Line]:
     label = 10
     rows, low, high, log = area(values, width - label, max(1, height - 1), style, left)
@@ -171,7 +179,7 @@ class Validations(View):
     name = "validations"
     scrolls = True
 
-    def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
+    def draw(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
         title = t("view.validations")
         if not snapshot.validations:
             return [rule(title, width), [(t("no_validation" if snapshot.live else "no_validation.ended"), "dim")]]
@@ -205,7 +213,7 @@ class Timeline(View):
     scrolls = True
     filters = FILTERS
 
-    def draw(self, snapshot: RunSnapshot, t: Texts, width: int, height: int) -> list[Line]:
+    def draw(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
         chosen = self.filters[self.filter % len(self.filters)]
         title = f"{t('view.timeline')}: {t(f'group.{chosen}')}"
         events = matching(snapshot.events, chosen)[::-1]
@@ -219,7 +227,7 @@ class Timeline(View):
         return self._listing([], rows, t, width, height, title)
 
     @staticmethod
-    def _rows(event: Event, t: Texts, width: int) -> list[Line]:
+    def _rows(event: Event, t: TerminalTexts, width: int) -> list[Line]:
         place = f"{event.step}" + (f"/{event.branch}" if event.branch else "")
         head = f"{day_minute(event.time)} {place:>8} r{event.revision:<3} "
         told = narrate(event)

@@ -17,7 +17,7 @@ from textual.widgets import Input
 from vsrpp.tui.actions import CallFinished
 from vsrpp.tui.canvas import Canvas
 from vsrpp.tui.host import ScreenHost
-from vsrpp.tui.messages import Texts
+from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.pages import overview
 from vsrpp.tui.pages.header import Key, header, key_lines, message_lines, notice
 from vsrpp.tui.run_view import RunSnapshot
@@ -90,7 +90,7 @@ class RunScreen(Screen[None]):
         return cast("ScreenHost", self.app)
 
     @property
-    def t(self) -> Texts:
+    def t(self) -> TerminalTexts:
         return self.ui.texts
 
     @property

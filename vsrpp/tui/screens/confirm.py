@@ -30,7 +30,7 @@ class Confirm(RunScreen):
         main.show([[], *wrap(self._question, main.size.width - 2, "bold")])
 
     def keys(self) -> list[tuple[str, str, bool]]:
-        return [("j" if self.t.lang == "de" else "y", "yes", True), ("n", "no", True)]
+        return [("j" if self.t.language == "de" else "y", "yes", True), ("n", "no", True)]
 
     async def action_yes(self) -> None:
         await self.ui.close()

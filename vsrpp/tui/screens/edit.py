@@ -11,8 +11,10 @@ from textual.binding import BindingType
 from vsrpp import config, control
 from vsrpp.config.condition import parse_conditions
 from vsrpp.control import Preview
+from vsrpp.control.narrate import who
+from vsrpp.control.refusals import error_text
 from vsrpp.errors import Refused
-from vsrpp.formats import bound, value
+from vsrpp.formats import NONE, bound, value
 from vsrpp.store import Answer
 from vsrpp.tui import drafts
 from vsrpp.tui.actions import CallFinished
@@ -103,7 +105,7 @@ class EditScreen(RunScreen):
                 self.probation()
                 changes = drafts.typed(texts)
             except Refused as error:
-                self._problem = str(error)
+                self._problem = error_text(error, self.t)
             else:
                 paths, base = self.ui.paths, self._base_revision
                 self.ui.calls.ask(
@@ -117,7 +119,7 @@ class EditScreen(RunScreen):
     async def take(self, event: CallFinished) -> None:
         if event.number != self._asked:
             return
-        self._problem = event.error
+        self._problem = event.reads(self.t)
         self._preview = event.result
         if not self._ready and self.focused is self.reason:
             self._to_values()
@@ -152,11 +154,12 @@ class EditScreen(RunScreen):
     async def _send(self) -> None:
         changes, trial = drafts.typed(self.texts()), self.probation()
         paths, base, reason = self.ui.paths, self._base_revision, self.reason.value.strip() or None
+        t = self.t
 
         def checked_and_applied() -> Answer:
             latest = control.preview(paths, changes, base_revision=base)
             if latest.errors:
-                raise Refused(refusal(latest, self.ui.snapshot))
+                raise Refused(refusal(latest, self.ui.snapshot, t))
             return control.apply(paths, changes, origin="terminal", reason=reason, base_revision=base, probation=trial)
 
         await self.ui.close()
@@ -248,7 +251,8 @@ class EditParameter(EditScreen):
         )
         event = snapshot.config.last_change(parameter.key)
         if event is not None:
-            facts.append(t("set_by", who=control.who(event), step=event.step))
+            author = who(event)
+            facts.append(t("set_by", who=author.text(t) if author else NONE, step=event.step))
         about += wrap("  ·  ".join(facts), width)
         self.fill("about").show(about)
         self.fill("value-label").show([[(t("new_value"), "bold")]])

@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.binding import BindingType
 
 from vsrpp.tui.lines import Line, fit, rule, text_of
-from vsrpp.tui.messages import Texts
+from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.screens.base import RunScreen, on
 
 
@@ -38,7 +38,7 @@ class ScrollingRows:
         """Arrows where there are rows that are not shown."""
         return "▲" * (self._offset > 0) + "▼" * (self._offset + self._room < count)
 
-    def place(self, t: Texts, count: int) -> str:
+    def place(self, t: TerminalTexts, count: int) -> str:
         last = min(count, self._offset + self._room)
         return t("shown_of", first=min(self._offset + 1, last), last=last, all=count)
 

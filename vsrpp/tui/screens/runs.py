@@ -15,7 +15,7 @@ from vsrpp.tui.screens.picker import Picker
 class RunPicker(Picker):
     """Live ones first, then newest first. They are looked up in a thread: there may be many."""
 
-    heading = "runs"
+    heading = "all_runs"
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class RunPicker(Picker):
         ]
         self.list.cursor = watched[0] if watched else 0
         if event.error:
-            self.ui.say(event.error, "bad")
+            self.ui.say(event.reads(self.t), "bad")
         self.redraw()
 
     def head(self, width: int) -> list[Line]:
