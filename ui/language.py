@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fastapi import Request
 from starlette.datastructures import Headers, QueryParams
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .guard import PAGES
@@ -28,7 +29,7 @@ class Languages:
 
 
 class ToPageOfLanguage:
-    """The innermost middleware: leads `/config…` on to `/de/config…`."""
+    """The innermost middleware: leads `/config/…` on to `/de/config/…`; the slash comes first, or it would be added there."""
 
     def __init__(self, app: ASGIApp, languages: Languages) -> None:
         self._app = app
@@ -38,6 +39,11 @@ class ToPageOfLanguage:
         if scope["type"] == "http" and scope["path"].split("/")[1] in PAGES:
             asked = QueryParams(scope["query_string"]).get("lang")
             language = self._languages.choose(asked, Headers(scope=scope).get("accept-language", ""))
+            if scope["path"].strip("/") in PAGES and not scope["path"].endswith("/"):
+                query = scope["query_string"].decode("latin-1")
+                there = RedirectResponse(f"{scope['path']}/{f'?{query}' if query else ''}", 307)
+                await there(scope, receive, send)
+                return
             path = f"/{language}{scope['path']}"
             scope = {**scope, "path": path, "raw_path": path.encode()}
         await self._app(scope, receive, send)

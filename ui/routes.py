@@ -124,7 +124,8 @@ def sign_in(t: Texts, target: str, *, wrong: bool = False) -> str:
         f'<!doctype html><html lang="{t.language}"><head><meta charset="utf-8"><title>VSR++</title>'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<link rel="stylesheet" href="/panel/assets/panel.css"><script src="/panel/assets/theme.js"></script></head>'
-        f'<body class="plain"><main class="sign-in"><form method="post" action="/login?lang={t.language}"><h1>VSR<b>++</b></h1>{error}'
+        f'<body class="plain"><main class="sign-in"><form method="post" action="/login?lang={t.language}">'
+        f"<h1>VSR<b>++</b></h1>{error}"
         f'<input type="hidden" name="next" value="{esc(target)}">'
         f'<label>{esc(t("user"))}<input name="user" autocomplete="username" required autofocus></label>'
         f'<label>{esc(t("password"))}<input name="password" type="password" '

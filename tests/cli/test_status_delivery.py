@@ -38,7 +38,7 @@ def test_a_lost_server_is_named_with_its_kind_its_age_and_what_it_means(
     text = said(paths, capsys)
     assert "tracking is behind: 2 rows, 0 artifacts" in text
     assert "disk full for 4 min 0" in text and ": No space left on device\n" in text
-    assert "Make room; delivery then goes on by itself." in text
+    assert "Free some space; delivery then continues." in text
 
 
 def test_an_upload_is_told_with_its_size_its_progress_and_its_pace(
@@ -57,7 +57,7 @@ def test_a_run_that_ended_without_telling_mlflow_says_how_to_tell_it(
     writer.set_state({"state": "finished", "step": 10})
     writer.close()
     delivered_rows_only(paths)
-    assert "MLflow still shows it running. Tell it: vsrpp sync r1" in said(paths, capsys)
+    assert "MLflow still shows it as running. Report the end: vsrpp sync r1" in said(paths, capsys)
 
 
 def test_what_was_set_aside_is_told_and_nothing_where_all_is_there(

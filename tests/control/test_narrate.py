@@ -48,7 +48,7 @@ WARM = {"from": "warmup", "to": "settling", "condition": "warmed_up", "warmup_st
          "validated: PSNR-Y 30.36 dB (+0.18), SSIM-Y 0.8391, on request",
          "validiert: PSNR-Y 30.36 dB (+0.18), SSIM-Y 0.8391, auf Anforderung"),
         ("validated", {"metrics": {"val/psnr_y": 31.5}}, "validated: PSNR-Y 31.50 dB", "validiert: PSNR-Y 31.50 dB"),
-        ("checkpoint_saved", {"reason": "due", "size_bytes": 3_300_000}, "checkpoint saved: scheduled, 3.1 MiB",
+        ("checkpoint_saved", {"reason": "due", "size_bytes": 3_300_000}, "checkpoint saved: on schedule, 3.1 MiB",
          "Checkpoint gespeichert: planmäßig, 3.1 MiB"),
         ("checkpoint_failed", {"at_step": 200, "error": "No space"}, "checkpoint of step 200 failed: No space",
          "Checkpoint von Schritt 200 gescheitert: No space"),
@@ -135,7 +135,8 @@ NAMES = ["changes", "errors", "line", "error", "what", "why", "from", "to", "fro
 ODD = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.sampled_from(["{", "{x}", "safety"]),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(
-        st.sampled_from(["key", "old", "new", "value", "message", "reason_code", "fields", "steps", "revert_if", "network", "run_id", "{}"]), inner,
+        st.sampled_from(["key", "old", "new", "value", "message", "reason_code", "fields",
+            "steps", "revert_if", "network", "run_id", "{}"]), inner,
         max_size=3),
     max_leaves=6,
 )  # fmt: skip

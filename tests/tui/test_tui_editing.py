@@ -75,7 +75,7 @@ def test_arrows_choose_and_startup_parameters_are_locked(run: FakeRun) -> None:
         await ui.type("n_feats")
         await ui.shows("🔒")
         await ui.press("enter")
-        await ui.until(lambda: "n_feats cannot change while it trains" in ui.message)
+        await ui.until(lambda: "n_feats cannot change during training" in ui.message)
 
     drive(run, script)
     assert run.seen == []
@@ -200,10 +200,10 @@ def test_an_edit_on_probation_carries_its_terms(run: FakeRun) -> None:
         await ui.press("enter", "1", "3", "enter")
         await ui.type("3e-4")
         await ui.press("ctrl+p")
-        await ui.shows("Steps on probation", "Go back if", "if loss > 2x or")
+        await ui.shows("Steps on probation", "Revert if", "reverts, config included, if")
         await ui.press("ctrl+u")
         await ui.type("80")
-        await ui.shows("within 80 steps")
+        await ui.shows("for 80 steps")
         await ui.press("enter", "enter")
         await ui.shows("Applied at step 1230")
 

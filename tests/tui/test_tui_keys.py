@@ -149,7 +149,7 @@ def test_the_help_names_every_key_of_the_footer(run: FakeRun) -> None:
         footer = ui.text.splitlines()[-1]
         keys = [word for word in footer.split() if len(word) == 1 and word not in "↵?"]
         await ui.press("question_mark")
-        await ui.shows("Edits and commands are taken at the next step boundary")
+        await ui.shows("Edits and commands take effect at the next step boundary")
         assert keys == ["p", "v", "c", "b", "s", "r", "x", "q"]
         for key in keys:
             assert any(line.startswith(f"{key} ") for line in ui.text.splitlines()), key
@@ -185,7 +185,7 @@ def test_an_unanswered_command_does_not_block_and_is_not_sent_twice(run: FakeRun
 
     async def script(ui: Driven) -> None:
         await ui.press("v")
-        await ui.shows("Validation: asked")
+        await ui.shows("Validation: requested")
         await ui.press("v")
         await ui.shows("Validation: still waiting for the answer")
         await ui.press("2")

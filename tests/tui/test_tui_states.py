@@ -41,7 +41,7 @@ def test_a_run_whose_process_is_gone_is_dead(tmp_path: Path) -> None:
     run.writer.set_state({"state": "training", "step": 1230, "process": {"host": "nowhere", "pid": 1, "started": 0}})
 
     async def script(ui: Driven) -> None:
-        await ui.shows("✖ dead", "gone without a word", "--resume r1")
+        await ui.shows("✖ dead", "died without reporting an error", "--resume r1")
 
     drive(run, script)
     run.close()
@@ -78,7 +78,7 @@ def test_a_plateau_and_a_probation_stand_in_the_header(run: FakeRun) -> None:
         run.event("plateau_cleared", {}, reason="better")
         await ui.until(lambda: "! plateau" not in ui.text)
         run.probation = {"until_step": 1280, "revert_if": "loss > 2x", "revision": 2}
-        await ui.shows("! on probation", "On probation until step 1280: goes back if loss > 2x or")
+        await ui.shows("! on probation", "On probation until step 1280: reverts if loss > 2x or")
 
     drive(run, script)
 
@@ -98,7 +98,7 @@ def test_a_backlog_is_shown_with_its_age(tmp_path: Path) -> None:
     run.train(100)
 
     async def script(ui: Driven) -> None:
-        await ui.shows("Delivery       !! slow ", "rows 580, files 0", "MLflow gets less than the run makes")
+        await ui.shows("Delivery       !! slow ", "rows 580, files 0", "MLflow receives less than the run records")
 
     drive(run, script, size=(120, 40))
     run.close()
@@ -141,7 +141,7 @@ def test_an_end_that_mlflow_was_not_told_is_said_with_the_command_that_tells_it(
     run.end("finished").delivered()  # the events are there, the end state is not
 
     async def script(ui: Driven) -> None:
-        await ui.shows("Delivery       ! end not told", "vsrpp sync")
+        await ui.shows("Delivery       ! end not reported", "vsrpp sync")
         delivered(run.paths)
         await ui.shows("✔ up to date", "vsrpp train --from")
 
@@ -170,7 +170,7 @@ def test_a_run_that_has_only_just_begun_has_a_screen(tmp_path: Path) -> None:
     run = FakeRun(tmp_path / "runs" / "r1")
 
     async def script(ui: Driven) -> None:
-        await ui.shows("step 0 of 3000", "no validation yet; v asks for one", "no layer activity recorded yet")
+        await ui.shows("step 0 of 3000", "no validation yet; v requests one", "no layer activity recorded yet")
         for key in ("2", "3", "4", "5", "b"):
             await ui.press(key)
             await ui.pilot.pause(0.1)

@@ -80,9 +80,9 @@ def test_an_end_that_mlflow_was_not_told_is_said_with_the_command_that_tells_it(
     assert "vsrpp sync" not in header.notice(shown_of(runs, run), EN)
     _forget_the_end(run)
     snapshot = shown_of(runs, run)
-    assert f"Tell it: vsrpp sync {run.paths.run_id}" in header.notice(snapshot, EN)
-    assert f"Sagen mit: vsrpp sync {run.paths.run_id}" in header.notice(snapshot, DE)
-    assert "end not told yet" in delivery(snapshot, EN)
+    assert f"Report the end: vsrpp sync {run.paths.run_id}" in header.notice(snapshot, EN)
+    assert f"Das Ende melden: vsrpp sync {run.paths.run_id}" in header.notice(snapshot, DE)
+    assert "end not reported yet" in delivery(snapshot, EN)
 
 
 def test_the_card_is_on_the_monitoring_page(runs: Path) -> None:

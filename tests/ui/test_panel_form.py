@@ -56,7 +56,7 @@ def test_others_changes_come_in_and_own_typing_stays(runs: Path) -> None:
     found = form.merged(values, 0, history, EN)
     assert (found.values["max_lr"], found.values["grad_clip"], found.values["plateau_patience"]) == (5e-4, 2.0, 300)
     assert "anna (panel) set max_lr to 3.00e-04" in found.notes["max_lr"] and "would replace" in found.notes["max_lr"]
-    assert "Taken over" in found.notes["plateau_patience"] and set(found.notes) == {"max_lr", "plateau_patience"}
+    assert "has been updated" in found.notes["plateau_patience"] and set(found.notes) == {"max_lr", "plateau_patience"}
 
 
 @given(

@@ -86,7 +86,7 @@ def test_a_full_run_shows_each_thing_the_matrix_asks_for(runs: Path) -> None:
         ("training", True, 0, "training", ""),
         ("training", True, 600, "silent", "No sign of life"),
         ("paused", True, 600, "paused", "Paused at step 50"),
-        ("training", False, 600, "dead", "gone without a word"),
+        ("training", False, 600, "dead", "without reporting an error"),
         ("finished", False, 600, "finished", "has finished"),
         ("stopped", False, 5, "stopped", "--resume"),
         ("failed", False, 5, "failed", "out of disk"),
@@ -171,7 +171,7 @@ def test_the_timeline_filters_by_kind(runs: Path) -> None:
     events = shown_of(runs, run).events
     edits = timeline.timeline(events, "edits", EN)
     assert "config refused" in edits and "checkpoint saved" not in edits
-    assert "Nothing of this kind" in timeline.timeline(events, "faults", EN)
+    assert "No such events" in timeline.timeline(events, "faults", EN)
 
 
 def test_the_recorded_numbers_are_shown_with_their_parts_and_the_cost_only_with_a_price(runs: Path) -> None:
