@@ -13,6 +13,7 @@ from vsrpp import config, control
 from vsrpp.control.delivery_status import KINDS
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunWriter
+from vsrpp.texts import LANGUAGES, Texts
 from vsrpp.tracking.failures import KINDS as FAILURES
 
 
@@ -46,6 +47,12 @@ def test_every_failure_that_delivery_tells_apart_is_a_trouble_with_its_age_and_w
     assert (left["trouble"], left["error"]) == (kind, "what the server said")
     assert 245.0 <= left["lost_s"] < 1000.0
     assert kind in KINDS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_trouble_has_a_word_and_a_meaning_in_both_languages(kind: str) -> None:
+    for key in (f"trouble.{kind}", f"means.{kind}"):
+        assert len({Texts(language)(key, run="r1") for language in LANGUAGES}) == 2, key
 
 
 def test_a_backlog_that_grows_old_without_a_failure_is_slow_while_the_run_lives(paths: RunPaths) -> None:

@@ -44,7 +44,9 @@
     return wanted.size ? `?${wanted}` : "";
   }
   function language() {
-    document.querySelectorAll("a[href^='/monitoring'], a[href^='/config'], a[href^='/runs']").forEach((a) => { a.search = inLanguage(a.search); });
+    document.querySelectorAll("a[href]:not(#language)").forEach((a) => {
+      if (a.origin === location.origin && /^\/(monitoring|config|runs)\/?$/.test(a.pathname)) a.search = inLanguage(a.search);
+    });
     const theme = document.querySelector("#nav [data-theme]");
     if (!theme) return;
     let other = document.getElementById("language");
