@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checkpoints": LEAVES | {"config"},
     "inference": LEAVES | SCIENCE | {"checkpoints"},
     "training": LEAVES | CONTROL | SCIENCE | {"controller", "distributed", "checkpoints", "inference"},
-    "tracking": {"errors", "paths", "documents", "config", "formats", "store", "control"},
+    "tracking": {"errors", "paths", "documents", "texts", "config", "formats", "store", "control"},
     "launch": LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking"},
     "api": {"errors", "paths", "documents", "formats", "store", "control", "launch", "notebook"},
     "cli": FACES_MAY_IMPORT | {"tui", "ui"},

@@ -33,7 +33,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("targets", "code", "said"),
     [
         (["aa11"], 2, "needs two or more runs"),
-        (["aa11", "aa11"], 2, "is given twice: name each run once"),
+        (["aa11", "aa11"], 2, "is given twice: give each run once"),
         (["aa11", "bb22", "aa11"], 2, "is given twice"),
         (["aa11", "nowhere"], 3, "No run nowhere in"),
     ],
@@ -58,7 +58,7 @@ def test_json_is_one_document(runs: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_the_tables_can_be_read(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "aa11", "bb22"]) == 0
     out = capsys.readouterr().out
-    assert "live configs part  at step 100" in out
+    assert "live configs differ  from step 100" in out
     assert "1.50e-04, 2.00e-04 from 100" in out
     assert "31.50 dB @ 100" in out
     assert all(line == line.rstrip() and len(line) < 140 for line in out.splitlines())
@@ -79,7 +79,7 @@ def test_page_and_picture(runs: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_a_page_that_cannot_be_written_is_one_line(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", "aa11", "bb22", "--html", "/nonexistent/c.html"]) == 1
-    assert capsys.readouterr().err == "vsrpp: /nonexistent/c.html cannot be written: there is no folder /nonexistent.\n"
+    assert capsys.readouterr().err == "vsrpp: /nonexistent/c.html cannot be written: no such folder: /nonexistent.\n"
 
 
 @pytest.mark.slow

@@ -34,6 +34,6 @@ def test_the_proof_itself_finds_what_is_lost_changed_or_there_twice() -> None:
     there = applied("hand 1", 1, 0.5)
     assert lost_or_doubled([row], [there]) == []
     assert "is not on record" in lost_or_doubled([row], [])[0]
-    assert "otherwise than it was acknowledged" in lost_or_doubled([row], [applied("hand 1", 1, 0.7)])[0]
+    assert "but not as acknowledged" in lost_or_doubled([row], [applied("hand 1", 1, 0.7)])[0]
     assert "2 times" in lost_or_doubled([row], [there, applied("hand 1", 2, 0.5)])[0]
-    assert "a gap" in lost_or_doubled([], [applied("hand 1", 2, 0.5)])[0]
+    assert "missing or duplicated" in lost_or_doubled([], [applied("hand 1", 2, 0.5)])[0]

@@ -39,7 +39,7 @@ def test_leaving_restores_the_terminal_and_says_how_to_come_back(folder: Path, k
         terminal.press(key)
         assert terminal.wait() == 0
         assert terminal.left_clean()
-        assert f"Left run {RUN_ID}; training goes on. Come back: vsrpp top".encode() in terminal.output
+        assert f"Left run {RUN_ID}; training goes on. Reopen it: vsrpp top".encode() in terminal.output
         assert terminal.errors() == ""
 
 
@@ -111,7 +111,7 @@ def test_leaving_does_not_wait_for_an_answer(tmp_path: Path) -> None:
     with Terminal(run.paths.root) as terminal:
         terminal.read_until(shown)
         terminal.press("v")
-        terminal.read_until(lambda out: b"asked" in out)
+        terminal.read_until(lambda out: b"requested" in out)
         started = time.monotonic()
         terminal.press("q")
         assert terminal.wait() == 0

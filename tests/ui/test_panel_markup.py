@@ -10,7 +10,7 @@ import pytest
 from jinja2 import UndefinedError
 from vsrpp_ui import markup
 from vsrpp_ui.markup import Piece, piece, render
-from vsrpp_ui.messages import texts
+from vsrpp_ui.messages import Texts, texts
 
 UI = Path(__file__).resolve().parents[2] / "ui"
 SOURCES = sorted(UI.rglob("*.py"))
@@ -92,7 +92,7 @@ def test_an_indented_template_leaves_no_spaces_between_elements(
 ) -> None:
     monkeypatch.setattr(markup, "TEMPLATES", tmp_path)
     (tmp_path / "one.html").write_text(template)
-    assert render(Piece("one", {"x": "X Y"}), texts("en")) == html
+    assert render(Piece("one", {"x": "X Y"}), Texts("en", face="panel")) == html
 
 
 def test_a_line_break_in_a_value_is_kept() -> None:

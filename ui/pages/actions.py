@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from vsrpp import control
+from vsrpp.control.refusals import answer_text, error_text
 from vsrpp.errors import VsrppError
 from vsrpp.formats import count
 from vsrpp.store import Answer
@@ -37,7 +38,7 @@ def ask(watches: RunWatches, run_id: str, kind: str, request: gr.Request, t: Tex
     try:
         answer = control.command(watches.paths(run_id), kind, origin="panel", author=author_of(request), wait_s=WAIT_S)
     except VsrppError as error:
-        return Notice("bad", str(error))
+        return Notice("bad", error_text(error, t))
     return answer_notice(answer, what, t)
 
 
@@ -47,5 +48,4 @@ def answer_notice(answer: Answer, what: str, t: Texts) -> Notice:
         return Notice("good", t("answer.done", what=what, step=count(answer.step)))
     if answer.status == "pending":
         return Notice("warn", t("answer.pending", what=what))
-    why = answer.message or "; ".join(str(error.get("message")) for error in answer.errors)
-    return Notice("bad", t("answer.refused", what=what, why=why))
+    return Notice("bad", t("answer.refused", what=what, why=answer_text(answer, {}, t)))

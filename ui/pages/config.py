@@ -10,6 +10,7 @@ import gradio as gr
 
 from vsrpp import config, control
 from vsrpp.control import RunView
+from vsrpp.control.refusals import error_text, problem_text
 from vsrpp.errors import NotFound, Refused, VsrppError
 
 from .. import abilities, form
@@ -205,7 +206,7 @@ class _Page:
                 run_id, _whole_number(base), dict(zip(self.keys, values, strict=True)), snapshot
             )
         except VsrppError as error:
-            return [self._told("bad", str(error))] + [gr.skip()] * len(self.keys)
+            return [self._told("bad", error_text(error, self.t))] + [gr.skip()] * len(self.keys)
         return [preview, *self._notes(snapshot, errors, {})]
 
     def _rebalance(self, moved: str) -> Callable[..., list[Any]]:
@@ -275,7 +276,7 @@ class _Page:
                 **on_trial,
             )  # fmt: skip
         except VsrppError as error:
-            return [self._told("bad", str(error)), gr.skip(), *nothing_new]
+            return [self._told("bad", error_text(error, self.t)), gr.skip(), *nothing_new]
         if answer.status == "applied":
             message = self._told("good", self.t("applied", step=answer.step, revision=answer.revision))
             return [
@@ -293,7 +294,10 @@ class _Page:
 
     def _refused(self, errors: Sequence[Mapping[str, Any]], message: str, run_id: str) -> str:
         why = (
-            "; ".join(f"{e['key']} = {view.shown_value(e['key'], e['value'], self.t)}: {e['message']}" for e in errors)
+            "; ".join(
+                f"{e['key']} = {view.shown_value(e['key'], e['value'], self.t)}: {problem_text(e, self.t)}"
+                for e in errors
+            )
             or message
         )
         snapshot = self._snapshot(run_id, fresh=True)

@@ -9,6 +9,7 @@ from typing import Any
 from vsrpp import config
 from vsrpp.control import CONFIG_EVENTS, Preview, RunView
 from vsrpp.control.narrate import narrate
+from vsrpp.control.refusals import problem_text
 from vsrpp.formats import NONE, duration, value, whole
 from vsrpp.store import Event
 
@@ -89,7 +90,7 @@ def preview(result: Preview | None, t: Texts, language: str, *, width: int = 460
         return piece("preview", changes=[], errors=[])
     return piece(
         "preview",
-        errors=[BadValue(e["key"], shown_value(e["key"], e["value"], t), e["message"]) for e in result.errors],
+        errors=[BadValue(e["key"], shown_value(e["key"], e["value"], t), problem_text(e, t)) for e in result.errors],
         changes=[_diff(change, t, language) for change in result.changes], warnings=result.warnings,
         weight_sum=result.weight_sum, rate_ahead=_rate_ahead(result, t, width),
     )  # fmt: skip

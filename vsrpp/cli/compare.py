@@ -65,7 +65,9 @@ def _record(name: str, runs: Path) -> Record:
         try:
             return server_record(name, uri)
         except NotFound as not_there:
-            raise NotFound(f"{not_here} {not_there}") from None
+            raise NotFound(
+                f"{not_here} {not_there}", reason_code=not_here.reason_code, fields=not_here.fields
+            ) from None
 
 
 # ---- files

@@ -22,7 +22,7 @@ def sections(comparison: dict[str, Any]) -> list[tuple[str, Table]]:
     labels = names(comparison)
     tables = [
         ("Runs", _runs(comparison, labels)),
-        ("Run config", [["key", *labels], *([r["key"], *(value(r["key"], one) for one in r["values"])]
+        ("Run config", [["key", *labels], *([r["key"], *(value(r["key"], cell) for cell in r["values"])]
                                             for r in comparison["run_config"])]),
         ("Live config", [["key", *labels], *([r["key"], *(_stretch(r["key"], stretch) for stretch in r["changes"])]
                                             for r in comparison["live_config"])]),

@@ -155,13 +155,13 @@ def event_lines(event: Event) -> list[str]:
     )
     if event.type == "config_applied":
         return changes
-    told = narrate(event)
+    narration = narrate(event)
     turned = event.type in ("rolled_back", "config_reverted")
-    what = told.headline.text(english) if turned else told.brief(english)
+    what = narration.headline.text(english) if turned else narration.brief(english)
     place = "" if event.type in _OWN_STEP else f"Step {event.step}: "
-    why = f" ({told.why(english)})" if told.reason else ""
-    line = f"{told.sign} {place}{what if place else what[:1].upper() + what[1:]}{why}"
-    return [_PAINTS.get(told.tone, str)(line), *changes]
+    why = f" ({narration.why(english)})" if narration.reason else ""
+    line = f"{narration.sign} {place}{what if place else what[:1].upper() + what[1:]}{why}"
+    return [_PAINTS.get(narration.tone, str)(line), *changes]
 
 
 def config_update(change: dict[str, Any]) -> str:

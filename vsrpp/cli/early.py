@@ -63,7 +63,7 @@ def check_step(run: RunPaths, ref: CheckpointRef) -> None:
     with RunReader(run.run_db) as reader:
         line, best_by = control.line_of(reader), control.best_key(control.run_config_of(reader))
         saved = list(reader.events(types=("checkpoint_saved",)))
-    here = control.local_checkpoints(run, line)
+    on_disk = control.local_checkpoints(run, line)
     recorded = [
         KnownCheckpoint(
             step=event.step, branch=event.branch, revision=int(event.data.get("revision", event.revision)),
@@ -71,9 +71,9 @@ def check_step(run: RunPaths, ref: CheckpointRef) -> None:
         )
         for event in saved
     ]  # fmt: skip
-    chosen = ref.choose([*here, *recorded], run=run.run_id, best_by=best_by)
+    chosen = ref.choose([*on_disk, *recorded], run=run.run_id, best_by=best_by)
     uri = uri_of(run, paths.tracking_uri(run.root.parent))
-    if not any((local.step, local.branch) == (chosen.step, chosen.branch) for local in here) and has_server(uri):
+    if not any((local.step, local.branch) == (chosen.step, chosen.branch) for local in on_disk) and has_server(uri):
         asking(uri)
 
 

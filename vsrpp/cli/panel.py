@@ -17,7 +17,14 @@ _UI = "vsrpp_ui"
 
 
 def panel(
-    run: str | None, *, host: str, port: int, auth: Path | None, lang: str, with_parent: bool, run_dir: Path | None
+    run: str | None,
+    *,
+    host: str,
+    port: int,
+    auth: Path | None,
+    lang: str | None,
+    with_parent: bool,
+    run_dir: Path | None,
 ) -> int:
     """Serve the control app until it is interrupted; with `with_parent`, also until the parent process is gone.
 
@@ -50,7 +57,7 @@ def ui_package(module: str) -> ModuleType:
     return importlib.import_module(f"{_UI}.{module}")
 
 
-def top(run: str, *, lang: str, run_dir: Path | None) -> int:
+def top(run: str, *, lang: str | None, run_dir: Path | None) -> int:
     """Show the terminal UI of a run. Raises NotFound."""
     from vsrpp.tui import app
 

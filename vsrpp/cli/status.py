@@ -93,14 +93,16 @@ def _with_server(rows: list[dict[str, Any]], folder: Path) -> list[dict[str, Any
     from vsrpp.tracking.runs import server_runs
 
     try:
-        theirs = server_runs(uri)
+        server_rows = server_runs(uri)
     except VsrppError as error:
         say(f"vsrpp: {error} Only the runs of this host are listed.", stderr=True)
         return rows
     keys = ("run_id", "name", "state", "step", "best", "started")
-    here = {row["run_id"] for row in rows}
-    elsewhere = [{**{key: row[key] for key in keys}, "run_dir": None} for row in theirs if row["run_id"] not in here]
-    running = {row["run_id"] for row in theirs if row["status"] == "RUNNING"}
+    local_ids = {row["run_id"] for row in rows}
+    elsewhere = [
+        {**{key: row[key] for key in keys}, "run_dir": None} for row in server_rows if row["run_id"] not in local_ids
+    ]
+    running = {row["run_id"] for row in server_rows if row["status"] == "RUNNING"}
     return [{**row, "orphan": row["run_id"] in running and row["state"] in _OVER} for row in rows + elsewhere]
 
 
@@ -141,10 +143,10 @@ def show_status(run: str, *, run_dir: Path | None, as_json: bool) -> int:
     left = values["backlog"]
     for line in delivery_lines(left, values["run_id"]):
         say(yellow(f"  {line}"), hang=4)
-    told = left["alerts"]
-    if told and (told["waiting"] or told["refused"]):
-        why = f" ({told['error']})" if told["error"] else ""
-        pending, rejected = told["waiting"], told["refused"]
+    alert_state = left["alerts"]
+    if alert_state and (alert_state["waiting"] or alert_state["refused"]):
+        why = f" ({alert_state['error']})" if alert_state["error"] else ""
+        pending, rejected = alert_state["waiting"], alert_state["refused"]
         say(yellow(f"  alerts: {pending} not sent yet, {rejected} rejected by the webhook{why}"), hang=4)
     return 0
 
@@ -255,11 +257,11 @@ def _anchors(folder: RunPaths, events: list[Event], broken_at: int | None) -> li
 
 def _line(event: Event) -> str:
     """One event on one line: when, where, what, who, why."""
-    told = narrate(event)
-    who = f" by {told.by(english)}" if told.who else ""
-    why = f" — {told.why(english)}" if told.reason else ""
+    narration = narrate(event)
+    who = f" by {narration.by(english)}" if narration.who else ""
+    why = f" — {narration.why(english)}" if narration.reason else ""
     branch = f"/{event.branch}" if event.branch else ""
-    paint = {"bad": red, "good": green}.get(told.tone, str)
+    paint = {"bad": red, "good": green}.get(narration.tone, str)
     place = f"{event.step:>7}{branch}  r{event.revision:<3}"
-    words = clean(f"{told.detail(english)}{who}{why}")
-    return f"{dim(clock(event.time))}  {place} {paint(f'{told.headline.text(english):18}')} {words}"
+    words = clean(f"{narration.detail(english)}{who}{why}")
+    return f"{dim(clock(event.time))}  {place} {paint(f'{narration.headline.text(english):18}')} {words}"

@@ -87,7 +87,7 @@ WAIT = Option(
 REASON = Option(name="reason", flag="--reason", metavar="TEXT", help="why; recorded with the change")
 AUTHOR = Option(name="author", flag="--author", metavar="NAME", help="who makes it (default: the login name)")
 LANGUAGE = Option(
-    name="lang", flag="--lang", choices=("en", "de"), default="en", help="language of the pages (default: en)"
+    name="lang", flag="--lang", choices=("en", "de"), help="language of the pages (default: the browser's)"
 )
 
 
@@ -324,7 +324,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
     ),
     CommandSpec(
         name="top", entry="panel.top", help="watch and steer a run in the terminal", json=False,
-        options=(RUN, replace(LANGUAGE, help="language of the screens (default: en)")),
+        options=(RUN, replace(LANGUAGE, help="language of the screens (default: the locale's)")),
     ),
     CommandSpec(
         name="tensorboard", entry="panel.tensorboard", help="rebuild a run's event files and open TensorBoard", json=False,

@@ -119,11 +119,11 @@ class CheckpointRef:
             case "best":
                 return self._best(preferred, run, self.key or best_by)
             case "revision":
-                made = [entry for entry in preferred if entry.revision == self.number]
-                if not made:
+                of_revision = [entry for entry in preferred if entry.revision == self.number]
+                if not of_revision:
                     steps = ", ".join(str(entry.step) for entry in sorted(preferred, key=_newest)[-8:])
                     raise messages.NO_CHECKPOINT_OF_REVISION(run=run, revision=self.number, steps=steps)
-                return max(made, key=_newest)
+                return max(of_revision, key=_newest)
             case "step":
                 of_step = [entry for entry in on_line if entry.step == self.number]
                 of_step = of_step or [entry for entry in entries if entry.step == self.number]

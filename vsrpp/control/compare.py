@@ -194,10 +194,10 @@ def _interventions(records: Sequence[Record]) -> list[dict[str, Any]]:
             if event.type not in INTERVENTIONS:
                 continue
             cells = by_step.setdefault(event.step, [[] for _ in records])
-            told = narrate(event)
+            narration = narrate(event)
             cells[number].append(
                 {
-                    "what": told.brief(english), "who": told.by(english), "why": told.why(english) or None,
+                    "what": narration.brief(english), "who": narration.by(english), "why": narration.why(english) or None,
                     "revision": event.revision, "branch": event.branch, "effect": record.effects.get(event.seq),
                 }
             )  # fmt: skip

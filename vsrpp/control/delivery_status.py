@@ -16,7 +16,7 @@ KINDS = (
     "unreachable", "timeout", "server_error", "auth", "disk_full", "gone", "refused", "broken", "slow", "undelivered",
 )  # fmt: skip
 """Kinds of failure. `slow`: no call fails, but the oldest row has been pending for long. `undelivered`: the run has
-ended and records are left. Each has its texts in `control.words`."""
+ended and records are left. The texts of each are `trouble.KIND` and `means.KIND`."""
 
 
 def delivery(reader: RunReader, marks: Marks | None, state: str, now: float | None = None) -> dict[str, Any]:

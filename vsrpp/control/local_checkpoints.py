@@ -35,21 +35,21 @@ def local_checkpoints(paths: RunPaths, line: Lineage) -> list[LocalCheckpoint]:
 
     If a step was saved again on a later branch, its older files are kept under `step_…_b<branch>`.
     """
-    found = []
+    checkpoints = []
     for folder in paths.checkpoints.iterdir() if paths.checkpoints.is_dir() else ():
         manifest = _manifest(folder)
         if manifest is None:
             continue
         step, branch = int(manifest["step"]), int(manifest.get("branch", 0))
         revision = manifest.get("revision")
-        found.append(
+        checkpoints.append(
             LocalCheckpoint(
                 folder=folder, step=step, branch=branch, revision=None if revision is None else int(revision),
                 on_line=line.holds(branch, step), metrics=metrics_of(manifest.get("metrics"), line.validation_at(branch, step)),
                 reason=str(manifest.get("reason") or ""),
             )
         )  # fmt: skip
-    return sorted(found, key=lambda checkpoint: (checkpoint.step, checkpoint.branch))
+    return sorted(checkpoints, key=lambda checkpoint: (checkpoint.step, checkpoint.branch))
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:

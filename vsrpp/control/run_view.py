@@ -374,8 +374,8 @@ class RunViewReader:
         self._steps_on_disk = tuple(checkpoint_steps(self.paths))
         marks = open_marks(self.paths)
         try:
-            told = alerts.state(self.reader, marks, self._run_config)
-            self._backlog = {**delivery(self.reader, marks, state), "alerts": told}
+            alert_state = alerts.state(self.reader, marks, self._run_config)
+            self._backlog = {**delivery(self.reader, marks, state), "alerts": alert_state}
             self._remote_copy = newest_remote_copy(self.reader, marks)
         finally:
             if marks:

@@ -141,9 +141,9 @@ def message(
 
 
 def _line(event: Event) -> str:
-    told = narrate(event)
-    why = f" ({told.why(english)})" if told.reason else ""
-    return f"step {event.step}: {told.brief(english)}{why}"[:300]
+    narration = narrate(event)
+    why = f" ({narration.why(english)})" if narration.reason else ""
+    return f"step {event.step}: {narration.brief(english)}{why}"[:300]
 
 
 def post(url: str, body: dict[str, Any], key: str) -> int:

@@ -242,11 +242,11 @@ class Delivery:
         number, until = (str(outage["lane"]), int(outage["n"])), outage.get("until")
         if until is not None and until < self._began:
             return []
-        told, news = self._told.get(number), []
-        if told is None and outage["since"] >= self._began - 1.0:
+        reported, news = self._told.get(number), []
+        if reported is None and outage["since"] >= self._began - 1.0:
             facts = {"class": outage["class"], "error": outage["error"], "sink": SINKS[outage["lane"]]}
             news.append(ConnectionChange("tracking_lost", outage["since"], facts))
-        if until is not None and not told:
+        if until is not None and not reported:
             lost_s = round(until - outage["since"], 1)
             facts = {
                 "lost_s": lost_s, "rows_delayed": outage.get("rows"), "class": outage["class"],

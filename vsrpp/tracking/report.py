@@ -159,8 +159,8 @@ def _cell(text: str) -> str:
 
 
 def _who_and_why(event: Event) -> tuple[str, str]:
-    told = narrate(event)
-    return told.by(english), told.why(english)
+    narration = narrate(event)
+    return narration.by(english), narration.why(english)
 
 
 def write_timeline(events: Iterable[Event], run_id: str, folder: Path) -> Event | None:

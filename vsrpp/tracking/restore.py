@@ -62,10 +62,10 @@ def restore(
             missing.append(error)
             continue
         return place(chosen, out, available.run_id, source)
-    here, server = missing
-    if str(here) == str(server):
-        raise server
-    raise NotFound(f"{here} {server}", reason_code=here.reason_code, fields=here.fields)
+    local_error, server_error = missing
+    if str(local_error) == str(server_error):
+        raise server_error
+    raise NotFound(f"{local_error} {server_error}", reason_code=local_error.reason_code, fields=local_error.fields)
 
 
 def verify(folder: Path, manifest_sha256: str | None = None) -> dict[str, Any]:

@@ -56,9 +56,11 @@ class Activity:
         def measure(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
             main = output[0] if isinstance(output, tuple) else output
             with torch.no_grad():
-                given, made = inputs[0].detach().float(), main.detach().float()
-                added = made - given if made.shape == given.shape else made
-                self._seen[name].append(added.square().mean().sqrt() / given.square().mean().sqrt().clamp_min(1e-12))
+                block_input, block_output = inputs[0].detach().float(), main.detach().float()
+                added = block_output - block_input if block_output.shape == block_input.shape else block_output
+                self._seen[name].append(
+                    added.square().mean().sqrt() / block_input.square().mean().sqrt().clamp_min(1e-12)
+                )
 
         return measure
 

@@ -190,80 +190,80 @@ class RunCommands:
             waiting, self._held = [*self._held, *self.live_config.take()], []
         else:
             waiting = self.live_config.take()
-        for number, asked in enumerate(waiting):
+        for number, request in enumerate(waiting):
             on_probation = self._probations.current is not None
-            if on_probation and (isinstance(asked, Save) or asked.kind not in AT_ONCE):
-                self._held.append(asked)
+            if on_probation and (isinstance(request, Save) or request.kind not in AT_ONCE):
+                self._held.append(request)
                 continue
-            yield from self._handle(asked)
+            yield from self._handle(request)
             if self._ending.ended:
                 self._refuse_rest(waiting[number + 1 :])
                 return
 
     def _refuse_rest(self, waiting: list[Command | Save]) -> None:
-        for asked in [*self._held, *waiting]:
-            if isinstance(asked, Command):
-                self._refuse(asked, messages.RUN_ENDED())
+        for request in [*self._held, *waiting]:
+            if isinstance(request, Command):
+                self._refuse(request, messages.RUN_ENDED())
 
-    def _handle(self, asked: Command | Save) -> Iterator[Turn]:
-        if isinstance(asked, Save) or asked.kind == "edit":
-            yield from self._edit(asked)
-        elif asked.uid in self._recorded:
-            self._done(asked)
-        elif asked.time < self._opened_at and not self._prepared.fresh:
-            self._refuse(asked, messages.ENDED_BEFORE())
+    def _handle(self, request: Command | Save) -> Iterator[Turn]:
+        if isinstance(request, Save) or request.kind == "edit":
+            yield from self._edit(request)
+        elif request.uid in self._recorded:
+            self._done(request)
+        elif request.time < self._opened_at and not self._prepared.fresh:
+            self._refuse(request, messages.ENDED_BEFORE())
         else:
             handlers = {
                 "pause": self._pause, "resume": self._resume, "validate": self._validate,
                 "checkpoint": self._checkpoint, "stop": self._stop, "rollback": self._go_back,
             }  # fmt: skip
-            yield from handlers[asked.kind](asked)
+            yield from handlers[request.kind](request)
 
-    def _edit(self, asked: Command | Save) -> Iterator[Turn]:
-        on_trial = isinstance(asked, Command) and bool(asked.payload.get("probation"))
+    def _edit(self, request: Command | Save) -> Iterator[Turn]:
+        on_trial = isinstance(request, Command) and bool(request.payload.get("probation"))
         live_config, before, head = self.live_config, self.live_config.revision, self._recorder.writer.head()
         held = self._run.state.capture(live_config.live) if on_trial else None
-        live_config.decide(asked, recorded_uids=self._recorded)
+        live_config.decide(request, recorded_uids=self._recorded)
         if live_config.revision != before and held is not None:
             event = self._recorder.writer.last_event("config_applied")
             assert event is not None
             yield from self._probations.begin(event, held, head, before)
         self._status.show(now=True)
 
-    def _pause(self, asked: Command) -> tuple[()]:
+    def _pause(self, command: Command) -> tuple[()]:
         if not self._status.paused:
             self._status.paused = True
-            self._note("paused", asked)
+            self._note("paused", command)
             self._status.show(now=True)
-        return self._done(asked)
+        return self._done(command)
 
-    def _resume(self, asked: Command) -> tuple[()]:
+    def _resume(self, command: Command) -> tuple[()]:
         if self._status.paused:
             self._status.paused = False
-            self._note("resumed", asked)
+            self._note("resumed", command)
             self._status.show(now=True)
-        return self._done(asked)
+        return self._done(command)
 
-    def _validate(self, asked: Command) -> Iterator[Turn]:
+    def _validate(self, command: Command) -> Iterator[Turn]:
         run = self._run
         yield Turn(live=self.live_config.live, validate="on record")
         assert run.scores is not None
-        event = self._recorder.validated_on_request(run.scores, asked)
+        event = self._recorder.validated_on_request(run.scores, command)
         run.state.asked_quality = (run.scores.quality, run.scores.sharpness)
         if event is not None:
-            self._recorded[asked.uid] = event
+            self._recorded[command.uid] = event
             self._checkpoints.save_if_best(event)
         self._status.show(now=True)
-        self._done(asked)
+        self._done(command)
 
-    def _checkpoint(self, asked: Command) -> tuple[()]:
+    def _checkpoint(self, command: Command) -> tuple[()]:
         step = self._run.state.step
         if self._checkpoints.at_step != step:
-            self._checkpoints.save_now("asked", waiting=asked.uid)
-        elif not self._checkpoints.answer_when_saved(step, asked.uid):
+            self._checkpoints.save_now("asked", waiting=command.uid)
+        elif not self._checkpoints.answer_when_saved(step, command.uid):
             there = control.manifest_of(self._prepared.paths, step) or {}
             self.live_config.answers.put(
-                asked.uid,
+                command.uid,
                 Answer(
                     status="done", step=step, branch=int(there.get("branch", self._recorder.branch)),
                     revision=int(there.get("revision", self.live_config.revision)),
@@ -272,33 +272,33 @@ class RunCommands:
             )  # fmt: skip
         return ()
 
-    def _stop(self, asked: Command) -> Iterator[Turn]:
-        yield from self._ending.stop(asked)
-        self._done(asked)
+    def _stop(self, command: Command) -> Iterator[Turn]:
+        yield from self._ending.stop(command)
+        self._done(command)
 
-    def _go_back(self, asked: Command) -> Iterator[Turn]:
+    def _go_back(self, command: Command) -> Iterator[Turn]:
         try:
-            event = yield from self._rollback.to_checkpoint(asked)
+            event = yield from self._rollback.to_checkpoint(command)
         except VsrppError as error:
-            self._refuse(asked, error)
+            self._refuse(command, error)
             return
-        self._recorded[asked.uid] = event
+        self._recorded[command.uid] = event
         self._status.show(now=True)
-        self._done(asked)
+        self._done(command)
 
     # ---- answers
-    def _done(self, asked: Command) -> tuple[()]:
+    def _done(self, command: Command) -> tuple[()]:
         """Answer a completed command; returns no further turns."""
         recorder = self._recorder
         self.live_config.answers.put(
-            asked.uid, Answer(status="done", step=recorder.step, branch=recorder.branch, revision=recorder.revision)
+            command.uid, Answer(status="done", step=recorder.step, branch=recorder.branch, revision=recorder.revision)
         )
         return ()
 
-    def _refuse(self, asked: Command, error: VsrppError) -> None:
-        self.live_config.answers.put(asked.uid, self.live_config.refusal(error))
+    def _refuse(self, command: Command, error: VsrppError) -> None:
+        self.live_config.answers.put(command.uid, self.live_config.refusal(error))
 
-    def _note(self, type: str, asked: Command) -> None:
-        event = self._recorder.emit_asked(type, asked)
+    def _note(self, type: str, command: Command) -> None:
+        event = self._recorder.emit_asked(type, command)
         if event is not None:
-            self._recorded[asked.uid] = event
+            self._recorded[command.uid] = event

@@ -72,10 +72,10 @@ class RunEnding:
         self._recorder.emit("finished", data=last_val)
         self._status.show("finished", now=True)
 
-    def stop(self, asked: Command) -> Iterator[Turn]:
+    def stop(self, command: Command) -> Iterator[Turn]:
         """Stop on request; the caller answers the command."""
         yield from self._halt("stopped")
-        self._recorder.emit_asked("stopped", asked, why="stop")
+        self._recorder.emit_asked("stopped", command, why="stop")
         self._status.show("stopped", now=True)
 
     def stop_if_signalled(self) -> Iterator[Turn]:

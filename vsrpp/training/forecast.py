@@ -95,7 +95,7 @@ def checkpoints_kept(run_config: Mapping[str, Any], last: int) -> int:
 def oddities(run_config: Mapping[str, Any], live: Mapping[str, Any], *, cores: int, start: int = 0) -> list[str]:
     """Settings that are probably a mistake, one line each."""
     steps = int(live["max_steps"]) - start
-    found = [
+    lines = [
         f"{key} = {live[key]} is more than the run's {counted(steps, 'step')}: {effect}"
         for key, effect in (
             ("validate_every", "the only validation will be at the last step."),
@@ -106,16 +106,16 @@ def oddities(run_config: Mapping[str, Any], live: Mapping[str, Any], *, cores: i
         if live[key] > steps
     ]
     if run_config["warmup_steps"] >= live["max_steps"]:
-        found.append(
+        lines.append(
             f"warmup_steps = {run_config['warmup_steps']} and max_steps = {live['max_steps']}: the rate never reaches max_lr."
         )
     if run_config["num_workers"] > cores:
-        found.append(
+        lines.append(
             f"num_workers = {run_config['num_workers']} on {cores} CPU cores: workers compete, and each needs memory."
         )
     if (run_config["torch_threads"] or 0) > cores:
-        found.append(f"torch_threads = {run_config['torch_threads']} on {cores} CPU cores: threads compete.")
-    return found + _flow_oddities(run_config, int(live["max_steps"]))
+        lines.append(f"torch_threads = {run_config['torch_threads']} on {cores} CPU cores: threads compete.")
+    return lines + _flow_oddities(run_config, int(live["max_steps"]))
 
 
 def _flow_oddities(run_config: Mapping[str, Any], last: int) -> list[str]:

@@ -114,11 +114,11 @@ class LiveConfig:
 
     def take(self) -> list[Command | Save]:
         """Commands and saves since the last call, in order; about 3 µs if there are none."""
-        found: list[Command | Save] = [*self._pending.take()]
+        requests: list[Command | Save] = [*self._pending.take()]
         save = self._file.look()
         if save is not None:
-            found.append(save)
-        return found
+            requests.append(save)
+        return requests
 
     def rewrite_file(self) -> None:
         self._file.write(config.dump_runtime(self.live, self.revision))
@@ -151,19 +151,21 @@ class LiveConfig:
         self._recorder.row(values, replace=True)
 
     # ---- edits
-    def decide(self, asked: Command | Save, *, recorded_uids: dict[str, Event]) -> Answer:
+    def decide(self, request: Command | Save, *, recorded_uids: dict[str, Event]) -> Answer:
         """Apply or refuse one edit as a whole, record it, rewrite the file, and send the answer to the inbox."""
-        if isinstance(asked, Save):
-            return self._decide_save(asked)
-        done = recorded_uids.get(asked.uid)
+        if isinstance(request, Save):
+            return self._decide_save(request)
+        done = recorded_uids.get(request.uid)
         if done is not None:
             answer = self._answer_from(done)
         else:
-            author = _Author(asked.uid, asked.origin, asked.author, asked.reason, asked.payload.get("probation"))
-            changes = asked.payload.get("changes")
-            stale = stale_keys(self.history, changes, asked.base_revision) if isinstance(changes, dict) else []
+            author = _Author(
+                request.uid, request.origin, request.author, request.reason, request.payload.get("probation")
+            )
+            changes = request.payload.get("changes")
+            stale = stale_keys(self.history, changes, request.base_revision) if isinstance(changes, dict) else []
             answer = self._decide_changes(changes, author, [*stale, *_probation_problems(author.probation)])
-        self.answers.put(asked.uid, answer)
+        self.answers.put(request.uid, answer)
         return answer
 
     def refusal(self, error: VsrppError) -> Answer:
@@ -260,19 +262,19 @@ class LiveConfig:
         )  # fmt: skip
 
 
-def _probation_problems(asked: Any) -> list[config.Problem]:
+def _probation_problems(terms: Any) -> list[config.Problem]:
     """Problems in the terms of a probation: {"steps": N, "revert_if": CONDITION or null}."""
-    if not asked:
+    if not terms:
         return []
-    steps = asked.get("steps") if isinstance(asked, dict) else None
+    steps = terms.get("steps") if isinstance(terms, dict) else None
     if type(steps) is not int or not 1 <= steps <= MAX_PROBATION_STEPS:
         reason = config_messages.PROBATION_STEPS
         return [config.Problem.of("probation", steps, reason, limit=MAX_PROBATION_STEPS)]
     try:
-        parse_conditions(asked.get("revert_if"))
+        parse_conditions(terms.get("revert_if"))
     except Refused as error:
         message = str(error).rstrip(".")
-        return [config.Problem("probation", asked.get("revert_if"), message, error.reason_code, error.fields)]
+        return [config.Problem("probation", terms.get("revert_if"), message, error.reason_code, error.fields)]
     return []
 
 

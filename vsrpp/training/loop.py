@@ -39,13 +39,13 @@ def one_step(run: RunContext) -> StepResult:
     run.metrics = result.metrics
     run.recorder.step_made(result)
 
-    asked, state.asked_quality = state.asked_quality, None
+    requested, state.asked_quality = state.asked_quality, None
     if validation_due(step, live):
         scores = run.validate(pictures=True)
         run.recorder.validated(scores)
         run.status.show(now=True)
-        asked = scores.quality, scores.sharpness
-    outcome = observe(state, result, live, asked)  # same numbers on every rank, so the same decision
+        requested = scores.quality, scores.sharpness
+    outcome = observe(state, result, live, requested)  # same numbers on every rank, so the same decision
     run.recorder.decided(outcome)
     if row_due(step, live):
         run.recorder.step_row(outcome, run.group.gather(run.figures()))

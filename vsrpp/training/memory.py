@@ -44,10 +44,10 @@ def advice(run_config: Mapping[str, Any], device: torch.device, has_bytes: int, 
             f"out of memory on {device} with {sizes}. Halve one of them, or set accumulate or gradient_checkpointing."
         )
     needs, has = formats.size(factor * estimated), formats.size(has_bytes)
-    said = f"out of memory on {device} with {sizes}: a step takes about {needs} of {has}"
+    problem = f"out of memory on {device} with {sizes}: a step takes about {needs} of {has}"
     if not fitting:
-        return f"{said}, and no single change makes it fit. Lower several of them, or n_feats and n_blocks."
-    return f"{said}. What would fit: {', '.join(f'{how} ({formats.size(factor * size)})' for how, size in fitting)}."
+        return f"{problem}, and no single change makes it fit. Lower several of them, or n_feats and n_blocks."
+    return f"{problem}. What would fit: {', '.join(f'{how} ({formats.size(factor * size)})' for how, size in fitting)}."
 
 
 def _needs(run_config: Mapping[str, Any], ranks: int) -> int:

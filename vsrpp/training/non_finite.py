@@ -46,9 +46,9 @@ def find_return(run: Prepared, state: TrainingState, live: Mapping[str, Any]) ->
     if run.replay or done >= int(run.run_config.get("non_finite_returns", RETURNS)):
         before = f" after {done} returns to a good state" if done else ""
         raise messages.NON_FINITE_STOP(why=why, before=before, advice=_advice(run, live))
-    found = newest_good(run.paths, run.writer, before_step=state.step - state.skipped_in_a_row)
-    if found is not None:
-        snapshot, manifest = found
+    good = newest_good(run.paths, run.writer, before_step=state.step - state.skipped_in_a_row)
+    if good is not None:
+        snapshot, manifest = good
         path: str | None = str(run.paths.checkpoint(snapshot.step).root.relative_to(run.paths.root))
         to_seq = int(manifest["chain"]["seq"])
     else:

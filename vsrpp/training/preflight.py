@@ -64,13 +64,13 @@ class Preflight:
         self.group.broadcast(("plan", run_config, asked is not None))
         everyones = self.group.gather(own)
         self._held = True
-        found = next(
+        difference = next(
             (line for rank in range(1, len(everyones)) if (line := first_difference(rank, own, everyones[rank]))), None
         )
-        found = found or shared_gpu(everyones)
-        self.group.broadcast(("agreed",) if found is None else ("refused", Refused.exit_code))
-        if found is not None:
-            raise messages.PREFLIGHT(why=found)
+        difference = difference or shared_gpu(everyones)
+        self.group.broadcast(("agreed",) if difference is None else ("refused", Refused.exit_code))
+        if difference is not None:
+            raise messages.PREFLIGHT(why=difference)
         self.group.begin()
 
     def __enter__(self) -> Preflight:

@@ -56,20 +56,20 @@ class Probation:
         recent: Iterable[Mapping[str, float]], validated: Mapping[str, float],
     ) -> Probation:  # fmt: skip
         """`recent`: loss terms and gradient norms of the steps before the edit; `validated`: metrics at its step."""
-        asked: dict[str, Any] = event.data["probation"]
+        terms: dict[str, Any] = event.data["probation"]
         weights = {key: float(value) for key, value in held.live.items() if key.endswith("_weight")}
-        made = cls(
+        probation = cls(
             event,
             held,
             head,
             revision_before,
-            int(asked["steps"]),
-            parse_conditions(asked.get("revert_if")),
+            int(terms["steps"]),
+            parse_conditions(terms.get("revert_if")),
             {},
             weights,
         )
-        made.before = {**made._means(list(recent)[-WINDOW_STEPS:]), **_figures(validated)}
-        return made
+        probation.before = {**probation._means(list(recent)[-WINDOW_STEPS:]), **_figures(validated)}
+        return probation
 
     @property
     def last_step(self) -> int:

@@ -97,14 +97,18 @@ class RunRecorder:
         self.row({**scores.figures, "events/validation": 1.0})
         self.emit("validated", data={**_validation(scores), "by_hand": False})
 
-    def validated_on_request(self, scores: Scores, asked: Command) -> Event | None:
+    def validated_on_request(self, scores: Scores, command: Command) -> Event | None:
         self.row({**scores.figures, "events/validation": 1.0})
-        return self.emit_asked("validated", asked, **_validation(scores), by_hand=True)
+        return self.emit_asked("validated", command, **_validation(scores), by_hand=True)
 
-    def emit_asked(self, type: str, asked: Command, **data: Any) -> Event | None:
+    def emit_asked(self, type: str, command: Command, **data: Any) -> Event | None:
         """Append the event of a command."""
         return self.emit(
-            type, origin=asked.origin, author=asked.author, reason=asked.reason, data={"command": asked.uid, **data}
+            type,
+            origin=command.origin,
+            author=command.author,
+            reason=command.reason,
+            data={"command": command.uid, **data},
         )
 
     def step_row(self, outcome: Outcome | None, figures: list[dict[str, float]]) -> None:

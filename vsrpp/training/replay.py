@@ -131,11 +131,11 @@ def _prepare(
         snapshot, _ = load_checkpoint(original.start)
         snapshot.live = dict(started.data["config"])
     preflight.hold(run_config, data, device)
-    made = RunPaths(folder / uuid.uuid4().hex)
-    made.checkpoints.mkdir(parents=True)
-    writer = RunWriter(made.run_db, made.run_id)
+    replay_paths = RunPaths(folder / uuid.uuid4().hex)
+    replay_paths.checkpoints.mkdir(parents=True)
+    writer = RunWriter(replay_paths.run_db, replay_paths.run_id)
     return Prepared(
-        made, writer, run_config, data, device, ConfigHistory.of([started]), line, snapshot, started.branch,
+        replay_paths, writer, run_config, data, device, ConfigHistory.of([started]), line, snapshot, started.branch,
         base_seq=started.seq, replay=True, group=preflight.group,
     )  # fmt: skip
 
@@ -153,25 +153,25 @@ def _last_checkpoint(line: Lineage) -> Event:
 def _causes(started: Event, now: Prepared) -> list[str]:
     """Changes since the original run that are known to affect the bits."""
     then = started.data
-    found = [
+    causes = [
         f"{name} was {then['versions'].get(name) or 'not recorded'} and is {here}"
         for name, here in versions().items()
         if then["versions"].get(name, here) != here  # older runs did not record all versions
     ]
     if then.get("code_version") not in (None, code_version()):
-        found.append(f"the code was {then['code_version']} and is {code_version()}")
+        causes.append(f"the code was {then['code_version']} and is {code_version()}")
     device = torch.cuda.get_device_name(now.device) if now.device.type == "cuda" else "cpu"
     if then.get("device") != device:
-        found.append(f"the device was {then.get('device') or 'not recorded'} and is {device}")
+        causes.append(f"the device was {then.get('device') or 'not recorded'} and is {device}")
     if then.get("data_fingerprint") != now.data.fingerprint:
-        found.append("the data has changed")
+        causes.append("the data has changed")
     if then.get("pretrained_sha256") not in (None, pretrained_sha256(now.run_config)):
-        found.append("the pretrained weight file has changed")
+        causes.append("the pretrained weight file has changed")
     if now.device.type == "cuda" and not models.exact(now.run_config):
-        found.append(f"network {now.run_config['network']} cannot be replayed bit for bit on CUDA")
+        causes.append(f"network {now.run_config['network']} cannot be replayed bit for bit on CUDA")
     if not then["run_config"].get("deterministic", True):
-        found.append("deterministic was off: such a run cannot be replayed bit for bit")
-    return found
+        causes.append("deterministic was off: such a run cannot be replayed bit for bit")
+    return causes
 
 
 def _other_ranks(events: Iterable[Event], now: Prepared) -> list[str]:

@@ -31,10 +31,10 @@ class Rollback:
         self._live_config = live_config
         self._checkpoints = checkpoints
 
-    def to_checkpoint(self, asked: Command) -> Generator[Turn, None, Event]:
+    def to_checkpoint(self, command: Command) -> Generator[Turn, None, Event]:
         """Roll back to a checkpoint of this run. Raises VsrppError if there is no such checkpoint."""
         self._checkpoints.collect(wait=True)
-        folder = rollback_target(self._paths, self._recorder.writer, asked.payload)
+        folder = rollback_target(self._paths, self._recorder.writer, command.payload)
         snapshot, manifest = load_checkpoint(folder)
         changes = [
             {"key": key, "old": old, "new": snapshot.live[key]}
@@ -42,20 +42,20 @@ class Rollback:
             if key in snapshot.live and snapshot.live[key] != old
         ]
         event = yield from self.turn_back(
-            "rolled_back", snapshot, int(manifest["chain"]["seq"]), changes, origin=asked.origin, author=asked.author,
-            reason=asked.reason,
-            data={"command": asked.uid, "path": str(folder.root.relative_to(self._paths.root))},
+            "rolled_back", snapshot, int(manifest["chain"]["seq"]), changes, origin=command.origin, author=command.author,
+            reason=command.reason,
+            data={"command": command.uid, "path": str(folder.root.relative_to(self._paths.root))},
         )  # fmt: skip
         self._note(event, snapshot.step)
         return event
 
-    def by_itself(self, found: Return) -> Iterator[Turn]:
+    def by_itself(self, target: Return) -> Iterator[Turn]:
         """Too many non-finite steps in a row: return to a good state at a lower rate."""
         event = yield from self.turn_back(
-            "rolled_back", found.snapshot, found.to_seq, found.changes, origin=ORIGIN, author=None, reason=found.why,
-            data={"path": found.path, "return": found.number},
+            "rolled_back", target.snapshot, target.to_seq, target.changes, origin=ORIGIN, author=None, reason=target.why,
+            data={"path": target.path, "return": target.number},
         )  # fmt: skip
-        self._note(event, found.snapshot.step if found.path else None)
+        self._note(event, target.snapshot.step if target.path else None)
 
     def turn_back(
         self, type: str, snapshot: Snapshot, to_seq: int, changes: list[dict[str, Any]], *, data: dict[str, Any],

@@ -169,8 +169,8 @@ def _processes(count: int) -> str:
 
 def spent_before(reader: RunReader) -> float:
     """Seconds of machine time the run has used so far, by its last status or its last record."""
-    said, row = reader.state().get("spent_s", 0.0), reader.latest("progress/spent_s").get("progress/spent_s")
-    return max(float(said), row.value if row else 0.0)
+    published, row = reader.state().get("spent_s", 0.0), reader.latest("progress/spent_s").get("progress/spent_s")
+    return max(float(published), row.value if row else 0.0)
 
 
 def _check_hours(folder: RunPaths, max_hours: float | None, spent_s: float) -> None:
@@ -239,12 +239,13 @@ def code_version() -> str:
     return commit.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
 
 
-def _same_network(run_config: dict[str, Any], theirs: dict[str, Any]) -> None:
-    wrong = [
-        f"{key} is {other} there and {ours} here" for key, ours, other in models.differing_keys(run_config, theirs)
+def _same_network(run_config: dict[str, Any], checkpoint_config: dict[str, Any]) -> None:
+    differences = [
+        f"{key} is {other} there and {ours} here"
+        for key, ours, other in models.differing_keys(run_config, checkpoint_config)
     ]
-    if wrong:
-        raise messages.CHECKPOINT_DOES_NOT_FIT(differences=", ".join(wrong))
+    if differences:
+        raise messages.CHECKPOINT_DOES_NOT_FIT(differences=", ".join(differences))
 
 
 def _check_pretrained(run_config: dict[str, Any], say: Callable[[str], None]) -> None:

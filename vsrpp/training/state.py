@@ -126,8 +126,8 @@ class TrainingState:
         self.overflows = int(snapshot.rest.get("overflows", 0))
         self.controller.load(_copied(snapshot.rest["controller"]))
         self.skipped_in_a_row = int(snapshot.rest["skipped_in_a_row"])
-        asked = snapshot.rest["asked_quality"]
-        self.asked_quality = tuple(asked) if asked else None
+        requested = snapshot.rest["asked_quality"]
+        self.asked_quality = tuple(requested) if requested else None
         self.recent = _copied(snapshot.rest["recent"])
         self.convergence.load(snapshot.rest.get("convergence", {}))
         _set_random_state(snapshot.rest["random"], self.device)

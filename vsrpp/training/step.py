@@ -119,8 +119,8 @@ class TrainStep:
                     output = self._forward(part)
                 total, terms = state.losses(output, wanted, weights)
                 state.scaler.scale(total * share).backward()
-            names, made = list(terms), [share * figure for figure in (total.detach(), *terms.values())]
-            sums = [sum_ + more for sum_, more in zip(sums, made, strict=True)] if sums else made
+            names, part_means = list(terms), [share * figure for figure in (total.detach(), *terms.values())]
+            sums = [sum_ + more for sum_, more in zip(sums, part_means, strict=True)] if sums else part_means
         return sums[0], dict(zip(names, sums[1:], strict=True))
 
     def _scaled(self) -> bool:

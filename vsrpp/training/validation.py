@@ -106,17 +106,17 @@ class Validator:
     ) -> Scores:  # fmt: skip
         """Score `model` on every clip, all ranks together; with `pictures`, rank 0 writes some of the outputs."""
         scored = self.score(model, pictures=pictures, between=between)
-        means = _means([one.figures for one in scored])
+        means = _means([clip.figures for clip in scored])
         quality, sharpness = self._group.broadcast((means.get("quality", 0.0), means.get("sharpness", 0.0)))
         if not self._group.is_rank_0:
             return Scores(step, quality, sharpness)
-        return Scores(step, quality, sharpness, means, [one.row for one in scored], self._keep_pictures(scored, step))
+        return Scores(step, quality, sharpness, means, [clip.row for clip in scored], self._keep_pictures(scored, step))
 
     def _keep_pictures(self, scored: Sequence[Scored], step: int) -> list[dict[str, Any]]:
         if self._paths is None:
             return []
         folder = self._paths.images / f"step_{step:07d}"
-        return [one.picture.keep(self._paths.root, folder) for one in scored if one.picture is not None]
+        return [clip.picture.keep(self._paths.root, folder) for clip in scored if clip.picture is not None]
 
     def score(
         self, model: nn.Module, *, pictures: bool, between: Callable[[], None] = lambda: None
@@ -130,7 +130,7 @@ class Validator:
         for number in range(self._group.rank, len(self.clips), self._group.world_size):
             own.append(self._score(model, number, picture=pictures and number < PICTURE_CLIPS))
             between()
-        return sorted((one for share in self._group.gather(own) for one in share), key=lambda one: one.number)
+        return sorted((clip for share in self._group.gather(own) for clip in share), key=lambda clip: clip.number)
 
     def _score(self, model: nn.Module, number: int, *, picture: bool) -> Scored:
         clip = self.clips[number]
