@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.rank_0 import Rank0
 from vsrpp import config, control, errors
+from vsrpp.cli.panel import ui_package
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.errors import NotFound, Reason, Refused, VsrppError
 
@@ -20,12 +21,13 @@ CLASSES = [VsrppError, *VsrppError.__subclasses__()]
 
 
 def reasons() -> Iterator[tuple[str, Reason]]:
-    """(where it stands, the reason) of every room's `messages.py`."""
-    for file in sorted(PACKAGE.glob("*/messages.py")):
-        module = importlib.import_module(f"vsrpp.{file.parent.name}.messages")
+    """(where it stands, the reason) of every room's `messages.py`, and the panel's `refusals.py`."""
+    rooms = {file.parent.name: f"vsrpp.{file.parent.name}.messages" for file in sorted(PACKAGE.glob("*/messages.py"))}
+    modules = {room: importlib.import_module(module) for room, module in rooms.items()} | {"ui": ui_package("refusals")}
+    for room, module in modules.items():
         for name, value in vars(module).items():
             if isinstance(value, Reason):
-                yield f"{file.parent.name}.{name}", value
+                yield f"{room}.{name}", value
 
 
 def test_a_code_stands_for_one_reason_and_begins_with_the_code_of_its_error() -> None:
@@ -50,6 +52,8 @@ def _used() -> set[str]:
     used = set()
     for file in [*PACKAGE.rglob("*.py"), *(PACKAGE.parent / "ui").rglob("*.py")]:
         source = file.read_text(encoding="utf-8")
+        if file.is_relative_to(PACKAGE.parent / "ui"):
+            used |= {f"ui.{name}" for name in re.findall(r"\brefusals\.([A-Z_0-9]+)", source)}
         for room, names in re.findall(r"^\s*from vsrpp\.(\w+) import (\([^)]*\)|[^\n]*)", source, re.M):
             for alias in re.findall(r"\bmessages(?: as (\w+))?", names):
                 used |= {f"{room}.{name}" for name in re.findall(rf"\b{alias or 'messages'}\.([A-Z_0-9]+)", source)}

@@ -174,6 +174,7 @@ def test_a_face_repeats_no_shared_text(face: str) -> None:
 # ---- refusals
 def reasons() -> list[Reason]:
     rooms = [importlib.import_module(f"vsrpp.{room}.messages") for room in ROOMS_WHOSE_REASONS_A_FACE_MEETS]
+    rooms.append(ui_package("refusals"))
     return [thing for room in rooms for thing in vars(room).values() if isinstance(thing, Reason)]
 
 

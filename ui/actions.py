@@ -13,9 +13,10 @@ from starlette.concurrency import run_in_threadpool
 
 from vsrpp import control
 from vsrpp.control.refusals import error_text
-from vsrpp.errors import Refused, TimedOut, VsrppError
+from vsrpp.errors import TimedOut, VsrppError
 from vsrpp.store import Answer
 
+from . import refusals
 from .answers import DONE, PENDING, http_status, json_answer
 from .jobs import Jobs
 from .language import Languages
@@ -79,7 +80,7 @@ def _order(body: bytes) -> Mapping[str, Any]:
     except ValueError:
         order = None
     if not isinstance(order, dict):
-        raise Refused("Not an order: it must be a JSON object of at most 4 KiB.")
+        raise refusals.NOT_AN_ORDER(limit_kib=LARGEST_ORDER // 1024)
     return order
 
 
@@ -91,7 +92,7 @@ def _do(order: Mapping[str, Any], author: str | None, watches: RunWatches, jobs:
     run_id, step = watches.paths(str(order.get("run", ""))).run_id, _step(order.get("step"))
     if verb == "rollback":
         if step is None:
-            raise Refused("rollback refused: it needs a step.")
+            raise refusals.NEEDS_STEP(verb="rollback")
         answer = control.command(
             watches.paths(run_id), "rollback", {"step": step}, origin="panel", author=author, wait_s=WAIT_S
         )
@@ -119,4 +120,4 @@ def _step(value: Any) -> int | None:
     """Raises Refused for what is no whole number."""
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
-    raise Refused(f"step {str(value)[:40]} refused: must be a whole number.")
+    raise refusals.STEP_TYPE(step=str(value)[:40])

@@ -17,8 +17,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from vsrpp.errors import Refused, VsrppError
-
+from . import refusals
 from .actions import add_actions
 from .guard import Guard, is_loopback
 from .jobs import Jobs
@@ -45,12 +44,9 @@ def build(
     Raises Refused for an unknown language, a host other than loopback without `auth`, or an unfit auth file.
     """
     if lang is not None and lang not in LANGUAGES:
-        raise Refused(f"lang = {lang} refused: must be {' or '.join(LANGUAGES)}.")
+        raise refusals.NO_LANGUAGE(lang=lang, choices=" or ".join(LANGUAGES))
     if auth is None and not is_loopback(host):
-        raise Refused(
-            f"host = {host} refused: the panel steers a run, so it is open to other machines only with a login. "
-            "Give --auth FILE (one name:password a line), or keep 127.0.0.1 and use an SSH tunnel."
-        )
+        raise refusals.OPEN_HOST(host=host)
     login = Login(auth) if auth else None
     watches, languages = RunWatches(runs, run), Languages(lang)
     jobs, tracked = Jobs(runs), TrackedRuns(runs)
@@ -132,4 +128,4 @@ def listen(host: str, port: int) -> socket.socket:
         except OSError as refused:
             listener.close()
             error = refused
-    raise VsrppError(f"The panel found no free port on {host} from {port} on: {error}.")
+    raise refusals.NO_PORT(host=host, port=port, why=str(error))

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import control
-from vsrpp.errors import NotFound, Refused, VsrppError
+from vsrpp.errors import NotFound
 
+from . import refusals
 from .verbs import Action
 
 FOLDER = ".jobs"
@@ -91,18 +92,16 @@ class Jobs:
             line = action.line(self._runs)
             running = [job_view for job_view in self.all() if job_view.state in ("running", "ending")]
             if any(job_view.job.line == line for job_view in running):
-                raise Refused(f"{line} refused: it is running already.")
+                raise refusals.JOB_RUNNING(line=line)
             if len(running) >= MOST_AT_ONCE:
-                raise Refused(f"{line} refused: {len(running)} jobs are running; wait for one to end, or cancel one.")
+                raise refusals.TOO_MANY_JOBS(line=line, count=len(running))
             target = action.target(self._runs) if action.verb == "restore" else None
             if target is not None and target.exists():
-                raise Refused(
-                    f"{line} refused: {target} is there already. Remove it, or copy the command and change --out."
-                )
+                raise refusals.TARGET_EXISTS(line=line, target=str(target))
             try:
                 return self._start(action, line, target, author)
             except OSError as error:
-                raise VsrppError(f"{line} could not be started: {error}.") from error
+                raise refusals.JOB_NOT_STARTED(line=line, why=str(error)) from error
 
     def _start(self, action: Action, line: str, target: Path | None, author: str | None) -> Job:
         self._home.mkdir(mode=0o700, exist_ok=True)
@@ -146,7 +145,7 @@ class Jobs:
         with self._lock:
             job = self._job(key)
             if self._view_of(job).state not in ("running", "ending"):
-                raise Refused(f"{job.line} has ended.")
+                raise refusals.JOB_ENDED(line=job.line)
             job = replace(job, cancelled_by=author or "")
             self._write(job)
         trains = job.verb in ("from", "resume")
@@ -178,7 +177,7 @@ class Jobs:
     def _job(self, key: str) -> Job:
         """Raises NotFound."""
         if not _ID.fullmatch(key):
-            raise NotFound(f"There is no job {key[:40]}.")
+            raise refusals.NO_JOB(job=key[:40])
         file = self._home / f"{key}.json"
         try:
             changed = file.stat().st_mtime_ns
@@ -186,7 +185,7 @@ class Jobs:
             if kept is None or kept[0] != changed:
                 kept = self._kept[file] = (changed, Job(**json.loads(file.read_text(encoding="utf-8"))))
         except (OSError, ValueError, TypeError) as error:
-            raise NotFound(f"There is no job {key}.") from error
+            raise refusals.NO_JOB(job=key) from error
         return kept[1]
 
     def _write(self, job: Job) -> None:

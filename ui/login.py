@@ -10,7 +10,7 @@ import stat
 import time
 from pathlib import Path
 
-from vsrpp.errors import NotFound, Refused
+from . import refusals
 
 COOKIE = "vsrpp_panel"
 SESSION_S = 7 * 24 * 3600
@@ -30,19 +30,19 @@ class Login:
             mode = file.stat().st_mode
             text = file.read_text(encoding="utf-8")
         except OSError as error:
-            raise NotFound(f"The file of --auth, {file}, cannot be read: {error.strerror}.") from error
+            raise refusals.AUTH_UNREADABLE(file=str(file), why=error.strerror) from error
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
-            raise Refused(f"{file} can be read by others: chmod 600 {file}")
+            raise refusals.AUTH_OPEN(file=str(file))
         self._people: dict[str, bytes] = {}
         for number, line in enumerate(text.splitlines(), 1):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
             name, colon, password = line.partition(":")
             if not colon or not name.strip() or not password:
-                raise Refused(f"{file}, line {number}: a line is name:password.")
+                raise refusals.AUTH_LINE(file=str(file), number=number)
             self._people[name.strip()] = _digest(password)
         if not self._people:
-            raise Refused(f"{file} names nobody: give one name:password a line.")
+            raise refusals.AUTH_EMPTY(file=str(file))
         self._key = secrets.token_bytes(32)
 
     def check(self, name: str, password: str) -> bool:

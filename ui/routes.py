@@ -13,8 +13,9 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
-from vsrpp.errors import NotFound, Refused
+from vsrpp.errors import NotFound
 
+from . import refusals
 from .answers import failure, json_answer
 from .guard import PAGES
 from .language import Languages
@@ -59,13 +60,13 @@ def add_routes(
     async def fragments(page: str, request: Request) -> Response:
         body = await request.body()
         if page not in PAGES:
-            return failure(NotFound(f"There is no page {page[:40]}."))
+            return failure(refusals.NO_PAGE(page=page[:40]))
         if len(body) > LARGEST_QUESTION:
-            return failure(Refused(f"The question is larger than {LARGEST_QUESTION // 1024} KiB."))
+            return failure(refusals.REQUEST_TOO_LARGE(limit_kib=LARGEST_QUESTION // 1024))
         try:
             query = json.loads(body or b"{}")
         except ValueError:
-            return failure(Refused("The question is not valid JSON."))
+            return failure(refusals.REQUEST_NOT_JSON())
         renderer = live[languages.of(request)]
         answer = await run_in_threadpool(renderer.answer, page, query if isinstance(query, dict) else {})
         return json_answer(answer)
@@ -113,9 +114,9 @@ def picture_file(watches: RunWatches, run_id: str, path: str) -> Path:
     try:
         real = file.resolve(strict=True)
     except (OSError, ValueError, RuntimeError) as error:
-        raise NotFound("no such picture") from error
+        raise refusals.NO_PICTURE() from error
     if not real.is_relative_to(images.resolve()) or real.suffix.lower() not in PICTURE_SUFFIXES or not real.is_file():
-        raise NotFound("no such picture")
+        raise refusals.NO_PICTURE()
     return real
 
 

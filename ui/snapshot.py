@@ -11,9 +11,11 @@ from pathlib import Path
 from vsrpp import control
 from vsrpp.control import RunView, RunViewReader, curves
 from vsrpp.control.lineage import lineage
-from vsrpp.errors import NotFound, VsrppError
+from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event
+
+from . import refusals
 
 FRESH_S = 0.4
 """A second look within this time gets the same answer: ten tabs cost what one does."""
@@ -125,7 +127,7 @@ class RunWatches:
             run_id and len(run_id) <= LONGEST_NAME and run_id not in (".", "..") and not set(run_id) & {"/", "\\", "\0"}
         )
         if not plain or not (root / "run.db").is_file() or root.resolve().parent != self.folder.resolve():
-            raise NotFound(f"There is no run {run_id[:80]!r} in {self.folder}.")
+            raise refusals.NO_RUN_HERE(run=repr(run_id[:80]), folder=str(self.folder))
         return RunPaths(root)
 
     def close(self) -> None:

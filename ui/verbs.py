@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsrpp import paths
-from vsrpp.errors import Refused
+
+from . import refusals
 
 VERBS = ("restore", "promote", "from", "resume", "replay")
 TRAININGS = ("from", "resume")
@@ -30,18 +31,15 @@ class Action:
     def __post_init__(self) -> None:
         """Raises Refused for another verb, and for a step, alias or run ID that is none."""
         if self.verb not in VERBS:
-            raise Refused(f"{self.verb} refused: the panel starts {', '.join(VERBS)} and nothing else.")
+            raise refusals.NOT_A_VERB(verb=self.verb, verbs=", ".join(VERBS))
         if self.run_id.startswith("-"):
-            raise Refused(f"{self.run_id} refused: the command line would take this run's name for an option.")
+            raise refusals.RUN_LIKE_OPTION(run=self.run_id)
         if self.step is not None and not 0 <= self.step <= LARGEST_STEP:
-            raise Refused(f"step {self.step} refused: must be between 0 and {LARGEST_STEP}.")
+            raise refusals.STEP_RANGE(step=self.step, largest=LARGEST_STEP)
         if self.step is None and self.verb in _NEEDS_STEP:
-            raise Refused(f"{self.verb} refused: it needs a step.")
+            raise refusals.NEEDS_STEP(verb=self.verb)
         if self.verb == "promote" and not _ALIAS.fullmatch(self.alias or ""):
-            raise Refused(
-                f"alias {self.alias or '(none)'} refused: a letter, then up to 63 letters, digits, - and _ "
-                "(champion, say)."
-            )
+            raise refusals.ALIAS_FORM(alias=self.alias or "(none)")
 
     @property
     def trains(self) -> bool:

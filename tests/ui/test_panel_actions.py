@@ -90,7 +90,7 @@ def test_restoring_by_keyboard_asks_shows_the_command_and_says_where(
     assert page.locator(".job [data-copy]").get_attribute("data-copy") == line
     page.locator("[data-act=restore][data-step='10']").click()
     page.locator("#ask-yes").click()
-    page.wait_for_selector("#ask-told .notice.bad:has-text('is there already')")  # said where one looks
+    page.wait_for_selector("#ask-told .notice.bad:has-text('already exists')")  # said where one looks
     assert page.locator("#ask").is_visible()
 
 

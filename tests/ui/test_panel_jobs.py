@@ -272,7 +272,7 @@ def test_restore_fills_a_folder_beside_the_runs_and_says_where(finished: RunPath
     assert (seen.state, seen.job.status, seen.job.target) == ("done", 0, str(target)), seen
     assert (target / "model.safetensors").is_file() and str(target) in render(view.jobs([seen]), EN)
     again = post(live_panel.url, order)
-    assert not again["ok"] and "is there already" in again["notice"]
+    assert not again["ok"] and "already exists" in again["notice"]
 
 
 @pytest.mark.slow

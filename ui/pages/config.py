@@ -11,9 +11,9 @@ import gradio as gr
 from vsrpp import config, control
 from vsrpp.control import RunView
 from vsrpp.control.refusals import error_text, problem_text
-from vsrpp.errors import NotFound, Refused, VsrppError
+from vsrpp.errors import NotFound, VsrppError
 
-from .. import abilities, form
+from .. import abilities, form, refusals
 from ..markup import Piece, piece, render
 from ..messages import Texts
 from ..snapshot import RunWatches
@@ -315,7 +315,7 @@ def _terms(switched_on: bool, steps: str, condition: str) -> dict[str, Any] | No
     if not switched_on:
         return None
     if not str(steps).strip().isdigit() or int(steps) < 1:
-        raise Refused(f"steps of probation = {steps} refused: must be a whole number of at least 1. Nothing was asked.")
+        raise refusals.PROBATION_STEPS(steps=steps)
     return {"steps": int(steps), "revert_if": str(condition).strip()}
 
 
