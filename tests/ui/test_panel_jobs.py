@@ -86,7 +86,7 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient,
 @pytest.mark.parametrize(
     ("order", "says"),
     [
-        ({"verb": "rm"}, "nothing else"), ({"verb": "train; rm -rf /"}, "nothing else"), ({}, "nothing else"),
+        ({"verb": "rm"}, "the panel starts only"), ({"verb": "train; rm -rf /"}, "the panel starts only"), ({}, "the panel starts only"),
         ({"verb": "restore"}, "needs a step"), ({"verb": "restore", "step": -1}, "between 0"),
         ({"verb": "restore", "step": 10**12}, "between 0"), ({"verb": "restore", "step": "1; ls"}, "whole number"),
         ({"verb": "restore", "step": True}, "whole number"), ({"verb": "promote", "step": 100}, "alias"),
@@ -247,7 +247,7 @@ def test_the_same_thing_twice_and_too_much_at_once_are_refused(runs: Path) -> No
     record = runs / ".jobs" / f"{job_key(0)}.json"
     job = json.loads(record.read_text())
     record.write_text(json.dumps({**job, "line": Action(verb="replay", run_id="demo").line(runs)}))
-    with pytest.raises(Refused, match="running already"):
+    with pytest.raises(Refused, match="already running"):
         Jobs(runs).start(Action(verb="replay", run_id="demo"), None)
     for number in range(1, MOST_AT_ONCE):
         key = job_key(-number)
@@ -352,5 +352,5 @@ def test_a_panel_that_cannot_write_beside_the_runs_says_so(runs: Path) -> None:
     with TestClient(panel.build(runs=runs), base_url=HERE) as http:
         answer = http.post("/panel/do", json={"verb": "replay", "run": run.paths.run_id}).json()
         assert not answer["ok"] and "could not be started" in answer["notice"]
-        assert answer["reason_code"] == "failed"
+        assert answer["reason_code"] == "failed.panel.job"
         assert http.post("/panel/live/runs", json={}).status_code == 200

@@ -55,7 +55,7 @@ def test_one_panel_answers_every_request_in_its_language(runs: Path) -> None:
             "training" in http.post("/panel/live/monitoring?lang=en", json=asked).json()["fragments"]["header"]["html"]
         )
         answer = http.post("/panel/do?lang=de", json={"verb": "rollback", "run": "nonsense", "step": 1})
-        assert (answer.status_code, answer.json()["reason_code"]) == (404, "not_found")
+        assert (answer.status_code, answer.json()["reason_code"]) == (404, "not_found.panel.run")
 
 
 def test_the_sign_in_keeps_the_language_of_the_page_behind_it(runs: Path, tmp_path: Path) -> None:

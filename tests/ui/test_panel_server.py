@@ -169,7 +169,7 @@ def test_signing_in_and_out(runs: Path, auth: Path) -> None:
     [
         ("anna:x\n", 0o644, Refused, "chmod 600"),
         ("anna\n", 0o600, Refused, "line 1"),
-        ("\n#x\n", 0o600, Refused, "nobody"),
+        ("\n#x\n", 0o600, Refused, "no login"),
     ],
 )
 def test_an_unfit_auth_file_is_refused(tmp_path: Path, text: str, mode: int, error: type[Exception], says: str) -> None:
