@@ -317,7 +317,8 @@ def test_bad_input_by_every_way_in_leaves_a_real_trainings_weights_untouched(tmp
         for wrong in CLI_WRONG:
             done = vsrpp(bad, "set", run.run_id, os.fsencode(wrong), "--reason", "bad input", "--json")  # type: ignore[arg-type]
             assert done.returncode == 2, (wrong[:60], done.stdout, done.stderr)
-            assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+            lines = done.stderr.strip().splitlines()
+            assert lines and all(line.startswith("vsrpp: ") for line in lines), done.stderr
             assert not (bad / "cache" / "crashes").exists(), done.stderr
             answers["cli"] += 1
 

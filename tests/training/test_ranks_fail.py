@@ -163,7 +163,7 @@ def test_a_failure_of_rank_0_in_the_middle_of_a_step_ends_the_others(tmp_path: P
 def test_other_configs_are_refused_before_anything_is_begun(tmp_path: Path, tiny_clip: Path) -> None:
     with two(tmp_path, tiny_clip, only_1={"n_feats": 8}) as (leader, follower):
         assert leader.process.wait(240) == follower.process.wait(60) == 2
-        assert_one_line(leader, "rank 1 (", "n_feats = 8", "rank 0 for 4", "Nothing was started")
+        assert_one_line(leader, "rank 1 (", "n_feats = 8", "rank 0 with 4", "Nothing was started")
         assert not follower.errors
         assert not list((tmp_path / "runs").glob("*/run.db"))
 

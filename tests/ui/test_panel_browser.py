@@ -199,7 +199,7 @@ def test_two_people_at_once_stay_apart_and_learn_of_each_other(visit: Callable[.
     assert (field(anna, "grad_clip").input_value(), field(anna, "plateau_patience").input_value()) == ("2.5", "333")
     assert field(anna, "cooldown_duration").input_value() == "77"
     anna.wait_for_selector("#n-plateau_patience:has-text('would replace')")
-    anna.wait_for_selector("#n-cooldown_duration:has-text('Taken over')")
+    anna.wait_for_selector("#n-cooldown_duration:has-text('The form has been updated')")
     anna.get_by_role("button", name="Apply", exact=True).click()
     anna.wait_for_selector("#answer .notice.good")
     live = control.status(training)["config"]
