@@ -86,7 +86,7 @@ def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient,
 @pytest.mark.parametrize(
     ("order", "says"),
     [
-        ({"verb": "rm"}, "the panel starts only"), ({"verb": "train; rm -rf /"}, "the panel starts only"), ({}, "the panel starts only"),
+        ({"verb": "rm"}, "starts only"), ({"verb": "train; rm -rf /"}, "starts only"), ({}, "starts only"),
         ({"verb": "restore"}, "needs a step"), ({"verb": "restore", "step": -1}, "between 0"),
         ({"verb": "restore", "step": 10**12}, "between 0"), ({"verb": "restore", "step": "1; ls"}, "whole number"),
         ({"verb": "restore", "step": True}, "whole number"), ({"verb": "promote", "step": 100}, "alias"),
