@@ -53,5 +53,6 @@ def _run(words: list[str]) -> tuple[int, VsrppError | None]:
 
 def _tell(error: VsrppError) -> None:
     """Print one line per cause; an indented one continues the previous one."""
-    for cause in error.fields.get("causes") or [str(error)]:
+    causes = error.fields.get("causes")
+    for cause in causes if isinstance(causes, list) and causes else [str(error)]:
         print(cause if cause.startswith(" ") else f"vsrpp: {cause}", file=sys.stderr)

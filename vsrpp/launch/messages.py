@@ -137,7 +137,7 @@ REPLAY_BATCH_NOT_DIVISIBLE = Reason(
 )
 REPLAY_DIFFERS = Reason(
     "proof_failed.launch.replay_differs",
-    "the replay of {run_id} parted from its record at step {step}: {what}.{causes}",
+    "the replay of {run_id} parted from its record at step {step}: {what}.{likely}",
     ProofFailed,
 )
 

@@ -73,5 +73,5 @@ def _difference(verdict: ReplayVerdict) -> VsrppError:
     difference = verdict.first_difference or {"step": verdict.step, "what": "the weights"}
     causes = f" Likely cause: {'; '.join(verdict.causes)}." if verdict.causes else ""
     return messages.REPLAY_DIFFERS(
-        run_id=verdict.run_id, step=difference["step"], what=difference["what"], causes=causes
+        run_id=verdict.run_id, step=difference["step"], what=difference["what"], likely=causes
     )
