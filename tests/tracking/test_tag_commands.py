@@ -218,7 +218,7 @@ def steer_by_tags(run: RunPaths, uri: str) -> None:
     answered("vsrpp.set.max_lr", "5e-4", "max_lr=5e-4: applied at step ")
     answered("vsrpp.set.max_lr", "0.5", "max_lr = 0.5 refused: must be between 1e-05 and 0.001. Still at revision 1")
     answered("vsrpp.do", "checkpoint", "checkpoint: done at step ")
-    answered("vsrpp.do", "rollback 1", "rollback 1 refused: no checkpoint at step 1; the nearest is ")
+    answered("vsrpp.do", "rollback 1", "has no checkpoint at step 1; the nearest is step ")
     answered("vsrpp.do", "rollback best", "rollback best")
     answered("vsrpp.do", "stop", "stop: done at step ")
     tags = client.get_run(there).data.tags
