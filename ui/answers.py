@@ -20,7 +20,7 @@ _STATUSES = {
 
 
 def http_status(error: VsrppError) -> int:
-    """The HTTP status of a failure, by the exit code of its class; 500 for one without a status of its own."""
+    """The HTTP status of a failure, by the exit code of its class; 500 for every other."""
     return _STATUSES.get(error.exit_code, 500)
 
 

@@ -5,25 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cache
 
-from vsrpp.control.delivery_status import KINDS
-from vsrpp.control.narrate import FILTERS
-from vsrpp.control.numbers import SCORE_PARTS
-from vsrpp.control.run_view import STATES, TERMS
+from vsrpp.control.face_keys import FACE_KEYS
 from vsrpp.texts import LANGUAGES, Texts
 
 __all__ = ["BUILT_KEYS", "LANGUAGES", "Texts", "preferred", "texts"]
 
 BUILT_KEYS: dict[str, tuple[str, ...]] = {
-    "state.{}": STATES,
-    "trouble.{}": KINDS,
-    "means.{}": KINDS,
-    "group.{}": FILTERS,
-    "term.{}": ("total", *TERMS),
-    "score.{}": SCORE_PARTS,
-    "time.{}": ("data_wait", "compute", "validation", "checkpoint", "boundary"),
+    **FACE_KEYS,
     "use.{}": ("cpu", "gpu"),
-    "convergence.{}": ("falling", "flat", "rising", "noisy", "unknown"),
-    "level.{}": ("low", "moderate", "high", "unusual", "extreme"),
     "tier.{}": ("safe", "careful"),
     "job.{}": ("running", "ending", "done", "failed", "cancelled"),
     "do.{}": ("rollback", "restore", "from", "resume", "promote", "replay"),

@@ -1,4 +1,4 @@
-"""The runs the tracking server knows, asked for by a thread of its own: a server that is down keeps no page waiting."""
+"""The runs the tracking server knows, queried in a separate thread, so that no page waits for a server that is down."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsrpp import control, paths
 from vsrpp.control import (
-    FINAL_STATES,
+    ENDED_STATES,
     BestCheckpoint,
     CheckpointRef,
     LocalCheckpoint,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 WAIT_S = 60.0
 """Seconds to wait for the run's answer."""
 _LOOK_S = 0.05
-_ENDED = FINAL_STATES | {"dead"}
 _Runs = list[RunRow]
 _Events = list[Event]
 _Rows = list[MetricRow]
@@ -216,7 +215,9 @@ class Run:
             last_seq = reader.head()[0] if after_seq is None else after_seq
             quiet_since = time.monotonic()
             while True:
-                ended = control.run_state(reader) in _ENDED  # read first, so that earlier events are still yielded
+                ended = (
+                    control.run_state(reader) in ENDED_STATES
+                )  # read first, so that earlier events are still yielded
                 for event in list(reader.events(after_seq=last_seq, types=types or None)):
                     last_seq = event.seq
                     yield event
@@ -244,7 +245,7 @@ class Run:
                 step = int(reader.state().get("step", 0))
                 if step >= what:
                     return None
-                if state in _ENDED:
+                if state in ENDED_STATES:
                     raise messages.NEVER_REACHED(run=self.run_id, state=state, step=step, target=what)
                 if time.monotonic() >= deadline:
                     raise messages.NOT_AT_STEP(run=self.run_id, step=step, target=what, timeout_s=f"{timeout_s:g}")

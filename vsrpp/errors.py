@@ -70,6 +70,15 @@ class ProofFailed(VsrppError):
     reason_code = "proof_failed"
 
 
+KINDS: tuple[type[VsrppError], ...] = (VsrppError, Refused, NotFound, NotLive, TimedOut, ProofFailed)
+"""The classes by which a program tells failures apart; each has its own exit code."""
+
+
+def kind_of_exit(exit_code: int) -> type[VsrppError]:
+    """The class of a process's exit code; VsrppError where no class has it."""
+    return next((kind for kind in KINDS if kind.exit_code == exit_code), VsrppError)
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One way to fail: the code that programs decide by, the sentence for people. Calling it gives the error to raise."""

@@ -1,4 +1,4 @@
-"""The three pages, each a Gradio Blocks of its own."""
+"""The three pages, each a separate Gradio Blocks."""
 
 from .config import config_page
 from .monitoring import monitoring_page

@@ -32,7 +32,7 @@ def history(snapshot: RunView, t: Texts, *, width: int = 560) -> Piece:
 
 
 def thinned(points: list[tuple[int, float]], most: int = 240) -> list[tuple[int, float]]:
-    """At most about so many of the points, the last among them."""
+    """Thin the points to about `most`, and keep the last."""
     every = max(1, len(points) // most)
     return points[::every] + (points[-1:] if len(points) % every != 1 and every > 1 else [])
 

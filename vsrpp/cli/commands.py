@@ -9,13 +9,11 @@ from vsrpp import config, control, paths
 from vsrpp.cli import messages
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.documents import ChangeDocument, ProblemDocument
-from vsrpp.errors import NotFound, Refused, TimedOut, VsrppError
+from vsrpp.errors import Refused, VsrppError
 from vsrpp.formats import value
 from vsrpp.output import green, print_json, say, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
-
-_EXIT = {"applied": 0, "done": 0, "refused": 2, "pending": 5}
 
 
 def set_values(
@@ -64,9 +62,7 @@ def rollback(
         control.find_run(run, paths.runs_dir(run_dir)), "rollback", ref.to_payload(), origin="cli", author=author, reason=reason,
         wait_s=wait_s,
     )  # fmt: skip
-    missing = answer.status == "refused" and answer.reason_code.partition(".")[0] == NotFound.reason_code
-    code = _show(answer, as_json, "rolled back", NotFound if missing else None)
-    return NotFound.exit_code if missing else code
+    return _show(answer, as_json, "rolled back")
 
 
 def _preview(run: RunPaths, changes: dict[str, Any], base_revision: int | None, as_json: bool) -> int:
@@ -95,19 +91,20 @@ def _preview(run: RunPaths, changes: dict[str, Any], base_revision: int | None, 
     return 0
 
 
-def _show(answer: Answer, as_json: bool, done: str, error: type[VsrppError] | None = None) -> int:
+def _show(answer: Answer, as_json: bool, done: str) -> int:
     if as_json:
         print_json({"status": answer.status, "step": answer.step, "branch": answer.branch, "revision": answer.revision,
-                    "message": answer.message, **_verdict(answer, error)})  # fmt: skip
+                    "message": answer.message, **_verdict(answer)})  # fmt: skip
     elif answer.status == "done":
         say(f"{done} at step {answer.step} (branch {answer.branch}, revision {answer.revision})")
     return _end(answer)
 
 
 def _end(answer: Answer) -> int:
-    if answer.status in ("refused", "pending"):
-        _tell(answer.message, _problems(answer.errors))
-    return _EXIT[answer.status]
+    if answer.error is None:
+        return 0
+    _tell(answer.message, _problems(answer.errors))
+    return answer.error.exit_code
 
 
 def _tell(line: str, problems: list[config.Problem]) -> None:
@@ -125,11 +122,10 @@ def _problems(rows: list[ProblemDocument]) -> list[config.Problem]:
     return [config.Problem.from_json(row) for row in rows]
 
 
-def _verdict(answer: Answer, error: type[VsrppError] | None = None) -> dict[str, Any]:
-    """Exit code and reason of an answer, for scripts; `error` gives the class if the status does not."""
-    error = error or {"refused": Refused, "pending": TimedOut}.get(answer.status)
-    verdict = _verdict_of(error)
-    return {**verdict, "reason_code": answer.reason_code} if error is not None and answer.reason_code else verdict
+def _verdict(answer: Answer) -> dict[str, Any]:
+    """Exit code and reason of an answer, for scripts."""
+    verdict = _verdict_of(answer.error)
+    return {**verdict, "reason_code": answer.reason_code} if answer.error and answer.reason_code else verdict
 
 
 def _verdict_of(error: type[VsrppError] | None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def panel(
     with_parent: bool,
     run_dir: Path | None,
 ) -> int:
-    """Serve the control app until it is interrupted; with `with_parent`, also until the parent process is gone.
+    """Serve the control app until it is interrupted; with `with_parent`, also until the parent process has ended.
 
     Raises NotFound for an unknown run, Refused if the app is not installed or the address requires `auth`.
     """

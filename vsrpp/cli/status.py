@@ -9,7 +9,7 @@ from typing import Any
 from vsrpp import control, paths
 from vsrpp.cli import early, messages
 from vsrpp.cli.delivery import delivery_lines
-from vsrpp.control import FINAL_STATES
+from vsrpp.control import ENDED_STATES, FINAL_STATES
 from vsrpp.control.narrate import narrate, probation_terms
 from vsrpp.control.numbers import TIME_PARTS
 from vsrpp.errors import VsrppError
@@ -32,7 +32,6 @@ from vsrpp.store import Event
 from vsrpp.texts import english
 
 _STATE_COLOURS = {"training": green, "validating": green, "paused": yellow, "failed": red, "dead": red}
-_OVER = FINAL_STATES | {"dead"}
 
 
 def show_runs(*, local: bool, run_dir: Path | None, as_json: bool) -> int:
@@ -103,7 +102,7 @@ def _with_server(rows: list[dict[str, Any]], folder: Path) -> list[dict[str, Any
         {**{key: row[key] for key in keys}, "run_dir": None} for row in server_rows if row["run_id"] not in local_ids
     ]
     running = {row["run_id"] for row in server_rows if row["status"] == "RUNNING"}
-    return [{**row, "orphan": row["run_id"] in running and row["state"] in _OVER} for row in rows + elsewhere]
+    return [{**row, "orphan": row["run_id"] in running and row["state"] in ENDED_STATES} for row in rows + elsewhere]
 
 
 def show_status(run: str, *, run_dir: Path | None, as_json: bool) -> int:
@@ -118,7 +117,7 @@ def show_status(run: str, *, run_dir: Path | None, as_json: bool) -> int:
     )
     say(f"{bold(values['run_id'])}  {state}  step {values['step']} of {values['max_steps']}  {speed}".rstrip(), hang=4)
     say(f"  {clean(values['run_dir'])}")
-    if values["probation"] and values["state"] not in _OVER:
+    if values["probation"] and values["state"] not in ENDED_STATES:
         say(yellow(f"  {_on_probation(values['probation'])}"), hang=4)
     losses = "  ".join(f"{term} {value:.5f}" for term, value in values["losses"].items() if value is not None)
     rate = f"{values['lr']:.2e}" if values["lr"] is not None else "–"

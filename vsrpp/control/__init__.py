@@ -11,8 +11,18 @@ from vsrpp.control.local_checkpoints import LocalCheckpoint, local_checkpoints
 from vsrpp.control.numbers import numbers
 from vsrpp.control.remote_copies import newest_remote_copy
 from vsrpp.control.run_rows import RunRow, runs
-from vsrpp.control.run_view import ENDED_STATES, LIVE_STATES, RunView, RunViewReader, status, view_run
-from vsrpp.control.runs import FINAL_STATES, find_run, is_live, local_runs, process_alive, process_identity, run_state
+from vsrpp.control.run_view import RunView, RunViewReader, status, view_run
+from vsrpp.control.runs import (
+    ENDED_STATES,
+    FINAL_STATES,
+    LIVE_STATES,
+    find_run,
+    is_live,
+    local_runs,
+    process_alive,
+    process_identity,
+    run_state,
+)
 from vsrpp.control.views import (
     best_of,
     checkpoint_steps,

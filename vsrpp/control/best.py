@@ -5,14 +5,14 @@ The only rule, used by retention, rollback, restore, promote, status, panel, ter
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vsrpp import config
-from vsrpp.control.lineage import Lineage
+from vsrpp.control.lineage import Lineage, figures
 from vsrpp.documents import BestDocument
+from vsrpp.formats import finite
 from vsrpp.store import Event
 
 PSNR_Y = "val/psnr_y"
@@ -48,24 +48,20 @@ def rank(key: str, value: float) -> float:
 def score(metrics: Any, key: str) -> float | None:
     """The finite value of `key` among a checkpoint's metrics; None if that state was not validated."""
     value = metrics.get(key) if isinstance(metrics, Mapping) else None
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    return finite(value)
 
 
-def metrics_of(saved: Any, validated: Event | None) -> dict[str, float]:
+def metrics_of(line: Lineage, branch: int, step: int, saved: Any) -> dict[str, float]:
     """All metrics of one state: those saved with it, and those of a validation of the same state.
 
     A validation requested right after a checkpoint was written counts for that checkpoint, too.
     """
-    known = {f"val/{name}": value for name, value in (validated.data if validated else {}).items() if _is_figure(value)}
-    for metrics in (validated.data.get("metrics") if validated else None, saved):
-        if isinstance(metrics, Mapping):
-            known |= {str(key): value for key, value in metrics.items() if _is_figure(value)}
-    return known
+    return line.validation_at(branch, step) | figures(saved)
 
 
 def checkpoint_metrics(line: Lineage, saved: Event) -> dict[str, float]:
     """The metrics of a `checkpoint_saved` event."""
-    return metrics_of(saved.data.get("metrics"), line.validation_at(saved.branch, saved.step))
+    return metrics_of(line, saved.branch, saved.step, saved.data.get("metrics"))
 
 
 def best_checkpoint(line: Lineage, key: str) -> BestCheckpoint | None:
@@ -81,7 +77,3 @@ def best_checkpoint(line: Lineage, key: str) -> BestCheckpoint | None:
                 )
             )
     return max(scored, key=lambda best: (rank(key, best.value), best.step, best.branch), default=None)
-
-
-def _is_figure(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

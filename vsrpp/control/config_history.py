@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vsrpp import config
 from vsrpp.store import Event
 
 CONFIG_EVENTS = ("started", "config_applied", "config_reverted", "rolled_back")
@@ -79,13 +78,3 @@ def value_in_force(events: Sequence[Event], key: str) -> Any:
 def who(event: Event) -> str:
     """`anna (panel)`, or only the origin: who made a change, for messages."""
     return f"{event.author} ({event.origin})" if event.author else str(event.origin)
-
-
-def changes_text(changes: Iterable[dict[str, Any]]) -> str:
-    """`max_lr 1.50e-04 → 2.00e-04, grad_clip 1 → 0.5`."""
-    parts = []
-    for change in changes:
-        key = str(change.get("key"))
-        old, new = (config.format_value(key, change.get(which)) for which in ("old", "new"))
-        parts.append(f"{key} {old} → {new}")
-    return ", ".join(parts)

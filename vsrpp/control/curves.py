@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from vsrpp.control.lineage import SEGMENT_EVENTS, LineageSegment, lineage
+from vsrpp.formats import finite
 from vsrpp.paths import RunPaths
 from vsrpp.store.db import connect_reader
 from vsrpp.store.run_store import events_in
@@ -233,7 +234,7 @@ class CurveReader:
             {"k": key_id, "b": branch, "w": width, "after": after, "upto": upto, "huge": _HUGE},
         )
         return [
-            Point(step, low, high, _finite(mean), _finite(last), n, n - good)
+            Point(step, low, high, finite(mean), finite(last), n, n - good)
             for step, low, high, mean, n, good, last in rows
         ]
 
@@ -277,7 +278,3 @@ def _cut(key: str, branch: int, points: Sequence[Point], pieces: Sequence[Lineag
         if inside:
             series.append(Series(key, branch, piece.abandoned, inside))
     return series
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

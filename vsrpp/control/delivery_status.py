@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vsrpp.control.backlog import MLFLOW, count, sink_state
-from vsrpp.control.runs import FINAL_STATES
+from vsrpp.control.runs import ENDED_STATES
 from vsrpp.store import Marks, RunReader
 
 BEHIND_AFTER_S = 30.0
@@ -31,7 +31,7 @@ def delivery(reader: RunReader, marks: Marks | None, state: str, now: float | No
     since = pending["since"] if pending["state"] == "lost" else None
     return {
         **pending,
-        "trouble": trouble_kind(pending, over=state in FINAL_STATES | {"dead"}),
+        "trouble": trouble_kind(pending, over=state in ENDED_STATES),
         "lost_s": None if since is None else max(0.0, now - float(since)),
         "set_aside": len(refused),
         "set_aside_why": str(refused[-1].get("why") or "") if refused else "",

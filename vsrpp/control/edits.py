@@ -14,7 +14,7 @@ from vsrpp.config.condition import parse_conditions
 from vsrpp.control import messages
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.numbers import LIMITS
-from vsrpp.control.runs import run_state
+from vsrpp.control.runs import LIVE_STATES, run_state
 from vsrpp.documents import PreviewChange, ProblemDocument, RatePoint
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Inbox, RunReader
@@ -142,7 +142,7 @@ def _ask(
     _check_words(payload, author, reason, base_revision)
     with RunReader(paths.run_db) as reader:
         state = run_state(reader)
-        if state not in ("training", "paused", "validating"):
+        if state not in LIVE_STATES:
             raise _not_live(paths, kind, state)
         inbox = Inbox(paths.inbox_db)
         try:
@@ -152,7 +152,7 @@ def _ask(
             callback = on_sent.get()
             if callback is not None:
                 callback()
-            answer = inbox.wait(uid, wait_s, alive=lambda: run_state(reader) in ("training", "paused", "validating"))
+            answer = inbox.wait(uid, wait_s, alive=lambda: run_state(reader) in LIVE_STATES)
             trial = reader.state().get("probation") if answer.status == "pending" else None
             return _held_up(answer, trial, wait_s) if trial else answer
         finally:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vsrpp.control.best import PSNR_Y, metrics_of, score
+from vsrpp.control.best import PSNR_Y, score
 from vsrpp.control.config_history import value_in_force
-from vsrpp.control.lineage import TURNS, acts_at
+from vsrpp.control.lineage import TURNS, acts_at, validation_figures
 from vsrpp.store import Event, MetricRow, RunReader
 
 WINDOW_ROWS = 20
@@ -149,4 +149,4 @@ def _last_psnr_y(events: Sequence[Event]) -> float | None:
 
 def psnr_y_of(event: Event) -> float | None:
     """PSNR-Y (dB) of a `validated` event."""
-    return score(metrics_of(None, event), PSNR_Y)
+    return score(validation_figures(event), PSNR_Y)

@@ -66,7 +66,7 @@ class Lineage:
     """Segments abandoned by turns, in that order."""
     checkpoints: list[Event] = field(default_factory=list)
     """`checkpoint_saved` events of the current line, oldest first, whenever they were written."""
-    _validated: dict[tuple[int, int], Event] = field(default_factory=dict)
+    _validated: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
         if event.type in TURNS:
@@ -79,7 +79,7 @@ class Lineage:
         elif event.type == "checkpoint_saved" and self.holds(event.branch, event.step):
             self.checkpoints.append(event)  # may be recorded after the run has left the branch
         elif event.type == "validated":
-            self._validated[event.branch, event.step] = event
+            self._validated[event.branch, event.step] = validation_figures(event)
         if self.keep_events:
             self.events.append(event)
 
@@ -136,9 +136,9 @@ class Lineage:
         """The last recorded step of the line: up to there, a resume only repeats."""
         return max((event.step for event in self.events if event.type not in TURNS), default=0)
 
-    def validation_at(self, branch: int, step: int) -> Event | None:
-        """The newest `validated` event of that state."""
-        return self._validated.get((branch, step))
+    def validation_at(self, branch: int, step: int) -> dict[str, float]:
+        """The figures of the newest validation of that state; empty if it was not validated."""
+        return self._validated.get((branch, step), {})
 
     # ---- the config in force
     def config_spans(self) -> list[ConfigSpan]:
@@ -176,6 +176,22 @@ def turned_to(event: Event) -> int:
 def acts_at(event: Event) -> int:
     """The step from which an event's change takes effect; for a turn, the step it went back to."""
     return turned_to(event) if event.type in TURNS else event.step
+
+
+def validation_figures(event: Event) -> dict[str, float]:
+    """The metrics of a `validated` event: `val/psnr_y` (dB) and the others."""
+    return {f"val/{name}": value for name, value in figures(event.data).items()} | figures(event.data.get("metrics"))
+
+
+def figures(metrics: Any) -> dict[str, float]:
+    """The numbers among recorded metrics."""
+    if not isinstance(metrics, Mapping):
+        return {}
+    return {
+        str(key): value
+        for key, value in metrics.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    }
 
 
 def steers(event: Event) -> bool:

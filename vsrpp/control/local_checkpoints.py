@@ -45,7 +45,7 @@ def local_checkpoints(paths: RunPaths, line: Lineage) -> list[LocalCheckpoint]:
         checkpoints.append(
             LocalCheckpoint(
                 folder=folder, step=step, branch=branch, revision=None if revision is None else int(revision),
-                on_line=line.holds(branch, step), metrics=metrics_of(manifest.get("metrics"), line.validation_at(branch, step)),
+                on_line=line.holds(branch, step), metrics=metrics_of(line, branch, step, manifest.get("metrics")),
                 reason=str(manifest.get("reason") or ""),
             )
         )  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from vsrpp.errors import NotFound, NotLive, Reason, TimedOut
-from vsrpp.texts import english as english
 
 # ---- naming a run
 NO_RUNS = Reason("not_found.runs", "No run in {folder} yet. Start one: vsrpp train --data sample", NotFound)

@@ -1,6 +1,6 @@
 """Describes an event in words, for panel, terminal, command line and MLflow: what happened, who did it, why.
 
-A narration consists of phrases: keys of `vsrpp.texts` with their fields. Panel and terminal render them in their language
+A narration consists of phrases (`vsrpp.control.phrases`), which panel and terminal render in their language
 (`narration.brief(t)`); the command line, MLflow and alerts in English. Text written by people and error messages are shown
 as recorded; a refused value is described from its reason code. Nothing here raises, whatever an event contains: records
 outlive versions.
@@ -8,12 +8,13 @@ outlive versions.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from vsrpp import config, formats
 from vsrpp.control.delivery_status import KINDS
+from vsrpp.control.phrases import ParameterChanges, ParameterValue, Part, Phrase, PhraseList, WhyRefused, verbatim
 from vsrpp.formats import finite
 from vsrpp.store import EVENT_TYPES, Event
 from vsrpp.texts import Texts
@@ -67,62 +68,6 @@ BUILT_KEYS = {
     "event.{}.{}": ("config_reverted.to", "config_reverted.from_to", "rolled_back.to", "rolled_back.from_to"),
 }
 """The keys put together here, for the test that holds catalogues and code against each other."""
-
-
-@dataclass(frozen=True, slots=True)
-class Phrase:
-    """A key of the texts with its fields: text, other phrases, or lists of them."""
-
-    key: str
-    fields: Mapping[str, Any] = field(default_factory=dict)
-
-    def text(self, t: Texts) -> str:
-        """The phrase in the language of `t`."""
-        return t(self.key, **{name: _read(value, t) for name, value in self.fields.items()})
-
-
-@dataclass(frozen=True, slots=True)
-class ParameterChanges:
-    """Changes of parameters, {key, old, new}; `on` and `off` are translated, too."""
-
-    made: tuple[Mapping[str, Any], ...]
-
-    def text(self, t: Texts) -> str:
-        return formats.changes(self.made, (t("on"), t("off")))
-
-
-@dataclass(frozen=True, slots=True)
-class ParameterValue:
-    """A parameter's value."""
-
-    key: str
-    value: Any
-
-    def text(self, t: Texts) -> str:
-        return formats.value(self.key, self.value, (t("on"), t("off")))
-
-
-@dataclass(frozen=True, slots=True)
-class PhraseList:
-    """`loss and quality`."""
-
-    parts: tuple[Phrase, ...]
-
-    def text(self, t: Texts) -> str:
-        return f" {t('and')} ".join(part.text(t) for part in self.parts)
-
-
-@dataclass(frozen=True, slots=True)
-class WhyRefused:
-    """Why a value was refused, from the reason code on record; records from before there were codes have the sentence."""
-
-    problem: config.Problem
-
-    def text(self, t: Texts) -> str:
-        return t.reason(self.problem.reason_code, self.problem.fields, self.problem.message or formats.NONE)
-
-
-Part = Phrase | ParameterChanges | ParameterValue | PhraseList | WhyRefused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,15 +152,6 @@ def steps(number: object) -> Phrase:
 def probation_terms(revert_if: object) -> Phrase:
     """When an edit on probation is reverted; a non-finite loss always reverts it."""
     return Phrase("probation.or_broken", {"when": str(revert_if)}) if revert_if else Phrase("probation.broken")
-
-
-def verbatim(text: object) -> Phrase:
-    """Text that is the same in every language: a name, a person's words, an error."""
-    return Phrase("verbatim", {"text": str(text)})
-
-
-def _read(value: Any, t: Texts) -> str:
-    return value.text(t) if isinstance(value, Part) else str(value)
 
 
 def _known(kind: str, name: object) -> Phrase:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vsrpp.control.runs import FINAL_STATES
+from vsrpp.control.runs import ENDED_STATES
 from vsrpp.formats import finite
 
 CONVERGENCE = ("unknown", "falling", "flat", "rising", "noisy")
@@ -117,7 +117,7 @@ def numbers(
     def metric(key: str) -> float | None:
         return finite(metrics.get(key))
 
-    eta_s = None if state in FINAL_STATES | {"dead"} else eta(trainer, live)
+    eta_s = None if state in ENDED_STATES else eta(trainer, live)
     limits = {key: finite(trainer[key] if key in trainer else run_config.get(key)) for key in LIMITS}
     spent_s = finite(trainer.get("spent_s"))
     spent_s = metric("progress/spent_s") if spent_s is None else spent_s

@@ -9,8 +9,7 @@ from typing import Any
 
 from vsrpp.control.best import BestCheckpoint
 from vsrpp.control.edits import run_config_of
-from vsrpp.control.run_view import ENDED_STATES
-from vsrpp.control.runs import local_runs, run_state
+from vsrpp.control.runs import ENDED_STATES, local_runs, run_state
 from vsrpp.control.views import best_of
 from vsrpp.documents import BestDocument, RunState
 from vsrpp.errors import VsrppError

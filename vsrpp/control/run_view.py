@@ -24,16 +24,13 @@ from vsrpp.control.lineage import TURNS, Lineage
 from vsrpp.control.narrate import Narration, narrate
 from vsrpp.control.numbers import RunNumbers, numbers
 from vsrpp.control.remote_copies import newest_remote_copy
-from vsrpp.control.runs import FINAL_STATES, run_state
+from vsrpp.control.runs import ENDED_STATES, FINAL_STATES, LIVE_STATES, run_state
 from vsrpp.control.views import checkpoint_steps
 from vsrpp.documents import BestDocument, ProbationDocument, RemoteCopyDocument, RunState
 from vsrpp.formats import finite
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
 
-LIVE_STATES = ("training", "paused", "validating")
-"""States in which a run accepts commands."""
-ENDED_STATES = FINAL_STATES | {"dead"}
 STATES = (*LIVE_STATES, *sorted(ENDED_STATES), "silent", "unreadable")
 """Every word that a face has for a run's state: `silent` of one that lives, `unreadable` of a record."""
 SILENT_AFTER_S = 20.0

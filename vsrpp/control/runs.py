@@ -14,7 +14,11 @@ from vsrpp.errors import NotFound
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
 
+LIVE_STATES = ("training", "paused", "validating")
+"""States in which a run accepts commands."""
 FINAL_STATES = frozenset({"finished", "stopped", "failed"})
+"""States that the run itself recorded as its end."""
+ENDED_STATES = FINAL_STATES | {"dead"}
 MATCHES_NAMED = 4
 """Runs listed for an ambiguous prefix."""
 
@@ -54,7 +58,7 @@ def run_state(reader: RunReader, state: dict[str, Any] | None = None) -> RunStat
 
 def is_live(paths: RunPaths) -> bool:
     with RunReader(paths.run_db) as reader:
-        return run_state(reader) not in FINAL_STATES | {"dead"}
+        return run_state(reader) not in ENDED_STATES
 
 
 def local_runs(runs: Path) -> list[RunPaths]:

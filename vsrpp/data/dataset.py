@@ -189,7 +189,7 @@ def _data(run_config: Mapping[str, Any], located: LocatedData, clips: list[AnyCl
 def _split(run_config: Mapping[str, Any], located: LocatedData, clips: list[AnyClip]) -> tuple[Split, list[int]]:
     """The split of the whole mix, and the number of training spans of each source.
 
-    If neither the config nor a layout names validation clips, each source holds out some of its own.
+    If neither the config nor a layout names validation clips, a part of each source is held out.
     """
     num_frames, fraction = run_config["num_frames"], run_config.get("val_fraction")
     rest = iter(clips)

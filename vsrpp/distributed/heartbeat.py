@@ -16,7 +16,7 @@ import torch.distributed as dist
 
 BEAT_S = 1.0
 GRACE_S = 5.0
-"""Seconds that a rank has to notice by itself that rank 0 has given up; then its process ends."""
+"""Seconds a rank has to notice that rank 0 has given up; after that its process is ended."""
 STORE_S = 10.0
 LOST = "lost the others"
 
@@ -90,7 +90,7 @@ class Heartbeat:
             try:
                 self._beat()
                 over = over or (time.monotonic() if self._store.check([self._key("over")]) else 0.0)
-            except RuntimeError:  # the process that hosts the store is gone; the collectives will notice
+            except RuntimeError:  # the process that hosts the store has ended; the collectives will fail
                 return
             if self._rank and over and time.monotonic() - over > GRACE_S:
                 os._exit(1)  # it waits inside a collective for a rank that has given up; nothing can be lost

@@ -1,4 +1,4 @@
-"""Starting a training from Python or a notebook: in a process of its own, as `vsrpp train` does."""
+"""Starting a training from Python or a notebook: in a separate process, as `vsrpp train`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import control, paths
-from vsrpp.errors import VsrppError
+from vsrpp.errors import VsrppError, kind_of_exit
 from vsrpp.launch import messages
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader
@@ -117,6 +117,4 @@ def _failure(child: subprocess.Popen[bytes], log: Path) -> VsrppError:
     with contextlib.suppress(OSError):
         if log.name.startswith("."):
             log.unlink()
-    classes = {error.exit_code: error for error in VsrppError.__subclasses__()}
-    error_class = classes.get(child.returncode, VsrppError)
-    return error_class("\n".join(spoken) or messages.TRAIN_ENDED.sentence(code=child.returncode))
+    return kind_of_exit(child.returncode)("\n".join(spoken) or messages.TRAIN_ENDED.sentence(code=child.returncode))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.documents import AnswerStatus, ChangeDocument, ProblemDocument
-from vsrpp.errors import NotFound, Reason, Refused, TimedOut
+from vsrpp.errors import NotFound, Reason, Refused, TimedOut, VsrppError
 from vsrpp.store import messages
 from vsrpp.store.db import connect_reader, connect_writer
 from vsrpp.store.events import canonical, jsonable, readable
@@ -66,13 +66,17 @@ class Answer:
     def to_json(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__slots__}
 
+    @property
+    def error(self) -> type[VsrppError] | None:
+        """The class of the failure that this answer is; None for a success."""
+        if self.status == "refused":
+            return NotFound if self.reason_code.partition(".")[0] == NotFound.reason_code else Refused
+        return TimedOut if self.status == "pending" else None
+
     def check(self) -> Answer:
         """Returns this answer, or raises it, for scripts: Refused, NotFound, or TimedOut while it is pending."""
-        if self.status == "refused":
-            error = NotFound if self.reason_code.partition(".")[0] == NotFound.reason_code else Refused
-            raise error(self.message, reason_code=self.reason_code or None, fields=self.fields)
-        if self.status == "pending":
-            raise TimedOut(self.message, reason_code=self.reason_code or None, fields=self.fields)
+        if self.error is not None:
+            raise self.error(self.message, reason_code=self.reason_code or None, fields=self.fields)
         return self
 
 

@@ -71,7 +71,7 @@ class TrainerPipe:
         self._heard = messages + self._heard
 
     def say(self, message: dict[str, Any]) -> None:
-        with contextlib.suppress(OSError):  # the trainer is gone
+        with contextlib.suppress(OSError):  # the trainer has ended
             os.write(self._out, json.dumps(message).encode() + b"\n")
 
 
@@ -169,7 +169,7 @@ class RunDelivery:
 
 
 def main() -> int:
-    """Run until the trainer sends `finish` or is gone. Always 0: the trainer reads the report."""
+    """Run until the trainer sends `finish` or ends. Always 0: the trainer reads the report."""
     parent = _own_process()
     start = _first(parent)
     if start is None:

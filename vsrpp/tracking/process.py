@@ -5,7 +5,7 @@ hold the GIL between torch's small operations. Nothing here imports mlflow or to
 block.
 
 The protocol is JSON lines: `start`, `follow`, `finish` to the child's standard input; `run`, `report` from its standard
-output. The end of the pipe tells the child that the trainer is gone, even after kill -9.
+output. The end of the pipe tells the child that the trainer has ended, even after kill -9.
 """
 
 from __future__ import annotations
@@ -188,7 +188,7 @@ class Delivery:
                 self._process.stdin.close()
 
     def _receive(self, deadline: float) -> bool:
-        """Read the child's messages; False after the deadline or if the child is gone."""
+        """Read the child's messages; False after the deadline or if the child has ended."""
         process = self._process
         if process is None or process.stdout is None:
             return False

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vsrpp.control.best import PSNR_Y, metrics_of
+from vsrpp.control.best import PSNR_Y
 from vsrpp.errors import VsrppError
 from vsrpp.tracking import environment, logged_model, messages
 from vsrpp.tracking.candidates import LINE_TAG, Candidate, CandidateList, read_line_tag
@@ -96,7 +96,7 @@ def _on_line(tags: Mapping[str, str], models: Sequence[Any]) -> Callable[[int, i
 def _candidate(model: Any, uri: str, on_line: Callable[[int, int], bool]) -> Candidate:
     branch, step = _place_of(model)
     tagged = model.tags.get(logged_model.PSNR_TAG)
-    metrics = metrics_of({metric.key: metric.value for metric in model.metrics or []}, None)
+    metrics = {metric.key: metric.value for metric in model.metrics or []}
     if tagged and PSNR_Y not in metrics:
         metrics[PSNR_Y] = float(tagged)
     revision = model.tags.get(logged_model.REVISION_TAG)

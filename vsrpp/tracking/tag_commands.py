@@ -34,7 +34,6 @@ STOP_S = 5.0
 FACT = "tag_commands"
 PLAIN = ("pause", "resume", "validate", "checkpoint", "stop")
 KNOWN = f"must be one of {', '.join(PLAIN)}, rollback STEP, rollback best"
-LIVE = frozenset(control.LIVE_STATES)
 
 
 class TagCommands:
@@ -97,7 +96,7 @@ class TagCommands:
         for batch in self._fact["batches"]:
             if not batch["taken"]:
                 commands = self._take(batch, commands)
-        if commands and (self._ended is not None or control.run_state(self._reader) in LIVE):
+        if commands and (self._ended is not None or control.run_state(self._reader) in control.LIVE_STATES):
             self._take(self._write_down(commands), commands)
 
     def _write_down(self, tags: dict[str, str]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from vsrpp.control.config_history import CONFIG_EVENTS, changes_text
+from vsrpp import formats
+from vsrpp.control.config_history import CONFIG_EVENTS
 from vsrpp.control.lineage import TURNS, Lineage, turned_to
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, MetricRow, RunReader
@@ -176,7 +177,7 @@ class TensorBoard:
             self._started(files, event)
         changes = data.get("changes") or []
         if event.type in CHANGES and changes:
-            files.text(tags.CONFIG_CHANGES, f"Step {step}: {changes_text(changes)}{_because(event)}", step, at)
+            files.text(tags.CONFIG_CHANGES, f"Step {step}: {formats.changes(changes)}{_because(event)}", step, at)
             values = {tags.CONFIG_CHANGE: float(event.revision)}
             values |= self._parameters({change["key"]: change["new"] for change in changes}, step)
             files.scalars(values, step, at)

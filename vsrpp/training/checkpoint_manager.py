@@ -9,7 +9,8 @@ from vsrpp.checkpoints.files import Saved, Saver, SaveRequest, discard
 from vsrpp.checkpoints.retention import Kept, to_prune
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control.backlog import MLFLOW, open_marks
-from vsrpp.control.best import best_key, metrics_of, rank, score
+from vsrpp.control.best import best_key, rank, score
+from vsrpp.control.lineage import validation_figures
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Event
 from vsrpp.training import messages
@@ -200,7 +201,7 @@ class CheckpointManager:
 
         If this step already has a checkpoint (written or in progress), the record joins the two and nothing is saved.
         """
-        figures = metrics_of(None, validated)
+        figures = validation_figures(validated)
         if not self.is_best(figures):
             return
         if self.at_step == self._run.state.step:

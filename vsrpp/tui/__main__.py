@@ -1,4 +1,4 @@
-"""`python -m vsrpp.tui RUN [--run-dir DIR] [--lang de]`: the terminal UI as a process of its own."""
+"""`python -m vsrpp.tui RUN [--run-dir DIR] [--lang de]`: the terminal UI in a separate process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls to `control` that may wait for an answer, each in a thread of its own, so that the screen never waits."""
+"""Calls to `control` that may wait for an answer, each in a separate thread, so that the screen never waits."""
 
 from __future__ import annotations
 

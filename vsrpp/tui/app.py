@@ -1,6 +1,6 @@
 """The terminal UI's app: one run watched, screens on top of each other, answers brought to the bottom line.
 
-`run` is what `vsrpp top RUN` and `vsrpp train --tui` call, in a process of its own that is attached to the terminal.
+`run` is what `vsrpp top RUN` and `vsrpp train --tui` call, in a separate process attached to the terminal.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class TerminalUI(App[None]):
         return RunWatcher(paths, publish, interval_s=self._interval_s)
 
     def _post(self, message: Message) -> None:
-        with contextlib.suppress(RuntimeError):  # the UI is gone, and so is its event loop
+        with contextlib.suppress(RuntimeError):  # the UI has ended, and so has its event loop
             self.post_message(message)
 
     def on_snapshot_taken(self, event: SnapshotTaken) -> None:

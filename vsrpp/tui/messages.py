@@ -6,23 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vsrpp import config, formats
-from vsrpp.control.delivery_status import KINDS
-from vsrpp.control.narrate import FILTERS
-from vsrpp.control.numbers import SCORE_PARTS
-from vsrpp.control.run_view import STATES, TERMS
+from vsrpp.control.face_keys import FACE_KEYS
 from vsrpp.texts import Texts
 from vsrpp.tui.terminal import spelt_out
 
 BUILT_KEYS: dict[str, tuple[str, ...]] = {
-    "state.{}": STATES,
-    "trouble.{}": KINDS,
-    "means.{}": KINDS,
-    "group.{}": FILTERS,
-    "term.{}": ("total", *TERMS),
-    "score.{}": SCORE_PARTS,
-    "time.{}": ("data_wait", "compute", "validation", "checkpoint", "boundary"),
-    "convergence.{}": ("falling", "flat", "rising", "noisy", "unknown"),
-    "level.{}": ("low", "moderate", "high", "unusual", "extreme"),
+    **FACE_KEYS,
     "gradient{}": ("", ".short"),
     "momentum{}": ("", ".short"),
     "sort.{}": ("value", "trend", "name"),

@@ -1,4 +1,4 @@
-"""Reads one run in a thread of its own and hands on what it saw, whenever something is new."""
+"""Reads one run in a separate thread and passes on what it saw whenever something is new."""
 
 from __future__ import annotations
 
