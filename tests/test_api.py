@@ -20,6 +20,7 @@ from tests.support.runs import open_in_process, train
 from tests.support.waiting import wait_until
 from vsrpp import Run, control
 from vsrpp.errors import NotFound, NotLive, Refused, TimedOut, VsrppError
+from vsrpp.launch import from_python
 
 LONG = {
     "max_steps": 1_000_000, "validate_every": 100_000, "checkpoint_every": 100_000, "log_every": 5, "keep_last": 1,
@@ -284,10 +285,13 @@ def test_a_training_is_started_from_python_and_steered(tmp_path: Path) -> None:
     config = {"preset": "demo", "data": str(tiny_clip(tmp_path)), "n_feats": 4, "n_blocks": 1, "num_frames": 2,
               "crop_size": 16, "batch_size": 1, **LONG, "max_steps": 100_000}  # fmt: skip
     run = vsrpp.train(config, runs=tmp_path / "runs")
-    answer = run.set({"max_lr": 2e-4}, reason="from a notebook")
-    assert answer.check().status == "applied" and run.config()["max_lr"] == 2e-4
-    assert run.stop().status == "done"
-    wait_until(lambda: run.status().ended, what="its end")
+    try:
+        answer = run.set({"max_lr": 2e-4}, reason="from a notebook")
+        assert answer.check().status == "applied" and run.config()["max_lr"] == 2e-4
+        assert run.stop().status == "done"
+        wait_until(lambda: run.status().ended, what="its end")
+    finally:
+        from_python._children[-1].kill()
     assert run.status().state == "stopped" and "Config Update" in (run.paths.root / "train.log").read_text()
 
 
