@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 import vsrpp
@@ -20,7 +21,6 @@ from tests.support.runs import open_in_process, train
 from tests.support.waiting import wait_until
 from vsrpp import Run, control
 from vsrpp.errors import NotFound, NotLive, Refused, TimedOut, VsrppError
-from vsrpp.launch import from_python
 
 LONG = {
     "max_steps": 1_000_000, "validate_every": 100_000, "checkpoint_every": 100_000, "log_every": 5, "keep_last": 1,
@@ -278,6 +278,13 @@ def test_a_notebook_shows_a_run_with_what_people_wrote_escaped(finished: Run, mo
     assert "&lt;script&gt;" in finished._repr_html_() and "<script>" not in finished._repr_html_()
 
 
+def _trainings() -> list[psutil.Process]:
+    """The processes, zombies included, that this one has started a training in."""
+    zombies = [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
+    lines = [child for child in psutil.Process().children() if child not in zombies and "train" in child.cmdline()]
+    return zombies + lines
+
+
 @pytest.mark.slow
 def test_a_training_is_started_from_python_and_steered(tmp_path: Path) -> None:
     from tests.support.clips import tiny_clip
@@ -290,8 +297,10 @@ def test_a_training_is_started_from_python_and_steered(tmp_path: Path) -> None:
         assert answer.check().status == "applied" and run.config()["max_lr"] == 2e-4
         assert run.stop().status == "done"
         wait_until(lambda: run.status().ended, what="its end")
+        wait_until(lambda: not _trainings(), what="the end of its process, which is no zombie")
     finally:
-        from_python._children[-1].kill()
+        for process in _trainings():
+            process.kill()
     assert run.status().state == "stopped" and "Config Update" in (run.paths.root / "train.log").read_text()
 
 

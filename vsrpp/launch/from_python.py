@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +20,6 @@ from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader
 
 LOOK_S = 0.1
-_children: list[subprocess.Popen[bytes]] = []
-"""Kept so that an ended training is reaped and not taken for a live one."""
 
 
 def start_training(
@@ -45,7 +44,7 @@ def start_training(
                 [sys.executable, "-m", "vsrpp", "train", *arguments], stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
-        _children.append(child)
+        threading.Thread(target=child.wait, name="vsrpp-train-wait", daemon=True).start()  # an ended one is no zombie
         run = _wait_for_start(child, folder, Path(log.name))
         with contextlib.suppress(OSError):
             Path(log.name).replace(run.root / "train.log")
