@@ -140,15 +140,21 @@ def command_line(entry_point: str, arguments: Sequence[str]) -> tuple[list[str],
         raise WrongParameter(f"unknown entry point {entry_point!r}: must be one of {', '.join(ENTRY_POINTS)}")
     given: dict[str, str] = {}
     settings: list[str] = []
+    others: list[tuple[str, str]] = []
     for name, value in pairs(arguments):
         option = entry.options.get(name)
         if option is not None:
             if value != NOT_GIVEN:
                 given[name] = checked(name, value, check_of(option))
         elif entry.takes_config_keys and name in config_keys():
-            settings.append(f"{name}={value}")
+            settings.append(f"{name}={plugin_path(value)}")
         else:
+            others.append((name, value))
+    plugins = "plugin" in given or any(names_plugin(*setting.split("=", 1)) for setting in settings)
+    for name, value in others:  # parameters of a plug-in are known once it is imported
+        if not (entry.takes_config_keys and plugins):
             raise WrongParameter(unknown(name, entry))
+        settings.append(f"{name}={value}")
     for name in sorted(entry.required - given.keys()):
         raise WrongParameter(f"{name} is missing: -P {name}=…")
     run_dir = given.pop("run_dir", None)
@@ -169,7 +175,10 @@ def flags(entry: EntryPoint, given: Mapping[str, str]) -> Iterator[str]:
         option = entry.options[name]
         if option.flag is None:
             continue
-        if option.kind != "switch":
+        if option.kind == "list":
+            for word in split_words(name, value):
+                yield from (option.flag, plugin_path(word) if name == "plugin" else word)
+        elif option.kind != "switch":
             yield from (option.flag, value)
         elif (value == "on") != bool(option.default):
             yield option.flag
@@ -191,11 +200,33 @@ def checked(name: str, value: str, check: Check) -> str:
         raise WrongParameter(f"{name} = {value} refused: {reason}") from None
 
 
-def split_settings(value: str) -> list[str]:
+def names_file(value: str) -> bool:
+    """Whether a value names a network, a schedule … in a Python file: `nets.py:MyNet`."""
+    return value.partition(":")[0].endswith(".py")
+
+
+def names_plugin(key: str, value: str) -> bool:
+    """Whether the value of a key is none of our own choices but, perhaps, something that a plug-in provides."""
+    from vsrpp import config
+
+    return key in config.plugin_keys() and value not in config.parameters()[key].choices
+
+
+def plugin_path(value: str) -> str:
+    """A Python file, with or without `:NAME`, relative to the folder in which `mlflow run` was called; or a module."""
+    file, colon, name = value.partition(":")
+    return f"{path(file)}{colon}{name}" if names_file(value) else value
+
+
+def split_words(name: str, value: str) -> list[str]:
     try:
-        settings = shlex.split(value)
+        return shlex.split(value)
     except ValueError as reason:
-        raise WrongParameter(f"set = {value} refused: {reason}") from None
+        raise WrongParameter(f"{name} = {value} refused: {reason}") from None
+
+
+def split_settings(value: str) -> list[str]:
+    settings = split_words("set", value)
     for setting in settings:
         if "=" not in setting:
             raise WrongParameter(f'set = {value} refused: {setting} is not KEY=VALUE; give several as set="a=1 b=2"')

@@ -30,19 +30,20 @@ MAY_IMPORT: dict[str, set[str]] = {
     "texts": set(),
     "formats": {"config"},
     "config": {"errors", "paths", "documents"},
+    "plugins": {"errors", "paths", "config"},
     "schedule": {"config"},
     "store": {"errors", "paths", "documents"},
     "control": LEAVES | {"config", "schedule", "store"},
-    **{room: {"config", "resize", "errors", "formats"} for room in SCIENCE},
-    "controller": {"control"},
+    **{room: {"config", "resize", "errors", "formats", "plugins"} for room in SCIENCE},
+    "controller": {"config", "control", "plugins"},
     "distributed": {"errors"},
-    "checkpoints": LEAVES | {"config"},
-    "inference": LEAVES | SCIENCE | {"checkpoints"},
-    "training": LEAVES | CONTROL | SCIENCE | {"controller", "distributed", "checkpoints", "inference"},
+    "checkpoints": LEAVES | {"config", "plugins"},
+    "inference": LEAVES | SCIENCE | {"checkpoints", "plugins"},
+    "training": LEAVES | CONTROL | SCIENCE | {"plugins"} | {"controller", "distributed", "checkpoints", "inference"},
     "tracking": {"errors", "paths", "documents", "texts", "config", "formats", "store", "control"},
-    "launch": LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking"},
+    "launch": LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking", "plugins"},
     "api": {"errors", "paths", "documents", "formats", "store", "control", "launch", "notebook"},
-    "cli": FACES_MAY_IMPORT | {"tui", "ui"},
+    "cli": FACES_MAY_IMPORT | {"tui", "ui", "plugins"},
     "tui": FACES_MAY_IMPORT,
     "ui": FACES_MAY_IMPORT,
     "mlproject": {*FACES_MAY_IMPORT, "cli"},
@@ -54,7 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # MLflow copies this file into every logged model and runs it where the model is loaded; there it needs `models`.
 MODEL_CODE = PACKAGE / "tracking" / "upscaler.py"
 
-NEVER_TORCH = LEAVES | CONTROL | {"output", "api", "tui", "ui"}
+NEVER_TORCH = LEAVES | CONTROL | {"plugins", "output", "api", "tui", "ui"}
 NEVER_TRAINING = FACES | {"mlproject"}
 """Faces ask `control` and start processes through `launch`; how a network is made and trained is none of their business."""
 TORCH_IN_DATA = PACKAGE / "data" / "loader.py"
@@ -212,7 +213,7 @@ def test_every_room_is_on_the_list() -> None:
 @pytest.mark.parametrize(("room", "path"), FILES, ids=lambda value: module_of(value) if isinstance(value, Path) else "")
 def test_a_room_imports_only_rooms_above_it(room: str, path: Path) -> None:
     known = {found for name in names_of(path) if (found := room_of(name)) is not None}
-    allowed = MAY_IMPORT[room] | ({"models", "inference"} if path == MODEL_CODE else set())
+    allowed = MAY_IMPORT[room] | ({"models", "inference", "plugins"} if path == MODEL_CODE else set())
     assert known - {room} - allowed == set()
 
 

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 MAY_SHARE = {
     "ResidualBlock": "a building block of one network; each network's file holds its own and can be read alone",
+    "Parameter": "what the schema knows of a parameter, and what a plug-in writes to declare one; the word of both guides",
     "Trunk": "likewise: what a direction is made of differs from network to network",
 }
 

@@ -257,7 +257,7 @@ def test_sigterm_saves_delivers_and_asks_to_be_started_again(tmp_path: Path, tin
             "n_feats=8",
             "n_feats = 8 refused: cannot change while the run trains: restart, or start a new run from this checkpoint.",
         ),
-        ("l1_weight=0.1", "the four weights would sum to 0.5"),
+        ("l1_weight=0.1", "the loss weights would sum to 0.5"),
         ("max_lr=nan", "max_lr = nan refused: must be a finite number"),
         ("max_rl=1e-4", "did you mean max_lr?"),
     ],

@@ -50,16 +50,16 @@ REFUSED_VALUES = [
     ),
     (
         {"l1_weight": 0.1},
-        "l1_weight = 0.1 refused: the four weights would sum to 0.5; they must sum to 0.95–1.05 (set them together).",
+        "l1_weight = 0.1 refused: the loss weights would sum to 0.5; they must sum to 0.95–1.05 (set them together).",
     ),
     (
         {"ms_weight": 0.0, "grad_weight": 0.0},
-        "ms_weight = 0.0 refused: the four weights would sum to 0.6; they must sum to 0.95–1.05 (set them together).",
+        "ms_weight = 0.0 refused: the loss weights would sum to 0.6; they must sum to 0.95–1.05 (set them together).",
     ),
     (
         {"l1_weight": 0.6500001},
         (
-            "l1_weight = 0.6500001 refused: the four weights would sum to 1.0500001; "
+            "l1_weight = 0.6500001 refused: the loss weights would sum to 1.0500001; "
             "they must sum to 0.95–1.05 (set them together)."
         ),
     ),
@@ -93,7 +93,7 @@ REFUSED_VALUES = [
         (
             "max_lrr = 1 refused: unknown; did you mean max_lr? "
             "grad_clip = -1 refused: must be between 0.1 and 10; "
-            "l1_weight = 0.1 refused: the four weights would sum to 0.5; "
+            "l1_weight = 0.1 refused: the loss weights would sum to 0.5; "
             "they must sum to 0.95–1.05 (set them together); "
             "scale = 2 refused: cannot change while the run trains: restart, or start a new run from this checkpoint."
         ),
@@ -203,7 +203,7 @@ def test_whole_config_that_is_no_object_is_a_problem_and_no_crash():
         ({"min_lr": 8e-6}, ["min_lr becomes 8x the current value"]),
         ({"max_lr": 1.5e-5}, ["max_lr becomes 1/10 of the current value"]),
         ({"grad_clip": 1}, ["grad_clip is already 1.0"]),
-        ({"l1_weight": 0.64}, ["the four weights sum to 1.04: the total loss is scaled by it"]),
+        ({"l1_weight": 0.64}, ["the loss weights sum to 1.04: the total loss is scaled by it"]),
         ({"l1_weight": 0.5, "ms_weight": 0.3}, []),
         (
             {"max_steps": 1000},

@@ -66,7 +66,7 @@ def test_every_problem_is_named_in_one_line(tmp_path):
     assert str(refused.value) == (
         "n_feat = 3 refused: unknown; did you mean n_feats? "
         "max_lr = 5 refused: must be between 1e-05 and 0.001; "
-        "l1_weight = 0.1 refused: the four weights would sum to 0.5; they must sum to 0.95–1.05 (set them together); "
+        "l1_weight = 0.1 refused: the loss weights would sum to 0.5; they must sum to 0.95–1.05 (set them together); "
         "crop_size = 250 refused: must be a multiple of scale (4)."
     )
 

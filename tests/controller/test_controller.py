@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vsrpp.config.schema import loss_terms
 from vsrpp.controller.controller import SETTLING_STEPS, Controller
 from vsrpp.controller.effects import (
     LEAST_FACTOR,
     MOST_FACTOR,
     MOST_SHIFT,
-    TERMS,
     L1Steadiness,
     Norms,
     acted_factor,
@@ -56,6 +56,7 @@ LIVE = {
     "perceptual_weight": 0.0,
 }
 RUN = {"warmup_steps": 0, "detector": "brief"}
+TERMS = tuple(term.name for term in loss_terms())
 EVENTS = {"plateau_detected", "plateau_cleared", "safety_reset", "phase_changed"}
 
 CALM = Facts(
@@ -226,10 +227,10 @@ def test_safety_reset_puts_weights_back_at_once_and_counting_starts_again():
     trainer = Trainer(plateau_patience=150, plateau_safety_threshold=220)
     trainer.until(AGGRESSIVE, sharpness=0.5)
     before = trainer.go(40)
-    assert before.weights != set_weights(LIVE)
+    assert before.weights != set_weights(LIVE, TERMS)
     trainer.until(COOLDOWN)
     assert trainer.events[-2][1].type == "safety_reset"
-    assert trainer.outcome.weights == set_weights(LIVE)
+    assert trainer.outcome.weights == set_weights(LIVE, TERMS)
     after = trainer.go(1)
     assert [e.type for e in after.events] == ["plateau_cleared"] and "safety reset" in after.events[0].reason
     assert after.metrics["plateau/counter"] == 0.0
@@ -246,7 +247,7 @@ def test_aggressive_moves_to_the_gradient_term_by_small_steps_and_back():
     assert trainer.outcome.weights["grad"] < 0.3
     trainer.until(STABLE, sharpness=0.9)
     trainer.go(100, sharpness=0.9)
-    assert trainer.outcome.weights == set_weights(LIVE)
+    assert trainer.outcome.weights == set_weights(LIVE, TERMS)
 
 
 def test_a_weight_set_by_hand_is_the_new_centre_at_once():
@@ -267,12 +268,17 @@ def test_adaptive_off_takes_everything_away_from_the_next_step_and_the_detector_
         trainer.controller.observe_norm(0.01)
     trainer.until(AGGRESSIVE, sharpness=0.5)
     changed = trainer.go(30)
-    assert changed.lr_factor == 0.5 and changed.clip < 1.0 and changed.weights != set_weights(LIVE)
+    assert changed.lr_factor == 0.5 and changed.clip < 1.0 and changed.weights != set_weights(LIVE, TERMS)
     off = trainer.controller.effective({**trainer.live, "adaptive": False})
-    assert (off.weights, off.lr_factor, off.clip) == (set_weights(LIVE), 1.0, 1.0)
+    assert (off.weights, off.lr_factor, off.clip) == (set_weights(LIVE, TERMS), 1.0, 1.0)
     counter = changed.metrics["plateau/counter"]
     outcome = trainer.go(10, adaptive=False)
-    assert (outcome.weights, outcome.lr_factor, outcome.clip, outcome.phase) == (set_weights(LIVE), 1.0, 1.0, STABLE)
+    assert (outcome.weights, outcome.lr_factor, outcome.clip, outcome.phase) == (
+        set_weights(LIVE, TERMS),
+        1.0,
+        1.0,
+        STABLE,
+    )
     assert outcome.metrics["plateau/counter"] == counter + 10
     again = trainer.go(1, adaptive=True)
     assert again.lr_factor == 1.0 and again.weights["grad"] <= 0.2 + 0.0011, "it begins anew"
@@ -348,7 +354,7 @@ def test_restart_takes_the_offsets_away_and_settles_through_the_table():
     trainer.go(50)
     trainer.controller.restart("rolled back to step 40")
     effect = trainer.controller.effective(trainer.live)
-    assert (effect.weights, effect.lr_factor) == (set_weights(LIVE), 1.0)
+    assert (effect.weights, effect.lr_factor) == (set_weights(LIVE, TERMS), 1.0)
     outcome = trainer.go(1)
     assert outcome.phase == SETTLING
     assert [e.reason for e in outcome.events] == [
@@ -363,7 +369,7 @@ def test_non_finite_step_while_aggressive_takes_the_weights_back_and_cools_down(
     trainer.until(AGGRESSIVE, sharpness=0.5)
     trainer.go(50)
     outcome = trainer.go(1, loss=math.nan, finite=False)
-    assert outcome.phase == COOLDOWN and outcome.weights == set_weights(LIVE)
+    assert outcome.phase == COOLDOWN and outcome.weights == set_weights(LIVE, TERMS)
 
 
 def test_perceptual_weight_follows_the_steadiness_of_l1():
@@ -373,16 +379,16 @@ def test_perceptual_weight_follows_the_steadiness_of_l1():
     for _ in range(3000):
         calm.add(0.05 * math.exp(rng.gauss(0, 0.1)))
         wild.add(0.05 * math.exp(rng.gauss(0, 1.2)))
-    assert calm.part == 1.0 and effective_weights(live, 0.0, calm.part) == set_weights(live)
+    assert calm.part == 1.0 and effective_weights(live, TERMS, 0.0, calm.part) == set_weights(live, TERMS)
     assert 0.25 <= wild.part < 0.6
-    weights = effective_weights(live, 0.0, wild.part)
+    weights = effective_weights(live, TERMS, 0.0, wild.part)
     assert weights["perceptual"] == pytest.approx(0.1 * wild.part)
     assert weights["l1"] > 0.5 and math.fsum(weights.values()) == pytest.approx(1.0)
 
 
 def test_terms_set_to_zero_stay_off():
     off = {**LIVE, "l1_weight": 0.7, "ms_weight": 0.3, "grad_weight": 0.0}
-    assert effective_weights(off, MOST_SHIFT, 0.25) == set_weights(off)
+    assert effective_weights(off, TERMS, MOST_SHIFT, 0.25) == set_weights(off, TERMS)
 
 
 def test_clip_follows_the_percentile_under_the_ceiling():
@@ -413,7 +419,7 @@ def test_weights_stay_within_their_ranges_and_keep_their_sum(parts, wanted, shif
     values = [min(1.0, value / sum(parts) * wanted) for value in parts]
     live = {**LIVE, **{f"{term}_weight": value for term, value in zip(TERMS, values, strict=True)}}
     total = math.fsum(values)
-    weights = effective_weights(live, shift, part)
+    weights = effective_weights(live, TERMS, shift, part)
     assert all(0.0 <= weight <= 1.0 for weight in weights.values())
     assert math.fsum(weights.values()) == pytest.approx(total, abs=1e-15)
     if 0.95 <= total <= 1.05:

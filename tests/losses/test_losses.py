@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from tests.support.reasons import raises
 from vsrpp import losses
+from vsrpp.config import schema
 from vsrpp.losses import messages, terms
 from vsrpp.losses.perceptual import CONV_CHANNELS, IMAGENET_MEAN, IMAGENET_STD, VggFeatureLoss
 
@@ -104,7 +106,7 @@ def test_gradient_counts_horizontal_and_vertical_differences_alike() -> None:
 
 def test_the_total_is_the_weighted_sum_of_the_terms() -> None:
     pred, gt = pictures(2, 3, 3, 13, 17), pictures(2, 3, 3, 13, 17, seed=1)
-    total, values = losses.Losses()(pred, gt, PLAIN)
+    total, values = losses.build({})(pred, gt, PLAIN)
     assert list(values) == ["l1", "ms", "grad"]
     assert total.item() == pytest.approx(sum(PLAIN[term] * values[term].item() for term in values))
     assert values["l1"].item() == pytest.approx((pred - gt).abs().mean().item())
@@ -112,13 +114,13 @@ def test_the_total_is_the_weighted_sum_of_the_terms() -> None:
 
 def test_a_perfect_picture_costs_nothing() -> None:
     gt = pictures(1, 2, 3, 16, 16)
-    total, values = losses.Losses()(gt.clone(), gt, PLAIN)
+    total, values = losses.build({})(gt.clone(), gt, PLAIN)
     assert total.item() == 0
     assert all(value.item() == 0 for value in values.values())
 
 
 def test_a_changed_weight_counts_on_the_next_call() -> None:
-    loss, weights = losses.Losses(), dict(PLAIN)
+    loss, weights = losses.build({}), dict(PLAIN)
     pred, gt = pictures(1, 2, 3, 16, 16), pictures(1, 2, 3, 16, 16, seed=1)
     before, values = loss(pred, gt, weights)
     weights.update(l1=0.8, ms=0.0)
@@ -129,7 +131,7 @@ def test_a_changed_weight_counts_on_the_next_call() -> None:
 def test_a_term_of_weight_zero_is_reported_and_adds_no_gradient() -> None:
     gt = pictures(1, 1, 3, 16, 16)
     pred = pictures(1, 1, 3, 16, 16, seed=1).requires_grad_()
-    total, values = losses.Losses()(pred, gt, {"l1": 1.0, "ms": 0.0, "grad": 0.0})
+    total, values = losses.build({})(pred, gt, {"l1": 1.0, "ms": 0.0, "grad": 0.0})
     total.backward()
     assert values["ms"].item() > 0
     assert pred.grad is not None
@@ -138,16 +140,16 @@ def test_a_term_of_weight_zero_is_reported_and_adds_no_gradient() -> None:
 
 def test_no_value_reported_holds_the_graph() -> None:
     pred = pictures(1, 1, 3, 16, 16).requires_grad_()
-    total, values = losses.Losses()(pred, torch.zeros(1, 1, 3, 16, 16), PLAIN)
+    total, values = losses.build({})(pred, torch.zeros(1, 1, 3, 16, 16), PLAIN)
     assert total.requires_grad
     assert not any(value.requires_grad for value in values.values())
 
 
 def test_losses_are_fp32_under_bf16_autocast() -> None:
     pred, gt = pictures(1, 2, 3, 16, 16), pictures(1, 2, 3, 16, 16, seed=1)
-    expected, _ = losses.Losses()(pred, gt, PLAIN)
+    expected, _ = losses.build({})(pred, gt, PLAIN)
     with torch.autocast("cpu", torch.bfloat16):
-        total, values = losses.Losses()(pred, gt, PLAIN)
+        total, values = losses.build({})(pred, gt, PLAIN)
     assert total.dtype == torch.float32
     assert {value.dtype for value in values.values()} == {torch.float32}
     assert torch.equal(total, expected)
@@ -156,26 +158,22 @@ def test_losses_are_fp32_under_bf16_autocast() -> None:
 def test_a_non_finite_picture_makes_the_total_non_finite() -> None:
     pred = pictures(1, 1, 3, 16, 16)
     pred[0, 0, 0, 3, 3] = float("nan")
-    assert losses.Losses()(pred, torch.zeros_like(pred), PLAIN)[0].isnan()
+    assert losses.build({})(pred, torch.zeros_like(pred), PLAIN)[0].isnan()
 
 
 @pytest.mark.parametrize("weights", [{}, {"l1": 0.0}, {"l2": 1.0}])
 def test_weights_that_weigh_nothing_are_an_error(weights: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="loss term"):
-        losses.Losses()(pictures(1, 1, 3, 8, 8), pictures(1, 1, 3, 8, 8), weights)
+        losses.build({})(pictures(1, 1, 3, 8, 8), pictures(1, 1, 3, 8, 8), weights)
 
 
-@pytest.mark.parametrize(
-    ("key", "term"),
-    [("l1_weight", "l1"), ("perceptual_weight", "perceptual"), ("max_lr", None), ("weight", None), ("l1", None)],
-)
-def test_a_live_key_names_its_term(key: str, term: str | None) -> None:
-    assert losses.term_of_key(key) == term
-
-
-def test_every_term_has_a_live_key() -> None:
-    assert losses.TERMS == ("l1", "ms", "grad", "perceptual")
-    assert [losses.term_of_key(f"{term}_weight") for term in losses.TERMS] == list(losses.TERMS)
+def test_the_table_of_terms_is_complete_and_every_function_exists() -> None:
+    table = schema.loss_terms()
+    assert [term.name for term in table] == ["l1", "ms", "grad", "perceptual"] == list(losses.build({}).terms)
+    for term in table:
+        module, _, name = term.function.partition(":")
+        assert callable(getattr(importlib.import_module(module), name)), term.function
+        assert term.key in schema.live_parameters() and term.label and len(term.colour) == 7
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -249,13 +247,14 @@ def test_the_perceptual_loss_draws_no_random_numbers(vgg_file: Path) -> None:
 
 
 def test_no_weight_file_is_needed_for_perceptual_weight_zero() -> None:
-    assert losses.build({"perceptual_weights": None}).perceptual is None
-    assert losses.build({}).perceptual is None
+    pred, gt = pictures(1, 1, 3, 16, 16), pictures(1, 1, 3, 16, 16, seed=1)
+    for run_config in ({"perceptual_weights": None}, {}):
+        assert "perceptual" not in losses.build(run_config)(pred, gt, PLAIN)[1]
 
 
 def test_perceptual_without_a_weight_file_is_refused() -> None:
     with raises(messages.NO_PERCEPTUAL_FILE):
-        losses.Losses()(pictures(1, 1, 3, 16, 16), pictures(1, 1, 3, 16, 16), {"perceptual": 1.0})
+        losses.build({})(pictures(1, 1, 3, 16, 16), pictures(1, 1, 3, 16, 16), {"perceptual": 1.0})
 
 
 def test_a_missing_weight_file_is_refused_with_its_path_and_how_to_get_it(tmp_path: Path) -> None:

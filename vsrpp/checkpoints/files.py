@@ -24,6 +24,7 @@ from vsrpp.checkpoints import messages
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths, checkpoint_step
+from vsrpp.plugins import record as plugin_record
 
 FORMAT = 1
 _CHUNK = 1 << 20
@@ -143,10 +144,13 @@ def _write_files(folder: CheckpointPaths, request: SaveRequest) -> dict[str, str
     safetensors.torch.save_file(snapshot.model, folder.model)
     safetensors.torch.save_file(snapshot.model_ema, folder.model_ema)
     torch.save({"step": snapshot.step, **snapshot.rest}, folder.training_state)
-    folder.runtime_config.write_text(config.dump_runtime(snapshot.live, request.revision), encoding="utf-8")
+    folder.runtime_config.write_text(
+        config.dump_runtime(snapshot.live, request.revision, request.run_config), encoding="utf-8"
+    )
     folder.run_config.write_text(
         yaml.safe_dump(request.run_config, sort_keys=False, allow_unicode=True), encoding="utf-8"
     )
+    plugin_record.write(plugin_record.sources(request.run_config), folder.root)
     files = {
         path.name: {"sha256": file_sha256(path), "bytes": path.stat().st_size} for path in sorted(folder.root.iterdir())
     }

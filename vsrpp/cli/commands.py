@@ -81,7 +81,7 @@ def _preview(run: RunPaths, changes: dict[str, Any], base_revision: int | None, 
         for warning in preview.warnings:
             say(yellow(f"⚠️  {warning}"))
         if preview.weight_sum is not None:
-            say(f"the four weights then sum to {preview.weight_sum:g}")
+            say(f"the loss weights then sum to {preview.weight_sum:g}")
         say("nothing was changed (--dry-run)")
     if preview.errors:
         problems = _problems(preview.errors)

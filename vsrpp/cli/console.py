@@ -16,6 +16,7 @@ from vsrpp.formats import counted, duration, flops, millions, size, value
 from vsrpp.output import (
     LiveLine,
     bold,
+    clean,
     dim,
     green,
     has_live_line,
@@ -64,9 +65,13 @@ class Console:
     def begin(self, run: RunFacts) -> None:
         facts = run.run_config
         self.say(f"{bold('Run')} {run.paths.run_id}  {dim(str(run.paths.root))}")
-        blocks, threads = counted(facts["n_blocks"], "block"), counted(facts["torch_threads"], "thread")
+        threads = counted(facts["torch_threads"], "thread")
+        sizes = f", {facts['n_feats']} features, {counted(facts['n_blocks'], 'block')} per direction"
+        foreign = any(
+            facts["network"] == one["name"] for record in facts.get("plugins") or () for one in record["provides"]
+        )
         self.say(
-            f"{facts['network']} ×{facts['scale']}, {facts['n_feats']} features, {blocks} per direction on {facts['device']}"
+            f"{clean(facts['network'])} ×{facts['scale']}{'' if foreign else sizes} on {facts['device']}"
             f" ({threads}), {facts['precision']}; {run.windows} training windows, {run.val_frames} validation frames"
         )
         self.say(

@@ -73,6 +73,10 @@ ENTRIES: tuple[ProjectEntry, ...] = (
                " recipe's name. -P and `set` override it."),
             _p("max_steps", help="Optimizer steps to train for, 1 to 10000000. Not given: the preset's."),
             _p("set", option="settings", help='Several keys at once, separated by spaces: -P set="n_feats=32 max_lr=2e-4"'),
+            _p("plugin", option="plugins",
+               help="Other people's code: Python files or modules, separated by spaces. Its parameters are -P parameters,"
+               " too. A network is named by -P network=FILE.py:NAME. (docs/extending.md)"),
+            _p("trust_code", help="SHA-256 of a recorded plug-in that may run although this account has not named it."),
             _p("from", option="source",
                help="Start a new run from a checkpoint: RUN, RUN@STEP, a checkpoint folder, or models:/…"),
             _p("resume", help="Continue this run from its newest checkpoint, in its own MLflow run."),
@@ -116,7 +120,7 @@ ENTRIES: tuple[ProjectEntry, ...] = (
         name="replay", command="replay",
         help="Retrain a run from its record, from MLflow alone if the run folder is missing, and verify that the result is"
         " bit-identical.",
-        parameters=(_LATEST, _p("devices"), _RUN_DIR),
+        parameters=(_LATEST, _p("devices"), _p("trust_code"), _RUN_DIR),
     ),
     ProjectEntry(
         name="evaluate", command="evaluate",
@@ -130,6 +134,7 @@ ENTRIES: tuple[ProjectEntry, ...] = (
             _p("start"),
             _p("count"),
             _p("profile", help="PNG file for the temporal profile: one row of pixels over time."),
+            _p("trust_code"),
             _RUN_DIR,
         ),
     ),
@@ -148,6 +153,7 @@ ENTRIES: tuple[ProjectEntry, ...] = (
             _p("tile"),
             _p("tile_overlap"),
             _p("audio", "on", help="on or off: copy audio and subtitles."),
+            _p("trust_code"),
             _p("overwrite", "off", help="on or off: replace an existing output."),
             _RUN_DIR,
         ),

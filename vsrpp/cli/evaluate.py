@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from vsrpp.cli import early, messages
 from vsrpp.launch.checkpoint_source import checkpoint_folder
 from vsrpp.output import Column, clean, print_json, print_table, say
 from vsrpp.paths import CheckpointPaths
+from vsrpp.plugins import trust
 
 
 def evaluate(
     source: str, *, data: str, scale: int | None, degradation: str | None, start: int, count: int | None,
-    profile: Path | None, run_dir: Path | None, as_json: bool,
+    profile: Path | None, trust_code: Sequence[str], run_dir: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Score a run, a checkpoint or `bicubic`. Raises Refused, NotFound or ProofFailed."""
     if start < 0 or (count is not None and count < 1):
@@ -27,6 +29,7 @@ def evaluate(
     if source != "bicubic":
         early.check_checkpoint(source, runs)
     folder = None if source == "bicubic" else checkpoint_folder(source, runs)
+    trust.allow(trust_code)
     from vsrpp.inference import evaluate as scoring
 
     if folder is None:

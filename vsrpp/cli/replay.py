@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,15 +18,23 @@ if TYPE_CHECKING:
     from vsrpp.launch.console import ReplayVerdict, TrainingProgress
 
 
-def replay(run: str, *, devices: str | None, run_dir: Path | None, as_json: bool) -> int:
+def replay(
+    run: str, *, devices: str | None, trust_code: Sequence[str], allow_changed_code: bool, run_dir: Path | None, as_json: bool
+) -> int:  # fmt: skip
     """Exit 0 if identical. Otherwise raises ProofFailed (exit 6), naming the first differing step and likely causes."""
 
     def command_for(run: str) -> RankCommand:
         folder = ["--run-dir", str(run_dir)] if run_dir else []
-        return RankCommand(module=MODULE, arguments=("replay", run, *folder, *(["--json"] if as_json else [])))
+        changed = ["--allow-changed-code"] if allow_changed_code else []
+        return RankCommand(
+            module=MODULE, arguments=("replay", run, *folder, *changed, *(["--json"] if as_json else []))
+        )
 
     early.find_or_ask(run, paths.runs_dir(run_dir))
-    request = ReplayRequest(run=run, command_for=command_for, devices=devices, run_dir=run_dir)
+    request = ReplayRequest(
+        run=run, command_for=command_for, devices=devices, run_dir=run_dir, trust_code=tuple(trust_code),
+        allow_changed_code=allow_changed_code,
+    )  # fmt: skip
     return replay_job.replay(request, _ForScripts() if as_json else _ForPeople())
 
 

@@ -91,6 +91,16 @@ LANGUAGE = Option(
 )
 
 
+TRUST_CODE = Option(
+    name="trust_code", flag="--trust-code", kind="list", metavar="SHA256",
+    help="run a recorded plug-in that this account has not named itself; may be repeated (docs/extending.md)",
+)  # fmt: skip
+CHANGED_CODE = Option(
+    name="allow_changed_code", flag="--allow-changed-code", kind="switch",
+    help="use a plug-in's code as it is now although it differs from the record; this is recorded",
+)  # fmt: skip
+
+
 def _settings(help: str) -> Option:
     return Option(name="settings", flag="--set", kind="list", metavar="KEY=VALUE", help=help)
 
@@ -107,6 +117,10 @@ TRAIN = CommandSpec(
         Option(name="data", flag="--data", kind="place", metavar="PATH|sample",
                help="a video, a folder of videos or clips, a dataset (REDS, …), or the sample clip"),
         _settings("any key of either config; may be repeated"),
+        Option(name="plugins", flag="--plugin", kind="list", metavar="FILE|MODULE",
+               help="other people's code with losses, metrics or data readers; may be repeated (docs/extending.md)"),
+        TRUST_CODE,
+        replace(CHANGED_CODE, help=f"with --resume: {CHANGED_CODE.help}"),
         Option(name="source", flag="--from", kind="place", metavar="SOURCE",
                help="start a new run from RUN, RUN@STEP, a checkpoint folder, models:/NAME@ALIAS, models:/NAME/VERSION"
                " or models:/m-…"),
@@ -225,6 +239,8 @@ COMMANDS: tuple[CommandSpec, ...] = (
             Option(name="devices", flag="--devices", kind="devices", metavar="N|auto",
                    help="processes on this host (default: as many as trained the run; any other number gives different"
                    " bits)"),
+            TRUST_CODE,
+            CHANGED_CODE,
         ),
     ),
     CommandSpec(
@@ -244,6 +260,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
             Option(name="count", flag="--count", kind="whole", metavar="N", help="frames of each clip (default: all)"),
             Option(name="profile", flag="--profile", kind="path", metavar="FILE.png",
                    help="save one row of pixels over time: bicubic, output and truth side by side"),
+            TRUST_CODE,
         ),
     ),
     CommandSpec(
@@ -270,6 +287,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
             Option(name="device", flag="--device", choices=("auto", "cpu", "cuda"), default="auto",
                    help="device to compute on (default: CUDA if available)"),
             Option(name="audio", flag="--no-audio", kind="switch", default=True, help="copy neither audio nor subtitles"),
+            TRUST_CODE,
             Option(name="overwrite", flag="--overwrite", kind="switch", help="replace an existing output"),
         ),
     ),

@@ -17,10 +17,14 @@ MODULE = "vsrpp.cli"
 """The module that each of several ranks runs, with the same command line."""
 
 
-def train(*, command_line: Sequence[str], settings: Sequence[str], **fields: Any) -> int:
+def train(
+    *, command_line: Sequence[str], settings: Sequence[str], plugins: Sequence[str], trust_code: Sequence[str], **fields: Any
+) -> int:  # fmt: skip
     """`fields`: the remaining fields of `TrainRequest`, as named by the parser. Raises VsrppError."""
     command = RankCommand(module=MODULE, arguments=tuple(command_line))
-    request = TrainRequest(rank_command=command, settings=tuple(settings), **fields)
+    request = TrainRequest(
+        rank_command=command, settings=tuple(settings), plugins=tuple(plugins), trust_code=tuple(trust_code), **fields
+    )
     check_combination(request)
     _look_early(request)
     return train_job.train(request, Console(), has_terminal=_has_terminal())

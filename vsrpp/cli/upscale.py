@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from vsrpp.cli import early, messages
 from vsrpp.formats import duration
 from vsrpp.launch.checkpoint_source import checkpoint_folder
 from vsrpp.output import LiveLine, clean, green, has_live_line, print_json, say, yellow
+from vsrpp.plugins import trust
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +26,8 @@ _TERMINAL_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
 
 def upscale(
     source: str, input: Path, output: Path, *, codec: str | None, crf: int | None, fps: str | None, chunk: int,
-    overlap: int, tile: int, tile_overlap: int, device: str, audio: bool, overwrite: bool, run_dir: Path | None,
+    overlap: int, tile: int, tile_overlap: int, device: str, audio: bool, trust_code: Sequence[str], overwrite: bool,
+    run_dir: Path | None,
     as_json: bool,
 ) -> int:  # fmt: skip
     """Upscale `input` into `output`, which errors leave unchanged. Raises Refused, NotFound, ProofFailed, VsrppError."""
@@ -34,6 +37,7 @@ def upscale(
     early.check_new_file(output, overwrite=overwrite)
     early.check_checkpoint(source, runs)
     folder = checkpoint_folder(source, runs)
+    trust.allow(trust_code)
     from vsrpp.inference.evaluate import load_network
     from vsrpp.inference.upscale import UpscaleOptions
     from vsrpp.inference.upscale import upscale as run

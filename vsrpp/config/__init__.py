@@ -5,7 +5,7 @@ Importing this is cheap (a few milliseconds): `jsonschema` and `yaml` are loaded
 
 from __future__ import annotations
 
-from vsrpp.config.check import check_changes, check_live, check_run, normalise
+from vsrpp.config.check import check_changes, check_known, check_live, check_run, normalise
 from vsrpp.config.edits import Change, diff, merge, parse_assignments, warnings
 from vsrpp.config.number import read_whole
 from vsrpp.config.problem import Problem
@@ -17,18 +17,21 @@ from vsrpp.config.schema import (
     live_parameters,
     lower_is_better,
     parameters,
+    plugin_keys,
     presets,
     startup_parameters,
 )
-from vsrpp.config.sources import config_file, resolve
+from vsrpp.config.sources import assigned_values, config_file, plugins_in, resolve
 from vsrpp.config.text import dump_runtime, format_value, refusal, refusal_line
 
 __all__ = [
     "Change",
     "Parameter",
     "Problem",
+    "assigned_values",
     "best_keys",
     "check_changes",
+    "check_known",
     "check_live",
     "check_run",
     "config_file",
@@ -43,6 +46,8 @@ __all__ = [
     "normalise",
     "parameters",
     "parse_assignments",
+    "plugin_keys",
+    "plugins_in",
     "presets",
     "read_whole",
     "refusal",

@@ -36,12 +36,12 @@ def check_live(live: Mapping[str, Any], run_config: Mapping[str, Any] | None = N
 
     Without `run_config`, rules that involve it are skipped.
     """
-    return _check_whole(schema.LIVE_SCHEMA, live, run_config)
+    return _check_whole(schema.of(run_config), schema.LIVE_SCHEMA, live, run_config)
 
 
 def check_run(run_config: Mapping[str, Any]) -> list[Problem]:
-    """The problems of a complete run config; an empty list if it is valid."""
-    return _check_whole(schema.RUN_SCHEMA, run_config, None)
+    """The problems of a complete run config; an empty list if it is valid. Raises Refused for an invalid plug-in record."""
+    return _check_whole(schema.of(run_config), schema.RUN_SCHEMA, run_config, None)
 
 
 def check_changes(
@@ -56,9 +56,10 @@ def check_changes(
         return [Problem.of("", changes, messages.EDIT_NOT_OBJECT)]
     if len(changes) > MAX_KEYS:  # computing hints for thousands of names would delay training by minutes
         return [Problem.of("", None, messages.TOO_MANY_KEYS, count=len(changes), limit=MAX_KEYS)]
-    problems = _check_values(schema.LIVE_SCHEMA, changes)
+    ours = schema.of(run_config)
+    problems = _check_values(ours, schema.LIVE_SCHEMA, changes)
     merged = {**(run_config or {}), **live, **changes}
-    for rule in _broken_rules(schema.LIVE_SCHEMA, merged, problems):
+    for rule in _broken_rules(ours, schema.LIVE_SCHEMA, merged, problems):
         if any(key in changes for key in rule["keys"]):
             problems.append(_blame(rule, merged, changes))
     return _in_order(problems, changes)
@@ -71,19 +72,39 @@ def check_start(
 
     A violated rule is reported at a key in `set_by_person` rather than at one with its default.
     """
-    problems = _missing(schema.RUN_SCHEMA, run_config) + _check_values(schema.RUN_SCHEMA, run_config)
-    problems += _missing(schema.LIVE_SCHEMA, live) + _check_values(schema.LIVE_SCHEMA, live)
+    ours, problems = schema.of(run_config), []
+    for name, values in ((schema.RUN_SCHEMA, run_config), (schema.LIVE_SCHEMA, live)):
+        problems += _missing(ours, name, values) + _check_values(ours, name, values)
     merged = {**run_config, **live}
-    broken = [rule for name in schema.CONFIG_SCHEMAS for rule in _broken_rules(name, merged, problems)]
+    broken = [rule for name in schema.CONFIG_SCHEMAS for rule in _broken_rules(ours, name, merged, problems)]
     return problems + [_blame(rule, merged, set_by_person) for rule in broken]
 
 
-def normalise(values: Mapping[str, Any]) -> dict[str, Any]:
+def check_known(values: Mapping[str, Any]) -> list[Problem]:
+    """The problems of those of `values` that are parameters of ours, before a plug-in is imported that may add others.
+
+    A choice that a plug-in can extend is not judged if it has another value.
+    """
+    ours = schema.of()
+    problems: list[Problem] = []
+    for name in schema.CONFIG_SCHEMAS:
+        properties = ours.files[name]["properties"]
+        known = {
+            key: value
+            for key, value in values.items()
+            if key in properties and not ("x-plugin" in properties[key] and isinstance(value, str))
+        }
+        problems += _check_values(ours, name, known)
+    return problems
+
+
+def normalise(values: Mapping[str, Any], run_config: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Convert values to their parameters' types: 300.0 becomes 300 for an integer, 1 becomes 1.0 for a number.
 
     Other values are returned unchanged, so that only checked values are certain to have the right type.
     """
-    return {key: _normal(key, value) for key, value in values.items()}
+    known = schema.of(run_config).parameters
+    return {key: _normal(known.get(key) if isinstance(key, str) else None, value) for key, value in values.items()}
 
 
 def unknown(key: str, value: Any, candidates: Collection[str], *, place: str = "") -> Problem:
@@ -101,8 +122,7 @@ def unknown(key: str, value: Any, candidates: Collection[str], *, place: str = "
     return Problem.of(place or key, value, messages.UNKNOWN)
 
 
-def _normal(key: str, value: Any) -> Any:
-    parameter = schema.parameter(key) if isinstance(key, str) else None
+def _normal(parameter: schema.Parameter | None, value: Any) -> Any:
     if parameter is None or isinstance(value, bool) or not isinstance(value, (int, float)):
         return value
     whole = parameter.type == "integer" or (parameter.type == "choice" and isinstance(parameter.choices[0], int))
@@ -116,26 +136,26 @@ def _normal(key: str, value: Any) -> Any:
     return value
 
 
-def _check_whole(name: str, config: Any, run_config: Mapping[str, Any] | None) -> list[Problem]:
+def _check_whole(ours: schema.Schema, name: str, config: Any, run_config: Mapping[str, Any] | None) -> list[Problem]:
     if not isinstance(config, Mapping):
         return [Problem.of("", config, messages.CONFIG_NOT_OBJECT)]
-    problems = _missing(name, config) + _check_values(name, config)
+    problems = _missing(ours, name, config) + _check_values(ours, name, config)
     merged = {**(run_config or {}), **config}
-    return problems + [_blame(rule, merged, config) for rule in _broken_rules(name, merged, problems)]
+    return problems + [_blame(rule, merged, config) for rule in _broken_rules(ours, name, merged, problems)]
 
 
-def _missing(name: str, config: Mapping[str, Any]) -> list[Problem]:
-    required = schema.live_parameters() if name == schema.LIVE_SCHEMA else schema.startup_parameters()
+def _missing(ours: schema.Schema, name: str, config: Mapping[str, Any]) -> list[Problem]:
+    required = ours.live if name == schema.LIVE_SCHEMA else ours.startup
     return [Problem.of(key, None, messages.MISSING) for key in required if key not in config]
 
 
-def _check_values(name: str, values: Mapping[str, Any]) -> list[Problem]:
+def _check_values(ours: schema.Schema, name: str, values: Mapping[str, Any]) -> list[Problem]:
     """Check each value: unknown, wrong tier, wrong type, out of range."""
     from vsrpp.config import validator
 
-    properties = schema.load(name)["properties"]
+    properties = ours.files[name]["properties"]
     problems = [
-        _not_here(name, key, value)
+        _not_here(ours, name, key, value)
         for key, value in values.items()
         if key not in properties or properties[key].get("readOnly")
     ]
@@ -145,7 +165,7 @@ def _check_values(name: str, values: Mapping[str, Any]) -> list[Problem]:
         for key, value in values.items()
         if key in properties and key not in reported
     }
-    for error in validator.of_values(name).iter_errors(known):
+    for error in validator.of_values(ours, name).iter_errors(known):
         key = str(error.path[0])
         if key not in reported:
             reported.add(key)
@@ -153,13 +173,15 @@ def _check_values(name: str, values: Mapping[str, Any]) -> list[Problem]:
     return _in_order(problems, values)
 
 
-def _broken_rules(name: str, merged: Mapping[str, Any], problems: Collection[Problem]) -> list[Mapping[str, Any]]:
+def _broken_rules(
+    ours: schema.Schema, name: str, merged: Mapping[str, Any], problems: Collection[Problem]
+) -> list[Mapping[str, Any]]:
     """The violated rules over several keys, except those that involve a value refused already."""
     from vsrpp.config import validator
 
     bad = {problem.key for problem in problems}
     sound = {key: value for key, value in merged.items() if key not in bad}
-    return [error.validator_value for error in validator.of_rules(name).iter_errors(sound)]  # type: ignore[misc]
+    return [error.validator_value for error in validator.of_rules(ours, name).iter_errors(sound)]  # type: ignore[misc]
 
 
 def _blame(rule: Mapping[str, Any], merged: Mapping[str, Any], set_keys: Collection[str]) -> Problem:
@@ -171,7 +193,7 @@ def _blame(rule: Mapping[str, Any], merged: Mapping[str, Any], set_keys: Collect
     return Problem.of(key, merged[key], reason, **fields)
 
 
-def _not_here(name: str, key: object, value: Any) -> Problem:
+def _not_here(ours: schema.Schema, name: str, key: object, value: Any) -> Problem:
     """The problem of a key that this config does not accept."""
     if not isinstance(key, str):
         return Problem.of(str(key), value, messages.NAME_NOT_TEXT)
@@ -179,11 +201,9 @@ def _not_here(name: str, key: object, value: Any) -> Problem:
         return Problem.of(key, value, messages.NAME_EMPTY)
     if key == "revision":
         return Problem.of(key, value, messages.REVISION_KEY)
-    if name == schema.LIVE_SCHEMA and key in schema.startup_parameters():
+    if name == schema.LIVE_SCHEMA and (key in ours.startup or key == "plugins"):
         return Problem.of(key, value, messages.STARTUP)
-    if name == schema.LIVE_SCHEMA:
-        return unknown(key, value, list(schema.live_parameters()) + list(schema.startup_parameters()))
-    return unknown(key, value, list(schema.startup_parameters()))
+    return unknown(key, value, list(ours.parameters if name == schema.LIVE_SCHEMA else ours.startup))
 
 
 def _problem(error: ValidationError, values: Mapping[str, Any], properties: Mapping[str, Any]) -> Problem:

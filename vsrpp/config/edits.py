@@ -26,27 +26,27 @@ class Change:
     new: Any
 
 
-def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """Parse `["max_lr=2e-4", "adaptive=off"]`, typed by the schema for keys it knows.
+def parse_assignments(assignments: Iterable[str], run_config: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Parse `["max_lr=2e-4", "adaptive=off"]`, typed by the run's schema (`schema.of`) for keys it knows.
 
     Values that do not have their parameter's type stay text, for `check_changes` to report. Raises Refused if there is
     no `=`, no key, or one key with two values.
     """
     values: dict[str, Any] = {}
+    known = schema.of(run_config).parameters
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         key = key.strip()
         if not equals or not key:
             raise messages.NOT_AN_ASSIGNMENT(text=show(assignment))
-        value = _parse(key, text)
+        value = _parse(known.get(key), text)
         if key in values and not same(values[key], value):
             raise messages.SET_TWICE(key=key, first=show(values[key]), second=show(value))
         values[key] = value
     return values
 
 
-def _parse(key: str, text: str) -> Any:
-    parameter = schema.parameter(key)
+def _parse(parameter: schema.Parameter | None, text: str) -> Any:
     if parameter is None:
         return _guess(text)
     bare = text.strip()
@@ -112,19 +112,21 @@ def merge(
     return changes, conflicts
 
 
-def warnings(live: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
+def warnings(
+    live: Mapping[str, Any], changes: Mapping[str, Any], run_config: Mapping[str, Any] | None = None
+) -> list[str]:
     """Warnings about allowed but notable changes. Expects an edit that `check_changes` accepts."""
     merged = {**live, **changes}
     messages = []
     for key, new in changes.items():
-        parameter, old = schema.parameter(key), live.get(key)
+        parameter, old = schema.parameter(key, run_config), live.get(key)
         if parameter is None or old is None:
             continue
         if same(old, new):
             messages.append(f"{key} is already {show(old)}")
         elif parameter.scale == "log":
             messages += _big_step(key, new / old)
-    messages += _uneven_weights(merged, changes)
+    messages += _uneven_weights(merged, changes, run_config)
     if "max_steps" in changes and not same(live.get("max_steps"), changes["max_steps"]):
         messages.append("max_steps also sets the length of the learning-rate schedule: the rate changes with it")
     return messages
@@ -138,10 +140,12 @@ def _big_step(key: str, factor: float) -> list[str]:
     return []
 
 
-def _uneven_weights(merged: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
+def _uneven_weights(
+    merged: Mapping[str, Any], changes: Mapping[str, Any], run_config: Mapping[str, Any] | None
+) -> list[str]:
     """A warning for each rule on a sum that the edit affects, if the sum is allowed but not 1."""
     messages = []
-    for rule in schema.load(schema.LIVE_SCHEMA)["x-rules"]:
+    for rule in schema.of(run_config).rules(schema.LIVE_SCHEMA):
         keys = rule["keys"]
         if rule["rule"] == "sum" and any(key in changes for key in keys) and all(key in merged for key in keys):
             total = round(math.fsum(merged[key] for key in keys), 9)

@@ -41,6 +41,9 @@ SET_TWICE = Reason("refused.twice", "{key} refused: set twice, to {first} and to
 CONFIG_REFUSED = Reason("refused.config", "{why}")
 """A config that cannot start a run; `causes` lists the problems one by one."""
 
+# ---- plug-ins
+PLUGIN_RECORD = Reason("refused.plugin_record", "The record of a plug-in is not valid: {why}.")
+
 # ---- a probation
 PROBATION_STEPS = Reason("refused.probation_steps", "must be a whole number of steps between 1 and {limit}")
 CONDITION_FORM = Reason(
@@ -62,6 +65,7 @@ FILE_NOT_OBJECT = Reason("refused.file", "{file} refused: expected keys and valu
 FILE_LIVE_NOT_OBJECT = Reason("refused.file_live", "{file} refused: expected keys and values under `live`.")
 FILE_SET_TWICE = Reason("refused.file_twice", "{file} refused: {key} is set twice, to {first} and to {second}.")
 FILE_ALERTS = Reason("refused.file_alerts", "{file} refused: expected {keys} under `alerts`.")
+FILE_PLUGINS = Reason("refused.file_plugins", "{file} refused: expected a list of files or modules under `plugins`.")
 FILE_UNREADABLE = Reason("refused.file_unreadable", "{file} refused: cannot be read ({why}).")
 FILE_NOT_YAML = Reason("refused.file_encoding", "{file} refused: not valid YAML, or not a text file in UTF-8.")
 FILE_SYNTAX = Reason("refused.file_syntax", "{file} refused: {why}{place}.")

@@ -1,18 +1,20 @@
 """The schemas' contents as plain values: every parameter with its tier, range, defaults and description.
 
-The files under `schemas/` are the only definition of a parameter. Values are checked in `check`, which imports
-`jsonschema` (0.15 s) and is therefore loaded only when needed.
+The files under `schemas/` are the only definition of a parameter of ours. A run with plug-ins has more: what they declare
+stands, as data, in its run config (`plugins`), and `of(run_config)` is the schema of that run. Nothing is imported for it.
+Values are checked in `check`, which imports `jsonschema` (0.15 s) and is therefore loaded only when needed.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 
 from vsrpp import paths
+from vsrpp.config import declared
 
 LIVE_SCHEMA = "runtime_config.schema.json"
 RUN_SCHEMA = "run_config.schema.json"
@@ -76,30 +78,147 @@ class Parameter:
         return self.presets[preset]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossTerm:
+    """One term of the loss, as described at its weight (`x-term`)."""
+
+    name: str
+    """`l1`: what `loss/l1`, `weight/l1` and `share/l1` are called after."""
+    key: str
+    """The live parameter that weights it: `l1_weight`."""
+    label: str
+    colour: str
+    """`#rrggbb`."""
+    function: str
+    """MODULE:NAME of ours; the name of what a plug-in provides."""
+    weights_file: str | None = None
+    """The run config key of the weight file it needs; the term is an object made of that file."""
+    plugin: bool = False
+    german: str | None = None
+
+    def label_in(self, language: str) -> str:
+        return self.german if language == "de" and self.german else self.label
+
+
 @cache
 def load(name: str) -> dict[str, Any]:
     """A schema by its file name. Shared by all callers and must not be modified."""
-    return json.loads(paths.schema_file(name).read_text(encoding="utf-8"))
+    schema: dict[str, Any] = json.loads(paths.schema_file(name).read_text(encoding="utf-8"))
+    return _with_term_keys(schema)
 
 
-def parameters() -> dict[str, Parameter]:
+def _with_term_keys(schema: dict[str, Any]) -> dict[str, Any]:
+    """With the keys of all loss weights in the rules that say `x-term` instead of a list of keys."""
+    if "x-rules" not in schema:
+        return schema
+    keys = [key for key, description in schema["properties"].items() if "x-term" in description]
+    rules = [{**rule, "keys": keys} if rule["keys"] == "x-term" else rule for rule in schema["x-rules"]]
+    return {**schema, "x-rules": rules}
+
+
+class Schema:
+    """The parameters, rules and loss terms of one run: ours, and those of its plug-ins."""
+
+    def __init__(self, plugins: Sequence[Mapping[str, Any]] = ()) -> None:
+        """Raises Refused for a record of plug-ins that is not valid."""
+        self.plugins = declared.read(plugins)
+
+    @cached_property
+    def files(self) -> dict[str, dict[str, Any]]:
+        """The JSON Schemas by file name."""
+        if not self.plugins:
+            return {name: load(name) for name in CONFIG_SCHEMAS}
+        files = {name: json.loads(paths.schema_file(name).read_text(encoding="utf-8")) for name in CONFIG_SCHEMAS}
+        live, run = (files[name]["properties"] for name in CONFIG_SCHEMAS)
+        menu = 1 + max(description.get("x-menu", 0) for description in live.values())
+        for key, entry in declared.properties(self.plugins, presets()).items():
+            if entry["x-tier"] in LIVE_TIERS:
+                live[key] = {**entry, "x-menu": menu}
+                menu += 1
+            else:
+                run[key] = entry
+        for description in run.values():
+            names = declared.names(self.plugins, description.get("x-plugin"))
+            if names:
+                description["enum"] = [*description["enum"], *names]
+        return {name: _with_term_keys(file) for name, file in files.items()}
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """All parameters by key: the live ones in menu order, then those fixed at the start."""
+        known = [
+            _read(key, description)
+            for file in self.files.values()
+            for key, description in file["properties"].items()
+            if "x-tier" in description  # not the revision in runtime_config.json
+        ]
+        known.sort(key=lambda parameter: (not parameter.live, parameter.menu or 0))
+        return {parameter.key: parameter for parameter in known}
+
+    @cached_property
+    def live(self) -> dict[str, Parameter]:
+        """The parameters that can change during training, in menu order."""
+        return {key: parameter for key, parameter in self.parameters.items() if parameter.live}
+
+    @cached_property
+    def startup(self) -> dict[str, Parameter]:
+        """The parameters that are fixed when a run starts."""
+        return {key: parameter for key, parameter in self.parameters.items() if not parameter.live}
+
+    @cached_property
+    def terms(self) -> tuple[LossTerm, ...]:
+        """The terms of the loss, in menu order."""
+        return tuple(
+            _term(key, description)
+            for key, description in self.files[LIVE_SCHEMA]["properties"].items()
+            if "x-term" in description
+        )
+
+    def rules(self, name: str) -> list[Mapping[str, Any]]:
+        """The rules over several keys of one of the two configs."""
+        return list(self.files[name]["x-rules"])
+
+
+@lru_cache(maxsize=64)
+def _of(plugins: str) -> Schema:
+    return Schema(json.loads(plugins))
+
+
+_OURS = Schema()
+
+
+def of(run_config: Mapping[str, Any] | None = None) -> Schema:
+    """The schema of the run with this run config; without one, ours alone.
+
+    Raises Refused if the config's record of plug-ins is not valid.
+    """
+    plugins = run_config.get("plugins") if run_config else None
+    return _of(json.dumps(plugins, sort_keys=True, default=str)) if plugins else _OURS
+
+
+def parameters(run_config: Mapping[str, Any] | None = None) -> dict[str, Parameter]:
     """All parameters by key: the live ones in menu order, then those fixed at the start."""
-    return dict(_parameters())
+    return dict(of(run_config).parameters)
 
 
-def live_parameters() -> dict[str, Parameter]:
+def live_parameters(run_config: Mapping[str, Any] | None = None) -> dict[str, Parameter]:
     """The parameters that can change during training, in menu order."""
-    return {key: parameter for key, parameter in _parameters().items() if parameter.live}
+    return dict(of(run_config).live)
 
 
-def startup_parameters() -> dict[str, Parameter]:
+def startup_parameters(run_config: Mapping[str, Any] | None = None) -> dict[str, Parameter]:
     """The parameters that are fixed when a run starts."""
-    return {key: parameter for key, parameter in _parameters().items() if not parameter.live}
+    return dict(of(run_config).startup)
 
 
-def parameter(key: str) -> Parameter | None:
+def parameter(key: str, run_config: Mapping[str, Any] | None = None) -> Parameter | None:
     """One parameter, or None for an unknown name."""
-    return _parameters().get(key)
+    return of(run_config).parameters.get(key)
+
+
+def loss_terms(run_config: Mapping[str, Any] | None = None) -> tuple[LossTerm, ...]:
+    """The terms of the loss, in menu order."""
+    return of(run_config).terms
 
 
 def presets() -> tuple[str, ...]:
@@ -107,14 +226,22 @@ def presets() -> tuple[str, ...]:
     return tuple(load(RUN_SCHEMA)["properties"]["preset"]["enum"])
 
 
-def best_keys() -> tuple[str, ...]:
+def plugin_keys() -> dict[str, str]:
+    """The startup keys whose choices a plug-in can extend by what they name -> its kind: `network` -> `network`."""
+    properties = load(RUN_SCHEMA)["properties"]
+    kinds = {key: entry["x-plugin"] for key, entry in properties.items() if "x-plugin" in entry}
+    return {key: kind for key, kind in kinds.items() if kind not in declared.ACTIVE}
+
+
+def best_keys(run_config: Mapping[str, Any] | None = None) -> tuple[str, ...]:
     """The validation metrics that can rank checkpoints."""
-    return tuple(load(RUN_SCHEMA)["properties"]["keep_best_by"]["enum"])
+    return tuple(of(run_config).files[RUN_SCHEMA]["properties"]["keep_best_by"]["enum"])
 
 
-def lower_is_better() -> frozenset[str]:
+def lower_is_better(run_config: Mapping[str, Any] | None = None) -> frozenset[str]:
     """Those of `best_keys` where lower is better."""
-    return frozenset(load(RUN_SCHEMA)["properties"]["keep_best_by"]["x-lower-is-better"])
+    ours = load(RUN_SCHEMA)["properties"]["keep_best_by"]["x-lower-is-better"]
+    return frozenset(ours) | declared.lower_is_better(of(run_config).plugins)
 
 
 def default_preset() -> str:
@@ -122,23 +249,20 @@ def default_preset() -> str:
     return load(RUN_SCHEMA)["properties"]["preset"]["default"]
 
 
-def defaults(preset: str) -> tuple[dict[str, Any], dict[str, Any]]:
+def defaults(preset: str, run_config: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], dict[str, Any]]:
     """The run config and the live config of a preset. Raises KeyError for an unknown preset."""
-    run_config = {key: parameter.default_for(preset) for key, parameter in startup_parameters().items()}
-    live_config = {key: parameter.default_for(preset) for key, parameter in live_parameters().items()}
-    return run_config, live_config
+    schema = of(run_config)
+    startup = {key: parameter.default_for(preset) for key, parameter in schema.startup.items()}
+    return startup, {key: parameter.default_for(preset) for key, parameter in schema.live.items()}
 
 
-@cache
-def _parameters() -> dict[str, Parameter]:
-    known = [
-        _read(key, description)
-        for name in CONFIG_SCHEMAS
-        for key, description in load(name)["properties"].items()
-        if "x-tier" in description  # not the revision in runtime_config.json
-    ]
-    known.sort(key=lambda parameter: (not parameter.live, parameter.menu or 0))
-    return {parameter.key: parameter for parameter in known}
+def _term(key: str, description: Mapping[str, Any]) -> LossTerm:
+    term = description["x-term"]
+    return LossTerm(
+        name=key.removesuffix("_weight"), key=key, label=term["label"], colour=term["colour"],
+        function=term["function"], weights_file=term.get("weights-file"), plugin=bool(term.get("plugin")),
+        german=description.get("x-de", {}).get("label"),
+    )  # fmt: skip
 
 
 def _read(key: str, description: Mapping[str, Any]) -> Parameter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +17,51 @@ from vsrpp.config.text import one_of, refusal, show
 _EXPONENT = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
 
 
-def resolve(
+def assigned_values(
     preset: str | None, file: Path | None, sets: Mapping[str, Any], **overrides: Any
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The run config and the live config of a new run, checked and complete.
+) -> dict[str, Any]:  # fmt: skip
+    """What a person set, as `resolve` takes it, not checked against the schema except for the preset's name.
 
-    In increasing priority: the preset's defaults, the file, `sets` (from `--set`), `overrides` (from single options;
-    None: not given). Each may contain keys of either config and name a preset. Machine-dependent nulls of a preset
-    (`torch_threads`) stay null. Raises Refused, with all problems in one line, and NotFound if the file does not exist.
+    Raises Refused or NotFound for the file.
     """
     assigned = read_file(file) if file is not None else {}
+    assigned.pop("plugins", None)  # `plugins_in` reads them
     assigned |= {"preset": preset} if preset is not None else {}
     assigned |= sets
     assigned |= {key: value for key, value in overrides.items() if value is not None}
     assigned.setdefault("preset", schema.default_preset())
     if assigned["preset"] not in schema.presets():
         raise messages.NO_PRESET(value=show(assigned["preset"]), choices=one_of(schema.presets()))
-    run_config, live_config = schema.defaults(assigned["preset"])
+    return assigned
+
+
+def plugins_in(file: Path | None) -> list[str]:
+    """The `plugins` that a config file lists, as for `--plugin`; of a run's own `run_config.yaml`, where they were.
+
+    Raises Refused if it is not a list of names.
+    """
+    listed = (read_file(file).get("plugins") if file is not None else None) or []
+    names = [entry.get("path") or entry.get("module") if isinstance(entry, dict) else entry for entry in listed]
+    if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in names):
+        raise messages.FILE_PLUGINS(file=str(file))
+    return [str(name) for name in names]
+
+
+def resolve(
+    preset: str | None, file: Path | None, sets: Mapping[str, Any], *, plugins: Sequence[Mapping[str, Any]] = (),
+    **overrides: Any,
+) -> tuple[dict[str, Any], dict[str, Any]]:  # fmt: skip
+    """The run config and the live config of a new run, checked and complete.
+
+    In increasing priority: the preset's defaults, the file, `sets` (from `--set`), `overrides` (from single options;
+    None: not given). Each may contain keys of either config and name a preset. Machine-dependent nulls of a preset
+    (`torch_threads`) stay null. `plugins`: the record of the plug-ins, whose parameters are keys, too; it becomes part of
+    the run config. Raises Refused, with all problems in one line, and NotFound if the file does not exist.
+    """
+    assigned = assigned_values(preset, file, sets, **overrides)
+    recorded = {"plugins": list(plugins)} if plugins else {}
+    run_config, live_config = schema.defaults(assigned["preset"], recorded)
+    run_config |= recorded
     problems = []
     for key, value in assigned.items():
         if key in run_config:
@@ -41,12 +69,12 @@ def resolve(
         elif key in live_config:
             live_config[key] = value
         else:
-            problems.append(unknown(str(key), value, list(schema.parameters())))
+            problems.append(unknown(str(key), value, list(schema.parameters(recorded))))
     problems += check_start(run_config, live_config, list(assigned))
     if problems:
         causes = [refusal([problem]) for problem in problems]
         raise messages.CONFIG_REFUSED(why=refusal(problems), causes=causes)
-    return normalise(run_config), normalise(live_config)
+    return normalise(run_config, recorded), normalise(live_config, recorded)
 
 
 def config_file(name: str) -> Path:

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from vsrpp.config import schema
+from vsrpp.config.declared import in_short
 from vsrpp.config.problem import Problem
 
 _LONGEST = 60
@@ -35,12 +36,14 @@ def one_of(choices: Sequence[Any]) -> str:
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def format_value(key: str, value: Any) -> str:
+def format_value(key: str, value: Any, run_config: Mapping[str, Any] | None = None) -> str:
     """A parameter's value for people: `1.50e-04` on a logarithmic scale, `on` and `off`, otherwise plain.
 
     `parse_assignments` reads it back as the same value.
     """
-    parameter = schema.parameter(key)
+    if key == "plugins":
+        return in_short(value)
+    parameter = schema.parameter(key, run_config)
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, str):
@@ -69,11 +72,10 @@ def refusal_line(problems: Collection[Problem], revision: int, live: Mapping[str
     return f"{refusal(problems)} Still at revision {revision}{f' ({values})' if values else ''}."
 
 
-def dump_runtime(live: Mapping[str, Any], revision: int) -> str:
+def dump_runtime(live: Mapping[str, Any], revision: int, run_config: Mapping[str, Any] | None = None) -> str:
     """The text of `runtime_config.json`: one flat object, the revision first, then the parameters in menu order."""
-    order = [key for key in schema.live_parameters() if key in live] + [
-        key for key in live if schema.parameter(key) is None
-    ]
+    known = schema.of(run_config)
+    order = [key for key in known.live if key in live] + [key for key in live if key not in known.parameters]
     return json.dumps({"revision": revision, **{key: live[key] for key in order}}, indent=2) + "\n"
 
 

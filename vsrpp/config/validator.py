@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -101,13 +101,13 @@ ConfigValidator = extend(
 )
 
 
-@cache
-def of_values(name: str) -> Validator:
-    """Validates each value of a config separately."""
-    return ConfigValidator({keyword: rule for keyword, rule in schema.load(name).items() if keyword != "x-rules"})
+@lru_cache(maxsize=128)
+def of_values(ours: schema.Schema, name: str) -> Validator:
+    """Validates each value of one of a run's configs separately."""
+    return ConfigValidator({keyword: rule for keyword, rule in ours.files[name].items() if keyword != "x-rules"})
 
 
-@cache
-def of_rules(name: str) -> Validator:
+@lru_cache(maxsize=128)
+def of_rules(ours: schema.Schema, name: str) -> Validator:
     """Validates only the rules over several keys."""
-    return ConfigValidator({"x-rules": schema.load(name)["x-rules"]})
+    return ConfigValidator({"x-rules": ours.rules(name)})

@@ -11,6 +11,7 @@ from typing import Any
 
 from vsrpp import config, schedule
 from vsrpp.config.condition import parse_conditions
+from vsrpp.config.schema import loss_terms
 from vsrpp.control import messages
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.numbers import LIMITS
@@ -37,7 +38,7 @@ class Preview:
     errors: list[ProblemDocument] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     weight_sum: float | None = None
-    """Sum of the four loss weights after the edit, if it sets one of them."""
+    """Sum of the loss weights after the edit, if it sets one of them."""
     rate_ahead: list[RatePoint] = field(default_factory=list)
     """[{step, old, new}]: the learning rate from the current step to the end, before and after."""
 
@@ -50,12 +51,15 @@ def current_config(reader: RunReader) -> ConfigHistory:
 
 
 def run_config_of(reader: RunReader) -> dict[str, Any]:
-    """The run config as resolved at the start, with the limits (`control.numbers.LIMITS`) set by the last resume."""
+    """The run config as resolved at the start, with what the last resume changed: limits (`control.numbers.LIMITS`),
+    and plug-ins whose code it allowed to differ."""
     started, restored = reader.last_event("started"), reader.last_event("restored")
     if started is None:
         return {}
     unlimited: dict[str, Any] = dict.fromkeys(LIMITS)
-    return {**unlimited, **started.data["run_config"], **(restored.data.get("limits", {}) if restored else {})}
+    later = restored.data if restored else {}
+    changed_code = {"plugins": later["plugins"]} if later.get("plugins") else {}
+    return {**unlimited, **started.data["run_config"], **later.get("limits", {}), **changed_code}
 
 
 def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | None = None) -> Preview:
@@ -66,7 +70,7 @@ def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | No
     problems = config.check_changes(history.live, changes, run_config)
     problems += stale_keys(history, changes, base_revision)
     errors = [problem.to_json() for problem in problems]
-    known = config.live_parameters()
+    known = config.live_parameters(run_config)
     rows: list[PreviewChange] = [
         {"key": change.key, "old": change.old, "new": change.new, "tier": known[change.key].tier}
         for change in config.diff(history.live, {**history.live, **changes})
@@ -75,11 +79,11 @@ def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | No
     if errors:
         return Preview(revision=history.revision, changes=rows, errors=errors)
     edited = {**history.live, **changes}
-    weights = [key for key in edited if key.endswith("_weight")]
+    weights = [term.key for term in loss_terms(run_config)]
     return Preview(
         revision=history.revision,
         changes=rows,
-        warnings=config.warnings(history.live, changes),
+        warnings=config.warnings(history.live, changes, run_config),
         weight_sum=sum(edited[key] for key in weights) if set(weights) & set(changes) else None,
         rate_ahead=_rate_ahead(step, history.live, edited, int(run_config.get("warmup_steps", 0))),
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vsrpp.config.schema import loss_terms
 from vsrpp.control import alerts
 from vsrpp.control.backlog import open_marks
 from vsrpp.control.best import PSNR_Y, best_checkpoint, best_key, checkpoint_metrics, score
@@ -211,16 +212,21 @@ class RunView:
         """The newest finite value of a metric, else None (`metrics` also has non-finite ones)."""
         return finite(self.metrics.get(key))
 
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The loss terms of the run, those of its plug-ins last."""
+        return tuple(term.name for term in loss_terms(self.run_config))
+
     def weights(self) -> dict[str, float | None]:
         """The loss weights in effect, including the controller's offset; the configured ones before the first row."""
-        weights = {term: self.metric(f"weight/{term}") for term in TERMS}
+        weights = {term: self.metric(f"weight/{term}") for term in self.terms}
         if all(value is None for value in weights.values()):
-            return {term: finite(self.values.get(f"{term}_weight")) for term in TERMS}
+            return {term: finite(self.values.get(f"{term}_weight")) for term in self.terms}
         return weights
 
     def losses(self) -> dict[str, float | None]:
         """The newest unweighted loss terms."""
-        return {term: self.metric(f"loss/{term}") for term in TERMS}
+        return {term: self.metric(f"loss/{term}") for term in self.terms}
 
     def activity(self) -> dict[str, float]:
         """The newest activity of every layer: backward.0 …, forward.0 …, fusion.0 … May contain NaN."""

@@ -18,7 +18,7 @@ def config_view(paths: RunPaths) -> dict[str, Any]:
     with RunReader(paths.run_db) as reader:
         history, run_config = current_config(reader), run_config_of(reader)
     rows = []
-    for key, parameter in config.parameters().items():
+    for key, parameter in config.parameters(run_config).items():
         live = parameter.tier != "startup"
         event = history.last_change(key)
         rows.append(

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vsrpp.config.schema import loss_terms
 from vsrpp.controller import plateau
 from vsrpp.controller.detector import Decision
 from vsrpp.controller.effects import (
     MOST_SHIFT,
     SHIFT_STEP,
-    TERMS,
     L1Steadiness,
     Norms,
     acted_factor,
@@ -81,7 +81,8 @@ class Controller:
     def __init__(self, run_config: Mapping[str, Any]) -> None:
         self.warmup_steps = int(run_config.get("warmup_steps") or 0)
         self.sharpness_threshold = float(run_config.get("sharpness_threshold") or SHARPNESS_THRESHOLD)
-        self.detector = plateau.make(run_config.get("detector") or "vsrpp")
+        self.terms = tuple(term.name for term in loss_terms(run_config))
+        self.detector = plateau.make(run_config.get("detector") or "vsrpp", run_config)
         self.norms = Norms()
         self.steadiness = L1Steadiness()
         self.phase = WARMUP if self.warmup_steps > 0 else SETTLING
@@ -100,7 +101,7 @@ class Controller:
     def effective(self, live: Mapping[str, Any]) -> StepSettings:
         """Weights, rate factor and clip for the next step under `live`; does not change the state."""
         return StepSettings(
-            effective_weights(live, self.shift, self.steadiness.part),
+            effective_weights(live, self.terms, self.shift, self.steadiness.part),
             effective_factor(live, self.factor),
             self.norms.clip(live),
         )
@@ -169,11 +170,11 @@ class Controller:
 
     def _notice_edits(self, live: Mapping[str, Any]) -> None:
         """Restart the detector after an edit that changes the loss curve: of weights, or a large one of the rate."""
-        now = {**set_weights(live), "max_lr": float(live["max_lr"])}
+        now = {**set_weights(live, self.terms), "max_lr": float(live["max_lr"])}
         before, self.seen_live = self.seen_live, now
         if not before or before == now:
             return
-        weights = [term for term in TERMS if before[term] != now[term]]
+        weights = [term for term in self.terms if before.get(term, 0.0) != now[term]]
         ratio = now["max_lr"] / before["max_lr"]
         if weights:
             keys = ", ".join(f"{term}_weight" for term in weights)
@@ -187,9 +188,9 @@ class Controller:
         """The loss under the user's weights, so that the controller's own offset does not look like progress."""
         if self.shift == 0.0 and self.steadiness.part == 1.0:
             return loss
-        used = effective_weights(live, self.shift, self.steadiness.part)
-        wanted = set_weights(live)
-        return loss - sum((used[term] - wanted[term]) * terms.get(term, 0.0) for term in TERMS)
+        used = effective_weights(live, self.terms, self.shift, self.steadiness.part)
+        wanted = set_weights(live, self.terms)
+        return loss - sum((used[term] - wanted[term]) * terms.get(term, 0.0) for term in self.terms)
 
     def _edges(self, decision: Decision, live: Mapping[str, Any]) -> list[ControllerEvent]:
         """Events for a plateau that begins or ends. When one begins, the rate factor is changed."""

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import ceil, fsum, isfinite, nextafter, sqrt
 from typing import Any
 
-TERMS = ("l1", "ms", "grad", "perceptual")
 _NUDGES = 16
-_KEYS = tuple((term, f"{term}_weight") for term in TERMS)
 
 MOST_SHIFT = 0.10
 """Maximum weight moved to the gradient term (in units of the weights, whose sum is about 1)."""
@@ -49,17 +47,20 @@ LEAST_CLIP = 0.05
 """Minimum of the adaptive clip, as a fraction of the live `grad_clip`."""
 
 
-def set_weights(live: Mapping[str, Any]) -> dict[str, float]:
-    """The four weights as set by the user."""
-    return {term: float(live[key]) for term, key in _KEYS}
+def set_weights(live: Mapping[str, Any], terms: Iterable[str]) -> dict[str, float]:
+    """The weights of the loss terms as set by the user."""
+    return {term: float(live[f"{term}_weight"]) for term in terms}
 
 
-def effective_weights(live: Mapping[str, Any], shift: float, perceptual_part: float) -> dict[str, float]:
-    """The effective weights: each between 0 and 1, with the same sum as in the live config.
+def effective_weights(
+    live: Mapping[str, Any], terms: Iterable[str], shift: float, perceptual_part: float
+) -> dict[str, float]:
+    """The effective weights of the loss terms: each between 0 and 1, with the same sum as in the live config.
 
-    A term the user set to 0 stays off. With `adaptive` off, or nothing to move, they equal the live weights.
+    Moved are only those of `l1`, `ms`, `grad` and `perceptual`. A term the user set to 0
+    stays off. With `adaptive` off, or nothing to move, they equal the live weights.
     """
-    centre = set_weights(live)
+    centre = set_weights(live, terms)
     weights = dict(centre)
     if not live["adaptive"] or (shift == 0.0 and perceptual_part == 1.0):
         return weights
@@ -88,7 +89,7 @@ def _move(weights: dict[str, float], source: str, target: str, amount: float) ->
 def _sum_kept(weights: dict[str, float], centre: dict[str, float]) -> dict[str, float]:
     """Remove the remaining rounding error, so that a sum at the limit of the allowed range stays within it."""
     total = fsum(centre.values())
-    inside = [term for term in TERMS if 0.0 < weights[term] < 1.0]
+    inside = [term for term, weight in weights.items() if 0.0 < weight < 1.0]
     for _ in range(_NUDGES if inside else 0):
         now = fsum(weights.values())
         if now == total:

@@ -47,9 +47,11 @@ def load_network(folder: CheckpointPaths) -> tuple[Network, dict[str, Any]]:
 
     from vsrpp import models
     from vsrpp.checkpoints.files import checkpoint_run_config, verify_files
+    from vsrpp.plugins import record as plugin_record
 
     verify_files(folder)
     run_config = checkpoint_run_config(folder)
+    plugin_record.reopen(run_config, plugin_record.read(folder.root), folder.root)
     model = models.build(run_config)
     try:
         model.load_state_dict(safetensors.torch.load_file(folder.model_ema))

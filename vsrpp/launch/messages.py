@@ -13,6 +13,10 @@ CHECK_AND_RESUME = Reason(
 RESUME_AND_FROM = Reason(
     "refused.launch.resume_and_from", "--resume continues a run, --from starts a new one: give only one of them."
 )
+CHANGED_CODE_WITHOUT_RESUME = Reason(
+    "refused.launch.changed_code_without_resume",
+    "--allow-changed-code requires --resume: a new run uses its plug-ins as they are.",
+)
 JSON_WITHOUT_CHECK = Reason(
     "refused.launch.json_without_check", "--json requires --check; for a run that trains: vsrpp status RUN --json"
 )

@@ -14,6 +14,7 @@ from vsrpp.launch import plan as launch
 from vsrpp.launch.console import ReplayConsole
 from vsrpp.launch.ranks import follow, joined
 from vsrpp.launch.request import ReplayRequest
+from vsrpp.plugins import trust
 
 if TYPE_CHECKING:
     from vsrpp.training.preflight import Preflight
@@ -25,6 +26,7 @@ def replay(request: ReplayRequest, console: ReplayConsole) -> int:
 
     Raises ProofFailed, naming the first step that differs and the likely cause; Refused or NotFound.
     """
+    trust.allow(request.trust_code)
     surroundings = world.adopt_slurm()
     if surroundings is None:
         record = replay_plan.ReplayRecord.of(request.run, paths.runs_dir(request.run_dir))
@@ -48,7 +50,8 @@ def _lead(request: ReplayRequest, console: ReplayConsole, preflight: Preflight |
         original = _original(request, Path(scratch) / "start")
         console.say(f"Replaying {original.run_id} from its record …")
         verdict = train_again(
-            original, Path(scratch), say=console.say, on_progress=console.progress, preflight=preflight
+            original, Path(scratch), say=console.say, on_progress=console.progress, preflight=preflight,
+            allow_changed_code=request.allow_changed_code,
         )  # fmt: skip
     console.verdict(verdict)
     if not verdict.identical:

@@ -30,6 +30,12 @@ class TrainRequest:
     data: str | None = None
     settings: tuple[str, ...] = ()
     """KEY=VALUE pairs for either config, in the order given."""
+    plugins: tuple[str, ...] = ()
+    """Files or modules with other people's code."""
+    trust_code: tuple[str, ...] = ()
+    """SHA-256s of recorded plug-ins that may run although this account has not named them."""
+    allow_changed_code: bool = False
+    """With `resume`: use a plug-in's code although it differs from the record."""
     source: str | None = None
     """The checkpoint a new run starts from: RUN, RUN@STEP, a checkpoint folder or models:/…"""
     resume: str | None = None
@@ -65,6 +71,10 @@ class ReplayRequest:
 
     run: str
     """A run ID, a prefix of one, `latest`, or a run folder."""
+    trust_code: tuple[str, ...] = ()
+    """SHA-256s of recorded plug-ins that may run although this account has not named them."""
+    allow_changed_code: bool = False
+    """Use a plug-in's code although it differs from the record."""
     command_for: Callable[[str], RankCommand]
     """Returns the command with which each of several ranks replays a run."""
     devices: str | None = None
@@ -81,6 +91,8 @@ def check_combination(request: TrainRequest) -> None:
         raise messages.JSON_WITHOUT_CHECK()
     if request.resume and request.source:
         raise messages.RESUME_AND_FROM()
+    if request.allow_changed_code and not request.resume:
+        raise messages.CHANGED_CODE_WITHOUT_RESUME()
     if request.resume:
         _check_resume(request)
 
@@ -88,7 +100,7 @@ def check_combination(request: TrainRequest) -> None:
 def _check_resume(request: TrainRequest) -> None:
     fixed = {
         "--preset": request.preset, "--config": request.config, "--data": request.data, "--set": request.settings,
-        "--max-steps": request.max_steps,
+        "--max-steps": request.max_steps, "--plugin": request.plugins,
     }  # fmt: skip
     given = [name for name, value in fixed.items() if value]
     if given:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vsrpp import config
+from vsrpp.config import messages as config_messages
 from vsrpp.control.numbers import LIMITS
 from vsrpp.data import find_all, with_absolute_paths
 from vsrpp.launch.checkpoint_source import checkpoint_folder
 from vsrpp.launch.request import TrainRequest
 from vsrpp.paths import CheckpointPaths
+from vsrpp.plugins import naming, trust
+from vsrpp.plugins import record as plugin_record
 
 _NOT_INHERITED = ("revision", "preset", "max_hours", "pretrained")
 """Keys that a run does not inherit from the checkpoint it starts from: the budget belonged to the other run, and the weights
@@ -36,20 +40,62 @@ class StartSource:
         return cls(folder=folder, lineage={"run_id": manifest["run_id"], "step": manifest["step"], "source": name})
 
 
-def resolve(request: TrainRequest, source: StartSource | None) -> tuple[dict[str, Any], dict[str, Any]]:
+def resolve(
+    request: TrainRequest, source: StartSource | None, say: Callable[[str], None] = lambda _: None
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """(run config, live config), each overriding the one before: source or preset, file, --set, other options.
 
+    Imports the plug-ins that are named, and those of the source, after everything that can be checked without them.
     Raises Refused or NotFound.
     """
-    settings = config.parse_assignments(request.settings)
     overrides = {"data": request.data, "max_steps": request.max_steps, **limits(request)}
     file = config.config_file(request.config) if request.config else None
-    if source is not None:
-        settings = {**_inherited(source), "device": "auto", **settings}
-    run_config, live_config = config.resolve(request.preset, file, settings, **overrides)
+    inherited = {**_inherited(source), "device": "auto"} if source is not None else {}
+    settings = {**inherited, **config.parse_assignments(request.settings)}
+    plugins, named = _plugins(
+        request, source, file, config.assigned_values(request.preset, file, settings, **overrides), say
+    )
+    if plugins:
+        typed = config.parse_assignments(request.settings, {"plugins": plugins})
+        settings = {**inherited, **typed, **named}
+    run_config, live_config = config.resolve(request.preset, file, settings, plugins=plugins, **overrides)
     for key in _PATHS:
         run_config[key] = with_absolute_paths(run_config.get(key))
     return run_config, live_config
+
+
+def _plugins(
+    request: TrainRequest, source: StartSource | None, file: Path | None, values: dict[str, Any], say: Callable[[str], None]
+) -> tuple[list[dict[str, Any]], dict[str, str]]:  # fmt: skip
+    """The record of the plug-ins, loaded, and the values of the keys that name one."""
+    trust.allow(request.trust_code)
+    kept = _reopened(source, say) if source is not None else []
+    provided = {entry["name"] for record in kept for entry in record["provides"]}
+    names = [naming.by_option(text) for text in (*config.plugins_in(file), *request.plugins)]
+    names += [one for one in naming.named_in(values) if one.text not in provided]
+    if not names:
+        return kept, {}
+    problems = config.check_known(values)
+    if problems:
+        causes = [config.refusal([problem]) for problem in problems]
+        raise config_messages.CONFIG_REFUSED(why=config.refusal(problems), causes=causes)
+    paths_ = {key: with_absolute_paths(values.get(key)) for key in ("data", "val_data")}
+    check_data({**config.defaults(values["preset"])[0], **{key: path for key, path in paths_.items() if path}})
+    folders = [*([file.resolve().parent] if file is not None else []), Path.cwd()]
+    loaded, named = naming.load(names, folders)
+    sources = {record["source"] for record in loaded}
+    return [record for record in kept if record["source"] not in sources] + loaded, named
+
+
+def _reopened(source: StartSource, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """The plug-ins of the checkpoint that a run starts from."""
+    import yaml
+
+    run_config = yaml.safe_load(source.folder.run_config.read_text(encoding="utf-8"))
+    if not run_config.get("plugins"):
+        return []
+    texts = plugin_record.read(source.folder.root)
+    return plugin_record.reopen(run_config, texts, source.folder.root, say=say, current=True)
 
 
 def _inherited(source: StartSource) -> dict[str, Any]:
@@ -57,7 +103,7 @@ def _inherited(source: StartSource) -> dict[str, Any]:
 
     run_config = yaml.safe_load(source.folder.run_config.read_text(encoding="utf-8"))
     live = json.loads(source.folder.runtime_config.read_text(encoding="utf-8"))
-    known = config.parameters()
+    known = config.parameters(run_config)
     return {key: value for key, value in {**run_config, **live}.items() if key in known and key not in _NOT_INHERITED}
 
 

@@ -24,6 +24,7 @@ from vsrpp.launch.request import TrainRequest, check_combination
 from vsrpp.launch.run_configs import StartSource, check_data, limits, resolve
 from vsrpp.launch.sidecars import Sidecars
 from vsrpp.paths import RunPaths
+from vsrpp.plugins import trust
 from vsrpp.store import RunReader
 from vsrpp.tracking import Delivery, uri_of
 
@@ -94,7 +95,7 @@ def _lead(request: TrainRequest, console: TrainConsole, preflight: Preflight | N
 
 def _check(request: TrainRequest, runs: Path, console: TrainConsole) -> int:
     source = StartSource.of(request.source, runs) if request.source else None
-    run_config, live = resolve(request, source)
+    run_config, live = resolve(request, source, console.say)
     uri = request.deliver_to or paths.tracking_uri(runs)
     parent = source.folder if source else None
     return dry_run(run_config, live, runs=runs, uri=uri, parent=parent, console=console, as_json=request.as_json)
@@ -102,7 +103,7 @@ def _check(request: TrainRequest, runs: Path, console: TrainConsole) -> int:
 
 def _start(request: TrainRequest, runs: Path, console: TrainConsole, preflight: Preflight | None) -> int:
     source = StartSource.of(request.source, runs) if request.source else None
-    run_config, live = resolve(request, source)
+    run_config, live = resolve(request, source, console.say)
     if preflight is not None and source is None:
         preflight.asked = {**run_config, **live}
     webhook = alerts.take_out(run_config, RunPaths(source.folder.root.parent.parent) if source else None)
@@ -133,6 +134,7 @@ def _resume(
     request: TrainRequest, run: str, runs: Path, console: TrainConsole, preflight: Preflight | None
 ) -> int:  # fmt: skip
     new_limits = limits(request)
+    trust.allow(request.trust_code)
     folder = tracked_run.found_or_rebuilt(run, runs, request.deliver_to or paths.tracking_uri(runs), console.say)
     if control.is_live(folder):
         raise messages.ALREADY_TRAINING(run_id=folder.run_id)
@@ -144,7 +146,13 @@ def _resume(
     try:
         from vsrpp.training.start import prepare_resume
 
-        prepared = prepare_resume(folder, say=console.say, limits=new_limits, preflight=preflight)
+        prepared = prepare_resume(
+            folder,
+            say=console.say,
+            limits=new_limits,
+            preflight=preflight,
+            allow_changed_code=request.allow_changed_code,
+        )
     except BaseException:
         delivery.finish(1.0)
         raise

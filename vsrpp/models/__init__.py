@@ -6,17 +6,21 @@ The `forward` of a `Network` maps (N, T, 3, h, w) in [0, 1] to (N, T, 3, H, W), 
 from __future__ import annotations
 
 from vsrpp.models.cost import StepCost, step_cost
+from vsrpp.models.foreign import blocks_of, flow_network_of
 from vsrpp.models.network import Network
 from vsrpp.models.pretrained import load_pretrained
-from vsrpp.models.registry import build, describe, differing_keys, exact, names
+from vsrpp.models.registry import build, check, describe, differing_keys, exact, names
 
 __all__ = [
     "Network",
     "StepCost",
+    "blocks_of",
     "build",
+    "check",
     "describe",
     "differing_keys",
     "exact",
+    "flow_network_of",
     "load_pretrained",
     "names",
     "step_cost",

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import nn
 
 from vsrpp.models import messages, registry
-from vsrpp.models.network import Network
+from vsrpp.models.foreign import trunks_of
 
 GRAPHS = 32
 """Most graphs of the trunks' code: two trunks, first and later frames, the trial of `check_compiler`, other runs in the same
@@ -16,12 +17,12 @@ process. Beyond torch's default limit of 8, further graphs would silently run un
 _SIDE = 8
 
 
-def compile_trunks(network: Network) -> None:
+def compile_trunks(network: nn.Module) -> None:
     """Compile the trunks in place on their first call; module names and state dict keys stay."""
     import torch._dynamo.config as dynamo  # costs 2 s, so only when compiling
 
     dynamo.recompile_limit = max(dynamo.recompile_limit, GRAPHS)
-    for trunk in network.trunks():
+    for trunk in trunks_of(network):
         trunk.compile(dynamic=False)
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from vsrpp.models import registry
-from vsrpp.models.network import Network
+from vsrpp.models.foreign import flow_network_of
 from vsrpp.models.spynet import COARSEST
 
 _COPIES = 5
@@ -43,6 +43,8 @@ def step_cost(run_config: Mapping[str, Any]) -> StepCost:
 
     Operations that gradient checkpointing repeats are counted once. Does not advance torch's generators.
     """
+    if run_config["network"] not in registry.names():
+        return _of_foreign(run_config)
     parameters, flops, kept = _of_size({**run_config, "gradient_checkpointing": False})
     if run_config.get("gradient_checkpointing", False):
         _, _, outside = _of_size(run_config)
@@ -52,6 +54,26 @@ def step_cost(run_config: Mapping[str, Any]) -> StepCost:
     if run_config.get("precision", "fp32") != "fp32":
         kept /= 2
     return StepCost(int(parameters), _PASSES * flops, int(parameters * 4 * _COPIES + kept))
+
+
+def _of_foreign(run_config: Mapping[str, Any]) -> StepCost:
+    """The cost with a plug-in's network, which is run once on one window of the run's own size.
+
+    Its operations are counted by torch (convolutions, matrix products, attention: 2 per multiply-add).
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.random.fork_rng(devices=[]):
+        model = registry.build(run_config)
+        side, frames = int(run_config["crop_size"]) // int(run_config["scale"]), int(run_config["num_frames"])
+        counter = FlopCounterMode(display=False)
+        with counter:
+            _, kept = _forward(model, torch.zeros(1, frames, 3, side, side), threads=torch.get_num_threads())
+    parameters, batch = sum(parameter.numel() for parameter in model.parameters()), int(run_config["batch_size"])
+    kept *= batch / int(run_config.get("accumulate", 1)) / (1 if run_config.get("precision", "fp32") == "fp32" else 2)
+    return StepCost(
+        parameters, _PASSES * batch * float(counter.get_total_flops()), int(parameters * 4 * _COPIES + kept)
+    )
 
 
 def _of_size(run_config: Mapping[str, Any]) -> tuple[float, float, float]:
@@ -73,7 +95,7 @@ def _of_depth(run_config: Mapping[str, Any], n_blocks: int) -> tuple[int, float,
     """(parameters, operations of a forward pass, bytes kept) for `run_config` with `n_blocks` blocks."""
     with torch.random.fork_rng(devices=[]):
         model = registry.build({**run_config, "n_blocks": n_blocks})
-    small = COARSEST if model.flow_network() is not None else _SIDE
+    small = COARSEST if flow_network_of(model) is not None else _SIDE
     two, three = (_forward(model, torch.zeros(1, frames, 3, small, small)) for frames in (2, 3))
     side = int(run_config["crop_size"]) // int(run_config["scale"])
     times = int(run_config["batch_size"]) * (side / small) ** 2
@@ -86,7 +108,7 @@ def _line(first: float, second: float, number: int) -> float:
     return first + (second - first) * (number - 1)
 
 
-def _forward(model: Network, lr: Tensor) -> tuple[float, float]:
+def _forward(model: nn.Module, lr: Tensor, threads: int = 1) -> tuple[float, float]:
     """(floating-point operations, bytes kept for the backward pass beside the weights) of one forward pass."""
     weights = {parameter.data_ptr() for parameter in model.parameters()}
     kept: dict[int, Tensor] = {}
@@ -98,7 +120,7 @@ def _forward(model: Network, lr: Tensor) -> tuple[float, float]:
         return tensor
 
     with (
-        _one_thread(),
+        _threads(threads),
         _counting(model) as flops,
         torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
     ):
@@ -109,18 +131,18 @@ def _forward(model: Network, lr: Tensor) -> tuple[float, float]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Use one thread: with so few pixels, synchronisation would cost more than the work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _threads(count: int) -> Iterator[None]:
+    """Use this many threads; with few pixels, synchronising more than one would cost more than the work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 @contextmanager
-def _counting(model: Network) -> Iterator[list[int]]:
+def _counting(model: nn.Module) -> Iterator[list[int]]:
     flops: list[int] = []
 
     def count(module: nn.Module, _given: Any, output: Tensor) -> None:

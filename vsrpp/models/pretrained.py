@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vsrpp.models import messages
-from vsrpp.models.network import Network
+from vsrpp.models.foreign import facts_of, flow_network_of
 
 _CONTAINERS = ("params_ema", "params", "state_dict")
 _MODULE = "module."
@@ -35,7 +35,7 @@ _NAMED = 3
 """Most keys listed in a message."""
 
 
-def load_pretrained(model: Network, path: str | Path) -> str:
+def load_pretrained(model: nn.Module, path: str | Path) -> str:
     """Load the weights of a file into `model`; returns a description of what was loaded.
 
     Raises NotFound if there is no such file. Raises Refused, leaving the model unchanged, if it is not a weight file or
@@ -43,11 +43,11 @@ def load_pretrained(model: Network, path: str | Path) -> str:
     """
     path = Path(path)
     weights = read_weights(path)
-    flow = model.flow_network()
+    flow = flow_network_of(model)
     if flow is not None and all(key.split(".")[0] in {"basic_module", *_CONSTANTS} for key in weights):
         _fill(flow, weights, path, "flow network")
         return f"flow network from {path.name} ({len(weights)} tensors)"
-    _fill(model, weights, path, f"network {model.facts()['network']}")
+    _fill(model, weights, path, f"network {facts_of(model).get('network') or type(model).__name__}")
     return f"all weights from {path.name} ({len(weights)} tensors)"
 
 

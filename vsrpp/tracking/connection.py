@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from vsrpp.config import format_value
 from vsrpp.tracking import environment
 from vsrpp.tracking.failures import SinkMissing, classify
 
@@ -182,6 +183,11 @@ def param_text(value: Any) -> str:
     """A value as a param or tag: strings unchanged, anything else as JSON, cut at MLflow's limit."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return clean(text)[:PARAM_CHARACTERS]
+
+
+def config_text(key: str, value: Any) -> str:
+    """The value of `run/KEY` or `config/KEY` as a param; the plug-ins in short, because their record is long."""
+    return param_text(format_value("plugins", value) if key == "run/plugins" else value)
 
 
 def _halves(rows: Sequence[Any]) -> list[Sequence[Any]]:

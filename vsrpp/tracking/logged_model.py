@@ -15,7 +15,7 @@ from vsrpp.control.best import PSNR_Y, score
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import Event
 from vsrpp.tracking import model_code
-from vsrpp.tracking.connection import RUN_ID_TAG, Connection, param_text
+from vsrpp.tracking.connection import RUN_ID_TAG, Connection, config_text
 
 log = logging.getLogger("vsrpp.delivery")
 CHECKPOINT_ARTIFACT = "artifacts/checkpoint"
@@ -114,7 +114,7 @@ def _params(event: Event, folder: CheckpointPaths, run_config: dict[str, Any]) -
     values = {f"config/{key}": value for key, value in live.items()}
     values |= {f"run/{key}": value for key, value in run_config.items()}
     values |= {"step": event.step, "branch": event.branch, "revision": event.data.get("revision", event.revision)}
-    return {key: param_text(value)[:MAX_PARAM_CHARACTERS] for key, value in values.items()}
+    return {key: config_text(key, value)[:MAX_PARAM_CHARACTERS] for key, value in values.items()}
 
 
 def _write_skeleton(target: Path, model_id: str, mlflow_run_id: str) -> None:

@@ -21,6 +21,7 @@ from vsrpp.tracking.connection import (
     TAG_CHARACTERS,
     Connection,
     clean,
+    config_text,
     param_text,
 )
 from vsrpp.tracking.dataset_inputs import dataset_inputs
@@ -172,7 +173,7 @@ class MlflowRows:
         data = event.data
         values: dict[str, Any] = {f"run/{key}": value for key, value in (data.get("run_config") or {}).items()}
         values |= {f"config/{key}": value for key, value in (data.get("config") or {}).items()}
-        params = [Param(key, param_text(value)) for key, value in values.items()]
+        params = [Param(key, config_text(key, value)) for key, value in values.items()]
         for start in range(0, len(params), PARAMS_PER_BATCH):
             for param, why in self._connection.log(params=params[start : start + PARAMS_PER_BATCH]):
                 self._set_aside(f"param/{param.key}", why, {"value": param.value})

@@ -133,7 +133,7 @@ def _configs(rebuilt: RunPaths, events: list[Event]) -> None:
     history = control.ConfigHistory.of(events)
     run_config = next(event for event in reversed(events) if event.type == "started").data["run_config"]
     rebuilt.run_config.write_text(yaml.safe_dump(run_config, sort_keys=False, allow_unicode=True), encoding="utf-8")
-    rebuilt.runtime_config.write_text(config.dump_runtime(history.live, history.revision), encoding="utf-8")
+    rebuilt.runtime_config.write_text(config.dump_runtime(history.live, history.revision, run_config), encoding="utf-8")
 
 
 def _marks(

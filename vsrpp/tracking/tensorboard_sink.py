@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import formats
+from vsrpp.config import format_value
 from vsrpp.control.config_history import CONFIG_EVENTS
 from vsrpp.control.lineage import TURNS, Lineage, turned_to
 from vsrpp.paths import RunPaths
@@ -192,6 +193,8 @@ class TensorBoard:
 
     def _started(self, files: EventFiles, event: Event) -> None:
         run_config, live = dict(event.data.get("run_config") or {}), dict(event.data.get("config") or {})
+        if run_config.get("plugins"):
+            run_config["plugins"] = format_value("plugins", run_config["plugins"])
         rows = [f"| {key} | {value} |" for key, value in {**run_config, **live}.items()]
         files.text(tags.INITIAL, "\n".join(["| key | value |", "|---|---|", *rows]), event.step, event.time)
         files.hparams({**run_config, **live}, RESULTS, self._reader.run_id, event.time)

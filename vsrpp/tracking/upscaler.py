@@ -7,6 +7,8 @@ this file, too.
 
 from __future__ import annotations
 
+import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,19 @@ class Upscaler(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         import yaml
 
         from vsrpp import models  # renamed when the model is packaged
+        from vsrpp.plugins import source
+        from vsrpp.plugins.registry import load
 
         folder = Path(context.artifacts["checkpoint"])
         run_config = yaml.safe_load((folder / "run_config.yaml").read_text(encoding="utf-8"))
         averaged = folder / "model_ema.safetensors"  # the weights that were validated
         weights = averaged if averaged.is_file() else folder / "model.safetensors"
+        if run_config.get("plugins"):  # code that comes with the model, as the networks do
+            texts = json.loads((folder / "plugins.json").read_text(encoding="utf-8"))["plugins"]
+            place = Path(tempfile.mkdtemp(prefix="vsrpp-plugins-"))
+            for record in run_config["plugins"]:
+                files = texts[record["sha256"]]["files"]
+                load(source.unpack(record["source"], record["module"], files, place / record["sha256"]))
         self.model = models.build(run_config)
         self.model.load_state_dict(safetensors.torch.load_file(weights))
         self.model.eval()

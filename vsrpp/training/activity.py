@@ -54,7 +54,9 @@ class Activity:
 
     def _hook(self, name: str):  # type: ignore[no-untyped-def]
         def measure(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
-            main = output[0] if isinstance(output, tuple) else output
+            main = output[0] if isinstance(output, (tuple, list)) else output
+            if not (inputs and isinstance(inputs[0], Tensor) and isinstance(main, Tensor)):
+                return  # other people's block, called by keyword or with something else
             with torch.no_grad():
                 block_input, block_output = inputs[0].detach().float(), main.detach().float()
                 added = block_output - block_input if block_output.shape == block_input.shape else block_output

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from vsrpp import control
 from vsrpp.control.numbers import LIMITS
 from vsrpp.errors import VsrppError
+from vsrpp.plugins import record as plugin_record
 from vsrpp.store import Answer, Command
 from vsrpp.training import messages
 from vsrpp.training.cadence import next_turn, out_of_patience
@@ -113,10 +114,14 @@ class RunCommands:
         else:
             limits = {key: run.run_config[key] for key in LIMITS}
             self._checkpoints.tell_unrecorded()
+            changed = run.run_config.get("plugins") if prepared.changed_code else None
+            code = {"plugins": changed, "plugin_sources": plugin_record.sources(run.run_config)} if changed else {}
             recorder.emit(
                 "restored",
-                data={"resume": True, "from_step": run.state.step, "limits": limits, "ranks": run.group.world_size},
-            )
+                data={
+                    "resume": True, "from_step": run.state.step, "limits": limits, "ranks": run.group.world_size, **code,
+                },
+            )  # fmt: skip
         self._status.show(now=True)
 
     def _look_at_step(self) -> Iterator[Turn]:

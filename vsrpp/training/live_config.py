@@ -121,7 +121,7 @@ class LiveConfig:
         return requests
 
     def rewrite_file(self) -> None:
-        self._file.write(config.dump_runtime(self.live, self.revision))
+        self._file.write(config.dump_runtime(self.live, self.revision, self._run_config))
 
     def refresh_file(self) -> None:
         """Update the file if a kill left it at an older revision; an edit in it is kept."""
@@ -195,7 +195,7 @@ class LiveConfig:
 
     def _conflict(self, key: str, value: Any, base_revision: int) -> config.Problem:
         event = self.history.last_change(key, after_revision=base_revision)
-        now = config.format_value(key, self.live[key])
+        now = config.format_value(key, self.live[key], self._run_config)
         by = f"it is {now}"
         if event is not None:
             by = f"{who(event)} set it to {now} at step {event.step} (revision {event.revision})"
@@ -209,7 +209,7 @@ class LiveConfig:
         problems += [problem for problem in others if problem.key not in named]
         if problems:
             return self._refuse(changes, problems, author)
-        changed = config.diff(self.live, {**self.live, **config.normalise(changes)})
+        changed = config.diff(self.live, {**self.live, **config.normalise(changes, self._run_config)})
         if not changed:
             return Answer(
                 status="applied",
@@ -217,7 +217,7 @@ class LiveConfig:
                 revision=self.revision,
                 message="no change: these values are already in force",
             )
-        warnings = config.warnings(self.live, changes)
+        warnings = config.warnings(self.live, changes, self._run_config)
         data: dict[str, Any] = {
             "command": author.uid, "changes": [{"key": c.key, "old": c.old, "new": c.new} for c in changed],
         }  # fmt: skip

@@ -14,10 +14,11 @@ from typing import Any
 
 import torch
 
-from vsrpp import __version__, paths
+from vsrpp import __version__, config, paths
 from vsrpp.data import Data, open_data
 from vsrpp.distributed.process_group import ProcessGroup, shared_out
 from vsrpp.errors import Refused, VsrppError
+from vsrpp.plugins import record as plugin_record
 from vsrpp.training import messages
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.state import TrainingState
@@ -61,7 +62,7 @@ class Preflight:
             return
         asked = None if self.asked is None else _shown(self.asked)
         own = {"asked": asked, "fingerprint": data.fingerprint, **_facts(device)}
-        self.group.broadcast(("plan", run_config, asked is not None))
+        self.group.broadcast(("plan", run_config, asked is not None, plugin_record.sources(run_config)))
         everyones = self.group.gather(own)
         self._held = True
         difference = next(
@@ -96,8 +97,8 @@ def attend(group: ProcessGroup, asked: Callable[[], Asked]) -> PreparedRank:
     word: Any = group.broadcast(None)
     if word[0] != "plan":
         raise RefusedByRank0(word[1])
-    _, run_config, comparing = word
-    share, report = _looked(group, run_config, asked if comparing else lambda: None)
+    _, run_config, comparing, sources = word
+    share, report = _looked(group, run_config, asked if comparing else lambda: None, sources)
     group.gather(report)
     verdict: Any = group.broadcast(None)
     if verdict[0] != "agreed" or share is None:
@@ -107,11 +108,12 @@ def attend(group: ProcessGroup, asked: Callable[[], Asked]) -> PreparedRank:
 
 
 def _looked(
-    group: ProcessGroup, run_config: dict[str, Any], asked: Callable[[], Asked]
+    group: ProcessGroup, run_config: dict[str, Any], asked: Callable[[], Asked], sources: plugin_record.Sources
 ) -> tuple[PreparedRank | None, dict[str, Any]]:  # fmt: skip
     """This rank's preparation and facts, or its error."""
     try:
         own = asked()
+        plugin_record.adopt(run_config, sources)
         device = resolve_machine(run_config, group.local_rank)
         data = open_data(run_config, cache_dir=paths.cache_dir())
         state = TrainingState(run_config, device, fresh=False)
@@ -132,7 +134,10 @@ def _facts(device: torch.device) -> dict[str, Any]:
 
 
 def _shown(asked: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in asked.items() if key not in PRIVATE}
+    shown = {key: value for key, value in asked.items() if key not in PRIVATE}
+    if shown.get("plugins"):
+        shown["plugins"] = config.format_value("plugins", shown["plugins"])
+    return shown
 
 
 def first_difference(rank: int, own: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:

@@ -23,6 +23,7 @@ from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.control.world_sizes import world_sizes
 from vsrpp.data import open_data
 from vsrpp.paths import CheckpointPaths, RunPaths
+from vsrpp.plugins import record as plugin_record
 from vsrpp.store import Event, RunReader, RunWriter
 from vsrpp.training import messages
 from vsrpp.training.loop import train
@@ -84,6 +85,7 @@ class ReplayVerdict:
 def replay(
     original: Original, folder: Path, *, say: Callable[[str], None] = lambda _: None,
     on_progress: Callable[[TrainingProgress], None] = lambda _: None, preflight: Preflight | None = None,
+    allow_changed_code: bool = False,
 ) -> ReplayVerdict:  # fmt: skip
     """Retrain the run in `folder` up to its newest recorded checkpoint.
 
@@ -92,8 +94,17 @@ def replay(
     line = control.lineage(original.events)
     goal = _last_checkpoint(line)
     run_config = dict(line.events[0].data["run_config"])
+    plugins = run_config.get("plugins") or []
+    if plugins:
+        run_config["plugins"] = plugin_record.reopen(
+            run_config, line.events[0].data.get("plugin_sources") or {}, folder, say=say, exact=True,
+            allow_changed=allow_changed_code,
+        )  # fmt: skip
     prepared = _prepare(original, line, run_config, folder, say, preflight or Preflight())
-    causes = _causes(line.events[0], prepared) + _other_ranks(original.events, prepared)
+    changed = [one["source"] for one, now in zip(plugins, run_config.get("plugins") or (), strict=True) if one != now]
+    changed += [source for event in original.events if event.type == "restored" for source in _other_code(event)]
+    causes = [f"the code of {source} has changed" for source in changed]
+    causes += _causes(line.events[0], prepared) + _other_ranks(original.events, prepared)
     for cause in causes:
         say(f"⚠️  {cause}")
     run = open_run(prepared, on_progress=on_progress, stop_at=goal.step)
@@ -148,6 +159,11 @@ def _last_checkpoint(line: Lineage) -> Event:
     if not after_start:
         raise messages.NOTHING_TO_REPLAY()
     return max(after_start, key=lambda event: event.step)
+
+
+def _other_code(restored: Event) -> list[str]:
+    """The plug-ins whose code a resume allowed to differ."""
+    return [str(record["source"]) for record in restored.data.get("plugins") or ()]
 
 
 def _causes(started: Event, now: Prepared) -> list[str]:

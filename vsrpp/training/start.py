@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 import yaml
 
-from vsrpp import control, formats, models, paths
+from vsrpp import control, formats, losses, models, paths
 from vsrpp.checkpoints.files import (
     checkpoint_run_config,
     clear_torn,
@@ -33,6 +33,7 @@ from vsrpp.data import Data, datasets, open_data
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths, RunPaths
+from vsrpp.plugins import record as plugin_record
 from vsrpp.store import RunReader, RunWriter
 from vsrpp.store.db import on_network_file_system
 from vsrpp.training import messages
@@ -62,6 +63,8 @@ class Prepared:
     base_seq: int = 0
     """The newest event included in the start state."""
     fresh: bool = True
+    changed_code: bool = False
+    """Whether plug-ins differ from the record, which a person allowed."""
     replay: bool = False
     """Whether the line comes from another record: its events are repeated and recorded again."""
     lock: IO[str] | None = None
@@ -81,6 +84,7 @@ def prepare_new(
     """
     preflight = preflight or Preflight()
     device = resolve_machine(run_config, preflight.group.local_rank)
+    _check_plugins(run_config)
     snapshot = None
     if parent is not None:
         snapshot, _ = load_checkpoint(parent)
@@ -100,6 +104,7 @@ def prepare_new(
     if on_network_file_system(folder.root):
         say(f"⚠️  {folder.root} is on a network file system: SQLite runs without WAL there, which is safe but slower.")
     folder.run_config.write_text(yaml.safe_dump(run_config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    plugin_record.write(plugin_record.sources(run_config), folder.root)
     writer = RunWriter(folder.run_db, folder.run_id)
     writer.set_meta("created", time.time())
     step = snapshot.step if snapshot else 0
@@ -117,11 +122,11 @@ def prepare_new(
 
 def prepare_resume(
     folder: RunPaths, *, say: Callable[[str], None], limits: dict[str, float] | None = None,
-    preflight: Preflight | None = None,
+    preflight: Preflight | None = None, allow_changed_code: bool = False,
 ) -> Prepared:  # fmt: skip
     """Prepare a killed or stopped run, from its newest complete checkpoint and its record. Raises Refused if active.
 
-    `limits` (see `control.numbers.LIMITS`) replace those on record.
+    `limits` (see `control.numbers.LIMITS`) replace those on record. `allow_changed_code`: use plug-ins as they are now.
     """
     preflight = preflight or Preflight()
     lock = _lock(folder)
@@ -130,6 +135,7 @@ def prepare_resume(
         if started is None:
             raise messages.NEVER_STARTED(folder=str(folder.root))
         ended = reader.last_event("started", "restored", *control.FINAL_STATES)
+        restored = reader.last_event("restored")
         last_step = control.current_config(reader).live["max_steps"]
         run_config = {**control.run_config_of(reader), **(limits or {})}
         spent_s = spent_before(reader)
@@ -137,6 +143,12 @@ def prepare_resume(
     if ended and ended.type == "finished" and ended.step >= last_step:
         raise messages.ALREADY_FINISHED(run=folder.run_id, step=ended.step, more=ended.step + 1000)
     _check_hours(folder, run_config["max_hours"], spent_s)
+    recorded = run_config.get("plugins") or []
+    if recorded:
+        texts = plugin_record.texts_of(started.data, restored.data if restored else {}, folder.root)
+        run_config["plugins"] = plugin_record.reopen(
+            run_config, texts, folder.root, say=say, exact=True, allow_changed=allow_changed_code
+        )
     device = resolve_machine(run_config, preflight.group.local_rank)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
     preflight.hold(run_config, data, device)
@@ -159,7 +171,7 @@ def prepare_resume(
     history.rewind(snapshot.live if snapshot else base.live, base.revision)
     return Prepared(
         folder, writer, run_config, data, device, history, line, snapshot, branch, base_seq, fresh=False, lock=lock,
-        group=preflight.group,
+        group=preflight.group, changed_code=recorded != (run_config.get("plugins") or []),
     )  # fmt: skip
 
 
@@ -212,6 +224,7 @@ def _started(
         "parent": lineage,
         "code_version": code_version(),
         "pretrained_sha256": pretrained_sha256(run_config) if lineage is None else None,
+        **({"plugin_sources": plugin_record.sources(run_config)} if run_config.get("plugins") else {}),
     }
 
 
@@ -246,6 +259,12 @@ def _same_network(run_config: dict[str, Any], checkpoint_config: dict[str, Any])
     ]
     if differences:
         raise messages.CHECKPOINT_DOES_NOT_FIT(differences=", ".join(differences))
+
+
+def _check_plugins(run_config: dict[str, Any]) -> None:
+    """Try what the plug-ins provide on small inputs. Raises Refused, with file and line, for what does not fit."""
+    models.check(run_config)
+    losses.check(run_config)
 
 
 def _check_pretrained(run_config: dict[str, Any], say: Callable[[str], None]) -> None:

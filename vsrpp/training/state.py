@@ -36,13 +36,13 @@ class TrainingState:
         if fresh and run_config.get("pretrained"):
             models.load_pretrained(network, run_config["pretrained"])
         if run_config.get("channels_last"):  # inputs follow the layout of the weights
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(memory_format=torch.channels_last)
         self.model: nn.Module = network.to(device)
         self.model_ema: nn.Module = copy.deepcopy(self.model).requires_grad_(False).eval()
         if run_config.get("compile"):
             compile_trunks(network)  # in place: keys are unchanged, and the EMA's copy is not compiled
         self.losses = losses.build(run_config).to(device)
-        flow = network.flow_network()
+        flow = models.flow_network_of(network)
         self._flow: list[nn.Parameter] = list(flow.parameters()) if flow is not None else []
         self._flow_freeze_steps = int(run_config.get("flow_freeze_steps", 0))
         self.optimizer = torch.optim.AdamW(

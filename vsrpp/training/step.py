@@ -17,7 +17,7 @@ from vsrpp import schedule
 from vsrpp.controller.controller import Outcome
 from vsrpp.distributed.ddp import DdpModel
 from vsrpp.distributed.process_group import ProcessGroup
-from vsrpp.losses import TERMS
+from vsrpp.models.foreign import blocks_of
 from vsrpp.models.precision import autocast
 from vsrpp.training.activity import Activity
 from vsrpp.training.batches import Batch
@@ -45,7 +45,7 @@ class TrainStep:
     def __init__(
         self, run_config: dict[str, Any], state: TrainingState, device: torch.device, group: ProcessGroup
     ) -> None:
-        self.activity = Activity(state.model.blocks())  # type: ignore[operator]
+        self.activity = Activity(blocks_of(state.model))
         self._state = state
         self._device = device
         self._group = group
@@ -67,7 +67,7 @@ class TrainStep:
         state.model.train()
         state.optimizer.zero_grad(set_to_none=True)
         with self._group.synchronised():
-            total, terms = self._gradient(lr_frames, truth, effect.weights, watched=watched)
+            total, terms = self._gradient(lr_frames, truth, effect.weights, live, watched=watched)
         state.scaler.unscale_(state.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), effect.clip)
         loss, grad_norm, values = self._of_all(*_to_floats(total, norm, terms))  # waits for the device, once a step
@@ -89,7 +89,7 @@ class TrainStep:
         metrics = {
             "loss/total": loss, **{f"loss/{term}": value for term, value in values.items()},
             "lr": rate, "lr_factor": effect.lr_factor, "grad_norm": grad_norm, "grad_clip": effect.clip,
-            **{f"weight/{term}": effect.weights[term] for term in TERMS},
+            **{f"weight/{term}": weight for term, weight in effect.weights.items()},
             **{f"share/{term}": effect.weights[term] * value / loss for term, value in values.items() if loss},
         }  # fmt: skip
         if state.scaler.is_enabled() and watched:
@@ -100,7 +100,7 @@ class TrainStep:
         self._forward.close()
 
     def _gradient(
-        self, lr_frames: Tensor, truth: Tensor, weights: dict[str, float], *, watched: bool
+        self, lr_frames: Tensor, truth: Tensor, weights: dict[str, float], live: dict[str, Any], *, watched: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:  # fmt: skip
         """Forward and backward in `accumulate` parts; returns the loss and its terms, means over the batch, detached.
 
@@ -117,7 +117,7 @@ class TrainStep:
             with together, self.activity.watching(watched):  # backward may recompute, and must do so the same way
                 with autocast(self._device, self._precision):
                     output = self._forward(part)
-                total, terms = state.losses(output, wanted, weights)
+                total, terms = state.losses(output, wanted, weights, live)
                 state.scaler.scale(total * share).backward()
             names, part_means = list(terms), [share * figure for figure in (total.detach(), *terms.values())]
             sums = [sum_ + more for sum_, more in zip(sums, part_means, strict=True)] if sums else part_means
@@ -140,7 +140,11 @@ def observe(
 ) -> Outcome:
     """Pass the step to the controller, with (quality, sharpness) of a validation after it, if there was one."""
     metrics = result.metrics
-    terms = {term: metrics[f"loss/{term}"] for term in TERMS if f"loss/{term}" in metrics}
+    terms = {
+        key.removeprefix("loss/"): value
+        for key, value in metrics.items()
+        if key.startswith("loss/") and key != "loss/total"
+    }
     finite = math.isfinite(metrics["loss/total"]) and math.isfinite(metrics["grad_norm"])
     quality, sharpness = seen or (None, None)
     return state.controller.update(

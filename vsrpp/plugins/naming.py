@@ -1,0 +1,261 @@
+"""From what a person names (`extras.py`, `mypkg.nets:MyNet`, a short name) to the record of a run's plug-ins."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from vsrpp.config import declared, schema
+from vsrpp.plugins import messages, registry, source, trust
+from vsrpp.plugins.declare import Declaration, declaration_of
+from vsrpp.plugins.source import PluginSource
+
+GROUPS = {kind: f"vsrpp.{kind}s" if kind != "loss" else "vsrpp.losses" for kind in declared.KINDS}
+"""The entry-point group of each kind: `vsrpp.networks`, `vsrpp.losses`, `vsrpp.degradations`, …"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Named:
+    """One plug-in as a person named it."""
+
+    text: str
+    """As typed; the value of the key, if there is one."""
+    place: str
+    """A file (`extras.py`), or a module."""
+    attribute: str = ""
+    key: str = ""
+    """The key whose value it is: `network`."""
+    short: str = ""
+    """The name of the entry point it was found by."""
+
+    @property
+    def is_file(self) -> bool:
+        return self.place.endswith(".py")
+
+
+def named_in(values: Mapping[str, Any]) -> list[Named]:
+    """The plug-ins that the values of a config name, apart from its list of `plugins`."""
+    found = []
+    for key, kind in schema.plugin_keys().items():
+        value, ours = values.get(key), schema.load(schema.RUN_SCHEMA)["properties"][key]["enum"]
+        if not isinstance(value, str) or value in ours:
+            continue
+        entry = _entry_point(value, (kind,))
+        if ":" in value or value.endswith(".py"):
+            place, _, attribute = value.rpartition(":") if ":" in value else (value, "", "")
+            found.append(Named(text=value, place=place, attribute=attribute, key=key))
+        elif entry is not None:
+            found.append(Named(text=value, place=entry.module, attribute=entry.attr, key=key, short=value))
+    return found
+
+
+def by_option(text: str) -> Named:
+    """What `--plugin` names: a file, a module, or an entry point by its short name. Raises NotFound."""
+    place, _, attribute = text.partition(":") if not text.endswith(".py") else (text, "", "")
+    if place.endswith(".py"):
+        return Named(text=text, place=place, attribute=attribute)
+    entry = None if attribute else _entry_point(text, declared.KINDS)
+    if entry is not None:
+        return Named(text=text, place=entry.module, attribute=entry.attr, short=text)
+    return Named(text=text, place=place, attribute=attribute)
+
+
+def load(names: Sequence[Named], folders: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Import the named plug-ins; returns `plugins` of the run config, and the values of the keys that named one.
+
+    A value is the name of the file without its folder: `extras.py:TinyNet`.
+
+    `folders`: where files are looked for, in order. Remembers them as trusted. Raises NotFound or Refused, with the file and
+    line where there is one.
+    """
+    records: dict[str, dict[str, Any]] = {}
+    values: dict[str, str] = {}
+    for one in names:
+        found = find(one, folders)
+        trust.remember(found.sha256, str(found.main))
+        module = registry.load(found)
+        record = records.setdefault(found.sha256, _record(found))
+        provides = _provided(one, found, module)
+        record["provides"] += [provided for provided in provides if provided not in record["provides"]]
+        if one.key:
+            values[one.key] = provides[0]["name"]
+    taken = set(schema.parameters())
+    for sha256, record in records.items():
+        loaded = registry.source_of(sha256)
+        assert loaded is not None
+        _check_names(record, loaded, taken)
+    declared.read(list(records.values()))
+    return list(records.values()), values
+
+
+def find(one: Named, folders: Sequence[Path]) -> PluginSource:
+    """The source of a named plug-in; imports nothing. Raises NotFound or Refused."""
+    if one.is_file:
+        path = Path(one.place).expanduser()
+        looked = [path] if path.is_absolute() else [folder / path for folder in folders]
+        file = next((place for place in looked if place.is_file()), None)
+        if file is None:
+            names = " and ".join(dict.fromkeys(str(place.parent) for place in looked))
+            raise messages.NO_FILE(file=one.place, folders=names)
+        return source.of_file(file)
+    found = source.of_module(one.place, [Path.cwd()]) if one.place.replace(".", "").isidentifier() else None
+    if found is None:
+        raise messages.NO_MODULE(name=one.text)
+    return found
+
+
+def installed() -> Iterator[tuple[str, metadata.EntryPoint]]:
+    """(kind, entry point) of everything that installed distributions offer."""
+    for kind, group in GROUPS.items():
+        for entry in sorted(metadata.entry_points(group=group), key=lambda entry: entry.name):
+            yield kind, entry
+
+
+def described(one: Named, folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """All that a plug-in provides, used or not, as the list of plug-ins shows it. Raises NotFound or Refused."""
+    found = find(one, folders)
+    trust.remember(found.sha256, str(found.main))
+    module = registry.load(found)
+    everything = [_entry(found, *marked) for marked in _marked(found, module)]
+    return everything if not one.attribute else [e for e in everything if e["attribute"] == one.attribute]
+
+
+def _entry_point(name: str, kinds: Sequence[str]) -> metadata.EntryPoint | None:
+    for kind in kinds:
+        for entry in metadata.entry_points(group=GROUPS[kind], name=name):
+            return entry
+    return None
+
+
+def _record(found: PluginSource) -> dict[str, Any]:
+    return {
+        "source": found.name, "module": found.module, "path": str(found.main), "sha256": found.sha256,
+        "distribution": _distribution(found.module), "files": found.digests, "provides": [],
+    }  # fmt: skip
+
+
+def _distribution(module: str) -> str | None:
+    """`NAME VERSION` of the installed distribution a module belongs to."""
+    owners = metadata.packages_distributions().get(module.partition(".")[0], []) if module else []
+    return f"{owners[0]} {metadata.version(owners[0])}" if owners else None
+
+
+def _provided(one: Named, found: PluginSource, module: ModuleType) -> list[dict[str, Any]]:
+    """What a plug-in provides to this run: its losses, metrics and readers, and the thing that was named."""
+    marked = _marked(found, module)
+    if one.key:
+        kind = schema.plugin_keys()[one.key]
+        attribute, thing, about = _chosen(one, found, module, kind, marked)
+        chosen = [{**_entry(found, attribute, thing, about), "name": one.short or f"{found.name}:{attribute}"}]
+        return chosen + [
+            _entry(found, *other) for other in marked if other[2].kind in declared.ACTIVE and not one.short
+        ]
+    if one.attribute:
+        marked = [other for other in marked if other[0] == one.attribute]
+    if not marked:
+        raise messages.NOTHING_PROVIDED(source=found.name)
+    return [_entry(found, *other) for other in marked if other[2].kind in declared.ACTIVE]
+
+
+def _chosen(
+    one: Named, found: PluginSource, module: ModuleType, kind: str, marked: Sequence[tuple[str, Any, Declaration]]
+) -> tuple[str, Any, Declaration]:  # fmt: skip
+    """The named attribute, marked or not; if none is named, the only one of the kind."""
+    of_kind = [other for other in marked if other[2].kind == kind]
+    attribute = one.attribute or (of_kind[0][0] if len(of_kind) == 1 else "")
+    thing: Any = module
+    for part in attribute.split(".") if attribute else ():
+        thing = getattr(thing, part, None)
+    if not attribute or thing is None or thing is module:
+        names = ", ".join(name for name, _, about in marked if about.kind == kind) or f"no {kind}"
+        raise messages.NO_ATTRIBUTE(
+            where=found.main, source=found.name, name=attribute or f"single {kind}", provided=names
+        )
+    about = declaration_of(thing) or Declaration(kind=kind)
+    if about.kind != kind or not callable(thing):
+        article = about.kind if callable(thing) else type(thing).__name__
+        raise messages.WRONG_KIND(
+            where=registry.where(thing, found), name=attribute, declared=article, key=one.key, kind=kind
+        )
+    return attribute, thing, about
+
+
+def _marked(found: PluginSource, module: ModuleType) -> list[tuple[str, Any, Declaration]]:
+    """(attribute, object, declaration) of everything a module marks, in the order it is written; also what it imports from
+    its own files."""
+    things = [(name, thing, declaration_of(thing)) for name, thing in vars(module).items()]
+    return [(name, thing, about) for name, thing, about in things if about is not None]
+
+
+def _entry(found: PluginSource, attribute: str, thing: Any, about: Declaration) -> dict[str, Any]:
+    parameters = {key: parameter.to_json() for key, parameter in about.parameters.items()}
+    for key, facts in parameters.items():
+        why = declared.fault_of(key, facts)
+        if why:
+            raise messages.DOES_NOT_FIT(where=registry.where(thing, found), name=attribute, why=why)
+    facts = {"kind": about.kind, "name": about.name or f"{found.name}:{attribute}", "attribute": attribute}
+    if about.kind == "loss":
+        facts |= {"colour": about.colour, "default": float(about.default_weight)}
+    if about.kind == "metric":
+        facts |= {"lower_is_better": about.lower_is_better}
+    if about.kind == "network":
+        facts |= {"takes": _takes(found, thing, attribute, parameters)}
+    entry = facts | {"label": about.label, "description": about.description, "parameters": parameters}
+    why = _fault(entry)
+    if why:
+        raise messages.DOES_NOT_FIT(where=registry.where(thing, found), name=attribute, why=why)
+    return entry
+
+
+def _takes(found: PluginSource, thing: Any, attribute: str, parameters: Mapping[str, Any]) -> list[str]:
+    """The run config keys that a network's constructor names, besides `scale` and what it declares.
+
+    Raises Refused for an argument without a default that is neither.
+    """
+    try:
+        signature = inspect.signature(thing).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    named = [one for one in signature if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    known = schema.startup_parameters()
+    for one in named:
+        if one.default is one.empty and one.name != "scale" and one.name not in {**known, **parameters}:
+            why = f"its constructor needs {one.name}, which is neither declared nor a key of the run config"
+            raise messages.DOES_NOT_FIT(where=registry.where(thing, found), name=attribute, why=why)
+    accepted = {one.name for one in signature}
+    if not any(one.kind is one.VAR_KEYWORD for one in signature):
+        for key in ("scale", *parameters):
+            if key not in accepted:
+                why = f"its constructor does not take {key}"
+                raise messages.DOES_NOT_FIT(where=registry.where(thing, found), name=attribute, why=why)
+    return [one.name for one in named if one.name in known and one.name not in (*parameters, "scale")]
+
+
+def _fault(entry: Mapping[str, Any]) -> str:
+    """Why a declaration is not valid; empty if it is."""
+    if entry["kind"] in ("loss", "metric") and not declared.KEY.fullmatch(entry["name"]):
+        return "its name must be made of lower-case letters, digits and _"
+    if entry["kind"] == "loss" and not declared.COLOUR.fullmatch(entry["colour"]):
+        return "its colour must be of the form #rrggbb"
+    if entry["kind"] == "loss" and not 0 <= entry["default"] <= 1:
+        return "its default_weight must be between 0 and 1"
+    if entry["kind"] == "loss" and not entry["label"]:
+        return "it needs a label"
+    return ""
+
+
+def _check_names(record: Mapping[str, Any], found: PluginSource, taken: set[str]) -> None:
+    """Raises Refused for a key that VSR++ or another plug-in already has."""
+    for provided in record["provides"]:
+        weight = [f"{provided['name']}_weight"] if provided["kind"] == "loss" else []
+        metric = [f"val/{provided['name']}"] if provided["kind"] == "metric" else []
+        ours = set(schema.best_keys())
+        for key in [*weight, *metric, *provided["parameters"]]:
+            if key in taken or key in ours:
+                raise messages.NAME_TAKEN(where=found.main, name=key, owner="VSR++ or another plug-in")
+            taken.add(key)

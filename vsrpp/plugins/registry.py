@@ -1,0 +1,151 @@
+"""The plug-ins that are loaded in this process, and what they provide. Needs nothing but the errors, so that a logged
+model can carry it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import sys
+import traceback
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from vsrpp.plugins import messages
+from vsrpp.plugins.source import PluginSource
+
+_loaded: dict[str, tuple[ModuleType, PluginSource]] = {}
+"""SHA-256 -> the module, and its source."""
+
+
+def load(source: PluginSource) -> ModuleType:
+    """Import a plug-in, once per process. Raises Refused, with file and line, if it cannot be imported."""
+    if source.sha256 not in _loaded:
+        _loaded[source.sha256] = (_imported(source), source)
+    return _loaded[source.sha256][0]
+
+
+def source_of(sha256: str) -> PluginSource | None:
+    """The source of a loaded plug-in."""
+    return _loaded[sha256][1] if sha256 in _loaded else None
+
+
+def entry_of(run_config: Mapping[str, Any], kind: str, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+    """The recorded plug-in that provides a thing, and what it declares of it; None if no plug-in of the run does."""
+    for record in run_config.get("plugins") or ():
+        for provided in record["provides"]:
+            if (provided["kind"], provided["name"]) == (kind, name):
+                return record, provided
+    return None
+
+
+def provided(run_config: Mapping[str, Any], kind: str, name: str) -> Any | None:
+    """The object that a run's plug-in provides; None if no plug-in of the run does. Raises Refused if it is not loaded."""
+    entry = entry_of(run_config, kind, name)
+    if entry is None:
+        return None
+    record, about = entry
+    if record["sha256"] not in _loaded:
+        raise messages.NOT_LOADED(name=name)
+    thing: Any = _loaded[record["sha256"]][0]
+    for part in str(about["attribute"]).split("."):
+        thing = getattr(thing, part)
+    return thing
+
+
+def parameters(run_config: Mapping[str, Any], kind: str, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of the parameters that a plug-in declares for a thing, taken from a config; absent ones by default."""
+    entry = entry_of(run_config, kind, name)
+    declared = (entry[1].get("parameters") or {}) if entry else {}
+    return {key: values.get(key, about["default"]) for key, about in declared.items()}
+
+
+def where(thing: Any, source: PluginSource) -> str:
+    """`FILE:LINE` of a class or function; of the plug-in's file for anything else."""
+    import inspect
+
+    try:
+        lines = inspect.getsourcelines(thing)[1]
+        return f"{inspect.getsourcefile(thing)}:{lines}"
+    except (OSError, TypeError):
+        return str(source.main)
+
+
+def place_of(error: BaseException, source: PluginSource) -> str:
+    """`FILE:LINE` where an exception left the plug-in's code: the innermost of its own lines."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(source.root)]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else str(source.main)
+
+
+def cause_of(error: BaseException) -> str:
+    """An exception on one line."""
+    text = str(error.msg if isinstance(error, SyntaxError) else error).strip().partition("\n")[0]
+    return f"{type(error).__name__}: {text[:200]}".rstrip(": ").rstrip(".")
+
+
+def _imported(source: PluginSource) -> ModuleType:
+    name = source.module or f"vsrpp_plugin_{source.main.stem}_{source.sha256[:12]}"
+    with _importable(source.root), _known_as_vsrpp():
+        try:
+            module = importlib.import_module(name) if source.module else _from_file(name, source.main)
+        except BaseException as error:
+            if isinstance(error, (KeyboardInterrupt, MemoryError)):
+                raise
+            raise messages.NOT_IMPORTED(
+                where=place_of(error, source), source=source.name, error=cause_of(error)
+            ) from error
+    file = Path(module.__file__ or "")
+    if file.is_file() and file.read_bytes() != source.files[source.main.relative_to(source.root).as_posix()]:
+        raise messages.SECOND_VERSION(source=source.name, path=file)
+    return module
+
+
+def _from_file(name: str, path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Iterator[None]:
+    """With the plug-in's own folder first on the path, as for a script."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):
+            sys.path.remove(str(folder))
+
+
+@contextlib.contextmanager
+def _known_as_vsrpp() -> Iterator[None]:
+    """In a logged model the package has another name: `from vsrpp.plugins import …` means the model's own copy there."""
+    own = __name__.split(".")[0]
+    if own == "vsrpp":
+        yield
+        return
+    aliases = {
+        name.replace(own, "vsrpp", 1): module for name, module in sys.modules.items() if name.split(".")[0] == own
+    }
+    before = {name: sys.modules[name] for name in list(sys.modules) if name.split(".")[0] == "vsrpp"}
+    for name in before:
+        del sys.modules[name]
+    sys.modules.update(aliases)
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] == "vsrpp"]:
+            del sys.modules[name]
+        sys.modules.update(before)
