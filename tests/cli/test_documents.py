@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.made_runs import made_run
 from tests.support.processes import environment, vsrpp
 from vsrpp import config, control
 from vsrpp.cli import early, main
@@ -104,6 +105,24 @@ def test_a_verified_history_says_whether_it_holds(run: RunPaths, capsys: pytest.
     status, document, _ = answer(capsys, "history", "latest", "--verify", "--json")
     assert (status, document["holds"], document["events"], document["broken_at"]) == (0, True, 2, None)
     assert document["anchors"] == [{"where": "checkpoint 5", "agrees": True}]
+
+
+@pytest.mark.parametrize("damage", ["weights", "manifest"])
+def test_an_evaluation_of_a_changed_checkpoint_keeps_its_document(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = made_run(tmp_path / "runs")
+    newest = made.paths.checkpoint(200)
+    file = newest.model_ema if damage == "weights" else newest.manifest
+    file.write_bytes(b"[]")
+    status, document, said = answer(capsys, "evaluate", str(newest.root), "--data", "sample", "--json")
+    known = {"run_id": made.run_id, "step": 200} if damage == "weights" else {"run_id": None, "step": None}
+    assert {key: document[key] for key in known} == known
+    assert (status, document["code"], document["verified"]) == (6, 6, False)
+    assert document["reason_code"].startswith("proof_failed.checkpoints")
+    assert (document["psnr_y"], document["clips"]) == (None, [])
+    assert said == f"vsrpp: {document['message']}\n"
 
 
 def test_what_a_library_prints_does_not_reach_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
