@@ -67,6 +67,16 @@ def say(text: str = "", *, stderr: bool = False, hang: int | None = None) -> Non
     target.file.flush()
 
 
+def say_over(text: str, *, stderr: bool = False) -> None:
+    """Print lines in place of a live line that another process is drawing in the same terminal; it draws it again below."""
+    if has_live_line(stderr=stderr):
+        from rich.control import Control
+        from rich.segment import ControlType
+
+        console(stderr=stderr).control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
+    say(text, stderr=stderr)
+
+
 def coloured(*, stderr: bool = False) -> bool:
     """Whether colours are shown there."""
     target = console(stderr=stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
@@ -22,6 +23,7 @@ from vsrpp.output import (
     print_json,
     red,
     say,
+    say_over,
     yellow,
 )
 from vsrpp.paths import RunPaths
@@ -52,6 +54,10 @@ class Console:
         self.end_progress()
         self._print(lambda: say(line))
         self._draw()
+
+    def rank_line(self, line: str) -> None:
+        with contextlib.suppress(OSError):
+            say_over(line, stderr=True)
 
     def _print(self, action: Callable[[], None]) -> None:
         """Print, ignoring a closed pipe or a full disk: neither may end the run."""
