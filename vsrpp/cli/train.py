@@ -12,6 +12,7 @@ from vsrpp.cli.console import Console
 from vsrpp.config import config_file
 from vsrpp.launch import train_job
 from vsrpp.launch.request import RankCommand, TrainRequest, check_combination
+from vsrpp.output import output_may_be_lost
 
 MODULE = "vsrpp.cli"
 """The module that each of several ranks runs, with the same command line."""
@@ -23,6 +24,8 @@ def train(*, command_line: Sequence[str], settings: Sequence[str], **fields: Any
     request = TrainRequest(rank_command=command, settings=tuple(settings), **fields)
     check_combination(request)
     _look_early(request)
+    if not request.check:
+        output_may_be_lost()
     return train_job.train(request, Console(), has_terminal=_has_terminal())
 
 
