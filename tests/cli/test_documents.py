@@ -12,12 +12,16 @@ import pytest
 
 from tests.support.made_runs import made_run
 from tests.support.processes import environment, vsrpp
+from tests.support.reasons import raises
 from vsrpp import config, control
-from vsrpp.cli import early, main
+from vsrpp.cli import early, main, panel
+from vsrpp.control.checkpoint_ref import CheckpointRef
+from vsrpp.control.messages import NO_CHECKPOINT_REF
 from vsrpp.errors import NotFound, ProofFailed
 from vsrpp.output import one_document, print_json, release
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunWriter
+from vsrpp.tracking import registry
 
 
 @pytest.fixture
@@ -166,6 +170,9 @@ BEFORE_ANYTHING_HEAVY = [
     (["restore", "latest", "--out", "runs"], 2),
     (["promote", "latest@77", "--alias", "x"], 3),
     (["train", "--resume", "zzz"], 3),
+    (["train", "--resume", "latest@77"], 3),
+    (["train", "--data", "nothing"], 3),
+    (["train", "--data", "nothing", "--check"], 3),
     (["train", "--from", "latest@77"], 3),
     (["replay", "zzz"], 3),
     (["compare", "latest", "zzz", "--html", "no/folder.html"], 1),
@@ -193,6 +200,47 @@ def test_what_a_look_at_the_disk_refuses_needs_neither_torch_nor_mlflow(run: Run
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("step", ["2e1", "2_0", "20.0", "revision:2e0"])
+def test_a_step_may_be_written_like_any_other_whole_number(step: str) -> None:
+    assert CheckpointRef.parse(step) == CheckpointRef.parse("revision:2" if step.startswith("rev") else "20")
+
+
+@pytest.mark.parametrize("step", ["1e99", "-1", "1.5", "nan", "_1", "１"])
+def test_what_is_no_step_is_refused(step: str) -> None:
+    with raises(NO_CHECKPOINT_REF, ref=step):
+        CheckpointRef.parse(step)
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "1e99", "http"])
+def test_a_port_that_cannot_be_is_refused(
+    port: str, run: RunPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel, "ui_package", pytest.fail)
+    assert main(["panel", f"--port={port}"]) == 2
+    assert main(["tensorboard", "latest", f"--port={port}"]) == 2
+    assert capsys.readouterr().err.count("argument --port: must be ") == 2
+
+
+def test_a_parameter_given_as_an_option_is_recognised(capsys: pytest.CaptureFixture[str]) -> None:
+    for flag, hint in (("--lr", "--set max_lr=VALUE"), ("--n-feats", "--set n_feats=VALUE"), ("--devics", "--devices"),
+                       ("--batch-size", "--set batch_size=VALUE"), ("--resme", "--resume")):  # fmt: skip
+        assert main(["train", flag, "3"]) == 2
+        assert f"did you mean {hint}?" in capsys.readouterr().err
+    assert main(["status", "latest", "--lr", "3"]) == 2
+    assert "--set" not in capsys.readouterr().err
+
+
+def test_promote_announces_the_server_it_asks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_run(tmp_path, "cd34" * 8)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example")
+    monkeypatch.setattr(registry, "promote", lambda *_, **__: pytest.fail("asked", pytrace=False))
+    with pytest.raises(pytest.fail.Exception, match="asked"):
+        main(["promote", "cd34", "--alias", "x", "--run-dir", str(tmp_path)])
+    assert capsys.readouterr().err == "asking the tracking server http://mlflow.example …\n"
 
 
 def test_completion_is_a_script_of_the_shell(tmp_path: Path) -> None:

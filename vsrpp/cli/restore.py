@@ -68,7 +68,7 @@ def promote(source: str, *, alias: str, name: str, run_dir: Path | None, as_json
     Raises NotFound, Refused, or ProofFailed if the uploaded checkpoint does not verify.
     """
     runs = paths.runs_dir(run_dir)
-    early.check_checkpoint(source, runs)
+    announced = early.check_checkpoint(source, runs)
     from vsrpp.tracking.registry import promote as register
 
     run, ref = run_and_ref(source)
@@ -76,6 +76,8 @@ def promote(source: str, *, alias: str, name: str, run_dir: Path | None, as_json
     with contextlib.suppress(NotFound):
         folder = control.find_run(run, runs)
         run, uri = folder.run_id, uri_of(folder, uri)
+    if not announced and early.has_server(uri):
+        early.asking(uri)
     asked = {"run_id": None, "step": None, "name": name, "version": None, "alias": alias, "model_id": None, "uri": None,
              "previous_version": None}  # fmt: skip
     with unverified.keep_document(asked, as_json=as_json):

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Kind = Literal["text", "whole", "seconds", "path", "place", "step", "devices", "switch", "list"]
+Kind = Literal["text", "whole", "port", "seconds", "path", "place", "step", "devices", "switch", "list"]
 """The type of a value.
 
-`whole`: a whole number, including `1e3` and `100_000`. `seconds`: a finite number from 0 up. `path`: a file or folder.
-`place`: a name, or an existing path. `step`: a step, `best` or `latest`. `devices`: a number or `auto`. `switch`: takes
-no value. `list`: may be repeated.
+`whole`: a whole number, including `1e3` and `100_000`. `port`: one from 0 to 65535. `seconds`: a finite number from 0 up.
+`path`: a file or folder. `place`: a name, or an existing path. `step`: a step, `best` or `latest`. `devices`: a number or
+`auto`. `switch`: takes no value. `list`: may be repeated.
 """
 
 JSON_HELP = "print one JSON document on standard output, on errors too"
@@ -315,7 +315,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
             replace(RUN, nargs="?"),
             Option(name="host", flag="--host", default="127.0.0.1",
                    help="address to listen on (default: 127.0.0.1; any other requires --auth)"),
-            Option(name="port", flag="--port", kind="whole", default=5050, help="port (default: 5050, or the next free one)"),
+            Option(name="port", flag="--port", kind="port", default=5050, help="port (default: 5050, or the next free one)"),
             Option(name="auth", flag="--auth", kind="path", metavar="FILE",
                    help="a file of NAME:PASSWORD lines with the allowed users"),
             LANGUAGE,
@@ -330,7 +330,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
         name="tensorboard", entry="panel.tensorboard", help="rebuild a run's event files and open TensorBoard", json=False,
         options=(
             RUN,
-            Option(name="port", flag="--port", kind="whole", default=6006, help="port (default: 6006, or the next free one)"),
+            Option(name="port", flag="--port", kind="port", default=6006, help="port (default: 6006, or the next free one)"),
         ),
     ),
     CommandSpec(

@@ -34,6 +34,8 @@ def _look_early(request: TrainRequest) -> None:
     runs = paths.runs_dir(request.run_dir)
     if request.config:
         yaml_notes.tell(config_file(request.config))
+    if request.data:
+        early.check_input(request.data)
     if request.resume:
         early.find_or_ask(request.resume, runs)
     elif request.source:
