@@ -251,6 +251,40 @@ def test_completion_is_a_script_of_the_shell(tmp_path: Path) -> None:
         assert "rollback" in done.stdout
 
 
+COMPLETED = {
+    "vsrpp ro": ["rollback"],
+    "vsrpp --json st": ["status", "stop"],
+    "vsrpp rollback latest --s": ["--step"],
+    "vsrpp train --preset ": ["demo", "base", "large"],
+    "vsrpp help comp": ["compare", "completion"],
+    "vsrpp data cl": ["clip.mp4"],
+    "vsrpp compare cl": ["clip.mp4"],
+    "vsrpp upscale latest cl": ["clip.mp4"],
+}
+
+
+def test_bash_completes_commands_options_choices_and_files(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").touch()
+    (tmp_path / "vsrpp.bash").write_text(vsrpp(tmp_path, "completion", "bash").stdout)
+    script = """source ./vsrpp.bash
+complete -p vsrpp >/dev/null || exit 1
+while IFS= read -r line; do
+    read -ra COMP_WORDS <<< "$line"; [[ "$line" == *" " ]] && COMP_WORDS+=("")
+    COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 )); COMPREPLY=()
+    _shtab_vsrpp vsrpp "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+    echo "${COMPREPLY[*]}"
+done"""
+    done = subprocess.run(
+        ["bash", "-c", script],
+        input="\n".join(COMPLETED) + "\n",
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert dict(zip(COMPLETED, map(str.split, done.stdout.splitlines()), strict=True)) == COMPLETED, done.stderr
+
+
 def test_the_address_of_a_server_is_told_without_its_password(capsys: pytest.CaptureFixture[str]) -> None:
     early.asking("http://ann:secret@mlflow.example:5000")
     said = capsys.readouterr()

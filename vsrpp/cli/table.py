@@ -278,7 +278,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
         usage="vsrpp data PATH [--json] [--sheet FILE [--overwrite]] [--set KEY=VALUE]…\n"
         "       vsrpp data pack PATH OUT [--json] [--set KEY=VALUE]…",
         options=(
-            Option(name="arguments", metavar="PATH", nargs="+",
+            Option(name="arguments", kind="place", metavar="PATH", nargs="+",
                    help="a video file, a folder of videos, of clips or of frames, REDS, Vimeo-90K, Vid4, LQ/GT pairs, a"
                    " packed copy, or a config file with a data: block; `pack PATH OUT` writes a packed copy of PATH to the"
                    " new folder OUT"),
@@ -291,7 +291,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec(
         name="compare", entry="compare.compare", help="compare runs: config, interventions, results",
         options=(
-            Option(name="names", metavar="RUN", nargs="+", help=f"{_OR_MLFLOW}. Two or more"),
+            Option(name="names", kind="place", metavar="RUN", nargs="+", help=f"{_OR_MLFLOW}. Two or more"),
             Option(name="html", flag="--html", metavar="FILE", help="write the tables and curves as one self-contained page"),
             Option(name="png", flag="--png", metavar="FILE", help="write the curves as an image"),
             Option(name="log_artifact", flag="--log-artifact", kind="switch",
@@ -302,7 +302,8 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec(
         name="promote", entry="restore.promote", help="register a checkpoint as a model and point an alias to it",
         options=(
-            Option(name="source", metavar="RUN[@STEP]", help=f"{RUN_HELP}; @best for its best (default: the newest)"),
+            Option(name="source", kind="place", metavar="RUN[@STEP]",
+                   help=f"{RUN_HELP}; @best for its best (default: the newest)"),
             Option(name="alias", flag="--alias", metavar="NAME", required=True,
                    help="such as champion, for --from models:/vsrpp@champion"),
             Option(name="name", flag="--name", metavar="REGISTERED_NAME", default="vsrpp",
