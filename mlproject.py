@@ -122,7 +122,8 @@ def check_of(option: Option) -> Check:
     if option.choices:
         return one_of(*map(str, option.choices))
     checks: dict[str, Check] = {
-        "whole": integer, "path": path, "place": path_or_name, "step": step, "devices": devices, "switch": on_off,
+        "whole": integer, "port": integer, "path": path, "place": path_or_name, "step": step,
+        "devices": devices, "switch": on_off,
     }  # fmt: skip
     return checks.get(option.kind, text)
 

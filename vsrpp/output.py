@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,96 @@ from vsrpp.errors import VsrppError
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+
+class OutputLost(OSError):
+    """Standard output cannot be written: a full disk, or a closed pipe."""
+
+
+class OutputClosed(OutputLost, BrokenPipeError):
+    """The reader of standard output has closed the pipe."""
+
+
+class _Stream:
+    """Standard output or standard error. After a failed write, nothing more is written."""
+
+    def __init__(self, stream: Any, *, required: bool) -> None:
+        self._stream = stream
+        self._required = required
+        """Whether the first failure is raised; otherwise text that cannot be shown is dropped."""
+        self.lost: OutputLost | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._attempt(lambda: self._stream.write(text))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        self._attempt(self._stream.flush)
+
+    def _attempt(self, action: Callable[[], object]) -> None:
+        if self.lost is not None:
+            return
+        try:
+            action()
+        except OSError as error:
+            kind = OutputClosed if isinstance(error, BrokenPipeError) else OutputLost
+            self.lost = kind(error.errno, error.strerror or str(error))
+            self._discard()
+            if self._required:
+                raise self.lost from None
+
+    def _discard(self) -> None:
+        """Send to nowhere what is still buffered, so that the interpreter's last flush succeeds."""
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+
+class StandardStreams:
+    """Standard output and standard error of one command."""
+
+    def __init__(self, out: _Stream | None) -> None:
+        self._out = out
+        self.may_be_lost = False
+        """Whether the command succeeds even if its output is lost, as a training does."""
+
+    def lost(self) -> OutputLost | None:
+        """Why standard output is incomplete, after writing what is buffered; None if it is complete."""
+        if self._out is not None:
+            with contextlib.suppress(OutputLost):
+                self._out.flush()
+        return None if self._out is None else self._out.lost
+
+
+_streams = StandardStreams(None)
+
+
+@contextlib.contextmanager
+def standard_streams() -> Iterator[StandardStreams]:
+    """Within this, a failed write to standard output raises OutputLost once; one to standard error is ignored."""
+    global _streams
+    before = sys.stdout, sys.stderr, _streams
+    out = None if sys.stdout is None else _Stream(sys.stdout, required=True)
+    error = None if sys.stderr is None else _Stream(sys.stderr, required=False)
+    sys.stdout, sys.stderr, _streams = out, error, StandardStreams(out)
+    try:
+        yield _streams
+    finally:
+        sys.stdout, sys.stderr, _streams = before
+
+
+def output_may_be_lost() -> None:
+    """State that the current command has done its work, whether or not its output could be written."""
+    _streams.may_be_lost = True
+
 
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Control characters other than tab and line feed, and those that reverse the order of text."""
@@ -65,6 +156,24 @@ def say(text: str = "", *, stderr: bool = False, hang: int | None = None) -> Non
         lines = Text("\n").join([first, *(Text(" " * hang).append_text(part) for part in rest)])
     target.print(lines, soft_wrap=True)
     target.file.flush()
+
+
+def announce(line: str) -> None:
+    """Print a line of a server, such as its address; on standard error if standard output cannot be written."""
+    try:
+        print(line, flush=True)
+    except OutputLost:
+        print(line, file=sys.stderr)
+
+
+def say_over(text: str, *, stderr: bool = False) -> None:
+    """Print lines in place of a live line that another process is drawing in the same terminal; it draws it again below."""
+    if has_live_line(stderr=stderr):
+        from rich.control import Control
+        from rich.segment import ControlType
+
+        console(stderr=stderr).control(Control(ControlType.CARRIAGE_RETURN, (ControlType.ERASE_IN_LINE, 2)))
+    say(text, stderr=stderr)
 
 
 def coloured(*, stderr: bool = False) -> bool:
@@ -218,8 +327,9 @@ class _Documents:
     """What `--json` prints: one document, held back until the command has ended, so that an error can complete it."""
 
     def __init__(self) -> None:
+        self.holding = False
         self.stream: Any = None
-        """Standard output, while everything else that is printed goes to standard error."""
+        """Standard output, while everything else that is printed goes to standard error; None if it is closed."""
         self.held: list[Any] = []
 
 
@@ -229,12 +339,12 @@ _documents = _Documents()
 @contextlib.contextmanager
 def one_document() -> Iterator[None]:
     """Within this, what `print_json` is given is held until `release`; whatever else is printed goes to standard error."""
-    _documents.stream, _documents.held = sys.stdout, []
+    _documents.holding, _documents.stream, _documents.held = True, sys.stdout, []
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
     finally:
-        _documents.stream, _documents.held = None, []
+        _documents.holding, _documents.stream, _documents.held = False, None, []
 
 
 def release(error: VsrppError | None = None) -> None:
@@ -253,13 +363,15 @@ def release(error: VsrppError | None = None) -> None:
 
 def print_json(document: Any) -> None:
     """Print one document, or hold it within `one_document`."""
-    if _documents.stream is None:
-        _write(document, sys.stdout)
-    else:
+    if _documents.holding:
         _documents.held.append(document)
+    else:
+        _write(document, sys.stdout)
 
 
 def _write(document: Any, stream: Any) -> None:
+    if stream is None:
+        return
     print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False), file=stream, flush=True)
 
 

@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 
+from tests.support.made_runs import made_run
 from tests.support.processes import environment, vsrpp
+from tests.support.reasons import raises
 from vsrpp import config, control
-from vsrpp.cli import early, main
+from vsrpp.cli import early, main, panel
+from vsrpp.control.checkpoint_ref import CheckpointRef
+from vsrpp.control.messages import NO_CHECKPOINT_REF
 from vsrpp.errors import NotFound, ProofFailed
 from vsrpp.output import one_document, print_json, release
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunWriter
+from vsrpp.tracking import registry
 
 
 @pytest.fixture
@@ -106,6 +111,24 @@ def test_a_verified_history_says_whether_it_holds(run: RunPaths, capsys: pytest.
     assert document["anchors"] == [{"where": "checkpoint 5", "agrees": True}]
 
 
+@pytest.mark.parametrize("damage", ["weights", "manifest"])
+def test_an_evaluation_of_a_changed_checkpoint_keeps_its_document(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = made_run(tmp_path / "runs")
+    newest = made.paths.checkpoint(200)
+    file = newest.model_ema if damage == "weights" else newest.manifest
+    file.write_bytes(b"[]")
+    status, document, said = answer(capsys, "evaluate", str(newest.root), "--data", "sample", "--json")
+    known = {"run_id": made.run_id, "step": 200} if damage == "weights" else {"run_id": None, "step": None}
+    assert {key: document[key] for key in known} == known
+    assert (status, document["code"], document["verified"]) == (6, 6, False)
+    assert document["reason_code"].startswith("proof_failed.checkpoints")
+    assert (document["psnr_y"], document["clips"]) == (None, [])
+    assert said == f"vsrpp: {document['message']}\n"
+
+
 def test_what_a_library_prints_does_not_reach_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     with one_document():
         print("a link to nowhere")
@@ -147,6 +170,9 @@ BEFORE_ANYTHING_HEAVY = [
     (["restore", "latest", "--out", "runs"], 2),
     (["promote", "latest@77", "--alias", "x"], 3),
     (["train", "--resume", "zzz"], 3),
+    (["train", "--resume", "latest@77"], 3),
+    (["train", "--data", "nothing"], 3),
+    (["train", "--data", "nothing", "--check"], 3),
     (["train", "--from", "latest@77"], 3),
     (["replay", "zzz"], 3),
     (["compare", "latest", "zzz", "--html", "no/folder.html"], 1),
@@ -176,12 +202,87 @@ def test_what_a_look_at_the_disk_refuses_needs_neither_torch_nor_mlflow(run: Run
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("step", ["2e1", "2_0", "20.0", "revision:2e0"])
+def test_a_step_may_be_written_like_any_other_whole_number(step: str) -> None:
+    assert CheckpointRef.parse(step) == CheckpointRef.parse("revision:2" if step.startswith("rev") else "20")
+
+
+@pytest.mark.parametrize("step", ["1e99", "-1", "1.5", "nan", "_1", "１"])
+def test_what_is_no_step_is_refused(step: str) -> None:
+    with raises(NO_CHECKPOINT_REF, ref=step):
+        CheckpointRef.parse(step)
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "1e99", "http"])
+def test_a_port_that_cannot_be_is_refused(
+    port: str, run: RunPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel, "ui_package", pytest.fail)
+    assert main(["panel", f"--port={port}"]) == 2
+    assert main(["tensorboard", "latest", f"--port={port}"]) == 2
+    assert capsys.readouterr().err.count("argument --port: must be ") == 2
+
+
+def test_a_parameter_given_as_an_option_is_recognised(capsys: pytest.CaptureFixture[str]) -> None:
+    for flag, hint in (("--lr", "--set max_lr=VALUE"), ("--n-feats", "--set n_feats=VALUE"), ("--devics", "--devices"),
+                       ("--batch-size", "--set batch_size=VALUE"), ("--resme", "--resume")):  # fmt: skip
+        assert main(["train", flag, "3"]) == 2
+        assert f"did you mean {hint}?" in capsys.readouterr().err
+    assert main(["status", "latest", "--lr", "3"]) == 2
+    assert "--set" not in capsys.readouterr().err
+
+
+def test_promote_announces_the_server_it_asks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made_run(tmp_path, "cd34" * 8)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example")
+    monkeypatch.setattr(registry, "promote", lambda *_, **__: pytest.fail("asked", pytrace=False))
+    with pytest.raises(pytest.fail.Exception, match="asked"):
+        main(["promote", "cd34", "--alias", "x", "--run-dir", str(tmp_path)])
+    assert capsys.readouterr().err == "asking the tracking server http://mlflow.example …\n"
+
+
 def test_completion_is_a_script_of_the_shell(tmp_path: Path) -> None:
     for shell, sign in (("bash", "complete "), ("zsh", "#compdef vsrpp"), ("fish", "complete -c vsrpp")):
         done = vsrpp(tmp_path, "completion", shell)
         assert (done.returncode, done.stderr) == (0, "")
         assert sign in done.stdout
         assert "rollback" in done.stdout
+
+
+COMPLETED = {
+    "vsrpp ro": ["rollback"],
+    "vsrpp --json st": ["status", "stop"],
+    "vsrpp rollback latest --s": ["--step"],
+    "vsrpp train --preset ": ["demo", "base", "large"],
+    "vsrpp help comp": ["compare", "completion"],
+    "vsrpp data cl": ["clip.mp4"],
+    "vsrpp compare cl": ["clip.mp4"],
+    "vsrpp upscale latest cl": ["clip.mp4"],
+}
+
+
+def test_bash_completes_commands_options_choices_and_files(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").touch()
+    (tmp_path / "vsrpp.bash").write_text(vsrpp(tmp_path, "completion", "bash").stdout)
+    script = """source ./vsrpp.bash
+complete -p vsrpp >/dev/null || exit 1
+while IFS= read -r line; do
+    read -ra COMP_WORDS <<< "$line"; [[ "$line" == *" " ]] && COMP_WORDS+=("")
+    COMP_CWORD=$(( ${#COMP_WORDS[@]} - 1 )); COMPREPLY=()
+    _shtab_vsrpp vsrpp "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+    echo "${COMPREPLY[*]}"
+done"""
+    done = subprocess.run(
+        ["bash", "-c", script],
+        input="\n".join(COMPLETED) + "\n",
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert dict(zip(COMPLETED, map(str.split, done.stdout.splitlines()), strict=True)) == COMPLETED, done.stderr
 
 
 def test_the_address_of_a_server_is_told_without_its_password(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -99,6 +101,47 @@ def test_the_progress_line_leaves_nothing_behind_at_80_columns_nor_after_a_resiz
     wait_until(lambda: "ended" in progress.lines())
     said = len(messages(progress))
     assert progress.lines() == ["begins", *(f"message {20 * n}" for n in range(1, said + 1)), "ended"]
+
+
+OVER = """
+import subprocess, sys
+from vsrpp.output import LiveLine
+LiveLine().draw("progress of another process", 0.5)
+said = "from vsrpp.output import say_over; say_over('a warning', stderr=True)"
+subprocess.run([sys.executable, "-c", said], check=True)
+LiveLine().draw("progress again", 0.5)
+sys.stdin.read()
+"""
+
+
+def test_what_another_process_says_takes_the_place_of_the_progress_line() -> None:
+    terminal = Tmux([sys.executable, "-c", OVER], 80, 24)
+    try:
+        warning, progress = wait_until(
+            lambda: lines if "progress again" in "".join(lines := terminal.lines()) else None
+        )
+    finally:
+        terminal.close()
+    assert warning == "a warning"
+    assert progress.endswith("progress again")
+
+
+PARSED = {"ui/jobs.py"}
+"""Reads the output of commands, and so knows carriage returns."""
+
+
+def test_no_source_file_spells_a_terminal_s_control_characters() -> None:
+    files = [*ROOT.glob("vsrpp/**/*.py"), *ROOT.glob("ui/**/*.py"), *ROOT.glob("scripts/*")]
+    for file in files:
+        if not file.is_file() or str(file.relative_to(ROOT)) in PARSED:
+            continue
+        text = file.read_text(encoding="utf-8")
+        if file.suffix != ".py" and not text.startswith("#!/usr/bin/env python"):
+            assert not re.search(r"\\(?:033|e|x1b)\[|\\r\b", text), file
+            continue
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                assert not set(node.value) & set("\x1b\x9b\r\b"), f"{file}, line {node.lineno}"
 
 
 @pytest.mark.slow

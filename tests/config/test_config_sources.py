@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 import yaml
 
+from tests.support.reasons import raises
 from vsrpp import config
-from vsrpp.errors import NotFound, Refused
+from vsrpp.config import messages
+from vsrpp.config.sources import LARGEST_FILE
+from vsrpp.config.yaml_traps import traps
+from vsrpp.errors import NotFound, Reason, Refused
 
 
 def write(tmp_path, text):
@@ -79,7 +86,7 @@ def test_every_problem_is_named_in_one_line(tmp_path):
         ("seed: 1\nseed: 2\n", '"seed" is set twice (line 2, column 1).'),
         ("max_lr: 1e-4\nlive:\n  max_lr: 2e-4\n", '"max_lr" is set twice, to 0.0001 and to 0.0002.'),
         ("a: [1,\n", "expected the node content, but found '<stream end>' (line 2, column 1)."),
-        ("a: \x01\n", "it contains characters that are not text."),
+        ("a: \x01\n", "it contains control characters; a config is a YAML file."),
         ("seed: !!python/object:os.system 1\n", None),
         ("? [1]\n: 2\n? {a: 1}\n: 3\n", None),
     ],
@@ -116,3 +123,45 @@ def test_unknown_preset_is_refused():
     with pytest.raises(Refused) as refused:
         config.resolve("huge", None, {})
     assert str(refused.value) == 'preset = "huge" refused: must be demo, base or large.'
+
+
+OTHER_FILES: list[tuple[str, bytes, Reason]] = [
+    ("mmagic.py", b"_base_ = 'x.py'\nmodel = dict(\n    type='BasicVSR', num_blocks=30)\n", messages.FILE_OTHER_FORMAT),
+    ("short.py", b"max_lr = 2e-4\n", messages.FILE_OTHER_FORMAT),
+    ("config.toml", b"[live]\nmax_lr = 2e-4\n", messages.FILE_OTHER_FORMAT),
+    ("flat.toml", b"n_feats = 16\n", messages.FILE_OTHER_FORMAT),
+    ("weights.pth", b"PK\x03\x04\x00", messages.FILE_CHARACTERS),
+    ("program", b"\x7fELF\xff\xfe", messages.FILE_NOT_YAML),
+    ("words", b"just words\n", messages.FILE_NOT_OBJECT),
+    ("large.yaml", b"#" * (LARGEST_FILE + 1), messages.FILE_TOO_LARGE),
+    ("cycle.yaml", b"a: &a [*a]\n", messages.FILE_CONTAINS_ITSELF),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"), OTHER_FILES, ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_what_is_no_yaml_is_refused_by_its_kind(name: str, content: bytes, reason: Reason, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    with raises(reason, file=str(file)):
+        config.resolve(None, config.config_file(str(file)), {})
+    traps(file)
+
+
+def test_a_folder_or_a_pipe_is_no_config(tmp_path: Path) -> None:
+    with raises(messages.FILE_FOLDER, instead=messages.GIVE_A_FILE):
+        config.config_file(str(tmp_path))
+    (tmp_path / "run_config.yaml").write_text("scale: 4\n")
+    with raises(messages.FILE_FOLDER, instead=messages.DID_YOU_MEAN.format(file=tmp_path / "run_config.yaml")):
+        config.config_file(str(tmp_path))
+    os.mkfifo(tmp_path / "pipe")
+    with raises(messages.FILE_NOT_REGULAR):
+        config.config_file(str(tmp_path / "pipe"))
+    assert config.config_file("/dev/null").exists()
+
+
+def test_a_folder_with_the_name_of_a_recipe_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "basicvsr_reds").mkdir()
+    assert config.config_file("basicvsr_reds").is_file()

@@ -85,7 +85,7 @@ class Silent:
     def _ignore(self, _: Any) -> None:
         return
 
-    warn = say = progress = verdict = _ignore
+    warn = say = rank_line = progress = verdict = _ignore
 
 
 @pytest.fixture

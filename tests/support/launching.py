@@ -16,6 +16,7 @@ from tests.support.waiting import wait_until
 
 LAUNCHES = """
 import sys
+from vsrpp.cli.console import Console
 from vsrpp.launch import plan as launch
 from vsrpp.launch import supervisor
 from vsrpp.launch.request import RankCommand
@@ -23,7 +24,7 @@ from vsrpp.errors import VsrppError
 plan = launch.Plan(**__PLAN__)
 command = RankCommand(module="tests.support.stand_in", arguments=("train", "--devices", "2"))
 try:
-    code = supervisor.run(plan, command)
+    code = supervisor.run(plan, command, Console())
 except VsrppError as error:
     print(f"vsrpp: {error}", file=sys.stderr)
     code = error.exit_code

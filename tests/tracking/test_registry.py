@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
@@ -59,6 +60,27 @@ def test_the_command_says_what_it_did(run: MadeRun, uri: str, runs: Path, capsys
     }  # fmt: skip
     assert main(["promote", f"{run.run_id}@130", "--alias", "champion", "--run-dir", str(runs)]) == 3
     assert "has no checkpoint at step 130; the nearest is step 100" in capsys.readouterr().err
+
+
+def test_a_checkpoint_changed_on_the_server_is_not_promoted(
+    run: MadeRun, uri: str, runs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promote(run.run_id, "best", alias="champion", uri=uri)
+    newest = models_of(uri, run.run_id)[1]
+    uploaded = Path(unquote(urlsplit(newest.artifact_location).path))
+    (weights_file,) = uploaded.rglob("model_ema.safetensors")
+    weights_file.write_bytes(b"other weights")
+    assert main(["promote", run.run_id, "--alias", "champion", "--run-dir", str(runs), "--json"]) == 6
+    said = capsys.readouterr()
+    document = json.loads(said.out)
+    assert document == {
+        "run_id": run.run_id, "step": 200, "name": "vsrpp", "version": None, "alias": "champion", "model_id": None,
+        "uri": None, "previous_version": None, "verified": False, "code": 6, "reason_code": messages.FILE_CHANGED.code,
+        "message": messages.FILE_CHANGED.sentence(file="model_ema.safetensors", holds=messages.ALIAS_NOT_MOVED),
+    }  # fmt: skip
+    assert said.err.endswith(f"vsrpp: {document['message']}\n")
+    assert client_of(uri).get_model_version_by_alias("vsrpp", "champion").version == 1
+    assert len(client_of(uri).search_model_versions("name = 'vsrpp'")) == 1
 
 
 @pytest.mark.parametrize("alias", ["v1", "latest", "a b", ""])

@@ -3,37 +3,59 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Sequence
 
 from vsrpp.errors import VsrppError
 
+CLOSED_PIPE = 128 + 13
+"""Exit status if the reader of standard output closed the pipe: as a shell reports a program that SIGPIPE ended."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status (see the classes in `vsrpp.errors`)."""
+    """Run one command; returns the exit status (see the classes in `vsrpp.errors`).
+
+    If standard output cannot be written, a command that would have succeeded exits with 1 and a line on standard error,
+    or, if the reader has closed the pipe, silently with 141.
+    """
+    from vsrpp.cli import messages
+    from vsrpp.output import OutputClosed, OutputLost, standard_streams
+
+    with standard_streams() as streams:
+        try:
+            code = _answer(sys.argv[1:] if argv is None else list(argv))
+        except OutputLost:
+            code = 0
+        except SystemExit as leaving:  # --help and --version
+            code = int(leaving.code or 0)
+        lost = streams.lost()
+        if lost is None:
+            return code
+        if not isinstance(lost, OutputClosed):
+            _tell(messages.OUTPUT_LOST(why=lost.strerror))
+        return code or (0 if streams.may_be_lost else CLOSED_PIPE if isinstance(lost, OutputClosed) else 1)
+
+
+def _answer(words: list[str]) -> int:
+    """Run one command, and print its document for `--json`; returns the exit status."""
     from vsrpp.cli.parser import wants_json
     from vsrpp.output import one_document, release
 
-    words = sys.argv[1:] if argv is None else list(argv)
     as_json = wants_json(words)
-    try:
-        with one_document() if as_json else contextlib.nullcontext():
-            code, error = _run(words)
-            if error is not None:
-                _tell(error)
-            if as_json:
-                release(error)
-            return code
-    except BrokenPipeError:  # `vsrpp history … | head`: the reader has closed the pipe
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    with one_document() if as_json else contextlib.nullcontext():
+        code, error = _run(words)
+        if error is not None:
+            _tell(error)
+        if as_json:
+            release(error)
+        return code
 
 
 def _run(words: list[str]) -> tuple[int, VsrppError | None]:
     """The exit status, and the error if there was one."""
     from vsrpp.cli import messages
     from vsrpp.cli.parser import parse
+    from vsrpp.output import OutputLost
 
     try:
         return parse(words)(), None
@@ -43,7 +65,7 @@ def _run(words: list[str]) -> tuple[int, VsrppError | None]:
         interrupted = messages.INTERRUPTED()
         interrupted.exit_code = 130
         return 130, interrupted
-    except BrokenPipeError:
+    except OutputLost:
         raise
     except Exception as error:  # noqa: BLE001 - last resort: users never see a traceback
         from vsrpp.cli.crash import report

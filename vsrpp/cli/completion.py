@@ -13,6 +13,8 @@ def completion(shell: str) -> int:
     for action in parser.arguments(built):
         if action.dest in _FILES:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
+        elif action.dest == "command":
+            action.choices = [spec.name for spec in table.COMMANDS]
     print(shtab.complete(built, shell=shell), end="")
     return 0
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-import os
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,7 @@ from vsrpp.output import (
     print_json,
     red,
     say,
+    say_over,
     yellow,
 )
 from vsrpp.paths import RunPaths
@@ -54,12 +54,15 @@ class Console:
         self._print(lambda: say(line))
         self._draw()
 
+    def rank_line(self, line: str) -> None:
+        with contextlib.suppress(OSError):
+            say_over(line, stderr=True)
+
     def _print(self, action: Callable[[], None]) -> None:
         """Print, ignoring a closed pipe or a full disk: neither may end the run."""
         try:
             action()
         except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             self.silent = lambda: True
 
     def begin(self, run: RunFacts) -> None:

@@ -29,37 +29,47 @@ def has_server(uri: str) -> bool:
 def find_or_ask(name: str, runs: Path) -> RunPaths | None:
     """The run folder; None, with a notice on standard error, if the tracking server must be asked.
 
-    Raises NotFound if the server cannot help (`latest` without a local run, no tracking store), Refused for an
-    ambiguous prefix.
+    Raises NotFound if the server cannot help (`latest` without a local run, what is no run ID, no tracking store),
+    Refused for an ambiguous prefix.
     """
     try:
         return control.find_run(name, runs)
     except NotFound:
         uri = paths.tracking_uri(runs)
-        if name == "latest" or not has_server(uri):
+        if name == "latest" or not is_run_id(name) or not has_server(uri):
             raise
         asking(uri)
         return None
 
 
-def check_checkpoint(source: str, runs: Path) -> None:
-    """Check that RUN, RUN@STEP or a folder can name a checkpoint. Raises NotFound or Refused otherwise."""
+def is_run_id(name: str) -> bool:
+    """Whether a name can be a run ID or a prefix of one, on this host or on the server; `latest@40` and paths cannot."""
+    return bool(name) and all(letter.isalnum() or letter in "-_" for letter in name)
+
+
+def check_checkpoint(source: str, runs: Path) -> bool:
+    """Check that RUN, RUN@STEP or a folder can name a checkpoint. Raises NotFound or Refused otherwise.
+
+    Returns whether the tracking server will be asked, which was then announced.
+    """
     if CheckpointPaths(Path(source).expanduser()).manifest.is_file():
-        return
+        return False
     if source.startswith("models:/"):
         uri = paths.tracking_uri(runs)
         if has_server(uri):
             asking(uri)
-        return
+        return has_server(uri)
     name, _, text = source.partition("@")
     ref = CheckpointRef.parse(text or "latest")
     run = find_or_ask(name, runs)
-    if run is not None:
-        check_step(run, ref)
+    return run is None or check_step(run, ref)
 
 
-def check_step(run: RunPaths, ref: CheckpointRef) -> None:
-    """Check that a run has, or ever had, the checkpoint. Raises NotFound, naming the nearest."""
+def check_step(run: RunPaths, ref: CheckpointRef) -> bool:
+    """Check that a run has, or ever had, the checkpoint. Raises NotFound, naming the nearest.
+
+    Returns whether the tracking server will be asked for it, which was then announced.
+    """
     with RunReader(run.run_db) as reader:
         line, best_by = control.line_of(reader), control.best_key(control.run_config_of(reader))
         saved = list(reader.events(types=("checkpoint_saved",)))
@@ -73,8 +83,10 @@ def check_step(run: RunPaths, ref: CheckpointRef) -> None:
     ]  # fmt: skip
     chosen = ref.choose([*on_disk, *recorded], run=run.run_id, best_by=best_by)
     uri = uri_of(run, paths.tracking_uri(run.root.parent))
-    if not any((local.step, local.branch) == (chosen.step, chosen.branch) for local in on_disk) and has_server(uri):
-        asking(uri)
+    if any((local.step, local.branch) == (chosen.step, chosen.branch) for local in on_disk) or not has_server(uri):
+        return False
+    asking(uri)
+    return True
 
 
 def check_input(path: str | Path) -> None:

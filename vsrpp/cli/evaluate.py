@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import paths
-from vsrpp.cli import early, messages
+from vsrpp.cli import early, messages, unverified
 from vsrpp.launch.checkpoint_source import checkpoint_folder
 from vsrpp.output import Column, clean, print_json, print_table, say
 from vsrpp.paths import CheckpointPaths
 from vsrpp.plugins import trust
+
+_FIGURES = (
+    "psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "tdiff_y", "frames", "scale", "degradation", "run_id", "step",
+)  # fmt: skip
+"""The keys of the document, besides `clips`."""
 
 
 def evaluate(
@@ -28,34 +33,39 @@ def evaluate(
         early.check_folder_of(profile)
     if source != "bicubic":
         early.check_checkpoint(source, runs)
-    folder = None if source == "bicubic" else checkpoint_folder(source, runs)
     trust.allow(trust_code)
-    from vsrpp.inference import evaluate as scoring
+    asked: dict[str, Any] = dict.fromkeys(_FIGURES) | {"clips": []}
+    with unverified.keep_document(asked, as_json=as_json):
+        folder = None if source == "bicubic" else checkpoint_folder(source, runs)
+        from vsrpp.inference import evaluate as scoring
 
-    if folder is None:
-        scale, trained_on = scale or 4, "bicubic"
-        upscale = scoring.bicubic_of(scale)
-    else:
-        upscale, network_scale, trained_on = scoring.network_of(folder)
-        if scale not in (None, network_scale):
-            raise messages.EVALUATE_SCALE(scale=scale, network=network_scale)
-        scale = network_scale
+        if folder is None:
+            scale, trained_on = scale or 4, "bicubic"
+            upscale = scoring.bicubic_of(scale)
+        else:
+            asked |= _scored(folder)
+            upscale, network_scale, trained_on = scoring.network_of(folder)
+            if scale not in (None, network_scale):
+                raise messages.EVALUATE_SCALE(scale=scale, network=network_scale)
+            scale = network_scale
     figures = scoring.evaluate_path(
         data, upscale, scale, start=start, count=count, profile=profile, degradation=degradation or trained_on
     )
-    scored = _scored(folder) if folder else {"run_id": None, "step": None}
     if as_json:
-        print_json({**figures, **scored})
+        print_json({**asked, **figures})
     else:
-        say(f"run {clean(str(scored['run_id']))}, checkpoint of step {scored['step']}" if folder else "bicubic")
+        say(f"run {clean(str(asked['run_id']))}, checkpoint of step {asked['step']}" if folder else "bicubic")
         _print(figures, scale)
     return 0
 
 
 def _scored(folder: CheckpointPaths) -> dict[str, Any]:
-    """The run ID and step of the scored checkpoint."""
-    manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
-    return {key: manifest.get(key) for key in ("run_id", "step")}
+    """The run ID and step of the scored checkpoint; None if its manifest, not yet verified, does not say."""
+    try:
+        manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        manifest = None
+    return {key: manifest.get(key) if isinstance(manifest, dict) else None for key in ("run_id", "step")}
 
 
 def _print(figures: dict[str, Any], scale: int) -> None:

@@ -11,6 +11,9 @@ NO_COMMAND = "unknown command {name}{hint}"
 NO_OPTION = "vsrpp {command} has no option {option}{hint}"
 TOO_MANY = "{word} is one argument too many."
 INTERRUPTED = Reason("failed.interrupted", "interrupted.", VsrppError)
+OUTPUT_LOST = Reason(
+    "failed.output", "standard output cannot be written: {why}. What was printed is incomplete.", VsrppError
+)
 BUG = Reason("failed.bug", "{report}", VsrppError)
 
 # ---- commands to a run

@@ -12,6 +12,7 @@ from vsrpp import control, paths
 from vsrpp.cli import messages
 from vsrpp.launch.sidecars import free_port
 from vsrpp.launch.with_parent import end_with_parent
+from vsrpp.output import announce
 
 _UI = "vsrpp_ui"
 
@@ -37,7 +38,7 @@ def panel(
         end_with_parent()
     app.serve(
         runs=runs, run=run_id, host=host, port=port, auth=auth, lang=lang,
-        on_ready=lambda url: print(f"Panel: {url}", flush=True),
+        on_ready=lambda url: announce(f"Panel: {url}"),
     )  # fmt: skip
     return 0
 
@@ -70,11 +71,11 @@ def tensorboard(run: str, *, port: int, run_dir: Path | None) -> int:
 
     folder = control.find_run(run, paths.runs_dir(run_dir))
     if control.is_live(folder):
-        print(f"{folder.run_id} is training and writes its event files itself", flush=True)
+        announce(f"{folder.run_id} is training and writes its event files itself")
     else:
-        print(f"Rebuilding the event files of {folder.run_id} …", flush=True)
+        announce(f"Rebuilding the event files of {folder.run_id} …")
         rebuild(folder.root)
     port = free_port(port)
-    print(f"TensorBoard: http://127.0.0.1:{port}   (Ctrl-C stops it)", flush=True)
+    announce(f"TensorBoard: http://127.0.0.1:{port}   (Ctrl-C stops it)")
     command = ["--logdir", str(folder.tensorboard), "--port", str(port), "--host", "127.0.0.1", "--load_fast", "false"]
     os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *command])

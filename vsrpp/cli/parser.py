@@ -92,16 +92,29 @@ def _unknown_option(word: str, name: str) -> VsrppError:
     if not word.startswith("-"):
         return messages.USAGE(message=messages.TOO_MANY.format(word=word), see=f"vsrpp {name} --help")
     flag = word.partition("=")[0]
-    hint = _did_you_mean(flag, [option.flag for option in spec.all_options() if option.flag])
+    hint = _assignment(flag, spec) or _did_you_mean(flag, [option.flag for option in spec.all_options() if option.flag])
     message = messages.NO_OPTION.format(option=flag, command=name, hint=hint)
     return messages.USAGE(message=message, see=f"vsrpp {name} --help")
 
 
 def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    """The nearest of the known words; dashes at their beginning do not count."""
     import difflib  # 7 ms, only for typos
 
-    near = difflib.get_close_matches(word[:40].lower(), known, n=1, cutoff=0.6)
-    return f"; did you mean {near[0]}?" if near else "."
+    by_name = {each.lstrip("-"): each for each in known}
+    near = difflib.get_close_matches(word.lstrip("-")[:40].lower(), by_name, n=1, cutoff=0.6)
+    return f"; did you mean {by_name[near[0]]}?" if near else "."
+
+
+def _assignment(flag: str, spec: CommandSpec) -> str:
+    """The hint for a parameter given as an option, by its name here or elsewhere: `--lr` of `vsrpp train`."""
+    from vsrpp.config.aliases import alias_of
+
+    known = config.parameters()
+    name = flag.lstrip("-").replace("-", "_")
+    key = name if name in known else alias_of(name, known)
+    takes_settings = any(option.flag == "--set" for option in spec.options)
+    return f"; did you mean --set {key.partition(' ')[0]}=VALUE?" if key and takes_settings else ""
 
 
 def _command(commands: Any, spec: CommandSpec) -> None:
@@ -160,6 +173,13 @@ def _whole(text: str) -> int:
         raise argparse.ArgumentTypeError(f"must be a whole number, not {text}") from None
 
 
+def _port(text: str) -> int:
+    port = _whole(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 65535, not {text}")
+    return port
+
+
 def _seconds(text: str) -> float:
     try:
         seconds = float(text)
@@ -170,7 +190,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-_TYPES: dict[str, Callable[[str], Any]] = {"path": _path, "whole": _whole, "seconds": _seconds}
+_TYPES: dict[str, Callable[[str], Any]] = {"path": _path, "whole": _whole, "port": _port, "seconds": _seconds}
 
 
 def arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

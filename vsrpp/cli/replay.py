@@ -12,7 +12,7 @@ from vsrpp.cli.console import Console
 from vsrpp.cli.train import MODULE
 from vsrpp.launch import replay_job
 from vsrpp.launch.request import RankCommand, ReplayRequest
-from vsrpp.output import green, print_json, say
+from vsrpp.output import green, print_json, say, say_over
 
 if TYPE_CHECKING:
     from vsrpp.launch.console import ReplayVerdict, TrainingProgress
@@ -44,6 +44,7 @@ class _ForPeople:
     def __init__(self) -> None:
         self._console = Console()
         self.say = self._console.say
+        self.rank_line = self._console.rank_line
 
     def warn(self, line: str) -> None:
         say(line, stderr=True)
@@ -64,6 +65,9 @@ class _ForScripts:
         say(line, stderr=True)
 
     say = warn
+
+    def rank_line(self, line: str) -> None:
+        say_over(line, stderr=True)
 
     def progress(self, progress: TrainingProgress) -> None:
         """Not shown to scripts."""

@@ -6,7 +6,7 @@ import contextlib
 from pathlib import Path
 
 from vsrpp import control, paths
-from vsrpp.cli import early, messages
+from vsrpp.cli import early, messages, unverified
 from vsrpp.control import CheckpointRef
 from vsrpp.errors import NotFound
 from vsrpp.formats import counted
@@ -63,9 +63,12 @@ def sync(run: str, *, run_dir: Path | None, as_json: bool) -> int:
 
 
 def promote(source: str, *, alias: str, name: str, run_dir: Path | None, as_json: bool) -> int:
-    """Register RUN or RUN@STEP as a version of the model `name` and point `alias` to it. Raises NotFound or Refused."""
+    """Register RUN or RUN@STEP as a version of the model `name` and point `alias` to it.
+
+    Raises NotFound, Refused, or ProofFailed if the uploaded checkpoint does not verify.
+    """
     runs = paths.runs_dir(run_dir)
-    early.check_checkpoint(source, runs)
+    announced = early.check_checkpoint(source, runs)
     from vsrpp.tracking.registry import promote as register
 
     run, ref = run_and_ref(source)
@@ -73,7 +76,12 @@ def promote(source: str, *, alias: str, name: str, run_dir: Path | None, as_json
     with contextlib.suppress(NotFound):
         folder = control.find_run(run, runs)
         run, uri = folder.run_id, uri_of(folder, uri)
-    version = register(run, ref, alias=alias, name=name, uri=uri)
+    if not announced and early.has_server(uri):
+        early.asking(uri)
+    asked = {"run_id": None, "step": None, "name": name, "version": None, "alias": alias, "model_id": None, "uri": None,
+             "previous_version": None}  # fmt: skip
+    with unverified.keep_document(asked, as_json=as_json):
+        version = register(run, ref, alias=alias, name=name, uri=uri)
     if as_json:
         print_json(version.to_json())
         return 0

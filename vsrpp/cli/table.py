@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Kind = Literal["text", "whole", "seconds", "path", "place", "step", "devices", "switch", "list"]
+Kind = Literal["text", "whole", "port", "seconds", "path", "place", "step", "devices", "switch", "list"]
 """The type of a value.
 
-`whole`: a whole number, including `1e3` and `100_000`. `seconds`: a finite number from 0 up. `path`: a file or folder.
-`place`: a name, or an existing path. `step`: a step, `best` or `latest`. `devices`: a number or `auto`. `switch`: takes
-no value. `list`: may be repeated.
+`whole`: a whole number, including `1e3` and `100_000`. `port`: one from 0 to 65535. `seconds`: a finite number from 0 up.
+`path`: a file or folder. `place`: a name, or an existing path. `step`: a step, `best` or `latest`. `devices`: a number or
+`auto`. `switch`: takes no value. `list`: may be repeated.
 """
 
 JSON_HELP = "print one JSON document on standard output, on errors too"
@@ -296,7 +296,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
         usage="vsrpp data PATH [--json] [--sheet FILE [--overwrite]] [--set KEY=VALUE]…\n"
         "       vsrpp data pack PATH OUT [--json] [--set KEY=VALUE]…",
         options=(
-            Option(name="arguments", metavar="PATH", nargs="+",
+            Option(name="arguments", kind="place", metavar="PATH", nargs="+",
                    help="a video file, a folder of videos, of clips or of frames, REDS, Vimeo-90K, Vid4, LQ/GT pairs, a"
                    " packed copy, or a config file with a data: block; `pack PATH OUT` writes a packed copy of PATH to the"
                    " new folder OUT"),
@@ -309,7 +309,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec(
         name="compare", entry="compare.compare", help="compare runs: config, interventions, results",
         options=(
-            Option(name="names", metavar="RUN", nargs="+", help=f"{_OR_MLFLOW}. Two or more"),
+            Option(name="names", kind="place", metavar="RUN", nargs="+", help=f"{_OR_MLFLOW}. Two or more"),
             Option(name="html", flag="--html", metavar="FILE", help="write the tables and curves as one self-contained page"),
             Option(name="png", flag="--png", metavar="FILE", help="write the curves as an image"),
             Option(name="log_artifact", flag="--log-artifact", kind="switch",
@@ -320,7 +320,8 @@ COMMANDS: tuple[CommandSpec, ...] = (
     CommandSpec(
         name="promote", entry="restore.promote", help="register a checkpoint as a model and point an alias to it",
         options=(
-            Option(name="source", metavar="RUN[@STEP]", help=f"{RUN_HELP}; @best for its best (default: the newest)"),
+            Option(name="source", kind="place", metavar="RUN[@STEP]",
+                   help=f"{RUN_HELP}; @best for its best (default: the newest)"),
             Option(name="alias", flag="--alias", metavar="NAME", required=True,
                    help="such as champion, for --from models:/vsrpp@champion"),
             Option(name="name", flag="--name", metavar="REGISTERED_NAME", default="vsrpp",
@@ -333,7 +334,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
             replace(RUN, nargs="?"),
             Option(name="host", flag="--host", default="127.0.0.1",
                    help="address to listen on (default: 127.0.0.1; any other requires --auth)"),
-            Option(name="port", flag="--port", kind="whole", default=5050, help="port (default: 5050, or the next free one)"),
+            Option(name="port", flag="--port", kind="port", default=5050, help="port (default: 5050, or the next free one)"),
             Option(name="auth", flag="--auth", kind="path", metavar="FILE",
                    help="a file of NAME:PASSWORD lines with the allowed users"),
             LANGUAGE,
@@ -348,7 +349,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
         name="tensorboard", entry="panel.tensorboard", help="rebuild a run's event files and open TensorBoard", json=False,
         options=(
             RUN,
-            Option(name="port", flag="--port", kind="whole", default=6006, help="port (default: 6006, or the next free one)"),
+            Option(name="port", flag="--port", kind="port", default=6006, help="port (default: 6006, or the next free one)"),
         ),
     ),
     CommandSpec(

@@ -12,6 +12,7 @@ from vsrpp.cli.console import Console
 from vsrpp.config import config_file
 from vsrpp.launch import train_job
 from vsrpp.launch.request import RankCommand, TrainRequest, check_combination
+from vsrpp.output import output_may_be_lost
 
 MODULE = "vsrpp.cli"
 """The module that each of several ranks runs, with the same command line."""
@@ -27,6 +28,8 @@ def train(
     )
     check_combination(request)
     _look_early(request)
+    if not request.check:
+        output_may_be_lost()
     return train_job.train(request, Console(), has_terminal=_has_terminal())
 
 
@@ -35,6 +38,8 @@ def _look_early(request: TrainRequest) -> None:
     runs = paths.runs_dir(request.run_dir)
     if request.config:
         yaml_notes.tell(config_file(request.config))
+    if request.data:
+        early.check_input(request.data)
     if request.resume:
         early.find_or_ask(request.resume, runs)
     elif request.source:

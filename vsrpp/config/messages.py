@@ -61,15 +61,34 @@ NO_RECIPE = Reason(
     "No config file {file}, and no recipe of that name; the recipes are {recipes}.",
     NotFound,
 )
+FILE_FOLDER = Reason("refused.file_folder", "{file} refused: it is a folder{instead}")
+FILE_NOT_REGULAR = Reason(
+    "refused.file_not_regular",
+    "{file} refused: it is a pipe or a device, and a config is read more than once. Save it as a YAML file.",
+)
+FILE_TOO_LARGE = Reason(
+    "refused.file_size", "{file} refused: {mib} MiB are too much for a config; expected a YAML file."
+)
+FILE_OTHER_FORMAT = Reason(
+    "refused.file_format",
+    "{file} refused: it is {format}. A config is YAML or JSON, as in `max_lr: 2e-4`; nothing was read from it.",
+)
+FILE_CONTAINS_ITSELF = Reason(
+    "refused.file_cycle", "{file} refused: a YAML alias (*) in it refers to its own anchor (&)."
+)
+GIVE_A_FILE = "; give a YAML file, or the name of a recipe."
+DID_YOU_MEAN = "; did you mean {file}?"
 FILE_NOT_OBJECT = Reason("refused.file", "{file} refused: expected keys and values, as in `max_lr: 2e-4`.")
 FILE_LIVE_NOT_OBJECT = Reason("refused.file_live", "{file} refused: expected keys and values under `live`.")
 FILE_SET_TWICE = Reason("refused.file_twice", "{file} refused: {key} is set twice, to {first} and to {second}.")
 FILE_ALERTS = Reason("refused.file_alerts", "{file} refused: expected {keys} under `alerts`.")
 FILE_PLUGINS = Reason("refused.file_plugins", "{file} refused: expected a list of files or modules under `plugins`.")
 FILE_UNREADABLE = Reason("refused.file_unreadable", "{file} refused: cannot be read ({why}).")
-FILE_NOT_YAML = Reason("refused.file_encoding", "{file} refused: not valid YAML, or not a text file in UTF-8.")
+FILE_NOT_YAML = Reason("refused.file_encoding", "{file} refused: it is not text in UTF-8; a config is a YAML file.")
 FILE_SYNTAX = Reason("refused.file_syntax", "{file} refused: {why}{place}.")
-FILE_CHARACTERS = Reason("refused.file_characters", "{file} refused: it contains characters that are not text.")
+FILE_CHARACTERS = Reason(
+    "refused.file_characters", "{file} refused: it contains control characters; a config is a YAML file."
+)
 NO_PRESET = Reason("refused.preset", "preset = {value} refused: must be {choices}.")
 
 # ---- an option file of another project

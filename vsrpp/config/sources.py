@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import tomllib
 
 from vsrpp import paths
 from vsrpp.config import messages, schema
@@ -13,7 +18,10 @@ from vsrpp.config.aliases import foreign_file, translated
 from vsrpp.config.check import check_start, normalise, unknown
 from vsrpp.config.edits import same
 from vsrpp.config.text import one_of, refusal, show
+from vsrpp.errors import VsrppError
 
+LARGEST_FILE = 2**20
+"""Bytes of a config file."""
 _EXPONENT = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
 
 
@@ -78,13 +86,14 @@ def resolve(
 
 
 def config_file(name: str) -> Path:
-    """The file for `--config`: a path, or a recipe by its bare name. Raises NotFound."""
+    """The file for `--config`: a path, or a recipe by its bare name. Raises NotFound; Refused for what is no file."""
     file = Path(name).expanduser()
-    if file.exists():
-        return file
     recipes = {recipe.stem: recipe for recipe in sorted(paths.recipes_dir().glob("*.yaml"))}
-    if file.parent == Path() and file.name.removesuffix(".yaml") in recipes:
+    if file.parent == Path() and file.name.removesuffix(".yaml") in recipes and not file.is_file():
         return recipes[file.name.removesuffix(".yaml")]
+    if file.exists():
+        _check_file(file)
+        return file
     raise messages.NO_RECIPE(file=str(file), recipes=", ".join(recipes))
 
 
@@ -94,11 +103,12 @@ def read_file(file: Path) -> dict[str, Any]:
     Also reads a run's `run_config.yaml` and `runtime_config.json`, ignoring the latter's revision. Raises NotFound, or
     Refused, with line and column if the text is not valid YAML.
     """
+    _check_file(file)
     values = _read_yaml(file)
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise messages.FILE_NOT_OBJECT(file=str(file))
+        raise _other_format(file) or messages.FILE_NOT_OBJECT(file=str(file))
     _check_foreign(values, file)
     live = values.pop("live", None)
     if live is not None and not isinstance(live, dict):
@@ -110,6 +120,47 @@ def read_file(file: Path) -> dict[str, Any]:
     values.pop("revision", None)
     values |= _alerts(values.pop("alerts", None), file)
     return values
+
+
+def _check_file(file: Path) -> None:
+    """Raises Refused for a folder, a pipe, a device, or a file that is too large to be a config."""
+    if file.is_dir():
+        inside = file / "run_config.yaml"
+        instead = messages.DID_YOU_MEAN.format(file=inside) if inside.is_file() else messages.GIVE_A_FILE
+        raise messages.FILE_FOLDER(file=str(file), instead=instead)
+    if not file.exists() or file.samefile(os.devnull):
+        return
+    if not file.is_file():
+        raise messages.FILE_NOT_REGULAR(file=str(file))
+    if file.stat().st_size > LARGEST_FILE:
+        raise messages.FILE_TOO_LARGE(file=str(file), mib=round(file.stat().st_size / 2**20))
+
+
+def _contains_itself(value: Any, around: set[int], seen: set[int]) -> bool:
+    """Whether a value is part of itself. `around`: the containers it is in; `seen`: those that are done."""
+    if not isinstance(value, (dict, list)) or id(value) in seen:
+        return False
+    if id(value) in around:
+        return True
+    around.add(id(value))
+    parts = value.values() if isinstance(value, dict) else value
+    found = any(_contains_itself(part, around, seen) for part in parts)
+    around.remove(id(value))
+    seen.add(id(value))
+    return found
+
+
+def _other_format(file: Path) -> VsrppError | None:
+    """The refusal that names what a file is, if it is TOML or Python rather than YAML."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix != ".py":
+        with contextlib.suppress(tomllib.TOMLDecodeError, RecursionError):
+            if tomllib.loads(text):
+                return messages.FILE_OTHER_FORMAT(file=str(file), format="TOML")
+    with contextlib.suppress(SyntaxError, ValueError, RecursionError, MemoryError):
+        if any(isinstance(statement, (ast.Assign, ast.Import, ast.ImportFrom)) for statement in ast.parse(text).body):
+            return messages.FILE_OTHER_FORMAT(file=str(file), format="Python")
+    return None
 
 
 def _check_foreign(values: Mapping[str, Any], file: Path) -> None:
@@ -156,7 +207,10 @@ def _read_yaml(file: Path) -> Any:
 
     Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
     try:
-        return yaml.load(file.read_text(encoding="utf-8"), Loader)
+        values = yaml.load(file.read_text(encoding="utf-8"), Loader)
+        if _contains_itself(values, set(), set()):
+            raise messages.FILE_CONTAINS_ITSELF(file=str(file))
+        return values
     except FileNotFoundError:
         raise messages.NO_CONFIG_FILE(file=str(file)) from None
     except OSError as error:
@@ -166,6 +220,6 @@ def _read_yaml(file: Path) -> Any:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
-        raise messages.FILE_SYNTAX(file=str(file), why=error.problem, place=where) from None
+        raise _other_format(file) or messages.FILE_SYNTAX(file=str(file), why=error.problem, place=where) from None
     except yaml.YAMLError:
         raise messages.FILE_CHARACTERS(file=str(file)) from None

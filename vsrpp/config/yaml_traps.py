@@ -34,22 +34,25 @@ def traps(file: Path) -> list[str]:
         return []
     return [
         sentence.format(file=file.name, line=line, key=key, **words)
-        for key, node in _values(root)
+        for key, node in _values(root, "", set())
         for line, sentence, words in _trap(key, node)
     ]
 
 
-def _values(node: yaml.Node, key: str = "") -> Iterator[tuple[str, yaml.ScalarNode]]:
-    """All values with their dotted keys."""
+def _values(node: yaml.Node, key: str, seen: set[int]) -> Iterator[tuple[str, yaml.ScalarNode]]:
+    """All values with their dotted keys; what an alias repeats comes once."""
     import yaml
 
+    if id(node) in seen:
+        return
+    seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for name, value in node.value:
             inner = str(name.value) if isinstance(name, yaml.ScalarNode) else "?"
-            yield from _values(value, f"{key}.{inner}" if key and key != "live" else inner)
+            yield from _values(value, f"{key}.{inner}" if key and key != "live" else inner, seen)
     elif isinstance(node, yaml.SequenceNode):
         for item in node.value:
-            yield from _values(item, key)
+            yield from _values(item, key, seen)
     elif isinstance(node, yaml.ScalarNode):
         yield key, node
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -12,6 +13,7 @@ from vsrpp.control.best import rank
 
 LONGEST_STEP = 18
 """Maximum digits of a step or revision; longer numbers do not fit into SQLite's integers."""
+_NUMBER = re.compile(r"[0-9][0-9_]*(?:\.0*)?(?:[eE]\+?[0-9]{1,2})?")
 
 
 class CheckpointEntry(Protocol):
@@ -57,7 +59,7 @@ class CheckpointRef:
 
     @classmethod
     def parse(cls, text: str | int) -> CheckpointRef:
-        """`latest`, `best`, `best:psnr_y`, `best:val/psnr_y`, `4000`, `revision:7`. Raises Refused for anything else."""
+        """`latest`, `best`, `best:psnr_y`, `best:val/psnr_y`, `4000`, `4e3`, `revision:7`. Raises Refused for anything else."""
         if isinstance(text, int) and not isinstance(text, bool) and 0 <= text < 10**LONGEST_STEP:
             return cls("step", text)
         words = str(text).strip()
@@ -68,10 +70,9 @@ class CheckpointRef:
         kind, _, rest = words.partition(":")
         if kind == "best" and rest:
             return cls("best", key=_metric(rest))
-        if kind == "revision" and _is_number(rest):
-            return cls("revision", int(rest))
-        if _is_number(words):
-            return cls("step", int(words))
+        number = _number(rest if kind == "revision" else words)
+        if number is not None:
+            return cls("revision" if kind == "revision" else "step", number)
         raise messages.NO_CHECKPOINT_REF(ref=words[:80])
 
     @classmethod
@@ -79,9 +80,10 @@ class CheckpointRef:
         """The reference in a `rollback` command's payload: {"step": N, "best" …} or {"revision": R}. Raises Refused."""
         revision = payload.get("revision")
         if revision is not None:
-            if isinstance(revision, bool) or not _is_number(str(revision)):
+            number = None if isinstance(revision, bool) else _number(str(revision))
+            if number is None:
                 raise messages.NO_CHECKPOINT_REF(ref=str(revision)[:80])
-            return cls("revision", int(revision))
+            return cls("revision", number)
         step = payload.get("step")
         if isinstance(step, bool) or not isinstance(step, (int, str)) or step == "":
             raise messages.NO_CHECKPOINT_REF(ref=str(step)[:80])
@@ -150,5 +152,12 @@ def _metric(name: str) -> str:
     return key
 
 
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdecimal() and len(text) <= LONGEST_STEP
+def _number(text: str) -> int | None:
+    """A step or revision in any notation for whole numbers; None for anything else."""
+    if not _NUMBER.fullmatch(text):
+        return None
+    try:
+        number = config.read_whole(text)
+    except ValueError:
+        return None
+    return number if number < 10**LONGEST_STEP else None

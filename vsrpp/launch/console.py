@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vsrpp.training.replay import ReplayVerdict
     from vsrpp.training.status import TrainingProgress
 
-__all__ = ["DryRun", "ReplayConsole", "ReplayVerdict", "RunFacts", "TrainConsole", "TrainingProgress"]
+__all__ = ["DryRun", "RanksConsole", "ReplayConsole", "ReplayVerdict", "RunFacts", "TrainConsole", "TrainingProgress"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +38,21 @@ class RunFacts:
     """Whether every operation of the network has a deterministic backward on CUDA."""
 
 
-class TrainConsole(Protocol):
+class RanksConsole(Protocol):
+    """Shows what several ranks do, in the process that supervises them."""
+
+    def say(self, line: str) -> None:
+        """Show one line."""
+
+    def rank_line(self, line: str) -> None:
+        """Show one line about the ranks, or from a rank's standard error, while rank 0 may be drawing its progress."""
+
+
+class TrainConsole(RanksConsole, Protocol):
     """Shows a training from its preparation to its end."""
 
     silent: Callable[[], bool]
     """Whether the terminal UI currently occupies the terminal, so that nothing may be printed."""
-
-    def say(self, line: str) -> None:
-        """Show one line."""
 
     def begin(self, run: RunFacts) -> None:
         """The run is about to make its first step."""
@@ -66,14 +73,11 @@ class TrainConsole(Protocol):
         """Show what `--check` found."""
 
 
-class ReplayConsole(Protocol):
+class ReplayConsole(RanksConsole, Protocol):
     """Shows a replay."""
 
     def warn(self, line: str) -> None:
         """Show one line, separate from the result."""
-
-    def say(self, line: str) -> None:
-        """Show one line."""
 
     def progress(self, progress: TrainingProgress) -> None:
         """A step was completed."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vsrpp import config
 from vsrpp.distributed import timeouts
 from vsrpp.errors import VsrppError
 from vsrpp.launch import messages
@@ -106,9 +107,13 @@ def device_count(devices: str | None) -> int:
         return 1
     if devices == "auto":
         return max(1, visible_gpus())
-    if not devices.isdigit() or int(devices) < 1:
+    try:
+        count = config.read_whole(devices)
+    except ValueError:
+        count = 0
+    if count < 1:
         raise messages.DEVICES_NOT_A_NUMBER(devices=devices)
-    return int(devices)
+    return count
 
 
 def _check_single_process_options(request: TrainRequest) -> None:

@@ -32,7 +32,7 @@ def replay(request: ReplayRequest, console: ReplayConsole) -> int:
         record = replay_plan.ReplayRecord.of(request.run, paths.runs_dir(request.run_dir))
         plan = replay_plan.plan(request, record, console.warn)
         if plan is not None:
-            return supervisor.run(plan, request.command_for(record.run), say=console.say)
+            return supervisor.run(plan, request.command_for(record.run), console)
     elif request.devices is not None:
         raise launch.inside_a_world(["--devices"], surroundings)
     with joined() as preflight:

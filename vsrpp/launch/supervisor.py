@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 from vsrpp.errors import START_AGAIN, Reason, VsrppError
 from vsrpp.launch import elastic, messages
 from vsrpp.launch.agent import REFUSED
+from vsrpp.launch.console import RanksConsole
 from vsrpp.launch.log_tail import LogTail
 from vsrpp.launch.plan import Plan
 from vsrpp.launch.rank_process import FOLDER, STOPPING, attempt_folder
@@ -45,17 +46,10 @@ class RankFailed(VsrppError):
         self.exit_code = exit_code
 
 
-def run(plan: Plan, command: RankCommand, *, say: Callable[[str], None] | None = None) -> int:
-    """Run a command on every rank of this host; returns rank 0's exit status. Raises RankFailed.
-
-    `say` shows where the ranks' output is kept; by default that line is printed to standard output.
-    """
-    supervisor = _Supervisor(plan, command)
-    line = dim(f"{plan}; the output of each rank is kept in {supervisor.folder}")
-    if say is None:
-        print(line, flush=True)
-    else:
-        say(line)
+def run(plan: Plan, command: RankCommand, console: RanksConsole) -> int:
+    """Run a command on every rank of this host; returns rank 0's exit status. Raises RankFailed."""
+    supervisor = _Supervisor(plan, command, console)
+    console.say(dim(f"{plan}; the output of each rank is kept in {supervisor.folder}"))
     try:
         code = supervisor.watch()
     except VsrppError:
@@ -70,14 +64,15 @@ def run(plan: Plan, command: RankCommand, *, say: Callable[[str], None] | None =
 class _Supervisor:
     """Supervises the ranks of one host through torch's elastic agent."""
 
-    def __init__(self, plan: Plan, command: RankCommand) -> None:
+    def __init__(self, plan: Plan, command: RankCommand, console: RanksConsole) -> None:
         self.plan = plan
+        self._show = console.rank_line
         self.folder = Path(tempfile.mkdtemp(prefix="vsrpp-ranks-"))
         self._signals: list[int] = []
         self._passed_on: list[int] = []
         self._ended_at: float | None = None
         self._attempt = 0
-        self._log = LogTail(_show)
+        self._log = LogTail(self._show)
         self._before = {number: signal.signal(number, self._caught) for number in (signal.SIGINT, signal.SIGTERM)}
         self._agent = self._start(command)
 
@@ -119,7 +114,7 @@ class _Supervisor:
         if failed is not None and failed["again"]:
             what = self._what(failed["rank"], failed["code"])
             again = f"{self._attempt + 1} of {self.plan.max_restarts}"
-            _show(yellow(f"⚠️  {what}. All ranks are restarted ({again}) from the newest checkpoint."))
+            self._show(yellow(f"⚠️  {what}. All ranks are restarted ({again}) from the newest checkpoint."))
             self._log.forget()
             self._attempt += 1
             self._ended_at = None
@@ -151,7 +146,7 @@ class _Supervisor:
                 os.kill(leader, number)
         elif 0 not in self.plan.ranks and len(self._passed_on) == 1 and self._pid(self.plan.ranks[0]) is not None:
             host = self.plan.rendezvous[0] if self.plan.rendezvous else ""
-            _show(yellow(f"Rank 0 on {host} decides when the run ends. Repeat to end this host's processes now."))
+            self._show(yellow(f"Rank 0 on {host} decides when the run ends. Repeat to end this host's processes now."))
         else:
             self._agent.terminate()
 
@@ -174,6 +169,10 @@ class _Supervisor:
             self._agent.terminate()
 
     # ---- the end
+    def _show_all(self, lines: list[str]) -> None:
+        for line in lines:
+            self._show(line)
+
     def _outcome(self) -> int:
         failed = self._failed()
         held = self._log.errors(attempt_folder(self.folder, self._attempt))
@@ -182,7 +181,7 @@ class _Supervisor:
         if failed is not None and not (ended == 0 and failed["rank"] != first):
             return self._of_failure(failed, ended, held)
         if ended is not None and (self._agent.returncode == 0 or self._ended_at is not None or self._passed_on):
-            _show_all(held.get(first, []))
+            self._show_all(held.get(first, []))
             return START_AGAIN if ended == 0 and first and signal.SIGTERM in self._passed_on else ended
         if self._passed_on:
             return 128 + self._passed_on[0]
@@ -191,13 +190,13 @@ class _Supervisor:
     def _of_failure(self, failed: dict[str, Any], ended: int | None, held: dict[int, list[str]]) -> int:
         rank, code = failed["rank"], failed["code"]
         if self._passed_on and (ended is not None or rank == 0):
-            _show_all(held.get(0, []))
+            self._show_all(held.get(0, []))
             return ended if ended is not None else 128 - code if code < 0 else int(code)
         quiet = code > 0 and not held.get(rank)
         if held.get(0) and (quiet or (rank == 0 and code > 0)):
-            _show_all(held[0])
+            self._show_all(held[0])
             if code == 1:
-                _show(dim(self._more().strip()))
+                self._show(dim(self._more().strip()))
             return int(code)
         where = (
             f" (see the output of rank 0 on {self.plan.rendezvous[0]})"
@@ -262,16 +261,3 @@ class _Supervisor:
                 process = psutil.Process(int(file.read_text("utf-8")))
                 if process.environ().get(FOLDER) == str(self.folder) and process.status() != psutil.STATUS_ZOMBIE:
                     yield process.pid
-
-
-def _show_all(lines: list[str]) -> None:
-    for line in lines:
-        _show(line)
-
-
-def _show(line: str) -> None:
-    """Print to standard error, above the progress line if there is one."""
-    clear = "\r\033[2K" if sys.stderr.isatty() else ""
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"{clear}{line}\n")
-        sys.stderr.flush()

@@ -43,7 +43,7 @@ def train(request: TrainRequest, console: TrainConsole, *, has_terminal: bool) -
     """
     plan = launch.plan(request, world.adopt_slurm())
     if plan is not None:
-        return _start_ranks(plan, request)
+        return _start_ranks(plan, request, console)
     with joined() as preflight:
         if preflight is not None and not preflight.group.is_rank_0:
             return follow(preflight, lambda: _asked(request))
@@ -51,7 +51,7 @@ def train(request: TrainRequest, console: TrainConsole, *, has_terminal: bool) -
             return _lead(request, console, preflight, has_terminal)
 
 
-def _start_ranks(plan: launch.Plan, request: TrainRequest) -> int:
+def _start_ranks(plan: launch.Plan, request: TrainRequest, console: TrainConsole) -> int:
     """Start several processes, after all checks that can be made before any of them starts."""
     check_combination(request)
     run_config = None
@@ -65,7 +65,7 @@ def _start_ranks(plan: launch.Plan, request: TrainRequest) -> int:
         run_config, _ = resolve(request, None)
         check_data(run_config)
     launch.check(plan, run_config)
-    return supervisor.run(plan, request.rank_command)
+    return supervisor.run(plan, request.rank_command, console)
 
 
 def _asked(request: TrainRequest) -> dict[str, Any] | None:

@@ -38,34 +38,34 @@ NO_CHECKPOINT_ON_SERVER = Reason(
 )
 
 # ---- restoring a checkpoint
+NOTHING_RESTORED = "Nothing was restored."
+ALIAS_NOT_MOVED = "It was not registered, and no alias was moved."
 OUT_NOT_EMPTY = Reason("refused.out_not_empty", "{out} is not empty; give a new folder.")
 OUT_NOT_WRITTEN = Reason("failed.restore_write", "{out} cannot be written: {cause}.", VsrppError)
 MANIFEST_UNREADABLE = Reason(
     "proof_failed.manifest_unreadable",
-    "The checkpoint's manifest cannot be read: {cause}. Nothing was restored.",
+    "The checkpoint's manifest cannot be read: {cause}. {holds}",
     ProofFailed,
 )
 MANIFEST_CHANGED = Reason(
     "proof_failed.manifest_changed",
-    "The checkpoint's manifest was changed after it was uploaded. Nothing was restored.",
+    "The checkpoint's manifest was changed after it was uploaded. {holds}",
     ProofFailed,
 )
-FILE_MISSING = Reason(
-    "proof_failed.file_missing", "{file} is missing from the checkpoint. Nothing was restored.", ProofFailed
-)
+FILE_MISSING = Reason("proof_failed.file_missing", "{file} is missing from the checkpoint. {holds}", ProofFailed)
 FILE_CHANGED = Reason(
     "proof_failed.file_changed",
-    "{file} was changed: its SHA-256 is not the one in the manifest. Nothing was restored.",
+    "{file} was changed: its SHA-256 is not the one in the manifest. {holds}",
     ProofFailed,
 )
 FILE_NOT_LISTED = Reason(
     "proof_failed.file_not_listed",
-    "The checkpoint's manifest does not list {file}. Nothing was restored.",
+    "The checkpoint's manifest does not list {file}. {holds}",
     ProofFailed,
 )
 OTHER_STEP = Reason(
     "proof_failed.other_step",
-    "The checkpoint's manifest says step {step}, not {wanted}. Nothing was restored.",
+    "The checkpoint's manifest says step {step}, not {wanted}. {holds}",
     ProofFailed,
 )
 

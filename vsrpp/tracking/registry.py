@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from vsrpp.control.best import PSNR_Y
 from vsrpp.control.checkpoint_ref import CheckpointRef
+from vsrpp.errors import ProofFailed
 from vsrpp.tracking import logged_model, messages, remote, restore
 from vsrpp.tracking.candidates import Candidate
 from vsrpp.tracking.connection import RUN_ID_TAG
@@ -53,12 +55,14 @@ def fetch(address: str, out: Path, uri: str) -> RestoredCheckpoint:
 def promote(run: str, ref: CheckpointRef | int | str, *, alias: str, name: str = DEFAULT_NAME, uri: str) -> Promotion:
     """Register an uploaded checkpoint of a run under `name`, unless it is registered, and point the alias to it.
 
-    `ref` is a `CheckpointRef` or its text. Raises NotFound if the run or checkpoint is not on the server (naming the
-    nearest), Refused for a name or alias that MLflow rejects.
+    `ref` is a `CheckpointRef` or its text. The uploaded files are downloaded and verified first. Raises NotFound if the
+    run or checkpoint is not on the server (naming the nearest), Refused for a name or alias that MLflow rejects,
+    ProofFailed if a file was changed after the upload.
     """
     uploaded = remote.candidates(run, uri)
     chosen = uploaded.choose(ref if isinstance(ref, CheckpointRef) else CheckpointRef.parse(ref))
     assert chosen.model_id is not None
+    _verify(chosen, uploaded.run_id)
     from mlflow.exceptions import MlflowException
 
     with remote.reaching(uri) as client:
@@ -75,6 +79,16 @@ def promote(run: str, ref: CheckpointRef | int | str, *, alias: str, name: str =
         run_id=uploaded.run_id, step=chosen.step, name=name, version=version, alias=alias, model_id=chosen.model_id,
         uri=f"{SCHEME}{name}@{alias}", previous_version=previous_version,
     )  # fmt: skip
+
+
+def _verify(chosen: Candidate, run_id: str) -> None:
+    """Raises ProofFailed, with the run ID and step among its fields, if an uploaded file does not match its manifest."""
+    with tempfile.TemporaryDirectory(prefix="vsrpp-promote-") as folder:
+        try:
+            restore.place(chosen, Path(folder) / "checkpoint", run_id, "mlflow", holds=messages.ALIAS_NOT_MOVED)
+        except ProofFailed as error:
+            error.fields |= {"run_id": run_id, "step": chosen.step}
+            raise
 
 
 def _register(client: Any, name: str, run_id: str, chosen: Candidate) -> int:

@@ -68,25 +68,30 @@ def restore(
     raise NotFound(f"{local_error} {server_error}", reason_code=local_error.reason_code, fields=local_error.fields)
 
 
-def verify(folder: Path, manifest_sha256: str | None = None) -> dict[str, Any]:
-    """Check all files of a checkpoint folder against its manifest; returns it. Raises ProofFailed naming the file."""
+def verify(
+    folder: Path, manifest_sha256: str | None = None, *, holds: str = messages.NOTHING_RESTORED
+) -> dict[str, Any]:
+    """Check all files of a checkpoint folder against its manifest; returns it.
+
+    Raises ProofFailed, naming the file; `holds` ends the sentence.
+    """
     files = CheckpointPaths(folder)
     try:
         text = files.manifest.read_bytes()
         manifest = dict(json.loads(text))
         listed = {str(name): str(about["sha256"]) for name, about in manifest["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise messages.MANIFEST_UNREADABLE(cause=error) from None
+        raise messages.MANIFEST_UNREADABLE(cause=error, holds=holds) from None
     if manifest_sha256 and hashlib.sha256(text).hexdigest() != manifest_sha256:
-        raise messages.MANIFEST_CHANGED()
+        raise messages.MANIFEST_CHANGED(holds=holds)
     for name, expected in listed.items():
         path = folder / name
         if Path(name).name != name or not path.is_file():
-            raise messages.FILE_MISSING(file=name)
+            raise messages.FILE_MISSING(file=name, holds=holds)
         if sha256(path) != expected:
-            raise messages.FILE_CHANGED(file=name)
+            raise messages.FILE_CHANGED(file=name, holds=holds)
     if files.model.name not in listed:
-        raise messages.FILE_NOT_LISTED(file=files.model.name)
+        raise messages.FILE_NOT_LISTED(file=files.model.name, holds=holds)
     return manifest
 
 
@@ -98,15 +103,20 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def place(chosen: Candidate, out: Path, run_id: str, source: str) -> RestoredCheckpoint:
-    """Fetch a checkpoint beside `out`, verify it, then rename it. Raises ProofFailed; `out` is then unchanged."""
+def place(
+    chosen: Candidate, out: Path, run_id: str, source: str, *, holds: str = messages.NOTHING_RESTORED
+) -> RestoredCheckpoint:
+    """Fetch a checkpoint beside `out`, verify it, then rename it.
+
+    Raises ProofFailed; `out` is then unchanged, and `holds` ends the sentence.
+    """
     out.parent.mkdir(parents=True, exist_ok=True)
     building = out.with_name(f".{out.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         anchor = chosen.fetch(building)
-        manifest = verify(building, anchor)
+        manifest = verify(building, anchor, holds=holds)
         if manifest.get("step") != chosen.step:
-            raise messages.OTHER_STEP(step=manifest.get("step"), wanted=chosen.step)
+            raise messages.OTHER_STEP(step=manifest.get("step"), wanted=chosen.step, holds=holds)
         if out.exists():
             out.rmdir()
         building.rename(out)
