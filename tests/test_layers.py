@@ -22,7 +22,7 @@ ENGINE = {"controller", "distributed", "checkpoints", "inference", "training", "
 FACES_MAY_IMPORT = (LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking"}) - {"training", "models"}
 
 MAY_IMPORT: dict[str, set[str]] = {
-    "errors": set(),
+    "errors": {"documents"},
     "documents": set(),
     "paths": set(),
     "resize": set(),

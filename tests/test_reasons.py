@@ -14,7 +14,7 @@ from tests.support.rank_0 import Rank0
 from vsrpp import config, control, errors
 from vsrpp.cli.panel import ui_package
 from vsrpp.control.checkpoint_ref import CheckpointRef
-from vsrpp.errors import NotFound, Reason, Refused, VsrppError
+from vsrpp.errors import NotFound, Reason, Refused, Remark, VsrppError
 
 PACKAGE = Path(errors.__file__).parent
 CLASSES = [VsrppError, *VsrppError.__subclasses__()]
@@ -22,26 +22,32 @@ CLASSES = [VsrppError, *VsrppError.__subclasses__()]
 
 def reasons() -> Iterator[tuple[str, Reason]]:
     """(where it stands, the reason) of every room's `messages.py`, and the panel's `refusals.py`."""
+    yield from ((place, one) for place, one in sentences() if isinstance(one, Reason))
+
+
+def sentences() -> Iterator[tuple[str, Reason | Remark]]:
+    """The reasons, and what is told though nothing failed."""
     rooms = {file.parent.name: f"vsrpp.{file.parent.name}.messages" for file in sorted(PACKAGE.glob("*/messages.py"))}
     modules = {room: importlib.import_module(module) for room, module in rooms.items()} | {"ui": ui_package("refusals")}
     for room, module in modules.items():
         for name, value in vars(module).items():
-            if isinstance(value, Reason):
+            if isinstance(value, (Reason, Remark)):
                 yield f"{room}.{name}", value
 
 
 def test_a_code_stands_for_one_reason_and_begins_with_the_code_of_its_error() -> None:
     places: dict[str, str] = {}
-    for place, reason in reasons():
+    for place, reason in sentences():
         assert reason.code not in places, f"{place} and {places[reason.code]} share {reason.code}"
         places[reason.code] = place
-        assert reason.code.partition(".")[0] == reason.error.reason_code, place
+        if isinstance(reason, Reason):
+            assert reason.code.partition(".")[0] == reason.error.reason_code, place
     assert len(places) > 60
 
 
 def test_every_sentence_can_be_filled_in_and_every_reason_is_used() -> None:
     used = _used()
-    for place, reason in reasons():
+    for place, reason in sentences():
         names = [name for _, name, _, _ in string.Formatter().parse(reason.text) if name is not None]
         assert all(name.isidentifier() for name in names), place
         assert place in used, f"nothing says {place}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import importlib
 import string
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from jinja2 import nodes
 from vsrpp import config
 from vsrpp.cli.panel import ui_package
 from vsrpp.control import narrate
-from vsrpp.errors import Reason
+from vsrpp.errors import Reason, Remark, VsrppError
 from vsrpp.texts import FACES, LANGUAGES, Texts, catalogue_file, language_of_environment
 from vsrpp.tui import messages as terminal_messages
 
@@ -35,6 +36,8 @@ TRANSLATES = {"t", "_t", "self", "english", "Phrase", "_filled"}
 BY_THE_CLI = {"trouble.{}", "means.{}"}
 """Built by the command line, which has no list of its own: the kinds are the narrator's."""
 ROOMS_WHOSE_REASONS_A_FACE_MEETS = ("config", "control", "store", "training")
+ROOMS_THAT_FAIL_A_RUN = ("data", "distributed")
+"""Of these, a face meets what ends a training that runs."""
 
 Entry = tuple[str, str]
 """(context, key)"""
@@ -172,13 +175,25 @@ def test_a_face_repeats_no_shared_text(face: str) -> None:
 
 
 # ---- refusals
-def reasons() -> list[Reason]:
+def reasons() -> list[Reason | Remark]:
+    """Every refusal, failure and remark that a face may show."""
     rooms = [importlib.import_module(f"vsrpp.{room}.messages") for room in ROOMS_WHOSE_REASONS_A_FACE_MEETS]
-    rooms.append(ui_package("refusals"))
-    return [thing for room in rooms for thing in vars(room).values() if isinstance(thing, Reason)]
+    found = [one for room in (*rooms, ui_package("refusals")) for one in vars(room).values() if isinstance(one, Reason)]
+    for room in ROOMS_THAT_FAIL_A_RUN:
+        failures = vars(importlib.import_module(f"vsrpp.{room}.messages")).values()
+        found += [one for one in failures if isinstance(one, Reason) and one.error is VsrppError and one.text]
+    return [*found, *remarks()]
 
 
-def test_every_reason_has_its_german_with_the_same_fields() -> None:
+def remarks() -> list[Remark]:
+    """The remarks of all rooms: warnings, whys, what a run itself did and why."""
+    rooms = [file.parent.name for file in sorted((ROOT / "vsrpp").glob("*/messages.py"))]
+    things = [thing for room in rooms for thing in vars(importlib.import_module(f"vsrpp.{room}.messages")).values()]
+    return [thing for thing in things if isinstance(thing, Remark)]
+
+
+def test_every_reason_and_every_remark_has_its_german_with_the_same_fields() -> None:
+    assert len(remarks()) > 20
     german = {key: texts_of(message)[0] for (context, key), message in GERMAN.items() if context == "reason"}
     assert [reason.code for reason in reasons() if not german.get(reason.code)] == []
     assert [one.code for one in reasons() if fields_of(german[one.code]) != fields_of(one.text)] == []
@@ -239,12 +254,13 @@ def test_the_locale_chooses_the_language(environ: dict[str, str], language: str)
 # ---- the parameters, whose texts stand in the schemas
 def test_every_parameter_has_its_german_in_the_schema() -> None:
     for key, parameter in config.parameters().items():
-        told = {"title", *(["description"] if parameter.live else []), *(["unit"] if parameter.unit else [])}
+        told = {"title", "description", *(["unit"] if parameter.unit else [])}
         assert set(parameter.german) == told and all(parameter.german.values()), key
         assert parameter.title_in("en") == parameter.title and parameter.title_in("de") == parameter.german["title"]
-        assert not parameter.live or parameter.description_in("de") == parameter.german["description"]
+        assert parameter.description_in("de") == parameter.german["description"] != parameter.description
+        assert parameter.group_in("de") == parameter.german_group, key
 
 
 def test_what_a_parameter_has_no_german_for_is_shown_in_english() -> None:
-    parameter = config.startup_parameters()["n_feats"]
-    assert parameter.description_in("de") == parameter.description
+    parameter = dataclasses.replace(config.startup_parameters()["n_feats"], german={}, german_group="")
+    assert (parameter.description_in("de"), parameter.group_in("de")) == (parameter.description, parameter.group)

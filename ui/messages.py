@@ -10,12 +10,14 @@ from vsrpp.texts import LANGUAGES, Texts
 
 __all__ = ["BUILT_KEYS", "LANGUAGES", "Texts", "preferred", "texts"]
 
+MLFLOW_STATES = ("running", "scheduled", "finished", "failed", "killed")
 BUILT_KEYS: dict[str, tuple[str, ...]] = {
     **FACE_KEYS,
     "use.{}": ("cpu", "gpu"),
     "tier.{}": ("safe", "careful"),
     "job.{}": ("running", "ending", "done", "failed", "cancelled"),
     "do.{}": ("rollback", "restore", "from", "resume", "promote", "replay"),
+    "mlflow.{}": MLFLOW_STATES,
     "sure.{}": ("rollback", "restore", "from", "resume", "promote", "replay"),
     "cmd.{}": ("status", "history", "set", "rollback", "restore", "from", "resume", "promote", "replay"),
     "{}": (

@@ -44,6 +44,16 @@ class ProblemDocument(TypedDict):
     fields: dict[str, Any]
 
 
+class RemarkDocument(TypedDict):
+    """Something worth knowing that is no failure, such as a warning."""
+
+    message: str
+    """English."""
+    reason_code: str
+    fields: dict[str, Any]
+    """What the sentence was filled in with."""
+
+
 class RatePoint(TypedDict):
     """The learning rate at a step ahead, without and with an edit."""
 

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vsrpp.documents import RemarkDocument
+
 START_AGAIN = 75
 """Exit status after SIGTERM: "start me again with --resume" (sysexits' EX_TEMPFAIL)."""
 
@@ -95,6 +97,29 @@ class Reason:
     def sentence(self, **fields: Any) -> str:
         """The English sentence, for a reason that is not raised but told, such as a value's in a list of problems."""
         return self.text.format(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something worth knowing that is no failure, such as a warning: the code for programs, the sentence for people."""
+
+    code: str
+    """Unique among remarks and reasons."""
+    text: str
+    """English, a `str.format` template of the fields."""
+
+    def sentence(self, **fields: Any) -> str:
+        """The English sentence."""
+        return self.text.format(**fields)
+
+    def filled(self, **fields: Any) -> RemarkDocument:
+        """As plain data, which faces put into their language."""
+        return {"message": self.text.format(**fields), "reason_code": self.code, "fields": fields}
+
+
+def because(reason_code: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event's data says beside its English sentence, so that a face can put that into its language."""
+    return {"because": {"reason_code": reason_code, "fields": dict(fields)}}
 
 
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")

@@ -212,4 +212,4 @@ def test_whole_config_that_is_no_object_is_a_problem_and_no_crash():
     ],
 )
 def test_warnings_say_what_is_allowed_and_yet_worth_a_word(changes, words):
-    assert config.warnings(LIVE, changes) == words
+    assert [remark["message"] for remark in config.warnings(LIVE, changes)] == words

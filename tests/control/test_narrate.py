@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vsrpp.control.narrate import FILTERS, GROUPS, group_of, matching, narrate, phase, probation_terms, steps
+from vsrpp.errors import because
 from vsrpp.store import EVENT_TYPES, Event
 from vsrpp.texts import Texts, english
 
@@ -92,6 +93,20 @@ def test_the_runs_own_reasons_are_told_in_both_languages_and_a_persons_as_they_a
 ) -> None:
     told = narrate(event(type, data, reason=recorded))
     assert (told.why(english), told.why(german)) == (en, de)
+
+
+def test_a_recorded_sentence_is_translated_where_its_code_is_on_record() -> None:
+    held = {"condition": "loss > 2x", "metric": "loss", "before": "0.02", "now": "0.05"}
+    reverted = event(
+        "config_reverted", because("because.probation_held", held), origin="probation",
+        reason="loss > 2x held: loss went from 0.02 to 0.05",
+    )  # fmt: skip
+    assert narrate(reverted).why(english) == "loss > 2x held: loss went from 0.02 to 0.05"
+    assert narrate(reverted).why(german) == "loss > 2x traf zu: loss ging von 0.02 auf 0.05"
+    ended = event("face_failed", {"face": "panel", "error": "exited", **because("because.sidecar_ended", {"code": 3})})
+    assert narrate(ended).detail(german) == "endete mit Code 3"
+    older = event("config_reverted", {}, origin="probation", reason="loss > 2x held")
+    assert narrate(older).why(german) == narrate(older).why(english) == "loss > 2x held"
 
 
 def test_probation_names_its_terms_and_never_none() -> None:

@@ -156,7 +156,8 @@ def full_run(runs: Path, **options: Any) -> SyntheticRun:
     run.train(80)
     run.edit(author="ben", l1_weight=0.5, ms_weight=0.3)
     run.event("config_refused", command=None, changes={"max_lr": 0.5}, _origin="cli", _author="ben",
-              errors=[{"key": "max_lr", "value": 0.5, "message": "must be between 1e-05 and 0.001"}])  # fmt: skip
+              errors=[{"key": "max_lr", "value": 0.5, "message": "must be between 1e-05 and 0.001",
+                       "reason_code": "refused.range", "fields": {"minimum": 1e-05, "maximum": 0.001}}])  # fmt: skip
     run.train(20)
     run.validate(28.74, by_hand=True)
     run.checkpoint(28.74)

@@ -96,7 +96,7 @@ def test_a_dead_deliverer_is_started_again_and_nothing_is_there_twice(uri: str, 
     wait_until(lambda: run.paths.delivery_db.is_file() and backlog(run.paths.root).rows == 0, 240, "delivered so far")
     os.kill(delivery.pid, signal.SIGKILL)
     said = wait_until(delivery.check, 240, "its death is noticed")
-    assert said == "The delivery process exited with code -9; restarted (1 of 3)."
+    assert said["message"] == "The delivery process exited with code -9; restarted (1 of 3)."
     run.train(200)
     run.checkpoint()
     run.end()

@@ -11,6 +11,7 @@ import pytest
 from tests.support.made_runs import made_run
 from tests.support.servers import Server
 from vsrpp import control
+from vsrpp.control import messages
 from vsrpp.control.remote_copies import PLACE
 from vsrpp.store import Marks
 from vsrpp.tracking import remote_copies
@@ -46,14 +47,15 @@ def test_only_what_outlives_this_machine_counts_as_off_host(
 ) -> None:
     for name in ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
-    assert why_on_this_host(tracking, artifacts) == why
+    found = why_on_this_host(tracking, artifacts)
+    assert (found.sentence() if found else "") == why
 
 
 def test_an_s3_of_ones_own_on_this_host_is_not_off_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "http://127.0.0.1:9000")
-    assert why_on_this_host("https://tracking.test", "s3://bucket/1") == ARTIFACTS
+    assert why_on_this_host("https://tracking.test", "s3://bucket/1") is messages.ARTIFACT_STORE_HERE
     monkeypatch.setenv("MLFLOW_S3_ENDPOINT_URL", "https://s3.test")
-    assert why_on_this_host("https://tracking.test", "s3://bucket/1") == ""
+    assert why_on_this_host("https://tracking.test", "s3://bucket/1") is None
 
 
 def test_a_name_nobody_knows_is_not_this_host() -> None:

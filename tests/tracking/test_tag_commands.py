@@ -15,6 +15,7 @@ from tests.support.processes import TrainingProcess, environment, train_command
 from tests.support.servers import Server, client_of, runs_of, the_run
 from tests.support.waiting import wait_until
 from vsrpp import control
+from vsrpp.config.messages import MUCH_HIGHER
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Inbox, Marks, RunReader
 from vsrpp.store.inbox import Command, PendingCommands
@@ -94,7 +95,7 @@ def test_tags_found_together_are_one_edit_and_then_the_command(desk: Desk) -> No
     edit, rollback = desk.look()
     assert edit.payload == {"changes": {"max_lr": 2e-4, "adaptive": False}}
     assert (rollback.kind, rollback.payload) == ("rollback", {"step": "best"})
-    desk.answer(edit, status="applied", warnings=["max_lr becomes 8x the current value"])
+    desk.answer(edit, status="applied", remarks=[MUCH_HIGHER.filled(key="max_lr", factor="8")])
     refusal = "no checkpoint has been validated yet."
     assert desk.answer(rollback, status="refused", message=refusal) == (
         "adaptive=off, max_lr=2e-4: applied at step 1201, revision 7 (max_lr becomes 8x the current value);"

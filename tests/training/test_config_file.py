@@ -136,7 +136,7 @@ def test_a_file_that_is_gone_is_an_error_after_a_while(file: RuntimeConfigFile, 
     clock.now += TORN_GRACE_S
     save = file.look()
     assert save is not None
-    assert save.error == "no longer exists"
+    assert str(save.error) == "no longer exists"
 
 
 def test_a_pipe_in_the_files_place_never_blocks(file: RuntimeConfigFile) -> None:
@@ -144,7 +144,7 @@ def test_a_pipe_in_the_files_place_never_blocks(file: RuntimeConfigFile) -> None
     os.mkfifo(file.path)
     save = file.look()
     assert save is not None
-    assert save.error == "is not a regular file"
+    assert str(save.error) == "is not a regular file"
 
 
 def test_the_file_behind_a_symbolic_link_is_read(file: RuntimeConfigFile, tmp_path: Path) -> None:

@@ -196,7 +196,7 @@ class _Page:
             return self._html(view.preview(None, self.t, self.language)), {}
         result = control.preview(self.watches.paths(run_id), changes, base_revision=base)
         shown = self._html(view.preview(result, self.t, self.language))
-        return shown, {e["key"]: e["message"] for e in result.errors}
+        return shown, {e["key"]: problem_text(e, self.t) for e in result.errors}
 
     def _check(self, run_id: str, base: int | None, *values: Any) -> list[Any]:
         """As one types: what would be refused and why, under each field; what would follow, beside."""

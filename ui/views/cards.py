@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vsrpp.control import RunView
 from vsrpp.control.numbers import SCORE_PARTS
+from vsrpp.control.refusals import remark_text
 from vsrpp.formats import NONE, count, duration, finite, moment, number, percent, signed, whole
 
 from ..markup import Piece, piece
@@ -52,7 +53,8 @@ def _remote_copy(snapshot: RunView, t: Texts) -> Card:
     """The newest state that would outlive this machine, and how much training it lacks."""
     remote_copy = snapshot.remote_copy
     if not remote_copy:
-        return card("off_host", t("off_host"), t("off_host.none"), snapshot.remote_copy_why)
+        why = snapshot.remote_copy_why
+        return card("off_host", t("off_host"), t("off_host.none"), remark_text(why, t) if why else "")
     age = t("off_host.age", age=duration(remote_copy["age_s"]))
     return card("off_host", t("off_host"), t("at_step", step=whole(remote_copy["step"])), age)
 

@@ -9,7 +9,7 @@ from typing import Any
 from vsrpp import config
 from vsrpp.control import CONFIG_EVENTS, Preview, RunView
 from vsrpp.control.narrate import narrate
-from vsrpp.control.refusals import problem_text
+from vsrpp.control.refusals import problem_text, remark_text
 from vsrpp.formats import NONE, duration, value, whole
 from vsrpp.store import Event
 
@@ -91,7 +91,8 @@ def preview(result: Preview | None, t: Texts, language: str, *, width: int = 460
     return piece(
         "preview",
         errors=[BadValue(e["key"], shown_value(e["key"], e["value"], t), problem_text(e, t)) for e in result.errors],
-        changes=[_diff(change, t, language) for change in result.changes], warnings=result.warnings,
+        changes=[_diff(change, t, language) for change in result.changes],
+        warnings=[remark_text(row, t) for row in result.remarks],
         weight_sum=result.weight_sum, rate_ahead=_rate_ahead(result, t, width),
     )  # fmt: skip
 
@@ -127,9 +128,10 @@ def startup_table(run_config: Mapping[str, Any], t: Texts, run_id: str) -> Piece
     groups: dict[str, list[StartupRow]] = {}
     for parameter in config.startup_parameters().values():
         raw = run_config.get(parameter.key)
-        unit = parameter.unit if parameter.unit and raw is not None else ""
-        row = StartupRow(parameter.key, shown_value(parameter.key, raw, t), unit, parameter.description)
-        groups.setdefault(parameter.group, []).append(row)
+        unit = parameter.unit_in(t.language) if raw is not None else ""
+        about = parameter.description_in(t.language)
+        row = StartupRow(parameter.key, shown_value(parameter.key, raw, t), unit, about)
+        groups.setdefault(parameter.group_in(t.language), []).append(row)
     return piece("startup", run_id=run_id, groups=groups)
 
 

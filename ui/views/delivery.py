@@ -7,6 +7,7 @@ from typing import Any
 
 from vsrpp import control
 from vsrpp.control import RunView
+from vsrpp.control.refusals import because_text
 from vsrpp.formats import count, duration, percent, size
 
 from ..messages import Texts
@@ -25,7 +26,8 @@ def delivery(snapshot: RunView, t: Texts) -> Card:
         done = t("delivery.upload", what=going["what"], done=size(going["done_bytes"]), all=size(going["bytes"]))
         below.insert(0, done + pace)
     if backlog.get("set_aside"):
-        below.append(t("set_aside", n=backlog["set_aside"], why=backlog["set_aside_why"]))
+        why = because_text(backlog.get("set_aside_because"), str(backlog["set_aside_why"]), t)
+        below.append(t("set_aside", n=backlog["set_aside"], why=why))
     big = t("delivery.done")
     if kind:
         big = t(f"trouble.{kind}")
@@ -47,7 +49,8 @@ def sentences(snapshot: RunView, t: Texts) -> list[str]:
         parts.append(t("says.behind", rows=count(rows), artifacts=artifacts, age=duration(backlog["age_s"])))
     if kind:
         if backlog.get("lost_s") is not None:
-            word, error = t(f"trouble.{kind}"), str(backlog.get("error") or "–").rstrip(".")
+            word = t(f"trouble.{kind}")
+            error = because_text(backlog.get("because"), str(backlog.get("error") or "–"), t).rstrip(".")
             parts.append(
                 t("says.lost", trouble=word[:1].upper() + word[1:], age=duration(backlog["lost_s"]), error=error)
             )

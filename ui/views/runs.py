@@ -11,7 +11,7 @@ from vsrpp.control import LIVE_STATES
 from vsrpp.formats import NONE, finite, whole
 
 from ..markup import Piece, piece
-from ..messages import Texts
+from ..messages import MLFLOW_STATES, Texts
 from ..verbs import Action
 from .compare import run_link, web_address
 from .jobs import Act
@@ -148,6 +148,8 @@ class TrackedLine:
     run_id: str
     name: str
     status: str
+    known: bool
+    """Whether the status is one of MLflow's."""
     psnr_y: object
     started: object
     url: str
@@ -164,9 +166,9 @@ def tracking(uri: str | None, rows: Sequence[Mapping[str, Any]], why: str | None
 
 
 def _tracked(row: Mapping[str, Any]) -> TrackedLine:
-    url = str(row.get("url") or "")
+    url, status = str(row.get("url") or ""), str(row.get("status") or "")
     return TrackedLine(
-        run_id=row["run_id"], name=row.get("name") or row["run_id"], status=row.get("status") or "",
+        run_id=row["run_id"], name=row.get("name") or row["run_id"], status=status, known=status in MLFLOW_STATES,
         psnr_y=row.get("psnr_y"), started=row.get("started"),
         url=url if url.startswith(("http://", "https://")) else "",
     )  # fmt: skip

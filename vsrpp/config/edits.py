@@ -11,6 +11,7 @@ from typing import Any
 from vsrpp.config import messages, schema
 from vsrpp.config.number import read_number
 from vsrpp.config.text import show
+from vsrpp.documents import RemarkDocument
 
 _WORDS = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
 _BIG_STEP = 4.0
@@ -114,41 +115,41 @@ def merge(
 
 def warnings(
     live: Mapping[str, Any], changes: Mapping[str, Any], run_config: Mapping[str, Any] | None = None
-) -> list[str]:
+) -> list[RemarkDocument]:
     """Warnings about allowed but notable changes. Expects an edit that `check_changes` accepts."""
     merged = {**live, **changes}
-    messages = []
+    found: list[RemarkDocument] = []
     for key, new in changes.items():
         parameter, old = schema.parameter(key, run_config), live.get(key)
         if parameter is None or old is None:
             continue
         if same(old, new):
-            messages.append(f"{key} is already {show(old)}")
+            found.append(messages.ALREADY.filled(key=key, value=show(old)))
         elif parameter.scale == "log":
-            messages += _big_step(key, new / old)
-    messages += _uneven_weights(merged, changes, run_config)
+            found += _big_step(key, new / old)
+    found += _uneven_weights(merged, changes, run_config)
     if "max_steps" in changes and not same(live.get("max_steps"), changes["max_steps"]):
-        messages.append("max_steps also sets the length of the learning-rate schedule: the rate changes with it")
-    return messages
+        found.append(messages.SCHEDULE_CHANGES.filled())
+    return found
 
 
-def _big_step(key: str, factor: float) -> list[str]:
+def _big_step(key: str, factor: float) -> list[RemarkDocument]:
     if factor > _BIG_STEP:
-        return [f"{key} becomes {factor:.3g}x the current value"]
+        return [messages.MUCH_HIGHER.filled(key=key, factor=f"{factor:.3g}")]
     if factor < 1 / _BIG_STEP:
-        return [f"{key} becomes 1/{1 / factor:.3g} of the current value"]
+        return [messages.MUCH_LOWER.filled(key=key, factor=f"{1 / factor:.3g}")]
     return []
 
 
 def _uneven_weights(
     merged: Mapping[str, Any], changes: Mapping[str, Any], run_config: Mapping[str, Any] | None
-) -> list[str]:
+) -> list[RemarkDocument]:
     """A warning for each rule on a sum that the edit affects, if the sum is allowed but not 1."""
-    messages = []
+    found = []
     for rule in schema.of(run_config).rules(schema.LIVE_SCHEMA):
         keys = rule["keys"]
         if rule["rule"] == "sum" and any(key in changes for key in keys) and all(key in merged for key in keys):
             total = round(math.fsum(merged[key] for key in keys), 9)
             if total != 1:
-                messages.append(f"{rule['name']} sum to {total}: the total loss is scaled by it")
-    return messages
+                found.append(messages.UNEVEN_SUM.filled(name=rule["name"], total=total))
+    return found

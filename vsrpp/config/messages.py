@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import NotFound, Reason
+from vsrpp.errors import NotFound, Reason, Remark
 
 # ---- one value, after `KEY = VALUE refused: `
 UNKNOWN = Reason("refused.unknown", "unknown, and no parameter has a similar name")
@@ -43,6 +43,15 @@ CONFIG_REFUSED = Reason("refused.config", "{why}")
 
 # ---- plug-ins
 PLUGIN_RECORD = Reason("refused.plugin_record", "The record of a plug-in is not valid: {why}.")
+
+# ---- an edit that is allowed, yet notable
+ALREADY = Remark("warning.already", "{key} is already {value}")
+MUCH_HIGHER = Remark("warning.much_higher", "{key} becomes {factor}x the current value")
+MUCH_LOWER = Remark("warning.much_lower", "{key} becomes 1/{factor} of the current value")
+UNEVEN_SUM = Remark("warning.sum", "{name} sum to {total}: the total loss is scaled by it")
+SCHEDULE_CHANGES = Remark(
+    "warning.schedule", "max_steps also sets the length of the learning-rate schedule: the rate changes with it"
+)
 
 # ---- a probation
 PROBATION_STEPS = Reason("refused.probation_steps", "must be a whole number of steps between 1 and {limit}")

@@ -52,7 +52,9 @@ class Parameter:
     """`linear` or `log`: how a slider is scaled, and how values are written."""
     group: str
     german: Mapping[str, str] = field(default_factory=dict)
-    """`title`, `description` and `unit` in German (`x-de`), if available."""
+    """`title`, `description` and `unit` in German (`x-de`)."""
+    german_group: str = ""
+    """The group in German (the schema's `x-groups-de`)."""
 
     def title_in(self, language: str) -> str:
         return self.german.get("title", self.title) if language == "de" else self.title
@@ -62,6 +64,9 @@ class Parameter:
 
     def unit_in(self, language: str) -> str:
         return self.german.get("unit", self.unit) if language == "de" else self.unit
+
+    def group_in(self, language: str) -> str:
+        return self.german_group or self.group if language == "de" else self.group
 
     @property
     def live(self) -> bool:
@@ -147,7 +152,7 @@ class Schema:
     def parameters(self) -> dict[str, Parameter]:
         """All parameters by key: the live ones in menu order, then those fixed at the start."""
         known = [
-            _read(key, description)
+            _read(key, description, file["x-groups-de"])
             for file in self.files.values()
             for key, description in file["properties"].items()
             if "x-tier" in description  # not the revision in runtime_config.json
@@ -265,7 +270,7 @@ def _term(key: str, description: Mapping[str, Any]) -> LossTerm:
     )  # fmt: skip
 
 
-def _read(key: str, description: Mapping[str, Any]) -> Parameter:
+def _read(key: str, description: Mapping[str, Any], german_groups: Mapping[str, str]) -> Parameter:
     types = description["type"] if isinstance(description["type"], list) else [description["type"]]
     kind = next(name for name in types if name != "null")
     return Parameter(
@@ -284,4 +289,5 @@ def _read(key: str, description: Mapping[str, Any]) -> Parameter:
         scale=description.get("x-scale", "linear"),
         group=description["x-group"],
         german=description.get("x-de", {}),
+        german_group=german_groups.get(description["x-group"], ""),
     )

@@ -100,10 +100,14 @@ def open_marks(paths: RunPaths) -> Marks | None:
 
 
 def sink_state(marks: Marks | None) -> dict[str, Any]:
-    """Last known state of the uploads: state (`ok`, `lost`, None), error, class, since, sink; rows before artifacts."""
+    """Last known state of the uploads: state (`ok`, `lost`, None), error, class, since, sink; rows before artifacts.
+
+    `because` {reason_code, fields} as well, if the error is not a server's.
+    """
     facts = [(sink, (marks.fact(sink) if marks else None) or {}) for sink in (MLFLOW, ARTIFACTS)]
     sink, fact = next(((sink, fact) for sink, fact in facts if fact.get("state") == "lost"), facts[0])
-    return {"sink": sink, **{key: fact.get(key) for key in ("state", "error", "class", "since")}}
+    known = {key: fact.get(key) for key in ("state", "error", "class", "since")}
+    return {"sink": sink, **known, **({"because": fact["because"]} if fact.get("because") else {})}
 
 
 def _end_untold(reader: RunReader, marks: Marks | None) -> float | None:

@@ -23,7 +23,8 @@ def delivery(reader: RunReader, marks: Marks | None, state: str, now: float | No
     """The backlog, with the state of the server, the rejected records, and the kind of trouble.
 
     Keys: those of `Backlog`, those of `sink_state`, `trouble` (one of KINDS, or None), `lost_s` (how long the server
-    has been failing, or None), `set_aside` (rows and files that are not retried), `set_aside_why` (the newest reason).
+    has been failing, or None), `set_aside` (rows and files that are not retried), `set_aside_why` (the newest reason),
+    and `set_aside_because` {reason_code, fields} if that reason is not a server's.
     """
     now = time.time() if now is None else now
     refused = list(marks.items(MLFLOW, "refused").values()) if marks else []
@@ -35,6 +36,7 @@ def delivery(reader: RunReader, marks: Marks | None, state: str, now: float | No
         "lost_s": None if since is None else max(0.0, now - float(since)),
         "set_aside": len(refused),
         "set_aside_why": str(refused[-1].get("why") or "") if refused else "",
+        **({"set_aside_because": refused[-1]["because"]} if refused and refused[-1].get("because") else {}),
     }
 
 

@@ -16,7 +16,7 @@ from vsrpp.control import messages
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.numbers import LIMITS
 from vsrpp.control.runs import LIVE_STATES, run_state
-from vsrpp.documents import PreviewChange, ProblemDocument, RatePoint
+from vsrpp.documents import PreviewChange, ProblemDocument, RatePoint, RemarkDocument
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Inbox, RunReader
 
@@ -36,14 +36,22 @@ class Preview:
     changes: list[PreviewChange]
     """[{key, old, new, tier}]; unchanged keys are omitted."""
     errors: list[ProblemDocument] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    remarks: list[RemarkDocument] = field(default_factory=list)
+    """What is allowed, yet notable."""
     weight_sum: float | None = None
     """Sum of the loss weights after the edit, if it sets one of them."""
     rate_ahead: list[RatePoint] = field(default_factory=list)
     """[{step, old, new}]: the learning rate from the current step to the end, before and after."""
 
+    @property
+    def warnings(self) -> list[str]:
+        """The remarks in English."""
+        return [remark["message"] for remark in self.remarks]
+
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        """The document of `set --dry-run --json`."""
+        plain = {name: getattr(self, name) for name in self.__slots__ if name != "remarks"}
+        return {**plain, "warnings": self.warnings}
 
 
 def current_config(reader: RunReader) -> ConfigHistory:
@@ -83,7 +91,7 @@ def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | No
     return Preview(
         revision=history.revision,
         changes=rows,
-        warnings=config.warnings(history.live, changes, run_config),
+        remarks=config.warnings(history.live, changes, run_config),
         weight_sum=sum(edited[key] for key in weights) if set(weights) & set(changes) else None,
         rate_ahead=_rate_ahead(step, history.live, edited, int(run_config.get("warmup_steps", 0))),
     )

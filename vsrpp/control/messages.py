@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import NotFound, NotLive, Reason, TimedOut
+from vsrpp.errors import NotFound, NotLive, Reason, Remark, TimedOut
 
 # ---- naming a run
 NO_RUNS = Reason("not_found.runs", "No run in {folder} yet. Start one: vsrpp train --data sample", NotFound)
@@ -67,3 +67,9 @@ ON_PROBATION = Reason(
     TimedOut,
 )
 NEVER_REACHED = Reason("not_live.step", "run {run} is {state} at step {step}; it never reached {target}.", NotLive)
+
+# ---- why no state survives the loss of this machine
+TRACKING_STORE_HERE = Remark("off_host.tracking_store", "the tracking store is on this host")
+ARTIFACT_STORE_HERE = Remark("off_host.artifact_store", "the artifact store is on this host")
+KEPT_LOCAL = Remark("off_host.local", "checkpoints are kept local (checkpoint_upload = local)")
+NOTHING_UPLOADED = Remark("off_host.nothing", "no checkpoint has been uploaded yet")

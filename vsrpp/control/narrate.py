@@ -14,7 +14,7 @@ from typing import Any
 
 from vsrpp import config, formats
 from vsrpp.control.delivery_status import KINDS
-from vsrpp.control.phrases import ParameterChanges, ParameterValue, Part, Phrase, PhraseList, WhyRefused, verbatim
+from vsrpp.control.phrases import Explanation, ParameterChanges, ParameterValue, Part, Phrase, PhraseList, verbatim
 from vsrpp.formats import finite
 from vsrpp.store import EVENT_TYPES, Event
 from vsrpp.texts import Texts
@@ -80,7 +80,7 @@ class Narration:
     """Details: changes, metrics, an error."""
     who: Phrase | None = None
     """Who did it: `anna (panel)`; None for the run's own decisions."""
-    reason: Phrase | None = None
+    reason: Part | None = None
     """Why: a person's words, or the run's own reason."""
     group: str = "life"
     """The colour group, one of GROUPS; faults take precedence."""
@@ -160,11 +160,13 @@ def _known(kind: str, name: object) -> Phrase:
 
 
 # ---- why
-def _reason(event: Event, data: dict[str, Any]) -> Phrase | None:
+def _reason(event: Event, data: dict[str, Any]) -> Part | None:
     own = _own_reason(event.type, data)
     if own is not None:
         return own
     text = str(event.reason) if event.reason else ""
+    if text and "because" in data:
+        return _explained(text, data)
     if event.type == "phase_changed":
         text = text.removeprefix(f"{data.get('from')} → {data.get('to')}: ")
     return verbatim(text) if text else None
@@ -184,6 +186,14 @@ def _own_reason(event_type: str, data: dict[str, Any]) -> Phrase | None:
     if event_type == "stopped" and data.get("why") == "max_hours":
         return _filled("reason.max_hours", data, ("max_hours",))
     return None
+
+
+def _explained(english: str, data: dict[str, Any]) -> Part:
+    """The recorded sentence, translated where the record has its code."""
+    because = data.get("because")
+    if not isinstance(because, dict) or not isinstance(because.get("fields"), dict):
+        return verbatim(english)
+    return Explanation(english, str(because.get("reason_code", "")), because["fields"])
 
 
 def _why(condition: str, data: dict[str, Any]) -> Phrase | None:
@@ -225,9 +235,10 @@ def _tell_refused(event: Event, data: dict[str, Any]) -> Told:
 
 def _problem(error: dict[str, Any]) -> Part:
     problem = config.Problem.from_json(error)
+    why = Explanation(problem.message or formats.NONE, problem.reason_code, problem.fields)
     if not problem.key:
-        return WhyRefused(problem)
-    shown = {"key": problem.key, "value": ParameterValue(problem.key, problem.value), "message": WhyRefused(problem)}
+        return why
+    shown = {"key": problem.key, "value": ParameterValue(problem.key, problem.value), "message": why}
     return Phrase("detail.problem", shown)
 
 
@@ -320,7 +331,7 @@ def _tell_face(event: Event, data: dict[str, Any]) -> Told:
 
 def _error(data: dict[str, Any]) -> list[Part]:
     text = data.get("error") or data.get("what")
-    return [verbatim(text)] if text else []
+    return [_explained(str(text), data)] if text else []
 
 
 def _changes(data: dict[str, Any]) -> list[Part]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from vsrpp import config, formats
+from vsrpp import formats
 from vsrpp.texts import Texts
 
 
@@ -54,16 +54,18 @@ class PhraseList:
 
 
 @dataclass(frozen=True, slots=True)
-class WhyRefused:
-    """Why a value was refused, from the reason code on record; records from before there were codes have the sentence."""
+class Explanation:
+    """Why something was refused or done, from the code on record; older records have only the English sentence."""
 
-    problem: config.Problem
+    english: str
+    reason_code: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     def text(self, t: Texts) -> str:
-        return t.reason(self.problem.reason_code, self.problem.fields, self.problem.message or formats.NONE)
+        return t.reason(self.reason_code, self.fields, self.english)
 
 
-Part = Phrase | ParameterChanges | ParameterValue | PhraseList | WhyRefused
+Part = Phrase | ParameterChanges | ParameterValue | PhraseList | Explanation
 
 
 def verbatim(text: object) -> Phrase:

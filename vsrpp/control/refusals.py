@@ -1,4 +1,4 @@
-"""What a face says of a refusal, in its language: from the reason code and its fields, never from the English sentence."""
+"""What a face says of a refusal or a warning, in its language: from code and fields, never from the English sentence."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from vsrpp import config
 from vsrpp.config.text import show
+from vsrpp.documents import RemarkDocument
 from vsrpp.errors import VsrppError
 from vsrpp.store import Answer
 from vsrpp.texts import Texts
@@ -21,6 +22,16 @@ def problem_text(row: Mapping[str, Any], t: Texts) -> str:
     """Why one value is refused, without its name: a row of `Answer.errors`, `Preview.errors` or an event's `errors`."""
     problem = config.Problem.from_json(row)
     return t.reason(problem.reason_code, problem.fields, problem.message)
+
+
+def remark_text(row: RemarkDocument, t: Texts) -> str:
+    """A warning, or why there is nothing to show."""
+    return t.reason(row["reason_code"], row["fields"], row["message"])
+
+
+def because_text(because: Mapping[str, Any] | None, english: str, t: Texts) -> str:
+    """A recorded sentence, from the {reason_code, fields} beside it if the record has them."""
+    return t.reason(str(because.get("reason_code", "")), because.get("fields") or {}, english) if because else english
 
 
 def answer_text(answer: Answer, live: Mapping[str, Any], t: Texts) -> str:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 
+from vsrpp.control import messages
 from vsrpp.control.backlog import MLFLOW
 from vsrpp.control.lineage import line_of
-from vsrpp.documents import RemoteCopyDocument
+from vsrpp.documents import RemarkDocument, RemoteCopyDocument
 from vsrpp.store import Marks, RunReader
 
 PLACE = "mlflow.place"
-"""The fact with the destination of uploads: {uri, why_here}; `why_here` is "" if it is another machine."""
+"""The fact with the destination of uploads: {uri, why_here, why_code}; "" if it is another machine. Older facts have no code."""
 
 
 def newest_remote_copy(
     reader: RunReader, marks: Marks | None, now: float | None = None
-) -> tuple[RemoteCopyDocument | None, str]:
-    """({step, branch, age_s, uri} of the newest state with a confirmed upload to another machine, "") or (None, why).
+) -> tuple[RemoteCopyDocument | None, RemarkDocument | None]:
+    """({step, branch, age_s, uri} of the newest state with a confirmed upload to another machine, None) or (None, why).
 
     `age_s` counts from the time the state was captured: training since then would be lost.
     """
@@ -26,9 +27,10 @@ def newest_remote_copy(
         item = uploaded.get(f"{event.branch}/{event.step}") or {}
         if item.get("off_host"):
             age_s = max(0.0, (time.time() if now is None else now) - event.time)
-            return {"step": event.step, "branch": event.branch, "age_s": age_s, "uri": item["off_host"]}, ""
+            return {"step": event.step, "branch": event.branch, "age_s": age_s, "uri": item["off_host"]}, None
     if place.get("why_here"):
-        return None, str(place["why_here"])
+        code = str(place.get("why_code") or "")
+        return None, {"message": str(place["why_here"]), "reason_code": code, "fields": {}}
     if any(item.get("policy") == "local" for item in uploaded.values()):
-        return None, "checkpoints are kept local (checkpoint_upload = local)"
-    return None, "no checkpoint has been uploaded yet"
+        return None, messages.KEPT_LOCAL.filled()
+    return None, messages.NOTHING_UPLOADED.filled()

@@ -27,7 +27,7 @@ from vsrpp.control.numbers import RunNumbers, numbers
 from vsrpp.control.remote_copies import newest_remote_copy
 from vsrpp.control.runs import ENDED_STATES, FINAL_STATES, LIVE_STATES, run_state
 from vsrpp.control.views import checkpoint_steps
-from vsrpp.documents import BestDocument, ProbationDocument, RemoteCopyDocument, RunState
+from vsrpp.documents import BestDocument, ProbationDocument, RemarkDocument, RemoteCopyDocument, RunState
 from vsrpp.formats import finite
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
@@ -139,7 +139,7 @@ class RunView:
     """`control.delivery`: pending records, current upload, trouble; and the alerts."""
     remote_copy: RemoteCopyDocument | None = None
     """{step, branch, age_s, uri} of the newest state with a copy on another host."""
-    remote_copy_why: str = ""
+    remote_copy_why: RemarkDocument | None = None
     """Why there is no remote copy."""
     plateau: bool = False
     """Whether the newest plateau event is a detection."""
@@ -266,7 +266,7 @@ class RunView:
             "checkpoints": list(self.checkpoint_steps),
             "backlog": dict(self.backlog),
             "off_host": None if self.remote_copy is None else dict(self.remote_copy),
-            "off_host_why": self.remote_copy_why,
+            "off_host_why": "" if self.remote_copy_why is None else self.remote_copy_why["message"],
             "steps_per_s": self.steps_per_s,
             **self.numbers.to_json(),
             "ended_because": self.ended_because,
@@ -299,7 +299,7 @@ class RunViewReader:
         self._metrics: dict[str, float] = {}
         self._steps_on_disk: tuple[int, ...] = ()
         self._backlog: dict[str, Any] = {}
-        self._remote_copy: tuple[RemoteCopyDocument | None, str] = (None, "")
+        self._remote_copy: tuple[RemoteCopyDocument | None, RemarkDocument | None] = (None, None)
         self._delivery_at = 0.0
 
     def close(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import NotFound, ProofFailed, Reason, VsrppError
+from vsrpp.errors import NotFound, ProofFailed, Reason, Remark, VsrppError
 
 # Options that exclude each other
 
@@ -166,3 +166,6 @@ RANK_0_LOST = Reason("failed.launch.rank_0_lost", "rank {rank} lost rank 0 befor
 
 # ---- starting from Python
 TRAIN_ENDED = Reason("failed.train", "vsrpp train exited with code {code} before the run started.", VsrppError)
+
+# ---- beside the training
+SIDECAR_ENDED = Remark("because.sidecar_ended", "exited with code {code}")

@@ -10,6 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from vsrpp.errors import because
+from vsrpp.launch import messages
 from vsrpp.launch.world import environment_alone
 from vsrpp.paths import RunPaths
 
@@ -52,7 +54,12 @@ class Sidecars:
         for name, process in self._processes.items():
             if process.poll() is not None and name not in self._reported:
                 self._reported.add(name)
-                self._failures.append(("face_failed", {"face": name, "error": f"it ended with {process.returncode}"}))
+                fields = {"code": process.returncode}
+                data = {
+                    "error": messages.SIDECAR_ENDED.sentence(**fields),
+                    **because(messages.SIDECAR_ENDED.code, fields),
+                }
+                self._failures.append(("face_failed", {"face": name, **data}))
         failures, self._failures = self._failures, []
         return failures
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import control
-from vsrpp.errors import NotFound
+from vsrpp.errors import NotFound, because
 from vsrpp.launch import messages
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks
@@ -58,7 +58,10 @@ def news(delivery: Delivery) -> list[tuple[str, dict[str, Any]]]:
     """Events of the delivery process to record, including its death."""
     events = [(item.type, dict(item.data)) for item in delivery.news()]
     trouble = delivery.check()
-    return [*events, ("face_failed", {"face": "delivery", "error": trouble})] if trouble else events
+    if trouble is None:
+        return events
+    data = {"error": trouble["message"], **because(trouble["reason_code"], trouble["fields"])}
+    return [*events, ("face_failed", {"face": "delivery", **data})]
 
 
 def report_lines(report: Report, run: RunPaths) -> list[str]:

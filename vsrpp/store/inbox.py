@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vsrpp.documents import AnswerStatus, ChangeDocument, ProblemDocument
+from vsrpp.documents import AnswerStatus, ChangeDocument, ProblemDocument, RemarkDocument
 from vsrpp.errors import NotFound, Reason, Refused, TimedOut, VsrppError
 from vsrpp.store import messages
 from vsrpp.store.db import connect_reader, connect_writer
@@ -56,15 +56,22 @@ class Answer:
     revision: int | None = None
     changes: list[ChangeDocument] = field(default_factory=list)
     errors: list[ProblemDocument] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    remarks: list[RemarkDocument] = field(default_factory=list)
+    """What was allowed, yet is notable."""
     message: str = ""
     reason_code: str = ""
     """Why it was refused or is pending, for programs; empty if it was carried out."""
     fields: dict[str, Any] = field(default_factory=dict)
     """The fields of the message."""
 
+    @property
+    def warnings(self) -> list[str]:
+        """The remarks in English."""
+        return [remark["message"] for remark in self.remarks]
+
     def to_json(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        """With `warnings`, which older versions read."""
+        return {**{name: getattr(self, name) for name in self.__slots__}, "warnings": self.warnings}
 
     @property
     def error(self) -> type[VsrppError] | None:
@@ -178,7 +185,10 @@ def _pending(reason: Reason, **fields: Any) -> Answer:
 
 def _read_answer(text: str) -> Answer:
     """Parse an answer of the trainer, ignoring fields added by newer versions."""
-    known = {name: value for name, value in json.loads(text).items() if name in Answer.__slots__}
+    row = json.loads(text)
+    known = {name: value for name, value in row.items() if name in Answer.__slots__}
+    if "remarks" not in row:  # of an older version
+        known["remarks"] = [{"message": text, "reason_code": "", "fields": {}} for text in row.get("warnings", ())]
     return Answer(**known)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vsrpp.config import format_value
-from vsrpp.tracking import environment
+from vsrpp.tracking import environment, messages
 from vsrpp.tracking.failures import SinkMissing, classify
 
 if TYPE_CHECKING:
@@ -133,13 +133,13 @@ class Connection:
                     raise
                 experiment = self.client.get_experiment_by_name(name)  # created concurrently
         if experiment is not None and experiment.lifecycle_stage != "active":
-            raise SinkMissing(f"the MLflow experiment {name} is deleted: restore it in the UI, or use another name")
+            raise SinkMissing(messages.EXPERIMENT_DELETED.filled(name=name))
         return experiment.experiment_id if experiment is not None else None
 
     @staticmethod
     def _require_active(run: Any) -> None:
         if run.info.lifecycle_stage != "active":
-            raise SinkMissing(f"the MLflow run {run.info.run_id} is deleted: restore it in the UI to continue")
+            raise SinkMissing(messages.RUN_DELETED.filled(run=run.info.run_id))
 
     # ---- writing; rejected rows are isolated
     def log(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from vsrpp.errors import because
 from vsrpp.store import Marks
 from vsrpp.tracking.failures import Failure, classify
 
@@ -152,6 +153,8 @@ class Engine:
         if failure.kind == "broken":
             log.error("internal error in %s", lane.name, exc_info=error)
         fact = {"state": "lost", "since": since, "error": failure.message, "class": failure.kind}
+        if failure.remark is not None:
+            fact |= because(failure.remark["reason_code"], failure.remark["fields"])
         with contextlib.suppress(sqlite3.Error):  # the full disk may be the one that holds delivery.db
             self.marks.set_fact(lane.name, fact)
             if first and self._outages_fact:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from vsrpp.documents import RemarkDocument
+
 KINDS = ("unreachable", "timeout", "server_error", "auth", "disk_full", "gone", "refused", "broken")
 """unreachable: no connection. timeout: no answer in time. server_error: 5xx, busy. auth: 401, 403, not allowed.
 disk_full: here or there. gone: the MLflow run was deleted. refused: 4xx, row never accepted. broken: our own bug."""
@@ -19,6 +21,8 @@ class Failure:
     kind: str
     message: str
     """One line, at most 300 characters."""
+    remark: RemarkDocument | None = None
+    """The message as data, where it is ours and not a server's."""
 
     @property
     def of_the_row(self) -> bool:
@@ -38,10 +42,14 @@ _POOL = re.compile(r"^HTTPS?Connection(Pool)?\([^)]*\): ")
 class SinkMissing(Exception):
     """The MLflow run that the rows belong to does not exist or was deleted."""
 
+    def __init__(self, remark: RemarkDocument) -> None:
+        super().__init__(remark["message"])
+        self.remark = remark
+
 
 def classify(error: BaseException) -> Failure:
     """The kind of failure for an exception from MLflow, its stores or the disk."""
-    return Failure(_kind(error), _one_line(error))
+    return Failure(_kind(error), _one_line(error), error.remark if isinstance(error, SinkMissing) else None)
 
 
 def _one_line(error: BaseException) -> str:

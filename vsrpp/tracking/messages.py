@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import NotFound, ProofFailed, Reason, VsrppError
+from vsrpp.errors import NotFound, ProofFailed, Reason, Remark, VsrppError
 
 # ---- the tracking server
 SERVER_UNUSABLE = Reason(
@@ -81,3 +81,26 @@ REGISTERED_FROM_ELSEWHERE = Reason(
     "{address} is not a VSR++ checkpoint: it was registered from {source}.",
     NotFound,
 )
+
+# ---- the delivery process, as the run's record tells it
+RESTARTED = Remark(
+    "because.delivery_restarted", "The delivery process exited with code {code}; restarted ({count} of {limit})."
+)
+STARTED_AGAIN = Remark(
+    "because.delivery_started_again", "The delivery process could not be started; tried again ({count} of {limit})."
+)
+GAVE_UP = Remark(
+    "because.delivery_gave_up",
+    "The delivery process exited with code {code}; no more restarts. To upload pending records: {sync}.{more}",
+)
+NEVER_STARTED = Remark(
+    "because.delivery_never_started",
+    "The delivery process could not be started; no more attempts. To upload pending records: {sync}.{more}",
+)
+
+# ---- what is not uploaded
+EXPERIMENT_DELETED = Remark(
+    "because.experiment_deleted", "the MLflow experiment {name} is deleted: restore it in the UI, or use another name"
+)
+RUN_DELETED = Remark("because.run_deleted", "the MLflow run {run} is deleted: restore it in the UI to continue")
+FILE_GONE = Remark("because.file_gone", "the file no longer exists")

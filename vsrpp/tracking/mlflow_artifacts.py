@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, cast
 
 from vsrpp.control.remote_copies import PLACE
+from vsrpp.errors import because
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, RunReader
-from vsrpp.tracking import logged_model, mlflow_pictures
+from vsrpp.tracking import logged_model, messages, mlflow_pictures
 from vsrpp.tracking.backlog import ARTIFACT_EVENTS, ARTIFACTS, MLFLOW
 from vsrpp.tracking.connection import Connection
 from vsrpp.tracking.environment import without_password
@@ -133,7 +134,11 @@ class MlflowArtifacts:
         """The files' address if it is on another machine. Also records the answer as a fact, for `status`."""
         tracking_uri = self._connection.target.uri
         why = why_on_this_host(tracking_uri, artifact_uri)
-        place = {"uri": without_password(named_place(tracking_uri, artifact_uri)), "why_here": why}
+        place = {
+            "uri": without_password(named_place(tracking_uri, artifact_uri)),
+            "why_here": why.sentence() if why else "",
+            "why_code": why.code if why else "",
+        }
         if self._marks.fact(PLACE) != place:
             self._marks.set_fact(PLACE, place)
         return None if why else place["uri"]
@@ -173,7 +178,8 @@ class MlflowArtifacts:
                 mlflow_pictures.upload(self._connection, self._reader.run_id, event, key, path)
                 self._marks.drop_item(MLFLOW, "refused", item)
             else:
-                self._marks.put_item(MLFLOW, "refused", item, {"why": "the file no longer exists"})
+                gone = messages.FILE_GONE
+                self._marks.put_item(MLFLOW, "refused", item, {"why": gone.sentence(), **because(gone.code, {})})
 
     def _reference(self, event: Event, key: str, path: Path) -> None:
         if event.step == 0 or self._marks.item(ARTIFACTS, REFERENCE, key):

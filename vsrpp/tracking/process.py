@@ -23,8 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vsrpp.documents import RemarkDocument
 from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths
+from vsrpp.tracking import messages
 from vsrpp.tracking.backlog import ARTIFACTS, MLFLOW, Backlog, Report, backlog, open_marks
 
 MAX_RESTARTS = 3
@@ -106,24 +108,26 @@ class Delivery:
         self._run_dir = run_dir.resolve()
         self._send({"follow": str(self._run_dir)})
 
-    def check(self) -> str | None:
-        """Restart the process if it died. Returns a line to record when it was restarted or given up, else None."""
+    def check(self) -> RemarkDocument | None:
+        """Restart the process if it died. Returns what to record when it was restarted or given up, else None."""
         if self._gave_up or (self._process is not None and self._process.poll() is None):
             return None
-        ended = "could not be started" if self._process is None else f"exited with code {self._process.returncode}"
+        code = None if self._process is None else self._process.returncode
         if self._restarts >= MAX_RESTARTS:
             self._gave_up = True
             sync = f"vsrpp sync {self._run_dir or ''}".strip()
-            return (
-                f"The delivery process {ended}; no more restarts. To upload pending records: {sync}. {self.why}".strip()
-            )
+            more = f" {self.why}" if self.why else ""
+            if code is None:
+                return messages.NEVER_STARTED.filled(sync=sync, more=more)
+            return messages.GAVE_UP.filled(code=code, sync=sync, more=more)
         self._restarts += 1
         if self._run and self._run.get("id"):
             self._start["mlflow_run_id"] = self._run["id"]
         self._spawn()
         if self._run_dir is not None:
             self._send({"follow": str(self._run_dir)})
-        return f"The delivery process {ended}; restarted ({self._restarts} of {MAX_RESTARTS})."
+        tries = {"count": self._restarts, "limit": MAX_RESTARTS}
+        return messages.STARTED_AGAIN.filled(**tries) if code is None else messages.RESTARTED.filled(code=code, **tries)
 
     def news(self) -> list[ConnectionChange]:
         """Outages and recoveries of the tracking server since the last call. One small read: call it once a second."""

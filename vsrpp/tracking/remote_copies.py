@@ -7,6 +7,9 @@ import socket
 from functools import lru_cache
 from urllib.parse import urlsplit
 
+from vsrpp.control import messages
+from vsrpp.errors import Remark
+
 FILES = frozenset({"", "file"})
 HOSTED = "databricks"
 """A tracking URI that names a service and has no host."""
@@ -16,23 +19,23 @@ ENDPOINTS = {"s3": ("MLFLOW_S3_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOI
 """Variables that set the address of a store whose URI names no host: it may be a self-hosted S3 on this machine."""
 
 
-def why_on_this_host(tracking_uri: str, artifact_uri: str) -> str:
-    """Why a loss of this host would also lose the copy; "" if it would not.
+def why_on_this_host(tracking_uri: str, artifact_uri: str) -> Remark | None:
+    """Why a loss of this host would also lose the copy; None if it would not.
 
     A folder counts as local, because it may or may not be a remote mount. So does anything reached through a loopback
     address, including a tunnel. May do a DNS lookup, so it must not be called on the training path.
     """
     if _is_here(tracking_uri):
-        return "the tracking store is on this host"
+        return messages.TRACKING_STORE_HERE
     artifacts = urlsplit(artifact_uri)
     if artifacts.scheme == PROXIED and not artifacts.hostname:
-        return ""
+        return None
     if _is_here(artifact_uri):
-        return "the artifact store is on this host"
+        return messages.ARTIFACT_STORE_HERE
     for name in ENDPOINTS.get(artifacts.scheme, ()):
         if os.environ.get(name):
-            return "the artifact store is on this host" if _is_here(os.environ[name]) else ""
-    return ""
+            return messages.ARTIFACT_STORE_HERE if _is_here(os.environ[name]) else None
+    return None
 
 
 def named_place(tracking_uri: str, artifact_uri: str) -> str:

@@ -17,6 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vsrpp.errors import VsrppError
+from vsrpp.training import messages
+
 MAX_BYTES = 1024 * 1024
 TORN_GRACE_S = 2.0
 """How long a file that does not parse is read again before it is rejected: an editor may still be writing."""
@@ -25,6 +28,8 @@ SETTLE_S = 0.05
 reading is later than this."""
 
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+_FINAL = frozenset({messages.FILE_NOT_REGULAR.code, messages.FILE_TOO_LARGE.code})
+"""Problems of a file that waiting cannot mend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ class Save:
 
     values: dict[str, Any]
     author: str | None
-    error: str | None = None
+    error: VsrppError | None = None
 
 
 class RuntimeConfigFile:
@@ -100,15 +105,15 @@ class RuntimeConfigFile:
         is_main = path == self.path
         try:
             values, content = parse_file(path)
-        except _Unreadable as why:
+        except VsrppError as error:
             now = self._clock()
             if self._torn_since is None:
                 self._torn_since = now
-            if why.final or now - self._torn_since >= TORN_GRACE_S:
+            if error.reason_code in _FINAL or now - self._torn_since >= TORN_GRACE_S:
                 if is_main:
                     self._seen, self._content, self._settle_until = signature, b"", None
                 self._torn_since = None
-                return Save({}, _owner(path), str(why))
+                return Save({}, _owner(path), error)
             return None
         self._torn_since = None
         if is_main:
@@ -121,40 +126,33 @@ class RuntimeConfigFile:
         return Save(values, _owner(path))
 
 
-class _Unreadable(Exception):
-    """Why the file is rejected; `final` if waiting cannot help."""
-
-    def __init__(self, why: str, *, final: bool = False) -> None:
-        super().__init__(why)
-        self.final = final
-
-
 def parse_file(path: Path) -> tuple[dict[str, Any], bytes]:
+    """The values of a saved file, and its bytes. Raises Refused if it cannot be read as a config."""
     try:
         about = path.stat()
         if not stat.S_ISREG(about.st_mode):
-            raise _Unreadable("is not a regular file", final=True)
+            raise messages.FILE_NOT_REGULAR()
         if about.st_size > MAX_BYTES:
-            raise _Unreadable(f"is {about.st_size:,} bytes; a live config has at most {MAX_BYTES:,}", final=True)
+            raise messages.FILE_TOO_LARGE(size=f"{about.st_size:,}", limit=f"{MAX_BYTES:,}")
         content = path.read_bytes()
     except FileNotFoundError:
-        raise _Unreadable("no longer exists") from None
+        raise messages.FILE_GONE() from None
     except OSError as error:
-        raise _Unreadable(f"cannot be read: {error.strerror}") from None
+        raise messages.FILE_UNREADABLE(why=error.strerror) from None
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _Unreadable(f"is not UTF-8 (byte {error.start})") from None
+        raise messages.FILE_NOT_UTF8(byte=error.start) from None
     if not text.strip():
-        raise _Unreadable("is empty (line 1, column 1)")
+        raise messages.FILE_EMPTY()
     try:
         values = json.loads(text, object_pairs_hook=_no_twins)
     except json.JSONDecodeError as error:
-        raise _Unreadable(f"is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+        raise messages.FILE_NOT_JSON(why=error.msg, line=error.lineno, column=error.colno) from None
     except (RecursionError, ValueError) as error:
-        raise _Unreadable(f"is not usable as a config: {error}") from None
+        raise messages.FILE_UNUSABLE(why=str(error)) from None
     if not isinstance(values, dict):
-        raise _Unreadable("does not contain a JSON object (line 1, column 1)")
+        raise messages.FILE_NOT_OBJECT()
     return values, content
 
 
@@ -164,7 +162,7 @@ def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise ValueError(f"{key} appears twice")
+                raise messages.FILE_KEY_TWICE(key=key)
             seen.add(key)
     return values
 

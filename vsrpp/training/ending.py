@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from vsrpp.errors import VsrppError, out_of_memory
+from vsrpp.errors import VsrppError, because, out_of_memory
 from vsrpp.store import Command
 from vsrpp.training import memory, messages
 from vsrpp.training.checkpoint_manager import CheckpointManager
@@ -136,7 +136,8 @@ class RunEnding:
             self.refuse_rest()
             if out_of_memory(cause):
                 self._recorder.emit("out_of_memory", data={"error": line})
-            self._recorder.emit("failed", data={"error": line})
+            code = because(cause.reason_code, cause.fields) if isinstance(cause, VsrppError) else {}
+            self._recorder.emit("failed", data={"error": line, **code})
             self._status.show("failed", now=True)
         self._give_up(reachable=fault is None)
         if isinstance(cause, VsrppError):

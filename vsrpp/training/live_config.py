@@ -20,7 +20,7 @@ from vsrpp import config
 from vsrpp.config import messages as config_messages
 from vsrpp.config.condition import parse_conditions
 from vsrpp.control import ConfigHistory, stale_keys, who
-from vsrpp.documents import ProblemDocument
+from vsrpp.documents import ProblemDocument, RemarkDocument
 from vsrpp.errors import Refused, VsrppError
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Command, Event, Inbox
@@ -181,7 +181,9 @@ class LiveConfig:
             if not self._paths.runtime_config.exists():
                 self.rewrite_file()
             name = self._paths.runtime_config.name
-            return self._refuse({}, [config.Problem.of(name, None, messages.FILE_UNREADABLE, why=save.error)], author)
+            error = save.error
+            problem = config.Problem(name, None, str(error), error.reason_code, error.fields)
+            return self._refuse({}, [problem], author)
         values = dict(save.values)
         base_revision = values.pop("revision", self.revision)
         base = self.history.at(base_revision) if type(base_revision) is int else None
@@ -196,10 +198,12 @@ class LiveConfig:
     def _conflict(self, key: str, value: Any, base_revision: int) -> config.Problem:
         event = self.history.last_change(key, after_revision=base_revision)
         now = config.format_value(key, self.live[key], self._run_config)
-        by = f"it is {now}"
-        if event is not None:
-            by = f"{who(event)} set it to {now} at step {event.step} (revision {event.revision})"
-        return config.Problem.of(key, value, messages.CONFLICT, base_revision=base_revision, who=by)
+        if event is None:
+            return config.Problem.of(key, value, messages.CONFLICT_UNKNOWN, base_revision=base_revision, now=now)
+        return config.Problem.of(
+            key, value, messages.CONFLICT, base_revision=base_revision, who=who(event), now=now, step=event.step,
+            revision=event.revision,
+        )  # fmt: skip
 
     def _decide_changes(self, changes: Any, author: _Author, others: list[config.Problem]) -> Answer:
         if not isinstance(changes, dict) or not changes:
@@ -217,7 +221,7 @@ class LiveConfig:
                 revision=self.revision,
                 message="no change: these values are already in force",
             )
-        warnings = config.warnings(self.live, changes, self._run_config)
+        remarks = config.warnings(self.live, changes, self._run_config)
         data: dict[str, Any] = {
             "command": author.uid, "changes": [{"key": c.key, "old": c.old, "new": c.new} for c in changed],
         }  # fmt: skip
@@ -229,7 +233,7 @@ class LiveConfig:
         )  # fmt: skip
         assert event is not None
         self.changed(event)
-        return self._answer_from(event, warnings)
+        return self._answer_from(event, remarks)
 
     def _refuse(self, changes: dict[str, Any], problems: Sequence[config.Problem], author: _Author) -> Answer:
         errors = [_brief_row(problem.to_json()) for problem in problems[:MAX_ERRORS]]
@@ -242,12 +246,12 @@ class LiveConfig:
         return self._answer_from(event)
 
     def refusal_line(self, errors: Sequence[ProblemDocument]) -> str:
-        if errors and errors[0]["reason_code"] == messages.FILE_UNREADABLE.code:  # the whole file, not one value
+        if errors and errors[0]["reason_code"] in messages.FILE_PROBLEMS:
             return f"{errors[0]['key']} refused: it {errors[0]['message']}. Still at revision {self.revision}."
         return config.refusal_line([config.Problem.from_json(row) for row in errors], self.revision, self.live)
 
     @staticmethod
-    def _answer_from(event: Event, warnings: list[str] | None = None) -> Answer:
+    def _answer_from(event: Event, remarks: list[RemarkDocument] | None = None) -> Answer:
         """The answer for an edit's event, identical whether given at once or after a crash."""
         if event.type == "config_refused":
             errors = event.data["errors"]
@@ -258,7 +262,7 @@ class LiveConfig:
             )  # fmt: skip
         return Answer(
             status="applied", step=event.step, branch=event.branch, revision=event.revision,
-            changes=event.data["changes"], warnings=warnings or [],
+            changes=event.data["changes"], remarks=remarks or [],
         )  # fmt: skip
 
 

@@ -2,15 +2,41 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import NotFound, Reason, VsrppError
+from vsrpp.errors import NotFound, Reason, Remark, VsrppError
 
 # ---- answers of a live run
 RUN_ENDED = Reason("refused.ended", "the run has ended")
 ENDED_BEFORE = Reason("refused.ended_before", "the run ended before it could act on this; ask again")
 CHECKPOINT_FAILED = Reason("refused.checkpoint_failed", "checkpoint {step} failed: {why}")
 NO_SUCH_REVISION = Reason("refused.file_revision", "this run has no such revision")
-CONFLICT = Reason("refused.conflict", "conflict: the file was written at revision {base_revision}, and {who}")
-FILE_UNREADABLE = Reason("refused.file_text", "{why}")
+CONFLICT = Reason(
+    "refused.conflict",
+    "conflict: the file was written at revision {base_revision}, and {who} set it to {now} at step {step} (revision"
+    " {revision})",
+)
+CONFLICT_UNKNOWN = Reason(
+    "refused.conflict_unknown", "conflict: the file was written at revision {base_revision}, and it is {now}"
+)
+
+# ---- a saved config file that cannot be read, after its name and `refused: it`
+FILE_NOT_REGULAR = Reason("refused.file_text.not_regular", "is not a regular file")
+FILE_TOO_LARGE = Reason("refused.file_text.size", "is {size} bytes; a live config has at most {limit}")
+FILE_GONE = Reason("refused.file_text.gone", "no longer exists")
+FILE_UNREADABLE = Reason("refused.file_text.unreadable", "cannot be read: {why}")
+FILE_NOT_UTF8 = Reason("refused.file_text.encoding", "is not UTF-8 (byte {byte})")
+FILE_EMPTY = Reason("refused.file_text.empty", "is empty (line 1, column 1)")
+FILE_NOT_JSON = Reason("refused.file_text.json", "is not valid JSON: {why} (line {line}, column {column})")
+FILE_KEY_TWICE = Reason("refused.file_text.twice", "is not usable as a config: {key} appears twice")
+FILE_UNUSABLE = Reason("refused.file_text.unusable", "is not usable as a config: {why}")
+FILE_NOT_OBJECT = Reason("refused.file_text.object", "does not contain a JSON object (line 1, column 1)")
+FILE_PROBLEMS = frozenset(
+    reason.code
+    for reason in (
+        FILE_NOT_REGULAR, FILE_TOO_LARGE, FILE_GONE, FILE_UNREADABLE, FILE_NOT_UTF8, FILE_EMPTY, FILE_NOT_JSON,
+        FILE_KEY_TWICE, FILE_UNUSABLE, FILE_NOT_OBJECT,
+    )
+)  # fmt: skip
+"""Codes that concern the whole file, not one value."""
 
 # ---- starting
 NOTHING_TO_TRAIN = Reason(
@@ -66,7 +92,26 @@ NO_CHECKPOINT_WRITTEN = Reason(
 )
 FAILED_AT_STEP = Reason("failed.step", "the run failed at step {step}: {type}: {why}", VsrppError)
 OUT_OF_MEMORY = Reason("failed.memory", "{advice} ({why})", VsrppError)
-NON_FINITE_STOP = Reason("failed.non_finite", "{why}; the run stopped{before}. {advice}", VsrppError)
-NO_GOOD_CHECKPOINT = Reason(
-    "failed.no_good_checkpoint", "{why}; the run stopped: it has no good checkpoint to go back to. {advice}", VsrppError
+_SKIPPED = "{count} steps in a row had a loss or gradient that is not finite (last at step {step})"
+_LOWER_RATE = (
+    "Check the data, or continue from a good checkpoint with a lower rate: vsrpp train --from {run}@best --set"
+    " max_lr={max_lr}"
 )
+NON_FINITE_STOP = Reason("failed.non_finite", f"{_SKIPPED}; the run stopped. {_LOWER_RATE}", VsrppError)
+NON_FINITE_AGAIN = Reason(
+    "failed.non_finite_again",
+    f"{_SKIPPED}; the run stopped after {{returns}} returns to a good state. {_LOWER_RATE}",
+    VsrppError,
+)
+NO_GOOD_CHECKPOINT = Reason(
+    "failed.no_good_checkpoint",
+    f"{_SKIPPED}; the run stopped: it has no good checkpoint to go back to. {_LOWER_RATE}",
+    VsrppError,
+)
+
+# ---- why the run itself reverted, confirmed or rolled back
+RETURNED = Remark("because.non_finite", _SKIPPED)
+PROBATION_NON_FINITE = Remark("because.probation_non_finite", "a loss or gradient was not finite")
+PROBATION_HELD = Remark("because.probation_held", "{condition} held: {metric} went from {before} to {now}")
+PROBATION_PASSED = Remark("because.probation_passed", "nothing held within {steps} steps")
+PROBATION_RUN_OVER = Remark("because.probation_run_over", "the run is over")

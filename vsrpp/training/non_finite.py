@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsrpp.checkpoints.snapshot import Snapshot
+from vsrpp.documents import RemarkDocument
 from vsrpp.training import messages
 from vsrpp.training.restore_points import lowered, newest_good
 from vsrpp.training.start import Prepared
@@ -30,7 +31,7 @@ class Return:
     changes: list[dict[str, Any]]
     number: int
     """Number of this return within the run, from 1."""
-    why: str
+    because: RemarkDocument
 
 
 def find_return(run: Prepared, state: TrainingState, live: Mapping[str, Any]) -> Return:
@@ -39,33 +40,26 @@ def find_return(run: Prepared, state: TrainingState, live: Mapping[str, Any]) ->
     Without a good checkpoint that is the start, if the run began with weights from its seed. A replay never returns
     on its own: it does not repeat the steps that led to a return of the original.
     """
-    why = (
-        f"{state.skipped_in_a_row} steps in a row had a loss or gradient that is not finite (last at step {state.step})"
-    )
+    skipped = {"count": state.skipped_in_a_row, "step": state.step}
+    fields = {**skipped, "run": run.paths.run_id, "max_lr": f"{live['max_lr'] / 2:.2e}"}
     done = sum(event.origin == ORIGIN for event in run.writer.events(types=("rolled_back",)))
     if run.replay or done >= int(run.run_config.get("non_finite_returns", RETURNS)):
-        before = f" after {done} returns to a good state" if done else ""
-        raise messages.NON_FINITE_STOP(why=why, before=before, advice=_advice(run, live))
+        if done:
+            raise messages.NON_FINITE_AGAIN(returns=done, **fields)
+        raise messages.NON_FINITE_STOP(**fields)
     good = newest_good(run.paths, run.writer, before_step=state.step - state.skipped_in_a_row)
     if good is not None:
         snapshot, manifest = good
         path: str | None = str(run.paths.checkpoint(snapshot.step).root.relative_to(run.paths.root))
         to_seq = int(manifest["chain"]["seq"])
     else:
-        snapshot, to_seq = _start(run, why, live)
+        snapshot, to_seq = _start(run, fields)
         path = None
-    return Return(snapshot, to_seq, path, lowered(live, snapshot.live), done + 1, why)
+    return Return(snapshot, to_seq, path, lowered(live, snapshot.live), done + 1, messages.RETURNED.filled(**skipped))
 
 
-def _start(run: Prepared, why: str, live: Mapping[str, Any]) -> tuple[Snapshot, int]:
+def _start(run: Prepared, fields: Mapping[str, Any]) -> tuple[Snapshot, int]:
     event = next(run.writer.events(types=("started",)))
     if event.data.get("parent"):
-        raise messages.NO_GOOD_CHECKPOINT(why=why, advice=_advice(run, live))
+        raise messages.NO_GOOD_CHECKPOINT(**fields)
     return TrainingState(run.run_config, run.device).capture(event.data["config"]), event.seq
-
-
-def _advice(run: Prepared, live: Mapping[str, Any]) -> str:
-    return (
-        "Check the data, or continue from a good checkpoint with a lower rate: vsrpp train --from"
-        f" {run.paths.run_id}@best --set max_lr={live['max_lr'] / 2:.2e}"
-    )

@@ -9,7 +9,10 @@ from typing import Any
 
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.config.condition import VALIDATED, Condition, first_that_holds, parse_conditions
+from vsrpp.documents import RemarkDocument
+from vsrpp.errors import because
 from vsrpp.store import Event
+from vsrpp.training import messages
 from vsrpp.training.checkpoint_manager import CheckpointManager
 from vsrpp.training.context import RunContext
 from vsrpp.training.live_config import LiveConfig
@@ -28,7 +31,7 @@ class ProbationVerdict:
     """The result of a probation and the numbers behind it."""
 
     revert: bool
-    why: str
+    because: RemarkDocument
     before: dict[str, float]
     now: dict[str, float]
 
@@ -85,17 +88,18 @@ class Probation:
         `made`: the step's loss terms (`l1` …) and `grad_norm`; `validated`: metrics of a validation at it, or empty.
         """
         if not all(math.isfinite(value) for value in made.values()):
-            return ProbationVerdict(True, "a loss or gradient was not finite", self.before, dict(made))
+            return ProbationVerdict(True, messages.PROBATION_NON_FINITE.filled(), self.before, dict(made))
         self._since.append(dict(made))
         now = {**self._means(self._since[-WINDOW_STEPS:]), **_figures(validated)}
         held = first_that_holds(self.conditions, self.before, now)
         if held is not None:
             was, became = self.before[held.metric], now[held.metric]
-            return ProbationVerdict(
-                True, f"{held} held: {held.metric} went from {was:.5g} to {became:.5g}", self.before, now
+            remark = messages.PROBATION_HELD.filled(
+                condition=str(held), metric=held.metric, before=f"{was:.5g}", now=f"{became:.5g}"
             )
+            return ProbationVerdict(True, remark, self.before, now)
         if step >= self.last_step:
-            return ProbationVerdict(False, f"nothing held within {self.steps} steps", self.before, now)
+            return ProbationVerdict(False, messages.PROBATION_PASSED.filled(steps=self.steps), self.before, now)
         return None
 
     def _means(self, rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -107,6 +111,10 @@ class Probation:
         ]
         norms = [row["grad_norm"] for row in rows]
         return {"loss": math.fsum(losses) / len(rows), "grad_norm": math.fsum(norms) / len(rows)}
+
+
+def _because(verdict: ProbationVerdict) -> dict[str, Any]:
+    return because(verdict.because["reason_code"], verdict.because["fields"])
 
 
 def _figures(validated: Mapping[str, float]) -> dict[str, float]:
@@ -170,7 +178,8 @@ class Probations:
     def confirm_at_end(self) -> None:
         """Confirm, because the run ends before the probation."""
         if self.current is not None:
-            self._confirm(self.current, ProbationVerdict(False, "the run is over", self.current.before, {}))
+            over = messages.PROBATION_RUN_OVER.filled()
+            self._confirm(self.current, ProbationVerdict(False, over, self.current.before, {}))
 
     def _score(self) -> Generator[Turn, None, dict[str, float]]:
         """Metrics of a validation that is not recorded."""
@@ -185,17 +194,18 @@ class Probations:
         self._checkpoints.end_deferral(save=False)
         yield from self._rollback.turn_back(
             "config_reverted", probation.held, probation.head[0], changes, origin="probation", author=None,
-            reason=verdict.why,
-            data={"command": probation.event.data.get("command"), "before": verdict.before, "now": verdict.now},
+            reason=verdict.because["message"],
+            data={"command": probation.event.data.get("command"), "before": verdict.before, "now": verdict.now,
+                  **_because(verdict)},
         )  # fmt: skip
         self._checkpoints.look_for_best()
 
     def _confirm(self, probation: Probation, verdict: ProbationVerdict) -> None:
         self._set(None)
         self._recorder.emit(
-            "config_confirmed", origin="probation", reason=verdict.why,
+            "config_confirmed", origin="probation", reason=verdict.because["message"],
             data={"command": probation.event.data.get("command"), "changes": probation.event.data["changes"],
-                  "before": verdict.before, "now": verdict.now},
+                  "before": verdict.before, "now": verdict.now, **_because(verdict)},
         )  # fmt: skip
         self._checkpoints.end_deferral(save=True)
 

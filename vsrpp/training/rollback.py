@@ -7,6 +7,7 @@ from typing import Any
 
 from vsrpp.checkpoints.files import load_checkpoint
 from vsrpp.checkpoints.snapshot import Snapshot
+from vsrpp.errors import because
 from vsrpp.paths import RunPaths
 from vsrpp.store import Command, Event
 from vsrpp.training.checkpoint_manager import CheckpointManager
@@ -51,9 +52,11 @@ class Rollback:
 
     def by_itself(self, target: Return) -> Iterator[Turn]:
         """Too many non-finite steps in a row: return to a good state at a lower rate."""
+        why = target.because
         event = yield from self.turn_back(
-            "rolled_back", target.snapshot, target.to_seq, target.changes, origin=ORIGIN, author=None, reason=target.why,
-            data={"path": target.path, "return": target.number},
+            "rolled_back", target.snapshot, target.to_seq, target.changes, origin=ORIGIN, author=None,
+            reason=why["message"],
+            data={"path": target.path, "return": target.number, **because(why["reason_code"], why["fields"])},
         )  # fmt: skip
         self._note(event, target.snapshot.step if target.path else None)
 

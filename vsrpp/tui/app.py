@@ -22,7 +22,7 @@ from textual.driver import Driver
 from textual.message import Message
 from textual.screen import Screen
 
-from vsrpp.control.refusals import answer_text
+from vsrpp.control.refusals import answer_text, remark_text
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
 from vsrpp.texts import language_of_environment
@@ -158,7 +158,8 @@ class TerminalUI(App[None]):
         what, t = self.texts(f"do.{kind}"), self.texts
         match answer.status:
             case "applied" if answer.changes:
-                text = self.texts.changes(answer.changes) + "".join(f" ! {warning}" for warning in answer.warnings)
+                remarks = (f" ! {remark_text(row, t)}" for row in answer.remarks)
+                text = t.changes(answer.changes) + "".join(remarks)
                 self.say(f"✔ {t('applied', step=answer.step, revision=answer.revision, what=text)}", "good")
             case "applied":
                 self.say(t("applied.nothing"), "good")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vsrpp import control
 from vsrpp.control.delivery_status import BEHIND_AFTER_S
+from vsrpp.control.refusals import because_text
 from vsrpp.formats import count, duration, duration_short, finite, percent, size_of, whole
 from vsrpp.tui.drawing import bar, limit_style
 from vsrpp.tui.lines import Line, cut, line, pad
@@ -58,7 +59,10 @@ def says(snapshot: RunSnapshot, t: TerminalTexts) -> tuple[str, str]:
     kind, run = snapshot.backlog.get("trouble"), snapshot.run_id
     if kind:
         means = t(f"means.{kind}", run=run)
-        error = str(snapshot.backlog.get("error") or "") if snapshot.backlog.get("state") == "lost" else ""
+        lost = snapshot.backlog.get("state") == "lost"
+        error = (
+            because_text(snapshot.backlog.get("because"), str(snapshot.backlog.get("error") or ""), t) if lost else ""
+        )
         return f"{error.rstrip('.')}. {means}" if error else means, "warn"
     if snapshot.backlog.get("end_due") and (finite(snapshot.backlog.get("age_s")) or 0.0) > BEHIND_AFTER_S:
         return t("end_due", run=run), "warn"

@@ -8,7 +8,7 @@ from typing import Any
 from vsrpp import config
 from vsrpp.control import Preview
 from vsrpp.control.narrate import probation_terms, steps
-from vsrpp.control.refusals import refusal_line
+from vsrpp.control.refusals import refusal_line, remark_text
 from vsrpp.formats import bound, rate
 from vsrpp.tui import drafts
 from vsrpp.tui.drawing import spark
@@ -38,8 +38,8 @@ def preview_lines(
         _change(change, parameters[change["key"]], t)
         for change in sorted(preview.changes, key=lambda change: parameters[change["key"]].menu or 0)
     ]
-    for warning in preview.warnings:
-        lines += wrap(f"! {warning}", width, "warn")
+    for remark in preview.remarks:
+        lines += wrap(f"! {remark_text(remark, t)}", width, "warn")
     if trial:
         when = probation_terms(trial["revert_if"]).text(t)
         lines += wrap(f"! {t('probation.follows', when=when, steps=steps(trial['steps']).text(t))}", width, "warn")
