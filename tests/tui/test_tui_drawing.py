@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color
+from textual.geometry import Region
 
 from tests.support.tui_fakes import half_way
 from vsrpp import config
 from vsrpp.tui import drafts
-from vsrpp.tui.canvas import differences
 from vsrpp.tui.drawing import (
     activity_bar,
     activity_level,
@@ -21,13 +25,13 @@ from vsrpp.tui.drawing import (
     limit_style,
     peak_of,
     shares,
-    spark,
     stacked,
 )
 from vsrpp.tui.lines import cut, ends, fit, length, line, text_of
 from vsrpp.tui.pages.views import slope
 from vsrpp.tui.run_watcher import SnapshotReader
 from vsrpp.tui.terminal import plain, speaks_unicode
+from vsrpp.tui.widgets import Canvas, TerminalFilter, finite_values
 
 
 @pytest.mark.parametrize(
@@ -67,12 +71,15 @@ def test_the_peak_is_the_highest_and_a_broken_value_comes_before_all() -> None:
     assert peak_of({}) is None
 
 
-def test_a_sparkline_keeps_its_width_whatever_it_is_given() -> None:
-    assert spark([], 5) == " " * 5
-    assert spark([1.0, 2.0, 3.0], 5) == "  ▁▅█"
-    assert spark([None, 1.0, None, 2.0], 4) == " ▁ █"
-    assert len(spark([float(n) for n in range(1000)], 12)) == 12
-    assert spark([1.0, 1.0], 2) == "▄▄"
+def test_a_course_leaves_out_what_is_not_finite() -> None:
+    assert finite_values([None, 1.0, math.nan, math.inf, 2.0]) == (1.0, 2.0)
+    assert finite_values([]) == ()
+
+
+def test_two_charts_of_one_scale_can_be_compared() -> None:
+    before, after = [1.0, 1.0, 1.0, 1.0], [4.0, 4.0, 4.0, 4.0]
+    assert text_of(area(before, 4, 1, scaled_with=after)[0][0]) == "▁▁▁▁"
+    assert text_of(area(after, 4, 1, scaled_with=before)[0][0]) == "████"
 
 
 def test_stacked_bars_fill_their_width_exactly() -> None:
@@ -100,12 +107,28 @@ def test_lines_are_cut_and_padded_by_cells() -> None:
     assert text_of(ends(line("left"), line("right"), 3)) == "ri…"
 
 
-def test_only_the_cells_that_differ_are_repainted() -> None:
-    same = line("VSR++  ", ("step 1230", "bold"))
-    assert differences(same, line("VSR++  ", ("step 1231", "bold")), 40, 0) == [(15, 0, 1, 1)]
-    assert differences(same, same, 40, 0) == []
-    assert differences(line("a", "b" * 20, "c"), line("x", "b" * 20, "y"), 40, 3) == [(0, 3, 1, 1), (21, 3, 1, 1)]
-    assert differences(line("🔥 a"), line("🔥 b"), 10, 0) == [(3, 0, 1, 1)]
+def test_only_the_rows_that_differ_are_repainted() -> None:
+    repainted: list[tuple[Region, ...]] = []
+
+    class Recorded(Canvas):
+        def refresh(self, *regions: Region, **options: Any) -> Recorded:
+            repainted.append(regions)
+            return self
+
+    canvas = Recorded()
+    canvas.show([line("VSR++"), line("step 1230"), line("r1")])
+    repainted.clear()
+    canvas.show([line("VSR++"), line("step 1231"), line("r1")])
+    canvas.show(canvas.lines)
+    assert [region.y for regions in repainted for region in regions] == [1]
+
+
+def test_what_goes_to_the_terminal_is_joined_and_in_ascii_where_it_must_be() -> None:
+    green, red = Style(color="green"), Style(color="red")
+    bars = [Segment("▁", green), Segment("▂", green), Segment("━╸", red)]
+    black = Color(0, 0, 0)
+    assert TerminalFilter(unicode=True).apply(bars, black) == [Segment("▁▂", green), Segment("━╸", red)]
+    assert TerminalFilter(unicode=False).apply(bars, black) == [Segment("_.", green), Segment("=-", red)]
 
 
 @pytest.mark.parametrize(

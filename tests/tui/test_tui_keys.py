@@ -109,7 +109,7 @@ def test_layers_are_sorted_by_o_and_scrolled_by_arrows(run: FakeRun) -> None:
 def test_the_timeline_is_filtered_by_f(run: FakeRun) -> None:
     async def script(ui: Driven) -> None:
         await ui.press("5", "f")
-        await ui.shows("Timeline: edits", "max_lr 1.50e-04 → 2.00e-04 · anna (cli) “too slow”")
+        await ui.shows("Timeline: edits", "max_lr 1.50e-04 → 2.00e-04 · anna", "(cli) “too slow”")
         assert "checkpoint saved" not in ui.text
 
     drive(run, script)
@@ -136,7 +136,7 @@ def test_r_lists_the_runs_and_enter_watches_another(run: FakeRun) -> None:
         await ui.shows("Runs on this host", "aaaabbbbcccc", "0f1e2d3c4b5a", "1–2 of 2")
         rows = [line for line in ui.text.splitlines() if "bikes-demo" in line][1:]
         await ui.press("home")
-        await ui.press(*(["down"] if rows[0].startswith("0f1e") else []), "enter")
+        await ui.press(*(["down"] if rows[0].split()[0].startswith("0f1e") else []), "enter")
         await ui.until(lambda: ui.app.snapshot is not None and ui.app.snapshot.run_id == "aaaabbbbccccdddd")
         await ui.shows("step 50 of 3000")
 

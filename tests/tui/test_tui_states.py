@@ -125,9 +125,9 @@ def test_an_upload_is_drawn_with_its_progress_and_goes_when_it_is_done(tmp_path:
     uploading(run.paths, "checkpoint 1200", 15 * 2**20, 60 * 2**20)
 
     async def script(ui: Driven) -> None:
-        await ui.shows("Upload         checkpoint 1200 25 % ██░░░░░░░ 15.0/60.0 MiB")
+        await ui.shows("Upload         checkpoint 1200 25 % ━━╺━━━━━━ 15.0/60.0 MiB")
         uploading(run.paths, "checkpoint 1200", 45 * 2**20, 60 * 2**20)
-        await ui.shows("checkpoint 1200 75 % ███████░░ 45.0/60.0 MiB")
+        await ui.shows("checkpoint 1200 75 % ━━━━━━╸━━ 45.0/60.0 MiB")
         delivered(run.paths)
         await ui.until(lambda: "Upload" not in ui.text, "the end of the upload")
         await ui.shows("✔ up to date")

@@ -67,7 +67,7 @@ def test_a_fault_restores_the_terminal_and_is_one_line(folder: Path) -> None:
 def test_a_fault_while_drawing_restores_the_terminal(folder: Path) -> None:
     code = (
         "import sys; from vsrpp.tui import __main__; from vsrpp.tui.pages import overview;"
-        "overview.draw = lambda *a: 1 / 0; sys.exit(__main__.main())"
+        "overview.below = lambda *a: 1 / 0; sys.exit(__main__.main())"
     )
     with Terminal(folder, code=code) as terminal:
         assert terminal.wait() == 1

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from rich.console import RenderableType
-from textual._compositor import ChopsUpdate
+from rich.console import Console
 from textual.app import App
 from textual.binding import Binding, BindingType
-from textual.driver import Driver
+from textual.filter import LineFilter
 from textual.message import Message
 from textual.screen import Screen
 
@@ -30,11 +30,11 @@ from vsrpp.tui import terminal
 from vsrpp.tui.actions import BackgroundCalls, CallFinished, SnapshotTaken, ThreadFailed
 from vsrpp.tui.host import ScreenHost
 from vsrpp.tui.messages import TerminalTexts
-from vsrpp.tui.narrow import Narrow
 from vsrpp.tui.run_view import RunSnapshot
 from vsrpp.tui.run_watcher import RunWatcher
 from vsrpp.tui.screens.base import RunScreen, processed
 from vsrpp.tui.screens.home import Home
+from vsrpp.tui.widgets import TerminalFilter
 
 END_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT)
 HANGUP_GRACE_S = 15.0
@@ -47,10 +47,10 @@ class TerminalUI(App[None]):
     CSS = """
     Screen { background: ansi_default; color: ansi_default; overflow: hidden; }
     #body { height: 1fr; overflow: hidden; }
-    #main { height: 1fr; }
-    #header { height: 2; }
+    #scrolled { height: 1fr; scrollbar-size: 0 0; }
     .row { height: 1; }
-    .row Canvas { width: 25; padding-right: 1; }
+    .entry Canvas { width: 25; padding-right: 1; }
+    .hugging { width: auto; }
     Field, Field:focus {
         width: 1fr; height: 1; border: none; padding: 0;
         background: ansi_default; color: ansi_default; text-style: underline;
@@ -65,20 +65,21 @@ class TerminalUI(App[None]):
         Binding("ctrl+z", "suspend_process", show=False, priority=True),
     ]
 
-    def __init__(
-        self, paths: RunPaths, *, lang: str = "en", unicode: bool = True, interval_s: float = 1.0,
-        driver_class: type[Driver] | None = None,
-    ) -> None:  # fmt: skip
-        super().__init__(ansi_color=True, driver_class=driver_class)
+    def __init__(self, paths: RunPaths, *, lang: str = "en", unicode: bool = True, interval_s: float = 1.0) -> None:
+        super().__init__(ansi_color=True)
         self.theme = "ansi-dark"
         self.animation_level = "none"
         self.paths = paths
         self.unicode = unicode
         self.texts = TerminalTexts(lang, unicode=unicode)
+        self._filter = TerminalFilter(unicode=unicode)
+        self.set_class(self.no_color or not unicode, "-plain")
         self.snapshot: RunSnapshot | None = None
         self.message: tuple[str, str] = ("", "")
         """(what is said at the bottom, its style); empty: the state of the run speaks there."""
-        self.crash: Exception | None = None
+        self.trace = io.StringIO()
+        """What Textual says of a fault: for whoever called `run`, not for the terminal."""
+        self.error_console = Console(file=self.trace, width=120, no_color=True)
         self.calls = BackgroundCalls(self._post)
         self._interval_s = interval_s
         self._watcher = self._watch(paths)
@@ -204,9 +205,8 @@ class TerminalUI(App[None]):
         self.switch_screen(screen)
         await processed(screen)
 
-    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
-        narrow = cast("RenderableType", Narrow(renderable)) if isinstance(renderable, ChopsUpdate) else renderable
-        super()._display(screen, narrow)
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return [*super().get_line_filters(), self._filter]
 
     # ---- how it ends
     def action_leave(self) -> None:
@@ -218,12 +218,6 @@ class TerminalUI(App[None]):
             timer.daemon = True
             timer.start()
         self.exit(return_code=128 + number)
-
-    def _fatal_error(self) -> None:
-        """Textual's own would print a traceback; the error goes to whoever called `run`, which puts it in one line."""
-        error = sys.exc_info()[1]
-        self.crash = error if isinstance(error, Exception) else self._exception
-        self._close_messages_no_wait()
 
 
 if TYPE_CHECKING:
@@ -241,28 +235,17 @@ def run(paths: RunPaths, *, lang: str | None = None) -> int:
     Raises Refused where there is no terminal. Whatever ends it, the terminal is left as it was.
     """
     terminal.require_terminal()
-    for name in (
-        "COLUMNS",
-        "LINES",
-    ):  # a shell may export them: they would outrank the terminal's real size after a resize
-        os.environ.pop(name, None)
-    from textual.drivers.linux_driver import LinuxDriver
-
-    class StdoutDriver(LinuxDriver):
-        """Draws on standard output: standard error may be on its way to a file."""
-
-        def __init__(self, *args: Any, **options: Any) -> None:
-            super().__init__(*args, **options)
-            self._file = sys.__stdout__
-
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)  # a shell may export them: they would outrank the real size after a resize
     stdout = sys.__stdout__
     assert stdout is not None
     unicode = terminal.speaks_unicode(encoding=stdout.encoding)
     stdout.reconfigure(errors="replace")
-    app = TerminalUI(paths, lang=lang or language_of_environment(), unicode=unicode, driver_class=StdoutDriver)
-    app.run(mouse=False)
-    if app.crash is not None:
-        raise app.crash
+    app = TerminalUI(paths, lang=lang or language_of_environment(), unicode=unicode)
+    with _drawing_on_standard_output():
+        app.run(mouse=False)
+    if fault := app.trace.getvalue().strip():
+        raise RuntimeError(f"{fault.splitlines()[-1].strip()}\n{fault}")
     if app.return_code:
         return app.return_code
     if app.snapshot is not None:
@@ -270,3 +253,13 @@ def run(paths: RunPaths, *, lang: str | None = None) -> int:
         then = t("left.live") if app.snapshot.live else t("left.ended", state=t(f"state.{app.snapshot.state}"))
         print(t("left", run=app.paths.run_id, then=then))
     return 0
+
+
+@contextlib.contextmanager
+def _drawing_on_standard_output() -> Iterator[None]:
+    """Textual draws on the process's standard error, which may be on its way to a file."""
+    original, sys.__stderr__ = sys.__stderr__, sys.__stdout__  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        sys.__stderr__ = original  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""Small pictures made of characters: sparklines, bars, area charts. Pure: numbers in, lines out."""
+"""Small pictures that Textual has no widget for: activity scale, stacked bars, area charts. Pure: numbers in, lines out."""
 
 from __future__ import annotations
 
@@ -20,24 +20,6 @@ NEAR = 0.8
 Value = float | None
 
 
-def spark(values: Sequence[Value], width: int, span: tuple[float, float] | None = None) -> str:
-    """The course of a figure in one row, newest at the right, scaled to `span` or its own least and greatest value.
-
-    A bucket without a finite value is a blank.
-    """
-    points = _resampled(values, width)
-    known = [value for value in points if value is not None]
-    if not known:
-        return " " * width
-    low, high = span or (min(known), max(known))
-    row = "".join(" " if v is None else EIGHTHS[_eighth(v, low, high)] for v in points)
-    return row.rjust(width)
-
-
-def _eighth(value: float, low: float, high: float) -> int:
-    return 3 if high <= low else min(7, int((value - low) / (high - low) * 8))
-
-
 def _resampled(values: Sequence[Value], width: int) -> list[Value]:
     """At most `width` values: means of neighbours."""
     count = len(values)
@@ -49,12 +31,6 @@ def _resampled(values: Sequence[Value], width: int) -> list[Value]:
 
 def _mean(values: Sequence[float]) -> Value:
     return math.fsum(values) / len(values) if values else None
-
-
-def bar(part: float | None, width: int, style: str = "") -> Line:
-    """A bar filled to `part` (0–1)."""
-    full = 0 if part is None or not math.isfinite(part) else max(0, min(width, round(part * width)))
-    return [("█" * full, style), ("░" * (width - full), "dim")]
 
 
 def limit_style(part: float | None, *, near: float = NEAR) -> str:
@@ -137,14 +113,16 @@ def stacked(values: Mapping[str, float | None], width: int) -> Line:
 
 # ---- charts
 def area(
-    values: Sequence[Value], width: int, height: int, style: str = "", left: Sequence[Value] = ()
-) -> tuple[list[Line], float, float, bool]:
+    values: Sequence[Value], width: int, height: int, style: str = "", left: Sequence[Value] = (),
+    scaled_with: Sequence[Value] = (),
+) -> tuple[list[Line], float, float, bool]:  # fmt: skip
     """A chart of `height` rows; also its least and greatest value, and whether it is drawn on a logarithmic scale.
 
-    `left`, as long as `values`, is what a turn left behind: drawn faintly where the present line leaves room.
+    `left`, as long as `values`, is what a turn left behind: drawn faintly where the present line leaves room. The scale
+    holds `scaled_with` too, so that two charts can be compared.
     """
     points, faint = _stretched(values, width), _stretched(left, width)
-    known = [value for value in (*points, *faint) if value is not None]
+    known = [value for value in (*points, *faint, *scaled_with) if value is not None]
     if not known:
         return [[(" " * width, "")] for _ in range(height)], 0.0, 0.0, False
     low, high = min(known), max(known)

@@ -14,47 +14,47 @@ from vsrpp.tui.drawing import (
     activity_level,
     activity_marker,
     activity_scale,
-    bar,
     limit_style,
     peak_of,
     shares,
-    spark,
     stacked,
 )
 from vsrpp.tui.lines import Line, cut, fit, length, line, pad, rpad, rule
 from vsrpp.tui.messages import TerminalTexts
-from vsrpp.tui.pages.delivery import delivery, sign
-from vsrpp.tui.pages.progress import convergence
+from vsrpp.tui.pages.delivery import sign
 from vsrpp.tui.run_view import RunSnapshot
 
+LOSSES = ("total", *TERMS)
+WIDE_LOSSES = 36
+"""From this width on the losses have their names in full and their part of the total."""
 STREAM_SIGNS = {"backward": "← ", "forward": "→ ", "fusion": "🔗"}
 
 
 def losses(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
-    """Total and terms: value, weight in effect, part of the total, recent course."""
-    wide = width >= 36
-    lines = [rule(t("losses"), width, (t("weight"), "dim") if wide else "")]
+    """Total and terms: value, weight in effect, part of the total."""
+    wide = width >= WIDE_LOSSES
+    lines: list[Line] = []
     weights = snapshot.weights()
-    for term in ("total", *TERMS):
+    for term in LOSSES:
         value, weight = snapshot.metrics.get(f"loss/{term}"), weights.get(term)
-        off = term != "total" and not weight
+        off = switched_off(snapshot, term)
         name = pad(t(f"term.{term}") if wide else cut(t(f"term.{term}"), 5), 11 if wide else 5)
         broken = value is not None and not math.isfinite(value)
         text = rpad("✖ " + str(value) if broken else loss(value), 9 if wide else 8)
         factor = "" if term == "total" else f"×{weight:.2f}" if weight is not None else ""
-        part = _part(snapshot, term)
-        tail = f" {factor:5} {part:>4}" if wide else f" {factor:5}"
-        room = width - len(name) - len(text) - len(tail) - 2
-        course = spark(snapshot.trends.get(f"loss/{term}", ()), room) if room > 3 else ""
+        tail = f" {factor:5} {_part(snapshot, term):>4}" if wide else f" {factor:5}"
         lines.append(
             line(
                 (name, "dim" if off else term),
                 (text, "bad bold" if broken else "dim" if off else "bold"),
                 (tail, "dim"),
             )
-            + line("  ", (course, "dim" if off else term))
         )
     return lines
+
+
+def switched_off(snapshot: RunSnapshot, term: str) -> bool:
+    return term != "total" and not snapshot.weights().get(term)
 
 
 def _part(snapshot: RunSnapshot, term: str) -> str:
@@ -62,32 +62,16 @@ def _part(snapshot: RunSnapshot, term: str) -> str:
     return f"{part * 100:.0f} %" if part is not None else ""
 
 
-def steering(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
-    """Rate, momentum, gradient, plateau counter, delivery with the upload under way."""
-    short = "" if width >= 34 else ".short"
-    label = 14 if width >= 34 else 9
-    room = width - label - 1
+def rate_of_limit(snapshot: RunSnapshot, t: TerminalTexts, room: int) -> Line:
     top = f" {t('of_limit', n=rate(finite(snapshot.values.get('max_lr'))))}"
-    course = spark(snapshot.trends.get("lr", ()), min(16, room - 23)) if room >= 30 else ""
-    rows: list[tuple[str, Line]] = [
-        (
-            t("rate"),
-            [
-                (rate(snapshot.metric("lr")), "bold"),
-                (top if room >= 8 + len(top) else "", "dim"),
-                ("  " + course if course else "", "info"),
-            ],
-        ),
-        (t(f"gradient{short}"), _gradient(snapshot, t)),
-        (t(f"momentum{short}"), [(number(snapshot.metric("optimizer/momentum")), "bold")]),
-        (t("plateau_counter"), _plateau(snapshot, room)),
-        *((t("convergence"), words) for words in [convergence(snapshot, t, room)] if words),
-    ]
-    lines = [line(pad(name, label), " ", *value) for name, value in rows]
-    return [rule(t("steering"), width), *lines, *delivery(snapshot, t, label, room)]
+    return line((rate(snapshot.metric("lr")), "bold"), (top if room >= 8 + len(top) else "", "dim"))
 
 
-def _gradient(snapshot: RunSnapshot, t: TerminalTexts) -> Line:
+def momentum(snapshot: RunSnapshot) -> Line:
+    return [(number(snapshot.metric("optimizer/momentum")), "bold")]
+
+
+def gradient(snapshot: RunSnapshot, t: TerminalTexts) -> Line:
     norm, clip = snapshot.metric("grad_norm"), snapshot.metric("grad_clip") or finite(snapshot.values.get("grad_clip"))
     if norm is None:
         raw = snapshot.metrics.get("grad_norm")
@@ -96,17 +80,13 @@ def _gradient(snapshot: RunSnapshot, t: TerminalTexts) -> Line:
     return [(number(norm), style or "bold"), (f" {t('of_limit', n=number(clip, 2))}{sign(style)}", style or "dim")]
 
 
-def _plateau(snapshot: RunSnapshot, room: int) -> Line:
+def plateau(snapshot: RunSnapshot) -> tuple[Line, float | None, str]:
+    """The counter against the patience; its part of it, and the style of that."""
     counter, patience = snapshot.metric("plateau/counter"), finite(snapshot.values.get("plateau_patience"))
     if counter is None or not patience:
-        return [(NONE, "")]
+        return [(NONE, "")], None, ""
     style = limit_style(counter / patience)
-    text = f"{counter:.0f}/{patience:.0f}{sign(style)}"
-    return [
-        (text, style or "bold"),
-        (" ", ""),
-        *bar(counter / patience, max(0, min(24, room - len(text) - 1)), style or "info"),
-    ]
+    return [(f"{counter:.0f}/{patience:.0f}{sign(style)}", style or "bold")], counter / patience, style or "info"
 
 
 def quality(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:

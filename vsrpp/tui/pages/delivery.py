@@ -6,8 +6,8 @@ from vsrpp import control
 from vsrpp.control.delivery_status import BEHIND_AFTER_S
 from vsrpp.control.refusals import because_text
 from vsrpp.formats import count, duration, duration_short, finite, percent, size_of, whole
-from vsrpp.tui.drawing import bar, limit_style
-from vsrpp.tui.lines import Line, cut, line, pad
+from vsrpp.tui.drawing import limit_style
+from vsrpp.tui.lines import Line, cut
 from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.run_view import RunSnapshot
 
@@ -15,22 +15,21 @@ SOON_S = 10.0
 """What is younger than this is on its way, not behind."""
 
 
-def delivery(snapshot: RunSnapshot, t: TerminalTexts, label: int, room: int) -> list[Line]:
-    """The state of delivery; below it the upload under way, while there is one."""
-    first = line(
-        pad(t("delivery"), label), " ", *_with_room(_state(snapshot, t, room), _remote_copy(snapshot, t), room)
-    )
+def delivery(snapshot: RunSnapshot, t: TerminalTexts, room: int) -> Line:
+    """The state of delivery, and with room for it the newest state that would outlive this machine."""
+    return _with_room(_state(snapshot, t, room), _remote_copy(snapshot, t), room)
+
+
+def upload(snapshot: RunSnapshot, room: int) -> tuple[Line, float, Line] | None:
+    """The upload under way: what and how far in words, its part, its sizes where there is room; None without one."""
     going = control.upload(snapshot.backlog, snapshot.now)
     if going is None:
-        return [first]
+        return None
     what = going["what"].replace("checkpoint", "ckpt") if room < 24 else going["what"]
     words = cut(f"{what} " + percent(going["share"]), room)
     sizes = f" {size_of(going['done_bytes'], going['bytes'])}"
-    if room - len(words) - len(sizes) < 7:
-        sizes = ""
-    cells = min(16, room - len(words) - len(sizes) - 1)
-    drawn = [(" ", ""), *bar(going["share"], cells, "info")] if cells >= 3 else []
-    return [first, line(pad(t("upload"), label), " ", (words, "bold"), *drawn, (sizes, "dim"))]
+    has_room = room - len(words) - len(sizes) >= 7
+    return [(words, "bold")], going["share"], [(sizes, "dim")] if has_room else []
 
 
 def _state(snapshot: RunSnapshot, t: TerminalTexts, room: int) -> Line:

@@ -1,13 +1,10 @@
-"""The two lines at the top of every screen, the notice at the bottom, and the row of keys."""
+"""What stands at the top of every screen, and the notice at the bottom."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from vsrpp.control.narrate import phase, probation_terms
 from vsrpp.formats import NONE, duration, number, percent, whole
-from vsrpp.tui.drawing import bar
-from vsrpp.tui.lines import Line, cut, ends, length, line, wrap
+from vsrpp.tui.lines import Line, cut, ends, line, wrap
 from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.pages import delivery
 from vsrpp.tui.run_view import RunSnapshot
@@ -16,12 +13,10 @@ _STATES = {
     "training": ("●", "good"), "validating": ("◌", "info"), "paused": ("‖", "warn"), "finished": ("✔", "good"),
     "stopped": ("■", ""), "failed": ("✖", "bad"), "dead": ("✖", "bad"), "silent": ("▲", "warn"),
 }  # fmt: skip
-Key = tuple[str, str, bool]
-"""(the key as it is written, what it does, whether that makes sense now)"""
 
 
-def header(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
-    """Run, state and phase, how far; then the bar, the speed and the time to go."""
+def header(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> Line:
+    """Run, state and phase, how far."""
     state = "silent" if snapshot.silent else snapshot.state
     sign, style = _STATES.get(state, ("", ""))
     words = [(f"{sign} {t(f'state.{state}')}", f"{style} bold" if style else "bold")]
@@ -40,10 +35,11 @@ def header(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
     first = line(("VSR++ ", "brand"), (name, "bold"))
     for word in words:
         first += line("  ", word)
-    return [ends(first, [(steps, "bold")], width), _progress(snapshot, t, width)]
+    return ends(first, [(steps, "bold")], width)
 
 
-def _progress(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> Line:
+def progress(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> Line:
+    """The progress in words, at the right of its bar: the part, the speed, the time to go."""
     parts = [percent(snapshot.progress, 1)]
     if snapshot.steps_per_s and snapshot.live and snapshot.state != "paused":
         parts.append(t("steps_per_s", n=number(snapshot.steps_per_s, 2)))
@@ -56,8 +52,7 @@ def _progress(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> Line:
     while len(right) > width - 8 and len(parts) > 1:
         parts.pop()
         right = "  ".join(parts)
-    cells = max(4, width - len(right) - 2)
-    return [*bar(snapshot.progress, cells, "good" if snapshot.live else ""), ("  " + right, "")]
+    return [("  " + right, "")]
 
 
 def notice(snapshot: RunSnapshot, t: TerminalTexts) -> tuple[str, str]:
@@ -95,26 +90,3 @@ def message_lines(text: str, style: str, width: int, most: int = 3) -> list[Line
     if len(rows) > most:
         rows = [*rows[: most - 1], [(cut("".join(r[0][0] + " " for r in rows[most - 1 :]), width), style)]]
     return rows
-
-
-def key_lines(wide: Sequence[Key], narrow: Sequence[Key], width: int) -> list[Line]:
-    """The keys on one row: in full, or in short, or in short on as many rows as it takes."""
-    for keys, gap in ((wide, "  "), (narrow, "  "), (narrow, " ")):
-        row = _row(keys, gap)
-        if length(row) <= width:
-            return [row]
-    rows: list[Line] = [[]]
-    for key in narrow:
-        item = _row([key], "")
-        if rows[-1] and length(rows[-1]) + 2 + length(item) > width:
-            rows.append([])
-        rows[-1] = [*rows[-1], *([("  ", "")] if rows[-1] else []), *item]
-    return rows
-
-
-def _row(keys: Sequence[Key], gap: str) -> Line:
-    row: Line = []
-    for number_, (key, label, on) in enumerate(keys):
-        row += [(gap, "")] if number_ else []
-        row += [(key, "key" if on else "dim"), (f" {label}", "" if on else "dim")]
-    return row

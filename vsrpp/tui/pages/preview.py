@@ -11,7 +11,7 @@ from vsrpp.control.narrate import probation_terms, steps
 from vsrpp.control.refusals import refusal_line, remark_text
 from vsrpp.formats import bound, rate
 from vsrpp.tui import drafts
-from vsrpp.tui.drawing import spark
+from vsrpp.tui.drawing import area
 from vsrpp.tui.lines import Line, line, pad, wrap
 from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.run_view import RunSnapshot
@@ -58,11 +58,10 @@ def _rate_ahead(preview: Preview, t: TerminalTexts, width: int) -> list[Line]:
     if not ahead or not RATE_KEYS & {change["key"] for change in preview.changes}:
         return []
     old, new = [row["old"] for row in ahead], [row["new"] for row in ahead]
-    span = (min(old + new), max(old + new))
     label = max(len(t("preview.before")), len(t("preview.after"))) + 2
     cells = min(60, width - label)
     return [
         line((f"{t('preview.rate')}: ", "dim"), t("preview.next", old=rate(old[0]), new=rate(new[0]))),
-        line((pad(t("preview.before"), label), "dim"), (spark(old, cells, span).ljust(cells), "info")),
-        line((pad(t("preview.after"), label), "dim"), (spark(new, cells, span).ljust(cells), "good")),
+        line((pad(t("preview.before"), label), "dim"), *area(old, cells, 1, "info", scaled_with=new)[0][0]),
+        line((pad(t("preview.after"), label), "dim"), *area(new, cells, 1, "good", scaled_with=old)[0][0]),
     ]

@@ -1,21 +1,22 @@
-"""The views of a run: overview, layers, charts, validations, timeline. Lists scroll; some are sorted or filtered."""
+"""The views of a run: overview, layers, charts, validations, timeline. Some are tables; some are sorted or filtered."""
 
 from __future__ import annotations
 
 import math
 
 from vsrpp.control.narrate import FILTERS, matching, narrate
-from vsrpp.formats import NONE, count, day_minute, number, rate
+from vsrpp.formats import NONE, day_minute, number, rate
 from vsrpp.store import Event
-from vsrpp.tui.drawing import Value, activity_bar, activity_level, area, spark
-from vsrpp.tui.lines import Line, cut, fit, line, pad, rpad, rule, wrap
+from vsrpp.tui.drawing import Value, activity_bar, activity_level, area
+from vsrpp.tui.lines import Line, line, rpad, rule
 from vsrpp.tui.messages import TerminalTexts
-from vsrpp.tui.pages import blocks, overview
+from vsrpp.tui.pages import blocks
 from vsrpp.tui.run_view import RunSnapshot
+from vsrpp.tui.widgets import PADDING, Column, Table, Trend, finite_values
 
 
 class View:
-    """One way to look at a run."""
+    """One way to look at a run: lines, and below them a table, where there is one."""
 
     name = ""
     needs = ""
@@ -27,34 +28,27 @@ class View:
     """Names of the filters `f` goes through."""
 
     def __init__(self) -> None:
-        self.offset = 0
         self.order = 0
         self.filter = 0
-        self._page = 1
 
-    def draw(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
-        raise NotImplementedError
+    def title(self, t: TerminalTexts) -> str:
+        """The heading of the table."""
+        return ""
 
-    def scroll(self, rows: int, *, pages: int = 0) -> None:
-        self.offset = max(0, self.offset + rows + pages * self._page)
+    def lines(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
+        """What stands above the title of the table; all there is, where there is no table."""
+        return []
 
-    def _listing(
-        self, head: list[Line], rows: list[Line], t: TerminalTexts, width: int, height: int, title: str
-    ) -> list[Line]:
-        """A heading that says which part is shown, the head of the table, and that part."""
-        room = max(1, height - len(head) - 1)
-        self._page = room
-        self.offset = max(0, min(self.offset, len(rows) - room))
-        last = min(len(rows), self.offset + room)
-        place = t("shown_of", first=min(self.offset + 1, last), last=last, all=count(len(rows))) if rows else ""
-        return [rule(title, width, (place, "dim")), *head, *rows[self.offset : last]]
+    def table(self, snapshot: RunSnapshot, t: TerminalTexts, width: int) -> Table:
+        return Table()
+
+    def empty(self, snapshot: RunSnapshot, t: TerminalTexts) -> str:
+        """What is said instead of a table without rows."""
+        return ""
 
 
 class Overview(View):
     name = "overview"
-
-    def draw(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
-        return overview.draw(snapshot, t, width, height)
 
 
 class Layers(View):
@@ -65,50 +59,56 @@ class Layers(View):
     scrolls = True
     orders = ("value", "trend", "name")
 
-    def draw(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
-        order = self.orders[self.order % len(self.orders)]
-        title = f"{t('view.layers')} {t('sorted_by', what=t(f'sort.{order}'))}"
+    def title(self, t: TerminalTexts) -> str:
+        return f"{t('view.layers')} {t('sorted_by', what=t(f'sort.{self._order}'))}"
+
+    @property
+    def _order(self) -> str:
+        return self.orders[self.order % len(self.orders)]
+
+    def lines(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
+        shown = width >= 72 and height >= 16 and snapshot.activity()
+        return [*blocks.streams(snapshot, t, width)[1:], []] if shown else []
+
+    def table(self, snapshot: RunSnapshot, t: TerminalTexts, width: int) -> Table:
         layers = [
-            (layer, value, slope(snapshot.trends.get(f"activity/{layer}", ())))
+            (layer, value, finite_values(snapshot.trends.get(f"activity/{layer}", ())))
             for layer, value in snapshot.activity().items()
         ]
-        if not layers:
-            return [rule(title, width), [(t("no_activity"), "dim")]]
-        if order == "name":
-            layers.sort(key=lambda row: _by_name(row[0]))
-        else:
-            layers.sort(key=lambda row: _worst(row[1] if order == "value" else row[2]), reverse=True)
-        name = min(20, max(len(layer) for layer, *_ in layers) + 1)
+        match self._order:
+            case "name":
+                layers.sort(key=lambda row: _by_name(row[0]))
+            case "trend":
+                layers.sort(key=lambda row: _worst(slope(row[2])), reverse=True)
+            case _:
+                layers.sort(key=lambda row: _worst(row[1]), reverse=True)
+        name = max((len(layer) for layer, *_ in layers), default=0)
         course = 12 if width >= 72 else 0
-        word = 24 if width >= 100 else 17 if width >= 72 else 3
-        cells = max(6, width - name - 7 - word - course - 12)
-        rows = [self._row(snapshot, t, row, name, cells, word, course) for row in layers]
-        head = line((pad(t("layer"), name), "dim"), (rpad(t("value"), 6), "dim"), " ", (pad("0 … 2.0+", cells), "dim"))
-        head += line(" ", (pad("", word), ""), (rpad(t("trend"), 8), "dim"))
-        above = [*blocks.streams(snapshot, t, width)[1:], []] if width >= 72 and height >= 16 else []
-        return [*above, *self._listing([head], rows, t, width, height - len(above), title)]
+        word = 23 if width >= 100 else 9 if width >= 72 else 3
+        columns = [
+            Column(t("layer"), width=max(name, len(t("layer")))), Column(t("value"), right=True, width=6),
+            Column("0 … 2.0+"), Column("", width=word), Column(t("trend"), right=True, width=8),
+            *([Column("", width=course)] if course else []),
+        ]  # fmt: skip
+        cells = max(6, width - sum((column.width or 0) + PADDING for column in columns))
+        rows = []
+        for layer, value, values in layers:
+            level, style = activity_level(value)
+            label = t(f"level.{level}") if word > 3 else {"high": "!", "unusual": "!!", "extreme": "!!!"}.get(level, "")
+            row: list[Line | Trend] = [
+                [(layer, "bold")], [(number(value) if math.isfinite(value) else str(value), style)],
+                activity_bar(value, cells), [(label, style)], [(_tendency(slope(values)), "")],
+            ]  # fmt: skip
+            rows.append([*row, Trend(values, course)] if course else row)
+        return Table(columns, rows)
 
-    @staticmethod
-    def _row(
-        snapshot: RunSnapshot,
-        t: TerminalTexts,
-        row: tuple[str, float, float],
-        name: int,
-        cells: int,
-        word: int,
-        course: int,
-    ) -> Line:
-        layer, value, trend = row
-        level, style = activity_level(value)
-        text = number(value) if math.isfinite(value) else str(value)
-        label = t(f"level.{level}") if word > 3 else {"high": "!", "unusual": "!!", "extreme": "!!!"}.get(level, "")
-        arrow = "→" if not math.isfinite(trend) or abs(trend) < 0.05 else "↑" if trend > 0 else "↓"
-        tail = f"{arrow} {round(trend * 100) or 0:+d}%" if math.isfinite(trend) else f"{arrow} {NONE}"
-        row_line = line((pad(layer, name), "bold"), (rpad(text, 6), style), " ", *activity_bar(value, cells), " ")
-        row_line += line((pad(label, word), style), rpad(tail, 8))
-        return row_line + line(
-            " ", (spark(snapshot.trends.get(f"activity/{layer}", ()), course) if course else "", "info")
-        )
+    def empty(self, snapshot: RunSnapshot, t: TerminalTexts) -> str:
+        return t("no_activity")
+
+
+def _tendency(trend: float) -> str:
+    arrow = "→" if not math.isfinite(trend) or abs(trend) < 0.05 else "↑" if trend > 0 else "↓"
+    return f"{arrow} {round(trend * 100) or 0:+d}%" if math.isfinite(trend) else f"{arrow} {NONE}"
 
 
 def slope(values) -> float:  # type: ignore[no-untyped-def]
@@ -136,7 +136,7 @@ class Charts(View):
     name = "charts"
     needs = "curves"
 
-    def draw(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
+    def lines(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
         bars = blocks.bars(snapshot, t, width)
         curves: list[tuple[str, list[Value], list[Value], str, str]] = [
             (t("chart.loss"), *_of(snapshot, "loss/total"), "l1", "loss"),
@@ -179,31 +179,31 @@ class Validations(View):
     name = "validations"
     scrolls = True
 
-    def draw(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
-        title = t("view.validations")
-        if not snapshot.validations:
-            return [rule(title, width), [(t("no_validation" if snapshot.live else "no_validation.ended"), "dim")]]
+    def title(self, t: TerminalTexts) -> str:
+        return t("view.validations")
+
+    def table(self, snapshot: RunSnapshot, t: TerminalTexts, width: int) -> Table:
         best = max((v.psnr_y for v in snapshot.validations if v.psnr_y is not None), default=None)
-        wide = width >= 72
-        head = line(
-            (f"{rpad(t('col.step'), 9)}  {rpad('PSNR-Y', 8)} {rpad(t('col.gain'), 8)}  {rpad('SSIM-Y', 7)}", "dim"),
-            (f"  {rpad(t('bicubic'), 16)}  {t('col.time')}" if wide else "", "dim"),
-        )
+        columns = [
+            Column(t("col.step"), right=True), Column(""), Column("PSNR-Y", right=True),
+            Column(t("col.gain"), right=True), Column("SSIM-Y", right=True),
+        ]  # fmt: skip
+        columns += [Column(t("bicubic"), right=True), Column(t("col.time")), Column("")] if width >= 72 else []
         rows = []
         for v in reversed(snapshot.validations):
-            place = f"{v.step}" + (f"/{v.branch}" if v.branch else "")
             gain = NONE if v.gain is None else f"{v.gain:+.2f}"
-            row = line(
-                rpad(place, 9), (" ★" if v.psnr_y == best else "  ", "info"), (rpad(number(v.psnr_y, 2), 8), "bold")
-            )
-            row += line(
-                " ", (rpad(gain, 8), "good" if (v.gain or 0) > 0 else "warn"), f"  {rpad(number(v.ssim_y, 4), 7)}"
-            )
-            if wide:
-                row += line((f"  {rpad(number(v.bicubic_psnr_y, 2), 8)} {rpad(number(v.bicubic_ssim_y, 4), 7)}", "dim"))
-                row += line(f"  {day_minute(v.time)}", (f"  {t('col.asked')}" if v.by_hand else "", "dim"))
-            rows.append(fit(row, width))
-        return self._listing([head], rows, t, width, height, title)
+            row: list[Line] = [
+                [(_place(v.step, v.branch), "")], [("★" if v.psnr_y == best else "", "info")],
+                [(number(v.psnr_y, 2), "bold")], [(gain, "good" if (v.gain or 0) > 0 else "warn")],
+                [(number(v.ssim_y, 4), "")],
+                [(f"{number(v.bicubic_psnr_y, 2)} {number(v.bicubic_ssim_y, 4)}", "dim")],
+                [(day_minute(v.time), "")], [(t("col.asked") if v.by_hand else "", "dim")],
+            ]  # fmt: skip
+            rows.append(row[: len(columns)])
+        return Table(columns, rows)
+
+    def empty(self, snapshot: RunSnapshot, t: TerminalTexts) -> str:
+        return t("no_validation" if snapshot.live else "no_validation.ended")
 
 
 class Timeline(View):
@@ -213,33 +213,35 @@ class Timeline(View):
     scrolls = True
     filters = FILTERS
 
-    def draw(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
-        chosen = self.filters[self.filter % len(self.filters)]
-        title = f"{t('view.timeline')}: {t(f'group.{chosen}')}"
-        events = matching(snapshot.events, chosen)[::-1]
-        if not events:
-            return [rule(title, width), [(t("no_events"), "dim")]]
-        rows: list[Line] = []
-        for event in events:
-            rows += self._rows(event, t, width)
-        if snapshot.events and snapshot.events[0].seq > 1:
-            rows.append([(t("older", run=snapshot.run_id), "dim")])
-        return self._listing([], rows, t, width, height, title)
+    def title(self, t: TerminalTexts) -> str:
+        return f"{t('view.timeline')}: {t(f'group.{self.filters[self.filter % len(self.filters)]}')}"
+
+    def table(self, snapshot: RunSnapshot, t: TerminalTexts, width: int) -> Table:
+        events = matching(snapshot.events, self.filters[self.filter % len(self.filters)])[::-1]
+        rows = [self._row(event, t, width) for event in events]
+        if rows and snapshot.events[0].seq > 1:
+            rows.append([[], [], [], [(t("older", run=snapshot.run_id), "dim")]] if width >= 72 else
+                        [[], [], [(t("older", run=snapshot.run_id), "dim")]])  # fmt: skip
+        step = max((len(_place(event.step, event.branch)) for event in events), default=0)
+        columns = [Column(t("col.time"), width=11), Column(t("col.step"), right=True, width=max(step, 7))]
+        columns += [Column("", width=4)] if width >= 72 else []
+        room = width - sum((column.width or 0) + PADDING for column in columns) - PADDING
+        return Table([*columns, Column("", width=room)], rows, wraps=True)
+
+    def empty(self, snapshot: RunSnapshot, t: TerminalTexts) -> str:
+        return t("no_events")
 
     @staticmethod
-    def _rows(event: Event, t: TerminalTexts, width: int) -> list[Line]:
-        place = f"{event.step}" + (f"/{event.branch}" if event.branch else "")
-        head = f"{day_minute(event.time)} {place:>8} r{event.revision:<3} "
+    def _row(event: Event, t: TerminalTexts, width: int) -> list[Line]:
         told = narrate(event)
-        label = f"{told.headline.text(t)} "
-        message = blocks.event_words(told, t)
-        room = width - len(head) - len(label)
-        first = line((head, "dim"), (label, told.tone or "bold"))
-        if len(message) <= room:
-            return [line(*first, message)]
-        return [fit(first, width), *wrap(message, width, indent=" " * min(len(head), width // 3))]
+        row: list[Line] = [[(day_minute(event.time), "dim")], [(_place(event.step, event.branch), "dim")]]
+        row += [[(f"r{event.revision}", "dim")]] if width >= 72 else []
+        return [*row, line((told.headline.text(t), told.tone or "bold"), f" {blocks.event_words(told, t)}")]
+
+
+def _place(step: int, branch: int) -> str:
+    """The step, and its branch if that is not the first."""
+    return f"{step}" + (f"/{branch}" if branch else "")
 
 
 ALL: tuple[type[View], ...] = (Overview, Layers, Charts, Validations, Timeline)
-
-__all__ = ["ALL", "Charts", "Layers", "Overview", "Timeline", "Validations", "View", "cut", "slope"]

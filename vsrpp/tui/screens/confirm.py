@@ -16,8 +16,8 @@ class Confirm(RunScreen):
     """y does it; n, Esc and q do not; ENTER, pressed by habit, does nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        on("y,j", "yes"),
-        on("n,escape,q", "no"),
+        on("y,j", "yes", "yes"),
+        on("n,escape,q", "no", "no"),
     ]
 
     def __init__(self, question: str, act: Callable[[], object]) -> None:
@@ -26,11 +26,7 @@ class Confirm(RunScreen):
         self._act = act
 
     def draw(self, snapshot: RunSnapshot) -> None:
-        main = self.fill("main")
-        main.show([[], *wrap(self._question, main.size.width - 2, "bold")])
-
-    def keys(self) -> list[tuple[str, str, bool]]:
-        return [("j" if self.t.language == "de" else "y", "yes", True), ("n", "no", True)]
+        self.fill("main").show([[], *wrap(self._question, self.size.width - 2, "bold")])
 
     async def action_yes(self) -> None:
         await self.ui.close()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 
 from vsrpp import config, control
 from vsrpp.config.condition import parse_conditions
@@ -33,9 +33,9 @@ class EditScreen(RunScreen):
     """What both edits share. An edit is made on the revision that was in force when it was opened."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        on("enter", "go_on"),
-        on("escape", "back"),
-        on("ctrl+p", "probation"),
+        on("enter", "go_on", "next", "↵"),
+        on("ctrl+p", "probation", "probation", "^P"),
+        on("escape", "back", "back", "Esc"),
     ]
 
     def __init__(self, keys: Sequence[str], back_to: Callable[[str], RunScreen]) -> None:
@@ -185,10 +185,12 @@ class EditScreen(RunScreen):
         else:
             await self.ui.replace(self._back_to(self.edited[0]))
 
-    def keys(self) -> list[tuple[str, str, bool]]:
+    def key_name(self, binding: Binding) -> str:
         on_reason = self.focused is not None and self.focused.id == "reason"
-        first = ("↵", "apply" if on_reason else "next", self._ready)
-        return [first, ("^P", "probation", True), ("Esc", "back", True)]
+        return "apply" if binding.action == "go_on" and on_reason else binding.description
+
+    def makes_sense(self, binding: Binding) -> bool:
+        return binding.action != "go_on" or self._ready
 
     def preview_lines(self, snapshot: RunSnapshot, width: int) -> list[Line]:
         """What would follow, or why it would be refused."""
@@ -232,7 +234,7 @@ class EditParameter(EditScreen):
         width, parameter, t = self.size.width, self.parameter, self.t
         number = f"{parameter.menu}. " if parameter.menu else ""
         about = [rule(f"{number}{t.title(parameter)}", width, (parameter.key, "dim"))]
-        room = self.query_one("#body").size.height
+        room = self.room.height
         about += wrap(t.description(parameter), width, "dim")[: 1 if room < 14 else 2 if room < 17 else 6]
         facts = [t("now", value=self.t.value(parameter.key, snapshot.values.get(parameter.key)))]
         if self._choices:

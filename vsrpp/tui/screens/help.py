@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual.app import ComposeResult
 from textual.binding import BindingType
+from textual.containers import VerticalScroll
 
 from vsrpp.tui.lines import Line, line, pad, rule, wrap
 from vsrpp.tui.run_view import RunSnapshot
@@ -22,33 +24,29 @@ _ROWS = (
 
 class Help(RunScreen):
     BINDINGS: ClassVar[list[BindingType]] = [
-        on("up", "move(-1)"),
+        on("up", "move(-1)", "scroll", "↑↓"),
         on("down", "move(1)"),
         on("pageup", "move(-8)"),
         on("pagedown,space", "move(8)"),
-        on("escape,q,enter,question_mark", "back"),
+        on("escape,q,enter,question_mark", "back", "back", "Esc"),
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._offset = 0
+    def body(self) -> ComposeResult:
+        yield self.canvas("title")
+        with VerticalScroll(id="scrolled", can_focus=False):
+            yield self.canvas("main")
 
     def draw(self, snapshot: RunSnapshot) -> None:
-        main = self.fill("main")
-        width, height = main.size.width, main.size.height
+        width = self.size.width
         lines: list[Line] = wrap(self.t("help.intro"), width, "dim")
         for key, name, style in _ROWS:
             first, *more = wrap(self.t(f"help.{name}"), width - 8)
             lines += [line((pad(key, 8), style or "key"), *first), *(line(" " * 8, *row) for row in more)]
-        self._offset = max(0, min(self._offset, len(lines) - height + 1))
-        main.show([rule(self.t("help"), width), *lines[self._offset : self._offset + height - 1]])
-
-    def keys(self) -> list[tuple[str, str, bool]]:
-        return [("↑↓", "scroll", True), ("Esc", "back", True)]
+        self.fill("title").show([rule(self.t("help"), width)])
+        self.fill("main").show(lines)
 
     def action_move(self, by: int) -> None:
-        self._offset = max(0, self._offset + by)
-        self.redraw()
+        self.query_one("#scrolled").scroll_relative(y=by, animate=False)
 
     async def action_back(self) -> None:
         await self.ui.close()

@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from textual.binding import BindingType
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 
 from vsrpp import control
+from vsrpp.tui.lines import rule
 from vsrpp.tui.pages import views
 from vsrpp.tui.run_view import RunSnapshot
 from vsrpp.tui.screens.base import RunScreen, on
+from vsrpp.tui.screens.overview import Overview
+
+COMMANDS = frozenset({"pause", "validate", "checkpoint", "rollback", "stop"})
+"""What only a live run can do."""
 
 
 class Home(RunScreen):
     """Nothing here waits: a command is asked for in a thread, its answer comes as a message."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        on("enter", "menu"),
-        on("p", "pause"),
-        on("v", "command('validate')"),
-        on("c", "command('checkpoint')"),
-        on("b", "rollback"),
-        on("s", "next_view"),
-        on("r", "runs"),
-        on("x", "stop"),
-        on("question_mark", "help"),
-        on("q", "app.leave"),
-        on("o", "order"),
-        on("f", "filter"),
-        on("up", "scroll(-1)"),
+        on("o", "order", "sort"),
+        on("f", "filter", "filter"),
+        on("up", "scroll(-1)", "scroll", "↑↓"),
         on("down", "scroll(1)"),
+        on("enter", "menu", "menu", "↵"),
+        on("p", "pause", "pause"),
+        on("v", "command('validate')", "validate"),
+        on("c", "command('checkpoint')", "checkpoint"),
+        on("b", "rollback", "rollback"),
+        on("s", "next_view", "view"),
+        on("r", "runs", "runs"),
+        on("x", "stop", "stop"),
+        on("question_mark", "help", "help", "?"),
+        on("q", "app.leave", "quit"),
         on("pageup", "scroll(0, -1)"),
         on("pagedown,space", "scroll(0, 1)"),
         on("home", "scroll(-1000000)"),
@@ -42,27 +47,42 @@ class Home(RunScreen):
         super().__init__()
         self.views = [view() for view in views.ALL]
         self.view_index = 0
+        self._overview = Overview()
 
     @property
     def view(self) -> views.View:
         return self.views[self.view_index]
 
-    def draw(self, snapshot: RunSnapshot) -> None:
-        main = self.fill("main")
-        main.show(self.view.draw(snapshot, self.t, main.size.width, main.size.height))
+    def body(self) -> ComposeResult:
+        yield self._overview
+        yield self.canvas("main")
+        yield self.table()
 
-    def keys(self) -> list[tuple[str, str, bool]]:
-        live = self.snapshot is not None and self.snapshot.live
+    def draw(self, snapshot: RunSnapshot) -> None:
+        room, view, t = self.room, self.view, self.t
+        overview = self._overview
+        overview.display = isinstance(view, views.Overview)
+        self.fill("main").display = not overview.display
+        if overview.display:
+            self.rows.display = False
+            overview.show(snapshot, t, room.width, room.height)
+            return
+        lines = view.lines(snapshot, t, room.width, room.height)
+        self.rows.display = view.scrolls
+        if view.scrolls:
+            table = view.table(snapshot, t, room.width)
+            self.rows.show(table)
+            self.rows.display = bool(table.rows)
+            lines.append(rule(view.title(t), room.width, (self.rows.place(t), "dim") if table.rows else ""))
+            lines += [] if table.rows else [[(view.empty(snapshot, t), "dim")]]
+        self.fill("main").show(lines)
+
+    def key_name(self, binding: Binding) -> str:
         paused = self.snapshot is not None and self.snapshot.state == "paused"
-        commands: Iterable[tuple[str, str, bool]] = [
-            ("↵", "menu", True), ("p", "resume" if paused else "pause", live), ("v", "validate", live),
-            ("c", "checkpoint", live), ("b", "rollback", live), ("s", "view", True), ("r", "runs", True),
-            ("x", "stop", live), ("?", "help", True), ("q", "quit", True),
-        ]  # fmt: skip
-        extra = [("o", "sort", True)] if self.view.orders else []
-        extra += [("f", "filter", True)] if self.view.filters else []
-        extra += [("↑↓", "scroll", True)] if self.view.scrolls else []
-        return [*extra, *commands]
+        return "resume" if binding.action == "pause" and paused else binding.description
+
+    def makes_sense(self, binding: Binding) -> bool:
+        return binding.description not in COMMANDS or (self.snapshot is not None and self.snapshot.live)
 
     # ---- what is shown
     def action_next_view(self) -> None:
@@ -70,23 +90,23 @@ class Home(RunScreen):
 
     def action_view(self, number: int) -> None:
         self.view_index = number
+        self.rows.scroll_home(animate=False, immediate=True)
         self.ui.watch_for(self.view.needs)
         self.ui.clear_message()
         self.redraw()
 
     def action_order(self) -> None:
         self.view.order += 1
-        self.view.offset = 0
         self.redraw()
+        self.rows.scroll_home(animate=False, immediate=True)
 
     def action_filter(self) -> None:
         self.view.filter += 1
-        self.view.offset = 0
         self.redraw()
+        self.rows.scroll_home(animate=False, immediate=True)
 
     def action_scroll(self, rows: int, pages: int = 0) -> None:
-        self.view.scroll(rows, pages=pages)
-        self.redraw()
+        self.rows.move(rows, pages=pages)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         match action:

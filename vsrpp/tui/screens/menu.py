@@ -10,36 +10,38 @@ from textual.binding import BindingType
 from vsrpp import config
 from vsrpp.formats import bound
 from vsrpp.tui.drafts import group_of, near_limit
-from vsrpp.tui.lines import Line, cut, fit, line, pad, rpad, rule
+from vsrpp.tui.lines import Line, cut, rule
 from vsrpp.tui.run_view import RunSnapshot
 from vsrpp.tui.screens.base import Field, RunScreen, labelled, on
-from vsrpp.tui.screens.picker import ScrollingRows
+from vsrpp.tui.widgets import PADDING, Column, Table
+
+WIDE = 72
+"""From this width on it also says who set a value."""
 
 
 class Menu(RunScreen):
     """Numbers 10 and up; the startup parameters stand below, shown and locked."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        on("enter", "choose"),
-        on("up", "move(-1)"),
+        on("up", "move(-1)", "move", "↑↓"),
         on("down", "move(1)"),
         on("pageup", "move(-10)"),
         on("pagedown", "move(10)"),
-        on("escape", "back"),
+        on("enter", "choose", "choose", "↵"),
+        on("escape", "back", "back", "Esc"),
     ]
     AUTO_FOCUS = "#number"
 
     def __init__(self, chosen: str | None = None) -> None:
         super().__init__()
         self.parameters = list(config.parameters().values())
-        self._rows = ScrollingRows()
         keys = [parameter.key for parameter in self.parameters]
         self._at = keys.index(chosen) if chosen in keys else 0
 
     def body(self) -> ComposeResult:
         yield self.canvas("title")
         yield labelled(self.canvas("number-label"), self.field("number", hint=self.t("menu.hint")))
-        yield self.canvas("main")
+        yield self.table(cursor=True, header=False)
 
     def on_mount(self) -> None:
         super().on_mount()
@@ -49,37 +51,43 @@ class Menu(RunScreen):
 
     # ---- drawing
     def draw(self, snapshot: RunSnapshot) -> None:
-        main = self.fill("main")
-        width = main.size.width
+        width, wide = self.size.width, self.size.width >= WIDE
         self.fill("number-label").show([[(self.t("menu.prompt"), "bold")]])
-        lines: list[Line] = []
+        rows: list[list[Line]] = []
         place = 0
         previous_tier = ""
         for number, parameter in enumerate(self.parameters):
             if parameter.tier != previous_tier:
-                lines.append([(self.t(f"menu.{parameter.tier}"), "dim")])
+                heading: list[Line] = [[], [(self.t(f"menu.{parameter.tier}"), "dim")], [], []]
+                rows.append([*heading, []] if wide else heading)
                 previous_tier = parameter.tier
             if number == self._at:
-                place = len(lines)
-            lines.append(self._row(snapshot, parameter, width))
-        self._rows.cursor = place
-        main.show(self._rows.draw(lines, width, main.size.height))
-        right = f"{self._rows.more(len(lines))} {self.t('revision', n=snapshot.revision)}".strip()
+                place = len(rows)
+            rows.append(self._row(snapshot, parameter, width))
+        widths = [3, 28, 12, 17] if wide else [3, 24 if width >= 56 else 18, 10]
+        columns = [Column("", right=number in (0, 2), width=cells) for number, cells in enumerate(widths)]
+        columns.append(Column("", width=width - sum(widths) - PADDING * (len(widths) + 1)))
+        table = self.rows
+        table.show(Table(columns, rows))
+        if table.cursor_row != place:
+            table.move_cursor(row=place)
+        right = f"{self.t('revision', n=snapshot.revision)}  {table.place(self.t)}"
         self.fill("title").show([rule(f"⚙ {self.t('menu')}", width, (right, "dim"))])
 
-    def _row(self, snapshot: RunSnapshot, parameter: config.Parameter, width: int) -> Line:
+    def _row(self, snapshot: RunSnapshot, parameter: config.Parameter, width: int) -> list[Line]:
         live = parameter.live
         present = (snapshot.values if live else snapshot.run_config).get(parameter.key)
         event = snapshot.config.last_change(parameter.key) if live else None
-        wide = width >= 72
-        text = cut(self.t.value(parameter.key, present), 12 if wide else 10)
+        text = cut(self.t.value(parameter.key, present), 12 if width >= WIDE else 10)
         style = "warn" if live and near_limit(parameter, present) is not None else "bold" if live else "dim"
-        row = line((rpad(f"{parameter.menu}." if live else "🔒", 4), "key" if live else "dim"), " ")
-        row += line((pad(self.t.title(parameter), 30 if wide else 24), "" if live else "dim"), " ")
-        row += line((rpad(text, 12 if wide else 10), style), "  ", (self._range(parameter) if live else "", "dim"))
-        if event is None or not wide:
-            return fit(row, width)
-        return fit([*fit(row, 69), (f"{event.author or event.origin} @{event.step}", "info")], width)
+        row: list[Line] = [
+            [(f"{parameter.menu}." if live else "🔒", "key" if live else "dim")],
+            [(self.t.title(parameter), "" if live else "dim")],
+            [(text, style)],
+            [(self._range(parameter) if live else "", "dim")],
+        ]
+        author = f"{event.author or event.origin} @{event.step}" if event else ""
+        return row if width < WIDE else [*row, [(author, "info")]]
 
     def _range(self, parameter: config.Parameter) -> str:
         if parameter.choices:
@@ -87,9 +95,6 @@ class Menu(RunScreen):
         if parameter.type == "boolean":
             return f"{self.t('on')} / {self.t('off')}"
         return f"({bound(parameter.minimum)} – {bound(parameter.maximum)})"
-
-    def keys(self) -> list[tuple[str, str, bool]]:
-        return [("↑↓", "move", True), ("↵", "choose", True), ("Esc", "back", True)]
 
     # ---- choosing
     def on_input_changed(self, event: Field.Changed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -10,10 +11,11 @@ from textual.binding import BindingType
 from vsrpp import control
 from vsrpp.control.run_view import SavedCheckpoint
 from vsrpp.formats import number, size, time_of_day, whole
-from vsrpp.tui.lines import Line, line, rpad, rule, wrap
+from vsrpp.tui.lines import rule, wrap
 from vsrpp.tui.run_view import RunSnapshot
 from vsrpp.tui.screens.base import RunScreen, labelled, on
 from vsrpp.tui.screens.picker import Picker
+from vsrpp.tui.widgets import Column, Table
 
 
 class RollbackPicker(Picker):
@@ -29,24 +31,22 @@ class RollbackPicker(Picker):
             else []
         )
 
-    def head(self, width: int) -> list[Line]:
+    def content(self, width: int) -> Table:
         t = self.t
-        names = f"{rpad(t('col.step'), 10)}  {rpad('PSNR-Y', 8)} {rpad(t('col.revision'), 9)} {rpad(t('col.time'), 9)}"
-        return [line((names + (f"  {rpad(t('col.size'), 10)}" if width >= 60 else ""), "dim"))]
-
-    def rows(self, width: int) -> list[Line]:
         best = self.snapshot.best["step"] if self.snapshot and self.snapshot.best else None
-        lines = []
-        for checkpoint in self.checkpoints():
-            place = whole(checkpoint.step) + (f"/{checkpoint.branch}" if checkpoint.branch else "")
-            row = line(
-                rpad(place, 10),
-                (" ★" if checkpoint.step == best else "  ", "info"),
-                rpad(number(checkpoint.psnr_y, 2), 8),
-            )
-            row += line(f" {rpad(str(checkpoint.revision), 9)} {rpad(time_of_day(checkpoint.time), 9)}")
-            lines.append(row + line(f"  {rpad(size(checkpoint.size_bytes), 10)}" if width >= 60 else ""))
-        return lines
+        columns = [
+            Column(t("col.step"), right=True), Column(""), Column("PSNR-Y", right=True),
+            Column(t("col.revision"), right=True), Column(t("col.time"), right=True), Column(t("col.size"), right=True),
+        ]  # fmt: skip
+        columns = columns if width >= 60 else columns[:-1]
+        rows = []
+        for saved in self.checkpoints():
+            place = whole(saved.step) + (f"/{saved.branch}" if saved.branch else "")
+            texts = [place, "★" if saved.step == best else "", number(saved.psnr_y, 2), str(saved.revision)]
+            texts += [time_of_day(saved.time), size(saved.size_bytes)]
+            styles = ("", "info")
+            rows.append([[(text, style)] for text, style in zip_longest(texts[: len(columns)], styles, fillvalue="")])
+        return Table(columns, rows)
 
     async def chosen(self, number: int) -> None:
         await self.ui.replace(ConfirmRollback(self.checkpoints()[number]))
@@ -55,7 +55,10 @@ class RollbackPicker(Picker):
 class ConfirmRollback(RunScreen):
     """What will follow; ENTER does it, with or without a reason."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [on("enter", "apply"), on("escape", "back")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        on("enter", "apply", "rollback", "↵"),
+        on("escape", "back", "back", "Esc"),
+    ]
     AUTO_FOCUS = "#reason"
 
     def __init__(self, checkpoint: SavedCheckpoint) -> None:
@@ -71,9 +74,6 @@ class ConfirmRollback(RunScreen):
         text = self.t("rollback.sure", step=whole(self._to.step), n=whole(max(0, snapshot.step - self._to.step)))
         self.fill("about").show([rule(self.t("rollback"), width), *wrap(text, width), []])
         self.fill("reason-label").show([[(self.t("reason"), "bold")]])
-
-    def keys(self) -> list[tuple[str, str, bool]]:
-        return [("↵", "rollback", True), ("Esc", "back", True)]
 
     async def action_apply(self) -> None:
         await self.typed()

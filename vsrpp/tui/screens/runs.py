@@ -8,8 +8,9 @@ from vsrpp import control
 from vsrpp.formats import NONE, day_minute, number, whole
 from vsrpp.paths import RunPaths
 from vsrpp.tui.actions import CallFinished
-from vsrpp.tui.lines import Line, fit, line, pad, rpad
+from vsrpp.tui.lines import Line
 from vsrpp.tui.screens.picker import Picker
+from vsrpp.tui.widgets import Column, Table
 
 
 class RunPicker(Picker):
@@ -33,33 +34,26 @@ class RunPicker(Picker):
         watched = [
             number for number, row in enumerate(self._found) if Path(row.run_dir) == self.ui.paths.root.resolve()
         ]
-        self.list.cursor = watched[0] if watched else 0
         if event.error:
             self.ui.say(event.reads(self.t), "bad")
         self.redraw()
+        self.rows.move_cursor(row=watched[0] if watched else 0)
 
-    def head(self, width: int) -> list[Line]:
+    def content(self, width: int) -> Table:
         t = self.t
-        names = f"{pad(t('col.run'), 13)} {pad(t('col.state'), 12)} {rpad(t('col.step'), 9)} {rpad(t('col.best'), 9)}"
-        return [
-            line(
-                (
-                    f"{names}  {t('col.time')}         {t('col.name')}" if width >= 72 else f"{names}  {t('col.name')}",
-                    "dim",
-                )
-            )
-        ]
-
-    def rows(self, width: int) -> list[Line]:
-        lines = []
+        columns = [Column(t("col.run")), Column(t("col.state")), Column(t("col.step"), right=True),
+                   Column(t("col.best"), right=True), *([Column(t("col.time"))] if width >= 72 else []),
+                   Column(t("col.name"))]  # fmt: skip
+        rows = []
         for row in self._found:
             best = number(row.best["psnr_y"], 2) if row.best else NONE
             style = "good" if row.state in ("training", "validating") else "warn" if row.state == "paused" else ""
-            text = line(pad(row.run_id[:12], 13), " ", (pad(self.t(f"state.{row.state}"), 12), style))
-            text += line(f" {rpad(whole(row.step), 9)} {rpad(best, 9)}  ")
-            text += line(f"{day_minute(row.started)}  " if width >= 72 else "", str(row.name or ""))
-            lines.append(fit(text, width))
-        return lines
+            cells: list[Line] = [
+                [(row.run_id[:12], "")], [(t(f"state.{row.state}"), style)], [(whole(row.step), "")], [(best, "")]
+            ]  # fmt: skip
+            cells += [[(day_minute(row.started), "")]] if width >= 72 else []
+            rows.append([*cells, [(str(row.name or ""), "")]])
+        return Table(columns, rows)
 
     async def chosen(self, number: int) -> None:
         paths = RunPaths(Path(self._found[number].run_dir))

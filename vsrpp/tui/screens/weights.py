@@ -23,9 +23,9 @@ class EditWeights(EditScreen):
     """One field per weight; arrows and TAB move between them, = scales the others so that all sum to 1."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        on("up", "app.focus_previous"),
+        on("up", "app.focus_previous", "field", "↑↓"),
         on("down", "app.focus_next"),
-        on("equals_sign", "balance"),
+        on("equals_sign", "balance", "balance", "="),
     ]
 
     def __init__(self, keys: Sequence[str], first: str, back_to: Callable[[str], RunScreen]) -> None:
@@ -96,6 +96,3 @@ class EditWeights(EditScreen):
         if action == "balance":
             return self.focused is not None and self.focused.id in self.edited
         return True
-
-    def keys(self) -> list[tuple[str, str, bool]]:
-        return [("↑↓", "field", True), ("=", "balance", True), *super().keys()]
