@@ -266,7 +266,7 @@ def _term(key: str, description: Mapping[str, Any]) -> LossTerm:
     return LossTerm(
         name=key.removesuffix("_weight"), key=key, label=term["label"], colour=term["colour"],
         function=term["function"], weights_file=term.get("weights-file"), plugin=bool(term.get("plugin")),
-        german=description.get("x-de", {}).get("label"),
+        german=term.get("label-de"),
     )  # fmt: skip
 
 
