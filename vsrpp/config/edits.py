@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsrpp.config import messages, schema
-from vsrpp.config.number import read_number
+from vsrpp.config.number import read_number, read_numbers
 from vsrpp.config.text import show
 
 _WORDS = {"on": True, "true": True, "yes": True, "off": False, "false": False, "no": False}
@@ -112,7 +112,9 @@ def merge(
     return changes, conflicts
 
 
-def warnings(live: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
+def warnings(
+    live: Mapping[str, Any], changes: Mapping[str, Any], run_config: Mapping[str, Any] | None = None
+) -> list[str]:
     """Warnings about allowed but notable changes. Expects an edit that `check_changes` accepts."""
     merged = {**live, **changes}
     messages = []
@@ -125,9 +127,18 @@ def warnings(live: Mapping[str, Any], changes: Mapping[str, Any]) -> list[str]:
         elif parameter.scale == "log":
             messages += _big_step(key, new / old)
     messages += _uneven_weights(merged, changes)
-    if "max_steps" in changes and not same(live.get("max_steps"), changes["max_steps"]):
+    longer = "max_steps" in changes and not same(live.get("max_steps"), changes["max_steps"])
+    if longer and _follows_max_steps(run_config or {}):
         messages.append("max_steps also sets the length of the learning-rate schedule: the rate changes with it")
     return messages
+
+
+def _follows_max_steps(run_config: Mapping[str, Any]) -> bool:
+    """Whether the run's schedule depends on max_steps: not if it is constant, or falls at given steps only."""
+    name = run_config.get("lr_schedule")
+    if name == "multi_step":
+        return any(value <= 1 for value in read_numbers(run_config["lr_milestones"]))
+    return name != "constant"
 
 
 def _big_step(key: str, factor: float) -> list[str]:

@@ -217,7 +217,7 @@ class LiveConfig:
                 revision=self.revision,
                 message="no change: these values are already in force",
             )
-        warnings = config.warnings(self.live, changes)
+        warnings = config.warnings(self.live, changes, self._run_config)
         data: dict[str, Any] = {
             "command": author.uid, "changes": [{"key": c.key, "old": c.old, "new": c.new} for c in changed],
         }  # fmt: skip
