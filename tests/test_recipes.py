@@ -51,8 +51,8 @@ def test_basicvsr_is_trained_as_it_was_published(name: str) -> None:
     assert {key: run_config[key] for key in wanted} == wanted
     assert (live["l1_weight"], live["ms_weight"], live["grad_weight"], live["perceptual_weight"]) == (1.0, 0, 0, 0)
     assert live["max_steps"] == 300_000 and not live["adaptive"]
-    assert learning_rate(0, live, 0) == 2e-4
-    assert learning_rate(299_999, live, 0) == pytest.approx(1e-7, rel=1e-3)
+    assert learning_rate(0, live, run_config) == 2e-4
+    assert learning_rate(299_999, live, run_config) == pytest.approx(1e-7, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -24,6 +24,8 @@ def test_every_alias_names_a_parameter_and_is_none() -> None:
         ("lr", "max_lr"), ("learning_rate", "max_lr"), ("total_iter", "max_steps"), ("iterations", "max_steps"),
         ("gt_size", "crop_size"), ("num_feat", "n_feats"), ("num_block", "n_blocks"), ("manual_seed", "seed"),
         ("num_worker_per_gpu", "num_workers"), ("dataroot_gt", "data"), ("upscale", "scale"), ("max_lrr", "max_lr"),
+        ("milestones", "lr_milestones"), ("gamma", "lr_gamma"), ("periods", "lr_periods"), ("scheduler", "lr_schedule"),
+        ("betas", "beta1 and beta2"),
         ("batch_size_per_gpu", "batch_size (the whole batch, of all processes)"),
     ],
 )  # fmt: skip
@@ -48,7 +50,10 @@ datasets:
   train: {dataroot_gt: REDS, gt_size: 256, batch_size_per_gpu: 4}
   val: {dataroot_gt: REDS4}
 network_g: {type: BasicVSR, num_feat: 64}
-train: {total_iter: 300000, optim_g: {lr: 2e-4}}
+train:
+  total_iter: 300000
+  optim_g: {type: Adam, lr: 2e-4, betas: [0.9, 0.99]}
+  scheduler: {type: MultiStepLR, milestones: [250000, 400000], gamma: 0.5}
 """
 
 
@@ -65,7 +70,9 @@ def test_an_option_file_of_basicsr_is_answered_with_what_maps_to_what(tmp_path: 
         "name": "name", "manual_seed": "seed", "datasets.train.dataroot_gt": "data", "datasets.train.gt_size": "crop_size",
         "datasets.train.batch_size_per_gpu": "batch_size", "datasets.val.dataroot_gt": "val_data",
         "network_g.type": "network", "network_g.num_feat": "n_feats", "train.total_iter": "max_steps",
-        "train.optim_g.lr": "max_lr",
+        "train.optim_g.type": "optimizer = adam", "train.optim_g.lr": "max_lr", "train.optim_g.betas": "beta1 and beta2",
+        "train.scheduler.type": "lr_schedule = multi_step", "train.scheduler.milestones": "lr_milestones",
+        "train.scheduler.gamma": "lr_gamma",
     }  # fmt: skip
     assert all(len(line) < 140 for line in causes[1:])
 

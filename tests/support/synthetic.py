@@ -24,13 +24,16 @@ BLOCKS = [f"{s}.{i}" for s, n in (("backward", 6), ("forward", 6), ("fusion", 3)
 class SyntheticRun:
     """One run, written step by step."""
 
-    def __init__(self, runs: Path, run_id: str = "20260101-120000-demo", *, name: str = "harbour", **live: Any) -> None:
+    def __init__(
+        self, runs: Path, run_id: str = "20260101-120000-demo", *, name: str = "harbour",
+        startup: dict[str, Any] | None = None, **live: Any,
+    ) -> None:  # fmt: skip
         self.paths = RunPaths(runs / run_id)
         self.paths.root.mkdir(parents=True)
         self.writer = RunWriter(self.paths.run_db, run_id)
         self.writer.set_meta("created", time.time())
         self.run_config, self.live = config.defaults("demo")
-        self.run_config["name"] = name
+        self.run_config |= {"name": name, **(startup or {})}
         self.live.update(live)
         self.step = self.branch = self.revision = 0
         self._random = random.Random(7)

@@ -15,7 +15,7 @@ from tests.support.processes import ROOT, environment
 from tests.support.runs import Steered
 from vsrpp import models
 from vsrpp.store import RunReader
-from vsrpp.training.activity import Activity, adamw_momentum
+from vsrpp.training.activity import Activity, adam_momentum
 
 NETWORK = {"network": "vsrpp", "n_feats": 4, "n_blocks": 2, "scale": 2}
 COUNTS = {"backward": 2, "forward": 2, "fusion": 3}
@@ -182,9 +182,9 @@ def test_momentum_is_one_for_a_steady_gradient_and_small_for_one_that_turns() ->
     for turns in (False, True):
         weight = nn.Parameter(torch.zeros(64))
         optimizer = torch.optim.AdamW([weight], lr=1e-3, betas=(0.9, 0.99))
-        assert math.isnan(adamw_momentum(optimizer))
+        assert math.isnan(adam_momentum(optimizer))
         for step in range(200):
             weight.grad = torch.full((64,), -1.0 if turns and step % 2 else 1.0)
             optimizer.step()
-        found.append(adamw_momentum(optimizer))
+        found.append(adam_momentum(optimizer))
     assert found[0] == pytest.approx(1.0, abs=1e-3) and found[1] < 0.1

@@ -79,6 +79,16 @@ def test_occasions_are_the_multiples_and_the_last_step(start: int, last: int, ev
         ({"num_workers": 5}, "num_workers = 5 on 4 CPU cores"),
         ({"torch_threads": 5}, "torch_threads = 5 on 4 CPU cores"),
         ({"warmup_steps": 12}, "the rate never reaches max_lr"),
+        ({"lr_schedule": "constant", "lr_gamma": 0.1}, "lr_gamma = 0.1 has no effect with lr_schedule = constant"),
+        ({"lr_schedule": "constant", "plateau_action": "boost_lr"}, "plateau_action = boost_lr has no effect"),
+        (
+            {"lr_schedule": "multi_step", "lr_milestones": "3"},
+            "in the warm-up of 4 steps, so the rate never reaches max_lr",
+        ),
+        (
+            {"lr_schedule": "cosine_restarts", "lr_periods": "8"},
+            "cuts the last period, so the run ends at a rate of 5.0",
+        ),
         ({"network": "basicvsr", "scale": 4, "flow_freeze_steps": 5}, "without pretrained"),
         ({"network": "basicvsr", "scale": 4, "flow_freeze_steps": 12, "pretrained": "f.pth"}, "never learns"),
     ],

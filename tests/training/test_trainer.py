@@ -48,7 +48,7 @@ def test_the_rate_of_every_step_is_the_schedules(tmp_path: Path, tiny_clip: Path
     run.train()
     live = run.context.live
     for (_, step), rate in series(run.paths, "lr").items():
-        assert rate == schedule.learning_rate(step - 1, live, 4)
+        assert rate == schedule.learning_rate(step - 1, live, {"warmup_steps": 4})
 
 
 def test_two_runs_of_one_seed_end_with_the_same_bits_and_another_seed_does_not(tmp_path: Path, tiny_clip: Path) -> None:
@@ -68,8 +68,8 @@ def test_an_edit_counts_from_the_very_next_step_and_is_on_record(tmp_path: Path,
     assert answer.changes == [{"key": "max_lr", "old": 1e-3, "new": 5e-4}]
     rates = series(run.paths, "lr")
     before, after = {"min_lr": 1e-6, "max_steps": 12, "max_lr": 1e-3}, {"min_lr": 1e-6, "max_steps": 12, "max_lr": 5e-4}
-    assert rates[0, 5] == schedule.learning_rate(4, before, 4)
-    assert rates[0, 6] == schedule.learning_rate(5, after, 4)
+    assert rates[0, 5] == schedule.learning_rate(4, before, {"warmup_steps": 4})
+    assert rates[0, 6] == schedule.learning_rate(5, after, {"warmup_steps": 4})
     assert series(run.paths, "config/max_lr") == {(0, 0): 1e-3, (0, 5): 5e-4}
     assert series(run.paths, "events/config_change") == {(0, 5): 1.0}
     assert json.loads(run.paths.runtime_config.read_text())["max_lr"] == 5e-4

@@ -159,7 +159,7 @@ def number_lines(values: dict[str, Any]) -> list[str]:
         how = "" if slope is None else f" ({slope:+.1f} ± {convergence['slope_error_percent']:.1f} % per 1000 steps)"
         first.append(f"loss {convergence['state']}{how}")
     if values["momentum"] is not None:
-        first.append(f"AdamW momentum {values['momentum']:.3f}")
+        first.append(f"momentum {values['momentum']:.3f}")
     lines += [", ".join(first)] if first else []
     if score is not None:
         parts = ", ".join(

@@ -29,12 +29,20 @@ ALIASES: dict[str, str] = {
     **dict.fromkeys(("ema_beta",), "ema_decay"),
     **dict.fromkeys(("grad_clip_norm", "clip_grad", "max_norm", "max_grad_norm", "gradient_clip"), "grad_clip"),
     **dict.fromkeys(("wd",), "weight_decay"),
+    **dict.fromkeys(("scheduler", "lr_scheduler", "lr_policy", "lr_config"), "lr_schedule"),
+    **dict.fromkeys(("milestones",), "lr_milestones"),
+    **dict.fromkeys(("gamma", "lr_decay"), "lr_gamma"),
+    **dict.fromkeys(("periods", "restart_periods"), "lr_periods"),
+    **dict.fromkeys(("restart_weights",), "lr_restart_weights"),
+    **dict.fromkeys(("pct_start",), "lr_peak_at"),
+    **dict.fromkeys(("optim_g", "optim", "optimiser", "optimizer_type"), "optimizer"),
+    **dict.fromkeys(("betas", "adam_betas"), "beta1"),
     **dict.fromkeys(("pretrain_network_g", "load_from", "weights"), "pretrained"),
     **dict.fromkeys(("model", "arch", "network_g", "generator"), "network"),
 }  # fmt: skip
 """Their name -> ours."""
 
-NOTES = {"batch_size": " (the whole batch, of all processes)"}
+NOTES = {"batch_size": " (the whole batch, of all processes)", "beta1": " and beta2"}
 """Notes on differences despite a similar name."""
 
 _BASICSR = frozenset({"model_type", "network_g", "datasets", "num_gpu"})
@@ -45,7 +53,20 @@ _ONLY_HERE = {
     "network_g.type": "network",
     "datasets.val.dataroot_gt": "val_data",
     "path.pretrain_network_g": "pretrained",
+    "train.optim_g.type": "optimizer",
+    "train.scheduler.type": "lr_schedule",
+    "optim_wrapper.optimizer.type": "optimizer",
+    "param_scheduler.type": "lr_schedule",
 }
+_VALUES = {
+    "lr_schedule": {
+        "MultiStepLR": "multi_step", "MultiStepRestartLR": "multi_step", "CosineAnnealingRestartLR": "cosine_restarts",
+        "CosineRestartLR": "cosine_restarts", "CosineAnnealingLR": "cosine", "OneCycleLR": "one_cycle",
+        "ConstantLR": "constant",
+    },
+    "optimizer": {"Adam": "adam", "AdamW": "adamw", "NAdam": "nadam", "RAdam": "radam"},
+}  # fmt: skip
+"""Their values of these parameters -> ours."""
 
 
 def alias_of(name: str, candidates: Collection[str]) -> str | None:
@@ -69,7 +90,9 @@ def translated(values: Mapping[str, Any], candidates: Collection[str]) -> list[t
         key = _ONLY_HERE.get(place) or (name if name in candidates else ALIASES.get(name, ""))
         validation = ".val." in f".{place}" and place not in _ONLY_HERE
         if key in candidates and not validation and not isinstance(value, Mapping):
-            rows.append((place, value, str(key)))
+            ours = _VALUES.get(key, {}).get(value) if isinstance(value, str) else None
+            note = NOTES["beta1"] if key == "beta1" else ""
+            rows.append((place, value, f"{key}{note}" if ours is None else f"{key} = {ours}"))
     return rows
 
 

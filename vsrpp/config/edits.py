@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsrpp.config import messages, schema
-from vsrpp.config.number import read_number
+from vsrpp.config.number import read_number, read_numbers
 from vsrpp.config.text import show
 from vsrpp.documents import RemarkDocument
 
@@ -128,9 +128,18 @@ def warnings(
         elif parameter.scale == "log":
             found += _big_step(key, new / old)
     found += _uneven_weights(merged, changes, run_config)
-    if "max_steps" in changes and not same(live.get("max_steps"), changes["max_steps"]):
+    longer = "max_steps" in changes and not same(live.get("max_steps"), changes["max_steps"])
+    if longer and _follows_max_steps(run_config or {}):
         found.append(messages.SCHEDULE_CHANGES.filled())
     return found
+
+
+def _follows_max_steps(run_config: Mapping[str, Any]) -> bool:
+    """Whether the run's schedule depends on max_steps: not if it is constant, or falls at given steps only."""
+    name = run_config.get("lr_schedule")
+    if name == "multi_step":
+        return any(value <= 1 for value in read_numbers(run_config["lr_milestones"]))
+    return name != "constant"
 
 
 def _big_step(key: str, factor: float) -> list[RemarkDocument]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 
 def read_number(text: str) -> int | float:
@@ -21,3 +22,9 @@ def read_whole(text: str) -> int:
     if not math.isfinite(number) or not number.is_integer():
         raise ValueError(f"{text!r} is not a whole number")
     return int(number)
+
+
+@cache
+def read_numbers(text: str) -> tuple[float, ...]:
+    """Parse a comma-separated list of numbers: `0.5, 0.8` or `250000, 400000`. Raises ValueError."""
+    return tuple(float(part) for part in text.split(","))

@@ -51,6 +51,8 @@ class Parameter:
     scale: str
     """`linear` or `log`: how a slider is scaled, and how values are written."""
     group: str
+    lists_numbers: bool = False
+    """Whether its text is a comma-separated list of numbers."""
     german: Mapping[str, str] = field(default_factory=dict)
     """`title`, `description` and `unit` in German (`x-de`)."""
     german_group: str = ""
@@ -288,6 +290,7 @@ def _read(key: str, description: Mapping[str, Any], german_groups: Mapping[str, 
         menu=description.get("x-menu"),
         scale=description.get("x-scale", "linear"),
         group=description["x-group"],
+        lists_numbers=description.get("x-list", False),
         german=description.get("x-de", {}),
         german_group=german_groups.get(description["x-group"], ""),
     )

@@ -119,7 +119,17 @@ def read_file(file: Path) -> dict[str, Any]:
         values[key] = value
     values.pop("revision", None)
     values |= _alerts(values.pop("alerts", None), file)
-    return values
+    return {key: _listed(key, value) for key, value in values.items()}
+
+
+def _listed(key: Any, value: Any) -> Any:
+    """The text of a parameter that lists numbers, which YAML may also hold as a list or a single number."""
+    parameter = schema.parameter(key) if isinstance(key, str) else None
+    if parameter is None or not parameter.lists_numbers:
+        return value
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return value if isinstance(value, bool) or not isinstance(value, (int, float)) else str(value)
 
 
 def _check_file(file: Path) -> None:

@@ -93,7 +93,7 @@ def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | No
         changes=rows,
         remarks=config.warnings(history.live, changes, run_config),
         weight_sum=sum(edited[key] for key in weights) if set(weights) & set(changes) else None,
-        rate_ahead=_rate_ahead(step, history.live, edited, int(run_config.get("warmup_steps", 0))),
+        rate_ahead=_rate_ahead(step, history.live, edited, run_config),
     )
 
 
@@ -208,8 +208,10 @@ def _login() -> str | None:
         return None
 
 
-def _rate_ahead(step: int, before: dict[str, Any], after: dict[str, Any], warmup: int) -> list[RatePoint]:
+def _rate_ahead(
+    step: int, before: dict[str, Any], after: dict[str, Any], run_config: dict[str, Any]
+) -> list[RatePoint]:  # fmt: skip
     stop = max(int(before["max_steps"]), int(after["max_steps"]), step + 1)
-    old = schedule.curve(step, stop, before, warmup, points=60)
-    new = schedule.curve(step, stop, after, warmup, points=60)
+    old = schedule.curve(step, stop, before, run_config, points=60)
+    new = schedule.curve(step, stop, after, run_config, points=60)
     return [{"step": at, "old": was, "new": will} for (at, was), (_, will) in zip(old, new, strict=True)]

@@ -296,6 +296,9 @@ def _tell_started(event: Event, data: dict[str, Any]) -> Told:
         parts.append(Phrase("detail.on_device", {"what": network, "device": device}) if device else verbatim(network))
     if isinstance(parent, dict) and parent.get("run_id"):
         parts.append(Phrase("detail.parent", {"run": parent["run_id"], "step": formats.whole(parent.get("step"))}))
+    fresh = data.get("fresh_moments")
+    if isinstance(fresh, dict) and {"checkpoint", "run"} <= fresh.keys():
+        parts.append(Phrase("detail.fresh_moments", {"ours": str(fresh["run"]), "theirs": str(fresh["checkpoint"])}))
     return _headline(event), parts
 
 

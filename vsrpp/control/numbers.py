@@ -95,7 +95,7 @@ class RunNumbers:
     convergence: LossCourse | None = None
     score: Score | None = None
     momentum: float | None = None
-    """AdamW's momentum, 0 to 1."""
+    """The optimizer's momentum, 0 to 1."""
     time: StepTime | None = None
     device_use: DeviceUse | None = None
     hours: MachineHours | None = None

@@ -115,8 +115,11 @@ def _start(request: TrainRequest, runs: Path, console: TrainConsole, preflight: 
         pinned=bool(request.deliver_to),
     )  # fmt: skip
     try:
+        from vsrpp.training.forecast import schedule_oddities
         from vsrpp.training.start import prepare_new
 
+        for line in schedule_oddities(run_config, live):
+            console.say(f"⚠️  {line}")
         prepared = prepare_new(
             run_config, live, runs=runs, run_id=lambda: tracked_run.run_id(delivery, uri, console.say),
             say=console.say, parent=source.folder if source else None, lineage=source.lineage if source else None,

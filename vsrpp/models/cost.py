@@ -19,7 +19,7 @@ from vsrpp.models.foreign import flow_network_of
 from vsrpp.models.spynet import COARSEST
 
 _COPIES = 5
-"""fp32 tensors per weight: the weight, its gradient, its EMA, AdamW's two moments."""
+"""fp32 tensors per weight: the weight, its gradient, its EMA, the optimizer's two moments."""
 _SIDE = 8
 """Side of the small clip in pixels. A network with flow resizes to a multiple of SPyNet's coarsest level, so it gets that."""
 _PASSES = 3

@@ -1,4 +1,4 @@
-"""Activity of each block, and consistency of AdamW's direction: computed at `log_every` steps, no cost in between."""
+"""Activity of each block, and consistency of the optimizer's direction: computed at `log_every` steps only."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+_MOMENTS = {"step", "exp_avg", "exp_avg_sq"}
 
 
 class Activity:
@@ -74,18 +76,19 @@ def _uncompiled() -> AbstractContextManager[Any]:
     return torch.compiler.set_stance("force_eager")
 
 
-def adamw_momentum(optimizer: torch.optim.Optimizer) -> float:
+def adam_momentum(optimizer: torch.optim.Optimizer) -> float:
     """Mean of |m̂| / √v̂ over all weights, in [0, 1]: 1 if every gradient points the same way step after step.
 
-    m̂ and v̂ are AdamW's bias-corrected moments (Loshchilov & Hutter 2019). NaN before the first step.
+    m̂ and v̂ are Adam's bias-corrected moments (arXiv:1412.6980), which every built-in optimizer keeps. NaN before the
+    first step, and for an optimizer without them.
     """
     total, count = None, 0
     for group in optimizer.param_groups:
-        beta1, beta2 = group["betas"]
         for parameter in group["params"]:
             state = optimizer.state.get(parameter)
-            if not state:
+            if not state or not state.keys() >= _MOMENTS or "betas" not in group:
                 continue
+            beta1, beta2 = group["betas"]
             steps = float(state["step"])
             mean = state["exp_avg"].abs() / (1 - beta1**steps)
             spread = (state["exp_avg_sq"] / (1 - beta2**steps)).sqrt_().add_(1e-12)

@@ -10,10 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vsrpp import schedule
 from vsrpp.formats import counted
 
 RECORD_BYTES_PER_VALUE = 150
 """Bytes per metric value: 64 in run.db, the rest in the event files (measured on a run of 4500 steps)."""
+NEARLY_MIN = 0.01
+"""Fraction of the way from min_lr to max_lr below which a schedule counts as having reached min_lr."""
 PICTURE_COPIES = 2
 """A validation's pictures are stored in images/ and in the event files."""
 
@@ -105,10 +108,7 @@ def oddities(run_config: Mapping[str, Any], live: Mapping[str, Any], *, cores: i
         )
         if live[key] > steps
     ]
-    if run_config["warmup_steps"] >= live["max_steps"]:
-        lines.append(
-            f"warmup_steps = {run_config['warmup_steps']} and max_steps = {live['max_steps']}: the rate never reaches max_lr."
-        )
+    lines += schedule_oddities(run_config, live)
     if run_config["num_workers"] > cores:
         lines.append(
             f"num_workers = {run_config['num_workers']} on {cores} CPU cores: workers compete, and each needs memory."
@@ -116,6 +116,30 @@ def oddities(run_config: Mapping[str, Any], live: Mapping[str, Any], *, cores: i
     if (run_config["torch_threads"] or 0) > cores:
         lines.append(f"torch_threads = {run_config['torch_threads']} on {cores} CPU cores: threads compete.")
     return lines + _flow_oddities(run_config, int(live["max_steps"]))
+
+
+def schedule_oddities(run_config: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
+    """Settings of the learning-rate schedule that are probably a mistake, one line each."""
+    name, last, warmup = schedule.name_of(run_config), int(live["max_steps"]), int(run_config["warmup_steps"])
+    lines = [
+        f"{key} = {run_config[key]} has no effect with lr_schedule = {name}."
+        for key in schedule.without_effect(run_config)
+    ]
+    if warmup >= last:
+        lines.append(f"warmup_steps = {warmup} and max_steps = {last}: the rate never reaches max_lr.")
+    elif name == "multi_step" and schedule.fraction(warmup, last, run_config) < 1:
+        lines.append(
+            f"lr_milestones = {run_config['lr_milestones']}: the first one is in the warm-up of {counted(warmup, 'step')},"
+            " so the rate never reaches max_lr."
+        )
+    elif name == "cosine_restarts" and schedule.fraction(last, last, run_config) > NEARLY_MIN:
+        lines.append(
+            f"lr_periods = {run_config['lr_periods']}: max_steps = {last} cuts the last period, so the run ends at a rate of"
+            f" {schedule.learning_rate(last, live, run_config):.2e} instead of min_lr."
+        )
+    elif name == "constant" and live["adaptive"] and live["plateau_action"] == "boost_lr":
+        lines.append("plateau_action = boost_lr has no effect with lr_schedule = constant: the rate is max_lr already.")
+    return lines
 
 
 def _flow_oddities(run_config: Mapping[str, Any], last: int) -> list[str]:

@@ -1,6 +1,6 @@
 """The training loop. Every rank runs it; rank 0 also records, and decides what happens between two steps.
 
-A step: batch → forward → losses → backward → clip → AdamW → EMA (`step`), then a validation if one is due, the adaptive
+A step: batch → forward → losses → backward → clip → optimizer → EMA (`step`), then a validation if one is due, the adaptive
 controller, the row, the checkpoint. Everything else happens at the boundary between two steps: rank 0 handles commands
 (`commands`) and broadcasts each decision as a `Turn`, which all ranks carry out.
 """

@@ -8,7 +8,7 @@ from typing import Any
 from vsrpp.controller.controller import Outcome
 from vsrpp.distributed.process_group import of_the_whole
 from vsrpp.store import Command, Event, RunWriter
-from vsrpp.training.activity import adamw_momentum
+from vsrpp.training.activity import adam_momentum
 from vsrpp.training.context import RunContext
 from vsrpp.training.progress import score
 from vsrpp.training.step import StepResult
@@ -116,7 +116,7 @@ class RunRecorder:
         run = self._run
         self.row(
             {**run.metrics, **(outcome.metrics if outcome else {}), **self._progress(), **of_the_whole(figures),
-             "optimizer/momentum": adamw_momentum(run.state.optimizer), "run/branch": float(self.branch)}
+             "optimizer/momentum": adam_momentum(run.state.optimizer), "run/branch": float(self.branch)}
         )  # fmt: skip
 
     def _progress(self) -> dict[str, float]:

@@ -38,6 +38,7 @@ from vsrpp.store import RunReader, RunWriter
 from vsrpp.store.db import on_network_file_system
 from vsrpp.training import messages
 from vsrpp.training.machine import resolve_machine
+from vsrpp.training.optimizers import optimizer_name
 from vsrpp.training.preflight import Preflight
 
 _BYTES_PER_WEIGHT = 4 * 4
@@ -85,12 +86,14 @@ def prepare_new(
     preflight = preflight or Preflight()
     device = resolve_machine(run_config, preflight.group.local_rank)
     _check_plugins(run_config)
-    snapshot = None
+    snapshot, fresh_moments = None, None
     if parent is not None:
         snapshot, _ = load_checkpoint(parent)
-        _same_network(run_config, checkpoint_run_config(parent))
+        parents_config = checkpoint_run_config(parent)
+        _same_network(run_config, parents_config)
         if snapshot.step >= live["max_steps"]:
             raise messages.NOTHING_TO_TRAIN(step=snapshot.step, max_steps=live["max_steps"], more=snapshot.step + 1000)
+        fresh_moments = _drop_foreign_moments(snapshot, run_config, parents_config, say)
     elif run_config["pretrained"]:
         _check_pretrained(run_config, say)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
@@ -110,7 +113,8 @@ def prepare_new(
     step = snapshot.step if snapshot else 0
     event = writer.append(
         "started", step=step, branch=0, revision=0,
-        data={**_started(run_config, live, data, device, lineage), "ranks": preflight.group.world_size},
+        data={**_started(run_config, live, data, device, lineage), "ranks": preflight.group.world_size,
+              **({"fresh_moments": fresh_moments} if fresh_moments else {})},
     )  # fmt: skip
     if snapshot is not None:
         snapshot.live = dict(live)
@@ -265,6 +269,18 @@ def _check_plugins(run_config: dict[str, Any]) -> None:
     """Try what the plug-ins provide on small inputs. Raises Refused, with file and line, for what does not fit."""
     models.check(run_config)
     losses.check(run_config)
+
+
+def _drop_foreign_moments(
+    snapshot: Snapshot, run_config: dict[str, Any], parents_config: dict[str, Any], say: Callable[[str], None]
+) -> dict[str, str] | None:  # fmt: skip
+    """Drop the moments of a checkpoint made with another optimizer, and say so: {checkpoint, run} with both names."""
+    theirs, ours = optimizer_name(parents_config), optimizer_name(run_config)
+    if theirs == ours:
+        return None
+    snapshot.rest["optimizer"] = {}
+    say(f"The checkpoint's optimizer is {theirs}, this run's is {ours}: its moments start fresh.")
+    return {"checkpoint": theirs, "run": ours}
 
 
 def _check_pretrained(run_config: dict[str, Any], say: Callable[[str], None]) -> None:

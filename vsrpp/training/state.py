@@ -14,6 +14,7 @@ from vsrpp import losses, models
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.controller.controller import Controller
 from vsrpp.models.compiled import compile_trunks
+from vsrpp.training.optimizers import build_optimizer, load_moments
 from vsrpp.training.progress import Convergence
 
 RECENT_STEPS = 20
@@ -45,13 +46,8 @@ class TrainingState:
         flow = models.flow_network_of(network)
         self._flow: list[nn.Parameter] = list(flow.parameters()) if flow is not None else []
         self._flow_freeze_steps = int(run_config.get("flow_freeze_steps", 0))
-        self.optimizer = torch.optim.AdamW(
-            self._groups(),
-            lr=0.0,
-            betas=(0.9, 0.99),
-            weight_decay=float(run_config["weight_decay"]),
-            fused=True,
-        )
+        self._run_config = run_config
+        self.optimizer = build_optimizer(run_config, self._groups())
         flow_ratio = float(run_config.get("flow_lr_ratio", 1.0))
         self.rate_ratios: list[float] = [1.0, flow_ratio][: len(self.optimizer.param_groups)]
         """Each group's ratio to the scheduled rate; unaffected by live changes of the rate."""
@@ -87,13 +83,6 @@ class TrainingState:
         for group, ratio in zip(self.optimizer.param_groups, self.rate_ratios, strict=True):
             group["lr"] = rate * ratio
 
-    def _lay_out_moments(self) -> None:
-        """Match the memory layout of moments to their weights, as fused AdamW requires: another run's may differ."""
-        for parameter, moments in self.optimizer.state.items():
-            for name, tensor in moments.items():
-                if tensor.shape == parameter.shape and tensor.stride() != parameter.stride():
-                    moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
-
     def update_ema(self) -> None:
         """Move the EMA toward the weights; the decay grows with the step, so that early weights fade quickly."""
         decay = min(self.ema_decay, (1.0 + self.step) / (10.0 + self.step))
@@ -119,8 +108,7 @@ class TrainingState:
         """Restore a captured state in place. Raises RuntimeError if the weights do not fit the network."""
         self.model.load_state_dict(snapshot.model)
         self.model_ema.load_state_dict(snapshot.model_ema)
-        self.optimizer.load_state_dict(_copied(snapshot.rest["optimizer"]))
-        self._lay_out_moments()
+        load_moments(self.optimizer, _copied(snapshot.rest["optimizer"]), self._run_config)
         if self.scaler.is_enabled() and snapshot.rest.get("scaler"):  # the other run may use another precision
             self.scaler.load_state_dict(snapshot.rest["scaler"])
         self.overflows = int(snapshot.rest.get("overflows", 0))

@@ -1,4 +1,4 @@
-"""One optimizer step: forward → weighted losses → backward → clip → AdamW → EMA.
+"""One optimizer step: forward → weighted losses → backward → clip → optimizer → EMA.
 
 It reads no commands and writes no records: it returns metrics, and the loop decides what to do with them.
 """
@@ -50,7 +50,8 @@ class TrainStep:
         self._device = device
         self._group = group
         self._precision = run_config["precision"]
-        self._warmup = int(run_config["warmup_steps"])
+        self._run_config = run_config
+        self._schedule = schedule.shape_of(run_config)
         self._parts = int(run_config.get("accumulate", 1))
         self._forward = DdpModel(state.model, group, device, deterministic=bool(run_config["deterministic"]))
 
@@ -62,7 +63,7 @@ class TrainStep:
         state = self._state
         lr_frames, truth = batch
         effect = state.controller.effective(live)
-        rate = schedule.learning_rate(state.step, live, self._warmup, effect.lr_factor)
+        rate = schedule.learning_rate(state.step, live, self._run_config, effect.lr_factor, self._schedule)
         state.set_rate(rate)
         state.model.train()
         state.optimizer.zero_grad(set_to_none=True)

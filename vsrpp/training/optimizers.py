@@ -1,0 +1,68 @@
+"""The optimizers by their name in `optimizer`: torch's own, with the arguments that VSR++ fixes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import torch
+
+DEFAULT = "adamw"
+"""The optimizer of records without `optimizer`."""
+BETAS = (0.9, 0.99)
+"""The betas of records without `beta1` and `beta2`."""
+
+OptimizerClass = Callable[..., torch.optim.Optimizer]
+
+OPTIMIZERS: dict[str, OptimizerClass] = {
+    "adamw": partial(torch.optim.AdamW, fused=True),
+    "adam": partial(torch.optim.Adam, fused=True),
+    "nadam": torch.optim.NAdam,
+    "radam": torch.optim.RAdam,
+}
+"""Called with the parameter groups, `lr`, `betas` and `weight_decay`.
+
+Weight decay is decoupled from the gradient in `adamw` (arXiv:1711.05101); in the others, with torch's defaults, it is
+an L2 penalty in the gradient. `nadam` is Dozat's Adam with Nesterov momentum, `radam` the rectified Adam of
+arXiv:1908.03265.
+"""
+
+
+def optimizer_name(run_config: Mapping[str, Any]) -> str:
+    """The optimizer of a run, also of a record from before there was a choice."""
+    return str(run_config.get("optimizer") or DEFAULT)
+
+
+def build_optimizer(run_config: Mapping[str, Any], groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The run's optimizer for these parameter groups, at rate 0 until the schedule sets one. Raises KeyError."""
+    return OPTIMIZERS[optimizer_name(run_config)](groups, lr=0.0, **_settings(run_config))
+
+
+def load_moments(optimizer: torch.optim.Optimizer, state: dict[str, Any], run_config: Mapping[str, Any]) -> None:
+    """Load an optimizer's captured state, in place. An empty one gives fresh moments.
+
+    Betas and weight decay are those of the run config, not of the state, which may be another run's (`--from`); in a
+    record without `optimizer`, those of the state.
+    """
+    if not state:
+        optimizer.state.clear()
+        return
+    optimizer.load_state_dict(state)
+    for parameter, moments in optimizer.state.items():
+        for name, tensor in moments.items():
+            # Fused optimizers need the weight's memory layout, which another run's moments may not have.
+            if tensor.shape == parameter.shape and tensor.stride() != parameter.stride():
+                moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
+            elif name == "mu_product":  # NAdam reads it as a number; loading moves it to the weight's device
+                moments[name] = tensor.cpu()
+    if "optimizer" in run_config:
+        for group in optimizer.param_groups:
+            group.update(_settings(run_config))
+
+
+def _settings(run_config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "betas": (float(run_config.get("beta1", BETAS[0])), float(run_config.get("beta2", BETAS[1]))),
+        "weight_decay": float(run_config["weight_decay"]),
+    }
