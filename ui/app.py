@@ -1,4 +1,4 @@
-"""The panel as one web app: three Gradio pages and the panel's own addresses; and the server that runs it."""
+"""The panel as one web app: Gradio pages, built when they are opened, and the panel's own addresses; and its server."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported: it reports at import
@@ -19,9 +20,10 @@ from fastapi import FastAPI
 
 from . import refusals
 from .actions import add_actions
-from .guard import Guard, is_loopback
+from .guard import PAGES, Guard, is_loopback
 from .jobs import Jobs
 from .language import Languages, ToPageOfLanguage
+from .lazy import LazyPages
 from .live import FragmentRenderer
 from .login import Login
 from .messages import LANGUAGES, texts
@@ -31,6 +33,7 @@ from .snapshot import RunWatches
 from .tracked import TrackedRuns
 
 PORTS_TRIED = 50
+BLOCKS = {"monitoring": monitoring_page, "config": config_page, "runs": runs_page}
 QUEUE_LOOK_S = 5.0
 """How often Gradio looks into its queue, which no event of ours goes through: at its 20 times a second on each of the
 pages, an idle panel took 5 % of a core from the training beside it."""
@@ -51,21 +54,28 @@ def build(
     watches, languages = RunWatches(runs, run), Languages(lang)
     jobs, tracked = Jobs(runs), TrackedRuns(runs)
     live = {language: FragmentRenderer(watches, texts(language), language, tracked, jobs) for language in LANGUAGES}
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    pages = LazyPages()
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=pages.lifespan)
     app.add_middleware(ToPageOfLanguage, languages=languages)
     app.middleware("http")(Guard(host, login))
     add_routes(app, watches, live, languages, login)
     add_actions(app, watches, jobs, languages)
-    pages = (("monitoring", monitoring_page), ("config", config_page), ("runs", runs_page))
-    for language, (name, page) in itertools.product(LANGUAGES, pages):
-        blocks = page(watches, texts(language), language)
-        gr.mount_gradio_app(
-            app, blocks, path=f"/{language}/{name}", theme=THEME, head=head(texts(language), language), footer_links=[],
-            run_history=False, ssr_mode=False, mcp_server=False, pwa=False, enable_monitoring=False, allowed_paths=[],
-            show_error=True, app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
-        )  # fmt: skip
-        blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = QUEUE_LOOK_S
+    for language, name in itertools.product(LANGUAGES, PAGES):
+        app.mount(f"/{language}/{name}", pages.page(partial(_page, watches, language, name)))
     app.state.watches, app.state.jobs = watches, jobs
+    return app
+
+
+def _page(watches: RunWatches, language: str, name: str) -> FastAPI:
+    """One page in one language, mounted where its addresses lead."""
+    t, app = texts(language), FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    blocks = BLOCKS[name](watches, t, language)
+    gr.mount_gradio_app(
+        app, blocks, path=f"/{language}/{name}", theme=THEME, head=head(t, language), footer_links=[],
+        run_history=False, ssr_mode=False, mcp_server=False, pwa=False, enable_monitoring=False, allowed_paths=[],
+        show_error=True, app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
+    )  # fmt: skip
+    blocks._queue.sleep_when_free = blocks._queue.progress_update_sleep_when_free = QUEUE_LOOK_S
     return app
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +15,7 @@ from vsrpp import control
 from vsrpp.control import LIVE_STATES, RunView
 from vsrpp.control.curves import Curves
 from vsrpp.errors import NotFound, VsrppError
+from vsrpp.store import Event
 
 from . import abilities
 from .charts import bars, lines
@@ -22,7 +23,7 @@ from .jobs import Jobs
 from .listing import checkpoint_rows, local_rows
 from .markup import Piece, piece, render
 from .messages import Texts
-from .snapshot import RunWatch, RunWatches
+from .snapshot import KEPT_RUNS, RunWatch, RunWatches
 from .tracked import TrackedRuns
 from .views import cards, compare, config, header, runs, timeline, validation
 from .views import jobs as jobs_view
@@ -112,6 +113,7 @@ class FragmentRenderer:
         self._t = t
         self._language = language
         self._tracked = tracked
+        self._marks: dict[str, tuple[Sequence[Event], list[lines.Mark]]] = {}
         self._kept: dict[tuple[object, ...], tuple[tuple[object, ...], str]] = {}
 
     def answer(self, page: str, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,7 +192,7 @@ class FragmentRenderer:
     def _draw_losses(self, curves: Curves, snapshot: RunView, view: ViewOptions) -> Piece:
         t = self._t
         chart = lines.loss_chart(
-            curves.series, timeline.marks(snapshot.events, t), width=view.width, height=320 if view.width > 560 else 260,
+            curves.series, self._marks_of(snapshot), width=view.width, height=320 if view.width > 560 else 260,
             smooth=view.smooth, log=view.log, from_step=view.from_step, to_step=view.to_step,
         )  # fmt: skip
         return piece(
@@ -199,6 +201,15 @@ class FragmentRenderer:
             abandoned=any(curve.abandoned for curve in curves.series), complete=curves.complete,
             log_every=snapshot.config.live.get("log_every", 10),
         )  # fmt: skip
+
+    def _marks_of(self, snapshot: RunView) -> list[lines.Mark]:
+        """The events on the curves, put into words once for all tabs and widths."""
+        kept = self._marks.get(snapshot.run_id)
+        if kept is None or kept[0] is not snapshot.events:
+            if len(self._marks) > KEPT_RUNS:
+                self._marks.clear()
+            kept = self._marks[snapshot.run_id] = (snapshot.events, timeline.marks(snapshot.events, self._t))
+        return kept[1]
 
     def _streams(self, watch: RunWatch, activity: dict[str, float], view: ViewOptions) -> Piece:
         trends = watch.trends(tuple(f"activity/{name}" for name in activity)) if activity else {}

@@ -6,24 +6,24 @@ import time
 
 from vsrpp.control import messages
 from vsrpp.control.backlog import MLFLOW
-from vsrpp.control.lineage import line_of
+from vsrpp.control.lineage import Lineage
 from vsrpp.documents import RemarkDocument, RemoteCopyDocument
-from vsrpp.store import Marks, RunReader
+from vsrpp.store import Marks
 
 PLACE = "mlflow.place"
 """The fact with the destination of uploads: {uri, why_here, why_code}; "" if it is another machine. Older facts have no code."""
 
 
 def newest_remote_copy(
-    reader: RunReader, marks: Marks | None, now: float | None = None
+    line: Lineage, marks: Marks | None, now: float | None = None
 ) -> tuple[RemoteCopyDocument | None, RemarkDocument | None]:
-    """({step, branch, age_s, uri} of the newest state with a confirmed upload to another machine, None) or (None, why).
+    """({step, branch, age_s, uri} of the newest state of a line with a confirmed upload to another machine, None) or (None, why).
 
     `age_s` counts from the time the state was captured: training since then would be lost.
     """
     place = (marks.fact(PLACE) if marks else None) or {}
     uploaded = marks.items(MLFLOW, "checkpoint") if marks else {}
-    for event in reversed(line_of(reader).checkpoints):
+    for event in reversed(line.checkpoints):
         item = uploaded.get(f"{event.branch}/{event.step}") or {}
         if item.get("off_host"):
             age_s = max(0.0, (time.time() if now is None else now) - event.time)

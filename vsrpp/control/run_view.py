@@ -379,7 +379,7 @@ class RunViewReader:
         try:
             alert_state = alerts.state(self.reader, marks, self._run_config)
             self._backlog = {**delivery(self.reader, marks, state), "alerts": alert_state}
-            self._remote_copy = newest_remote_copy(self.reader, marks)
+            self._remote_copy = newest_remote_copy(self._line, marks)
         finally:
             if marks:
                 marks.close()
