@@ -17,10 +17,12 @@ import pytest
 
 import vsrpp
 from tests.support.processes import ROOT
+from tests.support.reasons import raises
 from tests.support.runs import open_in_process, train
 from tests.support.waiting import wait_until
 from vsrpp import Run, control
-from vsrpp.errors import NotFound, NotLive, Refused, TimedOut, VsrppError
+from vsrpp.config.messages import CONFIG_REFUSED, FILE_OTHER_FORMAT
+from vsrpp.errors import NotFound, NotLive, Reason, Refused, TimedOut, VsrppError
 
 LONG = {
     "max_steps": 1_000_000, "validate_every": 100_000, "checkpoint_every": 100_000, "log_every": 5, "keep_last": 1,
@@ -304,7 +306,17 @@ def test_a_training_is_started_from_python_and_steered(tmp_path: Path) -> None:
     assert run.status().state == "stopped" and "Config Update" in (run.paths.root / "train.log").read_text()
 
 
-def test_what_a_training_refuses_is_raised_with_its_sentence(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="max_lr"):
-        vsrpp.train({"max_lr": 7.0}, data="sample", runs=tmp_path / "runs")
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [({"max_lr": 7.0}, CONFIG_REFUSED), ("mmagic.py", FILE_OTHER_FORMAT)],
+    ids=["a value", "a file"],
+)
+def test_what_a_training_refuses_is_raised_with_its_sentence_and_reason(
+    config: dict[str, float] | str, reason: Reason, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mmagic.py").write_text("_base_ = []\n")
+    with raises(reason) as raised:
+        vsrpp.train(config, data="sample", runs=tmp_path / "runs")
+    assert ("max_lr = 7.0 refused" if isinstance(config, dict) else "mmagic.py") in str(raised.value)
     assert list((tmp_path / "runs").iterdir()) == []
