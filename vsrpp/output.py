@@ -104,6 +104,8 @@ def standard_streams() -> Iterator[StandardStreams]:
         yield _streams
     finally:
         sys.stdout, sys.stderr, _streams = before
+        if out is not None and out.lost is not None:
+            console.cache_clear()  # rich keeps what it could not write, and would write it next time
 
 
 def output_may_be_lost() -> None:
