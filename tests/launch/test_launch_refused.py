@@ -1,4 +1,4 @@
-"""A world that cannot be is refused with one line before anything is started."""
+"""An invalid combination of processes is refused with one line before any process starts."""
 
 from __future__ import annotations
 
