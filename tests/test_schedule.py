@@ -1,4 +1,4 @@
-"""The learning rate: where it starts, peaks and ends, and that an edit keeps its phase."""
+"""The learning rate: its start, peak and end; an edit keeps its phase."""
 
 from __future__ import annotations
 
