@@ -111,7 +111,7 @@ def test_every_rank_is_given_the_folder_of_the_run_that_was_found(
     name: str, begun_by_two: Path, alone: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    monkeypatch.setattr(supervisor, "run", lambda plan, command, say: started.append((plan, command)) or 6)
+    monkeypatch.setattr(supervisor, "run", lambda plan, command, console: started.append((plan, command)) or 6)
     folder = str(begun_by_two / "ab12")
     code = replay_job.replay(request(run=folder if name == "folder" else name, run_dir=begun_by_two), Silent())
     assert (code, started) == (6, [(Plan(2), command_for(folder))])
