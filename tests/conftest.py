@@ -1,4 +1,4 @@
-"""Fixtures of every test: caches and runs of its own, never those of the person who runs the tests."""
+"""Fixtures for all tests: separate caches and runs, never those of the person who runs the tests."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with MLflow's tables and nothing in it, to be copied: making one takes seven seconds."""
+    """An empty MLflow database to copy, because creating one takes seven seconds."""
     database = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     from vsrpp.tracking import environment
 

@@ -17,10 +17,12 @@ import pytest
 
 import vsrpp
 from tests.support.processes import ROOT
+from tests.support.reasons import raises
 from tests.support.runs import open_in_process, train
 from tests.support.waiting import wait_until
 from vsrpp import Run, control
-from vsrpp.errors import NotFound, NotLive, Refused, TimedOut, VsrppError
+from vsrpp.config.messages import CONFIG_REFUSED, FILE_OTHER_FORMAT
+from vsrpp.errors import NotFound, NotLive, Reason, Refused, TimedOut, VsrppError
 
 LONG = {
     "max_steps": 1_000_000, "validate_every": 100_000, "checkpoint_every": 100_000, "log_every": 5, "keep_last": 1,
@@ -29,7 +31,7 @@ LONG = {
 
 
 def while_it_trains(runs: Path, data: Path, script: Callable[[Run], Any], **sets: Any) -> Run:
-    """Train here until `script`, in a thread of its own, is through; what it raises is raised here."""
+    """Train here until `script`, in a separate thread, has finished; its exception is raised here."""
     prepared, context = open_in_process(runs, data, **{**LONG, **sets})
     run, raised = Run(prepared.paths.root), []
 
@@ -155,7 +157,7 @@ def test_a_script_edits_pauses_validates_saves_and_goes_back(tmp_path: Path, tin
     assert "stale: made on revision 0, but anna (api) set it" in seen["stale"].message
     assert seen["paused"] == "paused"
     held = {seen[name].step for name in ("pause", "checkpoint", "validate", "resume")}
-    assert len(held) == 1  # nothing moves while it is paused
+    assert len(held) == 1  # no step passes while it is paused
     assert f"the nearest is step {held.pop()}" in seen["nearest"].message
     assert (seen["rollback"].branch, seen["rollback"].revision) == (1, 3)
     assert seen["config"]["grad_clip"] == 1.0
@@ -188,7 +190,7 @@ def test_a_script_puts_an_edit_on_probation_and_waits_for_the_verdict(tmp_path: 
 
 
 def test_an_answer_that_does_not_come_in_time_is_pending_and_check_says_so(tmp_path: Path, tiny_clip: Path) -> None:
-    prepared, context = open_in_process(tmp_path, tiny_clip)  # live, and nobody takes what is asked
+    prepared, context = open_in_process(tmp_path, tiny_clip)  # live, but nothing processes its inbox
     prepared.writer.set_state({"state": "training", "step": 0, "process": control.process_identity()})
     run = Run(prepared.paths.root)
     answers = [run.set(max_lr=5e-4, wait_s=wait_s) for wait_s in (0.0, float("nan"))]
@@ -279,7 +281,7 @@ def test_a_notebook_shows_a_run_with_what_people_wrote_escaped(finished: Run, mo
 
 
 def _trainings() -> list[psutil.Process]:
-    """The processes, zombies included, that this one has started a training in."""
+    """The training processes that this process has started, including zombies."""
     zombies = [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
     lines = [child for child in psutil.Process().children() if child not in zombies and "train" in child.cmdline()]
     return zombies + lines
@@ -304,7 +306,17 @@ def test_a_training_is_started_from_python_and_steered(tmp_path: Path) -> None:
     assert run.status().state == "stopped" and "Config Update" in (run.paths.root / "train.log").read_text()
 
 
-def test_what_a_training_refuses_is_raised_with_its_sentence(tmp_path: Path) -> None:
-    with pytest.raises(Refused, match="max_lr"):
-        vsrpp.train({"max_lr": 7.0}, data="sample", runs=tmp_path / "runs")
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [({"max_lr": 7.0}, CONFIG_REFUSED), ("mmagic.py", FILE_OTHER_FORMAT)],
+    ids=["a value", "a file"],
+)
+def test_what_a_training_refuses_is_raised_with_its_sentence_and_reason(
+    config: dict[str, float] | str, reason: Reason, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mmagic.py").write_text("_base_ = []\n")
+    with raises(reason) as raised:
+        vsrpp.train(config, data="sample", runs=tmp_path / "runs")
+    assert ("max_lr = 7.0 refused" if isinstance(config, dict) else "mmagic.py") in str(raised.value)
     assert list((tmp_path / "runs").iterdir()) == []

@@ -1,4 +1,4 @@
-"""The benchmark of the engine's switches measures both sides of one."""
+"""The benchmark of the engine's switches measures a switch on and off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The error classes, as programs tell them apart."""
+"""The error classes, as programs distinguish them."""
 
 from __future__ import annotations
 

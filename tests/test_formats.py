@@ -1,4 +1,4 @@
-"""Figures for people: short, honest, and the same wherever they stand."""
+"""Figures for people: short, accurate, and the same everywhere."""
 
 from __future__ import annotations
 

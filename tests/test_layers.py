@@ -1,4 +1,4 @@
-"""Who may know whom: a room imports only rooms above it, no files need each other, what opens at once loads little."""
+"""Import rules: a room imports only rooms above it, files do not form rings, and quick commands import little."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def module_of(path: Path) -> str:
 
 
 def imported_names(tree: ast.AST, module: str, is_package: bool) -> Iterator[str]:
-    """Dotted names a file imports, wherever in it; `from a import b` gives a.b, relative imports are made absolute."""
+    """Dotted names that a file imports, anywhere in it; `from a import b` gives a.b, relative imports are made absolute."""
     package = module.split(".") if is_package else module.split(".")[:-1]
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -87,7 +87,7 @@ def imported_names(tree: ast.AST, module: str, is_package: bool) -> Iterator[str
 
 
 def names_of(path: Path, module: str | None = None, *, at_import_only: bool = False) -> set[str]:
-    """The dotted names a file imports; `module` is its own name where its place does not tell."""
+    """The dotted names a file imports; `module` is its own name if its path does not give it."""
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     if at_import_only:
         tree = without_functions(tree)
@@ -96,7 +96,7 @@ def names_of(path: Path, module: str | None = None, *, at_import_only: bool = Fa
 
 
 def without_functions(tree: ast.Module) -> ast.Module:
-    """What runs when the module is imported: no function bodies, no `if TYPE_CHECKING:`."""
+    """The code that runs when the module is imported: no function bodies, no `if TYPE_CHECKING:`."""
 
     class Strip(ast.NodeTransformer):
         def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
@@ -112,7 +112,7 @@ def without_functions(tree: ast.Module) -> ast.Module:
 
 
 def room_of(name: str) -> str | None:
-    """The room an imported name belongs to; None if it is none of ours, or only `vsrpp` itself (its version)."""
+    """The room an imported name belongs to; None for other packages, or for `vsrpp` itself (its version)."""
     parts = name.split(".")
     if parts[0] in {"ui", "mlproject"}:
         return parts[0]
@@ -136,7 +136,7 @@ def import_graph(files: Mapping[str, Path]) -> dict[str, set[str]]:
 
 
 def file_of(name: str, files: Mapping[str, Path]) -> str | None:
-    """The longest beginning of a dotted name that is a file; None for other people's."""
+    """The longest beginning of a dotted name that is a file; None for other packages."""
     parts = name.split(".")
     return next((known for n in range(len(parts), 0, -1) if (known := ".".join(parts[:n])) in files), None)
 

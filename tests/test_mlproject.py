@@ -1,4 +1,4 @@
-"""MLflow's string parameters, checked and typed into command lines."""
+"""MLflow's string parameters, checked and turned into command lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files that describe the project to pip, conda and MLflow say the same, and the wheel holds what it should."""
+"""The files that describe the project to pip, conda and MLflow agree, and the wheel is complete."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def pyproject() -> dict:
 
 
 def declared(*extras: str) -> dict[str, Requirement]:
-    """What pyproject.toml asks for, by canonical name."""
+    """The requirements in pyproject.toml, by canonical name."""
     project = pyproject()["project"]
     lines = [*project["dependencies"], *(line for extra in extras for line in project["optional-dependencies"][extra])]
     return {canonicalize_name(r.name): r for r in map(Requirement, lines)}

@@ -1,4 +1,4 @@
-"""`scripts/prove_same`: the working tree trains as the code of an earlier commit did; and a difference would be found."""
+"""`scripts/prove_same`: the working tree trains like an earlier commit, and a difference would be found."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ BEFORE_THE_REFACTOR = "6f4150f"
 @pytest.mark.timeout(900)
 def test_the_working_tree_trains_resumes_and_replays_like_the_code_before_the_refactor() -> None:
     done = subprocess.run([sys.executable, SCRIPT, BEFORE_THE_REFACTOR, "--short"], capture_output=True, text=True)
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"  # of a shallow clone it says so
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"  # a shallow clone is reported
     rows = [line.split() for line in done.stdout.splitlines() if line.startswith("vsrpp ")]
     assert [row[:3] for row in rows] == [
         ["vsrpp", "1", "mixed"], ["vsrpp", "1", "old-resumed"], ["vsrpp", "1", "old-replayed"], ["vsrpp", "2", "steered"],

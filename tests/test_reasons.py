@@ -1,4 +1,4 @@
-"""Programs decide by reason codes: every sentence may be another, and nothing behaves otherwise."""
+"""Programs decide by reason codes: with every sentence replaced, nothing behaves differently."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _used() -> set[str]:
 
 @pytest.fixture
 def other_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every reason says something else entirely."""
+    """The sentence of every reason is replaced."""
     monkeypatch.setattr(Reason, "text", property(lambda self: "~"))
     assert {reason.sentence() for _, reason in reasons()} == {"~"}
 

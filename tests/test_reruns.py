@@ -1,4 +1,4 @@
-"""Tests that fail now and then: which are run again, and what is said of those that pass only the second time."""
+"""Flaky tests: which are rerun, and the report on those that pass only the second time."""
 
 from __future__ import annotations
 

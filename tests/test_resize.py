@@ -1,4 +1,4 @@
-"""The reduction is MATLAB's, held to pixels that BasicSR's imresize made of a real frame."""
+"""The reduction equals MATLAB's; checked against pixels that BasicSR's imresize made from a real frame."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scripts and tests follow the package: what they import from it is there, also inside functions that run seldom."""
+"""Scripts and tests follow the package: all their imports exist, even inside functions that rarely run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 
 def imports(source: str) -> Iterator[tuple[str, str | None]]:
-    """(module, name imported from it or None) of everything that is ours."""
+    """(module, name imported from it or None) of every import of this project."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names if alias.name.split(".")[0] in OURS)

@@ -1,4 +1,4 @@
-"""Tests call what is public: a test that needs a private name shows that the seam is in the wrong place."""
+"""Tests use public names only: a test that needs a private one shows that a seam is in the wrong place."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Catalogues and code hold against each other: no key without its text, no text without its use, German in step."""
+"""Catalogues and code agree: every key has a text, every text is used, and German is complete."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ ENGLISH, GERMAN = entries("en"), entries("de")
 
 # ---- what the code asks for
 def keys_asked_for(face: str) -> Iterator[str]:
-    """Every key or pattern (`state.{}`) that the face's code and templates hand to the texts."""
+    """Every key or pattern (`state.{}`) that an interface's code and templates look up."""
     for path in SOURCES[face]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and node.args and _translates(node.func):
@@ -107,14 +107,14 @@ def _template_patterns(node: nodes.Node) -> Iterator[str]:
 
 
 def asked(face: str) -> set[str]:
-    """The keys of a face, patterns written out with the parts declared for them."""
+    """The keys of an interface, with patterns expanded by the parts declared for them."""
     found = {key for key in keys_asked_for(face) if "{}" not in key}
     return found | {pattern.format(*part.split(".")) if pattern.count("{}") > 1 else pattern.format(part)
                     for pattern, parts in BUILT[face].items() for part in parts}  # fmt: skip
 
 
 def entry_of(face: str, key: str) -> Entry | None:
-    """The entry that the key of a face leads to."""
+    """The entry for an interface's key."""
     return next((entry for entry in ((face, key), ("", key)) if entry in ENGLISH), None)
 
 
@@ -251,7 +251,7 @@ def test_the_locale_chooses_the_language(environ: dict[str, str], language: str)
     assert language in LANGUAGES
 
 
-# ---- the parameters, whose texts stand in the schemas
+# ---- the parameters, whose texts are in the schemas
 def test_every_parameter_has_its_german_in_the_schema() -> None:
     for key, parameter in config.parameters().items():
         told = {"title", "description", *(["unit"] if parameter.unit else [])}

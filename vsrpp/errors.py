@@ -81,6 +81,10 @@ def kind_of_exit(exit_code: int) -> type[VsrppError]:
     return next((kind for kind in KINDS if kind.exit_code == exit_code), VsrppError)
 
 
+ERROR_FILE = "VSRPP_ERROR_FILE"
+"""Environment variable: a file to which a failing command writes its error as JSON, for the program that started it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reason:
     """One way to fail: the code that programs decide by, the sentence for people. Calling it gives the error to raise."""

@@ -104,6 +104,8 @@ def standard_streams() -> Iterator[StandardStreams]:
         yield _streams
     finally:
         sys.stdout, sys.stderr, _streams = before
+        if out is not None and out.lost is not None:
+            console.cache_clear()  # rich keeps what it could not write, and would write it next time
 
 
 def output_may_be_lost() -> None:
@@ -351,14 +353,20 @@ def release(error: VsrppError | None = None) -> None:
     """Print the one document: the command's own, completed by an error's code and reason, or the error's."""
     document = _documents.held[-1] if _documents.held else None
     if error is not None:
-        verdict = {"code": error.exit_code, "reason_code": error.reason_code}
-        if isinstance(document, dict):
-            document = {**document, **verdict}
-        else:
-            document = {"status": "error", **verdict, "message": str(error), "fields": _plain(error.fields)}
+        own = error_document(error)
+        verdict = {"code": own["code"], "reason_code": own["reason_code"]}
+        document = {**document, **verdict} if isinstance(document, dict) else own
     elif not _documents.held:
         return
     _write(document, _documents.stream)
+
+
+def error_document(error: VsrppError) -> dict[str, Any]:
+    """An error for programs."""
+    return {
+        "status": "error", "code": error.exit_code, "reason_code": error.reason_code, "message": str(error),
+        "fields": _plain(error.fields),
+    }  # fmt: skip
 
 
 def print_json(document: Any) -> None:

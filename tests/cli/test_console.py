@@ -1,4 +1,4 @@
-"""What the trainer's terminal prints of an event: it may never raise, for it runs in the training loop."""
+"""What the trainer's terminal prints for an event; it must never raise, because it runs in the training loop."""
 
 from __future__ import annotations
 

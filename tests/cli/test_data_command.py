@@ -1,4 +1,4 @@
-"""`vsrpp data`, `train` and `evaluate` on every layout, made small from the sample clips, as a person types them."""
+"""`vsrpp data`, `train` and `evaluate` as typed by a person, on a small version of every layout."""
 
 from __future__ import annotations
 

@@ -87,6 +87,24 @@ def test_a_refused_edit_keeps_its_own_document(run: RunPaths, capsys: pytest.Cap
     assert said.splitlines()[2].startswith("vsrpp: Still at revision 0")
 
 
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("set latest max_lr", "refused.assignment"),
+        ("set latest max_lr=2e-4 max_lr=3e-4", "refused.twice"),
+        ("set latest max_lr=2e-4 --revert-if bad", "refused.probation_missing"),
+        ("rollback latest --step x", "refused.checkpoint_ref"),
+    ],
+)
+def test_what_is_refused_before_it_reaches_the_run_is_refused_in_the_command_s_document(
+    words: str, reason: str, run: RunPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, document, said = answer(capsys, *words.split(), "--json")
+    assert (status, document["status"], document["code"], document["reason_code"]) == (2, "refused", 2, reason)
+    assert document["revision"] is None
+    assert said == f"vsrpp: {document['message']}\n"
+
+
 def test_history_is_a_list_that_can_be_paged(run: RunPaths, capsys: pytest.CaptureFixture[str]) -> None:
     everything = answer(capsys, "history", "latest", "--json")[1]
     assert [event["seq"] for event in everything] == [1, 2]

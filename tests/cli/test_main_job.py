@@ -1,4 +1,4 @@
-"""The main job as a person does it: real processes, a real tracking store, nothing but the command line."""
+"""The main job as a person does it: real processes, a real tracking store, and only the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parser's options are the parameters of the functions that carry the commands out."""
+"""The parser's options are the parameters of the functions that run the commands."""
 
 from __future__ import annotations
 

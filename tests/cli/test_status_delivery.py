@@ -1,4 +1,4 @@
-"""`vsrpp status` says what waits for the tracking server, what goes out now, and what is in the way."""
+"""`vsrpp status` reports pending uploads, the current upload, and what blocks it."""
 
 from __future__ import annotations
 

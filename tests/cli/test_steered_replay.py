@@ -1,4 +1,4 @@
-"""The quickstart's kind of run, edited twice by hand and rolled back once, replays identical; with one edit left out not."""
+"""A run like the quickstart's, edited twice and rolled back once, replays bit-identically; with an edit removed it does not."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_with_one_edit_left_out_it_does_not_and_names_the_first_step_that_differ
 
 
 def leave_out(run: RunPaths, reason: str) -> int:
-    """Take one edit out of a record and chain the rest anew, as a forger would; the step it was at."""
+    """Remove one edit from a record and rebuild the chain, as a forger would; returns the step of the edit."""
     events = control.history(run)
     (gone,) = [event for event in events if event.reason == reason]
     with sqlite3.connect(run.run_db) as db:

@@ -147,7 +147,7 @@ def test_whole_float_is_accepted_for_an_integer():
 def test_perceptual_weight_is_accepted_in_a_run_that_has_the_file():
     changes = {"l1_weight": 0.5, "perceptual_weight": 0.1}
     assert config.check_changes(LIVE, changes, {**RUN, "perceptual_weights": "/vgg19.pth"}) == []
-    assert config.check_changes(LIVE, changes) == []  # nobody said what the run has
+    assert config.check_changes(LIVE, changes) == []  # the run's value is not given
 
 
 @pytest.mark.parametrize(("l1_weight", "accepted"), [(0.55, True), (0.65, True), (0.5499, False), (0.6501, False)])

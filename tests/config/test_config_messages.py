@@ -1,4 +1,4 @@
-"""Every line that refuses something, word for word."""
+"""Every refusal, word for word."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ REFUSED_VALUES = [
     ({"plateau_action": "up"}, 'plateau_action = "up" refused: must be none, reduce_lr or boost_lr.'),
     ({"plateau_action": None}, "plateau_action = null refused: must be none, reduce_lr or boost_lr, not null."),
     ({"plateau_action": 3}, "plateau_action = 3 refused: must be none, reduce_lr or boost_lr, not a number."),
-    # rules over several keys, told from the side of the hand that broke them
+    # rules over several keys, from the side of the key that broke them
     ({"min_lr": 1e-4, "max_lr": 1e-5}, "min_lr = 0.0001 refused: must be below max_lr (1e-05)."),
     ({"max_lr": 1e-5, "min_lr": 1e-5}, "max_lr = 1e-05 refused: must be above min_lr (1e-05)."),
     ({"plateau_patience": 800}, "plateau_patience = 800 refused: must be below plateau_safety_threshold (800)."),
@@ -83,7 +83,7 @@ REFUSED_VALUES = [
         {"batch_size": "many"},
         'batch_size = "many" refused: cannot change while the run trains: restart, or start a new run from this checkpoint.',
     ),
-    # an edit that is none
+    # not an edit
     ([], "edit refused: an edit is an object of keys and values."),
     ("max_lr", "edit refused: an edit is an object of keys and values."),
     (None, "edit refused: an edit is an object of keys and values."),

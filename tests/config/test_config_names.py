@@ -1,4 +1,4 @@
-"""What the field calls our parameters leads to them, and what YAML makes of a text is told."""
+"""The field's names for our parameters lead to ours, and surprising YAML values are reported."""
 
 from __future__ import annotations
 

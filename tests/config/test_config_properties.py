@@ -1,4 +1,4 @@
-"""What holds for every edit there could be."""
+"""Properties of every possible edit."""
 
 from __future__ import annotations
 

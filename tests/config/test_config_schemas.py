@@ -1,4 +1,4 @@
-"""The schemas hold together: with the metaschema, with each other, with the page of parameters."""
+"""The schemas agree with the metaschema, with each other, and with the parameters page."""
 
 from __future__ import annotations
 

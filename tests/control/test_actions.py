@@ -1,4 +1,4 @@
-"""What a person reads who asks something of a run that cannot act on it now, or any more."""
+"""The answers to commands for a run that cannot act on them now, or has ended."""
 
 from __future__ import annotations
 

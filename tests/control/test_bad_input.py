@@ -1,4 +1,4 @@
-"""Bad input, by the thousand: every edit gets its answer, nothing crashes, and what is refused touches nothing."""
+"""Thousands of invalid inputs: every edit is answered, nothing crashes, and a refused edit changes nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ QUICK, FULL = 300, 10_000
 
 @pytest.fixture
 def cheap_sync() -> Iterator[Path]:
-    """A folder where a full sync costs nothing: memory, where the machine has a file system of it."""
+    """A folder where fsync is free: in memory, if the machine has such a file system."""
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="vsrpp-", dir=memory if os.access(memory, os.W_OK) else None))
     yield folder
@@ -38,7 +38,7 @@ def cheap_sync() -> Iterator[Path]:
 
 
 class Decider:
-    """The trainer's own check over a real store, without the training: what `LiveConfig` does at a step boundary."""
+    """The trainer's own check with a real store but without training: what `LiveConfig` does at a step boundary."""
 
     def __init__(self, root: Path) -> None:
         from vsrpp.training.live_config import LiveConfig
@@ -66,7 +66,7 @@ class Decider:
         return [self.control.decide(asked, recorded_uids={}) for asked in self.control.take()]
 
     def ask(self, edit: Any) -> Answer:
-        """One edit by the road every face takes, decided at once."""
+        """Submit one edit as every interface does, and decide it immediately."""
         control.apply(self.paths, edit, origin="api", wait_s=0.0)
         (answer,) = self.decide_all()
         return answer
@@ -187,7 +187,7 @@ def test_a_payload_no_process_can_read_is_refused_and_the_next_edit_is_taken(tmp
 
 # ---- the file
 def refused_files() -> dict[str, Callable[[Path], Any]]:
-    """What may stand where runtime_config.json was, each to be refused."""
+    """Replacements of runtime_config.json that must be refused."""
 
     def text(content: str | bytes) -> Callable[[Path], Any]:
         return lambda path: path.write_bytes(
@@ -261,7 +261,7 @@ def test_a_file_that_cannot_be_taken_is_refused_and_mended_by_the_next_edit(
     assert answer.status == "refused"
     assert len(answer.message) < 2000
     assert "\n" not in answer.message
-    assert decider.decide_all() == []  # said once
+    assert decider.decide_all() == []  # reported once
     assert decider.ask({"grad_clip": 0.5}).status == "applied"
     assert json.loads(path.read_text())["grad_clip"] == 0.5
     assert decider.decide_all() == []
@@ -271,7 +271,7 @@ def test_a_file_that_cannot_be_taken_is_refused_and_mended_by_the_next_edit(
 
 
 def some_edits(count: int) -> list[dict[str, Any]]:
-    """The same ones every time."""
+    """The same edits in every run."""
     found: list[dict[str, Any]] = []
 
     @settings(max_examples=count, database=None, suppress_health_check=list(HealthCheck))
@@ -283,7 +283,7 @@ def some_edits(count: int) -> list[dict[str, Any]]:
     return found
 
 
-# ---- every way in, on one real training in a process of its own
+# ---- every interface, on one real training in a separate process
 CLI_WRONG = [
     *(f"{key}=nan" for key in LIVE[:6]), *(f"{key}=-1" for key in LIVE[:10]), "max_lr=inf", "max_lr=1e999", "max_lr=5e-324",
     "max_lr=0x10", "max_lr=", "max_lr=2e-4x", "max_lr=1,5e-4", "max_lr=true", "max_lr=[1]", 'max_lr={"a": 1}', "max_lr=null",
@@ -324,7 +324,7 @@ def test_bad_input_by_every_way_in_leaves_a_real_trainings_weights_untouched(tmp
 
         for edit in some_edits(100):
             if not run.preview(edit).errors:
-                continue  # a right one would change the weights
+                continue  # a valid one would change the weights
             with contextlib.suppress(Refused):  # never reached the run
                 assert run.set(edit).status == "refused", edit
             answers["api"] += 1
@@ -337,7 +337,7 @@ def test_bad_input_by_every_way_in_leaves_a_real_trainings_weights_untouched(tmp
         assert process.wait() == 0, process.output
     print(f"bad input by every way in: {answers}")
     assert min(answers.values()) >= 45, answers
-    calm = vsrpp(bad, "replay", run.run_id, "--json", timeout_s=900)  # trained again with the one edit there was
+    calm = vsrpp(bad, "replay", run.run_id, "--json", timeout_s=900)  # retrained with the only edit that was applied
     assert json.loads(calm.stdout)["identical"], calm.stderr
     assert (run.status().revision, run.status().step) == (1, end)
     assert control.verify(run.paths).ok

@@ -1,4 +1,4 @@
-"""Where two runs part, from plain records: no server, no plot."""
+"""Where two runs diverge, from records alone: no server, no plot."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def compared(*runs: MadeRun) -> dict[str, Any]:
 
 @pytest.fixture
 def pair(tmp_path: Path) -> tuple[MadeRun, MadeRun]:
-    """Alike up to step 100; then the second one is edited, validated, and taken back."""
+    """Identical up to step 100; then the second one is edited, validated, and rolled back."""
     first = MadeRun(tmp_path / "first1", "first1").start().train(100).validate(31.0)
     second = MadeRun(tmp_path / "second1", "second1").start().train(100).validate(31.0)
     return first, second

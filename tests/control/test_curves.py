@@ -1,4 +1,4 @@
-"""Curves of bounded length over real stores, and the parts of a run that were left behind."""
+"""Curves of bounded length from real stores, and the branches abandoned by rollbacks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is in the way of a delivery is told apart by its kind, and each kind has its words."""
+"""The kinds of upload failures are distinguished, and each has its own sentence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vsrpp.tracking.failures import KINDS as FAILURES
 
 @pytest.fixture
 def paths(tmp_path: Path) -> RunPaths:
-    """A live run with two events and a row that are five minutes old."""
+    """A live run with two events and a row, all five minutes old."""
     made = RunPaths(tmp_path / "r1")
     made.root.mkdir()
     run_config, live = config.defaults("demo")

@@ -1,4 +1,4 @@
-"""Every view of a run tells the same line: held against a plain model of random histories."""
+"""Every view of a run shows the same line; checked against a simple model of random histories."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ START = {"max_lr": 1e-4, "log_every": 10}
 
 @dataclass
 class State:
-    """What a checkpoint, or a held state, remembers of the line that led to it."""
+    """What a checkpoint, or a state held in memory, stores about the line that led to it."""
 
     step: int = 0
     branch: int = 0
@@ -40,7 +40,7 @@ class State:
 
 
 class History:
-    """A run as its trainer makes it, with the truth kept beside the record."""
+    """A run as written by its trainer, with the ground truth kept beside the record."""
 
     def __init__(self, folder: Path) -> None:
         self.paths = RunPaths(folder / "runs" / "r1")
@@ -90,7 +90,7 @@ class History:
             self.record_checkpoints()
 
     def record_checkpoints(self) -> None:
-        """The writer thread is done, maybe long after the run has left the branch."""
+        """The writer thread finishes, possibly long after the run has left the branch."""
         for branch, step in self.unrecorded:
             self.emit("checkpoint_saved", branch=branch, step=step, metrics={}, revision=self.revision)
         self.unrecorded.clear()
@@ -117,21 +117,21 @@ class History:
         self.row()
 
     def rollback(self, number: int, lowered: bool = False) -> None:
-        """To a checkpoint of the line; `lowered`: by itself, after steps that were not finite."""
+        """To a checkpoint of the line; `lowered`: automatically, after non-finite steps."""
         self.record_checkpoints()
         on_line = [state for place, state in self.checkpoints.items() if place in self.now.rows]
         if on_line:
             self.turn("rolled_back", on_line[number % len(on_line)], lowered)
 
     def probation(self, steps: int) -> None:
-        """An edit that does harm: back to the very state before it."""
+        """A harmful edit: reverted to the exact state before it."""
         held = copy.deepcopy(self.now)
         self.edit(50 + steps)
         self.train(steps % 4)
         self.turn("config_reverted", held)
 
     def resume(self, number: int) -> None:
-        """After a kill: steps made again add no row and no event."""
+        """After a kill: repeated steps add no row and no event."""
         self.emit("restored", step=max(0, self.now.step - number % 3), resume=True)
 
 

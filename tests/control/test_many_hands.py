@@ -29,7 +29,7 @@ ROUNDS = 5
 
 
 class Hands:
-    """The forty processes; killed, if they still live, when the `with` block ends."""
+    """The forty processes; those still alive are killed when the `with` block ends."""
 
     def __init__(self, folder: Path, run: Run) -> None:
         script = str(ROOT / "tests" / "support" / "edit_script.py")
@@ -42,7 +42,7 @@ class Hands:
         ]  # fmt: skip
 
     def __enter__(self) -> Hands:
-        self.lines()  # each says that it is ready
+        self.lines()  # each reports that it is ready
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -54,7 +54,7 @@ class Hands:
         return [json.loads(process.stdout.readline()) for process in self.processes if process.stdout]
 
     def edit_at_once(self, kinds: set[str]) -> list[dict[str, Any]]:
-        """Every hand of these kinds makes one edit, all at the same time."""
+        """Every editor of these kinds makes one edit, all at the same time."""
         asked = [p for p, kind in zip(self.processes, KINDS, strict=True) if kind in kinds]
         for process in asked:
             assert process.stdin is not None
@@ -71,11 +71,11 @@ def in_force(run: Run) -> dict[str, Any]:
 
 
 def quiet(run: Run, process: TrainingProcess, number: int) -> None:
-    """Everything that was asked is decided: the trainer looked at the file, and one more edit is applied."""
+    """Wait until all edits are decided: the trainer has read the file, and one further edit is applied."""
     assert process.process.poll() is None, process.output
     step = run.status().step
     wait_until(lambda: run.status().step >= step + 3, what="three more steps")
-    # a torn file is read again for two seconds before it is refused; the edit behind it waits for nobody
+    # a torn file is read again for two seconds before it is refused; the next edit is not delayed
     assert run.set(log_every=100 + number, reason="quiet").check().changes
     wait_until(lambda: on_disk(run) == in_force(run), timeout_s=120, what="the file as the config in force")
 
@@ -136,7 +136,7 @@ def test_forty_processes_edit_one_run_at_once(tmp_path: Path, tiny_clip: Path) -
         last_began = max(row["began"] for row in round_)
         last = [
             row for row in round_ if row["ended"] >= last_began
-        ]  # which of them was last cannot be told more exactly
+        ]  # the order of the last saves cannot be determined more exactly
         assert any(set(row["edit"].values()) <= decided for row in last)
     superseded = [row for row in saves if not set(row["edit"].values()) <= decided]
     print(

@@ -1,4 +1,4 @@
-"""Every event in words, in both languages, whatever its data holds."""
+"""Every event as text, in both languages, whatever its data contains."""
 
 from __future__ import annotations
 

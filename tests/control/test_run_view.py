@@ -1,4 +1,4 @@
-"""One view of a run for every face: what it holds, that a look costs only what is new, and the table of runs."""
+"""One view of a run for every interface: its content, its cost (only what is new), and the table of runs."""
 
 from __future__ import annotations
 

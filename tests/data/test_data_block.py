@@ -1,4 +1,4 @@
-"""The data: block: mixes with weights, drawn by (seed, index) alone, checked early, the same as the short form for one."""
+"""The data: block: mixes with weights, drawn from (seed, index), checked early, equal to the short form for one source."""
 
 from __future__ import annotations
 

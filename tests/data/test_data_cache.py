@@ -1,4 +1,4 @@
-"""The cache is decoded once, is whole or not there, and survives killed and simultaneous processes."""
+"""The cache is decoded once, is complete or absent, and survives killed and simultaneous processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""BD is what its definition says, pixel by pixel; the realistic chain is a function of (seed, index), noise apart."""
+"""BD follows its definition pixel by pixel; the realistic chain is a function of (seed, index), except for noise."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_degradation_is_a_function_of_seed_and_index_within_its_ranges(seed: i
 
 
 def test_a_degradation_is_the_same_in_every_version() -> None:
-    """Written down: a newer version must draw the same."""
+    """Recorded values: a newer version must draw the same."""
     degradation = draw_degradation(7, 123456)
     assert (degradation.jpeg_quality, degradation.filters, degradation.noise_grey) == (89, (3, 1), False)
     assert (degradation.blur_x, degradation.noise_read) == (0.9036915179647087, 5.911209295996611)

@@ -1,4 +1,4 @@
-"""The field's layouts: recognised from a path, split as their papers do, paired with the small frames they bring."""
+"""The field's layouts: recognised from a path, split as in their papers, and paired with the small frames they contain."""
 
 from __future__ import annotations
 

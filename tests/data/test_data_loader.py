@@ -1,4 +1,4 @@
-"""Batches are the same for any number of workers and from any start, and their workers end with them."""
+"""Batches are the same for any number of workers and from any starting point, and the workers end with them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> TrainSet:
 
 
 def _workers() -> list[psutil.Process]:
-    """The processes that make batches: children of multiprocessing's fork server, which itself stays until the end."""
+    """The processes that make batches: children of multiprocessing's fork server, which lives until the end."""
     servers = [
         child for child in psutil.Process().children() if "multiprocessing.forkserver" in " ".join(child.cmdline())
     ]
@@ -119,7 +119,7 @@ def test_a_killed_worker_is_one_line_with_a_way_out_and_takes_the_others_along(t
 def test_a_worker_that_dies_handing_over_a_batch_is_one_line_too(
     train: TrainSet, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When exactly a worker dies is luck, so what the dead connection raises is put in its place."""
+    """The moment of a worker's death is random, so the error of its dead connection is simulated."""
 
     def dead(*_: object) -> Iterator[Batch]:
         raise error

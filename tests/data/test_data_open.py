@@ -1,4 +1,4 @@
-"""A run's data, opened: what is decoded, kept and described, and what is refused before the first step."""
+"""Opening a run's data: what is decoded, kept and described, and what is refused before the first step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _refusal(tmp_path: Path, path: Path, **changes: Any) -> str:
     with pytest.raises(Refused) as caught:
         _open(tmp_path, path, **changes)
     assert "\n" not in str(caught.value)
-    assert not list((tmp_path / "cache").glob("*/gt.bin"))  # refused before anything was decoded
+    assert not list((tmp_path / "cache").glob("*/gt.bin"))  # refused before anything is decoded
     return str(caught.value)
 
 

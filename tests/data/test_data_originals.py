@@ -1,4 +1,4 @@
-"""Frames read as they lie give the very samples that the decoded copy gives."""
+"""Samples from the original frames equal those from the decoded copy."""
 
 from __future__ import annotations
 

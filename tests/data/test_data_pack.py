@@ -1,4 +1,4 @@
-"""A packed copy gives the bits of the originals, is whole or not there, and says so when it is not what was packed."""
+"""A packed copy is bit-identical to the originals, is complete or absent, and is refused if it was changed."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_packed_copy_outlives_its_originals_and_its_place(tmp_path: Path) -> N
 @pytest.mark.parametrize("name", ["gt.bin", "lr.bin", "meta.json"])
 def test_one_changed_byte_is_refused_by_its_file(tmp_path: Path, name: str) -> None:
     pack(str(make_clips(tmp_path / "set")), tmp_path / "packed", scale=4)
-    _open(tmp_path / "packed", tmp_path / "c")  # its hashes held once: that must not be remembered of other bytes
+    _open(tmp_path / "packed", tmp_path / "c")  # its hashes matched once, which must not count for other bytes
     file = tmp_path / "packed" / "000002" / name
     content = bytearray(file.read_bytes())
     content[20] ^= 1

@@ -1,4 +1,4 @@
-"""What a path is taken for, and the one line for each path that cannot be used."""
+"""How a path is recognised, and the one-line refusal of each path that cannot be used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What trains and what validates: every rule of the split, and that no frame does both."""
+"""Which clips train and which validate: every rule of the split; no frame does both."""
 
 from __future__ import annotations
 

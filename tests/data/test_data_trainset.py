@@ -1,4 +1,4 @@
-"""Samples are a pure function of (seed, index), cut from where they may be cut, and small and large frames agree."""
+"""Samples are a pure function of (seed, index), cut only where allowed, with small and large frames aligned."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _train(data: Data, **changes: int) -> TrainSet:
 
 
 def _coloured(frames: int, height: int, width: int, folder: Path) -> Span:
-    """A clip whose pixels say where they are: red is the frame, green the row / 4, blue the column / 4."""
+    """A clip whose pixels encode their position: red is the frame, green the row / 4, blue the column / 4."""
     gt = np.empty((frames, height, width, 3), np.uint8)
     gt[..., 0] = np.arange(frames)[:, None, None]
     gt[..., 1] = np.arange(height)[:, None] // 4
@@ -54,7 +54,7 @@ def test_a_sample_depends_on_seed_and_index_alone(data: Data, seed: int, index: 
 
 
 def test_samples_are_the_same_in_every_version(tmp_path: Path) -> None:
-    """First pixel (frame, row / 4, column / 4) of samples, written down: a newer version must draw the same."""
+    """First pixel (frame, row / 4, column / 4) of samples, recorded: a newer version must draw the same."""
     train = TrainSet([_coloured(12, 24, 32, tmp_path)], seed=7, num_frames=2, crop_size=16, scale=4)
     first_pixels = [train.sample_u8(index)[1][0, :, 0, 0].tolist() for index in (0, 1, 2, 123456)]
     assert first_pixels == [[8, 0, 2], [8, 4, 2], [5, 1, 7], [3, 1, 6]]
@@ -78,7 +78,7 @@ def test_samples_are_contiguous_floats_between_zero_and_one(data: Data) -> None:
 
 
 def test_the_small_crop_is_the_large_one_reduced(data: Data) -> None:
-    """Away from the border, whose neighbours the crop lacks; flips and transposes must have turned both alike."""
+    """Compare away from the border, whose neighbours the crop lacks; both must be flipped and transposed alike."""
     for index in range(40):
         lr, gt = _train(data).sample_u8(index)
         reduced = resize_u8(gt.transpose(0, 2, 3, 1), 1 / 4).transpose(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""Upscaling a clip in chunks: what is read, what a cut costs, what is left behind."""
+"""Upscaling a clip in chunks: the frames read, the error at a cut, and no files left over."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def model() -> Network:
-    """A small network a few steps into training, so that its recurrence does something."""
+    """A small network after a few training steps, so that its recurrence has an effect."""
     torch.manual_seed(0)
     model = models.build({"network": "vsrpp", "n_feats": 8, "n_blocks": 2, "scale": 2})
     gt = torch.from_numpy(piece(5, 48, 64).copy()).permute(0, 3, 1, 2)[None].float() / 255
@@ -49,7 +49,7 @@ def test_overlap_of_the_whole_clip_gives_the_whole_clips_pictures(model: Network
 
 
 def test_a_cut_with_an_overlap_of_four_frames_is_within_one_grey_level_of_the_whole(model: Network) -> None:
-    """Of this network: how far a cut is felt depends on the weights."""
+    """For this network; how far a cut reaches depends on the weights."""
     lr_u8 = piece(16, 20, 30)
     whole = upscale_frames(model, lr_u8, device="cpu").astype(int)
     error = {

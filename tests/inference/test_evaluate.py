@@ -1,4 +1,4 @@
-"""Scoring a run afterwards gives what its validation gave, however its small frames were made."""
+"""Scoring a run later gives the figures of its validation, for every degradation."""
 
 from __future__ import annotations
 

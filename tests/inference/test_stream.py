@@ -1,4 +1,4 @@
-"""A stream of frames through chunks and tiles: every frame once, seams nobody sees, nothing held that length adds to."""
+"""A stream of frames through chunks and tiles: every frame once, invisible seams, memory independent of the length."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=["vsrpp", "basicvsr"])
 def model(request: pytest.FixtureRequest) -> Network:
-    """A small network whose detail is strong and random, so that every border and cut it feels is seen."""
+    """A small network with strong random detail, so that the effect of every border and cut is visible."""
     torch.manual_seed(0)
     made = models.build({"network": request.param, "n_feats": 8, "n_blocks": 2, "scale": 2})
     last = [module for module in made.modules() if isinstance(module, torch.nn.Conv2d)][-1]
@@ -37,7 +37,7 @@ def model(request: pytest.FixtureRequest) -> Network:
 
 
 class Nearest(Network):
-    """Every pixel twice as large: what comes out says exactly which frame and place it came from."""
+    """Every pixel twice as large: the output shows exactly which frame and position it came from."""
 
     scale = 2
 
@@ -74,7 +74,7 @@ def test_an_empty_stream_gives_nothing() -> None:
 
 
 def test_chunks_and_tiles_with_overlap_are_within_two_grey_levels_of_the_whole(model: Network) -> None:
-    """Of these networks: how far a border or a cut is felt depends on the weights. Without overlap it is ten levels."""
+    """For these networks; how far a border or a cut reaches depends on the weights. Without overlap it is ten levels."""
     clip = piece(12, 48, 80)
     whole = upscale_frames(model, clip, device="cpu").astype(int)
     soft = np.abs(stream(model, clip, chunk_frames=6, overlap=6, tile=56, tile_overlap=24) - whole)

@@ -1,4 +1,4 @@
-"""Upscaling files: frames, time stamps, colours and sound arrive; what fails leaves nothing behind."""
+"""Upscaling files: frames, time stamps, colours and sound are kept; a failure leaves no files."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_uneven_time_stamps_and_the_sound_are_kept(suffix: str, tmp_path: Path) 
     assert done["frames"] == 9
     assert done["output_size"] == [128, 96]
     made = seconds(tmp_path / f"out{suffix}")
-    # Matroska has no negative time: it begins with the sound's priming, and moves pictures and sound alike
+    # Matroska has no negative time: it begins with the sound's priming, and shifts pictures and sound alike
     assert [round(stamp - made[0], 3) for stamp in made] == [stamp / 1000 for stamp in STAMPS]
     assert made[0] - start_of_sound(tmp_path / f"out{suffix}") == pytest.approx(-start_of_sound(source), abs=0.002)
     assert sound_of(tmp_path / f"out{suffix}") == sound_of(source)

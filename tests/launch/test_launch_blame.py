@@ -1,4 +1,4 @@
-"""Of several ranks that failed at once, the launcher names the one that took the others along."""
+"""Of several ranks that failed together, the launcher names the one that caused it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KILLED, ABORTED, TOLD = -signal.SIGKILL, -signal.SIGABRT, -signal.SIGTERM
     ],
 )
 def test_who_took_the_others_along(codes: dict[int, int], blamed: int) -> None:
-    """The ranks are seen to fail in the order of their numbers, a tenth of a second apart."""
+    """The ranks fail in the order of their numbers, a tenth of a second apart."""
     failures = {rank: SimpleNamespace(exitcode=code, timestamp=100 + 0.1 * rank) for rank, code in codes.items()}
     assert first_failure(failures) == (blamed, codes[blamed])
 

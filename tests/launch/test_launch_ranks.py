@@ -1,4 +1,4 @@
-"""A world of real processes over gloo, as a person sees it from outside: what is shown, how it ends, what is left."""
+"""Real processes over gloo as a person sees them: their output, their end, and no process left over."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 
 def the_line(world: World) -> str:
-    """The one line that says how it failed."""
+    """The one line that reports the failure."""
     (line,) = [line for line in world.said.splitlines() if line.startswith("vsrpp: ")]
     assert "Traceback" not in world.said + world.printed
     return line

@@ -1,4 +1,4 @@
-"""A world that cannot be is refused with one line before anything is started."""
+"""An invalid combination of processes is refused with one line before any process starts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "visible_gpus", lambda: 0)
     for name in ("RANK", "WORLD_SIZE", "SLURM_PROCID", timeouts.VARIABLE):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(supervisor, "run", lambda plan, command: pytest.fail(f"started {plan}"))
+    monkeypatch.setattr(supervisor, "run", lambda plan, command, console: pytest.fail(f"started {plan}"))
 
 
 def line(capsys: pytest.CaptureFixture[str]) -> str:
@@ -117,7 +117,7 @@ def test_what_is_right_is_started_with_the_words_that_were_given(
     tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    monkeypatch.setattr(supervisor, "run", lambda plan, command: started.append((plan, command)) or 75)
+    monkeypatch.setattr(supervisor, "run", lambda plan, command, console: started.append((plan, command)) or 75)
     monkeypatch.setattr(launch, "visible_gpus", lambda: 4)
     words = [*train_command(tiny_clip, batch_size=8), "--devices", "auto", "--max-restarts", "2"]
     assert main(words) == 75

@@ -38,7 +38,7 @@ def kill_rank(run: TrainingProcess, rank: int, attempt: int = 0) -> None:
 
 
 def processes_of(folder: Path) -> list[psutil.Process]:
-    """What still lives of those that were started to work in `folder`."""
+    """The processes started in `folder` that are still alive."""
     found = []
     for process in psutil.process_iter():
         try:

@@ -1,4 +1,4 @@
-"""What ranks say, read aloud: whole lines, with their number, and of a failure the line that says it."""
+"""The output of ranks is shown in whole lines, with the rank's number; for a failure, the line that reports it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many processes a replay takes, what is then not exact, and what is refused before any of them starts."""
+"""How many processes a replay starts, when it is not exact, and what is refused before any of them starts."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_a_batch_that_cannot_be_divided_and_a_number_that_is_none_are_refused() 
 
 
 class Silent:
-    """A console that nothing is shown on."""
+    """A console that shows nothing."""
 
     def _ignore(self, _: Any) -> None:
         return
@@ -90,7 +90,7 @@ class Silent:
 
 @pytest.fixture
 def begun_by_two(tmp_path: Path) -> Path:
-    """A folder of runs with the record of a run that two processes began."""
+    """A folder of runs with the record of a run that two processes started."""
     (tmp_path / "ab12").mkdir()
     writer = RunWriter(tmp_path / "ab12" / "run.db", "ab12")
     started = {"ranks": 2, "run_config": {"device": "cpu", "batch_size": 2}}
@@ -111,7 +111,7 @@ def test_every_rank_is_given_the_folder_of_the_run_that_was_found(
     name: str, begun_by_two: Path, alone: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started = []
-    monkeypatch.setattr(supervisor, "run", lambda plan, command, say: started.append((plan, command)) or 6)
+    monkeypatch.setattr(supervisor, "run", lambda plan, command, console: started.append((plan, command)) or 6)
     folder = str(begun_by_two / "ab12")
     code = replay_job.replay(request(run=folder if name == "folder" else name, run_dir=begun_by_two), Silent())
     assert (code, started) == (6, [(Plan(2), command_for(folder))])

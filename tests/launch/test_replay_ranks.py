@@ -20,7 +20,7 @@ SHORT = {"batch_size": 2, "max_steps": 10, "log_every": 1}
 
 @pytest.fixture(scope="module")
 def by_two(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path, empty_store: Path) -> Iterator[RunPaths]:
-    """A finished run of two processes; its folder of runs lies beside the tracking store."""
+    """A finished run of two processes, in a folder of runs beside the tracking store."""
     folder = tmp_path_factory.mktemp("by_two")
     shutil.copy(empty_store, folder / "mlflow.db")
     with TrainingProcess(folder, [*train_command(tiny_clip, **SHORT), "--devices", "2"]) as run:

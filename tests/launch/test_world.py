@@ -1,4 +1,4 @@
-"""The world a process finds itself in: torchrun's words, Slurm's words, or none."""
+"""How a process learns its rank: from torchrun's environment, from Slurm's, or not at all."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from tests.support.servers import Server
 
 @pytest.fixture
 def uri(empty_store: Path, tmp_path: Path) -> str:
-    """A SQLite tracking store of the test's own."""
+    """A SQLite tracking store for one test."""
     shutil.copy(empty_store, tmp_path / "mlflow.db")
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
 
@@ -28,21 +28,21 @@ def runs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def unstarted_server(empty_store: Path, tmp_path: Path) -> Iterator[Server]:
-    """A server of the test's own, which it starts, kills and starts again."""
+    """A server that one test may start, kill and restart."""
     with _server(empty_store, tmp_path / "server") as made:
         yield made
 
 
 @pytest.fixture
 def server(unstarted_server: Server) -> Server:
-    """The same, started."""
+    """The same server, already started."""
     unstarted_server.start()
     return unstarted_server
 
 
 @pytest.fixture(scope="session")
 def shared_server(empty_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One for all tests that do not kill it and look at their own run alone: starting one takes ten seconds."""
+    """A server shared by tests that do not kill it and read only their own run, because a start takes ten seconds."""
     with _server(empty_store, tmp_path_factory.mktemp("shared") / "server") as made:
         made.start()
         yield made

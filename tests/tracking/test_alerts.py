@@ -1,4 +1,4 @@
-"""Alerts reach a real webhook: down, slow, failing, refusing, flooded; and its address stays a secret."""
+"""Alerts reach a real webhook: down, slow, failing, refusing, flooded; and its address stays secret."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECRET = "T0123/B456/very-secret"
 
 
 class Webhook:
-    """A real server that answers as it is told: `answers` first, then 200; each after `delay_s`."""
+    """A real server that gives the statuses in `answers`, then 200; each after `delay_s`."""
 
     def __init__(self) -> None:
         self.got: list[dict[str, Any]] = []
@@ -72,7 +72,7 @@ def webhook() -> Iterator[Webhook]:
 
 
 def alerting(runs: Path, url: str, on: str = "plateau,non_finite,stopped,finished,failed", **more: Any) -> MadeRun:
-    """A run that is told to alert, as `vsrpp train` starts one."""
+    """A run with alerts configured, as `vsrpp train` starts it."""
     run_config = {**RUN_CONFIG, "alerts_url": url, "alerts_on": on, "alerts_format": "json", **more}
     secret = alerts.take_out(run_config)
     run = MadeRun(runs / "alert1", "alert1")
@@ -82,7 +82,7 @@ def alerting(runs: Path, url: str, on: str = "plateau,non_finite,stopped,finishe
 
 
 class Lane:
-    """The lane with a clock of its own, its marks and its engine."""
+    """The alert lane with a fake clock, its marks and its engine."""
 
     def __init__(self, run: MadeRun) -> None:
         self.now = 1000.0
@@ -159,7 +159,7 @@ def test_a_refusal_is_set_aside_and_on_record(runs: Path, webhook: Webhook) -> N
 
 def test_nobody_there_is_a_backlog_that_status_shows(runs: Path) -> None:
     with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        taken.bind(("127.0.0.1", 0))  # no server is listening
         run = alerting(runs, f"http://127.0.0.1:{taken.getsockname()[1]}/{SECRET}")
         run.event("plateau_detected", {})
         Lane(run).turn()

@@ -1,4 +1,4 @@
-"""Delivery to what people run: PostgreSQL and S3 behind the server, passwords before it, trouble in between."""
+"""Delivery to the servers people use: over PostgreSQL and S3, behind passwords, and across a faulty network."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_a_database_restarted_under_the_server_is_a_loss_and_no_refusal(
 def test_an_s3_store_that_is_away_holds_up_checkpoints_alone_and_is_told_apart(
     postgres: Postgres, s3: S3, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Artifacts go straight from the deliverer to the store; then they come back from there."""
+    """The delivery process uploads artifacts directly to the store, and they are downloaded from it."""
     for name, value in environment_of(s3).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
@@ -198,11 +198,11 @@ def test_a_server_with_passwords_gets_everything_and_an_expired_one_is_told_apar
         server.kill()
 
 
-# ---- trouble in between
+# ---- a faulty network
 def test_a_slow_upload_delays_no_row_and_its_progress_is_told(
     shared_server: Server, proxy: Proxy, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")  # an upload may take longer all the same
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "5")  # an upload may still take longer
     run = MadeRun(runs / "slow1", "slow1").start().train(100)
     delivery = Delivery.start(uri=proxy.uri)
     assert delivery.run_id(120), delivery.why
@@ -264,7 +264,7 @@ def test_a_run_whose_end_could_not_be_told_counts_as_undelivered_until_sync(
     assert sync(run.paths.root, proxy.uri) == DONE
     client_of(shared_server.uri).update_run(the_run(shared_server.uri, "orphan1").info.run_id, status="RUNNING")
     marks = Marks(run.paths.delivery_db)
-    marks.set_fact("end_state", None)  # as if the answer had never come
+    marks.set_fact("end_state", None)  # as if no answer had arrived
     marks.close()
     left = backlog(run.paths.root)
     assert (left.rows, left.end_due) == (1, True)

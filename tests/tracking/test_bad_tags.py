@@ -1,4 +1,4 @@
-"""Bad input through MLflow's tags, on one real training with a real store: each answered with why, the weights untouched."""
+"""Invalid input through MLflow's tags, on a real training: each tag gets its reason, and the weights do not change."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_bad_tags_are_each_answered_with_why_and_training_is_unharmed(
             asked = [RunTag(f"vsrpp.set.{edit[0]}", edit[1])] if edit else []
             asked += [RunTag("vsrpp.do", command)] if command is not None else []
             client.set_tag(there, "vsrpp.last_command", "")
-            client.log_batch(there, tags=asked)  # in one transaction, so that they are found together
+            client.log_batch(there, tags=asked)  # in one transaction, so that one poll finds them together
             said = wait_until(lambda: complete(tags()), 120, f"an answer to {asked}")
             assert said.count("refused") >= len(asked), (asked, said)
             assert "\n" not in said
@@ -83,7 +83,7 @@ def test_bad_tags_are_each_answered_with_why_and_training_is_unharmed(
 
 
 def complete(tags: dict[str, Any]) -> str | None:
-    """The answer, once there is one and nothing in it still waits."""
+    """The answer, once it is complete."""
     said = str(tags.get("vsrpp.last_command", ""))
     asked = [key for key in tags if key.startswith("vsrpp.set") or key == "vsrpp.do"]
     return said if said and not asked and "waiting" not in said else None

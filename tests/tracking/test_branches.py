@@ -1,4 +1,4 @@
-"""After a rollback MLflow keeps what was left behind and what came instead, told apart by `run/branch`."""
+"""After a rollback MLflow keeps the abandoned branch and the new one, distinguished by `run/branch`."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from vsrpp.tracking.sync import sync
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two ended runs; the second has an edit whose reason is markup."""
+    """Two finished runs; the reason of an edit in the second contains markup."""
     folder = tmp_path / "runs"
     folder.mkdir()
     made_run(folder, "aa11" * 8)

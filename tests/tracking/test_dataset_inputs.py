@@ -1,4 +1,4 @@
-"""The MLflow run says what it trained and validated on, once however often it is delivered."""
+"""The MLflow run lists its training and validation data once, however often it is uploaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that names its server keeps it, whatever the environment says, and gets there even if the server comes later."""
+"""A run with its own server keeps it regardless of the environment, and is uploaded even if the server starts later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes wrong with a sink is told apart, by real answers of a real socket."""
+"""The kinds of a sink's failures are distinguished, on real answers of a real socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A logged model loads as `models:/…` into something that upscales frames, as the network itself does."""
+"""A logged model, loaded by `models:/…`, upscales frames exactly like the network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from vsrpp.tracking.sync import sync
 
 @pytest.fixture
 def trained(uri: str, runs: Path) -> tuple[Any, Any]:
-    """(a delivered checkpoint's logged model, the network it holds)."""
+    """(the logged model of an uploaded checkpoint, its network)."""
     torch = pytest.importorskip("torch")
     import safetensors.torch
 

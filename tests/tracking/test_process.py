@@ -1,4 +1,4 @@
-"""The delivery process beside a trainer: its whole life, its deaths and its trainer's."""
+"""The delivery process beside a trainer: its life cycle, its death, and its trainer's death."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_what_never_began_leaves_no_run_behind(uri: str) -> None:
     assert run_id
     os.kill(delivery.pid, signal.SIGSTOP)
     try:
-        delivery.finish(3000)  # a refused start is not held up: who waited for the process would wait for ever
+        delivery.finish(3000)  # a refused start does not wait for the process, which would never end
     finally:
         os.kill(delivery.pid, signal.SIGCONT)
     wait_until(lambda: client_of(uri).get_run(run_id).info.lifecycle_stage == "deleted", 240, "it is taken back")

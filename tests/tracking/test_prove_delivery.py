@@ -1,4 +1,4 @@
-"""The proof of delivery, short: its long runs are in docs/benchmarks.md."""
+"""The proof of delivery, in its short form; docs/benchmarks.md has the long runs."""
 
 from __future__ import annotations
 

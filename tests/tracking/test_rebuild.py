@@ -1,4 +1,4 @@
-"""A run goes on where its folder is lost: the tracking server alone gives back its record and its newest checkpoint."""
+"""A run whose folder is lost continues: its record and newest checkpoint are rebuilt from the tracking server."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def record_of(run: RunPaths) -> tuple[list[Event], dict[tuple[int, int, str], st
 
 @pytest.fixture
 def lost(runs: Path, uri: str, tmp_path: Path) -> MadeRun:
-    """A run that ended without a word 50 steps after its newest checkpoint; its folder is moved to `elsewhere`."""
+    """A run that died 50 steps after its newest checkpoint; its folder is moved to `elsewhere`."""
     run = made_run(runs, ended=False)
     run.train(50).edit("max_lr", 3e-4)
     run.close()
@@ -129,9 +129,9 @@ def test_no_checkpoint_is_on_the_server_before_its_record(runs: Path, uri: str) 
         file.close()
 
 
-# ---- a real training, its host lost
+# ---- a real training whose host is lost
 def lose(training: TrainingProcess, run: RunPaths) -> None:
-    """The trainer and its deliverer die at once, and the disk is gone."""
+    """The trainer and its delivery process die together, and the disk is lost."""
     deliverer = int((run.root / LOCK).read_text())
     os.kill(training.process.pid, signal.SIGKILL)
     os.kill(deliverer, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The record as the tracking server alone gives it back."""
+"""The record, read back from the tracking server alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vsrpp.tracking.sync import sync
 
 
 def turned(runs: Path, run_id: str = "turned1") -> MadeRun:
-    """A run that went back twice, once in the very millisecond of its last row."""
+    """A run with two rollbacks, one in the same millisecond as its last row."""
     run = MadeRun(runs / run_id, run_id).start().train(40)
     run.event("config_refused", {"errors": []}, origin="mlflow", reason="line\u2028break \x85 and \u00e4\n\u2705")
     run.validate(30.0)

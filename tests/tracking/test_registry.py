@@ -1,4 +1,4 @@
-"""Registry: an alias stands for a checkpoint, and every address of MLflow's brings its bytes back."""
+"""Registry: an alias refers to a checkpoint, and every MLflow address returns the same bytes."""
 
 from __future__ import annotations
 

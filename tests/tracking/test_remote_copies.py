@@ -1,4 +1,4 @@
-"""The last state that is off this host: what counts as off it, and what `status` says of it."""
+"""The newest state that is stored off this host: what counts as off-host, and what `status` reports."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_server_on_this_host_holds_nothing_off_it_and_one_elsewhere_does(
     assert control.status(run.paths)["off_host_why"] == TRACKING
 
     other = made_run(runs, "there2", ended=True)
-    monkeypatch.setattr(remote_copies, "host_is_here", lambda name: False)  # the one thing one machine cannot have
+    monkeypatch.setattr(remote_copies, "host_is_here", lambda name: False)  # one machine cannot provide a second host
     assert sync(other.paths.root, shared_server.uri).delivered
     seen = control.status(other.paths)
     newest = [event for event in control.history(other.paths) if event.type == "checkpoint_saved"][-1]

@@ -1,4 +1,4 @@
-"""`vsrpp replay RUN` where the run folder never was: the tracking server's word is enough."""
+"""`vsrpp replay RUN` on a host without the run folder: the tracking server is enough."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LONG = {"max_steps": 1_000_000, "log_every": 5, "validate_every": 40, "checkpoin
 
 
 def steer(run: RunPaths) -> None:
-    """Two edits by hand, a rollback, and the end brought near; paused, so that no step passes between two of them."""
+    """Two manual edits, a rollback, and a lower max_steps; paused, so that no step passes in between."""
     assert control.apply(run, {"max_lr": 5e-4}, origin="cli", author="anna").status == "applied"
     wait_until(
         lambda: len(control.checkpoint_steps(run)) > 1, 240, "a checkpoint to go back to, and steps to leave behind"

@@ -1,4 +1,4 @@
-"""The run's description holds what MLflow takes, newest first."""
+"""The run's description contains as much as MLflow accepts, newest first."""
 
 from __future__ import annotations
 

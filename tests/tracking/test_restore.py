@@ -1,4 +1,4 @@
-"""A checkpoint back by run ID: from the run folder, from MLflow alone, and never a damaged one."""
+"""Restoring a checkpoint by run ID: from the run folder or from MLflow alone, and never a damaged one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def run(runs: Path, uri: str) -> MadeRun:
 
 @pytest.fixture
 def gone(run: MadeRun, tmp_path: Path) -> MadeRun:
-    """The run folder is moved away: only MLflow has it."""
+    """The run folder is moved away, so that only MLflow has the run."""
     shutil.move(run.paths.root, tmp_path / "elsewhere")
     return run
 

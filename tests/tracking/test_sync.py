@@ -1,4 +1,4 @@
-"""Delivery of a finished run to a SQLite tracking store: everything is there, once, however often it is delivered."""
+"""Uploading a finished run to a SQLite tracking store: everything arrives once, however often it is uploaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tags of the MLflow UI as commands: put once, taken away, answered; over the real inbox and a real tracking store."""
+"""Tags of the MLflow UI as commands: submitted once, removed and answered, with a real inbox and tracking store."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vsrpp.tracking.tag_commands import KNOWN, TagCommands, commands_of
 
 
 class Desk:
-    """A live run whose trainer is this test, and somebody at the UI."""
+    """A live run whose trainer is this test, and a person at the MLflow UI."""
 
     def __init__(self, runs: Path, uri: str) -> None:
         self.run = made_run(runs, "desk1", ended=False)
@@ -52,13 +52,13 @@ class Desk:
             self.client.set_tag(self.id, "vsrpp." + key.replace("set_", "set.", 1), text)
 
     def look(self) -> list[Command]:
-        """One poll; what reached the trainer by it."""
+        """Poll once; returns the commands that reached the trainer."""
         self.now += 3
         self.tags.work(hurry=False)
         return self.pending.take()
 
     def answer(self, command: Command, **answer: object) -> str:
-        """The trainer answers; what the UI then shows."""
+        """Let the trainer answer; returns what the UI then shows."""
         self.inbox.answer(command.uid, Answer(**{"step": 1201, "branch": 0, "revision": 7, **answer}))  # type: ignore[arg-type]
         self.tags.work(hurry=False)
         return self.shown()
@@ -160,7 +160,7 @@ def test_the_tags_are_looked_at_no_more_often_than_every_2_5_seconds(desk: Desk)
 
 @pytest.mark.parametrize("moment", ["put", "delete_tag", "set_fact"])
 def test_a_crash_anywhere_applies_it_once_and_answers(desk: Desk, moment: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The deliverer dies before the command is put, before the tag is taken away, and before that is written down."""
+    """The delivery process dies before it submits the command, before it removes the tag, and before it records that."""
 
     class Died(BaseException):
         pass

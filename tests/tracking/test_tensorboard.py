@@ -174,9 +174,7 @@ def test_after_a_session_that_was_killed_everything_is_written_anew(runs: Path) 
 def test_an_abandoned_branch_is_purged(runs: Path) -> None:
     run = made_run(runs, ended=False)
     run.rollback(100)
-    run.writer.record(
-        200, 0, {"events/checkpoint": 1.0}, at=run.tick()
-    )  # a save that ended after the run had gone back
+    run.writer.record(200, 0, {"events/checkpoint": 1.0}, at=run.tick())  # a save that completed after the rollback
     run.train(50).end()
     deliver(run)
     events = read(run.paths.tensorboard)

@@ -1,4 +1,4 @@
-"""Runs that began from others hang below them in MLflow's UI, whatever order they were delivered in."""
+"""Runs started from others are nested below them in MLflow's UI, in whatever order they were uploaded."""
 
 from __future__ import annotations
 

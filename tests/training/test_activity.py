@@ -1,4 +1,4 @@
-"""Activity: only when it is asked for, by its formula, and under autocast, torch.compile and DDP."""
+"""Layer activity: measured only on request, follows its formula, and works under autocast, torch.compile and DDP."""
 
 from __future__ import annotations
 

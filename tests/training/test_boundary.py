@@ -1,4 +1,4 @@
-"""What rank 0 decides between two steps, each part by itself: no network, no loop, no other process."""
+"""Rank 0's decisions between two steps, part by part: without a network, a loop or another process."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_a_signal_ends_the_run_with_a_checkpoint(rank_0: Make, name: str, ended:
     assert run.types() == ["checkpoint_saved", "stopped"] and run.events[-1].data["why"] == name
 
 
-# ---- what the other ranks hear
+# ---- what the other ranks receive
 def test_a_boundary_of_several_ranks_ends_with_how_far_to_go_on(rank_0: Make) -> None:
     run = rank_0(ranks=2, batch_size=2, max_steps=100, control_interval=4, validate_every=50)
     run.ask("validate")
@@ -210,7 +210,7 @@ def test_a_boundary_of_several_ranks_ends_with_how_far_to_go_on(rank_0: Make) ->
 
 
 class Script:
-    """A group in which rank 0 says what a list holds."""
+    """A group whose rank 0 broadcasts the contents of a list."""
 
     def __init__(self, turns: list[Turn]) -> None:
         self._turns = turns

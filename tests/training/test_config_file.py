@@ -165,7 +165,7 @@ def test_a_byte_order_mark_is_passed_over(file: RuntimeConfigFile) -> None:
 
 
 def test_a_save_right_after_a_write_is_seen(file: RuntimeConfigFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between the exchange and whatever the writer does next there is time for somebody's save."""
+    """Somebody may save between the exchange of the files and the writer's next action."""
     import vsrpp.training.config_file as config_file
 
     exchange = config_file.exchange_files

@@ -1,4 +1,4 @@
-"""A person's save that comes right after the trainer's own write of the file is an edit like any other.
+"""A save by a person right after the trainer wrote the file is an edit like any other.
 
 It can come so soon that the clock of the file system has not moved on, with as many bytes as were written: then neither
 time, size nor inode tell it from the trainer's own text.

@@ -1,4 +1,4 @@
-"""`vsrpp train --check`: real steps, real figures, nothing left behind, and every failure told before the first step."""
+"""`vsrpp train --check`: real steps and figures, no files left over, and every failure reported before the first step."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_hours_disk_and_upload_follow_from_what_was_measured() -> None:
     run_config, live = configs(Path("sample"), max_steps=1050, validate_every=100, checkpoint_every=250, log_every=10)
     whole = forecast(MEASURED, run_config, live)
     assert (whole.steps, whole.validations) == (1050, 11)
-    assert whole.checkpoints == (5, 13)  # 250 … 1000 and 1050; and 100 … 900 without 500, if each is a best one
+    assert whole.checkpoints == (5, 13)  # 250 … 1000 and 1050; plus 100 … 900 without 500 if each is a new best
     assert whole.hours == pytest.approx((1050 * 0.5 + 11 * 10 + 13 * 2) / 3600)
-    assert whole.kept_checkpoints == 12  # the last 10, the best, one in the making
+    assert whole.kept_checkpoints == 12  # the last 10, the best, and one being written
     assert whole.disk_bytes == 12 * 1000 + 2 * 11 * 50 + 105 * 10 * 150
     assert whole.upload_bytes == 13 * 1000 + 11 * 50
     local = forecast(MEASURED, {**run_config, "checkpoint_upload": "local"}, live)
@@ -122,7 +122,7 @@ def test_a_disk_too_small_for_what_is_kept_is_found(
     real = dry_run.shutil.disk_usage(tmp_path)
     seen = tried(tmp_path / "runs", tiny_clip, keep_last=1)
     assert seen.forecast is not None
-    too_little = real._replace(free=seen.forecast.disk_bytes * 9 // 10)  # what a second try finds differs a little
+    too_little = real._replace(free=seen.forecast.disk_bytes * 9 // 10)  # a second measurement differs slightly
     monkeypatch.setattr(dry_run.shutil, "disk_usage", lambda _: too_little)
     seen = tried(tmp_path / "runs", tiny_clip, keep_last=1)
     assert [line for line in seen.problems if "Keep fewer checkpoints" in line]

@@ -1,4 +1,4 @@
-"""What goes wrong in other trainers, as far as no other test holds it; the whole list is in docs/data-and-training.md."""
+"""Known bugs of other trainers that no other test covers; docs/data-and-training.md has the complete list."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_resumed_run_has_its_ema_its_moments_and_its_random_state_again(tmp_pa
 
 
 def test_no_code_puts_anything_on_cuda_without_being_told() -> None:
-    """A validation that says `cuda` by itself ends every run on a CPU."""
+    """A validation with a hard-coded `cuda` would end every run on a CPU."""
     forced = re.compile(r"\.cuda\(\)|to\(\s*['\"]cuda|device\s*=\s*['\"]cuda['\"]\s*[,)]")
     found = [file for file in (ROOT / "vsrpp").rglob("*.py") if forced.search(file.read_text(encoding="utf-8"))]
     assert found == []

@@ -1,4 +1,4 @@
-"""Training a network with optical flow: a rate of its own, frozen at first, weights from a file, the same bits again."""
+"""Training a network with optical flow: its own learning rate, frozen at first, weights from a file, bit-identical."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kill -9 at random moments, with edits going on: nothing acknowledged is lost, and the bits are an undisturbed run's."""
+"""kill -9 at random moments during edits: nothing acknowledged is lost, and the result is bit-identical to an undisturbed run."""
 
 from __future__ import annotations
 

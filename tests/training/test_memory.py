@@ -1,4 +1,4 @@
-"""Memory that runs out: recognised, on record, and answered with sizes that fit."""
+"""Out of memory: recognised, recorded, and answered with sizes that fit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Losses that are not finite: skipped; for long, a return to a good state at a lower rate; for ever, an end."""
+"""Non-finite losses: a few are skipped, many lead back to a good state at a lower rate, and endless ones end the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real training, steered by nobody, that the controller takes through its phases."""
+"""A real training without edits, which the controller takes through its phases."""
 
 from __future__ import annotations
 

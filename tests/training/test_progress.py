@@ -1,4 +1,4 @@
-"""The faces' numbers: each by its formula, on the record, and in `status`."""
+"""The figures shown to people: each follows its formula, is recorded, and appears in `status`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIVE = {"max_steps": 1000, "validate_every": 300, "checkpoint_every": 250}
 
 
 class Clock:
-    """A clock that moves when told."""
+    """A clock that moves only when told to."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -35,7 +35,7 @@ class Clock:
 
 
 def stepped(steps: int, step_s: float = 0.1, **rare: float) -> tuple[Throughput, Clock]:
-    """A pace after so many steps, each with a tenth of waiting."""
+    """The pace after this many steps, a tenth of each spent waiting."""
     clock = Clock()
     pace = Throughput(now=clock)
     for _ in range(steps):

@@ -1,4 +1,4 @@
-"""Two processes train one run over gloo: the same as one, whatever is asked of them meanwhile."""
+"""Two processes train one run over gloo, with the result of one process, whatever commands arrive meanwhile."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ tiny second moments, which enlarges it step by step."""
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three clips of different sizes: two validation shares that are not equal."""
+    """Three clips of different sizes, so that the two ranks validate unequal shares."""
     folder = tmp_path_factory.mktemp("clips")
     for name, frames, height, width in (("a", 24, 64, 96), ("b", 20, 48, 64), ("c", 30, 80, 64)):
         write_video(folder / f"{name}.mkv", piece(frames, height, width))
@@ -51,7 +51,7 @@ def half_of_one(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Steere
 
 
 def together(processes: int, folder: Path, clips: Path, alone: RunPaths, *scenarios: str) -> dict[str, Any]:
-    """What so many processes found in these scenarios of `two_ranks`."""
+    """The results of this many processes in these scenarios of `two_ranks`."""
     env = {**environment(folder), "OMP_NUM_THREADS": "1", "VSRPP_RANK_TIMEOUT_S": str(TIMEOUT_S)}
     script = Path(__file__).parents[1] / "support" / "two_ranks.py"
     done = subprocess.run(
@@ -90,7 +90,7 @@ def test_two_processes_have_the_losses_of_one(facts: dict[str, Any], one: Steere
 
 
 def test_a_batch_of_one_process_is_shared_out_sample_for_sample(facts: dict[str, Any], one: Steered) -> None:
-    """The first step's figures differ by rounding alone; other samples would give other ones."""
+    """The figures of the first step differ only by rounding; other samples would give different ones."""
     for key in ("loss/l1", "grad_norm"):
         ours, theirs = rows(facts["plain"]["run"], key), rows(one.paths.root, key)
         assert ours[2] == pytest.approx(theirs[2], rel=2e-5), key
@@ -103,7 +103,7 @@ def test_every_rank_ends_with_the_same_weights_moments_and_ema(facts: dict[str, 
 
 
 def test_a_shared_validation_gives_exactly_the_figures_of_one_process(facts: dict[str, Any], one: Steered) -> None:
-    """At step 0 the weights are the same to the bit, and the three clips have three sizes."""
+    """At step 0 the weights are bit-identical, and the three clips have three sizes."""
     ours, theirs = of_type(facts["plain"]["run"], "validated")[0], of_type(one.paths.root, "validated")[0]
     assert ours.step == theirs.step == 0
     assert ours.data["clips"] == theirs.data["clips"]
@@ -226,6 +226,6 @@ def test_three_processes_resume_exactly_though_sums_of_three_depend_on_their_ord
 def test_a_group_of_one_has_the_bits_of_a_process_by_itself(
     tmp_path: Path, clips: Path, half_of_one: Steered, one: Steered
 ) -> None:
-    """torchrun with one process: gradients go through DDP, and nothing else is otherwise."""
+    """torchrun with one process: gradients pass through DDP; nothing else differs."""
     found = together(1, tmp_path, clips, half_of_one.paths, "plain")["plain"]
     assert found["weights"] == [one.weights()]

@@ -1,4 +1,4 @@
-"""What goes wrong among several processes ends in one line that names the rank, and never in a hang."""
+"""A failure among several processes ends with one line that names the rank, never in a hang."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ sys.exit(main())
 
 
 class Rank:
-    """`vsrpp train …` as one rank of several, in the environment that torchrun would make."""
+    """`vsrpp train …` as one of several ranks, in torchrun's environment."""
 
     def __init__(
         self, folder: Path, rank: int, port: int, arguments: list[str], env: dict[str, str], program: Sequence[str]
@@ -76,7 +76,7 @@ class Rank:
 @contextmanager
 def two(folder: Path, data: Path, *, only_1: dict[str, Any] | None = None, env: dict[str, str] | None = None,
         program_1: Sequence[str] = ("-m", "vsrpp"), **sets: Any) -> Iterator[tuple[Rank, Rank]]:  # fmt: skip
-    """Both ranks of a run; `only_1` is asked of rank 1 alone, and `program_1` is what it runs."""
+    """Both ranks of a run; only rank 1 gets the options `only_1` and runs `program_1`."""
     port = free_port()
     asked = [train_command(data, **{**ENDLESS, **sets}), train_command(data, **{**ENDLESS, **sets, **(only_1 or {})})]
     programs = (("-m", "vsrpp"), program_1)
@@ -89,7 +89,7 @@ def two(folder: Path, data: Path, *, only_1: dict[str, Any] | None = None, env: 
 
 
 def under_way(folder: Path, leader: Rank) -> RunPaths:
-    """The run, once it has made steps."""
+    """The run, after its first steps."""
 
     def found() -> RunPaths | None:
         assert leader.process.poll() is None, leader.errors
@@ -150,7 +150,7 @@ def test_a_killed_rank_0_takes_the_others_with_it(tmp_path: Path, tiny_clip: Pat
 
 
 def test_a_failure_of_rank_0_in_the_middle_of_a_step_ends_the_others(tmp_path: Path, tiny_clip: Path) -> None:
-    """Its record cannot be written any more, a thousand steps before the others listen again."""
+    """Rank 0 can no longer write the record, a thousand steps before the ranks next communicate."""
     with two(tmp_path, tiny_clip, control_interval=1000) as (leader, follower):
         run = under_way(tmp_path, leader)
         with contextlib.closing(sqlite3.connect(run.run_db, timeout=60.0)) as record:

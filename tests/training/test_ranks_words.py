@@ -1,4 +1,4 @@
-"""What several processes agree on before and between steps, as far as it needs one process to be seen."""
+"""What several processes agree on before and between steps, where one process suffices to test it."""
 
 from __future__ import annotations
 

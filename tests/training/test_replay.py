@@ -1,4 +1,4 @@
-"""A steered run is a reproducible run: its record alone brings back the same bits."""
+"""A steered run is reproducible: its record alone yields bit-identical weights."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_other_threads_and_other_data_are_named_as_likely_causes(tmp_path: Path,
     started = original.events[0]
     started.data["data_fingerprint"] = "other"
     started.data["versions"] |= {"torch": "1.0", "pillow": "2.0"}
-    del started.data["versions"]["av"]  # as in a record from before it was kept
+    del started.data["versions"]["av"]  # as in a record older than this field
     said: list[str] = []
     verdict = replay(original, tmp_path / "replay", say=said.append)
     assert verdict.identical, "here nothing differs but the record's word"

@@ -1,4 +1,4 @@
-"""One optimizer step: parts of a batch, the scale of the loss under fp16, what is kept for the backward pass."""
+"""One optimizer step: gradient accumulation, the loss scale under fp16, and gradient checkpointing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from vsrpp.training.start import resolve_machine
 
 
 def gradient(folder: Path, data: Path, **sets: Any) -> tuple[list[torch.Tensor], dict[str, float]]:
-    """(gradient of the first step, clipped; its figures)."""
+    """(clipped gradient of the first step, its figures)."""
     run = Steered.new(folder, data, **sets)
     run.one_step()
     made = [parameter.grad.clone() for parameter in run.context.state.model.parameters() if parameter.grad is not None]
@@ -55,7 +55,7 @@ def test_a_run_in_parts_trains_and_replays(tmp_path: Path, tiny_clip: Path) -> N
 def scaled(tmp_path: Path, clip: Path, *, fits: float = 2.0**20, **sets: Any) -> Steered:
     """A run whose loss is scaled as under fp16, on a CPU, where the network stays in fp32.
 
-    A gradient overflows while the scale lies above `fits`.
+    A gradient overflows while the scale is above `fits`.
     """
     run = Steered.new(tmp_path, clip, log_every=1, **sets)
     state = run.context.state
@@ -186,7 +186,7 @@ def test_compiled_trunks_train_to_the_same_weights_under_the_same_keys_and_repla
 
 
 def compiled_calls(run: Steered) -> int:
-    """Graphs that torch.compile made of a trunk of the run."""
+    """The graphs that torch.compile made of the network's trunk."""
     from torch._dynamo.eval_frame import _debug_get_cache_entry_list
 
     return len(_debug_get_cache_entry_list(type(run.context.state.model.backward_trunk).forward.__code__))

@@ -1,4 +1,4 @@
-"""Checkpoints: made, kept and removed; gone back to, and gone on from in a new run."""
+"""Checkpoints: written, kept and pruned; rolled back to, and continued in a new run."""
 
 from __future__ import annotations
 

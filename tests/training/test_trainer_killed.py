@@ -1,4 +1,4 @@
-"""A run that was killed: its resume ends as if nothing had happened, and loses nothing that was acknowledged."""
+"""A resumed run that was killed ends as if undisturbed, and nothing acknowledged is lost."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_checkpoint_whose_event_a_kill_cut_off_is_told_by_the_resume(
             return run.kill() if type == "checkpoint_saved" else emit(type, **about)
 
         cut.setattr(run.context.recorder, "emit", die_before_the_event)
-        run.at[11] = lambda run: run.context.checkpoints.collect(wait=True)  # before the next one is due
+        run.at[11] = lambda run: run.context.checkpoints.collect(wait=True)  # before the next checkpoint is due
         run.train_until_killed()
     assert control.checkpoint_steps(run.paths) == [10]
     assert not [event for event in control.history(run.paths) if event.type == "checkpoint_saved"]

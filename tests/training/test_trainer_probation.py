@@ -1,4 +1,4 @@
-"""Edits on probation: undone as if they had never been, or confirmed."""
+"""Edits on probation: reverted without a trace in the training, or confirmed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A validation leaves the temporal profile where the panel looks for it."""
+"""A validation saves the temporal profile where the panel expects it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs to look at."""
+"""Runs for the terminal UI to show."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _one_time_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _patience_with_a_silent_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that nobody serves is called silent after 20 s, which a test may take on a busy machine."""
+    """A run without a live trainer counts as silent after 20 s, which a test may take on a busy machine."""
     monkeypatch.setattr("vsrpp.control.run_view.SILENT_AFTER_S", 3600.0)
 
 

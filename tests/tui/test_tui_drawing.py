@@ -1,4 +1,4 @@
-"""Figures as pictures of characters, lines cut and padded, text for terminals that know ASCII alone."""
+"""Figures drawn with characters, lines cut and padded, and text for ASCII-only terminals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ENTER, number, ENTER, value, ENTER, ENTER; the preview as one types; the four weights as one."""
+"""ENTER, number, ENTER, value, ENTER, ENTER; the preview while typing; the four weights edited together."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every key does what its label says, and says what came of it."""
+"""Every key does what its label says, and reports the outcome."""
 
 from __future__ import annotations
 

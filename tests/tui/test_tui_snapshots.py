@@ -1,4 +1,4 @@
-"""The screens as text, at three sizes. After a wanted change: VSRPP_UPDATE_SNAPSHOTS=1 pytest tests/tui/test_tui_snapshots.py"""
+"""The screens as text, at three sizes. To update: VSRPP_UPDATE_SNAPSHOTS=1 pytest tests/tui/test_tui_snapshots.py"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every state of a run is told apart, in words as well as in colour; nothing a run may hold brings the screen down."""
+"""Every state of a run is distinguished in words as well as in colour; no content of a run crashes the screen."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_an_upload_is_drawn_with_its_progress_and_goes_when_it_is_done(tmp_path:
 
 def test_an_end_that_mlflow_was_not_told_is_said_with_the_command_that_tells_it(tmp_path: Path) -> None:
     run = half_way(tmp_path / "runs" / "r1")
-    run.end("finished").delivered()  # the events are there, the end state is not
+    run.end("finished").delivered()  # has the events but not the end state
 
     async def script(ui: Driven) -> None:
         await ui.shows("Delivery       ! end not reported", "vsrpp sync")

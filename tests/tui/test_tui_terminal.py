@@ -1,4 +1,4 @@
-"""On a real pseudo-terminal: how it starts, what it sends, and that it leaves the terminal as it was, however it ends."""
+"""On a real pseudo-terminal: the start, the bytes sent, and that the terminal is restored, however it ends."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_no_color_sends_no_colour(folder: Path) -> None:
         code for code in codes if code.isdigit() and (30 <= int(code) <= 48 or 90 <= int(code) <= 107) and code != b"39"
     }
     assert colours == set()
-    assert b"7" in codes  # what is chosen is still seen
+    assert b"7" in codes  # the selection stays visible
 
 
 def test_the_c_locale_gets_ascii_alone(folder: Path) -> None:
@@ -200,7 +200,7 @@ def test_it_loads_neither_torch_nor_mlflow_nor_what_only_checks_need() -> None:
 
 @pytest.mark.slow
 def test_what_it_costs_to_be_attached(tmp_path: Path) -> None:
-    """CPU and bytes while a run goes 25 steps a second, a row every ten: 20 s of it."""
+    """CPU time and bytes over 20 s of a run with 25 steps per second and a row every ten steps."""
     run = FakeRun(tmp_path / "runs" / RUN_ID, max_steps=100_000)
     run.train(5000).validate(30.0).checkpoint(30.0).delivered()
     with Terminal(run.paths.root) as terminal:
@@ -213,7 +213,7 @@ def test_what_it_costs_to_be_attached(tmp_path: Path) -> None:
                 sent += len(terminal.read(0.2))
         seconds = time.monotonic() - began
         cpu = (terminal.cpu_s() - cpu_before) / seconds
-        for _ in range(20):  # what is still on its way is drawn first
+        for _ in range(20):  # pending output is drawn first
             still = 0
             for _ in range(4):
                 run.say()

@@ -1,4 +1,4 @@
-"""The whole way in a real terminal: a real training in one tmux window, the terminal UI in another."""
+"""End to end in a real terminal: a real training in one tmux window, the terminal UI in another."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ pytestmark = [
 
 
 class Tmux:
-    """A tmux server of its own; every window 80×24."""
+    """A separate tmux server; every window is 80×24."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,7 +47,7 @@ class Tmux:
         ).stdout  # fmt: skip
 
     def start(self, name: str, command: str) -> int:
-        """Run a command in a detached session; the process id of what runs in it."""
+        """Run a command in a detached session; returns the process ID of the command."""
         self.do("-f", "/dev/null", "new-session", "-d", "-s", name, "-x", "80", "-y", "24", f"exec {command}")
         return int(self.do("list-panes", "-t", name, "-F", "#{pane_pid}"))
 
@@ -134,12 +134,12 @@ def test_a_rate_set_by_hand_in_a_real_training_then_detach_kill_reattach(tmux: T
 
 
 def _cells(screen: str) -> list[str]:
-    """What stands still while a run is paused: everything but the header's and the message's own words."""
+    """The part of the screen that does not change while a run is paused: all but the header and the message."""
     return [row.rstrip() for row in screen.splitlines()[2:9]]
 
 
 def _steady(tmux: Tmux, name: str) -> list[str]:
-    """The screen once it has shown the same for three seconds: everything has been read and drawn."""
+    """The screen, once it has been unchanged for three seconds, so that everything is read and drawn."""
     seen: list[list[str]] = []
 
     def stands() -> bool:

@@ -1,4 +1,4 @@
-"""The panel is loaded once, and every test has an empty folder of runs."""
+"""Loads the panel once; each test gets an empty folder of runs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runs page in a real browser: every action asks, shows its command, and says what became of it."""
+"""The runs page in a real browser: every action asks first, shows its command, and reports its outcome."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_restoring_by_keyboard_asks_shows_the_command_and_says_where(
     assert f"{finished.run_id}@10" in page.locator("#ask-sure").inner_text()
     page.keyboard.press("Escape")
     page.wait_for_selector("#ask:not([open])", state="attached")
-    assert page.evaluate("document.activeElement.dataset.act") == "restore"  # back where one was
+    assert page.evaluate("document.activeElement.dataset.act") == "restore"  # the focus returns to where it was
     assert not (finished.root.parent / ".jobs").exists()
     page.keyboard.press("Enter")
     page.wait_for_selector("#ask[open]")
@@ -90,7 +90,9 @@ def test_restoring_by_keyboard_asks_shows_the_command_and_says_where(
     assert page.locator(".job [data-copy]").get_attribute("data-copy") == line
     page.locator("[data-act=restore][data-step='10']").click()
     page.locator("#ask-yes").click()
-    page.wait_for_selector("#ask-told .notice.bad:has-text('already exists')")  # said where one looks
+    page.wait_for_selector(
+        "#ask-told .notice.bad:has-text('already exists')"
+    )  # reported beside the control that was used
     assert page.locator("#ask").is_visible()
 
 
@@ -187,7 +189,7 @@ def test_two_ticked_runs_lead_to_mlflows_compare_page(
     assert own == "http://tracking.example:5000/#/experiments/3/runs/m-20260101-120000-a"
     page.reload()
     page.wait_for_selector("#compare-mlflow")  # the ticks are kept
-    third = SyntheticRun(panel.folder / "runs", run_id="20260103-120000-c")  # the rows move, the ticks stay with theirs
+    third = SyntheticRun(panel.folder / "runs", run_id="20260103-120000-c")  # rows move, and each keeps its tick
     third.say("training")
     page.wait_for_selector("[data-pick='20260103-120000-c']", timeout=ENDED_MS)
     assert not page.locator("[data-pick='20260103-120000-c']").is_checked()

@@ -70,7 +70,7 @@ def visit(chromium: Browser, panel: PanelProcess) -> Iterator[Callable[..., Page
 
 @pytest.fixture
 def still(training: RunPaths) -> Iterator[None]:
-    """The run is paused, so that no new figure is drawn under the test's hands."""
+    """The run is paused, so that the page does not change during the test."""
     assert control.command(training, "pause", origin="cli").status == "done"
     yield
     assert control.command(training, "resume", origin="cli").status == "done"
@@ -81,7 +81,7 @@ def field(page: Page, key: str) -> Any:
 
 
 def ready(page: Page, revision: int | None = None) -> None:
-    """The form is filled and stands on that revision (the one in force, by default)."""
+    """Wait until the form is filled in from that revision (by default the one in force)."""
     wanted = f"[data-base='{revision}']" if revision is not None else "[data-base]:not([data-base=''])"
     page.wait_for_selector(wanted, state="attached")
     page.wait_for_selector("#n-max_lr .note")
@@ -129,7 +129,7 @@ def test_an_edit_is_previewed_applied_and_on_record(visit: Callable[..., Page], 
     page.wait_for_selector("#preview .diff")
     snapshot = page.locator("#preview").inner_text()
     assert "5.00e-04" in snapshot and "Learning rate ahead" in snapshot and page.locator("#preview svg").count() == 1
-    assert revision(training) == before  # a preview asks nothing of the run
+    assert revision(training) == before  # a preview sends the run no command
     page.locator("#reason textarea").fill("a test")
     page.get_by_role("button", name="Apply", exact=True).click()
     page.wait_for_selector("#answer .notice.good")
@@ -156,7 +156,9 @@ def test_a_refused_edit_says_why_and_what_holds(visit: Callable[..., Page], trai
 
 
 def test_an_edit_on_probation_is_announced_and_decided(visit: Callable[..., Page], training: RunPaths) -> None:
-    assert control.command(training, "pause", origin="cli").status == "done"  # or it may be over before it is seen
+    assert (
+        control.command(training, "pause", origin="cli").status == "done"
+    )  # otherwise it may end before the page shows it
     page = visit("config")
     ready(page)
     page.locator("#f-cooldown_duration input").first.fill("61")
@@ -276,7 +278,7 @@ def test_zooming_and_reading_off_the_curves(visit: Callable[..., Page], training
     assert box is not None
     px0, px1, x1 = (float(chart.get_attribute(f"data-{name}") or 0) for name in ("px0", "px1", "x1"))
     wide = float((chart.get_attribute("viewBox") or "").split()[2])
-    present = control.status(training)["step"]  # it may have gone back: the present line is shorter than what was left
+    present = control.status(training)["step"]  # after a rollback the current line is shorter than the abandoned one
     middle = (px0 + (px1 - px0) * min(1.0, present / x1) / 2) / wide
     page.mouse.move(box["x"] + box["width"] * middle, box["y"] + 100)
     page.wait_for_selector(".tip:not([hidden])")
@@ -314,7 +316,7 @@ def test_everything_can_be_reached_by_keyboard_and_has_a_name(visit: Callable[..
     page.wait_for_selector("#compare-main")
     page.locator("#do-stop").wait_for()
     wanted, reached = {"open-config", "do-pause", "do-validate", "do-checkpoint", "do-stop"}, set()
-    for _ in range(300):  # a piece drawn anew under the focus sends it back to the start
+    for _ in range(300):  # redrawing the focused part moves the focus to the start
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
         if wanted <= reached:

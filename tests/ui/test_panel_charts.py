@@ -1,4 +1,4 @@
-"""What is drawn for which state: full, empty, not a number, huge."""
+"""What the charts show in each state: full, empty, not a number, huge."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def peak_drawn(activity: Mapping[str, float]) -> str:
 
 
 def chart_drawn(chart: lines.LossChart | None) -> str:
-    """The chart's SVG, as the losses of the monitoring page have it."""
+    """The SVG of the losses chart on the monitoring page."""
     losses = piece(
         "losses", chart=chart, names={}, present=[], colours=lines.COLOURS, abandoned=False, complete=True, log_every=10
     )

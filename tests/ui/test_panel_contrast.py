@@ -38,7 +38,7 @@ def failures(page: Page) -> list[Any]:
 
 # ---- the states
 def running(runs: Path) -> SyntheticRun:
-    """Everything at once: a plateau, a probation, tracking behind, a branch left behind, jobs, other runs."""
+    """Everything at once: a plateau, a probation, pending uploads, an abandoned branch, jobs, other runs."""
     stopped = full_run(runs, run_id="20251230-090000-base")
     stopped.end("stopped")
     deliver(stopped)
@@ -66,7 +66,7 @@ def state(name: str) -> Callable[[Path], SyntheticRun]:
     return make
 
 
-# ---- what is done to a page before it is looked at
+# ---- actions on a page before it is measured
 def edited(page: Page) -> None:
     page.wait_for_function("document.querySelector('#f-max_lr input')?.value")
     page.wait_for_timeout(400)

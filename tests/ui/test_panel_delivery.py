@@ -1,4 +1,4 @@
-"""How delivery to MLflow stands is on the monitoring page: the kind of trouble, its age, what is uploaded now."""
+"""The monitoring page shows the state of uploads to MLflow: the kind of failure, its age, the current upload."""
 
 from __future__ import annotations
 

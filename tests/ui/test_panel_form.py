@@ -1,4 +1,4 @@
-"""The config form apart from its widgets."""
+"""The config form, without its widgets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The jobs of the runs page: what may be started, by whom, what becomes of it, and what outlives the panel."""
+"""Jobs of the runs page: what may be started, by whom, how it ends, and what outlives the panel."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def post(url: str, order: object, **headers: str) -> dict[str, Any]:
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:
             return dict(json.load(answer))
-    except urllib.error.HTTPError as refused:  # its body says why
+    except urllib.error.HTTPError as refused:  # the body gives the reason
         return dict(json.load(refused))
 
 
@@ -59,7 +59,7 @@ def ended(folder: Path) -> Any:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory, tiny_clip: Path) -> RunPaths:
-    """A run that has ended, every checkpoint of it in MLflow."""
+    """A finished run whose checkpoints are all in MLflow."""
     folder = tmp_path_factory.mktemp("jobs")
     with TrainingProcess(folder, train_command(tiny_clip)) as process:
         paths = RunPaths(process.run_dir())
@@ -75,7 +75,7 @@ def live_panel(finished: RunPaths) -> Iterator[PanelProcess]:
 
 @pytest.fixture(scope="module")
 def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClient, SyntheticRun]]:
-    """A panel on one run, in which nothing has been started."""
+    """A panel on one run, without any jobs."""
     runs = tmp_path_factory.mktemp("idle") / "runs"
     runs.mkdir()
     with TestClient(panel.build(runs=runs), base_url=HERE) as http:
@@ -222,7 +222,7 @@ def test_every_state_is_shown_with_its_command_and_what_came_of_it(runs: Path) -
         "Cancel",
     ):
         assert words in drawn
-    assert drawn.count("data-act=") == 1  # only what runs can be cancelled
+    assert drawn.count("data-act=") == 1  # only a running job can be cancelled
     assert view.jobs([]) is None
 
 
@@ -324,7 +324,9 @@ def test_a_training_outlives_its_panel_and_the_next_panel_can_end_it(tmp_path: P
             wait_until(lambda: newest(tmp_path).state == "cancelled", 240, "its end")
         assert control.status(new)["state"] == "stopped"
         assert control.checkpoint_steps(new)[-1] == control.status(new)["step"]
-        assert control.status(new)["config"]["max_steps"] == 1_000_000  # the very run, from the other's checkpoint
+        assert (
+            control.status(new)["config"]["max_steps"] == 1_000_000
+        )  # exactly this run, started from the other's checkpoint
     finally:
         if psutil.pid_exists(pid):
             os.killpg(pid, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Which language a page is in: its own switch in the address, then --lang, then the browser's, then English."""
+"""The language of a page: its own switch in the address, then --lang, then the browser's, then English."""
 
 from __future__ import annotations
 

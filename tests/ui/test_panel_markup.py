@@ -1,4 +1,4 @@
-"""Markup stands in templates: they are complete, escape what they are filled in with, and leave no stray spaces."""
+"""All markup is in templates, which are complete, escape their values and leave no stray spaces."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def named(path: Path) -> str:
 
 
 def strings_with_markup(source: str) -> list[str]:
-    """The literals of a file, those inside f-strings included, that contain a tag or an entity; docstrings apart."""
+    """The literals of a file that contain a tag or an entity, including those in f-strings but not docstrings."""
     tree = ast.parse(source)
     docs = {
         id(node.value)

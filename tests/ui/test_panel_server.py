@@ -1,4 +1,4 @@
-"""The app over HTTP, without a browser: who gets in, what can be reached, what is answered."""
+"""The app over HTTP, without a browser: who is admitted, what is reachable, and the answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pieces of the pages, for every state a run can be in."""
+"""The parts of the pages, for every state of a run."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_names_reasons_and_clips_cannot_bring_markup(runs: Path, evil: str) -> N
 
 
 class Marks(HTMLParser):
-    """The tags and the attributes a browser would see."""
+    """The tags and attributes that a browser would see."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,8 +181,8 @@ class Marks(HTMLParser):
 
 
 def test_only_what_changed_travels(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsrpp_ui.snapshot.CURVES_BUDGET_S", 60.0)  # the whole curve at the first look
-    monkeypatch.setattr("vsrpp_ui.snapshot.FRESH_S", 0.0)  # and every look reads the store
+    monkeypatch.setattr("vsrpp_ui.snapshot.CURVES_BUDGET_S", 60.0)  # the first request returns the whole curve
+    monkeypatch.setattr("vsrpp_ui.snapshot.FRESH_S", 0.0)  # and every request reads the store
     run = full_run(runs)
     watches = RunWatches(runs)
     live = FragmentRenderer(watches, EN, "en", TrackedRuns(runs))
@@ -192,7 +192,7 @@ def test_only_what_changed_travels(runs: Path, monkeypatch: pytest.MonkeyPatch) 
     run.event("paused")
     run.say("paused")
     changed = set(live.answer("monitoring", {"have": have})["fragments"])
-    assert changed == {"header", "timeline", "cards"}  # the cards: one more event waits for delivery
+    assert changed == {"header", "timeline", "cards"}  # the cards: one more event is pending
     watches.close()
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
-from vsrpp.errors import VsrppError
+from vsrpp.errors import ERROR_FILE, VsrppError
 
 CLOSED_PIPE = 128 + 13
 """Exit status if the reader of standard output closed the pipe: as a shell reports a program that SIGPIPE ended."""
@@ -46,6 +49,7 @@ def _answer(words: list[str]) -> int:
         code, error = _run(words)
         if error is not None:
             _tell(error)
+            _write_error_file(error)
         if as_json:
             release(error)
         return code
@@ -71,6 +75,16 @@ def _run(words: list[str]) -> tuple[int, VsrppError | None]:
         from vsrpp.cli.crash import report
 
         return 1, messages.BUG(report=report(error))
+
+
+def _write_error_file(error: VsrppError) -> None:
+    """Write the error for the program that started this one, if it asked for that; of several ranks, only rank 0."""
+    file = os.environ.get(ERROR_FILE)
+    if file and os.environ.get("RANK", "0") == "0":
+        from vsrpp.output import error_document
+
+        with contextlib.suppress(OSError):
+            Path(file).write_text(json.dumps(error_document(error)), encoding="utf-8")
 
 
 def _tell(error: VsrppError) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from vsrpp import config, control, paths
 from vsrpp.cli import messages
+from vsrpp.cli.own_document import keep_document
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.documents import ChangeDocument, ProblemDocument
 from vsrpp.errors import Refused, VsrppError
@@ -15,6 +16,11 @@ from vsrpp.output import green, print_json, say, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
 
+_NO_EDIT: dict[str, Any] = {
+    "status": "refused", "revision": None, "step": None, "changes": [], "errors": [], "warnings": []
+}  # fmt: skip
+"""The document of an edit that was refused before it reached the run."""
+
 
 def set_values(
     run: str, *, assignments: list[str], dry_run: bool, probation: int | None, revert_if: str | None,
@@ -22,18 +28,19 @@ def set_values(
     as_json: bool,
 ) -> int:  # fmt: skip
     """Apply an edit to a live run, or with `dry_run` show its effects. Raises Refused, NotFound or NotLive."""
-    folder, changes = control.find_run(run, paths.runs_dir(run_dir)), config.parse_assignments(assignments)
-    if dry_run:
-        return _preview(folder, changes, base_revision, as_json)
-    terms = None
-    if probation is not None:
-        terms = {"steps": probation, "revert_if": revert_if}
-    elif revert_if:
-        raise messages.PROBATION_MISSING()
-    answer = control.apply(
-        folder, changes, origin="cli", probation=terms, author=author, reason=reason, base_revision=base_revision,
-        wait_s=wait_s,
-    )  # fmt: skip
+    with keep_document(_NO_EDIT, Refused, as_json=as_json):
+        folder, changes = control.find_run(run, paths.runs_dir(run_dir)), config.parse_assignments(assignments)
+        if dry_run:
+            return _preview(folder, changes, base_revision, as_json)
+        terms = None
+        if probation is not None:
+            terms = {"steps": probation, "revert_if": revert_if}
+        elif revert_if:
+            raise messages.PROBATION_MISSING()
+        answer = control.apply(
+            folder, changes, origin="cli", probation=terms, author=author, reason=reason, base_revision=base_revision,
+            wait_s=wait_s,
+        )  # fmt: skip
     if as_json:
         print_json({"status": answer.status, "revision": answer.revision, "step": answer.step, "changes": answer.changes,
                     "errors": answer.errors, "warnings": answer.warnings, **_verdict(answer)})  # fmt: skip
@@ -57,7 +64,9 @@ def rollback(
     run_dir: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Roll a live run back to a checkpoint; exit 3 if there is none. Raises Refused, NotFound or NotLive."""
-    ref = CheckpointRef("revision", revision or 0) if step is None else CheckpointRef.parse(step)
+    nothing = {"status": "refused", "step": None, "branch": None, "revision": None}
+    with keep_document(nothing, Refused, as_json=as_json):
+        ref = CheckpointRef("revision", revision or 0) if step is None else CheckpointRef.parse(step)
     answer = control.command(
         control.find_run(run, paths.runs_dir(run_dir)), "rollback", ref.to_payload(), origin="cli", author=author, reason=reason,
         wait_s=wait_s,

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import paths
-from vsrpp.cli import early, messages, unverified
+from vsrpp.cli import early, messages
+from vsrpp.cli.own_document import keep_document
+from vsrpp.errors import ProofFailed
 from vsrpp.launch.checkpoint_source import checkpoint_folder
 from vsrpp.output import Column, clean, print_json, print_table, say
 from vsrpp.paths import CheckpointPaths
@@ -35,7 +37,7 @@ def evaluate(
         early.check_checkpoint(source, runs)
     trust.allow(trust_code)
     asked: dict[str, Any] = dict.fromkeys(_FIGURES) | {"clips": []}
-    with unverified.keep_document(asked, as_json=as_json):
+    with keep_document(asked, ProofFailed, as_json=as_json, verified=False):
         folder = None if source == "bicubic" else checkpoint_folder(source, runs)
         from vsrpp.inference import evaluate as scoring
 

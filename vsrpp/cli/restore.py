@@ -6,9 +6,10 @@ import contextlib
 from pathlib import Path
 
 from vsrpp import control, paths
-from vsrpp.cli import early, messages, unverified
+from vsrpp.cli import early, messages
+from vsrpp.cli.own_document import keep_document
 from vsrpp.control import CheckpointRef
-from vsrpp.errors import NotFound
+from vsrpp.errors import NotFound, ProofFailed
 from vsrpp.formats import counted
 from vsrpp.launch.checkpoint_source import run_and_ref
 from vsrpp.output import clean, green, print_json, say, yellow
@@ -80,7 +81,7 @@ def promote(source: str, *, alias: str, name: str, run_dir: Path | None, as_json
         early.asking(uri)
     asked = {"run_id": None, "step": None, "name": name, "version": None, "alias": alias, "model_id": None, "uri": None,
              "previous_version": None}  # fmt: skip
-    with unverified.keep_document(asked, as_json=as_json):
+    with keep_document(asked, ProofFailed, as_json=as_json, verified=False):
         version = register(run, ref, alias=alias, name=name, uri=uri)
     if as_json:
         print_json(version.to_json())

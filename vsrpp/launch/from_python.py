@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import control, paths
-from vsrpp.errors import VsrppError, kind_of_exit
+from vsrpp.errors import ERROR_FILE, VsrppError, kind_of_exit
 from vsrpp.launch import messages
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader
@@ -35,6 +36,7 @@ def start_training(
     folder = paths.runs_dir(runs)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="vsrpp-train-") as scratch:
+        error_file = Path(scratch) / "error.json"
         arguments = _arguments(config, Path(scratch), data=data, source=source, resume=resume)
         arguments += [f"--run-dir={folder}", *([] if panel else ["--no-panel"])]
         arguments += [] if tensorboard else ["--no-tensorboard"]
@@ -42,14 +44,14 @@ def start_training(
         with log:
             child = subprocess.Popen(
                 [sys.executable, "-m", "vsrpp", "train", *arguments], stdin=subprocess.DEVNULL, stdout=log,
-                stderr=subprocess.STDOUT, start_new_session=True,
+                stderr=subprocess.STDOUT, start_new_session=True, env=os.environ | {ERROR_FILE: str(error_file)},
             )  # fmt: skip
         threading.Thread(target=child.wait, name="vsrpp-train-wait", daemon=True).start()  # an ended one is no zombie
-        run = _wait_for_start(child, folder, Path(log.name))
+        run = _wait_for_start(child, folder, Path(log.name), error_file)
         with contextlib.suppress(OSError):
             Path(log.name).replace(run.root / "train.log")
         if wait:
-            _finish(child, run.root / "train.log")
+            _finish(child, run.root / "train.log", error_file)
     return run
 
 
@@ -70,14 +72,14 @@ def _arguments(
     return arguments + [f"{option}={os.fspath(value)}" for option, value in given.items() if value is not None]
 
 
-def _wait_for_start(child: subprocess.Popen[bytes], folder: Path, log: Path) -> RunPaths:
+def _wait_for_start(child: subprocess.Popen[bytes], folder: Path, log: Path, error_file: Path) -> RunPaths:
     while True:
         ended = child.poll() is not None  # asked first: what it recorded before its end is still found
         run = _run_of(child, folder)
         if run is not None:
             return run
         if ended:
-            raise _failure(child, log)
+            raise _failure(child, log, error_file)
         time.sleep(LOOK_S)
 
 
@@ -104,16 +106,20 @@ def _process_ids(child: subprocess.Popen[bytes]) -> set[int]:
         return {child.pid}
 
 
-def _finish(child: subprocess.Popen[bytes], log: Path) -> None:
+def _finish(child: subprocess.Popen[bytes], log: Path, error_file: Path) -> None:
     if child.wait() != 0:
-        raise _failure(child, log)
+        raise _failure(child, log, error_file)
 
 
-def _failure(child: subprocess.Popen[bytes], log: Path) -> VsrppError:
-    """The command's own words, under the error class of its exit code."""
+def _failure(child: subprocess.Popen[bytes], log: Path, error_file: Path) -> VsrppError:
+    """The command's error; if it died without reporting one, its last words under the error class of its exit code."""
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     spoken = [line.removeprefix("vsrpp: ") for line in lines if line.startswith("vsrpp: ")] or lines[-1:]
     with contextlib.suppress(OSError):
         if log.name.startswith("."):
             log.unlink()
-    return kind_of_exit(child.returncode)("\n".join(spoken) or messages.TRAIN_ENDED.sentence(code=child.returncode))
+    kind = kind_of_exit(child.returncode)
+    with contextlib.suppress(OSError, ValueError):
+        error = json.loads(error_file.read_text(encoding="utf-8"))
+        return kind(error["message"], reason_code=error["reason_code"], fields=error["fields"])
+    return kind("\n".join(spoken) or messages.TRAIN_ENDED.sentence(code=child.returncode))

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 
-from vsrpp.errors import VsrppError
+from vsrpp.errors import ERROR_FILE, VsrppError
 from vsrpp.launch import messages
 
 LAUNCHED = "VSRPP_LAUNCHED"
@@ -62,8 +62,8 @@ def adopt_slurm(environment: MutableMapping[str, str] | None = None) -> World | 
 
 
 def environment_alone() -> dict[str, str]:
-    """The environment for processes that a rank starts next to the training, so that they do not act as ranks."""
-    return {name: value for name, value in os.environ.items() if not _OF_A_WORLD.fullmatch(name)}
+    """The environment for processes beside a rank, so that they neither act as ranks nor report errors."""
+    return {name: value for name, value in os.environ.items() if not _OF_A_WORLD.fullmatch(name) and name != ERROR_FILE}
 
 
 def _of_slurm(env: Mapping[str, str]) -> World | None:
