@@ -243,8 +243,8 @@ def run(paths: RunPaths, *, lang: str | None = None) -> int:
     app = TerminalUI(paths, lang=lang or language_of_environment(), unicode=unicode)
     with _drawing_on_standard_output():
         app.run(mouse=False)
-    if fault := app.trace.getvalue().strip():
-        raise RuntimeError(f"{fault.splitlines()[-1].strip()}\n{fault}")
+    if trace := app.trace.getvalue().partition("\nNOTE:")[0].strip():
+        raise RuntimeError(f"{trace.splitlines()[-1].strip()}\n{trace}")
     if app.return_code:
         return app.return_code
     if app.snapshot is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile, zip_longest
 from statistics import fmean
 from typing import Any
 
@@ -82,8 +83,9 @@ class Canvas(Widget):
         if self._shape(old) != self._shape(self._lines):
             self.refresh(layout=True)
             return
-        rows = range(max(len(old), len(self._lines)))
-        changed = [Region(0, y, self.size.width, 1) for y in rows if old[y : y + 1] != self._lines[y : y + 1]]
+        width = self.size.width
+        rows: Iterable[tuple[Line, Line]] = zip_longest(old, self._lines, fillvalue=[])
+        changed = [Region(0, y, changed_cells(*row, width), 1) for y, row in enumerate(rows) if row[0] != row[1]]
         if changed:
             self.refresh(*changed)
 
@@ -102,6 +104,13 @@ class Canvas(Widget):
         width = self.size.width
         spans = fit(self._lines[y] if y < len(self._lines) else [], width)
         return Strip([Segment(text, STYLES[style]) for text, style in spans], width)
+
+
+def changed_cells(before: Line, after: Line, width: int) -> int:
+    """Cells from the start of a row to its last one that differs: Textual sends a row from its widget's start on."""
+    old, new = ([(sign, style) for text, style in fit(row, width) for sign in text] for row in (before, after))
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reversed(old), reversed(new), strict=False)))
+    return width - sum(cell_len(sign) for sign, _ in new[len(new) - same :])
 
 
 class Gauge(ProgressBar):

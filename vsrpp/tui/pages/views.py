@@ -84,7 +84,7 @@ class Layers(View):
                 layers.sort(key=lambda row: _worst(row[1]), reverse=True)
         name = max((len(layer) for layer, *_ in layers), default=0)
         course = 12 if width >= 72 else 0
-        word = 23 if width >= 100 else 9 if width >= 72 else 3
+        word = 23 if width >= 100 else 17 if width >= 72 else 3
         columns = [
             Column(t("layer"), width=max(name, len(t("layer")))), Column(t("value"), right=True, width=6),
             Column("0 … 2.0+"), Column("", width=word), Column(t("trend"), right=True, width=8),

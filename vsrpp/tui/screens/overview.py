@@ -23,7 +23,9 @@ class Overview(Vertical):
     """`show` draws a snapshot into the room of the body."""
 
     DEFAULT_CSS = """
-    Overview, Overview #blocks, Overview #losses, Overview #steering, Overview #courses, Overview #figures { height: auto; }
+    Overview, Overview #blocks, Overview #losses, Overview #steering, Overview #courses, Overview #figures,
+    Overview #columns { height: auto; }
+    Overview #right { margin-left: 2; }
     Overview #blocks.-stacked { layout: vertical; }
     Overview #steering { margin-left: 2; width: 1fr; }
     Overview .-stacked #steering { margin-left: 0; width: 100%; }
@@ -36,8 +38,8 @@ class Overview(Vertical):
     def __init__(self) -> None:
         super().__init__()
         names = ("losses-title", "losses-figures", "steering-title", "rate", "optimizer", "plateau", "delivery", "upload",
-                 "upload-sizes", "below")  # fmt: skip
-        self._canvases = {name: Canvas(classes="hugging" if name in HUGGING else None) for name in names}
+                 "upload-sizes", "left", "right", "below")  # fmt: skip
+        self._canvases = {name: Canvas(id=name, classes="hugging" if name in HUGGING else None) for name in names}
         self._courses = {term: Course() for term in blocks.LOSSES}
         self._rate_course = Course(id="rate-course")
         self._plateau_gauge, self._upload_gauge = Gauge(id="plateau-gauge"), Gauge(id="upload-gauge")
@@ -66,6 +68,9 @@ class Overview(Vertical):
                     yield self._canvases["upload"]
                     yield self._upload_gauge
                     yield self._canvases["upload-sizes"]
+        with Horizontal(id="columns"):
+            yield self._canvases["left"]
+            yield self._canvases["right"]
         yield self._canvases["below"]
 
     def show(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> None:
@@ -79,6 +84,11 @@ class Overview(Vertical):
         rows = self._show_steering(snapshot, t, width if stacked else width - 2 - left)
         losses = len(blocks.LOSSES) + 1
         taken = losses + rows if stacked else max(losses, rows + 1)
+        one, other = overview.columns(snapshot, t, width, height)
+        self._canvases["left"].styles.width = left
+        self._canvases["left"].show(one)
+        self._canvases["right"].show(other)
+        taken += max(len(one), len(other))
         self._canvases["below"].show(overview.below(snapshot, t, width, height, taken))
 
     def _show_losses(self, snapshot: RunSnapshot, t: TerminalTexts, width: int) -> None:
