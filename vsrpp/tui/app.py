@@ -81,6 +81,7 @@ class TerminalUI(App[None]):
         """What Textual says of a fault: for whoever called `run`, not for the terminal."""
         self.error_console = Console(file=self.trace, width=120, no_color=True)
         self.calls = BackgroundCalls(self._post)
+        self._unreadable = ("", "")
         self._interval_s = interval_s
         self._watcher = self._watch(paths)
 
@@ -129,8 +130,11 @@ class TerminalUI(App[None]):
         if event.root != self.paths.root:
             return
         if isinstance(event.snapshot, str):
-            self.message = (self.texts("says.unreadable", why=event.snapshot), "bad")
+            self.message = self._unreadable = (self.texts("says.unreadable", why=event.snapshot), "bad")
         else:
+            died = event.snapshot.state in ("dead", "failed") and self.snapshot is not None and self.snapshot.live
+            if died or self.message == self._unreadable:  # the notice of its state says more now
+                self.clear_message()
             self.snapshot = event.snapshot
         self.redraw()
 
