@@ -187,7 +187,7 @@ def key_widths(app: App[Any], bindings: Iterable[ActiveBinding]) -> list[int]:
 
 # ---- tables
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     label: str
     right: bool = False
     width: int | None = None
@@ -207,7 +207,7 @@ Cell = Line | Trend
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    columns: Sequence[Column] = ()
+    columns: Sequence[TableColumn] = ()
     rows: Sequence[Sequence[Cell]] = ()
     wraps: bool = False
     """Long cells of the last column take as many lines as they need."""
@@ -232,21 +232,21 @@ class Rows(DataTable[RenderableType]):
 
     def show(self, table: Table) -> None:
         old, self._shown = self._shown, table
+        row, top = self.cursor_row, self.scroll_y
         if old.columns != table.columns:
             self.clear(columns=True)
             for column in table.columns:
                 self.add_column(self._text([(column.label, "")], column), width=column.width)
             old = Table(table.columns)
         if len(old.rows) != len(table.rows) or (table.wraps and old.rows != table.rows):
-            self._fill()
+            self._fill(row, top)
             return
         for y, (before, after) in enumerate(zip(old.rows, table.rows, strict=True)):
             for x, (was, cell) in enumerate(zip(before, after, strict=True)):
                 if was != cell:
                     self.update_cell_at((y, x), self._drawn(cell, x), update_width=True)  # type: ignore[arg-type]
 
-    def _fill(self) -> None:
-        row, top = self.cursor_row, self.scroll_y
+    def _fill(self, row: int, top: float) -> None:
         self.clear()
         for cells in self._shown.rows:
             drawn = [self._drawn(cell, x) for x, cell in enumerate(cells)]
@@ -266,7 +266,7 @@ class Rows(DataTable[RenderableType]):
         return self._text(cell, self._shown.columns[x], wraps=self._shown.wraps and last)
 
     @staticmethod
-    def _text(line: Line, column: Column, *, wraps: bool = False) -> Text:
+    def _text(line: Line, column: TableColumn, *, wraps: bool = False) -> Text:
         text = Text(justify="right" if column.right else "left", end="", no_wrap=not wraps, overflow="ellipsis")
         for part, style in line:
             text.append(part, STYLES[style])

@@ -19,20 +19,20 @@ HUGGING = ("losses-figures", "rate", "plateau", "upload", "upload-sizes")
 """Canvases as wide as their text: what is beside them takes the rest."""
 
 
-class Overview(Vertical):
+class OverviewBody(Vertical):
     """`show` draws a snapshot into the room of the body."""
 
     DEFAULT_CSS = """
-    Overview, Overview #blocks, Overview #losses, Overview #steering, Overview #courses, Overview #figures,
-    Overview #columns { height: auto; }
-    Overview #right { margin-left: 2; }
-    Overview #blocks.-stacked { layout: vertical; }
-    Overview #steering { margin-left: 2; width: 1fr; }
-    Overview .-stacked #steering { margin-left: 0; width: 100%; }
-    Overview #courses { margin-left: 2; width: 1fr; }
-    Overview #rate-course { margin-left: 2; max-width: 16; }
-    Overview #plateau-gauge { margin-left: 1; max-width: 24; }
-    Overview #upload-gauge { margin-left: 1; max-width: 16; }
+    OverviewBody, OverviewBody #blocks, OverviewBody #losses, OverviewBody #steering, OverviewBody #courses,
+    OverviewBody #figures, OverviewBody #columns { height: auto; }
+    OverviewBody #right { margin-left: 2; }
+    OverviewBody #blocks.-stacked { layout: vertical; }
+    OverviewBody #steering { margin-left: 2; width: 1fr; }
+    OverviewBody .-stacked #steering { margin-left: 0; width: 100%; }
+    OverviewBody #courses { margin-left: 2; width: 1fr; }
+    OverviewBody #rate-course { margin-left: 2; max-width: 16; }
+    OverviewBody #plateau-gauge { margin-left: 1; max-width: 24; }
+    OverviewBody #upload-gauge { margin-left: 1; max-width: 16; }
     """
 
     def __init__(self) -> None:
