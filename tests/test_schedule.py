@@ -306,7 +306,10 @@ def test_what_the_schedule_does_not_read_is_named(name, ignored):
 )  # fmt: skip
 def test_an_edit_of_max_steps_is_remarked_on_only_if_the_rate_changes_with_it(run_config, told):
     assert (
-        any(remark["reason_code"] == "warning.schedule" for remark in config.warnings(BASE, {"max_steps": 999_999}, run_config))
+        any(
+            remark["reason_code"] == "warning.schedule"
+            for remark in config.warnings(BASE, {"max_steps": 999_999}, run_config)
+        )
         == told
     )
 

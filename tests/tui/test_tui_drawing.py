@@ -31,7 +31,7 @@ from vsrpp.tui.lines import cut, ends, fit, length, line, text_of
 from vsrpp.tui.pages.views import slope
 from vsrpp.tui.run_watcher import SnapshotReader
 from vsrpp.tui.terminal import plain, speaks_unicode
-from vsrpp.tui.widgets import Canvas, TerminalFilter, finite_values
+from vsrpp.tui.widgets import Canvas, TerminalFilter, changed_cells, finite_values
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,14 @@ def test_only_the_rows_that_differ_are_repainted() -> None:
     canvas.show([line("VSR++"), line("step 1231"), line("r1")])
     canvas.show(canvas.lines)
     assert [region.y for regions in repainted for region in regions] == [1]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "cells"),
+    [("VSR++ 1230 x", "VSR++ 1231 x", 10), ("ab", "cd", 2), ("🔥 a", "🔥 b", 4), ("abc", "a", 3)],
+)
+def test_a_row_is_repainted_up_to_its_last_cell_that_differs(before: str, after: str, cells: int) -> None:
+    assert changed_cells(line(before), line(after), 20) == cells
 
 
 def test_what_goes_to_the_terminal_is_joined_and_in_ascii_where_it_must_be() -> None:

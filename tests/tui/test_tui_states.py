@@ -197,6 +197,29 @@ def test_a_record_that_cannot_be_read_is_said_and_looked_for_again(tmp_path: Pat
     assert isinstance(look, RunSnapshot) and look.step == 1230
 
 
+def test_a_folder_that_is_gone_is_said_until_it_is_back(run: FakeRun) -> None:
+    away = run.paths.root.with_name("away")
+
+    async def script(ui: Driven) -> None:
+        run.paths.root.rename(away)
+        await ui.shows("The record cannot be read", "step 1230")
+        away.rename(run.paths.root)
+        await ui.until(lambda: "cannot be read" not in ui.text, "the folder back")
+
+    drive(run, script)
+
+
+def test_an_old_answer_does_not_hide_that_the_run_has_died(run: FakeRun) -> None:
+    async def script(ui: Driven) -> None:
+        await ui.press("c")
+        await ui.shows("Checkpoint: done")
+        run.end("failed", {"error": "disk on fire"})
+        await ui.shows("✖ failed", "disk on fire", "--resume")
+        await ui.until(lambda: "Checkpoint: done" not in ui.text)
+
+    drive(run, script)
+
+
 def test_checkpoints_of_a_branch_left_behind_are_not_offered(run: FakeRun) -> None:
     async def script(ui: Driven) -> None:
         await ui.press("b", "end", "enter")

@@ -81,6 +81,7 @@ class TerminalUI(App[None]):
         """What Textual says of a fault: for whoever called `run`, not for the terminal."""
         self.error_console = Console(file=self.trace, width=120, no_color=True)
         self.calls = BackgroundCalls(self._post)
+        self._unreadable = ("", "")
         self._interval_s = interval_s
         self._watcher = self._watch(paths)
 
@@ -129,8 +130,11 @@ class TerminalUI(App[None]):
         if event.root != self.paths.root:
             return
         if isinstance(event.snapshot, str):
-            self.message = (self.texts("says.unreadable", why=event.snapshot), "bad")
+            self.message = self._unreadable = (self.texts("says.unreadable", why=event.snapshot), "bad")
         else:
+            died = event.snapshot.state in ("dead", "failed") and self.snapshot is not None and self.snapshot.live
+            if died or self.message == self._unreadable:  # the notice of its state says more now
+                self.clear_message()
             self.snapshot = event.snapshot
         self.redraw()
 
@@ -244,8 +248,8 @@ def run(paths: RunPaths, *, lang: str | None = None) -> int:
     app = TerminalUI(paths, lang=lang or language_of_environment(), unicode=unicode)
     with _drawing_on_standard_output():
         app.run(mouse=False)
-    if fault := app.trace.getvalue().strip():
-        raise RuntimeError(f"{fault.splitlines()[-1].strip()}\n{fault}")
+    if trace := app.trace.getvalue().partition("\nNOTE:")[0].strip():
+        raise RuntimeError(f"{trace.splitlines()[-1].strip()}\n{trace}")
     if app.return_code:
         return app.return_code
     if app.snapshot is not None:

@@ -119,14 +119,14 @@ def area(
     """A chart of `height` rows; also its least and greatest value, and whether it is drawn on a logarithmic scale.
 
     `left`, as long as `values`, is what a turn left behind: drawn faintly where the present line leaves room. The scale
-    holds `scaled_with` too, so that two charts can be compared.
+    holds `scaled_with` too, so that two charts can be compared; it is linear then.
     """
     points, faint = _stretched(values, width), _stretched(left, width)
     known = [value for value in (*points, *faint, *scaled_with) if value is not None]
     if not known:
         return [[(" " * width, "")] for _ in range(height)], 0.0, 0.0, False
     low, high = min(known), max(known)
-    log = low > 0 and high / low > 20
+    log = not scaled_with and low > 0 and high / low > 20
     levels, behind = ([None if v is None else _level(v, low, high, height, log) for v in of] for of in (points, faint))
     rows: list[Line] = []
     for row in range(height - 1, -1, -1):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
-from itertools import zip_longest
 
 from rich.cells import cell_len, set_cell_size
 
@@ -64,19 +62,6 @@ def ends(left: Line, right: Line, width: int) -> Line:
     """One part at each end; the left one gives way."""
     room = width - length(right)
     return [*fit(left, room - 1), (" ", ""), *right] if room > 1 else fit(right, width)
-
-
-def beside(blocks: Sequence[tuple[list[Line], int]], gap: int = 2) -> list[Line]:
-    """Blocks of lines in columns of the given widths."""
-    rows = zip_longest(*(block for block, _ in blocks), fillvalue=[])
-    joined: list[Line] = []
-    for row in rows:
-        whole: Line = []
-        for number, (cell, (_, width)) in enumerate(zip(row, blocks, strict=True)):
-            whole += [(" " * gap, "")] if number else []
-            whole += fit(list(cell), width)
-        joined.append(whole)
-    return joined
 
 
 def rule(title: str, width: int, right: Part = "") -> Line:

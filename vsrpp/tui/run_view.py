@@ -10,7 +10,7 @@ from vsrpp.control import RunView
 from vsrpp.tui.drawing import Value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class RunSnapshot(RunView):
     """One run as it is shown."""
 
@@ -20,6 +20,10 @@ class RunSnapshot(RunView):
     """The whole course of some metrics; read only while the page of charts is shown."""
     left_behind: Mapping[str, Sequence[Value]] = field(default_factory=dict)
     """What turns left behind of the same metrics, each as long as its curve: None where there is nothing of it."""
+
+    def __repr__(self) -> str:
+        """Short: a traceback would spend minutes on all that is in it."""
+        return f"<{self.run_id} at step {self.step}>"
 
     @classmethod
     def of(cls, view: RunView, **courses: Mapping[str, Sequence[Value]]) -> RunSnapshot:

@@ -53,6 +53,9 @@ class RunWatcher:
         reading: SnapshotReader | None = None
         while not self._stopped:
             try:
+                if reading is not None and not self.paths.run_db.is_file():  # an open database outlives its folder
+                    reading.close()
+                    reading = None
                 reading = reading or SnapshotReader(self.paths)
                 self._publish(reading.look(curves=self.wants_curves, layers=self.wants_layers))
             except (VsrppError, sqlite3.Error, OSError) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile, zip_longest
 from statistics import fmean
 from typing import Any
 
@@ -82,8 +83,9 @@ class Canvas(Widget):
         if self._shape(old) != self._shape(self._lines):
             self.refresh(layout=True)
             return
-        rows = range(max(len(old), len(self._lines)))
-        changed = [Region(0, y, self.size.width, 1) for y in rows if old[y : y + 1] != self._lines[y : y + 1]]
+        width = self.size.width
+        rows: Iterable[tuple[Line, Line]] = zip_longest(old, self._lines, fillvalue=[])
+        changed = [Region(0, y, changed_cells(*row, width), 1) for y, row in enumerate(rows) if row[0] != row[1]]
         if changed:
             self.refresh(*changed)
 
@@ -102,6 +104,13 @@ class Canvas(Widget):
         width = self.size.width
         spans = fit(self._lines[y] if y < len(self._lines) else [], width)
         return Strip([Segment(text, STYLES[style]) for text, style in spans], width)
+
+
+def changed_cells(before: Line, after: Line, width: int) -> int:
+    """Cells from the start of a row to its last one that differs: Textual sends a row from its widget's start on."""
+    old, new = ([(sign, style) for text, style in fit(row, width) for sign in text] for row in (before, after))
+    same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(reversed(old), reversed(new), strict=False)))
+    return width - sum(cell_len(sign) for sign, _ in new[len(new) - same :])
 
 
 class Gauge(ProgressBar):
@@ -178,7 +187,7 @@ def key_widths(app: App[Any], bindings: Iterable[ActiveBinding]) -> list[int]:
 
 # ---- tables
 @dataclass(frozen=True, slots=True)
-class Column:
+class TableColumn:
     label: str
     right: bool = False
     width: int | None = None
@@ -198,7 +207,7 @@ Cell = Line | Trend
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    columns: Sequence[Column] = ()
+    columns: Sequence[TableColumn] = ()
     rows: Sequence[Sequence[Cell]] = ()
     wraps: bool = False
     """Long cells of the last column take as many lines as they need."""
@@ -223,21 +232,21 @@ class Rows(DataTable[RenderableType]):
 
     def show(self, table: Table) -> None:
         old, self._shown = self._shown, table
+        row, top = self.cursor_row, self.scroll_y
         if old.columns != table.columns:
             self.clear(columns=True)
             for column in table.columns:
                 self.add_column(self._text([(column.label, "")], column), width=column.width)
             old = Table(table.columns)
         if len(old.rows) != len(table.rows) or (table.wraps and old.rows != table.rows):
-            self._fill()
+            self._fill(row, top)
             return
         for y, (before, after) in enumerate(zip(old.rows, table.rows, strict=True)):
             for x, (was, cell) in enumerate(zip(before, after, strict=True)):
                 if was != cell:
                     self.update_cell_at((y, x), self._drawn(cell, x), update_width=True)  # type: ignore[arg-type]
 
-    def _fill(self) -> None:
-        row, top = self.cursor_row, self.scroll_y
+    def _fill(self, row: int, top: float) -> None:
         self.clear()
         for cells in self._shown.rows:
             drawn = [self._drawn(cell, x) for x, cell in enumerate(cells)]
@@ -257,7 +266,7 @@ class Rows(DataTable[RenderableType]):
         return self._text(cell, self._shown.columns[x], wraps=self._shown.wraps and last)
 
     @staticmethod
-    def _text(line: Line, column: Column, *, wraps: bool = False) -> Text:
+    def _text(line: Line, column: TableColumn, *, wraps: bool = False) -> Text:
         text = Text(justify="right" if column.right else "left", end="", no_wrap=not wraps, overflow="ellipsis")
         for part, style in line:
             text.append(part, STYLES[style])

@@ -159,7 +159,9 @@ def peak(snapshot: RunSnapshot, t: TerminalTexts, width: int, *, rows: int = 5) 
             marker,
             [(activity_scale(width), "dim")],
         ]
-    short = line((t("peak"), "title"), "  ", (f"{layer} {number_} ({t(f'level.{level}')})", style))
+    words = (f"{layer} {number_} ({t(f'level.{level}')})", style)
+    short = line((t("peak"), "title"), "  ", words)
+    short = short if length(short) <= width else line("🔥 ", words)
     return [short, activity_bar(value, width), [(activity_scale(width), "dim")]]
 
 

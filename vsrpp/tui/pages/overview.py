@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsrpp.tui.lines import Line, beside
+from vsrpp.tui.lines import Line
 from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.pages import blocks, progress
 from vsrpp.tui.run_view import RunSnapshot
@@ -16,32 +16,34 @@ def left_column(width: int) -> int:
     return max((width - 2) // 2, min(43, width - 37)) if width >= WIDE else (width - 2) // 2
 
 
-def below(snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int, taken: int) -> list[Line]:
-    """What stands below losses and steering, in a body of `height` rows of which they have `taken`.
-
-    What matters most comes first, and events take what is left.
-    """
-    lines = _wide(snapshot, t, width, height) if width >= WIDE else _narrow(snapshot, t, width, height)
-    lines += blocks.events(snapshot, t, width, height - taken - len(lines))
-    return lines[: max(0, height - taken)]
-
-
-def _wide(snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
+def columns(snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> tuple[list[Line], list[Line]]:
+    """What stands below losses and steering in two columns; nothing where there is no room for two."""
+    if width < WIDE:
+        return [], []
     left = left_column(width)
     right = width - 2 - left
     air: list[Line] = [[]] if height >= 26 else []
     quality = [*blocks.quality(snapshot, t, left), *progress.score(snapshot, t, left)]
     machine = [*blocks.machine(snapshot, t, right), *progress.step_time(snapshot, t, right)]
-    lines = [*air, *beside([(quality, left), (machine, right)])]
-    lines += progress.spent(snapshot, t, width)
-    if height >= 30:
-        lines += [*air, *blocks.bars(snapshot, t, width)]
-    rows = 5 if height >= 18 else 3
-    lines += [
-        *air,
-        *beside([(blocks.peak(snapshot, t, left, rows=rows), left), (blocks.streams(snapshot, t, right), right)]),
-    ]
-    return lines + air
+    first = max(len(quality), len(machine))
+    quality, machine = (block + [[]] * (first - len(block)) for block in (quality, machine))
+    peak = blocks.peak(snapshot, t, left, rows=5 if height >= 18 else 3)
+    return [*air, *quality, *air, *peak], [*air, *machine, *air, *blocks.streams(snapshot, t, right)]
+
+
+def below(snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int, taken: int) -> list[Line]:
+    """What stands below the columns, in a body of `height` rows of which they have `taken`.
+
+    What matters most comes first, and events take what is left.
+    """
+    air: list[Line] = [[]] if height >= 26 else []
+    if width < WIDE:
+        lines = _narrow(snapshot, t, width, height)
+    else:
+        bars = [*air, *blocks.bars(snapshot, t, width)] if height >= 30 else []
+        lines = [*progress.spent(snapshot, t, width), *bars, *air]
+    lines += blocks.events(snapshot, t, width, height - taken - len(lines))
+    return lines[: max(0, height - taken)]
 
 
 def _narrow(snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:

@@ -31,7 +31,8 @@ def score(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
     if not scores:
         return []
     parts = " ".join(f"{t(f'score.{part}')} {number(getattr(scores, part), 0)}" for part in SCORE_PARTS)
-    return [fit(line(pad(t("score"), 7), (f"{scores.total:.0f}", "bold"), (f"  {parts}", "dim")), width)]
+    gap = "  " if len(parts) + 11 <= width else " "
+    return [fit(line(pad(t("score"), 7), (f"{scores.total:.0f}", "bold"), (f"{gap}{parts}", "dim")), width)]
 
 
 def step_time(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:

@@ -12,7 +12,7 @@ from vsrpp.tui.lines import Line, line, rpad, rule
 from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.pages import blocks
 from vsrpp.tui.run_view import RunSnapshot
-from vsrpp.tui.widgets import PADDING, Column, Table, Trend, finite_values
+from vsrpp.tui.widgets import PADDING, Table, TableColumn, Trend, finite_values
 
 
 class View:
@@ -84,11 +84,11 @@ class Layers(View):
                 layers.sort(key=lambda row: _worst(row[1]), reverse=True)
         name = max((len(layer) for layer, *_ in layers), default=0)
         course = 12 if width >= 72 else 0
-        word = 23 if width >= 100 else 9 if width >= 72 else 3
+        word = 23 if width >= 100 else 17 if width >= 72 else 3
         columns = [
-            Column(t("layer"), width=max(name, len(t("layer")))), Column(t("value"), right=True, width=6),
-            Column("0 … 2.0+"), Column("", width=word), Column(t("trend"), right=True, width=8),
-            *([Column("", width=course)] if course else []),
+            TableColumn(t("layer"), width=max(name, len(t("layer")))), TableColumn(t("value"), right=True, width=6),
+            TableColumn("0 … 2.0+"), TableColumn("", width=word), TableColumn(t("trend"), right=True, width=8),
+            *([TableColumn("", width=course)] if course else []),
         ]  # fmt: skip
         cells = max(6, width - sum((column.width or 0) + PADDING for column in columns))
         rows = []
@@ -185,10 +185,12 @@ class Validations(View):
     def table(self, snapshot: RunSnapshot, t: TerminalTexts, width: int) -> Table:
         best = max((v.psnr_y for v in snapshot.validations if v.psnr_y is not None), default=None)
         columns = [
-            Column(t("col.step"), right=True), Column(""), Column("PSNR-Y", right=True),
-            Column(t("col.gain"), right=True), Column("SSIM-Y", right=True),
+            TableColumn(t("col.step"), right=True), TableColumn(""), TableColumn("PSNR-Y", right=True),
+            TableColumn(t("col.gain"), right=True), TableColumn("SSIM-Y", right=True),
         ]  # fmt: skip
-        columns += [Column(t("bicubic"), right=True), Column(t("col.time")), Column("")] if width >= 72 else []
+        columns += (
+            [TableColumn(t("bicubic"), right=True), TableColumn(t("col.time")), TableColumn("")] if width >= 72 else []
+        )
         rows = []
         for v in reversed(snapshot.validations):
             gain = NONE if v.gain is None else f"{v.gain:+.2f}"
@@ -223,10 +225,10 @@ class Timeline(View):
             rows.append([[], [], [], [(t("older", run=snapshot.run_id), "dim")]] if width >= 72 else
                         [[], [], [(t("older", run=snapshot.run_id), "dim")]])  # fmt: skip
         step = max((len(_place(event.step, event.branch)) for event in events), default=0)
-        columns = [Column(t("col.time"), width=11), Column(t("col.step"), right=True, width=max(step, 7))]
-        columns += [Column("", width=4)] if width >= 72 else []
+        columns = [TableColumn(t("col.time"), width=11), TableColumn(t("col.step"), right=True, width=max(step, 7))]
+        columns += [TableColumn("", width=4)] if width >= 72 else []
         room = width - sum((column.width or 0) + PADDING for column in columns) - PADDING
-        return Table([*columns, Column("", width=room)], rows, wraps=True)
+        return Table([*columns, TableColumn("", width=room)], rows, wraps=True)
 
     def empty(self, snapshot: RunSnapshot, t: TerminalTexts) -> str:
         return t("no_events")

@@ -12,7 +12,7 @@ from vsrpp.tui.lines import rule
 from vsrpp.tui.pages import views
 from vsrpp.tui.run_view import RunSnapshot
 from vsrpp.tui.screens.base import RunScreen, on
-from vsrpp.tui.screens.overview import Overview
+from vsrpp.tui.screens.overview import OverviewBody
 
 COMMANDS = frozenset({"pause", "validate", "checkpoint", "rollback", "stop"})
 """What only a live run can do."""
@@ -47,7 +47,7 @@ class Home(RunScreen):
         super().__init__()
         self.views = [view() for view in views.ALL]
         self.view_index = 0
-        self._overview = Overview()
+        self._overview = OverviewBody()
 
     @property
     def view(self) -> views.View:

@@ -13,7 +13,7 @@ from vsrpp.tui.drafts import group_of, near_limit
 from vsrpp.tui.lines import Line, cut, rule
 from vsrpp.tui.run_view import RunSnapshot
 from vsrpp.tui.screens.base import Field, RunScreen, labelled, on
-from vsrpp.tui.widgets import PADDING, Column, Table
+from vsrpp.tui.widgets import PADDING, Table, TableColumn
 
 WIDE = 72
 """From this width on it also says who set a value."""
@@ -64,9 +64,9 @@ class Menu(RunScreen):
             if number == self._at:
                 place = len(rows)
             rows.append(self._row(snapshot, parameter, width))
-        widths = [3, 28, 12, 17] if wide else [3, 24 if width >= 56 else 18, 10]
-        columns = [Column("", right=number in (0, 2), width=cells) for number, cells in enumerate(widths)]
-        columns.append(Column("", width=width - sum(widths) - PADDING * (len(widths) + 1)))
+        widths = [3, 30, 10, 17] if wide else [3, 24 if width >= 56 else 18, 10]
+        columns = [TableColumn("", right=number in (0, 2), width=cells) for number, cells in enumerate(widths)]
+        columns.append(TableColumn("", width=width - sum(widths) - PADDING * (len(widths) + 1)))
         table = self.rows
         table.show(Table(columns, rows))
         if table.cursor_row != place:
@@ -78,7 +78,7 @@ class Menu(RunScreen):
         live = parameter.live
         present = (snapshot.values if live else snapshot.run_config).get(parameter.key)
         event = snapshot.config.last_change(parameter.key) if live else None
-        text = cut(self.t.value(parameter.key, present), 12 if width >= WIDE else 10)
+        text = cut(self.t.value(parameter.key, present), 10)
         style = "warn" if live and near_limit(parameter, present) is not None else "bold" if live else "dim"
         row: list[Line] = [
             [(f"{parameter.menu}." if live else "🔒", "key" if live else "dim")],

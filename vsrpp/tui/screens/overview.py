@@ -19,25 +19,27 @@ HUGGING = ("losses-figures", "rate", "plateau", "upload", "upload-sizes")
 """Canvases as wide as their text: what is beside them takes the rest."""
 
 
-class Overview(Vertical):
+class OverviewBody(Vertical):
     """`show` draws a snapshot into the room of the body."""
 
     DEFAULT_CSS = """
-    Overview, Overview #blocks, Overview #losses, Overview #steering, Overview #courses, Overview #figures { height: auto; }
-    Overview #blocks.-stacked { layout: vertical; }
-    Overview #steering { margin-left: 2; width: 1fr; }
-    Overview .-stacked #steering { margin-left: 0; width: 100%; }
-    Overview #courses { margin-left: 2; width: 1fr; }
-    Overview #rate-course { margin-left: 2; max-width: 16; }
-    Overview #plateau-gauge { margin-left: 1; max-width: 24; }
-    Overview #upload-gauge { margin-left: 1; max-width: 16; }
+    OverviewBody, OverviewBody #blocks, OverviewBody #losses, OverviewBody #steering, OverviewBody #courses,
+    OverviewBody #figures, OverviewBody #columns { height: auto; }
+    OverviewBody #right { margin-left: 2; }
+    OverviewBody #blocks.-stacked { layout: vertical; }
+    OverviewBody #steering { margin-left: 2; width: 1fr; }
+    OverviewBody .-stacked #steering { margin-left: 0; width: 100%; }
+    OverviewBody #courses { margin-left: 2; width: 1fr; }
+    OverviewBody #rate-course { margin-left: 2; max-width: 16; }
+    OverviewBody #plateau-gauge { margin-left: 1; max-width: 24; }
+    OverviewBody #upload-gauge { margin-left: 1; max-width: 16; }
     """
 
     def __init__(self) -> None:
         super().__init__()
         names = ("losses-title", "losses-figures", "steering-title", "rate", "optimizer", "plateau", "delivery", "upload",
-                 "upload-sizes", "below")  # fmt: skip
-        self._canvases = {name: Canvas(classes="hugging" if name in HUGGING else None) for name in names}
+                 "upload-sizes", "left", "right", "below")  # fmt: skip
+        self._canvases = {name: Canvas(id=name, classes="hugging" if name in HUGGING else None) for name in names}
         self._courses = {term: Course() for term in blocks.LOSSES}
         self._rate_course = Course(id="rate-course")
         self._plateau_gauge, self._upload_gauge = Gauge(id="plateau-gauge"), Gauge(id="upload-gauge")
@@ -66,6 +68,9 @@ class Overview(Vertical):
                     yield self._canvases["upload"]
                     yield self._upload_gauge
                     yield self._canvases["upload-sizes"]
+        with Horizontal(id="columns"):
+            yield self._canvases["left"]
+            yield self._canvases["right"]
         yield self._canvases["below"]
 
     def show(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> None:
@@ -79,6 +84,11 @@ class Overview(Vertical):
         rows = self._show_steering(snapshot, t, width if stacked else width - 2 - left)
         losses = len(blocks.LOSSES) + 1
         taken = losses + rows if stacked else max(losses, rows + 1)
+        one, other = overview.columns(snapshot, t, width, height)
+        self._canvases["left"].styles.width = left
+        self._canvases["left"].show(one)
+        self._canvases["right"].show(other)
+        taken += max(len(one), len(other))
         self._canvases["below"].show(overview.below(snapshot, t, width, height, taken))
 
     def _show_losses(self, snapshot: RunSnapshot, t: TerminalTexts, width: int) -> None:

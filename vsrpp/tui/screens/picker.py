@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from vsrpp.tui.lines import rule
 from vsrpp.tui.run_view import RunSnapshot
 from vsrpp.tui.screens.base import RunScreen, on
-from vsrpp.tui.widgets import Table
+from vsrpp.tui.widgets import Rows, Table
 
 
 class Picker(RunScreen):
@@ -47,11 +47,17 @@ class Picker(RunScreen):
         title = rule(self.t(self.heading), width, (rows.place(self.t), "dim") if table.rows else "")
         self.fill("main").show([title] if table.rows else [title, [(self.t(self.empty), "dim")]])
 
+    def _filled(self) -> Rows:
+        """The table, filled also for keys that were typed before the screen was first drawn."""
+        if not self.rows.row_count:
+            self.rows.show(self.content(self.size.width or 80))
+        return self.rows
+
     def action_move(self, by: int, pages: int = 0) -> None:
-        self.rows.move(by, pages=pages)
+        self._filled().move(by, pages=pages)
 
     async def action_choose(self) -> None:
-        if self.rows.row_count:
+        if self._filled().row_count:
             await self.chosen(self.rows.cursor_row)
 
     async def action_back(self) -> None:

@@ -15,7 +15,7 @@ from vsrpp.tui.lines import rule, wrap
 from vsrpp.tui.run_view import RunSnapshot
 from vsrpp.tui.screens.base import RunScreen, labelled, on
 from vsrpp.tui.screens.picker import Picker
-from vsrpp.tui.widgets import Column, Table
+from vsrpp.tui.widgets import Table, TableColumn
 
 
 class RollbackPicker(Picker):
@@ -35,8 +35,9 @@ class RollbackPicker(Picker):
         t = self.t
         best = self.snapshot.best["step"] if self.snapshot and self.snapshot.best else None
         columns = [
-            Column(t("col.step"), right=True), Column(""), Column("PSNR-Y", right=True),
-            Column(t("col.revision"), right=True), Column(t("col.time"), right=True), Column(t("col.size"), right=True),
+            TableColumn(t("col.step"), right=True), TableColumn(""), TableColumn("PSNR-Y", right=True),
+            TableColumn(t("col.revision"), right=True), TableColumn(t("col.time"), right=True),
+            TableColumn(t("col.size"), right=True),
         ]  # fmt: skip
         columns = columns if width >= 60 else columns[:-1]
         rows = []

@@ -10,7 +10,7 @@ from vsrpp.paths import RunPaths
 from vsrpp.tui.actions import CallFinished
 from vsrpp.tui.lines import Line
 from vsrpp.tui.screens.picker import Picker
-from vsrpp.tui.widgets import Column, Table
+from vsrpp.tui.widgets import Table, TableColumn
 
 
 class RunPicker(Picker):
@@ -41,9 +41,9 @@ class RunPicker(Picker):
 
     def content(self, width: int) -> Table:
         t = self.t
-        columns = [Column(t("col.run")), Column(t("col.state")), Column(t("col.step"), right=True),
-                   Column(t("col.best"), right=True), *([Column(t("col.time"))] if width >= 72 else []),
-                   Column(t("col.name"))]  # fmt: skip
+        columns = [TableColumn(t("col.run")), TableColumn(t("col.state")), TableColumn(t("col.step"), right=True),
+                   TableColumn(t("col.best"), right=True), *([TableColumn(t("col.time"))] if width >= 72 else []),
+                   TableColumn(t("col.name"))]  # fmt: skip
         rows = []
         for row in self._found:
             best = number(row.best["psnr_y"], 2) if row.best else NONE
