@@ -30,11 +30,20 @@ ALIASES: dict[str, str] = {
     **dict.fromkeys(("grad_clip_norm", "clip_grad", "max_norm", "max_grad_norm", "gradient_clip"), "grad_clip"),
     **dict.fromkeys(("wd",), "weight_decay"),
     **dict.fromkeys(("pretrain_network_g", "load_from", "weights"), "pretrained"),
+    **dict.fromkeys(("use_hflip", "use_flip", "hflip", "vflip", "random_flip"), "flip"),
+    **dict.fromkeys(("use_rot", "use_rotation", "rot90", "random_transposition"), "transpose"),
+    **dict.fromkeys(("random_reverse", "temporal_reverse"), "reverse_time"),
+    **dict.fromkeys(("interval_list", "temporal_interval", "frame_stride"), "frame_interval"),
+    **dict.fromkeys(("partial_load",), "pretrained_partial"),
     **dict.fromkeys(("model", "arch", "network_g", "generator"), "network"),
 }  # fmt: skip
 """Their name -> ours."""
 
-NOTES = {"batch_size": " (the whole batch, of all processes)"}
+NOTES = {
+    "batch_size": " (the whole batch, of all processes)",
+    "flip": " (left-right and up-down)",
+    "frame_interval": " (one number, or several with commas: 1,2,3)",
+}
 """Notes on differences despite a similar name."""
 
 _BASICSR = frozenset({"model_type", "network_g", "datasets", "num_gpu"})

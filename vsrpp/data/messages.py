@@ -121,12 +121,12 @@ FRAMES_TOO_SMALL = Reason(
 )
 TOO_FEW_FRAMES = Reason(
     "refused.data.too_few_frames",
-    "{path} refused: it has {frames}, fewer than num_frames = {num_frames}; use a longer clip or a smaller num_frames.",
+    "{path} refused: it has {frames}, fewer than {need}; use a longer clip or a smaller {lower}.",
 )
 TOO_FEW_LEFT = Reason(
     "refused.data.too_few_left",
-    "{path} refused: {left} of its {frames} frames are left to train on, fewer than num_frames = {num_frames} "
-    "(its last {validating} validate); use a longer clip, a smaller num_frames or val_fraction, or val_data.",
+    "{path} refused: {left} of its {frames} frames are left to train on, fewer than {need} "
+    "(its last {validating} validate); use a longer clip, a smaller {lower} or val_fraction, or val_data.",
 )
 ALL_RESERVED = Reason(
     "refused.data.all_reserved",

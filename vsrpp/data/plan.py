@@ -14,6 +14,7 @@ from vsrpp.data.cache import StoredClip, decoded_bytes, find_stored, store
 from vsrpp.data.frames import images_size, packet_count, probe_video, raw_shape
 from vsrpp.data.originals import look_at, open_originals
 from vsrpp.data.pairs import check_size as check_pair
+from vsrpp.data.sampling import Sampling
 from vsrpp.data.sources import RAW_KINDS, Source
 from vsrpp.data.split import AnyClip
 
@@ -52,10 +53,10 @@ def plan(source: Source, scale: int, cache: Path, reading: str) -> PlannedClip:
     return PlannedClip(source, stored, frames, width, height, size, reading if uncached else "cache")
 
 
-def check_trainable(item: PlannedClip, crop_size: int, num_frames: int) -> None:
+def check_trainable(item: PlannedClip, crop_size: int, sampling: Sampling) -> None:
     """Raises Refused if the frames are smaller than the crop or fewer than a sample needs."""
     check_size(item, crop_size, "crop_size needs")
-    check_frames(item.source.path, item.frames, num_frames, item.source.mirrors)
+    check_frames(item.source.path, item.frames, sampling, item.source.mirrors)
 
 
 def check_size(item: PlannedClip, side: int, who: str) -> None:
@@ -64,10 +65,12 @@ def check_size(item: PlannedClip, side: int, who: str) -> None:
         raise messages.FRAMES_TOO_SMALL(path=item.source.path, width=item.width, height=item.height, who=who, side=side)
 
 
-def check_frames(path: Path, frames: int, num_frames: int, mirrors: bool) -> None:
+def check_frames(path: Path, frames: int, sampling: Sampling, mirrors: bool) -> None:
     """Raises Refused if a clip has fewer frames than a sample needs; a clip that mirrors counts each frame twice."""
-    if frames * (2 if mirrors else 1) < num_frames:
-        raise messages.TOO_FEW_FRAMES(path=path, frames=f"{frames} frame{'s' * (frames != 1)}", num_frames=num_frames)
+    if frames * (2 if mirrors else 1) < sampling.needed:
+        raise messages.TOO_FEW_FRAMES(
+            path=path, frames=f"{frames} frame{'s' * (frames != 1)}", need=sampling.need, lower=sampling.lower
+        )
 
 
 def open_clips(
