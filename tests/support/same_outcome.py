@@ -24,12 +24,12 @@ ROWS_OF_THE_MACHINE = ("speed/", "system/", "progress/spent_s", "progress/eta_s"
 NOT_COMPARED = frozenset(
     {
         "command", "line", "message", "error", "size_bytes", "versions", "host", "code_version", "training_state.pt",
-        "reason_code", "fields",
+        "reason_code", "fields", "run_config.yaml",
     }
 )  # fmt: skip
 """Keys of an event's data and of an answer: wording, and what the older code does not know.
 
-A checkpoint's training_state.pt is compared value by value, not by the hash of its bytes.
+A checkpoint's training_state.pt is compared value by value, and its run_config.yaml line by line, not by the hash of its bytes.
 """
 LATER_KEYS: dict[str, Any] = {
     "frame_interval": 1, "flip": True, "transpose": True, "reverse_time": True, "pretrained_partial": False,

@@ -14,7 +14,7 @@ from vsrpp.launch.checkpoint_source import checkpoint_folder
 from vsrpp.launch.request import TrainRequest
 from vsrpp.paths import CheckpointPaths
 
-_NOT_INHERITED = ("revision", "preset", "max_hours", "pretrained")
+_NOT_INHERITED = ("revision", "preset", "max_hours", "pretrained", "pretrained_partial")
 """Keys that a run does not inherit from the checkpoint it starts from: the budget belonged to the other run, and the weights
 come from the checkpoint."""
 _PATHS = ("data", "val_data", "perceptual_weights", "pretrained")
