@@ -103,7 +103,7 @@ def test_the_degradation_is_part_of_the_fingerprint(tmp_path: Path) -> None:
 
 
 def test_bd_at_another_scale_than_four_is_refused(tmp_path: Path) -> None:
-    with raises(messages.BD_SCALE_ONLY, bd_scale=4, scale=2):
+    with raises(messages.DEGRADATION_SCALE, only_scale=4, scale=2):
         _open(tmp_path, str(make_clips(tmp_path / "c")), degradation="bd", scale=2)
 
 

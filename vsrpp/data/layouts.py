@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vsrpp.data import messages, pairs
+from vsrpp.data.degradation_table import DEFAULT, TABLE
 from vsrpp.data.pack_index import INDEX, packed_sources
 from vsrpp.data.sources import Clip, Source, clip_at, entries_of, find_plain, measure
 
@@ -23,6 +24,7 @@ KINDS = ("auto", "reds", "vimeo90k", "vid4", "pairs", "packed", "clips", "videos
 
 _GT_NAMES = ("GT", "HR", "gt", "hr")
 _LQ_NAMES = ("LQ", "LR", "lq", "lr")
+"""Folders that make a folder of ground truth one of pairs."""
 _LISTS = {"train": "sep_trainlist.txt", "val": "sep_testlist.txt"}
 
 
@@ -31,7 +33,7 @@ class LayoutQuery:
     """The scale and degradation of a run: they decide which of a layout's small frames are used."""
 
     scale: int = 4
-    degradation: str = "bicubic"
+    degradation: str = DEFAULT
 
 
 def find(
@@ -104,7 +106,7 @@ def _recognise(root: Path, query: LayoutQuery) -> tuple[str, list[Source]] | Non
 
 def _reds(base: Path, query: LayoutQuery) -> list[Source]:
     reduced = base / "train_sharp_bicubic" / f"X{query.scale}"
-    small = reduced if query.degradation == "bicubic" and reduced.is_dir() else None
+    small = reduced if TABLE[query.degradation].published and reduced.is_dir() else None
     return [
         replace(source, split="val" if source.name in REDS4 else "train")
         for source in _beside(base / "train_sharp", small, query)
@@ -114,7 +116,7 @@ def _reds(base: Path, query: LayoutQuery) -> list[Source]:
 def _vimeo(root: Path, ground: Path, lists: dict[str, Path], query: LayoutQuery) -> list[Source]:
     small = _small(root, query)
     beside = root.with_name(f"{root.name}_matlabLRx{query.scale}") / "sequences"
-    if small is None and query.degradation == "bicubic" and beside.is_dir():
+    if small is None and TABLE[query.degradation].published and beside.is_dir():
         small = beside
     sources = []
     for part, file in lists.items():
@@ -139,7 +141,7 @@ def _vimeo_scored(source: Source) -> tuple[int, ...]:
 
 def _small(root: Path, query: LayoutQuery) -> Path | None:
     """The folder of small frames that fits scale and degradation; None if they have to be generated."""
-    names = {"bicubic": (*_LQ_NAMES, f"BIx{query.scale}"), "bd": (f"BDx{query.scale}",)}.get(query.degradation, ())
+    names = [name.format(scale=query.scale) for name in TABLE[query.degradation].folders]
     return next((root / name for name in names if (root / name).is_dir()), None)
 
 

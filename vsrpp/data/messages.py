@@ -68,8 +68,14 @@ NO_EFFECT_BESIDE_LQ = Reason(
 UNKNOWN_DEGRADATION = Reason(
     "refused.data.degradation", "degradation = {degradation} refused: must be {first} or {last}."
 )
-BD_SCALE_ONLY = Reason(
-    "refused.data.bd_scale", "degradation = bd refused: it is defined at scale = {bd_scale}, not at scale = {scale}."
+DEGRADATION_SCALE = Reason(
+    "refused.data.bd_scale",
+    "degradation = {degradation} refused: it is defined at scale = {only_scale}, not at scale = {scale}.",
+)
+DEGRADATION_FAILED = Reason("failed.data.degradation", "degradation {degradation} failed: {cause}.", VsrppError)
+DEGRADATION_RESULT = Reason(
+    "refused.data.degradation_result",
+    "degradation {degradation} refused: it returned {given} instead of uint8 {shape}.",
 )
 CROP_NOT_MULTIPLE = Reason(
     "refused.data.crop_multiple", "crop_size = {crop_size} refused: must be a multiple of scale = {scale}."

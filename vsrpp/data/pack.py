@@ -17,6 +17,7 @@ from vsrpp.data import messages
 from vsrpp.data.block import MixEntry
 from vsrpp.data.build import META, ProgressCallback, build, file_sha256, write_synced
 from vsrpp.data.cache import cache_name, locked
+from vsrpp.data.degradation_table import DEFAULT, identity_of
 from vsrpp.data.frames import images_size, packet_count, probe_video
 from vsrpp.data.pack_index import INDEX, VERSION
 from vsrpp.data.plan import check_room
@@ -27,7 +28,7 @@ _MADE_OF = "made_of.txt"
 
 
 def pack(
-    path: str, out: Path, *, scale: int, degradation: str = "bicubic", progress: ProgressCallback | None = None
+    path: str, out: Path, *, scale: int, degradation: str = DEFAULT, progress: ProgressCallback | None = None
 ) -> dict[str, Any]:
     """Pack every clip of a path into the new folder `out`; returns {path, kind, clips, frames, bytes}.
 
@@ -45,7 +46,8 @@ def pack(
     try:
         building.mkdir(parents=True, exist_ok=True)
         with locked(out.with_name(f"{out.name}.lock")):
-            return _pack(sources, {"kind": kind, "scale": scale, "degradation": degradation}, building, out, progress)
+            facts = {"kind": kind, "scale": scale, "degradation": identity_of(degradation)}
+            return _pack(sources, facts, building, out, progress)
     except OSError as error:
         cause = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
         raise messages.PACKING_FAILED(path=path, out=out, cause=cause, building=building) from None

@@ -8,11 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from vsrpp.data import messages
+from vsrpp.data.degradation_table import GIVEN
 from vsrpp.data.frames import image_size, probe_video
 from vsrpp.data.sources import Source
-
-GIVEN = "given"
-"""The degradation of a pair, whose small frames are given rather than computed."""
 
 
 def matched(ground: Sequence[Source], small: Sequence[Source], scale: int) -> list[Source]:

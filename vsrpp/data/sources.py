@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrpp.data import messages
+from vsrpp.data.degradation_table import DEFAULT
 from vsrpp.data.frames import count_video, images_size, iter_images, iter_raw, iter_video, raw_shape
 from vsrpp.data.sample import sample_clip
 
@@ -34,7 +35,7 @@ class Source:
     """`train` or `val` if the layout assigns one, else empty."""
     lq: Source | None = None
     """The small frames of a pair; None if they are generated."""
-    degradation: str = "bicubic"
+    degradation: str = DEFAULT
     """How small frames are generated if there are none."""
     scored: tuple[int, ...] = ()
     """Frames that validation scores, counted from 0; empty for all."""

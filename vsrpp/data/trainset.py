@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp.data.degradations import draw_degradation, realistic
+from vsrpp.data.degradation_table import TABLE, Draw
 from vsrpp.data.sampling import Sampling
 from vsrpp.data.split import Span
 
@@ -47,6 +47,9 @@ class TrainSet:
         self.sampling = sampling
         self.crop_size = crop_size
         self.scale = scale
+        drawn = {span.clip.degradation for span in spans}
+        self._per_sample = {name: TABLE[name] for name in sorted(drawn) if name in TABLE and TABLE[name].per_sample}
+        """Degradations of samples; carried along, as a worker's own table lacks those of plug-ins."""
         weights, counts = zip(*(mix or [(1.0, len(spans))]), strict=True)
         if sum(counts) != len(spans) or min(counts) < 1 or min(weights) <= 0:
             raise ValueError(f"a mix of {counts} spans with weights {weights} for {len(spans)} spans")
@@ -89,9 +92,9 @@ class TrainSet:
         left = _below(words[2], span.clip.width // self.scale - side + 1)
         flips = self.sampling.turns([word >> 63 for word in words[3:7]])
         gt = _turn(_cut(span.clip.gt(), numbers, top * self.scale, left * self.scale, self.crop_size), flips)
-        if span.clip.degradation == "realistic":
-            degradation = draw_degradation(self.seed, index)
-            return _planes(realistic(gt.transpose(0, 2, 3, 1), self.scale, degradation)), gt
+        if method := self._per_sample.get(span.clip.degradation):
+            small = method.degrade(gt.transpose(0, 2, 3, 1), Draw(self.seed, index), scale=self.scale)
+            return _planes(small), gt
         return _turn(_cut(span.clip.lr(), numbers, top, left, side), flips), gt
 
 
