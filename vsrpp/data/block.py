@@ -10,7 +10,7 @@ from typing import Any
 from vsrpp.data import messages
 from vsrpp.data.degradation_table import DEFAULT, checked
 from vsrpp.data.layouts import LayoutQuery, find
-from vsrpp.data.sources import Source
+from vsrpp.data.readers import Source
 
 _PATHS = ("path", "lq")
 

@@ -17,7 +17,7 @@ from vsrpp.data import messages
 from vsrpp.data.degradation_table import BLOCK_FRAMES, DEFAULT, TABLE, Draw, identity_of
 from vsrpp.data.degradations import Frames
 from vsrpp.data.pairs import check_size
-from vsrpp.data.sources import RAW_KINDS, Source
+from vsrpp.data.readers import Source
 
 META = "meta.json"
 
@@ -119,14 +119,17 @@ def write_synced(file: Path, text: str) -> None:
 def content_sha256(source: Source) -> str:
     """Content hash of a clip, independent of paths and names.
 
-    A video: SHA-256 of the file. A folder of frames: SHA-256 over the hashes of its files, in order. A clip of a packed
-    copy keeps the hash of the clip it was packed from. Raises Refused if a packed clip was changed.
+    A video: SHA-256 of the file. A folder of frames: SHA-256 over the hashes of its files, in order; of a plug-in's reader,
+    also over the clip's name and the reader's code. A clip of a packed copy keeps the hash of the clip it was packed from.
+    Raises Refused if a packed clip was changed.
     """
-    if source.kind in RAW_KINDS:
+    if source.format.stored:
         check_hashes(source.path)
         return str(json.loads((source.path / META).read_text())["content_sha256"])
     hashes = [file_sha256(file) for file in source.files]
-    return hashes[0] if source.kind == "video" else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    if source.format.one_file:
+        return hashes[0]
+    return hashlib.sha256("".join([*hashes, *source.identity]).encode()).hexdigest()
 
 
 def file_sha256(file: Path) -> str:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from vsrpp.data import messages
 from vsrpp.data.build import META, ProgressCallback, build, check_hashes, clip_identity
 from vsrpp.data.degradation_table import DEFAULT, identity_of
-from vsrpp.data.sources import Source
+from vsrpp.data.readers import Source
 
 try:
     import fcntl
@@ -179,7 +179,8 @@ def _identity(source: Source) -> list[Any]:
         stats = [(file.name, file.stat()) for file in source.files]
     except OSError as error:
         raise messages.UNREADABLE_SOURCE(path=source.path, cause=error.strerror, file=error.filename) from None
-    return [str(source.path.resolve()), [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]]
+    place = str(source.path.resolve())
+    return [place, [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats], *source.identity]
 
 
 def _move_in(building: Path, folder: Path) -> None:

@@ -17,8 +17,8 @@ from vsrpp.data import messages
 from vsrpp.data.block import MixEntry, read_block
 from vsrpp.data.build import ProgressCallback
 from vsrpp.data.plan import PlannedClip, check_frames, check_size, check_trainable, open_clips, plan
+from vsrpp.data.readers import Source
 from vsrpp.data.sampling import Sampling
-from vsrpp.data.sources import Source
 from vsrpp.data.split import AnyClip, Span, Split, split
 from vsrpp.data.trainset import TrainSet
 

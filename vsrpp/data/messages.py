@@ -81,6 +81,17 @@ CROP_NOT_MULTIPLE = Reason(
     "refused.data.crop_multiple", "crop_size = {crop_size} refused: must be a multiple of scale = {scale}."
 )
 
+# Readers of plug-ins
+
+READER_FAILED = Reason("failed.data.reader", "reader {reader} failed in {method}(): {cause}.", VsrppError)
+READER_CLIPS = Reason(
+    "refused.data.reader_clips", "{path} refused: reader {reader} must return {expected} from clips()."
+)
+READER_FRAMES = Reason(
+    "refused.data.reader_frames",
+    "{path} refused: reader {reader} returned {given} from read() instead of uint8 frames of {shape}.",
+)
+
 # Videos and frames
 
 NOT_DECODABLE = Reason(

@@ -19,7 +19,7 @@ from vsrpp.data.build import clip_identity, content_sha256
 from vsrpp.data.cache import cache_name
 from vsrpp.data.degradation_table import BLOCK_FRAMES, GIVEN, TABLE, Draw
 from vsrpp.data.frames import read_image
-from vsrpp.data.sources import Source
+from vsrpp.data.readers import Source
 
 Frame = NDArray[np.uint8]
 ReadPart = Callable[[int, slice, slice], Frame]

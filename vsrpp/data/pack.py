@@ -18,10 +18,9 @@ from vsrpp.data.block import MixEntry
 from vsrpp.data.build import META, ProgressCallback, build, file_sha256, write_synced
 from vsrpp.data.cache import cache_name, locked
 from vsrpp.data.degradation_table import DEFAULT, identity_of
-from vsrpp.data.frames import images_size, packet_count, probe_video
 from vsrpp.data.pack_index import INDEX, VERSION
 from vsrpp.data.plan import check_room
-from vsrpp.data.sources import RAW_KINDS, Source
+from vsrpp.data.readers import Source
 
 _MADE_OF = "made_of.txt"
 """Written last into a clip's folder: a hash of its source. A folder without this file is unfinished."""
@@ -110,9 +109,6 @@ def _row(folder: Path, source: Source) -> dict[str, Any]:
 
 def _size(source: Source, scale: int) -> tuple[int, int]:
     """(frames, bytes) of a packed clip; upper bounds for a video."""
-    assert source.kind not in RAW_KINDS
-    if source.kind == "video":
-        frames, (width, height) = packet_count(source.path), probe_video(source.path)
-    else:
-        frames, (width, height) = len(source.files), images_size(source.files)
+    assert not source.format.stored
+    frames, width, height = source.format.header(source)
     return frames, 3 * frames * (width * height + (width // scale) * (height // scale))

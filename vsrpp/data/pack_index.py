@@ -9,7 +9,7 @@ from typing import Any
 
 from vsrpp.data import messages
 from vsrpp.data.degradation_table import identity_of
-from vsrpp.data.sources import Source
+from vsrpp.data.readers import Source
 
 INDEX = "vsrpp-pack.json"
 VERSION = 1

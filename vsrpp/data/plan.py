@@ -11,11 +11,11 @@ from vsrpp import formats
 from vsrpp.data import messages
 from vsrpp.data.build import ProgressCallback
 from vsrpp.data.cache import StoredClip, decoded_bytes, find_stored, store
-from vsrpp.data.frames import images_size, packet_count, probe_video, raw_shape
+from vsrpp.data.frames import images_size
 from vsrpp.data.originals import look_at, open_originals
 from vsrpp.data.pairs import check_size as check_pair
+from vsrpp.data.readers import Source
 from vsrpp.data.sampling import Sampling
-from vsrpp.data.sources import RAW_KINDS, Source
 from vsrpp.data.split import AnyClip
 
 
@@ -37,16 +37,13 @@ class PlannedClip:
 
 def plan(source: Source, scale: int, cache: Path, reading: str) -> PlannedClip:
     """Read a clip's headers. reading: see PlannedClip; clips that are not folders of frames are always cached."""
-    stored = None if reading == "originals" and source.kind == "frames" else find_stored(source, scale, cache)
-    uncached = reading != "cache" and source.kind == "frames" and not stored
+    singly = source.format.frame_files
+    stored = None if reading == "originals" and singly else find_stored(source, scale, cache)
+    uncached = reading != "cache" and singly and not stored
     if stored:
         frames, width, height = stored.frames, stored.source_width, stored.source_height
-    elif source.kind == "video":
-        (width, height), frames = probe_video(source.path), packet_count(source.path)
-    elif source.kind in RAW_KINDS:
-        frames, height, width, _ = raw_shape(source.path)
     else:
-        (width, height), frames = images_size(source.files), len(source.files)
+        frames, width, height = source.format.header(source)
     if uncached and source.lq is not None:
         check_pair(source.lq.path, (width, height), images_size(source.lq.files), scale)
     size = 0 if uncached or source.kind == "packed" else decoded_bytes(frames, width, height, scale)

@@ -14,7 +14,8 @@ from vsrpp import metrics, resize
 from vsrpp.data.build import content_sha256
 from vsrpp.data.degradation_table import BLOCK_FRAMES, DEFAULT, TABLE, Draw, checked, degrade_blocks
 from vsrpp.data.layouts import LayoutQuery, find
-from vsrpp.data.sources import Source, read_frames
+from vsrpp.data.readers import Source
+from vsrpp.data.sources import read_frames
 from vsrpp.inference import messages
 from vsrpp.paths import CheckpointPaths
 
