@@ -14,6 +14,7 @@ from tests.support.reasons import raises
 from vsrpp import config
 from vsrpp.data import Data, TrainSet, describe, messages, open_data, with_absolute_paths
 from vsrpp.data.block import read_block
+from vsrpp.data.sampling import Sampling
 
 
 def _open(tmp_path: Path, data: Any, **changes: Any) -> Data:
@@ -102,7 +103,7 @@ def test_the_degradation_is_part_of_the_fingerprint(tmp_path: Path) -> None:
 
 
 def test_bd_at_another_scale_than_four_is_refused(tmp_path: Path) -> None:
-    with raises(messages.BD_SCALE_ONLY, bd_scale=4, scale=2):
+    with raises(messages.DEGRADATION_SCALE, only_scale=4, scale=2):
         _open(tmp_path, str(make_clips(tmp_path / "c")), degradation="bd", scale=2)
 
 
@@ -152,4 +153,4 @@ def test_a_train_set_says_when_a_mix_does_not_fit_its_spans(tmp_path: Path) -> N
     spans = _open(tmp_path, str(make_clips(tmp_path / "c"))).split.train
     for mix in ([(1.0, 3)], [(1.0, 4), (1.0, 0)], [(0.0, 4)]):
         with pytest.raises(ValueError, match="a mix of"):
-            TrainSet(spans, seed=0, num_frames=5, crop_size=32, scale=4, mix=mix)
+            TrainSet(spans, seed=0, sampling=Sampling(5), crop_size=32, scale=4, mix=mix)

@@ -46,7 +46,7 @@ def _stored(tmp_path: Path) -> list[Path]:
 def test_a_clip_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "v.mkv", piece(12))
     first = _open(tmp_path, path)
-    monkeypatch.setattr("vsrpp.data.sources.iter_video", lambda _: pytest.fail("decoded again"))
+    monkeypatch.setattr("vsrpp.data.readers.iter_video", lambda _: pytest.fail("decoded again"))
     again = _open(tmp_path, path)
     assert again.fingerprint == first.fingerprint
     np.testing.assert_array_equal(again.clips[0].gt(), piece(12))
@@ -80,7 +80,7 @@ def test_frames_made_again_replace_those_this_process_has_mapped(tmp_path: Path)
 
 
 def test_a_video_longer_than_it_said_stops_at_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsrpp.data.plan.packet_count", lambda _: 6)
+    monkeypatch.setattr("vsrpp.data.readers.packet_count", lambda _: 6)
     config = run_config(write_video(tmp_path / "v.mkv", piece(20)), decode_cache_gib=200e3 / 2**30)
     with pytest.raises(Refused, match=r"v\.mkv refused: it decodes to more than the 195\.3 KiB"):
         open_data(config, cache_dir=tmp_path / "cache")

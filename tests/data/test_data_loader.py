@@ -19,6 +19,7 @@ from tests.support.clips import piece, run_config, write_frames
 from tests.support.waiting import wait_until
 from vsrpp.data import TrainSet, open_data
 from vsrpp.data.loader import Batch, Batches
+from vsrpp.data.sampling import Sampling
 from vsrpp.data.split import Span
 from vsrpp.errors import VsrppError
 
@@ -92,7 +93,7 @@ def test_batches_are_made_ahead_but_only_a_few(train: TrainSet) -> None:
             asked.append(index)
             return super().sample_u8(index)
 
-    watched = Watched(train.spans, seed=0, num_frames=5, crop_size=32, scale=4)
+    watched = Watched(train.spans, seed=0, sampling=Sampling(5), crop_size=32, scale=4)
     with Batches(watched, 1) as batches:
         next(batches)
         wait_until(lambda: len(asked) == 4, what="one taken, two waiting, one in hand")
@@ -140,6 +141,6 @@ def test_workers_leave_ctrl_c_to_the_trainer(train: TrainSet) -> None:
 def test_what_reading_the_data_raises_reaches_the_training_loop(train: TrainSet, tmp_path: Path) -> None:
     (span,) = train.spans
     gone = Span(replace(span.clip, folder=tmp_path / "gone"), span.start, span.stop)
-    broken = TrainSet([gone], seed=0, num_frames=5, crop_size=32, scale=4)
+    broken = TrainSet([gone], seed=0, sampling=Sampling(5), crop_size=32, scale=4)
     with Batches(broken, 1) as batches, pytest.raises(FileNotFoundError, match="gone"):
         next(batches)

@@ -122,6 +122,17 @@ def test_fewer_frames_than_num_frames_are_refused_with_both_numbers(tmp_path: Pa
     assert f"{path} refused: it has 1 frame, fewer than num_frames = 5" in _refusal(tmp_path, path)
 
 
+def test_a_clip_too_short_for_the_widest_interval_is_refused_and_one_frame_more_is_enough(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "short.mkv", piece(12))
+    assert _refusal(tmp_path, path, frame_interval="1, 3") == (
+        f"{path} refused: it has 12 frames, fewer than num_frames = 5 at frame_interval = 3 (13 frames); "
+        "use a longer clip or a smaller num_frames or frame_interval."
+    )
+    data = _open(tmp_path, write_video(tmp_path / "long.mkv", piece(18)), frame_interval="1, 3")
+    assert (data.samples_per_epoch, data.val[0].frames) == (9 + 1, 5)
+    assert describe(data)["sampling"]["intervals"] == [1, 3]
+
+
 def test_validation_frames_too_small_for_ssim_are_refused(tmp_path: Path) -> None:
     tiny = write_frames(tmp_path / "tiny", piece(2, 8, 16))
     assert f"{tiny} refused: its frames are 16x8" in _refusal(tmp_path, bikes(), val_data=str(tiny))

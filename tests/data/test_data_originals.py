@@ -32,7 +32,8 @@ def test_samples_and_validation_clips_are_bit_identical(
     if make is make_pairs and (scale, degradation) != (4, "bicubic"):
         degradation = "bd" if scale == 4 else "realistic"
     root = make(tmp_path / "set")
-    cached, originals = _both(tmp_path, root, degradation=degradation, scale=scale, crop_size=24)
+    apart = {"num_frames": 3, "frame_interval": "1,2", "flip": False} if scale == 3 else {}
+    cached, originals = _both(tmp_path, root, degradation=degradation, scale=scale, crop_size=24, **apart)
     assert originals.fingerprint == cached.fingerprint
     for index in range(20):
         for ours, theirs in zip(originals.train.sample_u8(index), cached.train.sample_u8(index), strict=True):

@@ -39,7 +39,7 @@ def test_samples_clips_and_fingerprint_are_those_of_the_originals(tmp_path: Path
     root = make(tmp_path / "set")
     pack(str(root), tmp_path / "packed", scale=4, degradation=degradation)
     originals, packed = (
-        _open(path, tmp_path / place, degradation=degradation)
+        _open(path, tmp_path / place, degradation=degradation, num_frames=3, frame_interval="2,1")
         for path, place in ((root, "a"), (tmp_path / "packed", "b"))
     )
     assert (packed.kind, packed.fingerprint) == ("packed", originals.fingerprint)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from tests.support.clips import piece, run_config, write_frames
 from vsrpp.data import Data, TrainSet, open_data
+from vsrpp.data.cache import StoredClip
+from vsrpp.data.sampling import Sampling
 from vsrpp.data.split import Span
 from vsrpp.resize import resize_u8
 
@@ -25,9 +28,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
     return open_data(run_config(folder), cache_dir=folder / "cache")
 
 
-def _train(data: Data, **changes: int) -> TrainSet:
-    values = {"seed": 0, "num_frames": 5, "crop_size": 32, "scale": 4} | changes
-    return TrainSet(data.split.train, **values)
+def _train(data: Data, *, num_frames: int = 5, seed: int = 0, crop_size: int = 32) -> TrainSet:
+    return TrainSet(data.split.train, seed=seed, sampling=Sampling(num_frames), crop_size=crop_size, scale=4)
 
 
 def _coloured(frames: int, height: int, width: int, folder: Path) -> Span:
@@ -55,7 +57,7 @@ def test_a_sample_depends_on_seed_and_index_alone(data: Data, seed: int, index: 
 
 def test_samples_are_the_same_in_every_version(tmp_path: Path) -> None:
     """First pixel (frame, row / 4, column / 4) of samples, recorded: a newer version must draw the same."""
-    train = TrainSet([_coloured(12, 24, 32, tmp_path)], seed=7, num_frames=2, crop_size=16, scale=4)
+    train = TrainSet([_coloured(12, 24, 32, tmp_path)], seed=7, sampling=Sampling(2), crop_size=16, scale=4)
     first_pixels = [train.sample_u8(index)[1][0, :, 0, 0].tolist() for index in (0, 1, 2, 123456)]
     assert first_pixels == [[8, 0, 2], [8, 4, 2], [5, 1, 7], [3, 1, 6]]
 
@@ -91,7 +93,7 @@ def test_every_crop_lies_in_its_span_aligned_to_the_scale(
     tmp_path_factory: pytest.TempPathFactory, height: int, width: int, crop: int, num_frames: int
 ) -> None:
     span = _coloured(12, height * 4, width * 4, tmp_path_factory.mktemp("c"))
-    train = TrainSet([span], seed=height, num_frames=num_frames, crop_size=crop * 4, scale=4)
+    train = TrainSet([span], seed=height, sampling=Sampling(num_frames), crop_size=crop * 4, scale=4)
     for index in range(40):
         _, gt = train.sample_u8(index)
         frames, rows, columns = (np.unique(gt[:, channel]) for channel in range(3))
@@ -103,7 +105,7 @@ def test_every_crop_lies_in_its_span_aligned_to_the_scale(
 
 def test_crops_reach_every_window_and_every_corner(tmp_path: Path) -> None:
     span = _coloured(12, 24, 32, tmp_path)
-    train = TrainSet([span], seed=0, num_frames=2, crop_size=16, scale=4)
+    train = TrainSet([span], seed=0, sampling=Sampling(2), crop_size=16, scale=4)
     gts = [train.sample_u8(index)[1] for index in range(400)]
     assert {int(gt[:, 0].min()) for gt in gts} == set(range(3, 9))
     assert {int(gt[:, 1].min()) for gt in gts} == {0, 1, 2}
@@ -111,7 +113,7 @@ def test_crops_reach_every_window_and_every_corner(tmp_path: Path) -> None:
 
 
 def test_flips_transposes_and_reversals_each_happen_half_the_time(tmp_path: Path) -> None:
-    train = TrainSet([_coloured(12, 24, 32, tmp_path)], seed=0, num_frames=2, crop_size=16, scale=4)
+    train = TrainSet([_coloured(12, 24, 32, tmp_path)], seed=0, sampling=Sampling(2), crop_size=16, scale=4)
     gts = [train.sample_u8(index)[1].astype(int) for index in range(400)]
     reversed_time = np.mean([gt[0, 0, 0, 0] > gt[1, 0, 0, 0] for gt in gts])
     transposed = np.mean([gt[0, 1, 0, 0] == gt[0, 1, -1, 0] for gt in gts])  # green no longer follows the rows
@@ -119,6 +121,54 @@ def test_flips_transposes_and_reversals_each_happen_half_the_time(tmp_path: Path
     mirrored = np.mean([gt[0, 2].min() == gt[0, 2, 0, 0] for gt in gts])
     for share in (reversed_time, transposed, turned, mirrored):
         assert 0.42 < share < 0.58
+
+
+def _switched(span: Span, **switches: Any) -> TrainSet:
+    return TrainSet([span], seed=0, sampling=Sampling(3, **switches), crop_size=16, scale=4)
+
+
+def test_a_symmetry_that_is_off_leaves_every_other_draw_as_it_was(tmp_path: Path) -> None:
+    span = _coloured(16, 24, 32, tmp_path)
+    usual = _switched(span)
+    still, upright, forwards = (
+        _switched(span, **{name: False}) for name in ("flip", "transpose", "reverse_time")
+    )  # fmt: skip
+    for index in range(60):
+        gt = usual.sample_u8(index)[1].astype(int)
+        transposed = gt[0, 1, 0, 0] == gt[0, 1, -1, 0]
+        pixels = still.sample_u8(index)[1]
+        rows, columns = (2, 1) if transposed else (1, 2)
+        assert pixels[0, rows, 0, 0] == pixels[0, rows].min()
+        assert pixels[0, columns, 0, 0] == pixels[0, columns].min()
+        np.testing.assert_array_equal(np.sort(pixels[:, 0, 0, 0]), np.sort(gt[:, 0, 0, 0]))
+        np.testing.assert_array_equal(upright.sample_u8(index)[1], gt.swapaxes(-1, -2) if transposed else gt)
+        backwards = gt[0, 0, 0, 0] > gt[1, 0, 0, 0]
+        np.testing.assert_array_equal(forwards.sample_u8(index)[1], gt[::-1] if backwards else gt)
+
+
+def test_frames_are_as_far_apart_as_the_interval_drawn_for_the_sample(tmp_path: Path) -> None:
+    span = _coloured(16, 24, 32, tmp_path)
+    train = _switched(span, intervals=(1, 3, 3), reverse_time=False)
+    again = pickle.loads(pickle.dumps(train))
+    steps = []
+    for index in range(300):
+        frames = train.sample_u8(index)[1][:, 0, 0, 0].astype(int)
+        assert set(frames) <= set(range(3, 14))
+        np.testing.assert_array_equal(again.sample_u8(index)[1][:, 0, 0, 0], frames)
+        (step,) = set(np.diff(frames).tolist())
+        steps.append(step)
+    assert set(steps) == {1, 3}
+    assert 0.58 < np.mean(np.array(steps) == 3) < 0.76  # twice in the list: drawn twice as often
+    assert len(train) == 9 + 5  # windows 1 apart, and 3 apart
+
+
+def test_a_clip_that_mirrors_is_played_back_and_forth_at_an_interval() -> None:
+    clip = StoredClip("a", Path("a"), Path("a"), "a", 7, 64, 64, 64, 64, 4, mirrors=True)
+    span = Span(clip, 0, 7)
+    assert span.windows(7, 1) == 1
+    assert span.windows(7, 2) == 2
+    assert span.numbers(0, 7, 2) == [0, 2, 4, 6, 5, 3, 1]
+    assert span.windows(8, 2) == 0
 
 
 def test_clips_are_drawn_in_proportion_to_their_windows(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_bd_frames_are_blurred_by_the_field_s_kernel(tmp_path: Path) -> None:
 
     assert evaluate_path(path, upscale, 4, degradation="bd")["degradation"] == "bd"
     assert np.array_equal(seen[0], bd(truth))
-    with raises(data_messages.BD_SCALE_ONLY, scale=2):
+    with raises(data_messages.DEGRADATION_SCALE, degradation="bd", scale=2):
         evaluate_path(path, bicubic_of(2), 2, degradation="bd")
 
 

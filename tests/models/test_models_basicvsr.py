@@ -128,6 +128,13 @@ def saved(folder: Path, form: str, weights: dict[str, Tensor]) -> Path:
         "module.": {f"module.{key}": value for key, value in weights.items()},
         "params": {"params": weights},
         "params_ema": {"params": {k: v + 1 for k, v in weights.items()}, "params_ema": weights},
+        "gan": {"net_g": {"params": {}, "params_ema": weights}, "net_d": {"params": {"conv.weight": torch.zeros(3)}}},
+        "trainer": {
+            "state_dict": {
+                **{f"module.model.net_g.{key}": value for key, value in weights.items()},
+                "module.vgg.conv.weight": torch.zeros(3),
+            },
+        },
         "mmedit": {
             "meta": {"iter": 300_000, "time": "Sat"},
             "state_dict": {
@@ -143,11 +150,13 @@ def saved(folder: Path, form: str, weights: dict[str, Tensor]) -> Path:
     return path
 
 
-@pytest.mark.parametrize("form", ["plain", "module.", "params", "params_ema", "mmedit", "safetensors"])
+@pytest.mark.parametrize(
+    "form", ["plain", "module.", "params", "params_ema", "mmedit", "gan", "trainer", "safetensors"]
+)
 def test_every_form_of_weight_file_gives_the_same_network(form: str, model: BasicVsrNet, tmp_path: Path) -> None:
     path = saved(tmp_path, form, model.state_dict())
     other = models.build(SMALL)
-    assert "all weights" in models.load_pretrained(other, path)
+    assert "all weights" in models.load_pretrained(other, path).line
     assert all(torch.equal(value, other.state_dict()[key]) for key, value in model.state_dict().items())
 
 
@@ -160,7 +169,7 @@ def test_a_flow_file_fills_the_flow_network_alone(mmedit: bool, model: BasicVsrN
     torch.manual_seed(5)
     other = models.build(SMALL)
     trunk = other.state_dict()["fusion.weight"].clone()
-    assert "flow network" in models.load_pretrained(other, tmp_path / "spynet.pth")
+    assert "flow network" in models.load_pretrained(other, tmp_path / "spynet.pth").line
     assert torch.equal(other.state_dict()["fusion.weight"], trunk)
     assert all(torch.equal(v, other.state_dict()[f"spynet.{k}"]) for k, v in model.spynet.state_dict().items())
 
@@ -176,7 +185,7 @@ def test_what_does_not_fit_is_refused_in_one_line_and_changes_nothing(model: Bas
         models.load_pretrained(other, tmp_path / "w.pth")
     assert str(refused.value) == (
         f"{tmp_path / 'w.pth'} does not fit the network basicvsr: 2 keys missing (conv_hr.bias, fusion.bias);"
-        " 1 key unexpected (extra.weight)."
+        " 1 key unexpected (extra.weight). To load the tensors that fit: pretrained_partial=true."
     )
     assert all(torch.equal(value, before[key]) for key, value in other.state_dict().items())
 

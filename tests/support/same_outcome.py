@@ -24,13 +24,17 @@ ROWS_OF_THE_MACHINE = ("speed/", "system/", "progress/spent_s", "progress/eta_s"
 NOT_COMPARED = frozenset(
     {
         "command", "line", "message", "error", "size_bytes", "versions", "host", "code_version", "training_state.pt",
-        "reason_code", "fields",
+        "reason_code", "fields", "run_config.yaml",
     }
 )  # fmt: skip
 """Keys of an event's data and of an answer: wording, and what the older code does not know.
 
-A checkpoint's training_state.pt is compared value by value, not by the hash of its bytes.
+A checkpoint's training_state.pt is compared value by value, and its run_config.yaml line by line, not by the hash of its bytes.
 """
+LATER_KEYS: dict[str, Any] = {
+    "frame_interval": 1, "flip": True, "transpose": True, "reverse_time": True, "pretrained_partial": False,
+}  # fmt: skip
+"""Keys of a run config that older code does not know, each with the value that means what the older code does."""
 MANIFEST = ("format", "step", "branch", "revision", "reason", "metrics")
 SHOWN = 60
 
@@ -49,7 +53,7 @@ def outcome(run: Path) -> Facts:
     for picture in sorted((run / "images").rglob("*.png")):
         facts[f"picture {picture.relative_to(run)}"] = _sha256(picture)
     facts["file runtime_config.json"] = (run / "runtime_config.json").read_text()
-    facts["file run_config.yaml"] = (run / "run_config.yaml").read_text()
+    facts["file run_config.yaml"] = _known_lines(run / "run_config.yaml")
     return facts
 
 
@@ -142,7 +146,11 @@ def _place(seq: int, events: list[dict[str, Any]]) -> int:
 
 def _compared(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _compared(item) for key, item in value.items() if key not in NOT_COMPARED}
+        return {
+            key: _compared(item)
+            for key, item in value.items()
+            if key not in NOT_COMPARED and not (key in LATER_KEYS and item == LATER_KEYS[key])
+        }
     return [_compared(item) for item in value] if isinstance(value, list) else value
 
 
@@ -169,10 +177,17 @@ def _checkpoint_facts(folder: Path, events: list[dict[str, Any]]) -> Iterator[tu
     yield f"{name} manifest", _text({key: manifest.get(key) for key in MANIFEST})
     yield f"{name} chain", str(_place(manifest["chain"]["seq"], events))
     yield f"{name} files", _text(sorted(path.name for path in folder.iterdir()))
-    for file in ("model.safetensors", "model_ema.safetensors", "runtime_config.json", "run_config.yaml"):
+    for file in ("model.safetensors", "model_ema.safetensors", "runtime_config.json"):
         yield f"{name} {file}", _sha256(folder / file)
+    yield f"{name} run_config.yaml", _known_lines(folder / "run_config.yaml")
     state = torch.load(folder / "training_state.pt", map_location="cpu", weights_only=True)
     yield from leaves(state, f"{name} training_state.pt")
+
+
+def _known_lines(run_config: Path) -> str:
+    """The text of a run config without LATER_KEYS that have the old meaning."""
+    later = {f"{key}: {json.dumps(value)}" for key, value in LATER_KEYS.items()}
+    return "\n".join(line for line in run_config.read_text().splitlines() if line not in later)
 
 
 def _sha256(path: Path) -> str:

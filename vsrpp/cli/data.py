@@ -47,7 +47,7 @@ def _describe(path: str, sheet: Path | None, settings: list[str], as_json: bool)
     if as_json:
         print_json({**description, "sheet": str(sheet) if sheet else None})
         return 0
-    _print(description, run_config["num_frames"])
+    _print(description, opened.train.sampling.describe())
     if sheet is not None:
         say(f"contact sheet of {drawn} of {len(clips)} clips: {clean(str(sheet))}")
     return 0
@@ -67,9 +67,9 @@ def _run_config(path: str, sets: dict[str, Any]) -> dict[str, Any]:
     return run_config
 
 
-def _print(description: dict[str, Any], num_frames: int) -> None:
+def _print(description: dict[str, Any], sample: str) -> None:
     kind, windows = description["kind"], description["samples_per_epoch"]
-    say(f"{bold(kind)}: {windows} training windows of {num_frames} frames")
+    say(f"{bold(kind)}: {windows} training windows of {sample}")
     clips = description["clips"]
     columns = [
         Column(title="CLIP"), Column(title="FRAMES", right=True), Column(title="SIZE", right=True),

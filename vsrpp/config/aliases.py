@@ -38,11 +38,21 @@ ALIASES: dict[str, str] = {
     **dict.fromkeys(("optim_g", "optim", "optimiser", "optimizer_type"), "optimizer"),
     **dict.fromkeys(("betas", "adam_betas"), "beta1"),
     **dict.fromkeys(("pretrain_network_g", "load_from", "weights"), "pretrained"),
+    **dict.fromkeys(("use_hflip", "use_flip", "hflip", "vflip", "random_flip"), "flip"),
+    **dict.fromkeys(("use_rot", "use_rotation", "rot90", "random_transposition"), "transpose"),
+    **dict.fromkeys(("random_reverse", "temporal_reverse"), "reverse_time"),
+    **dict.fromkeys(("interval_list", "temporal_interval", "frame_stride"), "frame_interval"),
+    **dict.fromkeys(("partial_load",), "pretrained_partial"),
     **dict.fromkeys(("model", "arch", "network_g", "generator"), "network"),
 }  # fmt: skip
 """Their name -> ours."""
 
-NOTES = {"batch_size": " (the whole batch, of all processes)", "beta1": " and beta2"}
+NOTES = {
+    "batch_size": " (the whole batch, of all processes)",
+    "beta1": " and beta2",
+    "flip": " (left-right and up-down)",
+    "frame_interval": " (one number, or several with commas: 1,2,3)",
+}
 """Notes on differences despite a similar name."""
 
 _BASICSR = frozenset({"model_type", "network_g", "datasets", "num_gpu"})

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.data import messages
-from vsrpp.data.degradations import check_degradation
+from vsrpp.data.degradation_table import DEFAULT, checked
 from vsrpp.data.layouts import LayoutQuery, find
-from vsrpp.data.sources import Source
+from vsrpp.data.readers import Source
 
 _PATHS = ("path", "lq")
 
@@ -23,14 +23,14 @@ class MixEntry:
     kind: str = "auto"
     weight: float = 1.0
     """Its share of the samples, relative to the sum of all weights. Ignored for validation."""
-    degradation: str = "bicubic"
+    degradation: str = DEFAULT
     lq: str | None = None
     max_clips: int | None = None
     """Upper limit on the number of clips, taken evenly spaced; None takes all."""
 
     def find(self, scale: int) -> tuple[str, list[Source]]:
         """Returns (kind, clips). Raises what `layouts.find` raises."""
-        check_degradation(self.degradation, scale)
+        checked(self.degradation, scale)
         return find(self.path, self.kind, query=LayoutQuery(scale, self.degradation), lq=self.lq)
 
 
@@ -49,7 +49,7 @@ def read_block(run_config: Mapping[str, Any]) -> Block:
     Raises Refused if both `val_data` and `data.val` are set, or if an entry combines `lq` with a setting it overrides.
     """
     data, val_data = run_config["data"], run_config.get("val_data")
-    degradation = run_config.get("degradation") or "bicubic"
+    degradation = run_config.get("degradation") or DEFAULT
     if isinstance(data, str):
         mix: Mapping[str, Any] = {"train": [{"path": data}]}
     else:

@@ -14,16 +14,15 @@ import numpy as np
 
 from vsrpp import formats
 from vsrpp.data import messages
-from vsrpp.data.degradations import Frames, SampleDegradation, draw_degradation, realistic, reduce
+from vsrpp.data.degradation_table import BLOCK_FRAMES, DEFAULT, TABLE, Draw, identity_of
+from vsrpp.data.degradations import Frames
 from vsrpp.data.pairs import check_size
-from vsrpp.data.sources import RAW_KINDS, Source
+from vsrpp.data.readers import Source
 
 META = "meta.json"
 
 ProgressCallback = Callable[[str, int, int], None]
 """Called while decoding: clip name, frames done, frames expected (an upper bound for a video)."""
-
-_CHUNK_FRAMES = 8
 
 
 def build(
@@ -74,33 +73,26 @@ def _reduced(source: Source, scale: int, content: str) -> Iterator[tuple[Frames,
     """Chunks of a clip: the original frames, the ground truth cropped to a multiple of scale, and the small frames."""
     frames = source.frames()
     small = source.lq.frames() if source.lq else None
-    degradation = validation_degradation(content)
+    draw = Draw.of_clip(content)
     frames_done = 0
-    while chunk := list(islice(frames, _CHUNK_FRAMES)):
+    while chunk := list(islice(frames, BLOCK_FRAMES)):
         whole = np.stack(chunk)
         gt = whole[:, : whole.shape[1] // scale * scale, : whole.shape[2] // scale * scale]
         if small is not None:
             lr = _given(source, list(islice(small, len(chunk))), whole, scale, frames_done)
-        elif source.degradation == "realistic":
-            lr = realistic(gt, scale, degradation, frames_done)
         else:
-            lr = reduce(np.ascontiguousarray(gt), scale, source.degradation)
+            lr = TABLE[source.degradation].degrade(gt, draw, scale=scale, first_frame=frames_done)
         frames_done += len(chunk)
         yield whole, gt, lr
     if small is not None and next(small, None) is not None:
         raise messages.MORE_LQ_FRAMES(path=_lq(source), gt_frames=frames_done, gt_path=source.path)
 
 
-def validation_degradation(content: str) -> SampleDegradation:
-    """The realistic degradation of a validation clip: the same in every run. Training samples each draw their own."""
-    return draw_degradation(int(hashlib.sha256(content.encode()).hexdigest()[:16], 16), 0)
-
-
 def clip_identity(content: str, degradation: str, lq: str) -> str:
     """Hash of everything training on a clip depends on, but not its path or name. For bicubic, the content hash."""
-    if degradation == "bicubic":
+    if degradation == DEFAULT:
         return content
-    return hashlib.sha256(json.dumps([content, degradation, lq]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([content, identity_of(degradation), lq]).encode()).hexdigest()
 
 
 def _given(source: Source, small: list[Frames], whole: Frames, scale: int, done: int) -> Frames:
@@ -127,14 +119,17 @@ def write_synced(file: Path, text: str) -> None:
 def content_sha256(source: Source) -> str:
     """Content hash of a clip, independent of paths and names.
 
-    A video: SHA-256 of the file. A folder of frames: SHA-256 over the hashes of its files, in order. A clip of a packed
-    copy keeps the hash of the clip it was packed from. Raises Refused if a packed clip was changed.
+    A video: SHA-256 of the file. A folder of frames: SHA-256 over the hashes of its files, in order; of a plug-in's reader,
+    also over the clip's name and the reader's code. A clip of a packed copy keeps the hash of the clip it was packed from.
+    Raises Refused if a packed clip was changed.
     """
-    if source.kind in RAW_KINDS:
+    if source.format.stored:
         check_hashes(source.path)
         return str(json.loads((source.path / META).read_text())["content_sha256"])
     hashes = [file_sha256(file) for file in source.files]
-    return hashes[0] if source.kind == "video" else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    if source.format.one_file:
+        return hashes[0]
+    return hashlib.sha256("".join([*hashes, *source.identity]).encode()).hexdigest()
 
 
 def file_sha256(file: Path) -> str:

@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from vsrpp.data import messages
 from vsrpp.data.build import META, ProgressCallback, build, check_hashes, clip_identity
-from vsrpp.data.sources import Source
+from vsrpp.data.degradation_table import DEFAULT, identity_of
+from vsrpp.data.readers import Source
 
 try:
     import fcntl
@@ -50,7 +51,7 @@ class StoredClip:
     source_width: int
     source_height: int
     scale: int
-    degradation: str = "bicubic"
+    degradation: str = DEFAULT
     """How lr was made; `given` for a pair."""
     lq_sha256: str = ""
     """Content hash of a pair's small frames."""
@@ -165,11 +166,11 @@ def _stamp(source: Source, cache_dir: Path) -> Path:
 
 def cache_name(source: Source, scale: int) -> str:
     """Cache folder name of a clip: a hash of its path, its files' sizes and mtimes, the scale and how lr is made."""
-    parts: list[Any] = [*_identity(source), scale, "bicubic"]
+    parts: list[Any] = [*_identity(source), scale, DEFAULT]
     if source.lq is not None:
         parts[-1:] = [source.degradation, *_identity(source.lq)]
-    elif source.degradation != "bicubic":
-        parts[-1] = source.degradation
+    elif source.degradation != DEFAULT:
+        parts[-1] = identity_of(source.degradation)
     return hashlib.sha256(json.dumps([FORMAT, *parts]).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
@@ -178,7 +179,8 @@ def _identity(source: Source) -> list[Any]:
         stats = [(file.name, file.stat()) for file in source.files]
     except OSError as error:
         raise messages.UNREADABLE_SOURCE(path=source.path, cause=error.strerror, file=error.filename) from None
-    return [str(source.path.resolve()), [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats]]
+    place = str(source.path.resolve())
+    return [place, [[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats], *source.identity]
 
 
 def _move_in(building: Path, folder: Path) -> None:

@@ -17,7 +17,8 @@ from vsrpp.data import messages
 from vsrpp.data.block import MixEntry, read_block
 from vsrpp.data.build import ProgressCallback
 from vsrpp.data.plan import PlannedClip, check_frames, check_size, check_trainable, open_clips, plan
-from vsrpp.data.sources import Source
+from vsrpp.data.readers import Source
+from vsrpp.data.sampling import Sampling
 from vsrpp.data.split import AnyClip, Span, Split, split
 from vsrpp.data.trainset import TrainSet
 
@@ -79,7 +80,7 @@ class Data:
 
     @property
     def samples_per_epoch(self) -> int:
-        """The number of temporal windows available for training."""
+        """The number of temporal windows available for training, at all frame intervals together."""
         return len(self.train)
 
 
@@ -130,7 +131,8 @@ def open_data(
 ) -> Data:
     """All training and validation data of a run; clips that are not in cache_dir yet are decoded into it.
 
-    Reads data, val_data, val_fraction, scale, num_frames, crop_size, seed, degradation, reading and decode_cache_gib.
+    Reads data, val_data, val_fraction, scale, crop_size, seed, degradation, reading, decode_cache_gib, and the keys of
+    `Sampling`.
     While decoding, calls progress(clip name, frames done, frames expected). Raises NotFound for a missing path, Refused
     for data that cannot be trained on or that needs more space than decode_cache_gib allows or the disk has.
     """
@@ -157,7 +159,7 @@ def look_at_data(
 
 def _planned(run_config: Mapping[str, Any], cache: Path, reading: str) -> tuple[LocatedData, list[PlannedClip]]:
     """The clips to open, after every check that needs no decoding."""
-    scale, crop_size, num_frames = run_config["scale"], run_config["crop_size"], run_config["num_frames"]
+    scale, crop_size, sampling = run_config["scale"], run_config["crop_size"], Sampling.of(run_config)
     if crop_size % scale:
         raise messages.CROP_NOT_MULTIPLE(crop_size=crop_size, scale=scale)
     located = find_all(run_config)
@@ -165,44 +167,45 @@ def _planned(run_config: Mapping[str, Any], cache: Path, reading: str) -> tuple[
     in_mix = sum(map(len, located.groups))
     for item in planned[:in_mix]:
         if item.source.split != "val":
-            check_trainable(item, crop_size, num_frames)
+            check_trainable(item, crop_size, sampling)
     for item in planned:
         check_size(item, max(_SMALLEST_SIDE, scale), "SSIM's window and scale need")
     return located, planned
 
 
 def _data(run_config: Mapping[str, Any], located: LocatedData, clips: list[AnyClip]) -> Data:
-    num_frames = run_config["num_frames"]
+    sampling = Sampling.of(run_config)
     in_mix = sum(map(len, located.groups))
     for clip in clips[:in_mix]:
         if clip.split != "val":
-            check_frames(clip.path, clip.frames, num_frames, clip.mirrors)
-    whole_split, counts = _split(run_config, located, clips)
+            check_frames(clip.path, clip.frames, sampling, clip.mirrors)
+    whole_split, counts = _split(located, clips, sampling, run_config.get("val_fraction"))
     train = TrainSet(
-        whole_split.train, seed=run_config["seed"], num_frames=num_frames, crop_size=run_config["crop_size"],
+        whole_split.train, seed=run_config["seed"], sampling=sampling, crop_size=run_config["crop_size"],
         scale=run_config["scale"], mix=list(zip(located.weights, counts, strict=True)),
     )  # fmt: skip
     val = [ValClip(span) for span in whole_split.val]
     return Data(located.kind, tuple(clips), whole_split, train, val, _fingerprint(clips[:in_mix], clips[in_mix:]))
 
 
-def _split(run_config: Mapping[str, Any], located: LocatedData, clips: list[AnyClip]) -> tuple[Split, list[int]]:
+def _split(
+    located: LocatedData, clips: list[AnyClip], sampling: Sampling, fraction: float | None
+) -> tuple[Split, list[int]]:
     """The split of the whole mix, and the number of training spans of each source.
 
     If neither the config nor a layout names validation clips, a part of each source is held out.
     """
-    num_frames, fraction = run_config["num_frames"], run_config.get("val_fraction")
     rest = iter(clips)
     groups = [[next(rest) for _ in group] for group in located.groups]
     val = list(rest) or [clip for group in groups for clip in group if clip.split == "val"]
-    splits = [split(group, val, num_frames, fraction) for group in groups]
+    splits = [split(group, val, sampling, fraction) for group in groups]
     train = [span for part in splits for span in part.train]
     validating = splits[0].val if val else [span for part in splits for span in part.val]
     return Split(train, validating), [len(part.train) for part in splits]
 
 
 def describe(data: Data) -> dict[str, Any]:
-    """The data as JSON values, for `vsrpp data --json`: kind, clips, samples_per_epoch, fingerprint.
+    """The data as JSON values, for `vsrpp data --json`: kind, clips, samples_per_epoch, sampling, fingerprint.
 
     A clip's split is `train`, `val`, `train+val` (its last frames validate) or `left out` (it is also in val_data).
     """
@@ -214,6 +217,7 @@ def describe(data: Data) -> dict[str, Any]:
         "kind": data.kind,
         "clips": [_row(clip, train.get(id(clip), 0), val.get(id(clip), 0)) for clip in data.clips],
         "samples_per_epoch": data.samples_per_epoch,
+        "sampling": data.train.sampling.to_json(),
         "fingerprint": data.fingerprint or None,
     }
 

@@ -1,4 +1,4 @@
-"""Degradations that produce the small frames: the field's BI and BD, and a chain of random real-world degradations.
+"""The computations behind the degradations that ship; `degradation_table` has them by name.
 
 - bicubic (BI): MATLAB's imresize, antialiased (`vsrpp.resize`).
 - bd (BD): Gaussian blur with sigma 1.6 and a 12x12 kernel, border replicated, then every 4th pixel from index 1, as in
@@ -16,12 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from vsrpp.data import messages
-from vsrpp.resize import resize_u8
-
 Frames = NDArray[np.uint8]
-
-DEGRADATIONS = ("bicubic", "bd", "realistic")
 
 BD_SCALE = 4
 BD_SIGMA = 1.6
@@ -31,21 +26,6 @@ _BD_BEFORE = 5
 
 _UINT64 = 2**64
 _FILTERS = (Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS)
-
-
-def check_degradation(degradation: str, scale: int) -> None:
-    """Raises Refused for an unknown degradation, and for BD at a scale other than 4."""
-    if degradation not in DEGRADATIONS:
-        raise messages.UNKNOWN_DEGRADATION(
-            degradation=degradation, first=", ".join(DEGRADATIONS[:-1]), last=DEGRADATIONS[-1]
-        )
-    if degradation == "bd" and scale != BD_SCALE:
-        raise messages.BD_SCALE_ONLY(bd_scale=BD_SCALE, scale=scale)
-
-
-def reduce(frames: Frames, scale: int, degradation: str) -> Frames:
-    """(T, H, W, 3) uint8 -> (T, H / scale, W / scale, 3) uint8 by `bicubic` or `bd`. H and W are multiples of scale."""
-    return bd(frames) if degradation == "bd" else resize_u8(frames, 1 / scale)
 
 
 def bd(frames: Frames) -> Frames:

@@ -68,11 +68,28 @@ NO_EFFECT_BESIDE_LQ = Reason(
 UNKNOWN_DEGRADATION = Reason(
     "refused.data.degradation", "degradation = {degradation} refused: must be {first} or {last}."
 )
-BD_SCALE_ONLY = Reason(
-    "refused.data.bd_scale", "degradation = bd refused: it is defined at scale = {bd_scale}, not at scale = {scale}."
+DEGRADATION_SCALE = Reason(
+    "refused.data.bd_scale",
+    "degradation = {degradation} refused: it is defined at scale = {only_scale}, not at scale = {scale}.",
+)
+DEGRADATION_FAILED = Reason("failed.data.degradation", "degradation {degradation} failed: {cause}.", VsrppError)
+DEGRADATION_RESULT = Reason(
+    "refused.data.degradation_result",
+    "degradation {degradation} refused: it returned {given} instead of uint8 {shape}.",
 )
 CROP_NOT_MULTIPLE = Reason(
     "refused.data.crop_multiple", "crop_size = {crop_size} refused: must be a multiple of scale = {scale}."
+)
+
+# Readers of plug-ins
+
+READER_FAILED = Reason("failed.data.reader", "reader {reader} failed in {method}(): {cause}.", VsrppError)
+READER_CLIPS = Reason(
+    "refused.data.reader_clips", "{path} refused: reader {reader} must return {expected} from clips()."
+)
+READER_FRAMES = Reason(
+    "refused.data.reader_frames",
+    "{path} refused: reader {reader} returned {given} from read() instead of uint8 frames of {shape}.",
 )
 
 # Videos and frames
@@ -121,12 +138,12 @@ FRAMES_TOO_SMALL = Reason(
 )
 TOO_FEW_FRAMES = Reason(
     "refused.data.too_few_frames",
-    "{path} refused: it has {frames}, fewer than num_frames = {num_frames}; use a longer clip or a smaller num_frames.",
+    "{path} refused: it has {frames}, fewer than {need}; use a longer clip or a smaller {lower}.",
 )
 TOO_FEW_LEFT = Reason(
     "refused.data.too_few_left",
-    "{path} refused: {left} of its {frames} frames are left to train on, fewer than num_frames = {num_frames} "
-    "(its last {validating} validate); use a longer clip, a smaller num_frames or val_fraction, or val_data.",
+    "{path} refused: {left} of its {frames} frames are left to train on, fewer than {need} "
+    "(its last {validating} validate); use a longer clip, a smaller {lower} or val_fraction, or val_data.",
 )
 ALL_RESERVED = Reason(
     "refused.data.all_reserved",

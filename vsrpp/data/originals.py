@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrpp.data import messages
-from vsrpp.data.build import clip_identity, content_sha256, validation_degradation
+from vsrpp.data.build import clip_identity, content_sha256
 from vsrpp.data.cache import cache_name
-from vsrpp.data.degradations import BD_SCALE, bd, realistic
+from vsrpp.data.degradation_table import BLOCK_FRAMES, GIVEN, TABLE, Draw
 from vsrpp.data.frames import read_image
-from vsrpp.data.sources import Source
-from vsrpp.resize import resize_part_u8
+from vsrpp.data.readers import Source
 
 Frame = NDArray[np.uint8]
 ReadPart = Callable[[int, slice, slice], Frame]
@@ -28,7 +27,6 @@ ReadPart = Callable[[int, slice, slice], Frame]
 
 _DECODED_FRAMES = 32
 """Frames cached per process: a sample's ground truth and small frames are computed from the same ones."""
-_BD_MARGIN = 2 * BD_SCALE
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class OriginalClip:
 
     def lr(self) -> Frames:
         """(T, height / scale, width / scale, 3) uint8, read or computed when indexed."""
-        make = {"given": self._given, "realistic": self._realistic, "bd": self._bd}.get(self.degradation, self._bicubic)
+        make = self._given if self.degradation == GIVEN else self._made
         return Frames((self.frames, self.height // self.scale, self.width // self.scale, 3), make)
 
     def _whole(self, number: int) -> Frame:
@@ -97,22 +95,22 @@ class OriginalClip:
         assert self.source.lq is not None
         return _decoded(self.source.lq.files[number])[rows, columns]
 
-    def _bicubic(self, number: int, rows: slice, columns: slice) -> Frame:
-        return resize_part_u8(self._whole(number), 1 / self.scale, rows, columns)
+    def _made(self, number: int, rows: slice, columns: slice) -> Frame:
+        """Computed from the ground truth. Of a degradation per sample, for validation only: training degrades its crops."""
+        method = TABLE[self.degradation]
+        if method.by_blocks:
+            return _block(self, number // BLOCK_FRAMES)[number % BLOCK_FRAMES, rows, columns]
+        draw = Draw.of_clip(self.content_sha256)
+        return method.part(self._whole(number), draw, scale=self.scale, number=number, rows=rows, columns=columns)
 
-    def _bd(self, number: int, rows: slice, columns: slice) -> Frame:
-        """Blurs a margin larger than the kernel and crops it, so that border replication acts only at the frame's border."""
-        whole = self._whole(number)
-        starts = [max(0, part.start * BD_SCALE - _BD_MARGIN) for part in (rows, columns)]
-        piece = whole[starts[0] : rows.stop * BD_SCALE + _BD_MARGIN, starts[1] : columns.stop * BD_SCALE + _BD_MARGIN]
-        small = bd(piece[None])[0]
-        top, left = (part.start - start // BD_SCALE for part, start in zip((rows, columns), starts, strict=True))
-        return small[top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
 
-    def _realistic(self, number: int, rows: slice, columns: slice) -> Frame:
-        """For validation only; training samples are degraded after they are cropped."""
-        degradation = validation_degradation(self.content_sha256)
-        return realistic(self._whole(number)[None], self.scale, degradation, number)[0, rows, columns]
+@lru_cache(maxsize=2)
+def _block(clip: OriginalClip, block: int) -> NDArray[np.uint8]:
+    """The small frames of a block of a validation clip."""
+    first = block * BLOCK_FRAMES
+    draw = Draw.of_clip(clip.content_sha256)
+    truth = clip.gt()[first : first + BLOCK_FRAMES]
+    return TABLE[clip.degradation].degrade(truth, draw, scale=clip.scale, first_frame=first)
 
 
 def look_at(source: Source, scale: int, width: int, height: int) -> OriginalClip:

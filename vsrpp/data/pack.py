@@ -17,17 +17,17 @@ from vsrpp.data import messages
 from vsrpp.data.block import MixEntry
 from vsrpp.data.build import META, ProgressCallback, build, file_sha256, write_synced
 from vsrpp.data.cache import cache_name, locked
-from vsrpp.data.frames import images_size, packet_count, probe_video
+from vsrpp.data.degradation_table import DEFAULT, identity_of
 from vsrpp.data.pack_index import INDEX, VERSION
 from vsrpp.data.plan import check_room
-from vsrpp.data.sources import RAW_KINDS, Source
+from vsrpp.data.readers import Source
 
 _MADE_OF = "made_of.txt"
 """Written last into a clip's folder: a hash of its source. A folder without this file is unfinished."""
 
 
 def pack(
-    path: str, out: Path, *, scale: int, degradation: str = "bicubic", progress: ProgressCallback | None = None
+    path: str, out: Path, *, scale: int, degradation: str = DEFAULT, progress: ProgressCallback | None = None
 ) -> dict[str, Any]:
     """Pack every clip of a path into the new folder `out`; returns {path, kind, clips, frames, bytes}.
 
@@ -45,7 +45,8 @@ def pack(
     try:
         building.mkdir(parents=True, exist_ok=True)
         with locked(out.with_name(f"{out.name}.lock")):
-            return _pack(sources, {"kind": kind, "scale": scale, "degradation": degradation}, building, out, progress)
+            facts = {"kind": kind, "scale": scale, "degradation": identity_of(degradation)}
+            return _pack(sources, facts, building, out, progress)
     except OSError as error:
         cause = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
         raise messages.PACKING_FAILED(path=path, out=out, cause=cause, building=building) from None
@@ -108,9 +109,6 @@ def _row(folder: Path, source: Source) -> dict[str, Any]:
 
 def _size(source: Source, scale: int) -> tuple[int, int]:
     """(frames, bytes) of a packed clip; upper bounds for a video."""
-    assert source.kind not in RAW_KINDS
-    if source.kind == "video":
-        frames, (width, height) = packet_count(source.path), probe_video(source.path)
-    else:
-        frames, (width, height) = len(source.files), images_size(source.files)
+    assert not source.format.stored
+    frames, width, height = source.format.header(source)
     return frames, 3 * frames * (width * height + (width // scale) * (height // scale))

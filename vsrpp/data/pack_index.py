@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.data import messages
-from vsrpp.data.sources import Source
+from vsrpp.data.degradation_table import identity_of
+from vsrpp.data.readers import Source
 
 INDEX = "vsrpp-pack.json"
 VERSION = 1
@@ -36,7 +37,7 @@ def packed_sources(root: Path, scale: int, degradation: str) -> list[Source]:
     truth is used (kind `raw`) and small frames are generated from it.
     """
     index = read_index(root)
-    same_settings = (index["scale"], index["degradation"]) == (scale, degradation)
+    same_settings = (index["scale"], index["degradation"]) == (scale, identity_of(degradation))
     return [_source(root, row, same_settings, degradation) for row in index["clips"]]
 
 

@@ -8,11 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from vsrpp.data import messages
-from vsrpp.data.frames import image_size, probe_video
-from vsrpp.data.sources import Source
-
-GIVEN = "given"
-"""The degradation of a pair, whose small frames are given rather than computed."""
+from vsrpp.data.degradation_table import GIVEN
+from vsrpp.data.readers import Source
 
 
 def matched(ground: Sequence[Source], small: Sequence[Source], scale: int) -> list[Source]:
@@ -44,16 +41,18 @@ def pair(ground: Source, small: Source, scale: int) -> Source:
     the others.
     """
     if ground.kind != small.kind:
-        raise messages.KINDS_DIFFER(path=small.path, lq_kind=_a(small), gt_path=ground.path, gt_kind=_a(ground))
+        raise messages.KINDS_DIFFER(
+            path=small.path, lq_kind=small.format.in_words, gt_path=ground.path, gt_kind=ground.format.in_words
+        )
     if len(ground.files) != len(small.files):
         raise messages.COUNTS_DIFFER(
             path=small.path, lq_frames=len(small.files), gt_frames=len(ground.files), gt_path=ground.path
         )
-    if ground.kind == "frames":
+    if ground.format.frame_files:
         for large_file, small_file in zip(ground.files, small.files, strict=True):
             if _stem(small_file, scale) != large_file.stem:
                 raise messages.NAMES_DIFFER(path=small_file, gt_name=large_file.name)
-    check_size(small.path, _size(ground), _size(small), scale)
+    check_size(small.path, ground.format.size(ground), small.format.size(small), scale)
     return replace(ground, lq=small, degradation=GIVEN)
 
 
@@ -69,11 +68,3 @@ def check_size(path: Path, ground: tuple[int, int], small: tuple[int, int], scal
 
 def _stem(file: Path, scale: int) -> str:
     return re.sub(rf"[_-]?x{scale}$", "", file.stem)
-
-
-def _size(source: Source) -> tuple[int, int]:
-    return probe_video(source.path) if source.kind == "video" else image_size(source.files[0])
-
-
-def _a(source: Source) -> str:
-    return "a video" if source.kind == "video" else "a folder of frames"

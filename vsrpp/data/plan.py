@@ -11,10 +11,11 @@ from vsrpp import formats
 from vsrpp.data import messages
 from vsrpp.data.build import ProgressCallback
 from vsrpp.data.cache import StoredClip, decoded_bytes, find_stored, store
-from vsrpp.data.frames import images_size, packet_count, probe_video, raw_shape
+from vsrpp.data.frames import images_size
 from vsrpp.data.originals import look_at, open_originals
 from vsrpp.data.pairs import check_size as check_pair
-from vsrpp.data.sources import RAW_KINDS, Source
+from vsrpp.data.readers import Source
+from vsrpp.data.sampling import Sampling
 from vsrpp.data.split import AnyClip
 
 
@@ -36,26 +37,23 @@ class PlannedClip:
 
 def plan(source: Source, scale: int, cache: Path, reading: str) -> PlannedClip:
     """Read a clip's headers. reading: see PlannedClip; clips that are not folders of frames are always cached."""
-    stored = None if reading == "originals" and source.kind == "frames" else find_stored(source, scale, cache)
-    uncached = reading != "cache" and source.kind == "frames" and not stored
+    singly = source.format.frame_files
+    stored = None if reading == "originals" and singly else find_stored(source, scale, cache)
+    uncached = reading != "cache" and singly and not stored
     if stored:
         frames, width, height = stored.frames, stored.source_width, stored.source_height
-    elif source.kind == "video":
-        (width, height), frames = probe_video(source.path), packet_count(source.path)
-    elif source.kind in RAW_KINDS:
-        frames, height, width, _ = raw_shape(source.path)
     else:
-        (width, height), frames = images_size(source.files), len(source.files)
+        frames, width, height = source.format.header(source)
     if uncached and source.lq is not None:
         check_pair(source.lq.path, (width, height), images_size(source.lq.files), scale)
     size = 0 if uncached or source.kind == "packed" else decoded_bytes(frames, width, height, scale)
     return PlannedClip(source, stored, frames, width, height, size, reading if uncached else "cache")
 
 
-def check_trainable(item: PlannedClip, crop_size: int, num_frames: int) -> None:
+def check_trainable(item: PlannedClip, crop_size: int, sampling: Sampling) -> None:
     """Raises Refused if the frames are smaller than the crop or fewer than a sample needs."""
     check_size(item, crop_size, "crop_size needs")
-    check_frames(item.source.path, item.frames, num_frames, item.source.mirrors)
+    check_frames(item.source.path, item.frames, sampling, item.source.mirrors)
 
 
 def check_size(item: PlannedClip, side: int, who: str) -> None:
@@ -64,10 +62,12 @@ def check_size(item: PlannedClip, side: int, who: str) -> None:
         raise messages.FRAMES_TOO_SMALL(path=item.source.path, width=item.width, height=item.height, who=who, side=side)
 
 
-def check_frames(path: Path, frames: int, num_frames: int, mirrors: bool) -> None:
+def check_frames(path: Path, frames: int, sampling: Sampling, mirrors: bool) -> None:
     """Raises Refused if a clip has fewer frames than a sample needs; a clip that mirrors counts each frame twice."""
-    if frames * (2 if mirrors else 1) < num_frames:
-        raise messages.TOO_FEW_FRAMES(path=path, frames=f"{frames} frame{'s' * (frames != 1)}", num_frames=num_frames)
+    if frames * (2 if mirrors else 1) < sampling.needed:
+        raise messages.TOO_FEW_FRAMES(
+            path=path, frames=f"{frames} frame{'s' * (frames != 1)}", need=sampling.need, lower=sampling.lower
+        )
 
 
 def open_clips(

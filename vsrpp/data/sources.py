@@ -5,47 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vsrpp.data import messages
-from vsrpp.data.frames import count_video, images_size, iter_images, iter_raw, iter_video, raw_shape
+from vsrpp.data.readers import Source
 from vsrpp.data.sample import sample_clip
 
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".m2ts", ".wmv", ".flv", ".y4m")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-RAW_KINDS = ("packed", "raw")
-
-
-@dataclass(frozen=True)
-class Source:
-    """A clip that was found but not yet read."""
-
-    name: str
-    kind: str
-    """`video` or `frames`; in a packed copy `packed` or `raw`."""
-    path: Path
-    files: tuple[Path, ...]
-    """The video file, or the frames in natural order."""
-    split: str = ""
-    """`train` or `val` if the layout assigns one, else empty."""
-    lq: Source | None = None
-    """The small frames of a pair; None if they are generated."""
-    degradation: str = "bicubic"
-    """How small frames are generated if there are none."""
-    scored: tuple[int, ...] = ()
-    """Frames that validation scores, counted from 0; empty for all."""
-    mirrors: bool = False
-    """Whether a sample longer than the clip plays it forwards and backwards (Vimeo-90K: 7 frames as 14)."""
-
-    def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """Every frame as (H, W, 3) uint8 RGB, in order. Raises Refused if a file cannot be read."""
-        if self.kind in RAW_KINDS:
-            return iter_raw(self.path)
-        return iter_video(self.path) if self.kind == "video" else iter_images(self.files)
 
 
 @dataclass(frozen=True)
@@ -68,9 +38,7 @@ def iter_frames(clip: Clip | Source, start: int = 0, count: int | None = None) -
     """
     source = clip if isinstance(clip, Source) else clip_at(clip.path, clip.name)
     stop = None if count is None else start + count
-    if source.kind == "frames":
-        return iter_images(source.files[start:stop])
-    return islice(source.frames(), start, stop)
+    return source.frames(start, stop)
 
 
 def read_frames(clip: Clip | Source, start: int = 0, count: int | None = None) -> NDArray[np.uint8]:
@@ -127,12 +95,7 @@ def clip_at(path: Path, name: str) -> Source:
 
 def measure(source: Source) -> Clip:
     """A source with its number of frames and size. A video is decoded once to count its frames."""
-    if source.kind == "video":
-        frames, width, height = count_video(source.path)
-    elif source.kind in RAW_KINDS:
-        frames, height, width, _ = raw_shape(source.path)
-    else:
-        frames, (width, height) = len(source.files), images_size(source.files)
+    frames, width, height = (source.format.measured or source.format.header)(source)
     return Clip(source.name, source.kind, source.path, frames, width, height)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from vsrpp.data import messages
 from vsrpp.data.cache import StoredClip
 from vsrpp.data.originals import OriginalClip
+from vsrpp.data.sampling import Sampling, extent
 
 AnyClip = StoredClip | OriginalClip
 
@@ -41,17 +42,19 @@ class Span:
         """Whether a sample may play the span forwards and backwards; only for whole clips of a layout trained that way."""
         return self.clip.mirrors and self.frames == self.clip.frames
 
-    def windows(self, num_frames: int) -> int:
-        """The number of different samples of num_frames consecutive frames; 0 if the span is too short."""
-        length = 2 * self.frames if self.mirrors and self.frames < num_frames else self.frames
-        return max(0, length - num_frames + 1)
+    def windows(self, num_frames: int, interval: int = 1) -> int:
+        """The number of different samples of num_frames frames, `interval` apart; 0 if the span is too short."""
+        needed = extent(num_frames, interval)
+        length = 2 * self.frames if self.mirrors and self.frames < needed else self.frames
+        return max(0, length - needed + 1)
 
-    def numbers(self, window: int, count: int) -> slice | list[int]:
-        """The clip's frame numbers for the sample of `count` frames that starts at `window`."""
-        if window + count <= self.frames:
-            return slice(self.start + window, self.start + window + count)
+    def numbers(self, window: int, count: int, interval: int = 1) -> slice | list[int]:
+        """The clip's frame numbers for the sample of `count` frames, `interval` apart, that starts at `window`."""
+        needed = extent(count, interval)
+        if window + needed <= self.frames:
+            return slice(self.start + window, self.start + window + needed, interval)
         there_and_back = [*range(self.start, self.stop), *range(self.stop - 1, self.start - 1, -1)]
-        return there_and_back[window : window + count]
+        return there_and_back[window : window + needed : interval]
 
 
 @dataclass(frozen=True)
@@ -63,21 +66,21 @@ class Split:
 
 
 def split(
-    clips: Sequence[AnyClip], val_clips: Sequence[AnyClip], num_frames: int, fraction: float | None = None
+    clips: Sequence[AnyClip], val_clips: Sequence[AnyClip], sampling: Sampling, fraction: float | None = None
 ) -> Split:
     """Split clips by the rules in the module's docstring. val_clips: the clips of val_data, empty without it.
 
-    Raises Refused, naming the clip, if no clip is left to train on or a training span is shorter than num_frames.
+    Raises Refused, naming the clip, if no clip is left to train on or a training span is too short for a sample.
     """
     val_clips = val_clips or [clip for clip in clips if clip.split == "val"]
     if val_clips or len(clips) >= WHOLE_CLIPS_FROM:
         result = _whole_clips(clips, val_clips, CLIPS_FRACTION if fraction is None else fraction)
     else:
-        result = _tails(clips, num_frames, FRAMES_FRACTION if fraction is None else fraction)
+        result = _tails(clips, sampling.num_frames, FRAMES_FRACTION if fraction is None else fraction)
     for span in result.train:
-        if not span.windows(num_frames):
+        if not span.windows(sampling.num_frames, sampling.widest):
             raise messages.TOO_FEW_LEFT(
-                path=span.clip.path, left=span.frames, frames=span.clip.frames, num_frames=num_frames,
+                path=span.clip.path, left=span.frames, frames=span.clip.frames, need=sampling.need, lower=sampling.lower,
                 validating=span.clip.frames - span.frames,
             )  # fmt: skip
     return result

@@ -14,34 +14,42 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp.data.degradations import draw_degradation, realistic
+from vsrpp.data.degradation_table import TABLE, Draw
+from vsrpp.data.sampling import Sampling
 from vsrpp.data.split import Span
 
 _UINT64 = 2**64
 
 
 class TrainSet:
-    """Randomly cropped, flipped and transposed windows of num_frames frames from a mix of sources.
+    """Randomly cropped, flipped and transposed windows of frames from a mix of sources.
 
     Holds plain values, so that it can be pickled to worker processes.
     """
 
     def __init__(
-        self, spans: Sequence[Span], *, seed: int, num_frames: int, crop_size: int, scale: int,
+        self, spans: Sequence[Span], *, seed: int, sampling: Sampling, crop_size: int, scale: int,
         mix: Sequence[tuple[float, int]] | None = None,
     ) -> None:  # fmt: skip
         """mix: (weight, number of spans) of each source, in the order of the spans; by default all are one source.
 
-        Raises ValueError unless every span has num_frames frames and fits the crop, and crop_size is a multiple of scale.
+        Raises ValueError unless every span has frames for the widest interval and fits the crop, and crop_size is a
+        multiple of scale.
         """
-        fits = [span.windows(num_frames) and min(span.clip.height, span.clip.width) >= crop_size for span in spans]
+        fits = [
+            span.windows(sampling.num_frames, sampling.widest) and min(span.clip.height, span.clip.width) >= crop_size
+            for span in spans
+        ]
         if not fits or not all(fits) or crop_size % scale:
-            raise ValueError(f"no sample of {num_frames} frames of {crop_size} px at scale {scale} in every span")
+            raise ValueError(f"no sample of {sampling.need} of {crop_size} px at scale {scale} in every span")
         self.spans = tuple(spans)
         self.seed = seed
-        self.num_frames = num_frames
+        self.sampling = sampling
         self.crop_size = crop_size
         self.scale = scale
+        drawn = {span.clip.degradation for span in spans}
+        self._per_sample = {name: TABLE[name] for name in sorted(drawn) if name in TABLE and TABLE[name].per_sample}
+        """Degradations of samples; carried along, as a worker's own table lacks those of plug-ins."""
         weights, counts = zip(*(mix or [(1.0, len(spans))]), strict=True)
         if sum(counts) != len(spans) or min(counts) < 1 or min(weights) <= 0:
             raise ValueError(f"a mix of {counts} spans with weights {weights} for {len(spans)} spans")
@@ -49,14 +57,17 @@ class TrainSet:
         self._drawn_below = [int(_UINT64 * part / up_to[-1]) for part in up_to]
         """Thresholds for a 64-bit word: below the first, the first source is drawn, and so on."""
         self._spans_before = [0, *accumulate(counts)]
-        self._windows_up_to = [
-            list(accumulate(span.windows(num_frames) for span in spans[start:stop]))
-            for start, stop in pairwise(self._spans_before)
-        ]
+        self._windows_up_to = {
+            interval: [
+                list(accumulate(span.windows(sampling.num_frames, interval) for span in spans[start:stop]))
+                for start, stop in pairwise(self._spans_before)
+            ]
+            for interval in sampling.intervals
+        }
 
     def __len__(self) -> int:
-        """The number of windows, i.e. the length of an epoch; indexes beyond it are valid."""
-        return sum(windows[-1] for windows in self._windows_up_to)
+        """The number of windows at all intervals, i.e. the length of an epoch; indexes beyond it are valid."""
+        return sum(windows[-1] for sources in self._windows_up_to.values() for windows in sources)
 
     def sample(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Sample `index` >= 0: lr (T, 3, h, w) and gt (T, 3, H, W), float32 in [0, 1], contiguous."""
@@ -67,21 +78,23 @@ class TrainSet:
         """The same sample as uint8, before the division by 255: a quarter of the bytes to send between processes."""
         # Philox is counter-based: (seed, index) is the key, so samples share no state. Only raw words and integer
         # arithmetic are used, because numpy guarantees these across versions but not the methods of Generator.
-        words = np.random.Philox(key=[self.seed % _UINT64, index]).random_raw(8).tolist()
+        words = np.random.Philox(key=[self.seed % _UINT64, index]).random_raw(9).tolist()
         source = bisect_right(self._drawn_below, words[7])
-        windows = self._windows_up_to[source]
+        interval = self.sampling.intervals[_below(words[8], len(self.sampling.intervals))]
+        windows = self._windows_up_to[interval][source]
         window = _below(words[0], windows[-1])
         which = bisect_right(windows, window)
         span = self.spans[self._spans_before[source] + which]
-        numbers = span.numbers(window - (windows[which - 1] if which else 0), self.num_frames)
+        first = window - (windows[which - 1] if which else 0)
+        numbers = span.numbers(first, self.sampling.num_frames, interval)
         side = self.crop_size // self.scale
         top = _below(words[1], span.clip.height // self.scale - side + 1)
         left = _below(words[2], span.clip.width // self.scale - side + 1)
-        flips = [word >> 63 for word in words[3:7]]  # left-right, up-down, transpose, time
+        flips = self.sampling.turns([word >> 63 for word in words[3:7]])
         gt = _turn(_cut(span.clip.gt(), numbers, top * self.scale, left * self.scale, self.crop_size), flips)
-        if span.clip.degradation == "realistic":
-            degradation = draw_degradation(self.seed, index)
-            return _planes(realistic(gt.transpose(0, 2, 3, 1), self.scale, degradation)), gt
+        if method := self._per_sample.get(span.clip.degradation):
+            small = method.degrade(gt.transpose(0, 2, 3, 1), Draw(self.seed, index), scale=self.scale)
+            return _planes(small), gt
         return _turn(_cut(span.clip.lr(), numbers, top, left, side), flips), gt
 
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vsrpp import metrics, resize
-from vsrpp.data.build import content_sha256, validation_degradation
-from vsrpp.data.degradations import check_degradation, realistic, reduce
+from vsrpp.data.build import content_sha256
+from vsrpp.data.degradation_table import BLOCK_FRAMES, DEFAULT, TABLE, Draw, checked, degrade_blocks
 from vsrpp.data.layouts import LayoutQuery, find
-from vsrpp.data.sources import Source, read_frames
+from vsrpp.data.readers import Source
+from vsrpp.data.sources import read_frames
 from vsrpp.inference import messages
 from vsrpp.paths import CheckpointPaths
 
@@ -76,12 +77,12 @@ def network_of(folder: CheckpointPaths) -> tuple[Upscale, int, str]:
         chunk = None if len(frames) <= WHOLE_CLIP_FRAMES else WHOLE_CLIP_FRAMES
         return upscale_frames(model, frames, device=device, chunk_frames=chunk, overlap=OVERLAP)
 
-    return upscale, int(run_config["scale"]), str(run_config.get("degradation") or "bicubic")
+    return upscale, int(run_config["scale"]), str(run_config.get("degradation") or DEFAULT)
 
 
 def evaluate_path(
     path: str, upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None, profile: Path | None = None,
-    degradation: str = "bicubic",
+    degradation: str = DEFAULT,
 ) -> dict[str, Any]:  # fmt: skip
     """Scores `upscale` on frames start … start+count-1 of every clip at `path`, which holds the ground truth.
 
@@ -92,7 +93,7 @@ def evaluate_path(
     profile: PNG to save the temporal profile to, bicubic | output | truth; NAME_CLIP.png if there are several clips.
     Raises NotFound or Refused for data that cannot be read or is too small.
     """
-    check_degradation(degradation, scale)
+    checked(degradation, scale)
     _, located = find(path, query=LayoutQuery(scale, degradation))
     sources = [source for source in located if source.split == "val"] or located
     clips = []
@@ -135,9 +136,15 @@ def _evaluate(
 
 def _reduced(source: Source, truth: Frames, scale: int, start: int) -> Frames:
     """The small frames a run would validate on, generated from `truth`. start: the number of its first frame."""
-    if source.degradation == "realistic":
-        return realistic(truth, scale, validation_degradation(content_sha256(source)), start)
-    return reduce(truth, scale, source.degradation)
+    method = TABLE[source.degradation]
+    draw = Draw.of_clip(content_sha256(source)) if method.per_sample else Draw(0, 0)
+    if not method.by_blocks:
+        return method.degrade(truth, draw, scale=scale, first_frame=start)
+    before = start % BLOCK_FRAMES
+    blocks = -(-(before + len(truth)) // BLOCK_FRAMES)
+    whole = read_frames(source, start - before, blocks * BLOCK_FRAMES)[:, : truth.shape[1], : truth.shape[2]]
+    small = degrade_blocks(method, whole, draw, scale=scale, first_frame=start - before)
+    return small[before : before + len(truth)]
 
 
 def save_profile(path: Path, clips: list[Frames]) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import av
 import torch
 
-from vsrpp.data.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Source, find_plain
+from vsrpp.data.readers import Source
+from vsrpp.data.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, find_plain
 from vsrpp.inference import messages
 from vsrpp.inference.chunks import StreamBounds, upscale_stream
 from vsrpp.inference.video import FolderWriter, OpenClip, VideoWriter, codec_for, read

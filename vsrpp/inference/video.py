@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vsrpp.data.sources import VIDEO_SUFFIXES, Source
+from vsrpp.data.readers import Source
+from vsrpp.data.sources import VIDEO_SUFFIXES
 from vsrpp.inference import messages
 
 Frame = NDArray[np.uint8]

@@ -18,7 +18,7 @@ from vsrpp.paths import CheckpointPaths
 from vsrpp.plugins import naming, trust
 from vsrpp.plugins import record as plugin_record
 
-_NOT_INHERITED = ("revision", "preset", "max_hours", "pretrained")
+_NOT_INHERITED = ("revision", "preset", "max_hours", "pretrained", "pretrained_partial")
 """Keys that a run does not inherit from the checkpoint it starts from: the budget belonged to the other run, and the weights
 come from the checkpoint."""
 _PATHS = ("data", "val_data", "perceptual_weights", "pretrained")

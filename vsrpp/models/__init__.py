@@ -8,10 +8,11 @@ from __future__ import annotations
 from vsrpp.models.cost import StepCost, step_cost
 from vsrpp.models.foreign import blocks_of, flow_network_of
 from vsrpp.models.network import Network
-from vsrpp.models.pretrained import load_pretrained
+from vsrpp.models.pretrained import Loaded, load_pretrained
 from vsrpp.models.registry import build, check, describe, differing_keys, exact, names
 
 __all__ = [
+    "Loaded",
     "Network",
     "StepCost",
     "blocks_of",

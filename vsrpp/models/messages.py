@@ -24,4 +24,9 @@ UNSAFE_FILE = Reason(
 UNREADABLE_FILE = Reason(
     "refused.models.unreadable_file", "{path} refused: it cannot be read as a weight file ({cause})."
 )
+NOTHING_FITS = Reason(
+    "refused.models.nothing_fits",
+    "{path} refused: none of its {count} tensors fits the {part} by name and shape.{hint}",
+)
+LOAD_WHAT_FITS = " To load the tensors that fit: pretrained_partial=true."
 WEIGHTS_DO_NOT_FIT = Reason("refused.models.weights_do_not_fit", "{path} does not fit the {part}: {faults}.{hint}")

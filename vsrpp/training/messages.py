@@ -61,7 +61,11 @@ OUT_OF_HOURS = Reason(
 NO_CHECKPOINT_LEFT = Reason(
     "not_found.start", "{folder} has no whole checkpoint left, and it started from another run.", NotFound
 )
-CHECKPOINT_DOES_NOT_FIT = Reason("refused.network", "the checkpoint does not fit this network: {differences}.")
+CHECKPOINT_DOES_NOT_FIT = Reason(
+    "refused.network",
+    "the checkpoint does not fit this network: {differences}. To load only the weights that fit, omit --from: "
+    "--set pretrained={file} --set pretrained_partial=true",
+)
 DISK_TOO_SMALL = Reason(
     "refused.disk",
     "{folder} has {free} free; {count} checkpoints of this network need {needed}. Keep fewer (--set keep_last=3) or use"

@@ -86,16 +86,16 @@ def prepare_new(
     preflight = preflight or Preflight()
     device = resolve_machine(run_config, preflight.group.local_rank)
     _check_plugins(run_config)
-    snapshot, fresh_moments = None, None
+    snapshot, fresh_moments, loaded = None, None, None
     if parent is not None:
         snapshot, _ = load_checkpoint(parent)
         parents_config = checkpoint_run_config(parent)
-        _same_network(run_config, parents_config)
+        _same_network(run_config, parent)
         if snapshot.step >= live["max_steps"]:
             raise messages.NOTHING_TO_TRAIN(step=snapshot.step, max_steps=live["max_steps"], more=snapshot.step + 1000)
         fresh_moments = _drop_foreign_moments(snapshot, run_config, parents_config, say)
     elif run_config["pretrained"]:
-        _check_pretrained(run_config, say)
+        loaded = _check_pretrained(run_config, say)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
     _check_disk(runs, run_config)
     preflight.hold(run_config, data, device)
@@ -113,8 +113,12 @@ def prepare_new(
     step = snapshot.step if snapshot else 0
     event = writer.append(
         "started", step=step, branch=0, revision=0,
-        data={**_started(run_config, live, data, device, lineage), "ranks": preflight.group.world_size,
-              **({"fresh_moments": fresh_moments} if fresh_moments else {})},
+        data={
+            **_started(run_config, live, data, device, lineage),
+            **({"fresh_moments": fresh_moments} if fresh_moments else {}),
+            **({"pretrained_partial": loaded.to_json()} if loaded and run_config.get("pretrained_partial") else {}),
+            "ranks": preflight.group.world_size,
+        },
     )  # fmt: skip
     if snapshot is not None:
         snapshot.live = dict(live)
@@ -256,13 +260,13 @@ def code_version() -> str:
     return commit.stdout.strip() + ("+changes" if changed.stdout.strip() else "")
 
 
-def _same_network(run_config: dict[str, Any], checkpoint_config: dict[str, Any]) -> None:
+def _same_network(run_config: dict[str, Any], parent: CheckpointPaths) -> None:
     differences = [
         f"{key} is {other} there and {ours} here"
-        for key, ours, other in models.differing_keys(run_config, checkpoint_config)
+        for key, ours, other in models.differing_keys(run_config, checkpoint_run_config(parent))
     ]
     if differences:
-        raise messages.CHECKPOINT_DOES_NOT_FIT(differences=", ".join(differences))
+        raise messages.CHECKPOINT_DOES_NOT_FIT(differences=", ".join(differences), file=parent.model_ema)
 
 
 def _check_plugins(run_config: dict[str, Any]) -> None:
@@ -283,11 +287,13 @@ def _drop_foreign_moments(
     return {"checkpoint": theirs, "run": ours}
 
 
-def _check_pretrained(run_config: dict[str, Any], say: Callable[[str], None]) -> None:
+def _check_pretrained(run_config: dict[str, Any], say: Callable[[str], None]) -> models.Loaded:
     """Report weights that do not fit before anything is written. Raises NotFound or Refused."""
+    partial = bool(run_config.get("pretrained_partial"))
     with torch.random.fork_rng(devices=[]):
-        loaded = models.load_pretrained(models.build(run_config), run_config["pretrained"])
-    say(f"Starting from pretrained weights: {loaded}")
+        loaded = models.load_pretrained(models.build(run_config), run_config["pretrained"], partial=partial)
+    say(f"Starting from pretrained weights: {loaded.line}")
+    return loaded
 
 
 def _check_disk(runs: Path, run_config: dict[str, Any]) -> None:

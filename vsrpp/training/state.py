@@ -35,7 +35,9 @@ class TrainingState:
         torch.manual_seed(seed)
         network = models.build(run_config)
         if fresh and run_config.get("pretrained"):
-            models.load_pretrained(network, run_config["pretrained"])
+            models.load_pretrained(
+                network, run_config["pretrained"], partial=bool(run_config.get("pretrained_partial"))
+            )
         if run_config.get("channels_last"):  # inputs follow the layout of the weights
             network.to(memory_format=torch.channels_last)
         self.model: nn.Module = network.to(device)
