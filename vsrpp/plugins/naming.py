@@ -116,13 +116,25 @@ def installed() -> Iterator[tuple[str, metadata.EntryPoint]]:
             yield kind, entry
 
 
-def described(one: Named, folders: Sequence[Path]) -> list[dict[str, Any]]:
-    """All that a plug-in provides, used or not, as the list of plug-ins shows it. Raises NotFound or Refused."""
+def described(one: Named, folders: Sequence[Path]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The record of a plug-in that a person names, and all that it provides, used or not. Raises NotFound or Refused."""
     found = find(one, folders)
     trust.remember(found.sha256, str(found.main))
     module = registry.load(found)
-    everything = [_entry(found, *marked) for marked in _marked(found, module)]
-    return everything if not one.attribute else [e for e in everything if e["attribute"] == one.attribute]
+    return _record(found), [_entry(found, *other) for other in _selected(one, found, _marked(found, module))]
+
+
+def offered(kind: str, entry: metadata.EntryPoint) -> tuple[dict[str, Any], str]:
+    """What the entry point of an installed distribution provides, and the SHA-256 of its source.
+
+    Imports it, and does not remember it as trusted: nobody has named it. Raises NotFound or Refused.
+    """
+    one = Named(text=entry.name, place=entry.module, attribute=entry.attr, short=entry.name)
+    found = find(one, ())
+    module = registry.load(found)
+    attribute, thing, about = _chosen(one, found, module, kind, _marked(found, module))
+    provided = _entry(found, attribute, thing, about)
+    return (provided if kind in declared.ACTIVE else {**provided, "name": entry.name}), found.sha256
 
 
 def _entry_point(name: str, kinds: Sequence[str]) -> metadata.EntryPoint | None:
@@ -155,11 +167,20 @@ def _provided(one: Named, found: PluginSource, module: ModuleType) -> list[dict[
         return chosen + [
             _entry(found, *other) for other in marked if other[2].kind in declared.ACTIVE and not one.short
         ]
-    if one.attribute:
-        marked = [other for other in marked if other[0] == one.attribute]
+    return [_entry(found, *other) for other in _selected(one, found, marked) if other[2].kind in declared.ACTIVE]
+
+
+def _selected(
+    one: Named, found: PluginSource, marked: Sequence[tuple[str, Any, Declaration]]
+) -> list[tuple[str, Any, Declaration]]:
+    """What `--plugin` names: everything that is marked, or the one attribute. Raises Refused if there is none."""
     if not marked:
         raise messages.NOTHING_PROVIDED(source=found.name)
-    return [_entry(found, *other) for other in marked if other[2].kind in declared.ACTIVE]
+    selected = [other for other in marked if one.attribute in ("", other[0])]
+    if not selected:
+        names = ", ".join(name for name, _, _ in marked)
+        raise messages.NO_ATTRIBUTE(where=found.main, source=found.name, name=one.attribute, provided=names)
+    return selected
 
 
 def _chosen(
@@ -180,7 +201,7 @@ def _chosen(
     if about.kind != kind or not callable(thing):
         article = about.kind if callable(thing) else type(thing).__name__
         raise messages.WRONG_KIND(
-            where=registry.where(thing, found), name=attribute, declared=article, key=one.key, kind=kind
+            where=registry.where(thing, found), name=attribute, declared=article, key=one.key or GROUPS[kind], kind=kind
         )
     return attribute, thing, about
 
