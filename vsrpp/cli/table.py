@@ -307,6 +307,14 @@ COMMANDS: tuple[CommandSpec, ...] = (
         ),
     ),
     CommandSpec(
+        name="plugins", entry="plugins.plugins",
+        help="list the networks, loss terms and other parts that a run can name",
+        options=(
+            Option(name="plugins", flag="--plugin", kind="list", metavar="FILE|MODULE",
+                   help="also what this code provides; may be repeated (docs/extending.md)"),
+        ),
+    ),
+    CommandSpec(
         name="compare", entry="compare.compare", help="compare runs: config, interventions, results",
         options=(
             Option(name="names", kind="place", metavar="RUN", nargs="+", help=f"{_OR_MLFLOW}. Two or more"),

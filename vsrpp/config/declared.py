@@ -23,6 +23,9 @@ TIERS = ("safe", "careful", "startup")
 TYPES = ("number", "integer", "boolean", "string", "choice")
 GROUP, GROUP_WEIGHTS = "Plug-ins", "Loss weights"
 MAX_TEXT, MAX_NAME = 500, 60
+MAX_ENTRIES = 200
+"""Most plug-ins of a run, things that one provides, parameters of a thing, and choices of a parameter."""
+MAX_PATH, MAX_PART = 1000, 200
 
 KEY = re.compile(r"[a-z][a-z0-9_]{0,59}")
 """The form of the names that become keys: of parameters, loss terms and metrics."""
@@ -69,11 +72,19 @@ class PluginRecord:
     provides: tuple[Provided, ...]
 
 
-def read(plugins: object) -> tuple[PluginRecord, ...]:
-    """The entries of a run config's `plugins`. Raises Refused for one that is not valid."""
-    if not isinstance(plugins, Sequence) or isinstance(plugins, (str, bytes)):
-        raise messages.PLUGIN_RECORD(why="a list is expected")
-    return tuple(_record(entry) for entry in plugins)
+def read(plugins: object, taken: Collection[str] = ()) -> tuple[PluginRecord, ...]:
+    """The entries of a run config's `plugins`. Raises Refused for one that is not valid, or declares a key in `taken`."""
+    if not isinstance(plugins, Sequence) or isinstance(plugins, (str, bytes)) or len(plugins) > MAX_ENTRIES:
+        raise messages.PLUGIN_RECORD(why=f"a list of at most {MAX_ENTRIES} is expected")
+    records = tuple(_record(entry) for entry in plugins)
+    known = set(taken)
+    for provided in _all(records):
+        weight = [f"{provided.name}_weight"] if provided.kind == "loss" else []
+        for key in [*weight, *provided.parameters]:
+            if key in known:
+                raise messages.PLUGIN_RECORD(why=f"{key} is a name that VSR++ or another plug-in already uses")
+            known.add(key)
+    return records
 
 
 def properties(plugins: Sequence[PluginRecord], presets: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -151,15 +162,20 @@ def _record(entry: object) -> PluginRecord:
     sha256 = entry.get("sha256")
     if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
         raise messages.PLUGIN_RECORD(why="an entry has no SHA-256")
-    if not isinstance(files, Mapping) or not files or not isinstance(provides, Sequence):
+    if not isinstance(files, Mapping) or not files or not isinstance(provides, (list, tuple)):
         raise messages.PLUGIN_RECORD(why="an entry does not say its files, or what it provides")
+    if len(provides) > MAX_ENTRIES:
+        raise messages.PLUGIN_RECORD(why=f"it provides more than {MAX_ENTRIES} things")
     for name, digest in files.items():
         if not is_relative(name) or not isinstance(digest, str) or not _SHA256.fullmatch(digest):
             raise messages.PLUGIN_RECORD(why="a file of the source has an impossible name or SHA-256")
-    distribution = entry.get("distribution")
+    source, module = _text(entry, "source", required=True), _text(entry, "module")
+    path, distribution = module.replace(".", "/"), entry.get("distribution")
+    if not {f"{path}.py", f"{path}/__init__.py"} & set(files) if module else source not in files:
+        raise messages.PLUGIN_RECORD(why="the file to import is not one of its files")
     return PluginRecord(
-        source=_text(entry, "source", required=True), module=_text(entry, "module"), path=_text(entry, "path", limit=4096),
-        sha256=sha256, distribution=None if distribution is None else str(distribution)[:MAX_TEXT], files=dict(files),
+        source=source, module=module, path=_text(entry, "path", limit=4096), sha256=sha256, files=dict(files),
+        distribution=None if distribution is None else _plain(str(distribution))[:MAX_TEXT],
         provides=tuple(_provided(one) for one in provides),
     )  # fmt: skip
 
@@ -168,13 +184,18 @@ def is_relative(name: object) -> bool:
     """Whether a name is that of a Python file below a folder, and cannot lead out of it."""
     if not isinstance(name, str) or not name.endswith(".py") or "\\" in name or "\0" in name:
         return False
-    return all(part not in ("", ".", "..") for part in name.split("/"))
+    parts = name.split("/")
+    short = len(name.encode(errors="replace")) <= MAX_PATH and all(
+        len(part.encode(errors="replace")) <= MAX_PART for part in parts
+    )
+    return short and name.isprintable() and all(part not in ("", ".", "..") for part in parts)
 
 
 def _provided(one: object) -> Provided:
     if not isinstance(one, Mapping) or one.get("kind") not in KINDS:
         raise messages.PLUGIN_RECORD(why="it provides something of an unknown kind")
-    kind, name, colour = one["kind"], _text(one, "name", required=True), str(one.get("colour") or "")
+    kind, name = one["kind"], _text(one, "name", required=True)
+    colour = str(one.get("colour") or "") if kind == "loss" else ""
     if kind in ("loss", "metric") and not KEY.fullmatch(name):
         raise messages.PLUGIN_RECORD(why=f"the name of a {kind} is not made of lower-case letters, digits and _")
     if kind == "loss" and not COLOUR.fullmatch(colour):
@@ -183,16 +204,17 @@ def _provided(one: object) -> Provided:
     if isinstance(default, bool) or not isinstance(default, (int, float)) or not 0 <= default <= 1:
         raise messages.PLUGIN_RECORD(why="the default weight of a loss term is not between 0 and 1")
     parameters = one.get("parameters") or {}
-    if not isinstance(parameters, Mapping):
-        raise messages.PLUGIN_RECORD(why="its parameters are not an object")
+    if not isinstance(parameters, Mapping) or len(parameters) > MAX_ENTRIES:
+        raise messages.PLUGIN_RECORD(why=f"its parameters are not an object of at most {MAX_ENTRIES}")
     for key, declared in parameters.items():
         why = fault_of(key, declared)
         if why:
             raise messages.PLUGIN_RECORD(why=why)
     return Provided(
-        kind=kind, name=name, attribute=_text(one, "attribute", required=True), label=_text(one, "label") or name, colour=colour,
-        default=float(default), lower_is_better=one.get("lower_is_better") is True, description=_text(one, "description"),
-        parameters=dict(parameters),
+        kind=kind, name=name, attribute=_text(one, "attribute", required=True),
+        label=_text(one, "label", limit=MAX_NAME) or name, colour=colour, default=float(default),
+        lower_is_better=one.get("lower_is_better") is True, description=_text(one, "description"),
+        parameters={key: _cleaned(declared) for key, declared in parameters.items()},
     )  # fmt: skip
 
 
@@ -205,19 +227,21 @@ def fault_of(key: object, declared: object) -> str:
     kind, default, choices = declared["type"], declared.get("default"), declared.get("choices")
     if declared.get("tier", "startup") not in TIERS or declared.get("scale", "linear") not in ("linear", "log"):
         return f"parameter {key}: the tier must be one of {', '.join(TIERS)}, the scale linear or log"
-    for name in ("title", "unit", "description"):
-        if not isinstance(declared.get(name, ""), str) or len(declared.get(name, "")) > MAX_TEXT:
-            return f"parameter {key}: {name} must be text of at most {MAX_TEXT} characters"
+    for name, limit in (("title", MAX_NAME), ("unit", MAX_NAME), ("description", MAX_TEXT)):
+        if not isinstance(declared.get(name, ""), str) or len(declared.get(name, "")) > limit:
+            return f"parameter {key}: {name} must be text of at most {limit} characters"
     if kind == "choice":
-        texts = choices if isinstance(choices, Sequence) and not isinstance(choices, str) else ()
-        if not texts or not all(isinstance(choice, str) for choice in texts) or default not in texts:
-            return f"parameter {key}: choices must be texts, and the default one of them"
+        texts = choices if isinstance(choices, (list, tuple)) and len(choices) <= MAX_ENTRIES else ()
+        if not texts or not all(_is_plain(choice) for choice in texts) or default not in texts:
+            return f"parameter {key}: choices must be short texts, and the default one of them"
         return ""
-    if kind in ("boolean", "string"):
+    if kind == "boolean":
+        return "" if isinstance(default, bool) else f"parameter {key}: the default must be true or false"
+    if kind == "string":
         return (
             ""
-            if isinstance(default, bool if kind == "boolean" else str)
-            else f"parameter {key}: the default is no {kind}"
+            if _is_plain(default, MAX_TEXT) or default == ""
+            else f"parameter {key}: the default must be a short text"
         )
     return _number_fault(key, declared)
 
@@ -226,7 +250,7 @@ def _number_fault(key: str, declared: Mapping[str, Any]) -> str:
     types = int if declared["type"] == "integer" else (int, float)
     bounds = [declared.get("minimum"), declared.get("default"), declared.get("maximum")]
     for value in bounds:
-        if value is not None and (isinstance(value, bool) or not isinstance(value, types) or not math.isfinite(value)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, types) or not _is_finite(value)):
             return f"parameter {key}: default, minimum and maximum must be finite numbers of its type"
     low, default, high = bounds
     if default is None or low is None or high is None or not low <= default <= high or low >= high:
@@ -240,4 +264,27 @@ def _text(entry: Mapping[str, Any], name: str, *, required: bool = False, limit:
         return ""
     if not isinstance(value, str) or (required and not value) or len(value) > limit:
         raise messages.PLUGIN_RECORD(why=f"{name} is not a text of at most {limit} characters")
-    return "".join(sign for sign in value if sign.isprintable())
+    return _plain(value)
+
+
+def _cleaned(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter without the characters by which its texts could steer a terminal."""
+    return {
+        name: _plain(value) if name in ("title", "unit", "description") else value for name, value in declared.items()
+    }
+
+
+def _plain(text: str) -> str:
+    """On one line, printable signs only."""
+    return "".join(sign for sign in " ".join(text.split()) if sign.isprintable())
+
+
+def _is_plain(text: object, limit: int = MAX_NAME) -> bool:
+    return isinstance(text, str) and 0 < len(text) <= limit and text.isprintable()
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number too large for a float
+        return False

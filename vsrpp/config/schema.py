@@ -15,6 +15,7 @@ from typing import Any
 
 from vsrpp import paths
 from vsrpp.config import declared
+from vsrpp.errors import VsrppError
 
 LIVE_SCHEMA = "runtime_config.schema.json"
 RUN_SCHEMA = "run_config.schema.json"
@@ -128,7 +129,7 @@ class Schema:
 
     def __init__(self, plugins: Sequence[Mapping[str, Any]] = ()) -> None:
         """Raises Refused for a record of plug-ins that is not valid."""
-        self.plugins = declared.read(plugins)
+        self.plugins = declared.read(plugins, own_keys() if plugins else ())
 
     @cached_property
     def files(self) -> dict[str, dict[str, Any]]:
@@ -188,7 +189,10 @@ class Schema:
 
 @lru_cache(maxsize=64)
 def _of(plugins: str) -> Schema:
-    return Schema(json.loads(plugins))
+    try:
+        return Schema(json.loads(plugins))
+    except VsrppError:
+        return _OURS
 
 
 _OURS = Schema()
@@ -197,10 +201,17 @@ _OURS = Schema()
 def of(run_config: Mapping[str, Any] | None = None) -> Schema:
     """The schema of the run with this run config; without one, ours alone.
 
-    Raises Refused if the config's record of plug-ins is not valid.
+    Ours alone, too, if its record of plug-ins is not valid: pages and lists show such a run as far as they can. To start,
+    resume or use one is refused where its plug-ins are loaded (`vsrpp.plugins.record`).
     """
     plugins = run_config.get("plugins") if run_config else None
     return _of(json.dumps(plugins, sort_keys=True, default=str)) if plugins else _OURS
+
+
+@cache
+def own_keys() -> frozenset[str]:
+    """All keys of ours in the two configs, which no plug-in can declare."""
+    return frozenset(key for name in CONFIG_SCHEMAS for key in load(name)["properties"]) | {"plugins", "live"}
 
 
 def parameters(run_config: Mapping[str, Any] | None = None) -> dict[str, Parameter]:

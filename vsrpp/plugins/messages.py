@@ -11,7 +11,13 @@ NO_MODULE = Reason(
 NO_ATTRIBUTE = Reason("refused.plugin_attribute", "{where}: {source} has no {name}; it provides {provided}.")
 NOT_IMPORTED = Reason("refused.plugin_import", "{where}: {source} cannot be imported: {error}.")
 NOTHING_PROVIDED = Reason(
-    "refused.plugin_empty", "{source} provides nothing: mark what it provides with a decorator of vsrpp.plugins."
+    "refused.plugin_empty",
+    "{where}: {source} provides nothing: mark what it provides with a decorator of vsrpp.plugins.",
+)
+UNSEEN_IMPORT = Reason(
+    "refused.plugin_unseen_import",
+    "{where}: {source} imports {file} in a way that cannot be read from its text, so that the file would not be part of the"
+    " run's record. Import it with an import statement.",
 )
 DOES_NOT_FIT = Reason("refused.plugin_fit", "{where}: {name} does not fit: {why}.")
 WRONG_KIND = Reason("refused.plugin_kind", "{where}: {name} is declared as {declared}, and {key} needs {kind}.")
@@ -30,6 +36,9 @@ BAD_SOURCES = Reason(
     "proof_failed.plugin_source",
     "{file} is damaged: the source of {source} does not have the recorded SHA-256.",
     ProofFailed,
+)
+OTHER_RECORD = Reason(
+    "proof_failed.plugin_record", "{folder}: the record of {source} does not match its code: {why}.", ProofFailed
 )
 CHANGED = Reason(
     "refused.plugin_changed",

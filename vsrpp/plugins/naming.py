@@ -84,7 +84,7 @@ def load(names: Sequence[Named], folders: Sequence[Path]) -> tuple[list[dict[str
         record["provides"] += [provided for provided in provides if provided not in record["provides"]]
         if one.key:
             values[one.key] = provides[0]["name"]
-    taken = set(schema.parameters())
+    taken = set(schema.own_keys())
     for sha256, record in records.items():
         loaded = registry.source_of(sha256)
         assert loaded is not None
@@ -116,13 +116,58 @@ def installed() -> Iterator[tuple[str, metadata.EntryPoint]]:
             yield kind, entry
 
 
-def described(one: Named, folders: Sequence[Path]) -> list[dict[str, Any]]:
-    """All that a plug-in provides, used or not, as the list of plug-ins shows it. Raises NotFound or Refused."""
+def described(one: Named, folders: Sequence[Path]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The record of a plug-in that a person names, and all that it provides, used or not. Raises NotFound or Refused."""
     found = find(one, folders)
     trust.remember(found.sha256, str(found.main))
     module = registry.load(found)
-    everything = [_entry(found, *marked) for marked in _marked(found, module)]
-    return everything if not one.attribute else [e for e in everything if e["attribute"] == one.attribute]
+    return _record(found), [_entry(found, *other) for other in _selected(one, found, _marked(found, module))]
+
+
+def offered(kind: str, entry: metadata.EntryPoint) -> tuple[dict[str, Any], str]:
+    """What the entry point of an installed distribution provides, and the SHA-256 of its source.
+
+    Imports it, and does not remember it as trusted: nobody has named it. Raises NotFound or Refused.
+    """
+    one = Named(text=entry.name, place=entry.module, attribute=entry.attr, short=entry.name)
+    found = find(one, ())
+    module = registry.load(found)
+    attribute, thing, about = _chosen(one, found, module, kind, _marked(found, module))
+    provided = _entry(found, attribute, thing, about)
+    return (provided if kind in declared.ACTIVE else {**provided, "name": entry.name}), found.sha256
+
+
+def provided_again(
+    found: PluginSource, recorded: Sequence[Mapping[str, Any]], folder: Path, *, renewed: bool = False
+) -> list[dict[str, Any]]:  # fmt: skip
+    """What a recorded plug-in, now loaded, provides: as recorded; with `renewed`, as its code declares it now.
+
+    A record may come from elsewhere, and what it names is called with what it declares: `subprocess.Popen` with `args`, say,
+    through any plug-in that imports it. So raises ProofFailed unless the code itself provides that thing with those
+    parameters.
+    """
+    module, again = registry.load(found), []
+    for one in recorded:
+        attribute, kind = one["attribute"], one["kind"]
+        thing = attribute_of(module, attribute)
+        about = declaration_of(thing)
+        unmarked = kind not in declared.ACTIVE and (registry.is_own(thing, found) or inspect.isclass(thing))
+        if thing is None or (about.kind != kind if about else not unmarked):
+            raise messages.OTHER_RECORD(source=found.name, folder=folder, why=f"it provides no {kind} {attribute}")
+        now = _entry(found, attribute, thing, about or Declaration(kind=kind))
+        if kind not in declared.ACTIVE:
+            now["name"] = one["name"]
+        if not renewed and (now["name"], _types(now)) != (one["name"], _types(one)):
+            raise messages.OTHER_RECORD(source=found.name, folder=folder, why=f"{attribute} is declared otherwise")
+        if not renewed and not set(one.get("takes") or ()) <= set(now.get("takes") or ()):
+            raise messages.OTHER_RECORD(source=found.name, folder=folder, why=f"{attribute} takes other keys")
+        again.append(now if renewed else dict(one))
+    return again
+
+
+def _types(entry: Mapping[str, Any]) -> dict[str, str]:
+    """The keywords that its thing is called with, and their types."""
+    return {key: about["type"] for key, about in (entry.get("parameters") or {}).items()}
 
 
 def _entry_point(name: str, kinds: Sequence[str]) -> metadata.EntryPoint | None:
@@ -155,11 +200,20 @@ def _provided(one: Named, found: PluginSource, module: ModuleType) -> list[dict[
         return chosen + [
             _entry(found, *other) for other in marked if other[2].kind in declared.ACTIVE and not one.short
         ]
-    if one.attribute:
-        marked = [other for other in marked if other[0] == one.attribute]
+    return [_entry(found, *other) for other in _selected(one, found, marked) if other[2].kind in declared.ACTIVE]
+
+
+def _selected(
+    one: Named, found: PluginSource, marked: Sequence[tuple[str, Any, Declaration]]
+) -> list[tuple[str, Any, Declaration]]:
+    """What `--plugin` names: everything that is marked, or the one attribute. Raises Refused if there is none."""
     if not marked:
-        raise messages.NOTHING_PROVIDED(source=found.name)
-    return [_entry(found, *other) for other in marked if other[2].kind in declared.ACTIVE]
+        raise messages.NOTHING_PROVIDED(where=f"{found.main}:1", source=found.name)
+    selected = [other for other in marked if one.attribute in ("", other[0])]
+    if not selected:
+        names = ", ".join(name for name, _, _ in marked)
+        raise messages.NO_ATTRIBUTE(where=f"{found.main}:1", source=found.name, name=one.attribute, provided=names)
+    return selected
 
 
 def _chosen(
@@ -168,19 +222,17 @@ def _chosen(
     """The named attribute, marked or not; if none is named, the only one of the kind."""
     of_kind = [other for other in marked if other[2].kind == kind]
     attribute = one.attribute or (of_kind[0][0] if len(of_kind) == 1 else "")
-    thing: Any = module
-    for part in attribute.split(".") if attribute else ():
-        thing = getattr(thing, part, None)
-    if not attribute or thing is None or thing is module:
+    thing = attribute_of(module, attribute) if attribute else None
+    if thing is None:
         names = ", ".join(name for name, _, about in marked if about.kind == kind) or f"no {kind}"
         raise messages.NO_ATTRIBUTE(
-            where=found.main, source=found.name, name=attribute or f"single {kind}", provided=names
+            where=f"{found.main}:1", source=found.name, name=attribute or f"single {kind}", provided=names
         )
     about = declaration_of(thing) or Declaration(kind=kind)
     if about.kind != kind or not callable(thing):
         article = about.kind if callable(thing) else type(thing).__name__
         raise messages.WRONG_KIND(
-            where=registry.where(thing, found), name=attribute, declared=article, key=one.key, kind=kind
+            where=registry.where(thing, found), name=attribute, declared=article, key=one.key or GROUPS[kind], kind=kind
         )
     return attribute, thing, about
 
@@ -188,8 +240,12 @@ def _chosen(
 def _marked(found: PluginSource, module: ModuleType) -> list[tuple[str, Any, Declaration]]:
     """(attribute, object, declaration) of everything a module marks, in the order it is written; also what it imports from
     its own files."""
-    things = [(name, thing, declaration_of(thing)) for name, thing in vars(module).items()]
-    return [(name, thing, about) for name, thing, about in things if about is not None]
+    found_: dict[int, tuple[str, Any, Declaration]] = {}
+    for name, thing in vars(module).items():
+        about = declaration_of(thing)
+        if about is not None:
+            found_.setdefault(id(thing), (name, thing, about))  # a second name of the same thing adds nothing
+    return list(found_.values())
 
 
 def _entry(found: PluginSource, attribute: str, thing: Any, about: Declaration) -> dict[str, Any]:
@@ -240,6 +296,8 @@ def _fault(entry: Mapping[str, Any]) -> str:
     """Why a declaration is not valid; empty if it is."""
     if entry["kind"] in ("loss", "metric") and not declared.KEY.fullmatch(entry["name"]):
         return "its name must be made of lower-case letters, digits and _"
+    if entry["kind"] == "loss" and entry["name"] == "total":
+        return "its name must not be total, which is the sum of all terms"
     if entry["kind"] == "loss" and not declared.COLOUR.fullmatch(entry["colour"]):
         return "its colour must be of the form #rrggbb"
     if entry["kind"] == "loss" and not 0 <= entry["default"] <= 1:
@@ -251,11 +309,20 @@ def _fault(entry: Mapping[str, Any]) -> str:
 
 def _check_names(record: Mapping[str, Any], found: PluginSource, taken: set[str]) -> None:
     """Raises Refused for a key that VSR++ or another plug-in already has."""
+    module, ours = registry.load(found), set(schema.best_keys())
     for provided in record["provides"]:
         weight = [f"{provided['name']}_weight"] if provided["kind"] == "loss" else []
         metric = [f"val/{provided['name']}"] if provided["kind"] == "metric" else []
-        ours = set(schema.best_keys())
         for key in [*weight, *metric, *provided["parameters"]]:
             if key in taken or key in ours:
-                raise messages.NAME_TAKEN(where=found.main, name=key, owner="VSR++ or another plug-in")
+                where = registry.where(attribute_of(module, provided["attribute"]), found)
+                raise messages.NAME_TAKEN(where=where, name=key, owner="VSR++ or another plug-in")
             taken.add(key)
+
+
+def attribute_of(module: ModuleType, path: str) -> Any:
+    """What `Name` or `Outer.Name` means in a module; None if there is no such thing."""
+    thing: Any = module
+    for part in path.split("."):
+        thing = getattr(thing, part, None)
+    return thing

@@ -13,7 +13,7 @@ from vsrpp import paths
 from vsrpp.config import declared, schema
 from vsrpp.config.declared import PluginRecord
 from vsrpp.errors import VsrppError
-from vsrpp.plugins import messages, registry, source, trust
+from vsrpp.plugins import messages, naming, registry, source, trust
 from vsrpp.plugins.source import PluginSource
 
 FILE = "plugins.json"
@@ -54,8 +54,11 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def texts_of(started: Mapping[str, Any], newest: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """The recorded sources of a run: of its start, of a resume that allowed other code, and of its folder."""
-    return {**read(folder), **(started.get("plugin_sources") or {}), **(newest.get("plugin_sources") or {})}
+    """The recorded sources of a run: of its start and of a resume that allowed other code, else those in its folder."""
+    on_record = [data.get("plugin_sources") for data in (started, newest)]
+    return {key: value for texts in on_record if isinstance(texts, Mapping) for key, value in texts.items()} or read(
+        folder
+    )
 
 
 def reopen(
@@ -67,10 +70,12 @@ def reopen(
     `texts`: the recorded sources; `place`: the folder they come from. What is still where it was named is loaded from there
     if it is unchanged. Otherwise: `exact` (resume, replay) refuses a changed source unless `allow_changed`, which uses it;
     `current` (a new run from a checkpoint) uses it and says so; else the recorded source is used. Nothing is run that is
-    not trusted (`trust`). Raises Refused, NotFound or ProofFailed.
+    not trusted (`trust`), nor anything that the record names and the code does not provide. Raises Refused, NotFound or
+    ProofFailed.
     """
     records: list[dict[str, Any]] = []
-    for record, raw in zip(schema.of(run_config).plugins, run_config.get("plugins") or (), strict=True):
+    raws = run_config.get("plugins") or ()
+    for record, raw in zip(declared.read(raws, schema.own_keys()), raws, strict=True):
         recorded, now = _recorded(texts, record, place), _current(record, or_none=not (exact or current))
         changed = now is not None and now.sha256 != record.sha256
         if changed and now is not None and exact and not allow_changed:
@@ -82,20 +87,21 @@ def reopen(
                     trust.remember(now.sha256, str(now.main))
             _require_trust(record.source, now.sha256, place, now.main)
             registry.load(now)
-            records.append({**raw, "sha256": now.sha256, "files": now.digests})
+            provides = naming.provided_again(now, raw["provides"], place, renewed=changed and current)
+            records.append({**raw, "sha256": now.sha256, "files": now.digests, "provides": provides})
             continue
         if recorded is None:
             raise messages.NO_SOURCE(source=record.source, path=record.path, folder=place)
         unpacked = _unpacked(record, recorded)
         _require_trust(record.source, record.sha256, place, unpacked.main)
         registry.load(unpacked)
-        records.append(dict(raw))
+        records.append({**raw, "provides": naming.provided_again(unpacked, raw["provides"], place)})
     return records
 
 
 def adopt(run_config: Mapping[str, Any], texts: Sources) -> None:
     """Load the plug-ins as rank 0 sent them; it has judged whether they may run."""
-    for record in schema.of(run_config).plugins:
+    for record in declared.read(run_config.get("plugins") or ()):
         recorded = _recorded(texts, record, Path("rank 0"))
         if registry.source_of(record.sha256) is None and recorded is not None:
             registry.load(_unpacked(record, recorded))
@@ -115,7 +121,11 @@ def _recorded(texts: Sources, record: PluginRecord, place: Path) -> dict[str, st
     good = isinstance(files, Mapping) and all(
         declared.is_relative(name) and isinstance(text, str) for name, text in files.items()
     )
-    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in (files or {}).items()} if good else {}
+    try:
+        contents = {name: text.encode() for name, text in (files or {}).items()} if good else {}
+    except UnicodeEncodeError:
+        contents = {}
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     if not digests or source.sha256_of(digests) != record.sha256:
         raise messages.BAD_SOURCES(file=place / FILE, source=record.source)
     return dict(files or {})

@@ -4,8 +4,6 @@ model can carry it."""
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
@@ -13,7 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from vsrpp.plugins import messages
+from vsrpp.errors import VsrppError
+from vsrpp.plugins import importer, messages
 from vsrpp.plugins.source import PluginSource
 
 _loaded: dict[str, tuple[ModuleType, PluginSource]] = {}
@@ -63,14 +62,25 @@ def parameters(run_config: Mapping[str, Any], kind: str, name: str, values: Mapp
 
 
 def where(thing: Any, source: PluginSource) -> str:
-    """`FILE:LINE` of a class or function; of the plug-in's file for anything else."""
+    """`FILE:LINE` of a class or function; the first line of the plug-in's file for anything else."""
     import inspect
 
     try:
         lines = inspect.getsourcelines(thing)[1]
         return f"{inspect.getsourcefile(thing)}:{lines}"
     except (OSError, TypeError):
-        return str(source.main)
+        return f"{source.main}:1"
+
+
+def is_own(thing: Any, source: PluginSource) -> bool:
+    """Whether a class or function is written in one of a plug-in's files."""
+    import inspect
+
+    try:
+        file = Path(inspect.getsourcefile(thing) or "")
+    except TypeError:
+        return False
+    return file.is_relative_to(source.root) and file.relative_to(source.root).as_posix() in source.files
 
 
 def place_of(error: BaseException, source: PluginSource) -> str:
@@ -79,7 +89,7 @@ def place_of(error: BaseException, source: PluginSource) -> str:
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(source.root)]
-    return f"{own[-1].filename}:{own[-1].lineno}" if own else str(source.main)
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else f"{source.main}:1"
 
 
 def cause_of(error: BaseException) -> str:
@@ -89,44 +99,15 @@ def cause_of(error: BaseException) -> str:
 
 
 def _imported(source: PluginSource) -> ModuleType:
-    name = source.module or f"vsrpp_plugin_{source.main.stem}_{source.sha256[:12]}"
-    with _importable(source.root), _known_as_vsrpp():
+    with _known_as_vsrpp():
         try:
-            module = importlib.import_module(name) if source.module else _from_file(name, source.main)
+            return importer.load(source)
+        except (KeyboardInterrupt, MemoryError, VsrppError):
+            raise
         except BaseException as error:
-            if isinstance(error, (KeyboardInterrupt, MemoryError)):
-                raise
             raise messages.NOT_IMPORTED(
                 where=place_of(error, source), source=source.name, error=cause_of(error)
             ) from error
-    file = Path(module.__file__ or "")
-    if file.is_file() and file.read_bytes() != source.files[source.main.relative_to(source.root).as_posix()]:
-        raise messages.SECOND_VERSION(source=source.name, path=file)
-    return module
-
-
-def _from_file(name: str, path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-@contextlib.contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    """With the plug-in's own folder first on the path, as for a script."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(ValueError):
-            sys.path.remove(str(folder))
 
 
 @contextlib.contextmanager

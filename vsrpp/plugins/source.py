@@ -81,10 +81,10 @@ def of_module(module: str, folders: Sequence[Path] = ()) -> PluginSource | None:
         spec = spec or importlib.util.find_spec(top)
     except (ImportError, ValueError):
         spec = None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+    places = list(spec.submodule_search_locations or ()) if spec is not None else []
+    if spec is None or (not places and not (spec.origin or "").endswith(".py")):
         return None
-    origin = Path(spec.origin)
-    root = origin.parent.parent if spec.submodule_search_locations else origin.parent
+    root = Path(places[0] if places else str(spec.origin)).parent
     start = _file_of(root, module)
     return (
         None
@@ -134,15 +134,12 @@ def _closure(root: Path, start: Sequence[str], top: str | None, named: str) -> d
         name = waiting.pop()
         if name in files:
             continue
-        files[name] = (root / name).read_bytes()
-        if len(files) > MAX_FILES or sum(map(len, files.values())) > MAX_BYTES:
+        size = (root / name).stat().st_size + sum(map(len, files.values()))
+        if len(files) >= MAX_FILES or size > MAX_BYTES:
             why = f"its source is over {MAX_FILES} files or {MAX_BYTES / 1e6:.0f} MB"
-            raise messages.DOES_NOT_FIT(where=str(root / name), name=named, why=why)
-        try:
-            tree = ast.parse(files[name])
-        except (SyntaxError, ValueError) as error:
-            line = getattr(error, "lineno", None) or 1
-            raise messages.NOT_IMPORTED(where=f"{root / name}:{line}", source=named, error=f"{error}") from None
+            raise messages.DOES_NOT_FIT(where=f"{root / name}:1", name=named, why=why)
+        files[name] = (root / name).read_bytes()
+        tree = _parsed(files[name], root / name, named)
         package = name.removesuffix(".py").removesuffix("/__init__").split("/")
         package = package if name.endswith("__init__.py") else package[:-1]
         for module in _imports(tree, package):
@@ -153,6 +150,21 @@ def _closure(root: Path, start: Sequence[str], top: str | None, named: str) -> d
             if found is not None:
                 waiting += [*_parents(root, module), found]
     return dict(sorted(files.items()))
+
+
+def _parsed(content: bytes, file: Path, named: str) -> ast.Module:
+    """Raises Refused, with file and line, for what is not Python in UTF-8."""
+    line: int | None = 1
+    try:
+        content.decode("utf-8")
+        return ast.parse(content)
+    except UnicodeDecodeError as error:
+        line, why = content[: error.start].count(b"\n") + 1, "it is not UTF-8"
+    except SyntaxError as error:
+        line, why = error.lineno, f"SyntaxError: {error.msg}"
+    except (ValueError, RecursionError, MemoryError) as error:
+        why = f"{type(error).__name__}: {error}".rstrip(": ")
+    raise messages.NOT_IMPORTED(where=f"{file}:{line or 1}", source=named, error=why)
 
 
 def _imports(tree: ast.AST, package: Sequence[str]) -> Iterator[str]:

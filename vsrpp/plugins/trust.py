@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Collection
 from pathlib import Path
 
@@ -53,10 +54,10 @@ def _from_environment() -> set[str]:
 
 
 def _named() -> set[str]:
-    """What this account has named. A file of another account's is not believed."""
+    """What this account has named. A file that belongs to another account, or that others can write, is not believed."""
     file = trusted_file()
     try:
-        if not is_own(file):
+        if not is_own(file) or file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             return set()
         return {
             line.split()[0] for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.split()
