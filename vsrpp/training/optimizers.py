@@ -58,7 +58,7 @@ def load_moments(optimizer: torch.optim.Optimizer, state: dict[str, Any], run_co
                 moments[name] = tensor.cpu()
     if "optimizer" in run_config:
         for group in optimizer.param_groups:
-            group.update(_settings(run_config))
+            group |= {key: value for key, value in _settings(run_config).items() if key in group}
 
 
 def _settings(run_config: Mapping[str, Any]) -> dict[str, Any]:
