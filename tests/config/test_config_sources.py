@@ -150,10 +150,10 @@ def test_what_is_no_yaml_is_refused_by_its_kind(name: str, content: bytes, reaso
 
 
 def test_a_folder_or_a_pipe_is_no_config(tmp_path: Path) -> None:
-    with raises(messages.FILE_FOLDER, instead=messages.GIVE_A_FILE):
+    with raises(messages.FILE_FOLDER, file=str(tmp_path)):
         config.config_file(str(tmp_path))
     (tmp_path / "run_config.yaml").write_text("scale: 4\n")
-    with raises(messages.FILE_FOLDER, instead=messages.DID_YOU_MEAN.format(file=tmp_path / "run_config.yaml")):
+    with raises(messages.FILE_FOLDER_NEAR, inside=str(tmp_path / "run_config.yaml")):
         config.config_file(str(tmp_path))
     os.mkfifo(tmp_path / "pipe")
     with raises(messages.FILE_NOT_REGULAR):

@@ -70,7 +70,10 @@ NO_RECIPE = Reason(
     "No config file {file}, and no recipe of that name; the recipes are {recipes}.",
     NotFound,
 )
-FILE_FOLDER = Reason("refused.file_folder", "{file} refused: it is a folder{instead}")
+FILE_FOLDER = Reason(
+    "refused.file_folder", "{file} refused: it is a folder; give a YAML file, or the name of a recipe."
+)
+FILE_FOLDER_NEAR = Reason("refused.file_folder_near", "{file} refused: it is a folder; did you mean {inside}?")
 FILE_NOT_REGULAR = Reason(
     "refused.file_not_regular",
     "{file} refused: it is a pipe or a device, and a config is read more than once. Save it as a YAML file.",
@@ -85,8 +88,6 @@ FILE_OTHER_FORMAT = Reason(
 FILE_CONTAINS_ITSELF = Reason(
     "refused.file_cycle", "{file} refused: a YAML alias (*) in it refers to its own anchor (&)."
 )
-GIVE_A_FILE = "; give a YAML file, or the name of a recipe."
-DID_YOU_MEAN = "; did you mean {file}?"
 FILE_NOT_OBJECT = Reason("refused.file", "{file} refused: expected keys and values, as in `max_lr: 2e-4`.")
 FILE_LIVE_NOT_OBJECT = Reason("refused.file_live", "{file} refused: expected keys and values under `live`.")
 FILE_SET_TWICE = Reason("refused.file_twice", "{file} refused: {key} is set twice, to {first} and to {second}.")

@@ -136,8 +136,9 @@ def _check_file(file: Path) -> None:
     """Raises Refused for a folder, a pipe, a device, or a file that is too large to be a config."""
     if file.is_dir():
         inside = file / "run_config.yaml"
-        instead = messages.DID_YOU_MEAN.format(file=inside) if inside.is_file() else messages.GIVE_A_FILE
-        raise messages.FILE_FOLDER(file=str(file), instead=instead)
+        if inside.is_file():
+            raise messages.FILE_FOLDER_NEAR(file=str(file), inside=str(inside))
+        raise messages.FILE_FOLDER(file=str(file))
     if not file.exists() or file.samefile(os.devnull):
         return
     if not file.is_file():
