@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "formats": {"config"},
     "config": {"errors", "paths", "documents"},
     "plugins": {"errors", "paths", "config"},
-    "schedule": {"config"},
+    "schedule": {"config", "plugins"},
     "store": {"errors", "paths", "documents"},
     "control": LEAVES | {"config", "schedule", "store"},
     **{room: {"config", "resize", "errors", "formats", "plugins"} for room in SCIENCE},

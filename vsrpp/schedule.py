@@ -14,6 +14,7 @@ from typing import Any
 
 from vsrpp import config
 from vsrpp.config.number import read_numbers
+from vsrpp.plugins import messages, registry
 
 Shape = Callable[[int, int, int, Mapping[str, Any]], float]
 """A schedule after its warm-up: (step, max_steps, warmup_steps, run config) -> fraction in [0, 1].
@@ -22,6 +23,8 @@ Called with step ≥ warmup_steps, also beyond max_steps; `phase` gives its posi
 rises in a line to the fraction at step = warmup_steps.
 """
 
+POINTS = 200
+"""Intervals of the recorded course of a plug-in's schedule."""
 DEFAULT = "cosine"
 """The schedule of records without `lr_schedule`."""
 ONE_CYCLE_START = 1 / 25
@@ -97,8 +100,52 @@ def name_of(run_config: Mapping[str, Any]) -> str:
 
 
 def shape_of(run_config: Mapping[str, Any]) -> Shape:
-    """The built-in schedule that a run config names. Raises KeyError for another name."""
-    return SHAPES[name_of(run_config)]
+    """The schedule that a run config names: a built-in one, or that of a plug-in. Raises KeyError for another name.
+
+    Where the plug-in is loaded, its function is called; elsewhere its course is interpolated between the points on record.
+    """
+    name = name_of(run_config)
+    entry = None if name in SHAPES else registry.entry_of(run_config, "schedule", name)
+    if entry is None:
+        return SHAPES[name]
+    record, about = entry
+    if registry.source_of(record["sha256"]) is None:
+        return from_points([(at, value) for at, value in about["points"]])
+    function = registry.provided(run_config, "schedule", name)
+    settings = registry.parameters(run_config, "schedule", name, run_config)
+    assert function is not None
+
+    def foreign(step: int, max_steps: int, warmup: int, _parameters: Mapping[str, Any]) -> float:
+        return float(function(phase(step, warmup, max_steps), **settings))
+
+    return foreign
+
+
+def with_points(run_config: dict[str, Any]) -> None:
+    """Record the course of a plug-in's schedule, which is loaded, so that it can be drawn where it is not.
+
+    Raises Refused, with file and line, for a function that fails or leaves [0, 1].
+    """
+    name = name_of(run_config)
+    entry = None if name in SHAPES else registry.entry_of(run_config, "schedule", name)
+    if entry is None:
+        return
+    record, about = entry
+    source, function = registry.source_of(record["sha256"]), registry.provided(run_config, "schedule", name)
+    assert source is not None and function is not None
+    shape, points = shape_of(run_config), []
+    for number in range(POINTS + 1):
+        try:
+            value = shape(number, POINTS, 0, run_config)
+        except Exception as error:
+            raise messages.DOES_NOT_FIT(
+                where=registry.place_of(error, source), name=name, why=f"it fails ({registry.cause_of(error)})"
+            ) from error
+        if not 0.0 <= value <= 1.0:
+            why = f"it gives {value!r} at phase {number / POINTS:g}, not a number from 0 to 1"
+            raise messages.DOES_NOT_FIT(where=registry.where(function, source), name=name, why=why)
+        points.append([number / POINTS, value])
+    about["points"] = points  # type: ignore[index]
 
 
 def from_points(points: Sequence[tuple[float, float]]) -> Shape:
@@ -173,8 +220,6 @@ def curve(
 def without_effect(run_config: Mapping[str, Any]) -> list[str]:
     """Parameters of other built-in schedules that differ from their defaults: the run's own schedule ignores them."""
     name, known = name_of(run_config), config.startup_parameters()
-    if name not in SHAPES:
-        return []
     return [
         key
         for other, keys in PARAMETERS.items()

@@ -27,6 +27,7 @@ from vsrpp.controller.effects import (
     set_weights,
 )
 from vsrpp.controller.phases import AGGRESSIVE, COOLDOWN, PHASES, SETTLING, WARMUP, Facts, next_transition
+from vsrpp.plugins import registry
 
 SHARPNESS_THRESHOLD = 0.70
 """Sharpness of the output relative to the truth below which a plateau starts the aggressive phase. Overridden by
@@ -83,6 +84,7 @@ class Controller:
         self.sharpness_threshold = float(run_config.get("sharpness_threshold") or SHARPNESS_THRESHOLD)
         self.terms = tuple(term.name for term in loss_terms(run_config))
         self.detector = plateau.make(run_config.get("detector") or "vsrpp", run_config)
+        self._of_detector = registry.live_parameters(run_config, "detector", str(run_config.get("detector")))
         self.norms = Norms()
         self.steadiness = L1Steadiness()
         self.phase = WARMUP if self.warmup_steps > 0 else SETTLING
@@ -130,6 +132,8 @@ class Controller:
         if finite:
             self.steadiness.add(terms.get("l1"))
         grace = bool(self.restarted) or self.phase in (WARMUP, SETTLING, COOLDOWN)
+        for key in self._of_detector:
+            setattr(self.detector, key, live[key])
         decision = self.detector.update(step, measured, live, quality=quality, grace=grace)
         events = self._edges(decision, live)
         events += self._advance(step, finite, decision, live)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import NotFound, ProofFailed, Reason
+from vsrpp.errors import NotFound, ProofFailed, Reason, VsrppError
 
 NO_FILE = Reason("not_found.plugin", "No plug-in file {file}; looked in {folders}.", NotFound)
 NO_MODULE = Reason(
@@ -20,6 +20,7 @@ UNSEEN_IMPORT = Reason(
     " run's record. Import it with an import statement.",
 )
 DOES_NOT_FIT = Reason("refused.plugin_fit", "{where}: {name} does not fit: {why}.")
+METRIC_FAILED = Reason("failed.plugin_metric", "The metric {name} of a plug-in fails: {cause}.", VsrppError)
 WRONG_KIND = Reason("refused.plugin_kind", "{where}: {name} is declared as {declared}, and {key} needs {kind}.")
 NAME_TAKEN = Reason("refused.plugin_name", "{where}: {name} is a name that {owner} already uses; choose another.")
 SECOND_VERSION = Reason(

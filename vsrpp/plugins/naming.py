@@ -19,6 +19,10 @@ GROUPS = {kind: f"vsrpp.{kind}s" if kind != "loss" else "vsrpp.losses" for kind 
 """The entry-point group of each kind: `vsrpp.networks`, `vsrpp.losses`, `vsrpp.degradations`, …"""
 
 
+LIVE_KINDS = frozenset({"network", "loss", "optimizer", "detector"})
+"""Kinds whose parameters may be of tier safe or careful, i.e. edited while the run trains."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
     """One plug-in as a person named it."""
@@ -262,7 +266,10 @@ def _entry(found: PluginSource, attribute: str, thing: Any, about: Declaration) 
     if about.kind == "network":
         facts |= {"takes": _takes(found, thing, attribute, parameters)}
     entry = facts | {"label": about.label, "description": about.description, "parameters": parameters}
+    live = [key for key, facts in parameters.items() if facts["tier"] != "startup"]
     why = _fault(entry)
+    if live and about.kind not in LIVE_KINDS:
+        why = f"{live[0]} must be of tier startup: what a {about.kind} does cannot change while the run trains"
     if why:
         raise messages.DOES_NOT_FIT(where=registry.where(thing, found), name=attribute, why=why)
     return entry

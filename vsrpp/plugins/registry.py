@@ -7,6 +7,7 @@ import contextlib
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -54,11 +55,55 @@ def provided(run_config: Mapping[str, Any], kind: str, name: str) -> Any | None:
     return thing
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A plug-in's function that other processes can call: it is pickled with the source, and loads it where it is called."""
+
+    source: PluginSource
+    attribute: str
+
+    @classmethod
+    def of(cls, run_config: Mapping[str, Any], kind: str, name: str) -> Reference:
+        """Raises Refused if it is not loaded, KeyError if no plug-in of the run provides it."""
+        entry = entry_of(run_config, kind, name)
+        if entry is None:
+            raise KeyError(name)
+        record, about = entry
+        if record["sha256"] not in _loaded:
+            raise messages.NOT_LOADED(name=name)
+        return cls(_loaded[record["sha256"]][1], str(about["attribute"]))
+
+    def resolve(self) -> Any:
+        """The object itself."""
+        thing: Any = load(self.source)
+        for part in self.attribute.split("."):
+            thing = getattr(thing, part)
+        return thing
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.resolve()(*args, **kwargs)
+
+
+def all_of(run_config: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """Everything of a kind that the plug-ins of a run provide, by name. Raises Refused if one is not loaded."""
+    names = [
+        one["name"] for record in run_config.get("plugins") or () for one in record["provides"] if one["kind"] == kind
+    ]
+    return {name: provided(run_config, kind, name) for name in names}
+
+
 def parameters(run_config: Mapping[str, Any], kind: str, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of the parameters that a plug-in declares for a thing, taken from a config; absent ones by default."""
     entry = entry_of(run_config, kind, name)
     declared = (entry[1].get("parameters") or {}) if entry else {}
     return {key: values.get(key, about["default"]) for key, about in declared.items()}
+
+
+def live_parameters(run_config: Mapping[str, Any], kind: str, name: str) -> tuple[str, ...]:
+    """The keys that a plug-in declares for a thing and that can be edited while the run trains."""
+    entry = entry_of(run_config, kind, name)
+    declared = (entry[1].get("parameters") or {}) if entry else {}
+    return tuple(key for key, about in declared.items() if about.get("tier", "startup") != "startup")
 
 
 def where(thing: Any, source: PluginSource) -> str:

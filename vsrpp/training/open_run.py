@@ -11,6 +11,7 @@ from vsrpp.data import Data
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event
+from vsrpp.training import foreign_metrics
 from vsrpp.training.batches import BatchFeed
 from vsrpp.training.checkpoint_manager import CheckpointManager
 from vsrpp.training.commands import RunCommands
@@ -92,6 +93,9 @@ def _context(
         run_config=run_config, data=data, device=device, group=group, state=state, throughput=throughput,
         batches=BatchFeed(run_config, data, device, group, state, throughput),
         train_step=TrainStep(run_config, state, device, group),
-        validator=Validator(data.val, int(run_config["scale"]), device, run_config["precision"], group, paths),
+        validator=Validator(
+            data.val, int(run_config["scale"]), device, run_config["precision"], group, paths,
+            foreign_metrics.of(run_config),
+        ),
         system=SystemSampler(device),
     )  # fmt: skip

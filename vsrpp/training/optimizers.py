@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from vsrpp.plugins import messages, registry
+
 DEFAULT = "adamw"
 """The optimizer of records without `optimizer`."""
 BETAS = (0.9, 0.99)
@@ -35,8 +37,46 @@ def optimizer_name(run_config: Mapping[str, Any]) -> str:
 
 
 def build_optimizer(run_config: Mapping[str, Any], groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-    """The run's optimizer for these parameter groups, at rate 0 until the schedule sets one. Raises KeyError."""
-    return OPTIMIZERS[optimizer_name(run_config)](groups, lr=0.0, **_settings(run_config))
+    """The run's optimizer for these parameter groups, at rate 0 until the schedule sets one. Raises KeyError.
+
+    That of a plug-in is called with the groups, `weight_decay` and its own parameters.
+    """
+    name = optimizer_name(run_config)
+    foreign = None if name in OPTIMIZERS else registry.provided(run_config, "optimizer", name)
+    if foreign is None:
+        return OPTIMIZERS[name](groups, lr=0.0, **_settings(run_config))
+    settings = registry.parameters(run_config, "optimizer", name, run_config)
+    optimizer: torch.optim.Optimizer = foreign(groups, weight_decay=float(run_config["weight_decay"]), **settings)
+    return optimizer
+
+
+def check(run_config: Mapping[str, Any]) -> None:
+    """Try a plug-in's optimizer on one weight. Raises Refused, with file and line, if it does not fit."""
+    name = optimizer_name(run_config)
+    entry = None if name in OPTIMIZERS else registry.entry_of(run_config, "optimizer", name)
+    if entry is None:
+        return
+    source = registry.source_of(entry[0]["sha256"])
+    foreign = registry.provided(run_config, "optimizer", name)
+    assert source is not None
+    where = registry.where(foreign, source)
+    weight = torch.nn.Parameter(torch.ones(4))
+    try:
+        optimizer: Any = build_optimizer(run_config, [{"params": [weight]}])
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3
+        weight.grad = torch.ones(4)
+        optimizer.step()
+        optimizer.load_state_dict(optimizer.state_dict())
+    except Exception as error:
+        raise messages.DOES_NOT_FIT(
+            where=registry.place_of(error, source), name=name, why=f"it fails ({registry.cause_of(error)})"
+        ) from error
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        why = f"it makes a {type(optimizer).__name__}, not a torch.optim.Optimizer"
+        raise messages.DOES_NOT_FIT(where=where, name=name, why=why)
+    if bool((weight == 1).all()):
+        raise messages.DOES_NOT_FIT(where=where, name=name, why="a step leaves the weight as it was")
 
 
 def load_moments(optimizer: torch.optim.Optimizer, state: dict[str, Any], run_config: Mapping[str, Any]) -> None:
@@ -56,7 +96,10 @@ def load_moments(optimizer: torch.optim.Optimizer, state: dict[str, Any], run_co
                 moments[name] = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
             elif name == "mu_product":  # NAdam reads it as a number; loading moves it to the weight's device
                 moments[name] = tensor.cpu()
-    if "optimizer" in run_config:
+    if optimizer_name(run_config) not in OPTIMIZERS:
+        for group in optimizer.param_groups:
+            group.update({"weight_decay": float(run_config["weight_decay"])} if "weight_decay" in group else {})
+    elif "optimizer" in run_config:
         for group in optimizer.param_groups:
             group |= {key: value for key, value in _settings(run_config).items() if key in group}
 

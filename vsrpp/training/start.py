@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 import yaml
 
-from vsrpp import control, formats, losses, models, paths
+from vsrpp import control, formats, losses, models, paths, schedule
 from vsrpp.checkpoints.files import (
     checkpoint_run_config,
     clear_torn,
@@ -36,7 +36,7 @@ from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.plugins import record as plugin_record
 from vsrpp.store import RunReader, RunWriter
 from vsrpp.store.db import on_network_file_system
-from vsrpp.training import messages
+from vsrpp.training import foreign_metrics, messages, optimizers
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.optimizers import optimizer_name
 from vsrpp.training.preflight import Preflight
@@ -273,6 +273,9 @@ def _check_plugins(run_config: dict[str, Any]) -> None:
     """Try what the plug-ins provide on small inputs. Raises Refused, with file and line, for what does not fit."""
     models.check(run_config)
     losses.check(run_config)
+    optimizers.check(run_config)
+    foreign_metrics.check(run_config)
+    schedule.with_points(run_config)
 
 
 def _drop_foreign_moments(

@@ -19,6 +19,7 @@ from vsrpp.distributed.ddp import DdpModel
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.models.foreign import blocks_of
 from vsrpp.models.precision import autocast
+from vsrpp.plugins import registry
 from vsrpp.training.activity import Activity
 from vsrpp.training.batches import Batch
 from vsrpp.training.state import RECENT_STEPS, TrainingState
@@ -52,6 +53,8 @@ class TrainStep:
         self._precision = run_config["precision"]
         self._run_config = run_config
         self._schedule = schedule.shape_of(run_config)
+        self._of_network = registry.live_parameters(run_config, "network", run_config["network"])
+        self._of_optimizer = registry.live_parameters(run_config, "optimizer", str(run_config.get("optimizer")))
         self._parts = int(run_config.get("accumulate", 1))
         self._forward = DdpModel(state.model, group, device, deterministic=bool(run_config["deterministic"]))
 
@@ -65,6 +68,7 @@ class TrainStep:
         effect = state.controller.effective(live)
         rate = schedule.learning_rate(state.step, live, self._run_config, effect.lr_factor, self._schedule)
         state.set_rate(rate)
+        self._hand_over(live)
         state.model.train()
         state.optimizer.zero_grad(set_to_none=True)
         with self._group.synchronised():
@@ -99,6 +103,15 @@ class TrainStep:
 
     def close(self) -> None:
         self._forward.close()
+
+    def _hand_over(self, live: dict[str, Any]) -> None:
+        """Give a plug-in's network and optimizer their live parameters: as attributes, and in the parameter groups."""
+        for key in self._of_network:
+            for network in (self._state.model, self._state.model_ema):
+                setattr(network, key, live[key])
+        for key in self._of_optimizer:
+            for group in self._state.optimizer.param_groups:
+                group[key] = live[key]
 
     def _gradient(
         self, lr_frames: Tensor, truth: Tensor, weights: dict[str, float], live: dict[str, Any], *, watched: bool

@@ -19,6 +19,7 @@ from vsrpp.data import ValClip
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.inference.chunks import upscale_frames
 from vsrpp.paths import RunPaths
+from vsrpp.training import foreign_metrics
 
 CHUNK_FRAMES = 16
 OVERLAP = 4
@@ -90,15 +91,16 @@ class Validator:
 
     def __init__(
         self, clips: Sequence[ValClip], scale: int, device: torch.device, precision: str, group: ProcessGroup,
-        paths: RunPaths | None = None,
+        paths: RunPaths | None = None, metrics_: foreign_metrics.Metrics | None = None,
     ) -> None:  # fmt: skip
-        """`paths`: the run folder, for the pictures; None on ranks above 0."""
+        """`paths`: the run folder, for the pictures; None on ranks above 0. `metrics_`: those of plug-ins."""
         self.clips = clips
         self._scale = scale
         self._device = device
         self._precision = precision
         self._group = group
         self._paths = paths
+        self._metrics = metrics_ or {}
         self._bicubic: dict[int, dict[str, float]] = {}
 
     def run(
@@ -140,11 +142,14 @@ class Validator:
         )
         scored = clip.scored
         if number not in self._bicubic:
-            self._bicubic[number] = _figures(resize.resize_u8(lr, self._scale), gt, scored)
-        figures = {**_figures(output, gt, scored), "sharpness": sharpness_ratio(output[scored], gt[scored])}
+            self._bicubic[number] = self._figures(resize.resize_u8(lr, self._scale), gt, scored)
+        figures = {**self._figures(output, gt, scored), "sharpness": sharpness_ratio(output[scored], gt[scored])}
         figures |= {f"bicubic_{name}": value for name, value in self._bicubic[number].items()}
         row = {"name": clip.name, "frames": len(scored), **figures}
         return Scored(number, row, figures, self._picture(clip, lr, output, gt) if picture else None)
+
+    def _figures(self, frames: NDArray[np.uint8], gt: NDArray[np.uint8], scored: list[int]) -> dict[str, float]:
+        return {**_figures(frames, gt, scored), **foreign_metrics.scored(self._metrics, frames, gt, scored)}
 
     def _picture(
         self, clip: ValClip, lr: NDArray[np.uint8], output: NDArray[np.uint8], gt: NDArray[np.uint8]

@@ -1,0 +1,63 @@
+"""Metrics that plug-ins bring to validation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vsrpp.errors import VsrppError
+from vsrpp.plugins import messages, registry
+
+Metrics = Mapping[str, Callable[[Tensor, Tensor], Any]]
+"""Name -> function of one frame: (prediction, truth), each (3, H, W) fp32 in [0, 1] -> a number."""
+
+
+def of(run_config: Mapping[str, Any]) -> Metrics:
+    """The metrics of the run's plug-ins, which are loaded; recorded as `val/<name>`."""
+    return registry.all_of(run_config, "metric")
+
+
+def scored(
+    metrics: Metrics, frames: NDArray[np.uint8], truth: NDArray[np.uint8], numbers: Sequence[int]
+) -> dict[str, float]:
+    """Each metric's mean over the frames with these numbers, both clips (T, H, W, 3) uint8. Raises VsrppError if one fails."""
+    sums = dict.fromkeys(metrics, 0.0)
+    for number in numbers if metrics else ():
+        pair = [torch.from_numpy(clip[number]).permute(2, 0, 1).float() / 255 for clip in (frames, truth)]
+        for name, metric in metrics.items():
+            sums[name] += _value(name, metric, *pair)
+    return {name: total / len(numbers) for name, total in sums.items()}
+
+
+def check(run_config: Mapping[str, Any]) -> None:
+    """Try each metric on one frame. Raises Refused, with file and line, if it does not fit."""
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.rand(3, 64, 64, generator=generator)
+    for name, metric in of(run_config).items():
+        entry = registry.entry_of(run_config, "metric", name)
+        source = registry.source_of(entry[0]["sha256"]) if entry else None
+        assert source is not None
+        try:
+            value = _value(name, metric, (truth * 0.9).clone(), truth)
+        except VsrppError as error:
+            cause = error.__cause__
+            place = registry.place_of(cause, source) if cause else registry.where(metric, source)
+            why = f"it fails ({registry.cause_of(cause)})" if cause else "it gives no number"
+            raise messages.DOES_NOT_FIT(where=place, name=name, why=why) from error
+        if not math.isfinite(value):
+            where = registry.where(metric, source)
+            raise messages.DOES_NOT_FIT(where=where, name=name, why=f"it gives {value} for frames that differ a little")
+
+
+def _value(name: str, metric: Callable[[Tensor, Tensor], Any], pred: Tensor, truth: Tensor) -> float:
+    try:
+        with torch.no_grad():
+            return float(metric(pred, truth))
+    except Exception as error:
+        raise messages.METRIC_FAILED(name=name, cause=registry.cause_of(error)) from error
