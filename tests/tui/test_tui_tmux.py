@@ -118,7 +118,7 @@ def test_a_rate_set_by_hand_in_a_real_training_then_detach_kill_reattach(tmux: T
     tmux.shows("third", "‖ paused", "config applied max_lr 1.00e-03 → 3.00e-04")
     stood = _steady(tmux, "third")
     tmux.do("resize-window", "-t", "third", "-x", "60", "-y", "20")
-    tmux.shows("third", "x Stop  ? Help  q Quit")
+    tmux.shows("third", "x Stop", "? Help", "q Quit")
     tmux.do("resize-window", "-t", "third", "-x", "80", "-y", "24")
     _until(lambda: _cells(tmux.screen("third")) == stood, 180, lambda: f"{stood}\n{tmux.screen('third')}")
     tmux.keys("third", "x")
