@@ -30,6 +30,7 @@ from vsrpp.control import (
     RunView,
     messages,
 )
+from vsrpp.control import messages as control_messages
 from vsrpp.documents import ConfigValue, EventType
 from vsrpp.store import EVENT_TYPES, Answer, Event, MetricRow, RunReader
 
@@ -136,7 +137,13 @@ class Run:
         with RunReader(self.paths.run_db) as reader:
             if key is None:
                 return control.best_of(reader)
-            return control.best_checkpoint(control.line_of(reader), CheckpointRef.parse(f"best:{key}").key or key)
+            rule, wanted = (
+                control.BestRule.of(control.run_config_of(reader)),
+                CheckpointRef.parse(f"best:{key}").key or key,
+            )
+            if wanted not in rule.keys:
+                raise control_messages.NO_BEST_KEY(key=key[:80], known=", ".join(rule.keys))
+            return control.best_checkpoint(control.line_of(reader), rule, wanted)
 
     def preview(
         self, changes: Mapping[str, ConfigValue] | None = None, /, *, base_revision: int | None = None,

@@ -193,7 +193,7 @@ def _hold_views_against(run: History) -> None:
         summary.add(event)
     assert saved == {(e.branch, e.step) for e in summary.checkpoints} == {p for p in run.checkpoints if p in on_line}
     scored = {place: run.scores[place] for place in saved if place in run.scores}
-    best = control.best_checkpoint(line, "val/psnr_y")
+    best = control.best_checkpoint(line, control.BestRule())
     assert best == summary.best() and (best is None) == (not scored)
     if best is not None:
         assert best.value == max(scored.values()) and scored[best.branch, best.step] == best.value

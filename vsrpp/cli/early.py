@@ -71,7 +71,7 @@ def check_step(run: RunPaths, ref: CheckpointRef) -> bool:
     Returns whether the tracking server will be asked for it, which was then announced.
     """
     with RunReader(run.run_db) as reader:
-        line, best_by = control.line_of(reader), control.best_key(control.run_config_of(reader))
+        line, best_by = control.line_of(reader), control.BestRule.of(control.run_config_of(reader))
         saved = list(reader.events(types=("checkpoint_saved",)))
     on_disk = control.local_checkpoints(run, line)
     recorded = [

@@ -1,7 +1,7 @@
 """The API for a live or finished run, used by all interfaces. Imports neither torch nor MLflow."""
 
 from vsrpp.control.backlog import Backlog, backlog
-from vsrpp.control.best import BestCheckpoint, best_checkpoint, best_key, checkpoint_metrics
+from vsrpp.control.best import BestCheckpoint, BestRule, best_checkpoint, checkpoint_metrics
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.delivery_status import delivery, upload
@@ -40,6 +40,7 @@ __all__ = [
     "SEGMENT_EVENTS",
     "Backlog",
     "BestCheckpoint",
+    "BestRule",
     "CheckpointRef",
     "ConfigHistory",
     "Lineage",
@@ -51,7 +52,6 @@ __all__ = [
     "apply",
     "backlog",
     "best_checkpoint",
-    "best_key",
     "best_of",
     "checkpoint_metrics",
     "checkpoint_steps",

@@ -40,9 +40,30 @@ def best_key(run_config: Mapping[str, Any]) -> str:
     return str(run_config.get("keep_best_by") or PSNR_Y)
 
 
-def rank(key: str, value: float) -> float:
-    """A value converted so that higher is better, whichever way the metric points."""
-    return -value if key in config.lower_is_better() else value
+@dataclass(frozen=True, slots=True)
+class BestRule:
+    """What the best checkpoint of a run is: the highest value of a metric, or the lowest."""
+
+    key: str = PSNR_Y
+    """The run's `keep_best_by`."""
+    keys: tuple[str, ...] = ()
+    """All metrics that can rank its checkpoints, those of its plug-ins included."""
+    lower: frozenset[str] = frozenset()
+    """Those where lower is better."""
+
+    @classmethod
+    def of(cls, run_config: Mapping[str, Any]) -> BestRule:
+        return cls(best_key(run_config), config.best_keys(run_config), config.lower_is_better(run_config))
+
+    @classmethod
+    def by(cls, key: str, *, lower: bool | None = None) -> BestRule:
+        """The rule for one of our metrics, or for a plug-in's whose direction is known."""
+        of_ours = config.lower_is_better()
+        return cls(key, config.best_keys(), of_ours | {key} if lower else of_ours)
+
+    def rank(self, value: float, key: str | None = None) -> float:
+        """A value converted so that higher is better, whichever way the metric points."""
+        return -value if (key or self.key) in self.lower else value
 
 
 def score(metrics: Any, key: str) -> float | None:
@@ -64,9 +85,9 @@ def checkpoint_metrics(line: Lineage, saved: Event) -> dict[str, float]:
     return metrics_of(line, saved.branch, saved.step, saved.data.get("metrics"))
 
 
-def best_checkpoint(line: Lineage, key: str) -> BestCheckpoint | None:
-    """The best checkpoint of the line by `key`, the newest of equals; None if none was validated."""
-    scored = []
+def best_checkpoint(line: Lineage, rule: BestRule, key: str | None = None) -> BestCheckpoint | None:
+    """The best checkpoint of the line by `key`, or the rule's own, the newest of equals; None if none was validated."""
+    scored, key = [], key or rule.key
     for saved in line.checkpoints:
         metrics = checkpoint_metrics(line, saved)
         value = score(metrics, key)
@@ -76,4 +97,4 @@ def best_checkpoint(line: Lineage, key: str) -> BestCheckpoint | None:
                     step=saved.step, branch=saved.branch, key=key, value=value, psnr_y=score(metrics, PSNR_Y)
                 )
             )
-    return max(scored, key=lambda best: (rank(key, best.value), best.step, best.branch), default=None)
+    return max(scored, key=lambda best: (rule.rank(best.value, key), best.step, best.branch), default=None)

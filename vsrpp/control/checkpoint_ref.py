@@ -9,10 +9,12 @@ from typing import Any, Literal, Protocol
 
 from vsrpp import config
 from vsrpp.control import messages
-from vsrpp.control.best import rank
+from vsrpp.control.best import BestRule
 
 LONGEST_STEP = 18
 """Maximum digits of a step or revision; longer numbers do not fit into SQLite's integers."""
+_METRIC = re.compile(r"val/[a-z][a-z0-9_]{0,59}")
+"""The form of a metric's name; whether a run has it is known only with its record."""
 _NUMBER = re.compile(r"[0-9][0-9_]*(?:\.0*)?(?:[eE]\+?[0-9]{1,2})?")
 
 
@@ -106,7 +108,7 @@ class CheckpointRef:
             case kind:
                 return kind
 
-    def choose(self, entries: Sequence[Any], *, run: str, best_by: str) -> Any:
+    def choose(self, entries: Sequence[Any], *, run: str, best_by: BestRule) -> Any:
         """The referenced entry among `entries` (`CheckpointEntry`), preferring those on the current line.
 
         If several abandoned branches have the step, the newest wins. Raises NotFound, naming the nearest step.
@@ -119,7 +121,7 @@ class CheckpointRef:
             case "latest":
                 return max(preferred, key=_newest)
             case "best":
-                return self._best(preferred, run, self.key or best_by)
+                return self._best(preferred, run, best_by)
             case "revision":
                 of_revision = [entry for entry in preferred if entry.revision == self.number]
                 if not of_revision:
@@ -134,11 +136,15 @@ class CheckpointRef:
                     raise messages.NO_CHECKPOINT_AT_STEP(run=run, step=self.number, nearest=nearest.step)
                 return max(of_step, key=_newest)
 
-    def _best(self, entries: Sequence[Any], run: str, key: str) -> Any:
+    def _best(self, entries: Sequence[Any], run: str, rule: BestRule) -> Any:
+        key = self.key or rule.key
+        if key not in (*config.best_keys(), *rule.keys, rule.key):
+            known = ", ".join(rule.keys or config.best_keys())
+            raise messages.NO_BEST_KEY(key=key.removeprefix("val/"), known=known)
         scored = [(value, entry) for entry in entries if (value := entry.value(key)) is not None]
         if not scored:
             raise messages.NO_VALIDATED_CHECKPOINT(run=run, key=key, latest=max(entries, key=_newest).step)
-        return max(scored, key=lambda pair: (rank(key, pair[0]), pair[1].step, pair[1].branch))[1]
+        return max(scored, key=lambda pair: (rule.rank(pair[0], key), pair[1].step, pair[1].branch))[1]
 
 
 def _newest(entry: CheckpointEntry) -> tuple[int, int]:
@@ -147,7 +153,7 @@ def _newest(entry: CheckpointEntry) -> tuple[int, int]:
 
 def _metric(name: str) -> str:
     key = name if name.startswith("val/") else f"val/{name}"
-    if key not in config.best_keys():
+    if not _METRIC.fullmatch(key):
         raise messages.NO_BEST_KEY(key=name[:80], known=", ".join(config.best_keys()))
     return key
 

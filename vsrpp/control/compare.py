@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vsrpp.control import messages
-from vsrpp.control.best import best_checkpoint, best_key
+from vsrpp.control.best import BestRule, best_checkpoint
 from vsrpp.control.effect import INTERVENTIONS, Effects, rows_of
 from vsrpp.control.lineage import ConfigSpan, lineage
 from vsrpp.control.narrate import narrate
@@ -98,7 +98,7 @@ def compare(records: Sequence[Record]) -> dict[str, Any]:
 
 def _summary(record: Record) -> dict[str, Any]:
     started, psnr, ssim, loss = record.started, *(record.curves.get(key, ()) for key in (PSNR_Y, SSIM_Y, LOSS))
-    best = best_checkpoint(lineage(record.events), best_key(started.data.get("run_config") or {}))
+    best = best_checkpoint(lineage(record.events), BestRule.of(started.data.get("run_config") or {}))
     parent = started.data.get("parent") or {}
     return {
         "run_id": record.run_id,

@@ -17,7 +17,7 @@ from typing import Any
 from vsrpp.config.schema import loss_terms
 from vsrpp.control import alerts
 from vsrpp.control.backlog import open_marks
-from vsrpp.control.best import PSNR_Y, best_checkpoint, best_key, checkpoint_metrics, score
+from vsrpp.control.best import PSNR_Y, BestRule, best_checkpoint, checkpoint_metrics, score
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory
 from vsrpp.control.delivery_status import BEHIND_AFTER_S, delivery
 from vsrpp.control.edits import run_config_of
@@ -352,7 +352,7 @@ class RunViewReader:
             self._note(event)
         if types & {"checkpoint_saved", "validated", *TURNS}:
             self._saved = {saved.step: SavedCheckpoint.of(saved, self._line) for saved in self._line.checkpoints}
-            best = best_checkpoint(self._line, best_key(self._run_config))
+            best = best_checkpoint(self._line, BestRule.of(self._run_config))
             self._best = None if best is None else best.to_json()
             self._best_branch = None if best is None else best.branch
         self._delivery_at = 0.0

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from vsrpp import config
-from vsrpp.control.best import BestCheckpoint, best_checkpoint, best_key
+from vsrpp.control.best import BestCheckpoint, BestRule, best_checkpoint
 from vsrpp.control.edits import current_config, run_config_of
 from vsrpp.control.lineage import line_of
 from vsrpp.paths import RunPaths, checkpoint_step
@@ -75,4 +75,4 @@ def manifest_of(paths: RunPaths, step: int) -> dict[str, Any] | None:
 
 def best_of(reader: RunReader) -> BestCheckpoint | None:
     """The best checkpoint of the current line by the run's own metric; None if none was validated."""
-    return best_checkpoint(line_of(reader), best_key(run_config_of(reader)))
+    return best_checkpoint(line_of(reader), BestRule.of(run_config_of(reader)))

@@ -55,7 +55,7 @@ def run_and_ref(source: str) -> tuple[str, CheckpointRef]:
 def choose_local(run: RunPaths, ref: CheckpointRef) -> LocalCheckpoint:
     """The checkpoint meant, among those of the run folder that lie on its present line. Raises NotFound."""
     with RunReader(run.run_db) as reader:
-        line, best_by = control.line_of(reader), control.best_key(control.run_config_of(reader))
+        line, best_by = control.line_of(reader), control.BestRule.of(control.run_config_of(reader))
     on_line = [saved for saved in control.local_checkpoints(run, line) if saved.on_line]
     chosen: LocalCheckpoint = ref.choose(on_line, run=run.run_id, best_by=best_by)
     return chosen

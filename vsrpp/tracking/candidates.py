@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vsrpp.control.best import PSNR_Y, score
+from vsrpp.control.best import BestRule, score
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.lineage import Lineage, LineageSegment
 
@@ -41,7 +41,7 @@ class CandidateList:
 
     run_id: str
     candidates: list[Candidate]
-    best_by: str = PSNR_Y
+    best_by: BestRule = field(default_factory=BestRule)
     """The metric that `best` refers to for this run."""
 
     def choose(self, ref: CheckpointRef) -> Candidate:

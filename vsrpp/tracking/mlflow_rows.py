@@ -208,6 +208,7 @@ class MlflowRows:
             tags |= {
                 "vsrpp.best_step": str(best.step),
                 "vsrpp.best_key": best.key,
+                "vsrpp.best_is": "lowest" if best.key in self._view.best_rule.lower else "highest",
                 "vsrpp.best_value": repr(best.value),
             }
             if best.psnr_y is not None:

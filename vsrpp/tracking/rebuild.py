@@ -86,7 +86,7 @@ def _checkpoint(rebuilt: RunPaths, uploaded: CandidateList, events: list[Event],
     while on_line:
         newest = on_line.pop()
         if _fetched(rebuilt, newest, events):
-            scored = [candidate for candidate in on_line if candidate.value(uploaded.best_by) is not None]
+            scored = [candidate for candidate in on_line if candidate.value(uploaded.best_by.key) is not None]
             if scored:
                 best = CheckpointRef("best").choose([*scored, newest], run=rebuilt.run_id, best_by=uploaded.best_by)
                 if best is not newest:

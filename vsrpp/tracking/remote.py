@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vsrpp.control.best import PSNR_Y
+from vsrpp.control.best import PSNR_Y, BestRule
 from vsrpp.errors import VsrppError
 from vsrpp.tracking import environment, logged_model, messages
 from vsrpp.tracking.candidates import LINE_TAG, Candidate, CandidateList, read_line_tag
@@ -68,7 +68,8 @@ def candidates(run: str, uri: str) -> CandidateList:
         models = logged_model.search(client, [mlflow_run.info.experiment_id], run_id)
         ready = [model for model in models if str(getattr(model.status, "value", model.status)) == "READY"]
         tags = mlflow_run.data.tags
-        best_by = tags.get("vsrpp.best_key") or mlflow_run.data.params.get("run/keep_best_by") or PSNR_Y
+        key = tags.get("vsrpp.best_key") or mlflow_run.data.params.get("run/keep_best_by") or PSNR_Y
+        best_by = BestRule.by(key, lower=tags.get("vsrpp.best_is") == "lowest")
         on_line = _on_line(tags, ready)
         return CandidateList(
             run_id=run_id, candidates=[_candidate(model, uri, on_line) for model in ready], best_by=best_by

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from vsrpp.control.best import PSNR_Y, BestCheckpoint, checkpoint_metrics, rank, score
+from vsrpp.control.best import PSNR_Y, BestCheckpoint, checkpoint_metrics, score
 from vsrpp.control.effect import InterventionEffect
 from vsrpp.control.narrate import narrate
 from vsrpp.formats import clock, counted
@@ -94,12 +94,12 @@ def _commands(run_id: str, best_step: int | None, view: RecordSummary) -> list[s
 
 def _best_first(view: RecordSummary) -> list[str]:
     """A table of the best checkpoints: MLflow's own table is ordered by creation only."""
-    key = view.best_key
+    key = view.best_rule.key
     values = [(score(checkpoint_metrics(view.line, saved), key), saved) for saved in view.checkpoints]
     scored = [(value, saved) for value, saved in values if value is not None]
     if len(scored) < 2:
         return []
-    scored.sort(key=lambda row: (rank(key, row[0]), row[1].step), reverse=True)
+    scored.sort(key=lambda row: (view.best_rule.rank(row[0]), row[1].step), reverse=True)
     rows = [
         _line(str(saved.step), _figure(key, value), str(saved.data.get("revision", saved.revision)))
         for value, saved in scored[:BEST_SHOWN]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.control import find_run, run_config_of
-from vsrpp.control.best import best_key
+from vsrpp.control.best import BestRule
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.lineage import line_of
 from vsrpp.control.local_checkpoints import local_checkpoints
@@ -133,7 +133,7 @@ def place(
 def _local(run: str, runs: Path) -> CandidateList:
     paths = find_run(run, runs)
     with RunReader(paths.run_db) as reader:
-        line, best_by = line_of(reader), best_key(run_config_of(reader))
+        line, best_by = line_of(reader), BestRule.of(run_config_of(reader))
     candidates = [
         Candidate(
             step=saved.step, branch=saved.branch, revision=saved.revision, on_line=saved.on_line, metrics=saved.metrics,

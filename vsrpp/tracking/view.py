@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from vsrpp.control import effect
-from vsrpp.control.best import BestCheckpoint, best_checkpoint, best_key
+from vsrpp.control.best import BestCheckpoint, BestRule, best_checkpoint
 from vsrpp.control.lineage import Lineage
 from vsrpp.store import Event
 
@@ -70,12 +70,12 @@ class RecordSummary:
         return self.line.checkpoints
 
     @property
-    def best_key(self) -> str:
-        """The metric that ranks checkpoints."""
-        return best_key(self.started.data.get("run_config") or {} if self.started else {})
+    def best_rule(self) -> BestRule:
+        """What the best checkpoint is."""
+        return BestRule.of(self.started.data.get("run_config") or {} if self.started else {})
 
     def best(self) -> BestCheckpoint | None:
-        return best_checkpoint(self.line, self.best_key)
+        return best_checkpoint(self.line, self.best_rule)
 
 
 def _thinned(events: list[Event]) -> list[Event]:

@@ -9,7 +9,7 @@ from vsrpp.checkpoints.files import Saved, Saver, SaveRequest, discard
 from vsrpp.checkpoints.retention import Kept, to_prune
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control.backlog import MLFLOW, open_marks
-from vsrpp.control.best import best_key, rank, score
+from vsrpp.control.best import BestRule, score
 from vsrpp.control.lineage import validation_figures
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Event
@@ -178,9 +178,9 @@ class CheckpointManager:
     # ---- the best
     def _rank(self, metrics: Mapping[str, float]) -> float | None:
         """The score that ranks a checkpoint, higher is better; None without a finite value of `keep_best_by`."""
-        key = best_key(self._config)
-        value = score(metrics, key)
-        return None if value is None else rank(key, value)
+        rule = BestRule.of(self._config)
+        value = score(metrics, rule.key)
+        return None if value is None else rule.rank(value)
 
     def is_best(self, metrics: Mapping[str, float]) -> bool:
         ranked = self._rank(metrics)

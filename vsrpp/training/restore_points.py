@@ -22,7 +22,7 @@ def rollback_target(paths: RunPaths, record: RunReader, payload: dict[str, Any])
 
     Raises Refused for an invalid payload, NotFound naming the nearest checkpoint.
     """
-    ref, best_by = CheckpointRef.of_payload(payload), control.best_key(control.run_config_of(record))
+    ref, best_by = CheckpointRef.of_payload(payload), control.BestRule.of(control.run_config_of(record))
     chosen = ref.choose(_on_the_line(paths, record), run=paths.run_id, best_by=best_by)
     return CheckpointPaths(chosen.folder)
 
