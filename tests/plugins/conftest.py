@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.plugins import EXTRAS, write
 from vsrpp.plugins import importer, trust
 
 
@@ -30,3 +31,21 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
+
+
+@pytest.fixture
+def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder on sys.path with an installed distribution that offers a network, a loss term, and what is broken."""
+    site = tmp_path / "site"
+    write(site, EXTRAS, "far_nets.py")
+    write(site, "import no_such_thing\n", "far_broken.py")
+    info = site / "far_nets-1.5.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: far-nets\nVersion: 1.5\n")
+    (info / "RECORD").write_text("far_nets.py,,\nfar_broken.py,,\n")
+    (info / "entry_points.txt").write_text(
+        "[vsrpp.networks]\ntiny = far_nets:TinyNet\nbroken = far_broken:Net\n"
+        "[vsrpp.losses]\nfft = far_nets:fft\n[vsrpp.detectors]\nwrong = far_nets:TinyNet\n"
+    )
+    monkeypatch.syspath_prepend(str(site))
+    return site

@@ -67,24 +67,6 @@ def test_a_module_is_named_by_its_dotted_name(here: Path) -> None:
         naming.find(naming.by_option("../x"), [])
 
 
-@pytest.fixture
-def distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder on sys.path with an installed distribution that offers a network, a loss term, and what is broken."""
-    site = tmp_path / "site"
-    write(site, EXTRAS, "far_nets.py")
-    write(site, "import no_such_thing\n", "far_broken.py")
-    info = site / "far_nets-1.5.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: far-nets\nVersion: 1.5\n")
-    (info / "RECORD").write_text("far_nets.py,,\nfar_broken.py,,\n")
-    (info / "entry_points.txt").write_text(
-        "[vsrpp.networks]\ntiny = far_nets:TinyNet\nbroken = far_broken:Net\n"
-        "[vsrpp.losses]\nfft = far_nets:fft\n[vsrpp.detectors]\nwrong = far_nets:TinyNet\n"
-    )
-    monkeypatch.syspath_prepend(str(site))
-    return site
-
-
 def test_an_entry_point_is_a_short_name(distribution: Path, here: Path) -> None:
     (record,), values = loaded({"network": "tiny"}, plugins=("fft",))
     assert values == {"network": "tiny"}
