@@ -12,6 +12,9 @@ MARK = "__vsrpp__"
 """The attribute in which a marked object carries its `Declaration`."""
 TYPES: dict[Any, str] = {int: "integer", float: "number", bool: "boolean", str: "string"}
 
+NOT_GIVEN: Any = object()
+"""The default of a parameter that declares none: a field of a dataclass gives it."""
+
 T = TypeVar("T")
 Parameters = Mapping[str, "Parameter"] | type | None
 
@@ -26,7 +29,7 @@ class Parameter:
 
     type: type
     """int, float, bool or str."""
-    default: Any = dataclasses.MISSING
+    default: Any = NOT_GIVEN
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
@@ -52,7 +55,7 @@ class Parameter:
 
     def _number(self, value: Any) -> Any:
         whole = isinstance(value, int) and not isinstance(value, bool)
-        return float(value) if self.type is float and whole else None if value is dataclasses.MISSING else value
+        return float(value) if self.type is float and whole else None if value is NOT_GIVEN else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,10 +145,11 @@ def declaration_of(thing: object) -> Declaration | None:
     return found if isinstance(found, Declaration) else None
 
 
-def _marking(kind: str, parameters: Parameters, **facts: Any) -> Callable[[T], T]:
+def _marking(kind: str, parameters: Parameters, *, description: str, **facts: Any) -> Callable[[T], T]:
     def mark(thing: T) -> T:
-        about = facts.pop("description", "") or (inspect.getdoc(thing) or "").partition("\n\n")[0].replace("\n", " ")
-        declared = Declaration(kind=kind, parameters=_declared(parameters), description=about[:500], **facts)
+        own = inspect.cleandoc(thing.__doc__ or "").partition("\n\n")[0]  # not that of a base class
+        about = " ".join((description or own).split())[:500]
+        declared = Declaration(kind=kind, parameters=_declared(parameters), description=about, **facts)
         setattr(thing, MARK, declared)
         return thing
 
@@ -172,4 +176,5 @@ def _of_field(one: dataclasses.Field[Any], hint: Any) -> Parameter:
     )
     plain = get_args(hint)[0] if get_origin(hint) is Annotated else hint
     about = described or Parameter(plain, **one.metadata)
-    return dataclasses.replace(about, type=plain, default=one.default)
+    given = about.default if one.default is dataclasses.MISSING else one.default
+    return dataclasses.replace(about, type=plain, default=given)

@@ -10,7 +10,7 @@ import sysconfig
 from collections.abc import Collection, Iterator, Sequence
 from importlib.abc import MetaPathFinder, SourceLoader
 from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_loader
+from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
@@ -36,11 +36,10 @@ class SourceFinder(MetaPathFinder, SourceLoader):  # type: ignore[misc]  # types
     ) -> ModuleSpec | None:
         folder = str(self._source.root / fullname.replace(".", "/"))
         if fullname in self.names:
-            package = self.names[fullname].endswith("/__init__.py")
-            spec = spec_from_loader(fullname, self, origin=self.get_filename(fullname), is_package=package)
-            if spec is not None and package:
-                spec.submodule_search_locations = [folder]
-            return spec
+            places = [folder] if self.names[fullname].endswith("/__init__.py") else None
+            return spec_from_file_location(
+                fullname, self.get_filename(fullname), loader=self, submodule_search_locations=places
+            )
         if any(name.startswith(f"{fullname}.") for name in self.names):  # a folder without __init__.py
             spec = ModuleSpec(fullname, None, is_package=True)
             spec.submodule_search_locations = [folder]
