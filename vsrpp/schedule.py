@@ -220,6 +220,8 @@ def curve(
 def without_effect(run_config: Mapping[str, Any]) -> list[str]:
     """Parameters of other built-in schedules that differ from their defaults: the run's own schedule ignores them."""
     name, known = name_of(run_config), config.startup_parameters()
+    if name not in SHAPES:
+        return []
     return [
         key
         for other, keys in PARAMETERS.items()

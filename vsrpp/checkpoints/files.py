@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 import yaml
@@ -176,7 +177,8 @@ def _write_files(folder: CheckpointPaths, request: SaveRequest) -> dict[str, str
 
 
 def versions() -> dict[str, str]:
-    """Versions that a bit-identical replay depends on. Pillow reads frames and applies JPEG degradation, PyAV reads videos."""
+    """Versions that a bit-identical replay depends on. Pillow reads frames and applies JPEG degradation, PyAV reads
+    videos, numpy draws for the degradations of plug-ins."""
     import platform
 
     import av
@@ -184,7 +186,7 @@ def versions() -> dict[str, str]:
 
     return {
         "vsrpp": __version__, "torch": str(torch.__version__), "python": platform.python_version(),
-        "pillow": PIL.__version__, "av": av.__version__,
+        "pillow": PIL.__version__, "av": av.__version__, "numpy": np.__version__,
     }  # fmt: skip
 
 

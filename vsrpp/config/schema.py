@@ -145,7 +145,8 @@ class Schema:
                 menu += 1
             else:
                 run[key] = entry
-        for description in run.values():
+        of_sources = files[RUN_SCHEMA]["$defs"]["source"]["properties"]
+        for description in (*run.values(), *of_sources.values()):
             names = declared.names(self.plugins, description.get("x-plugin"))
             if names:
                 description["enum"] = [*description["enum"], *names]

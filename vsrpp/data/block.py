@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vsrpp.data import messages
+from vsrpp.data import added, messages
 from vsrpp.data.degradation_table import DEFAULT, checked
 from vsrpp.data.layouts import LayoutQuery, find
 from vsrpp.data.readers import Source
@@ -46,8 +46,11 @@ class Block:
 def read_block(run_config: Mapping[str, Any]) -> Block:
     """The sources of a run config that has passed its schema; `--data PATH` gives a block of one source.
 
+    The degradations and readers of its plug-ins are known from then on.
+
     Raises Refused if both `val_data` and `data.val` are set, or if an entry combines `lq` with a setting it overrides.
     """
+    added.join(run_config)
     data, val_data = run_config["data"], run_config.get("val_data")
     degradation = run_config.get("degradation") or DEFAULT
     if isinstance(data, str):

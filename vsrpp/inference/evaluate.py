@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vsrpp import metrics, resize
+from vsrpp.data import added
 from vsrpp.data.build import content_sha256
 from vsrpp.data.degradation_table import BLOCK_FRAMES, DEFAULT, TABLE, Draw, checked, degrade_blocks
 from vsrpp.data.layouts import LayoutQuery, find
@@ -53,6 +54,7 @@ def load_network(folder: CheckpointPaths) -> tuple[Network, dict[str, Any]]:
     verify_files(folder)
     run_config = checkpoint_run_config(folder)
     plugin_record.reopen(run_config, plugin_record.read(folder.root), folder.root)
+    added.join(run_config)
     model = models.build(run_config)
     try:
         model.load_state_dict(safetensors.torch.load_file(folder.model_ema))

@@ -52,13 +52,13 @@ def resolve(
     file = config.config_file(request.config) if request.config else None
     inherited = {**_inherited(source), "device": "auto"} if source is not None else {}
     settings = {**inherited, **config.parse_assignments(request.settings)}
-    plugins, named = _plugins(
-        request, source, file, config.assigned_values(request.preset, file, settings, **overrides), say
-    )
+    values = config.assigned_values(request.preset, file, settings, **overrides)
+    plugins, names = _plugins(request, source, file, values, say)
     if plugins:
         typed = config.parse_assignments(request.settings, {"plugins": plugins})
-        settings = {**inherited, **typed, **named}
-    run_config, live_config = config.resolve(request.preset, file, settings, plugins=plugins, **overrides)
+        values = naming.renamed({**values, **typed}, names)
+        values |= {key: value for key, value in overrides.items() if value is not None}
+    run_config, live_config = config.resolve(request.preset, None, values, plugins=plugins)
     for key in _PATHS:
         run_config[key] = with_absolute_paths(run_config.get(key))
     return run_config, live_config
@@ -79,8 +79,6 @@ def _plugins(
     if problems:
         causes = [config.refusal([problem]) for problem in problems]
         raise config_messages.CONFIG_REFUSED(why=config.refusal(problems), causes=causes)
-    paths_ = {key: with_absolute_paths(values.get(key)) for key in ("data", "val_data")}
-    check_data({**config.defaults(values["preset"])[0], **{key: path for key, path in paths_.items() if path}})
     folders = [*([file.resolve().parent] if file is not None else []), Path.cwd()]
     loaded, named = naming.load(names, folders)
     sources = {record["source"] for record in loaded}

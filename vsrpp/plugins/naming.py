@@ -45,8 +45,11 @@ class Named:
 def named_in(values: Mapping[str, Any]) -> list[Named]:
     """The plug-ins that the values of a config name, apart from its list of `plugins`."""
     found = []
-    for key, kind in schema.plugin_keys().items():
-        value, ours = values.get(key), schema.load(schema.RUN_SCHEMA)["properties"][key]["enum"]
+    keys = schema.plugin_keys()
+    set_values = [(key, values.get(key)) for key in keys]
+    set_values += [("degradation", entry.get("degradation")) for entry in _sources(values.get("data"))]
+    for key, value in dict.fromkeys(pair for pair in set_values if isinstance(pair[1], str)):
+        kind, ours = keys[key], schema.load(schema.RUN_SCHEMA)["properties"][key]["enum"]
         if not isinstance(value, str) or value in ours:
             continue
         entry = _entry_point(value, (kind,))
@@ -56,6 +59,32 @@ def named_in(values: Mapping[str, Any]) -> list[Named]:
         elif entry is not None:
             found.append(Named(text=value, place=entry.module, attribute=entry.attr, key=key, short=value))
     return found
+
+
+def _sources(data: object) -> list[Mapping[str, Any]]:
+    """The entries of a data block."""
+    lists = [data.get("train"), data.get("val")] if isinstance(data, Mapping) else []
+    return [entry for entries in lists if isinstance(entries, list) for entry in entries if isinstance(entry, Mapping)]
+
+
+def renamed(values: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The values of a config with what a person typed replaced by what the plug-ins provide it as."""
+    keys, data = schema.plugin_keys(), values.get("data")
+    new = {
+        key: names.get(value, value) if key in keys and isinstance(value, str) else value
+        for key, value in values.items()
+    }
+    if isinstance(data, Mapping):
+        new["data"] = {
+            part: [_renamed_source(entry, names) for entry in entries] if isinstance(entries, list) else entries
+            for part, entries in data.items()
+        }
+    return new
+
+
+def _renamed_source(entry: Any, names: Mapping[str, str]) -> Any:
+    degradation = entry.get("degradation") if isinstance(entry, Mapping) else None
+    return {**entry, "degradation": names.get(degradation, degradation)} if isinstance(degradation, str) else entry
 
 
 def by_option(text: str) -> Named:
@@ -70,9 +99,8 @@ def by_option(text: str) -> Named:
 
 
 def load(names: Sequence[Named], folders: Sequence[Path]) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """Import the named plug-ins; returns `plugins` of the run config, and the values of the keys that named one.
-
-    A value is the name of the file without its folder: `extras.py:TinyNet`.
+    """Import the named plug-ins; returns `plugins` of the run config, and for each value that named one
+    what it is provided as: without the folder of its file, as in `extras.py:TinyNet`.
 
     `folders`: where files are looked for, in order. Remembers them as trusted. Raises NotFound or Refused, with the file and
     line where there is one.
@@ -87,7 +115,7 @@ def load(names: Sequence[Named], folders: Sequence[Path]) -> tuple[list[dict[str
         provides = _provided(one, found, module)
         record["provides"] += [provided for provided in provides if provided not in record["provides"]]
         if one.key:
-            values[one.key] = provides[0]["name"]
+            values[one.text] = provides[0]["name"]
     taken = set(schema.own_keys())
     for sha256, record in records.items():
         loaded = registry.source_of(sha256)

@@ -7,7 +7,6 @@ its own folder or package that it imports, directly or in turn. Other distributi
 from __future__ import annotations
 
 import ast
-import difflib
 import hashlib
 import importlib.util
 import sysconfig
@@ -122,6 +121,8 @@ def difference(then: Mapping[str, str] | None, now: PluginSource, digests: Mappi
 
 
 def _first_changed_line(before: str, after: str) -> int:
+    import difflib  # 7 ms, only for a changed source
+
     matcher = difflib.SequenceMatcher(None, before.splitlines(), after.splitlines(), autojunk=False)
     return next((j1 + 1 for tag, _, _, j1, _ in matcher.get_opcodes() if tag != "equal"), 1)
 
