@@ -112,7 +112,13 @@ REFUSED_STARTUP = [
     ({"scale": 5}, "scale = 5 refused: must be 2, 3 or 4."),
     ({"scale": "4"}, 'scale = "4" refused: must be 2, 3 or 4, not text (write it without quotes).'),
     ({"scale": True}, "scale = true refused: must be 2, 3 or 4, not true."),
-    ({"network": "edvr"}, 'network = "edvr" refused: must be vsrpp or basicvsr.'),
+    (
+        {"network": "edvr"},
+        (
+            'network = "edvr" refused: must be vsrpp or basicvsr, or a plug-in\'s: FILE.py:NAME, MODULE:NAME, or as `vsrpp plugins`'
+            " lists it."
+        ),
+    ),
     ({"crop_size": 250}, "crop_size = 250 refused: must be a multiple of scale (4)."),
     ({"scale": 3}, "scale = 3 refused: must divide crop_size (256)."),
     ({"num_frames": 1}, "num_frames = 1 refused: must be between 2 and 200."),
@@ -141,7 +147,10 @@ REFUSED_STARTUP = [
     ),
     (
         {"data": {"train": [{"path": "a"}], "val": [{"path": "b", "degradation": "blur"}]}},
-        'data.val[0].degradation = "blur" refused: must be bicubic, bd or realistic.',
+        (
+            'data.val[0].degradation = "blur" refused: must be bicubic, bd or realistic'
+            ", or a plug-in's: FILE.py:NAME, MODULE:NAME, or as `vsrpp plugins` lists it."
+        ),
     ),
     ({"data": {"train": [["a"]]}}, 'data.train[0] = ["a"] refused: must be an object, not a list.'),
     (

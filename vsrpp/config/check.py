@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from vsrpp.config import messages, schema
+from vsrpp.config import declared, messages, schema
 from vsrpp.config.problem import Problem
 from vsrpp.config.text import one_of
 from vsrpp.errors import Reason
@@ -243,6 +243,8 @@ def _why(error: ValidationError, description: Mapping[str, Any]) -> tuple[Reason
             if "maximum" not in description:
                 return messages.MINIMUM, {"minimum": description["minimum"]}
             return messages.RANGE, {"minimum": description["minimum"], "maximum": description["maximum"]}
+        case "enum" if description.get("x-plugin") in declared.KINDS and description["x-plugin"] not in declared.ACTIVE:
+            return messages.CHOICE_OR_PLUGIN, {"choices": one_of(description["enum"])}
         case "enum":
             return messages.CHOICE, {"choices": one_of(description["enum"])}
         case "minLength" | "minItems":

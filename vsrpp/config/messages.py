@@ -10,6 +10,10 @@ UNKNOWN_NEAR = Reason("refused.unknown_near", "unknown; did you mean {nearest}?"
 RANGE = Reason("refused.range", "must be between {minimum} and {maximum}")
 MINIMUM = Reason("refused.minimum", "must be at least {minimum}")
 CHOICE = Reason("refused.choice", "must be {choices}")
+CHOICE_OR_PLUGIN = Reason(
+    "refused.choice_or_plugin",
+    "must be {choices}, or a plug-in's: FILE.py:NAME, MODULE:NAME, or as `vsrpp plugins` lists it",
+)
 TYPE = Reason("refused.type", "must be {expected}")
 TYPE_GIVEN = Reason("refused.type_given", "must be {expected}, not {given}")
 EMPTY = Reason("refused.empty_value", "must not be empty")
