@@ -115,8 +115,8 @@ REFUSED_STARTUP = [
     (
         {"network": "edvr"},
         (
-            'network = "edvr" refused: must be vsrpp or basicvsr, or a plug-in\'s: FILE.py:NAME, MODULE:NAME, or as `vsrpp plugins`'
-            " lists it."
+            'network = "edvr" refused: must be vsrpp or basicvsr'
+            ", or a plug-in's: FILE.py:NAME, MODULE:NAME, or as `vsrpp plugins` lists it."
         ),
     ),
     ({"crop_size": 250}, "crop_size = 250 refused: must be a multiple of scale (4)."),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from vsrpp import config, formats, paths
+from vsrpp import formats, paths
 from vsrpp.cli import early, messages, yaml_notes
 from vsrpp.output import Column, LiveLine, bold, clean, has_live_line, print_json, print_table, say
 
@@ -15,7 +15,7 @@ _LONGEST_LIST = 40
 
 
 def data(
-    arguments: list[str], *, sheet: Path | None, overwrite: bool, settings: list[str], as_json: bool,
+    arguments: list[str], *, sheet: Path | None, overwrite: bool, settings: list[str], plugins: list[str], as_json: bool,
     run_dir: Path | None = None,
 ) -> int:  # fmt: skip
     """`vsrpp data PATH`, or `vsrpp data pack PATH OUT`. `run_dir`, an option of every command, is ignored.
@@ -23,19 +23,19 @@ def data(
     Raises Refused or NotFound.
     """
     if arguments[0] == "pack" and len(arguments) == 3:
-        return _pack(arguments[1], Path(arguments[2]), settings, as_json)
+        return _pack(arguments[1], Path(arguments[2]), settings, plugins, as_json)
     if len(arguments) != 1:
         raise messages.DATA_USAGE()
     if sheet is not None:
         early.check_new_file(sheet, overwrite=overwrite)
-    return _describe(arguments[0], sheet, settings, as_json)
+    return _describe(arguments[0], sheet, settings, plugins, as_json)
 
 
-def _describe(path: str, sheet: Path | None, settings: list[str], as_json: bool) -> int:
+def _describe(path: str, sheet: Path | None, settings: list[str], plugins: list[str], as_json: bool) -> int:
     early.check_input(path)
     from vsrpp.data import describe, look_at_data
 
-    run_config = _run_config(path, config.parse_assignments(settings))
+    run_config = _run_config(path, settings, plugins)
     opened = look_at_data(run_config, cache_dir=paths.cache_dir(), progress=_progress("decoding"))
     description = describe(opened)
     clips, drawn = description["clips"], 0
@@ -53,18 +53,19 @@ def _describe(path: str, sheet: Path | None, settings: list[str], as_json: bool)
     return 0
 
 
-def _run_config(path: str, sets: dict[str, Any]) -> dict[str, Any]:
+def _run_config(path: str, settings: list[str], plugins: list[str]) -> dict[str, Any]:
     """The run config with `path` as its data, or that of the config file if `path` is one."""
-    from vsrpp.data import with_absolute_paths
+    from vsrpp.launch.request import RankCommand, TrainRequest
+    from vsrpp.launch.run_configs import resolve
 
-    if path.endswith(_CONFIG_SUFFIXES):
+    is_config = path.endswith(_CONFIG_SUFFIXES)
+    if is_config:
         yaml_notes.tell(Path(path))
-        run_config, _ = config.resolve(None, Path(path), sets)
-    else:
-        run_config, _ = config.resolve(None, None, {**sets, "data": path})
-    for key in ("data", "val_data"):
-        run_config[key] = with_absolute_paths(run_config[key])
-    return run_config
+    request = TrainRequest(
+        rank_command=RankCommand(module="", arguments=()), config=path if is_config else None,
+        data=None if is_config else path, settings=tuple(settings), plugins=tuple(plugins),
+    )  # fmt: skip
+    return resolve(request, None)[0]
 
 
 def _print(description: dict[str, Any], sample: str) -> None:
@@ -88,13 +89,15 @@ def _row(clip: dict[str, Any]) -> list[str]:
     return [clean(clip["name"]), str(clip["frames"]), size, degradation, f"{clip['split']} ({frames})"]
 
 
-def _pack(path: str, folder: Path, settings: list[str], as_json: bool) -> int:
+def _pack(path: str, folder: Path, settings: list[str], plugins: list[str], as_json: bool) -> int:
     if path.endswith(_CONFIG_SUFFIXES):
         raise messages.PACK_CONFIG(path=path)
     early.check_input(path)
+    from vsrpp.data import added
     from vsrpp.data.pack import pack
 
-    run_config, _ = config.resolve(None, None, {**config.parse_assignments(settings), "data": path})
+    run_config = _run_config(path, settings, plugins)
+    added.join(run_config)
     packed = pack(
         path, folder, scale=run_config["scale"], degradation=run_config["degradation"], progress=_progress("packing")
     )  # fmt: skip

@@ -293,7 +293,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
     ),
     CommandSpec(
         name="data", entry="data.data", help="show how the trainer would read a path, or pack it",
-        usage="vsrpp data PATH [--json] [--sheet FILE [--overwrite]] [--set KEY=VALUE]…\n"
+        usage="vsrpp data PATH [--json] [--sheet FILE [--overwrite]] [--set KEY=VALUE]… [--plugin FILE]…\n"
         "       vsrpp data pack PATH OUT [--json] [--set KEY=VALUE]…",
         options=(
             Option(name="arguments", kind="place", metavar="PATH", nargs="+",
@@ -304,6 +304,8 @@ COMMANDS: tuple[CommandSpec, ...] = (
                    help="write a contact sheet of the clips to this file (default: none)"),
             Option(name="overwrite", flag="--overwrite", kind="switch", help="replace an existing FILE"),
             _settings("a key of the run config, such as scale=2"),
+            Option(name="plugins", flag="--plugin", kind="list", metavar="FILE|MODULE",
+                   help="other people's code with a data reader; may be repeated (docs/extending.md)"),
         ),
     ),
     CommandSpec(

@@ -27,15 +27,20 @@ def compile_trunks(network: nn.Module) -> None:
 
 
 def check_compiler(run_config: Mapping[str, Any], device: torch.device) -> None:
-    """Compile a shallow network of the same kind and run it forward and backward, without advancing torch's generators.
+    """Compile a shallow network of the same kind (a plug-in's as it is) and run it forward and backward.
+
+    Torch's generators are not advanced.
 
     Raises Refused if that fails: no C++ compiler, no Triton, or an unsupported operation.
     """
     with torch.random.fork_rng(devices=[]):
+        ours = run_config["network"] in registry.names()
         network = registry.build({**run_config, "n_blocks": 1}).to(device)
         compile_trunks(network)
+        side = _SIDE if ours else int(run_config["crop_size"]) // int(run_config["scale"])
+        frames = 2 if ours else int(run_config["num_frames"])
         try:
-            network(torch.zeros(1, 2, 3, _SIDE, _SIDE, device=device)).sum().backward()
+            network(torch.zeros(1, frames, 3, side, side, device=device)).sum().backward()
         except (RuntimeError, ImportError, OSError) as error:
             raise messages.COMPILE_FAILS(cause=_line(error), remedy=_remedy(device)) from error
 

@@ -12,6 +12,10 @@ COMPILE_FAILS = Reason(
 # Weight files
 
 NO_WEIGHT_FILE = Reason("not_found.models.weight_file", "no weight file at {path}.", NotFound)
+NO_CHECKPOINTING = Reason(
+    "refused.models.no_gradient_checkpointing",
+    "gradient_checkpointing refused: network {name} does not support it (it has no attribute gradient_checkpointing).",
+)
 NO_WEIGHTS = Reason(
     "refused.models.no_weights",
     "{path} refused: it contains no weights (expected a state dict, or one under {containers}).",

@@ -100,6 +100,10 @@ def _foreign(run_config: Mapping[str, Any], name: str) -> nn.Module | None:
         ) from error
     if getattr(network, "scale", None) is None and isinstance(network, nn.Module):
         network.scale = run_config["scale"]
+    if run_config.get("gradient_checkpointing", False):
+        if not hasattr(network, "gradient_checkpointing"):
+            raise messages.NO_CHECKPOINTING(name=name)
+        network.gradient_checkpointing = True
     return network
 
 
