@@ -22,6 +22,7 @@ from vsrpp.cli.table import Option
 
 NOT_GIVEN = ""  # the default of every optional parameter in MLproject
 SHELLS = {"bash", "sh", "dash", "zsh"}
+MAY_BRING_PLUGINS = {"plugin", "config", "from"}  # what they name can declare parameters of its own
 WORDS = {"sample", "bicubic", "latest"}  # keep their meaning even beside a folder of that name
 
 SECRET = "alerts_url"
@@ -151,16 +152,17 @@ def command_line(entry_point: str, arguments: Sequence[str]) -> tuple[list[str],
             settings.append(f"{name}={plugin_path(value)}")
         else:
             others.append((name, value))
-    plugins = "plugin" in given or any(names_plugin(*setting.split("=", 1)) for setting in settings)
+    if entry.takes_config_keys:
+        settings = split_settings(given.pop("set", "")) + settings
+    foreign = given.keys() & MAY_BRING_PLUGINS or any(names_plugin(*setting.split("=", 1)) for setting in settings)
     for name, value in others:  # parameters of a plug-in are known once it is imported
-        if not (entry.takes_config_keys and plugins):
+        if not (entry.takes_config_keys and foreign):
             raise WrongParameter(unknown(name, entry))
         settings.append(f"{name}={value}")
     for name in sorted(entry.required - given.keys()):
         raise WrongParameter(f"{name} is missing: -P {name}=…")
     run_dir = given.pop("run_dir", None)
     if entry.takes_config_keys:
-        settings = split_settings(given.pop("set", "")) + settings
         if any(setting.startswith(f"{SECRET}=") and setting != f"{SECRET}=" for setting in settings):
             raise WrongParameter(SECRET_REFUSED)
         if not given.keys() & {"config", "from", "resume"}:
@@ -231,7 +233,8 @@ def split_settings(value: str) -> list[str]:
     for setting in settings:
         if "=" not in setting:
             raise WrongParameter(f'set = {value} refused: {setting} is not KEY=VALUE; give several as set="a=1 b=2"')
-    return settings
+    given = (setting.partition("=") for setting in settings)
+    return [f"{key}={plugin_path(text)}" for key, _, text in given]
 
 
 def config_keys() -> set[str]:

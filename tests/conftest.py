@@ -30,12 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def own_surroundings(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test sees the environment's runs, tracking server or cache, and decoded clips are shared between tests."""
+    """No test sees the environment's runs, tracking server, cache or trusted code, and decoded clips are shared between tests."""
     for name in ("VSRPP_RUNS", "MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
     from tests.support.processes import REQUEST_TIMEOUT_S
 
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", REQUEST_TIMEOUT_S)
+    monkeypatch.delenv("VSRPP_TRUST_CODE", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "config"))
     monkeypatch.setenv("VSRPP_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
 
 

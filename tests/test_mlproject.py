@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import mlproject
+from tests.support.processes import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -151,12 +153,47 @@ def test_relative_paths_are_from_where_mlflow_run_was_called(called_in: Path) ->
     assert mlproject.command_line("sync", ["--run", "latest", "--run_dir", "r"])[1] == str(called_in / "r")
 
 
+def test_plugins_are_files_where_mlflow_run_was_called_and_their_parameters_are_parameters(called_in: Path) -> None:
+    nets, extras = called_in / "nets.py", called_in / "sub" / "extras.py"
+    words = command(
+        "main", plugin="sub/extras.py my.losses", network="nets.py:TinyNet", tiny_width="8", trust_code="ab cd"
+    )
+    assert words[5:] == [
+        "--plugin", str(extras), "--plugin", "my.losses", "--trust-code", "ab", "--trust-code", "cd",
+        "--set", f"network={nets}:TinyNet", "--set", "tiny_width=8",
+    ]  # fmt: skip
+    words = command("main", set="network=nets.py:TinyNet tiny_width=8", fft_weight="0.1")
+    assert words[5:] == ["--set", f"network={nets}:TinyNet", "--set", "tiny_width=8", "--set", "fft_weight=0.1"]
+    assert command("main", network="my.nets:Net", width="8")[-3:] == ["network=my.nets:Net", "--set", "width=8"]
+    (called_in / "run.yaml").touch()
+    for source in ({"config": "run.yaml"}, {"from": "ab12"}):  # the command knows what they declare
+        assert command("main", **source, fft_weight="0.1")[-1] == "fft_weight=0.1"
+    with pytest.raises(mlproject.WrongParameter, match="unknown parameter fft_weight"):
+        command("main", network="basicvsr", fft_weight="0.1")
+
+
 def test_the_callers_folder_is_found_through_a_shell(tmp_path: Path) -> None:
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import mlproject; print(mlproject.caller_dir())"
     shell = ["bash", "-c", 'cd / && true && "$0" -c "$1"', sys.executable, code]
     called = [sys.executable, "-c", f"import subprocess; subprocess.run({shell!r})"]
     done = subprocess.run(called, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert Path(done.stdout.strip()) == tmp_path.resolve()
+
+
+def test_a_plugin_beside_the_caller_is_imported_and_its_parameter_checked(tmp_path: Path) -> None:
+    """As `mlflow run PROJECT -P plugin=extras.py -P own_power=9` starts it: by a shell, in the project's folder."""
+    parameter = 'parameters={"own_power": Parameter(int, default=1, minimum=1, maximum=3)}'
+    (tmp_path / "extras.py").write_text(
+        "from vsrpp.plugins import Parameter, loss_term\n"
+        f'@loss_term(name="own", label="Own", colour="#123456", {parameter})\n'
+        "def own(pred, truth, own_power):\n    return (pred - truth).abs().pow(own_power).mean()\n"
+    )
+    entry = [sys.executable, "mlproject.py", "main", "--plugin", "extras.py", "--own_weight", "0.1", "--own_power", "9"]
+    shell = ["bash", "-c", f"cd {shlex.quote(str(ROOT))} && true && {shlex.join(entry)}"]
+    called = [sys.executable, "-c", f"import subprocess, sys; sys.exit(subprocess.run({shell!r}).returncode)"]
+    done = subprocess.run(called, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "own_power = 9 refused: must be between 1 and 3" in done.stderr
 
 
 @pytest.mark.parametrize(

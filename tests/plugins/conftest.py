@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.panel_loader import load_panel
 from tests.support.plugins import EXTRAS, write
 from vsrpp.plugins import importer, trust
+
+load_panel()
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.plugins import EXTRAS, write
+from tests.support.plugins import EXTRAS, configs, write
 from tests.support.processes import train_command, vsrpp
 from vsrpp.errors import Refused
-from vsrpp.launch.request import TrainRequest
-from vsrpp.launch.run_configs import resolve
 
 REFUSED = [
     ("\n1/0\n", ":2: extras.py cannot be imported: ZeroDivisionError: division by zero."),
@@ -32,7 +30,7 @@ def test_a_plugin_that_does_not_fit_is_one_line_and_no_run(
 
 def test_a_value_outside_a_plugins_range_is_refused(here: Path, tiny_clip: Path) -> None:
     write(here)
-    settings = ["network=extras.py:TinyNet", "tiny_width=100"]
     with pytest.raises(Refused, match=r"tiny_width = 100 refused: must be between 4 and 64"):
-        resolve(TrainRequest(preset="demo", data=str(tiny_clip), settings=tuple(settings)), None)
-    resolve(TrainRequest(preset="demo", data=str(tiny_clip), settings=(*settings[:1], "tiny_width=64")), None)
+        configs(tiny_clip, network="extras.py:TinyNet", tiny_width=100)
+    run_config, live = configs(tiny_clip, network="extras.py:TinyNet", tiny_width=64, fft_power=2)
+    assert (run_config["tiny_width"], live["fft_power"], live["fft_weight"]) == (64, 2.0, 0.0)

@@ -16,6 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.support import plugins
 from tests.support.runs import Steered, configs, once, spoil, weights_of
 from tests.support.waiting import wait_until
 from vsrpp.distributed.process_group import ProcessGroup
@@ -39,7 +40,8 @@ class Leading:
         self.said: list[str] = []
 
     def new(
-        self, at: dict[int, Callable[[Steered], Any]] | None = None, *, spoiled: Sequence[int] = (), **sets: Any
+        self, at: dict[int, Callable[[Steered], Any]] | None = None, *, spoiled: Sequence[int] = (),
+        configs: Callable[..., tuple[dict[str, Any], dict[str, Any]]] = configs, **sets: Any,
     ) -> Steered:  # fmt: skip
         share = {"batch_size": max(2, self.group.world_size)}
         run_config, live = configs(self.clips, **{**SETS, **share, **sets})
@@ -138,7 +140,26 @@ def thawing(lead: Leading) -> dict[str, Any]:
     return lead.train(lead.new(network="basicvsr", flow_freeze_steps=2, max_steps=6, log_every=1))
 
 
-SCENARIOS = (plain, stopped_and_resumed, steered, from_one, on_one_rank, spoiled, gone_back, thawing)
+def plugged(lead: Leading) -> dict[str, Any]:
+    """A network and a loss term of a plug-in, whose file is removed before the run is resumed and replayed."""
+    file = plugins.write(lead.folder / "elsewhere")
+    foreign = {"network": f"{file}:TinyNet", "tiny_width": 4, "fft_weight": 0.2, "l1_weight": 0.4, "max_steps": 36}
+    at = {5: lambda run: run.edit(fft_power=2.0), 17: lambda run: run.ask("stop")}
+    first = lead.train(lead.new(at, configs=plugins.configs, **foreign))
+    file.unlink()
+    again = lead.train(
+        lead.resumed(RunPaths(Path(first["run"])), {25: lambda run: run.edit(fft_weight=0.1, l1_weight=0.5)})
+    )
+    verdict = lead.replayed(RunPaths(Path(first["run"])))
+    return {
+        **again,
+        "stopped_at": first["step"],
+        "identical": verdict.identical,
+        "difference": verdict.first_difference,
+    }
+
+
+SCENARIOS = (plain, stopped_and_resumed, steered, from_one, on_one_rank, spoiled, gone_back, thawing, plugged)
 
 
 def main() -> None:

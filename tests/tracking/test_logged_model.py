@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.support.made_runs import RUN_CONFIG, MadeRun, write_checkpoint
+from tests.support.plugins import EXTRAS, write
 from tests.support.servers import models_of
 from vsrpp.tracking.sync import sync
 
@@ -21,13 +22,19 @@ from vsrpp.tracking.sync import sync
 @pytest.fixture
 def trained(uri: str, runs: Path) -> tuple[Any, Any]:
     """(the logged model of an uploaded checkpoint, its network)."""
+    return delivered(uri, runs, RUN_CONFIG, {})
+
+
+def delivered(uri: str, runs: Path, run_config: dict[str, Any], more: dict[str, bytes]) -> tuple[Any, Any]:
+    """The same for a run config; `more`: further files of the checkpoint."""
     torch = pytest.importorskip("torch")
     import safetensors.torch
+    import yaml
 
     from vsrpp import models
 
     torch.set_num_threads(1)
-    network = models.build(RUN_CONFIG)
+    network = models.build(run_config)
     run = MadeRun(runs / "pyfunc1", "pyfunc1").start().train(10)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -37,7 +44,7 @@ def trained(uri: str, runs: Path) -> tuple[Any, Any]:
     files = {
         "model.safetensors": weights, "model_ema.safetensors": weights, "training_state.pt": b"",
         "runtime_config.json": json.dumps(run.live).encode(),
-        "run_config.yaml": "\n".join(f"{key}: {value}" for key, value in RUN_CONFIG.items()).encode(),
+        "run_config.yaml": yaml.safe_dump(run_config).encode(), **more,
     }  # fmt: skip
     write_checkpoint(folder, files, "pyfunc1", 10, 0, 0, {}, (1, "0" * 64))
     run.saved(folder, {})
@@ -96,11 +103,15 @@ print(sorted(name for name in sys.modules if name.startswith("vsrpp") and "." no
 
 @pytest.mark.slow
 def test_it_loads_where_vsrpp_is_not_installed(uri: str, trained: tuple[Any, Any], tmp_path: Path) -> None:
+    (carried,) = upscales_elsewhere(uri, *trained, tmp_path / "away")
+    assert carried.startswith("vsrpp_model_")
+
+
+def upscales_elsewhere(uri: str, model: Any, network: Any, away: Path) -> list[str]:
+    """Compare a model, loaded in a process without vsrpp, with its network; returns the packages of ours it has there."""
     from vsrpp.inference.chunks import upscale_frames
 
-    model, network = trained
     frames = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), dtype=np.uint8)
-    away = tmp_path / "away"
     away.mkdir()
     np.save(away / "frames.npy", frames)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -111,8 +122,44 @@ def test_it_loads_where_vsrpp_is_not_installed(uri: str, trained: tuple[Any, Any
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert np.array_equal(np.load(away / "out.npy"), upscale_frames(network, frames, device="cpu"))
-    (carried,) = ast.literal_eval(done.stdout.splitlines()[-1])
-    assert carried.startswith("vsrpp_model_")
+    return list(ast.literal_eval(done.stdout.splitlines()[-1]))
+
+
+HELPER = """
+from torch import nn
+from vsrpp.plugins import Network
+
+def widen(width, scale):
+    import later_helper
+    return nn.Sequential(nn.Conv2d(3, width, 3, padding=1), nn.Conv2d(width, later_helper.channels(scale), 3, padding=1))
+"""
+
+
+@pytest.mark.slow
+def test_a_plugin_s_network_loads_there_too(
+    uri: str, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its sibling files, an import of vsrpp.plugins in one of them, and one inside a function."""
+    from vsrpp.plugins import naming, record
+
+    monkeypatch.chdir(tmp_path)
+    text = EXTRAS.replace("import torch\n", "import torch\nfrom logged_helper import widen\n", 1)
+    body = text.index("        self.body = "), text.index("    def forward")
+    write(tmp_path, f"{text[: body[0]]}        self.body = nn.Sequential(widen(tiny_width, scale), nn.PixelShuffle(scale))\n\n"
+          f"{text[body[1] :]}")  # fmt: skip
+    write(tmp_path, HELPER, "logged_helper.py")
+    write(tmp_path, "def channels(scale):\n    return 3 * scale**2\n", "later_helper.py")
+    records, values = naming.load(
+        [naming.by_option("extras.py"), *naming.named_in({"network": "extras.py:TinyNet"})], [tmp_path]
+    )
+    run_config = {**RUN_CONFIG, **values, "tiny_width": 4, "plugins": records}
+    record.write(record.sources(run_config), tmp_path)
+    sources = (tmp_path / record.FILE).read_bytes()
+    trained = delivered(uri, runs, run_config, {record.FILE: sources})
+    for name in ("extras.py", "logged_helper.py", "later_helper.py"):
+        (tmp_path / name).unlink()
+    carried = upscales_elsewhere(uri, *trained, tmp_path / "away")
+    assert [name for name in carried if not name.startswith(("vsrpp_model_", "vsrpp_plugin_"))] == []
 
 
 def test_the_carried_code_speaks_of_no_vsrpp_but_in_words() -> None:

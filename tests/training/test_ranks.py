@@ -126,6 +126,16 @@ def test_activity_and_waiting_are_of_the_whole(facts: dict[str, Any], one: Steer
     assert worst and all(worst[step] >= mean[step] for step in worst)
 
 
+def test_a_plugin_trains_resumes_and_replays_on_two_ranks_without_its_file(facts: dict[str, Any]) -> None:
+    found = facts["plugged"]
+    assert (found["stopped_at"], found["ended"], found["step"]) == (20, "finished", 36)
+    assert found["weights"][0] == found["weights"][1]
+    assert found["identical"], found["difference"]
+    assert [event.data["changes"][0]["key"] for event in of_type(found["run"], "config_applied")] == [
+        "fft_power", "fft_weight"
+    ]  # fmt: skip
+
+
 def test_an_edit_acts_where_rank_0_talks_next(facts: dict[str, Any]) -> None:
     first = of_type(facts["steered"]["run"], "config_applied")[0]
     assert first.step == 8, "asked at step 5, and they talk at multiples of 4"
