@@ -34,9 +34,13 @@ class Menu(RunScreen):
 
     def __init__(self, chosen: str | None = None) -> None:
         super().__init__()
-        self.parameters = list(config.parameters().values())
-        keys = [parameter.key for parameter in self.parameters]
-        self._at = keys.index(chosen) if chosen in keys else 0
+        self._chosen = chosen
+        self._at = 0
+
+    @property
+    def parameters(self) -> list[config.Parameter]:
+        """Those of the run: ours, and those of its plug-ins."""
+        return list(config.parameters(self.run_config).values())
 
     def body(self) -> ComposeResult:
         yield self.canvas("title")
@@ -53,10 +57,15 @@ class Menu(RunScreen):
     def draw(self, snapshot: RunSnapshot) -> None:
         width, wide = self.size.width, self.size.width >= WIDE
         self.fill("number-label").show([[(self.t("menu.prompt"), "bold")]])
+        parameters = self.parameters
+        if self._chosen is not None:
+            keys = [parameter.key for parameter in parameters]
+            self._at = keys.index(self._chosen) if self._chosen in keys else 0
+            self._chosen = None
         rows: list[list[Line]] = []
         place = 0
         previous_tier = ""
-        for number, parameter in enumerate(self.parameters):
+        for number, parameter in enumerate(parameters):
             if parameter.tier != previous_tier:
                 heading: list[Line] = [[], [(self.t(f"menu.{parameter.tier}"), "dim")], [], []]
                 rows.append([*heading, []] if wide else heading)
@@ -78,7 +87,7 @@ class Menu(RunScreen):
         live = parameter.live
         present = (snapshot.values if live else snapshot.run_config).get(parameter.key)
         event = snapshot.config.last_change(parameter.key) if live else None
-        text = cut(self.t.value(parameter.key, present), 10)
+        text = cut(self.t.value(parameter.key, present, snapshot.run_config), 10)
         style = "warn" if live and near_limit(parameter, present) is not None else "bold" if live else "dim"
         row: list[Line] = [
             [(f"{parameter.menu}." if live else "🔒", "key" if live else "dim")],
@@ -141,7 +150,7 @@ class Menu(RunScreen):
         if not parameter.live:
             self.ui.say(self.t("menu.locked", key=parameter.key, run=self.ui.paths.run_id), "warn")
             return
-        keys = group_of(parameter.key)
+        keys = group_of(parameter.key, self.run_config)
         self.ui.clear_message()
         if len(keys) == 1:
             await self.ui.replace(EditParameter(parameter, back_to=Menu))
