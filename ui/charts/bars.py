@@ -117,10 +117,17 @@ def peak_bar(activity: Mapping[str, float]) -> Peak | None:
 STREAMS = ("backward", "forward", "fusion")
 
 
+def stream_names(activity: Mapping[str, float]) -> list[str]:
+    """Those of STREAMS; in a network of a plug-in, the first parts of its layers' names."""
+    found = sorted({name.split(".")[0] for name in activity})
+    others = [name for name in found if name not in STREAMS]
+    return [*(name for name in STREAMS if name in found), *others] if others else list(STREAMS)
+
+
 def stream_averages(activity: Mapping[str, float]) -> dict[str, tuple[float | None, int]]:
-    """(average, layer count) of backward, forward and fusion; the average leaves out what is not finite."""
+    """(average, layer count) of each stream; the average leaves out what is not finite."""
     averages: dict[str, tuple[float | None, int]] = {}
-    for stream in STREAMS:
+    for stream in stream_names(activity):
         of_stream = [value for name, value in activity.items() if name.split(".")[0] == stream]
         good = [value for value in of_stream if math.isfinite(value)]
         averages[stream] = (math.fsum(good) / len(good) if good else None, len(of_stream))
@@ -140,7 +147,7 @@ class StreamBar:
 
 
 def stream_bars(activity: Mapping[str, float]) -> list[StreamBar]:
-    """One for each of STREAMS."""
+    """One for each of `stream_names`."""
     bars = []
     for name, (average, layers) in stream_averages(activity).items():
         width = 0.0 if average is None else min(100.0, max(0.0, average / SCALE_TOP * 100))

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from vsrpp import config, control
+from vsrpp.config.declared import GROUP
 from vsrpp.control import RunView
 from vsrpp.control.refusals import error_text, problem_text
 from vsrpp.errors import NotFound, VsrppError
@@ -59,8 +60,12 @@ class _Page:
                 html(piece("pages/heading", text=self.t(f"tier.{tier}")), self.t)
                 if tier == "careful":
                     self.together = gr.Checkbox(True, label=self.t("rebalance"), elem_id="rebalance", container=False)
+                headed = False
                 for key in self.keys:
                     if self.parameters[key].tier == tier:
+                        if self.parameters[key].group == GROUP and not headed:
+                            headed = True
+                            html(piece("pages/heading", text=self.t("plugins")), self.t)
                         with gr.Row(elem_classes="field", equal_height=False):
                             self.widgets[key] = self._widget(self.parameters[key])
                             self.notes[key] = html(None, self.t, elem_id=f"n-{key}", elem_classes="field-note")

@@ -231,11 +231,12 @@ class RunView:
         return {key[9:]: value for key, value in self.metrics.items() if key.startswith("activity/")}
 
     def streams(self) -> dict[str, list[float]]:
-        """Activities by stream: backward, forward, fusion."""
+        """Activities by stream: backward, forward, fusion; in a network of a plug-in, by the first part of a layer's name."""
         streams: dict[str, list[float]] = {"backward": [], "forward": [], "fusion": []}
+        ours = len(streams)
         for layer, value in self.activity().items():
             streams.setdefault(layer.split(".")[0], []).append(value)
-        return streams
+        return streams if len(streams) == ours else {name: values for name, values in streams.items() if values}
 
     def failure(self) -> Narration | None:
         """The newest event that reports a failure, in words."""

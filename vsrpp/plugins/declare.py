@@ -144,7 +144,8 @@ def declaration_of(thing: object) -> Declaration | None:
 
 def _marking(kind: str, parameters: Parameters, **facts: Any) -> Callable[[T], T]:
     def mark(thing: T) -> T:
-        about = facts.pop("description", "") or (inspect.getdoc(thing) or "").partition("\n\n")[0].replace("\n", " ")
+        own = inspect.cleandoc(getattr(thing, "__doc__", None) or "")  # not that of nn.Module, as getdoc gives
+        about = facts.pop("description", "") or own.partition("\n\n")[0].replace("\n", " ")
         declared = Declaration(kind=kind, parameters=_declared(parameters), description=about[:500], **facts)
         setattr(thing, MARK, declared)
         return thing
