@@ -145,6 +145,9 @@ def startup_table(run_config: Mapping[str, Any], t: Texts, run_id: str) -> Piece
         about = plugin.distribution or plugin.path
         row = StartupRow(plugin.source, provides or NONE, f"SHA-256 {plugin.sha256[:12]}", about)
         groups.setdefault(t("plugins"), []).append(row)
+    fault = schema.fault_of_plugins(run_config)
+    if fault:
+        groups[t("plugins")] = [StartupRow("plugins", fault, "", fault)]
     return piece("startup", run_id=run_id, groups=groups)
 
 

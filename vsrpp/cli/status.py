@@ -9,6 +9,7 @@ from typing import Any
 from vsrpp import control, paths
 from vsrpp.cli import early, messages
 from vsrpp.cli.delivery import delivery_lines
+from vsrpp.config import schema
 from vsrpp.control import ENDED_STATES, FINAL_STATES
 from vsrpp.control.narrate import narrate, probation_terms
 from vsrpp.control.numbers import TIME_PARTS
@@ -208,6 +209,9 @@ def show_config(run: str, *, run_dir: Path | None, as_json: bool) -> int:
         span = "" if None in bounds else "–".join(map(bound, bounds))
         by = f"{row['changed_by']} at step {row['changed_at_step']}" if row["changed_by"] else ""
         say(f"  {row['key']:26} {now:>14} {row['unit'] or '':8} {dim(f'{span:18}')} {clean(by)}".rstrip())
+    fault = schema.fault_of_plugins(run_config)
+    if fault:
+        say(yellow(f"\n⚠️  {clean(fault)}"))
     if view.get("plugins"):
         say(bold("\nplug-ins"))
     for plugin in view.get("plugins", []):

@@ -125,7 +125,7 @@ def _summary(record: Record) -> dict[str, Any]:
 
 def _differing(configs: Sequence[Mapping[str, Any]], leave_out: set[str]) -> list[dict[str, Any]]:
     keys = [key for key in dict.fromkeys(key for config in configs for key in config) if key not in leave_out]
-    rows = [{"key": key, "values": [config.get(key) for config in configs]} for key in keys]
+    rows: list[dict[str, Any]] = [{"key": key, "values": [config.get(key) for config in configs]} for key in keys]
     return [row for row in rows if len({_same_setting(row["key"], value) for value in row["values"]}) > 1]
 
 

@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from vsrpp import config
+from vsrpp.config.schema import fault_of_plugins
 from vsrpp.formats import bound
 from vsrpp.tui.drafts import group_of, near_limit
 from vsrpp.tui.lines import Line, cut, rule
@@ -52,6 +53,9 @@ class Menu(RunScreen):
         from vsrpp.tui.screens.edit import warm_up
 
         self.ui.calls.ask("warm up", warm_up)
+        fault = fault_of_plugins(self.run_config or {})
+        if fault:
+            self.ui.say(fault, "warn")
 
     # ---- drawing
     def draw(self, snapshot: RunSnapshot) -> None:
