@@ -7,9 +7,10 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before Gradio is imported: it reports at import
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -20,6 +21,7 @@ from fastapi import FastAPI
 
 from . import refusals
 from .actions import add_actions
+from .config_pages import ConfigPages
 from .guard import PAGES, Guard, is_loopback
 from .jobs import Jobs
 from .language import Languages, ToPageOfLanguage
@@ -56,20 +58,28 @@ def build(
     live = {language: FragmentRenderer(watches, texts(language), language, tracked, jobs) for language in LANGUAGES}
     pages = LazyPages()
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=pages.lifespan)
-    app.add_middleware(ToPageOfLanguage, languages=languages)
+
+    def mount(language: str, name: str, declared: Mapping[str, Any] | None = None) -> None:
+        app.mount(f"/{language}/{name}", pages.page(partial(_page, watches, language, name, declared)))
+
+    def mount_config(name: str, declared: Mapping[str, Any]) -> None:
+        for language in LANGUAGES:
+            mount(language, name, declared)
+
+    app.add_middleware(ToPageOfLanguage, languages=languages, config_pages=ConfigPages(watches, mount_config))
     app.middleware("http")(Guard(host, login))
     add_routes(app, watches, live, languages, login)
     add_actions(app, watches, jobs, languages)
     for language, name in itertools.product(LANGUAGES, PAGES):
-        app.mount(f"/{language}/{name}", pages.page(partial(_page, watches, language, name)))
+        mount(language, name)
     app.state.watches, app.state.jobs = watches, jobs
     return app
 
 
-def _page(watches: RunWatches, language: str, name: str) -> FastAPI:
-    """One page in one language, mounted where its addresses lead."""
+def _page(watches: RunWatches, language: str, name: str, declared: Mapping[str, Any] | None) -> FastAPI:
+    """One page in one language, mounted where its addresses lead; `declared`: for runs of these plug-ins."""
     t, app = texts(language), FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    blocks = BLOCKS[name](watches, t, language)
+    blocks = BLOCKS[name](watches, t, language) if declared is None else config_page(watches, t, language, declared)
     gr.mount_gradio_app(
         app, blocks, path=f"/{language}/{name}", theme=THEME, head=head(t, language), footer_links=[],
         run_history=False, ssr_mode=False, mcp_server=False, pwa=False, enable_monitoring=False, allowed_paths=[],

@@ -18,7 +18,7 @@ PAGES = ("monitoring", "config", "runs")
 # What the pages need of each mounted Gradio app. Everything else it could do (serve files, take uploads, fetch other
 # addresses, write code, keep a run history) is not there.
 _GRADIO = re.compile(
-    r"/(?:(?:en|de)/)?(?P<page>monitoring|config|runs)(?:/?|/(?:assets|static|svelte)/.+|/theme\.css|/favicon\.ico"
+    r"/(?:(?:en|de)/)?(?P<page>monitoring|config(?:-[0-9a-f]{12})?|runs)(?:/?|/(?:assets|static|svelte)/.+|/theme\.css|/favicon\.ico"
     r"|/(?:gradio_api/)?(?:queue/(?:join|data)|run/[\w-]+|call/[\w-]+(?:/[\w-]+)?|heartbeat/\w+|reset/?|cancel|app_id/?"
     r"|startup-events|info/?|config/?|login_check/?|token/?)|/config/?)$"
 )

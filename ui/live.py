@@ -31,7 +31,6 @@ from .views import jobs as jobs_view
 Pieces = dict[str, Callable[[], Piece | str | None]]
 """What a page shows, by the place it goes to: drawn when asked for. Text is markup that `_same` has kept."""
 KEPT_PIECES = 200
-LOSS_KEYS = ("loss/total", "loss/l1", "loss/ms", "loss/grad", "loss/perceptual")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +149,8 @@ class FragmentRenderer:
             "header": lambda: header.header(snapshot, t, others=self._others()),
             "losses": lambda: self._losses(watch, snapshot, view),
             "bars": lambda: piece(
-                "bars", weights=bars.stacked_bar(snapshot.weights(), percent=True),
-                losses=bars.stacked_bar(snapshot.losses(), percent=False),
+                "bars", weights=bars.stacked_bar(snapshot.weights(), snapshot.terms, t.language, percent=True),
+                losses=bars.stacked_bar(snapshot.losses(), snapshot.terms, t.language, percent=False),
             ),
             "peak": lambda: piece("peak", peak=bars.peak_bar(activity)),
             "streams": lambda: self._streams(watch, activity, view),
@@ -186,18 +185,24 @@ class FragmentRenderer:
 
     def _losses(self, watch: RunWatch, snapshot: RunView, view: ViewOptions) -> str:
         points = max(100, view.width // 2)
-        curves = watch.read_curves(LOSS_KEYS, points, view.from_step, view.to_step)
+        keys = (lines.TOTAL, *(f"loss/{term.name}" for term in snapshot.terms))
+        curves = watch.read_curves(keys, points, view.from_step, view.to_step)
         return self._same("losses", snapshot, view, (curves,), lambda: self._draw_losses(curves, snapshot, view))
 
     def _draw_losses(self, curves: Curves, snapshot: RunView, view: ViewOptions) -> Piece:
         t = self._t
+        names = {
+            lines.TOTAL: t("term.total"),
+            **{f"loss/{one.name}": one.label_in(t.language) for one in snapshot.terms},
+        }
+        colours = {lines.TOTAL: lines.TOTAL_COLOUR, **{f"loss/{one.name}": one.colour for one in snapshot.terms}}
         chart = lines.loss_chart(
-            curves.series, self._marks_of(snapshot), width=view.width, height=320 if view.width > 560 else 260,
+            curves.series, self._marks_of(snapshot), colours, width=view.width, height=320 if view.width > 560 else 260,
             smooth=view.smooth, log=view.log, from_step=view.from_step, to_step=view.to_step,
         )  # fmt: skip
         return piece(
-            "losses", chart=chart, names={f"loss/{term}": t(f"term.{term}") for term in ("total", *bars.TERMS)},
-            present=list(dict.fromkeys(curve.key for curve in curves.series)), colours=lines.COLOURS,
+            "losses", chart=chart, names=names, colours=colours,
+            present=list(dict.fromkeys(curve.key for curve in curves.series)),
             abandoned=any(curve.abandoned for curve in curves.series), complete=curves.complete,
             log_every=snapshot.config.live.get("log_every", 10),
         )  # fmt: skip

@@ -195,14 +195,17 @@ def time_of_day(at: object) -> str:
     return text if text == NONE else text[11:]
 
 
-def value(key: str, thing: Any, on_off: tuple[str, str] = ON_OFF) -> str:
-    """A parameter's value as the config writes it; one that this version cannot write so, as it is."""
+def value(key: str, thing: Any, on_off: tuple[str, str] = ON_OFF, run_config: Mapping[str, Any] | None = None) -> str:
+    """A parameter's value as the config writes it; one that this version cannot write so, as it is.
+
+    `run_config`: of a run whose plug-ins may have declared the parameter.
+    """
     if thing is None:
         return NONE
     if isinstance(thing, bool):
         return on_off[0] if thing else on_off[1]
     try:
-        return config.format_value(key, thing)
+        return config.format_value(key, thing, run_config)
     except (KeyError, TypeError, ValueError, OverflowError):
         return str(thing)
 

@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 
 from vsrpp import config, control
+from vsrpp.config.schema import loss_terms
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader, RunWriter
 
@@ -32,7 +33,7 @@ class SyntheticRun:
         self.paths.root.mkdir(parents=True)
         self.writer = RunWriter(self.paths.run_db, run_id)
         self.writer.set_meta("created", time.time())
-        self.run_config, self.live = config.defaults("demo")
+        self.run_config, self.live = config.defaults("demo", startup)
         self.run_config |= {"name": name, **(startup or {})}
         self.live.update(live)
         self.step = self.branch = self.revision = 0
@@ -68,6 +69,7 @@ class SyntheticRun:
     def row(self, step: int) -> dict[str, float]:
         noise = self._random.gauss
         terms = {"l1": 0.03, "ms": 0.016, "grad": 0.011}
+        terms |= {term.name: 0.005 for term in loss_terms(self.run_config) if term.plugin}
         row = {f"loss/{t}": b * (0.35 + math.exp(-step / 300)) * (1 + noise(0, 0.08)) for t, b in terms.items()}
         row["loss/total"] = sum(self.live[f"{t}_weight"] * row[f"loss/{t}"] for t in terms)
         row |= {f"weight/{t}": self.live[f"{t}_weight"] for t in terms}

@@ -26,6 +26,12 @@ class Driven:
         strips = self.app.screen._compositor.render_strips()
         return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
 
+    def colours(self, text: str) -> set[str]:
+        """The colours, as `#rrggbb`, in which a text stands on the screen."""
+        segments = [segment for strip in self.app.screen._compositor.render_strips() for segment in strip]
+        colours = [segment.style.color for segment in segments if text in segment.text and segment.style]
+        return {colour.get_truecolor().hex for colour in colours if colour}
+
     @property
     def message(self) -> str:
         return self.app.message[0]

@@ -24,11 +24,12 @@ class FakeRun:
     """A run written through the store's writer. Without `serve` it does not advance, as snapshots need."""
 
     def __init__(self, folder: Path, run_id: str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0", *, at: float = START,
-                 **live: Any) -> None:  # fmt: skip
+                 startup: dict[str, Any] | None = None, **live: Any) -> None:  # fmt: skip
         folder.mkdir(parents=True)
         self.paths = RunPaths(folder)
-        self.run_config, self.live = config.defaults("demo")
+        self.run_config, self.live = config.defaults("demo", startup)
         self.run_config |= {"name": "bikes-demo", "data": "sample", "device": "cpu", "n_feats": 24, "n_blocks": 8}
+        self.run_config |= startup or {}
         self.live |= {**RHYTHM, **live}
         self.step = self.branch = self.revision = 0
         self.state = "training"
@@ -188,9 +189,9 @@ class FakeRun:
         return Answer(status="applied", step=self.step, revision=self.revision, changes=event.data["changes"])
 
 
-def half_way(folder: Path, *, at: float = START) -> FakeRun:
+def half_way(folder: Path, *, at: float = START, **options: Any) -> FakeRun:
     """A run in progress, started `at`: six validations and checkpoints, an edit, everything uploaded."""
-    run = FakeRun(folder, at=at)
+    run = FakeRun(folder, at=at, **options)
     for number in range(6):
         run.train(200).validate(29.6 + 0.1 * number).checkpoint(29.6 + 0.1 * number)
         if number == 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from tests.support import extras
 from vsrpp.control.effect import Effects, InterventionEffect
 from vsrpp.store import Event
 from vsrpp.tracking import report
@@ -34,6 +35,18 @@ def test_a_run_nobody_touched_says_so() -> None:
     view = RecordSummary()
     view.add(_event(1, "started", {"run_config": {}, "config": {}}))
     assert "None so far." in report.description(view, "ab12", 0)
+
+
+def test_what_plugins_provide_is_told_by_label_metric_and_colour() -> None:
+    odd = extras.plugin(extras.loss("odd", "`[x](http://y)` <img>", "#000000"), source="odd.py")
+    view = _view(_event(1, "started", {"run_config": {"plugins": [extras.EXTRAS, odd]}}))
+    text = report.description(view, "ab12", 0)
+    assert f"Plug-ins: `extras.py` {extras.SHA256[:12]}, `odd.py`" in text
+    assert f"`FFT` (`loss/fft`, {extras.FFT})" in text
+    assert "`[x](http://y) <img>` (`loss/odd`, #000000)" in text, "a label stays text"
+    assert "Plug-ins" not in report.description(
+        _view(_event(1, "started", {"run_config": {"plugins": "?"}})), "ab12", 0
+    )
 
 
 def test_an_event_with_something_unforeseen_in_it_is_still_a_line(tmp_path: Path) -> None:

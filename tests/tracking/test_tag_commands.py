@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import extras
 from tests.support.made_runs import made_run
 from tests.support.processes import TrainingProcess, environment, train_command
 from tests.support.servers import Server, client_of, runs_of, the_run
@@ -248,3 +249,9 @@ def test_a_live_run_is_steered_from_a_server(tmp_path: Path, tiny_clip: Path, sh
         wait_until(lambda: control.checkpoint_steps(run), 240, "training")
         steer_by_tags(run, shared_server.uri)
         assert training.wait() == 0, training.output
+
+
+def test_a_tag_is_typed_by_the_schema_of_the_run() -> None:
+    tags = {"vsrpp.set.edge_signed": "off", "vsrpp.set.fft_weight": "0.2"}
+    (found,) = commands_of(tags, extras.STARTUP)
+    assert found["payload"] == {"changes": {"edge_signed": False, "fft_weight": 0.2}}

@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.made_runs import LIVE, MadeRun, made_run
+from tests.support import extras
+from tests.support.made_runs import LIVE, RUN_CONFIG, MadeRun, made_run
 from vsrpp.store import Marks, RunReader
 from vsrpp.tracking.tensorboard_sink import TensorBoard, rebuild
+from vsrpp.tracking.tensorboard_tags import percent_tags
 
 SCALARS = {
     "Config/Parameters/plateau_patience", "Config/Parameters/max_lr", "Config/Parameters/cooldown_duration",
@@ -60,6 +62,26 @@ def test_every_tag_of_the_brief_by_its_exact_name(run: MadeRun) -> None:
     assert {"_hparams_/experiment", "_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(
         events.summary_metadata
     )
+
+
+def test_a_foreign_loss_term_has_its_label_in_its_tag(runs: Path) -> None:
+    run = MadeRun(runs / "extras", "extras").start(run_config={**RUN_CONFIG, **extras.STARTUP})
+    run.writer.record(10, 0, {"weight/l1": 0.6, "weight/fft": 0.3, "weight/edge": 0.1, "loss/fft": 0.5}, at=run.tick())
+    deliver(run)
+    events = read(run.paths.tensorboard)
+    assert {"Weights/Distribution/FFT_percent", "Weights/Distribution/Edges__b___percent", "loss/fft"} <= set(
+        events.Tags()["scalars"]
+    )
+    run.writer.record(20, 0, {"weight/fft": 1.0}, at=run.tick())
+    deliver(run)
+    points = read(run.paths.tensorboard).Scalars("Weights/Distribution/FFT_percent")
+    assert [round(point.value) for point in points] == [30, 100], "a later session knows the labels too"
+
+
+def test_two_terms_of_one_label_have_tags_of_their_own() -> None:
+    same = {"plugins": [extras.plugin(extras.loss("l1b", "L1", "#000000"))]}
+    found = percent_tags(same)
+    assert found["l1"] == "Weights/Distribution/L1_percent" and found["l1b"] == "Weights/Distribution/L1_l1b_percent"
 
 
 def test_progress_is_measured_against_the_steps_asked_for_at_the_time(runs: Path) -> None:

@@ -85,8 +85,10 @@ def test_two_charts_of_one_scale_can_be_compared() -> None:
 def test_stacked_bars_fill_their_width_exactly() -> None:
     values = {"l1": 0.6, "ms": 0.2, "grad": 0.2, "perceptual": 0.0}
     assert shares(values) == pytest.approx(values)
-    assert [(len(text), style) for text, style in stacked(values, 10)] == [(6, "l1"), (2, "ms"), (2, "grad")]
-    assert length(stacked({"l1": math.nan, "ms": -1.0, "grad": None, "perceptual": None}, 10)) == 10
+    styles = {name: f"#00000{place}" for place, name in enumerate(values)}
+    drawn = [(len(text), style) for text, style in stacked(values, styles, 10)]
+    assert drawn == [(6, "#000000"), (2, "#000001"), (2, "#000002")]
+    assert length(stacked({"l1": math.nan, "ms": -1.0, "grad": None, "perceptual": None}, styles, 10)) == 10
     assert math.isclose(sum(shares({"l1": 1e308, "ms": 1e308}).values()), 1.0)
 
 

@@ -14,6 +14,7 @@ from vsrpp_ui.charts import axis, bars, lines
 from vsrpp_ui.markup import piece, render
 from vsrpp_ui.messages import texts
 
+from vsrpp.config.schema import loss_terms
 from vsrpp.control.curves import Point, Series
 
 EN = texts("en")
@@ -21,7 +22,7 @@ EXTREME = [0.0, -0.0, 1e-300, 1e300, -1e300, math.nan, math.inf, -math.inf, 1.79
 
 
 def bar_drawn(values: Mapping[str, float | None], *, percent: bool) -> str:
-    bar = bars.stacked_bar(values, percent=percent)
+    bar = bars.stacked_bar(values, loss_terms(), "en", percent=percent)
     return render(piece("bars", weights=bar, losses=bar), EN)
 
 
@@ -32,7 +33,7 @@ def peak_drawn(activity: Mapping[str, float]) -> str:
 def chart_drawn(chart: lines.LossChart | None) -> str:
     """The SVG of the losses chart on the monitoring page."""
     losses = piece(
-        "losses", chart=chart, names={}, present=[], colours=lines.COLOURS, abandoned=False, complete=True, log_every=10
+        "losses", chart=chart, names={}, present=[], colours={}, abandoned=False, complete=True, log_every=10
     )
     return re.search(r"<svg.*</svg>", render(losses, EN), re.DOTALL)[0]  # type: ignore[index]
 
@@ -46,12 +47,34 @@ def series(values: list[float], key: str = "loss/total", *, abandoned: bool = Fa
     return Series(key, 0, abandoned, tuple(point(step, value) for step, value in enumerate(values)))
 
 
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours by WCAG 2."""
+    light = sorted(map(luminance, (one, other)))
+    return (light[1] + 0.05) / (light[0] + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
 def numbers_in(markup: str) -> list[float]:
     return [float(n) for n in re.findall(r"-?\d+\.?\d*(?:e[+-]?\d+)?", " ".join(re.findall(r' d="([^"]*)"', markup)))]
 
 
 def test_the_colours_are_exactly_those_asked_for() -> None:
-    assert bars.TERM_COLOURS == {"l1": "#ef4444", "ms": "#f97316", "grad": "#a855f7", "perceptual": "#06b6d4"}
+    bar = bars.stacked_bar({"l1": 1.0}, loss_terms(), "de", percent=True)
+    assert [(one.name, one.colour, one.ink) for one in bar.segments] == [
+        ("L1", "#ef4444", bars.DARK_INK), ("MS", "#f97316", bars.DARK_INK), ("Grad", "#a855f7", bars.DARK_INK),
+        ("Perzeptuell", "#06b6d4", bars.DARK_INK),
+    ]  # fmt: skip
+
+
+@given(st.integers(0, 0xFFFFFF))
+def test_the_label_of_a_segment_can_be_read_on_any_colour(number: int) -> None:
+    colour = f"#{number:06x}"
+    assert contrast(bars.ink_on(colour), colour) >= 4.4
 
 
 def test_a_weight_bar_is_labelled_in_percent_and_a_loss_bar_with_absolute_values() -> None:
@@ -75,7 +98,7 @@ def test_no_value_breaks_a_bar(value: float | None) -> None:
 
 
 def test_a_bar_without_values_says_so() -> None:
-    assert EN("no_values") in bar_drawn(dict.fromkeys(bars.TERMS), percent=False)
+    assert EN("no_values") in bar_drawn({}, percent=False)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +140,7 @@ def test_layers_sort_by_number_not_by_letter() -> None:
 
 
 def test_no_points_draw_no_chart() -> None:
-    assert lines.loss_chart([], []) is None
+    assert lines.loss_chart([], [], {}) is None
     assert lines.line_chart([("a", "b", [])]) is None and lines.spark([math.nan]) is None
 
 
@@ -126,14 +149,14 @@ def test_no_points_draw_no_chart() -> None:
 @settings(max_examples=60, deadline=None)
 def test_whatever_the_losses_are_the_chart_is_well_formed_and_inside_its_frame(log: bool, values: list[float]) -> None:
     mark = lines.Mark(1, "edit", "<b> & more")
-    drawn = chart_drawn(lines.loss_chart([series(values)], [mark], log=log, width=600, height=300))
+    drawn = chart_drawn(lines.loss_chart([series(values)], [mark], {}, log=log, width=600, height=300))
     ET.fromstring(drawn)
     assert "nan" not in " ".join(re.findall(r' (?:d|x|y|x1|y1)="([^"]*)"', drawn))
     assert all(-12 <= n <= 610 for n in numbers_in(drawn))
 
 
 def test_a_value_that_is_not_finite_gets_a_mark_of_its_own() -> None:
-    drawn = chart_drawn(lines.loss_chart([series([1.0, math.nan, 0.5])], []))
+    drawn = chart_drawn(lines.loss_chart([series([1.0, math.nan, 0.5])], [], {}))
     assert 'class="bad"' in drawn and f"{EN('not_finite')}: 1" in drawn
 
 
@@ -141,7 +164,7 @@ def test_an_abandoned_branch_is_faint_and_the_present_line_is_one_piece() -> Non
     before = Series("loss/total", 0, False, (point(0, 1.0), point(10, 0.8)))
     left = Series("loss/total", 0, True, (point(20, 0.9), point(30, 0.9)))
     after = Series("loss/total", 1, False, (point(20, 0.7),))
-    drawn = chart_drawn(lines.loss_chart([before, left, after], []))
+    drawn = chart_drawn(lines.loss_chart([before, left, after], [], {}))
     assert drawn.count("faint") == 1 and drawn.count('class="line strong"') == 1
 
 
@@ -149,7 +172,7 @@ def test_marks_too_near_to_tell_apart_become_one_with_all_their_texts() -> None:
     marks = [lines.Mark(step, "checkpoint", f"checkpoint {step}") for step in range(50) for _ in range(3)] + [
         lines.Mark(25, "edit", "max_lr")
     ]
-    drawn = chart_drawn(lines.loss_chart([series([1.0] * 1000)], marks, width=900))
+    drawn = chart_drawn(lines.loss_chart([series([1.0] * 1000)], marks, {}, width=900))
     assert drawn.count('<g class="mark') < 12 and "max_lr" in drawn and "… " in drawn
 
 

@@ -17,6 +17,7 @@ from tests.support.synthetic import SyntheticRun
 from vsrpp import config, control
 
 EN = texts("en")
+WEIGHTS = form.weight_keys()
 
 
 def widget_values(live: dict[str, object]) -> dict[str, object]:
@@ -61,11 +62,11 @@ def test_others_changes_come_in_and_own_typing_stays(runs: Path) -> None:
 
 
 @given(
-    st.lists(st.floats(0, 1), min_size=4, max_size=4), st.sampled_from(form.WEIGHTS),
+    st.lists(st.floats(0, 1), min_size=4, max_size=4), st.sampled_from(WEIGHTS),
     st.sampled_from([frozenset(), frozenset({"perceptual_weight"})]),
 )  # fmt: skip
 def test_rebalanced_weights_sum_to_one(weights: list[float], moved: str, fixed: frozenset[str]) -> None:
-    before = dict(zip(form.WEIGHTS, weights, strict=True))
+    before = dict(zip(WEIGHTS, weights, strict=True))
     before["perceptual_weight"] = 0.0 if fixed else before["perceptual_weight"]
     after = form.rebalanced(before, moved, fixed=fixed)
     assert after[moved] == before[moved] and sum(after.values()) == pytest.approx(1.0, abs=2e-3)

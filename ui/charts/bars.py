@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from vsrpp.config.schema import LossTerm
 from vsrpp.formats import finite, number
 
-TERM_COLOURS = {"l1": "#ef4444", "ms": "#f97316", "grad": "#a855f7", "perceptual": "#06b6d4"}
-TERMS = tuple(TERM_COLOURS)
+DARK_INK, LIGHT_INK = "#0b0d10", "#ffffff"
 SCALE_TOP = 2.0
 """Where the activity bar ends: 2.0+."""
 
@@ -30,10 +30,14 @@ class Segment:
     """One loss term in a bar."""
 
     term: str
+    name: str
+    """What people call it."""
     share: float
     label: str
     """Its share in percent, or its value."""
     colour: str
+    ink: str
+    """The colour of text on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +51,27 @@ class StackedBar:
     """False before there is any value."""
 
 
-def stacked_bar(values: Mapping[str, float | None], *, percent: bool) -> StackedBar:
+def stacked_bar(
+    values: Mapping[str, float | None], terms: Sequence[LossTerm], language: str, *, percent: bool
+) -> StackedBar:
     """The terms' shares of their sum, labelled with percentages or with the values themselves."""
-    parts = shares(values)
+    parts = shares({term.name: values.get(term.name) for term in terms})
     segments = [
         Segment(
-            term, part, f"{part * 100:.0f}%" if percent else number(values[term], 4), TERM_COLOURS.get(term, "")
+            term.name, term.label_in(language), part,
+            f"{part * 100:.0f}%" if percent else number(values.get(term.name), 4), term.colour, ink_on(term.colour),
         )
-        for term, part in parts.items()
+        for term, part in zip(terms, parts.values(), strict=True)
     ]  # fmt: skip
     return StackedBar(segments, percent, any(value is not None for value in values.values()))
+
+
+def ink_on(colour: str) -> str:
+    """Dark or light text, whichever has the greater contrast on a colour `#rrggbb` (WCAG 2)."""
+    light = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in light)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return DARK_INK if luminance > 0.18 else LIGHT_INK
 
 
 def activity_level(value: float | None) -> str:
@@ -102,10 +117,17 @@ def peak_bar(activity: Mapping[str, float]) -> Peak | None:
 STREAMS = ("backward", "forward", "fusion")
 
 
+def stream_names(activity: Mapping[str, float]) -> list[str]:
+    """Those of STREAMS; in a network of a plug-in, the first parts of its layers' names."""
+    found = sorted({name.split(".")[0] for name in activity})
+    others = [name for name in found if name not in STREAMS]
+    return [*(name for name in STREAMS if name in found), *others] if others else list(STREAMS)
+
+
 def stream_averages(activity: Mapping[str, float]) -> dict[str, tuple[float | None, int]]:
-    """(average, layer count) of backward, forward and fusion; the average leaves out what is not finite."""
+    """(average, layer count) of each stream; the average leaves out what is not finite."""
     averages: dict[str, tuple[float | None, int]] = {}
-    for stream in STREAMS:
+    for stream in stream_names(activity):
         of_stream = [value for name, value in activity.items() if name.split(".")[0] == stream]
         good = [value for value in of_stream if math.isfinite(value)]
         averages[stream] = (math.fsum(good) / len(good) if good else None, len(of_stream))
@@ -125,7 +147,7 @@ class StreamBar:
 
 
 def stream_bars(activity: Mapping[str, float]) -> list[StreamBar]:
-    """One for each of STREAMS."""
+    """One for each of `stream_names`."""
     bars = []
     for name, (average, layers) in stream_averages(activity).items():
         width = 0.0 if average is None else min(100.0, max(0.0, average / SCALE_TOP * 100))

@@ -6,7 +6,7 @@ Pixels are floats; a path is the text of an SVG `d` attribute. The markup stands
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vsrpp.control.curves import Point, Series
@@ -14,14 +14,7 @@ from vsrpp.formats import short_count
 
 from .axis import Axis, label, span_of
 
-COLOURS = {
-    "loss/total": "var(--ink)",
-    "loss/l1": "#ef4444",
-    "loss/ms": "#f97316",
-    "loss/grad": "#a855f7",
-    "loss/perceptual": "#06b6d4",
-}
-TOTAL = "loss/total"
+TOTAL, TOTAL_COLOUR = "loss/total", "var(--ink)"
 LEFT, RIGHT, TOP, BOTTOM = 56, 12, 30, 26
 MARK_GAP = 9.0
 """Marks nearer than this many pixels become one."""
@@ -181,10 +174,10 @@ class Spark:
 
 
 def loss_chart(
-    series: Sequence[Series], marks: Sequence[Mark], *, width: int = 900, height: int = 320, smooth: float = 0.0,
-    log: bool = False, from_step: int = 0, to_step: int | None = None,
+    series: Sequence[Series], marks: Sequence[Mark], colours: Mapping[str, str], *, width: int = 900, height: int = 320,
+    smooth: float = 0.0, log: bool = False, from_step: int = 0, to_step: int | None = None,
 ) -> LossChart | None:  # fmt: skip
-    """The curves of the series; None without a point."""
+    """The curves of the series, each in the colour of its key; None without a point."""
     smooth_lines = [(one, smoothed(one.points, smooth)) for one in joined(series)]
     steps = [point.step for one in series for point in one.points]
     if not steps:
@@ -199,7 +192,9 @@ def loss_chart(
     return LossChart(
         frame=frame, first=first, last=last, low=f"{low:.9g}", high=f"{high:.9g}", log=log, cut=cut,
         y_ticks=_y_ticks(y, frame), x_ticks=_x_ticks(x, frame), marks=_marks(marks, x),
-        curves=[_curve(one, line, x, y, band=smooth > 0) for one, line in smooth_lines],
+        curves=[
+            _curve(one, line, x, y, colours.get(one.key, "var(--accent)"), band=smooth > 0) for one, line in smooth_lines
+        ],
         bad=[(step, x(step)) for step in bad[-50:]],
     )  # fmt: skip
 
@@ -250,10 +245,10 @@ def _x_ticks(x: Axis, frame: Frame) -> Ticks:
     return [(x(value), short_count(value)) for value in x.ticks(max(2, frame.width // 130))]
 
 
-def _curve(of: Series, line: Sequence[tuple[int, float]], x: Axis, y: Axis, *, band: bool) -> Curve:
+def _curve(of: Series, line: Sequence[tuple[int, float]], x: Axis, y: Axis, colour: str, *, band: bool) -> Curve:
     pixels = [(x(step), y(value)) for step, value in line]
     return Curve(
-        key=of.key, branch=of.branch, abandoned=of.abandoned, colour=COLOURS.get(of.key, "var(--accent)"),
+        key=of.key, branch=of.branch, abandoned=of.abandoned, colour=colour,
         path=_path(pixels), dot=_dot(pixels), last=line[-1] if line else None,
         band=_band(of, x, y) if band and of.key == TOTAL and not of.abandoned else "",
     )  # fmt: skip

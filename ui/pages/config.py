@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from vsrpp import config, control
+from vsrpp.config.declared import GROUP
 from vsrpp.control import RunView
 from vsrpp.control.refusals import error_text, problem_text
 from vsrpp.errors import NotFound, VsrppError
@@ -23,22 +24,24 @@ from .actions import QUIET, WAIT_S, author_of, run_of
 from .theme import html, navigation
 
 
-def config_page(watches: RunWatches, t: Texts, language: str) -> gr.Blocks:
-    page = _Page(watches, t, language)
+def config_page(watches: RunWatches, t: Texts, language: str, declared: Mapping[str, Any] | None = None) -> gr.Blocks:
+    """The page for the runs with the live parameters that `declared` gives, the run config of one of them."""
+    page = _Page(watches, t, language, declared)
     return page.blocks
 
 
 class _Page:
     """The widgets of the page and what happens when they are touched. Nothing of a visitor is kept here."""
 
-    def __init__(self, watches: RunWatches, t: Texts, language: str) -> None:
+    def __init__(self, watches: RunWatches, t: Texts, language: str, declared: Mapping[str, Any] | None) -> None:
         self.watches, self.t, self.language = watches, t, language
-        self.keys = form.keys()
+        self.parameters = config.live_parameters(declared)
+        self.keys, self.weights = form.keys(declared), form.weight_keys(declared)
         self.widgets: dict[str, Any] = {}
         self.notes: dict[str, gr.HTML] = {}
         with gr.Blocks(title="VSR++ · " + t("config"), analytics_enabled=False, fill_width=True) as self.blocks:
             navigation("config", t)
-            html(piece("pages/config_top", log_fields=_log_fields()), t, elem_id="content")
+            html(piece("pages/config_top", log_fields=_log_fields(self.parameters)), t, elem_id="content")
             self.run_id = gr.Textbox(visible=False)
             self.base = gr.Number(visible=False, precision=0)
             self.base_mark = html(_base_mark(None), t, elem_id="base")
@@ -52,16 +55,19 @@ class _Page:
 
     # ---- layout
     def _tiers(self) -> None:
-        parameters = config.live_parameters()
         for tier in ("safe", "careful"):
             with gr.Group(elem_classes=f"tier {tier}"):
                 html(piece("pages/heading", text=self.t(f"tier.{tier}")), self.t)
                 if tier == "careful":
                     self.together = gr.Checkbox(True, label=self.t("rebalance"), elem_id="rebalance", container=False)
+                headed = False
                 for key in self.keys:
-                    if parameters[key].tier == tier:
+                    if self.parameters[key].tier == tier:
+                        if self.parameters[key].group == GROUP and not headed:
+                            headed = True
+                            html(piece("pages/heading", text=self.t("plugins")), self.t)
                         with gr.Row(elem_classes="field", equal_height=False):
-                            self.widgets[key] = self._widget(parameters[key])
+                            self.widgets[key] = self._widget(self.parameters[key])
                             self.notes[key] = html(None, self.t, elem_id=f"n-{key}", elem_classes="field-note")
 
     def _widget(self, parameter: config.Parameter) -> gr.components.Component:
@@ -74,7 +80,7 @@ class _Page:
             return gr.Checkbox(**common)
         if parameter.type == "choice":
             return gr.Radio(list(parameter.choices), **common)
-        if parameter.key in form.WEIGHTS:
+        if parameter.key in self.weights:
             return gr.Slider(float(parameter.minimum or 0), float(parameter.maximum or 1), step=0.001, **common)
         return gr.Textbox(max_lines=1, elem_classes="log-field" if parameter.scale == "log" else "", **common)
 
@@ -127,9 +133,9 @@ class _Page:
         )
         # The script presses it at every input event: Gradio's own `input` misses deleting, pasting and our sliders.
         self.check.click(self._check, asked, [self.preview, *notes], **QUIET)
-        weights = [self.widgets[key] for key in form.WEIGHTS]
-        for key in form.WEIGHTS:
-            rest = [self.widgets[other] for other in form.WEIGHTS if other != key]
+        weights = [self.widgets[key] for key in self.weights]
+        for key in self.weights:
+            rest = [self.widgets[other] for other in self.weights if other != key]
             self.widgets[key].input(
                 self._rebalance(key), [self.together, self.run_id, *weights], rest, trigger_mode="always_last", **QUIET
             ).then(self._check, asked, [self.preview, *notes], **QUIET)
@@ -156,14 +162,14 @@ class _Page:
     def _whole(self, run_id: str, snapshot: RunView, values: dict[str, Any], notes: dict[str, str]) -> list[Any]:
         """Every output of the form: run, base revision, preview, widgets and notes."""
         revision = snapshot.config.revision
-        raw = {key: form.to_widget(key, values.get(key)) for key in self.keys}
+        raw = {key: form.to_widget(key, values.get(key), snapshot.run_config) for key in self.keys}
         preview, errors = self._preview(run_id, revision, raw, snapshot)
         return [
             run_id,
             revision,
             self._html(_base_mark(revision)),
             preview,
-            *[self._update(key, raw[key], snapshot) for key in self.keys],
+            *self._updates(raw, snapshot),
             *self._notes(snapshot, errors, notes),
         ]
 
@@ -171,7 +177,9 @@ class _Page:
         """What stands beside each field, in the order of the form."""
         return [
             self._html(
-                view.field_note(key, snapshot, self.t, self.language, error=errors.get(key), note=notes.get(key))
+                view.field_note(
+                    self.parameters[key], snapshot, self.t, self.language, error=errors.get(key), note=notes.get(key)
+                )
             )
             for key in self.keys
         ]
@@ -182,20 +190,24 @@ class _Page:
     def _told(self, kind: Kind, text: str) -> str:
         return self._html(Notice(kind, text).piece())
 
-    def _update(self, key: str, value: Any, snapshot: RunView) -> Any:
-        """A value for its widget. `interactive` stays untouched where it can: Gradio mounts the widget anew."""
-        if key == "perceptual_weight" and snapshot.run_config.get("perceptual_weights") is None:
-            return gr.update(value=value, interactive=False)
-        return value
+    def _updates(self, raw: dict[str, Any], snapshot: RunView) -> list[Any]:
+        """The values for the widgets. `interactive` stays untouched where it can: Gradio mounts the widget anew."""
+        fixed = form.fixed_weights(snapshot.run_config)
+        return [gr.update(value=raw[key], interactive=False) if key in fixed else raw[key] for key in self.keys]
+
+    def _edited(self, raw: dict[str, Any], base: int | None, snapshot: RunView) -> dict[str, Any]:
+        """What differs from the revision the form stands on."""
+        start = snapshot.config.at(base if base is not None else -1) or snapshot.config.live
+        return form.edited(raw, start, snapshot.run_config)
 
     def _preview(
         self, run_id: str, base: int | None, raw: dict[str, Any], snapshot: RunView
     ) -> tuple[str, dict[str, str]]:
-        changes = form.edited(raw, snapshot.config.at(base if base is not None else -1) or snapshot.config.live)
+        changes = self._edited(raw, base, snapshot)
         if not changes:
             return self._html(view.preview(None, self.t, self.language)), {}
         result = control.preview(self.watches.paths(run_id), changes, base_revision=base)
-        shown = self._html(view.preview(result, self.t, self.language))
+        shown = self._html(view.preview(result, self.t, self.language, snapshot.run_config))
         return shown, {e["key"]: problem_text(e, self.t) for e in result.errors}
 
     def _check(self, run_id: str, base: int | None, *values: Any) -> list[Any]:
@@ -211,15 +223,14 @@ class _Page:
 
     def _rebalance(self, moved: str) -> Callable[..., list[Any]]:
         def rebalance(together: bool, run_id: str, *weights: float) -> list[Any]:
-            others = [key for key in form.WEIGHTS if key != moved]
+            others = [key for key in self.weights if key != moved]
             if not together or any(weight is None for weight in weights):
                 return [gr.skip()] * len(others)
             try:
-                allowed = self._snapshot(run_id).run_config.get("perceptual_weights") is not None
+                fixed = form.fixed_weights(self._snapshot(run_id).run_config)
             except NotFound:
                 return [gr.skip()] * len(others)
-            fixed = frozenset() if allowed else frozenset({"perceptual_weight"})
-            balanced = form.rebalanced(dict(zip(form.WEIGHTS, weights, strict=True)), moved, fixed=fixed)
+            balanced = form.rebalanced(dict(zip(self.weights, weights, strict=True)), moved, fixed=fixed)
             return [balanced[key] for key in others]
 
         return rebalance
@@ -234,7 +245,8 @@ class _Page:
             snapshot = self._snapshot(run_id, fresh=True)
         except NotFound:
             return self._fill(request)
-        merged = form.merged(dict(zip(self.keys, values, strict=True)), start, snapshot.config, self.t)
+        raw = dict(zip(self.keys, values, strict=True))
+        merged = form.merged(raw, start, snapshot.config, self.t, snapshot.run_config)
         return self._whole(run_id, snapshot, merged.values, merged.notes)
 
     def _defaults(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
@@ -243,7 +255,9 @@ class _Page:
         except NotFound:
             return self._fill(request)
         preset = str(snapshot.run_config.get("preset", config.default_preset()))
-        return self._whole(run_id, snapshot, {**snapshot.config.live, **config.defaults(preset)[1]}, {})
+        return self._whole(
+            run_id, snapshot, {**snapshot.config.live, **config.defaults(preset, snapshot.run_config)[1]}, {}
+        )
 
     def _load(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
         """The values of an earlier revision into the form; they are applied by hand, as a new revision."""
@@ -265,7 +279,7 @@ class _Page:
         start = _whole_number(base)
         try:
             snapshot = self._snapshot(run_id)
-            changes = form.edited(typed, snapshot.config.at(start if start is not None else -1) or snapshot.config.live)
+            changes = self._edited(typed, start, snapshot)
             if not changes:
                 return [self._told("info", self.t("nothing")), gr.skip(), *nothing_new]
             probation = _terms(*trial) if trial else None
@@ -293,20 +307,19 @@ class _Page:
         ]
 
     def _refused(self, errors: Sequence[Mapping[str, Any]], message: str, run_id: str) -> str:
-        why = (
-            "; ".join(
-                f"{e['key']} = {view.shown_value(e['key'], e['value'], self.t)}: {problem_text(e, self.t)}"
-                for e in errors
-            )
-            or message
-        )
         snapshot = self._snapshot(run_id, fresh=True)
+        parts = []
+        for e in errors:
+            shown = view.shown_value(e["key"], e["value"], self.t, snapshot.run_config)
+            parts.append(f"{e['key']} = {shown}: {problem_text(e, self.t)}")
+        why = "; ".join(parts) or message
         return self._told("bad", f"{self.t('refused', why=why)} {self.t('still', revision=snapshot.config.revision)}")
 
     def _after_refusal(self, run_id: str, base: int | None, typed: dict[str, Any]) -> list[Any]:
         """The form stays as it was typed, brought up to the config in force."""
         snapshot = self._snapshot(run_id)
-        merged = form.merged(typed, base if base is not None else snapshot.config.revision, snapshot.config, self.t)
+        start = base if base is not None else snapshot.config.revision
+        merged = form.merged(typed, start, snapshot.config, self.t, snapshot.run_config)
         return self._whole(run_id, snapshot, merged.values, merged.notes)
 
 
@@ -328,7 +341,8 @@ def _base_mark(revision: int | None) -> Piece:
     return piece("pages/base_revision", revision="" if revision is None else revision)
 
 
-def _log_fields() -> str:
+def _log_fields(parameters: Mapping[str, config.Parameter]) -> str:
     """For the script that puts a logarithmic slider under the rates: {element: [least, greatest]} as JSON."""
-    fields = {f"f-{p.key}": [p.minimum, p.maximum] for p in config.live_parameters().values() if p.scale == "log"}
+    logarithmic = [p for p in parameters.values() if p.scale == "log" and p.minimum is not None and p.minimum > 0]
+    fields = {f"f-{p.key}": [p.minimum, p.maximum] for p in logarithmic}
     return json.dumps(fields)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsrpp import config
+from vsrpp.config import schema
 from vsrpp.control import CONFIG_EVENTS, Preview, RunView
 from vsrpp.control.narrate import narrate
 from vsrpp.control.refusals import problem_text, remark_text
@@ -18,9 +19,9 @@ from ..markup import Piece, piece
 from ..messages import Texts
 
 
-def shown_value(key: str, raw: Any, t: Texts) -> str:
+def shown_value(key: str, raw: Any, t: Texts, run_config: Mapping[str, Any] | None = None) -> str:
     """A value as it is written everywhere (rates as 1.50e-04), on and off in the page's language."""
-    return value(key, raw, (t("on"), t("off")))
+    return value(key, raw, (t("on"), t("off")), run_config)
 
 
 def field_info(parameter: config.Parameter, t: Texts, language: str) -> str:
@@ -40,12 +41,13 @@ def _bound(parameter: config.Parameter, bound: float) -> str:
 
 
 def field_note(
-    key: str, snapshot: RunView, t: Texts, language: str, *, error: str | None = None, note: str | None = None
-) -> Piece:
+    parameter: config.Parameter, snapshot: RunView, t: Texts, language: str, *, error: str | None = None,
+    note: str | None = None,
+) -> Piece:  # fmt: skip
     """Beside a field: why its value would be refused or what happened to it; who set it last; what it does."""
-    parameter = config.live_parameters()[key]
+    now = snapshot.config.live.get(parameter.key)
     return piece(
-        "field_note", error=error, note=note, value=shown_value(key, snapshot.config.live.get(key), t),
+        "field_note", error=error, note=note, value=shown_value(parameter.key, now, t, snapshot.run_config),
         standing=_standing(parameter, snapshot, t), about=parameter.description_in(language),
     )  # fmt: skip
 
@@ -60,7 +62,7 @@ def _standing(parameter: config.Parameter, snapshot: RunView, t: Texts) -> str:
         age = duration(max(0.0, snapshot.now - event.time))
         parts = [t("changed_by", who=narrate(event).by(t), step=whole(event.step), age=age)]
     if preset in parameter.presets:
-        parts.append(t("default", value=shown_value(key, parameter.presets[preset], t)))
+        parts.append(t("default", value=shown_value(key, parameter.presets[preset], t, snapshot.run_config)))
     return " · ".join(parts)
 
 
@@ -84,23 +86,29 @@ class DiffRow:
     new: str
 
 
-def preview(result: Preview | None, t: Texts, language: str, *, width: int = 460) -> Piece:
+def preview(
+    result: Preview | None, t: Texts, language: str, run_config: Mapping[str, Any] | None = None, *, width: int = 460
+) -> Piece:
     """The diff, what is wrong or what to mind, and the learning rate ahead, before anything is asked of the run."""
     if result is None:
         return piece("preview", changes=[], errors=[])
     return piece(
         "preview",
-        errors=[BadValue(e["key"], shown_value(e["key"], e["value"], t), problem_text(e, t)) for e in result.errors],
-        changes=[_diff(change, t, language) for change in result.changes],
+        errors=[
+            BadValue(e["key"], shown_value(e["key"], e["value"], t, run_config), problem_text(e, t))
+            for e in result.errors
+        ],
+        changes=[_diff(change, t, language, run_config) for change in result.changes],
         warnings=[remark_text(row, t) for row in result.remarks],
         weight_sum=result.weight_sum, rate_ahead=_rate_ahead(result, t, width),
     )  # fmt: skip
 
 
-def _diff(change: Mapping[str, Any], t: Texts, language: str) -> DiffRow:
+def _diff(change: Mapping[str, Any], t: Texts, language: str, run_config: Mapping[str, Any] | None) -> DiffRow:
     key = change["key"]
-    old, new = (shown_value(key, change[at], t) for at in ("old", "new"))
-    return DiffRow(key, config.live_parameters()[key].title_in(language), change["tier"], old, new)
+    old, new = (shown_value(key, change[at], t, run_config) for at in ("old", "new"))
+    title = config.live_parameters(run_config)[key].title_in(language)
+    return DiffRow(key, title, change["tier"], old, new)
 
 
 def _rate_ahead(result: Preview, t: Texts, width: int) -> SmallChart | None:
@@ -124,14 +132,22 @@ class StartupRow:
 
 
 def startup_table(run_config: Mapping[str, Any], t: Texts, run_id: str) -> Piece:
-    """What is fixed since the start, with why, by group."""
+    """What is fixed since the start, with why, by group; what the run's plug-ins provide comes last."""
     groups: dict[str, list[StartupRow]] = {}
-    for parameter in config.startup_parameters().values():
+    for parameter in config.startup_parameters(run_config).values():
         raw = run_config.get(parameter.key)
         unit = parameter.unit_in(t.language) if raw is not None else ""
         about = parameter.description_in(t.language)
-        row = StartupRow(parameter.key, shown_value(parameter.key, raw, t), unit, about)
+        row = StartupRow(parameter.key, shown_value(parameter.key, raw, t, run_config), unit, about)
         groups.setdefault(parameter.group_in(t.language), []).append(row)
+    for plugin in schema.of(run_config).plugins:
+        provides = ", ".join(f"{one.kind} {one.name}" for one in plugin.provides)
+        about = plugin.distribution or plugin.path
+        row = StartupRow(plugin.source, provides or NONE, f"SHA-256 {plugin.sha256[:12]}", about)
+        groups.setdefault(t("plugins"), []).append(row)
+    fault = schema.fault_of_plugins(run_config)
+    if fault:
+        groups[t("plugins")] = [StartupRow("plugins", fault, "", fault)]
     return piece("startup", run_id=run_id, groups=groups)
 
 

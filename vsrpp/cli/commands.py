@@ -22,6 +22,9 @@ _NO_EDIT: dict[str, Any] = {
 """The document of an edit that was refused before it reached the run."""
 
 
+_SIDES: tuple[Literal["old", "new"], ...] = ("old", "new")
+
+
 def set_values(
     run: str, *, assignments: list[str], dry_run: bool, probation: int | None, revert_if: str | None,
     author: str | None, reason: str | None, base_revision: int | None, wait_s: float, run_dir: Path | None,
@@ -29,9 +32,11 @@ def set_values(
 ) -> int:  # fmt: skip
     """Apply an edit to a live run, or with `dry_run` show its effects. Raises Refused, NotFound or NotLive."""
     with keep_document(_NO_EDIT, Refused, as_json=as_json):
-        folder, changes = control.find_run(run, paths.runs_dir(run_dir)), config.parse_assignments(assignments)
+        folder = control.find_run(run, paths.runs_dir(run_dir))
+        run_config = control.run_config(folder)
+        changes = config.parse_assignments(assignments, run_config)
         if dry_run:
-            return _preview(folder, changes, base_revision, as_json)
+            return _preview(folder, changes, base_revision, run_config, as_json)
         terms = None
         if probation is not None:
             terms = {"steps": probation, "revert_if": revert_if}
@@ -46,7 +51,8 @@ def set_values(
                     "errors": answer.errors, "warnings": answer.warnings, **_verdict(answer)})  # fmt: skip
     elif answer.status == "applied":
         for change in answer.changes:
-            say(f"{change['key']} {_value(change, 'old')} → {green(_value(change, 'new'))}")
+            old, new = (_value(change, side, run_config) for side in _SIDES)
+            say(f"{change['key']} {old} → {green(new)}")
         for warning in answer.warnings:
             say(yellow(f"⚠️  {warning}"))
         say(f"applied at step {answer.step}, revision {answer.revision}" if answer.changes else answer.message)
@@ -74,7 +80,9 @@ def rollback(
     return _show(answer, as_json, "rolled back")
 
 
-def _preview(run: RunPaths, changes: dict[str, Any], base_revision: int | None, as_json: bool) -> int:
+def _preview(
+    run: RunPaths, changes: dict[str, Any], base_revision: int | None, run_config: dict[str, Any], as_json: bool
+) -> int:
     preview = control.preview(run, changes, base_revision=base_revision)
     if not preview.errors and not control.is_live(run):
         raise messages.OVER(run=run.run_id, state=control.status(run)["state"])
@@ -86,7 +94,8 @@ def _preview(run: RunPaths, changes: dict[str, Any], base_revision: int | None, 
         print_json({"status": status, "step": None, **preview.to_json(), **verdict})
     elif not preview.errors:
         for change in preview.changes:
-            say(f"{change['key']} {_value(change, 'old')} → {green(_value(change, 'new'))}  ({change['tier']})")
+            old, new = (_value(change, side, run_config) for side in _SIDES)
+            say(f"{change['key']} {old} → {green(new)}  ({change['tier']})")
         for warning in preview.warnings:
             say(yellow(f"⚠️  {warning}"))
         if preview.weight_sum is not None:
@@ -141,5 +150,5 @@ def _verdict_of(error: type[VsrppError] | None) -> dict[str, Any]:
     return {"code": error.exit_code if error else 0, "reason_code": error.reason_code if error else None}
 
 
-def _value(change: ChangeDocument, side: Literal["old", "new"]) -> str:
-    return value(change["key"], change[side])
+def _value(change: ChangeDocument, side: Literal["old", "new"], run_config: dict[str, Any]) -> str:
+    return value(change["key"], change[side], run_config=run_config)

@@ -9,6 +9,7 @@ from typing import Any
 from vsrpp import control, paths
 from vsrpp.cli import early, messages
 from vsrpp.cli.delivery import delivery_lines
+from vsrpp.config import schema
 from vsrpp.control import ENDED_STATES, FINAL_STATES
 from vsrpp.control.narrate import narrate, probation_terms
 from vsrpp.control.numbers import TIME_PARTS
@@ -191,7 +192,8 @@ def _on_probation(trial: dict[str, Any]) -> str:
 
 def show_config(run: str, *, run_dir: Path | None, as_json: bool) -> int:
     """Show the live config in force. Raises NotFound."""
-    view = control.config_view(control.find_run(run, paths.runs_dir(run_dir)))
+    folder = control.find_run(run, paths.runs_dir(run_dir))
+    view, run_config = control.config_view(folder), control.run_config(folder)
     if as_json:
         print_json(view)
         return 0
@@ -202,11 +204,19 @@ def show_config(run: str, *, run_dir: Path | None, as_json: bool) -> int:
         if row["tier"] != tier:
             tier = row["tier"]
             say(bold(f"\n{tier}"))
-        now = value(row["key"], row["value"])
+        now = value(row["key"], row["value"], run_config=run_config)
         bounds = (row["minimum"], row["maximum"])
         span = "" if None in bounds else "–".join(map(bound, bounds))
         by = f"{row['changed_by']} at step {row['changed_at_step']}" if row["changed_by"] else ""
         say(f"  {row['key']:26} {now:>14} {row['unit'] or '':8} {dim(f'{span:18}')} {clean(by)}".rstrip())
+    fault = schema.fault_of_plugins(run_config)
+    if fault:
+        say(yellow(f"\n⚠️  {clean(fault)}"))
+    if view.get("plugins"):
+        say(bold("\nplug-ins"))
+    for plugin in view.get("plugins", []):
+        provides = ", ".join(f"{one['kind']} {one['name']}" for one in plugin["provides"])
+        say(f"  {clean(plugin['source'])}  {plugin['sha256'][:12]}  {clean(provides)}", hang=4)
     return 0
 
 

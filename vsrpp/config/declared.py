@@ -132,9 +132,12 @@ def _all(plugins: Sequence[PluginRecord]) -> Iterator[Provided]:
 
 def _weight(provided: Provided, presets: Collection[str]) -> dict[str, Any]:
     about = provided.description or f"Weight of the loss term {provided.name}, which a plug-in provides."
+    german = (
+        {} if provided.description else {"description": f"Gewicht des Verlustterms {provided.name} aus einem Plug-in."}
+    )
     return {
         "title": f"{provided.label} weight", "type": "number", "minimum": 0, "maximum": 1, "description": about,
-        "x-de": {"title": f"Gewicht {provided.label}"}, "x-tier": "careful", "x-scale": "linear",
+        "x-de": {"title": f"Gewicht {provided.label}", **german}, "x-tier": "careful", "x-scale": "linear",
         "x-group": GROUP_WEIGHTS, "x-presets": dict.fromkeys(presets, provided.default),
         "x-term": {"label": provided.label, "colour": provided.colour, "function": provided.name, "plugin": True},
     }  # fmt: skip

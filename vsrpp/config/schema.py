@@ -209,6 +209,18 @@ def of(run_config: Mapping[str, Any] | None = None) -> Schema:
     return _of(json.dumps(plugins, sort_keys=True, default=str)) if plugins else _OURS
 
 
+def fault_of_plugins(run_config: Mapping[str, Any]) -> str:
+    """Why a run's record of plug-ins is not valid, so that `of` leaves it out; empty if it is valid."""
+    plugins = run_config.get("plugins")
+    if not plugins or of(run_config).plugins:
+        return ""
+    try:
+        Schema(plugins)
+    except VsrppError as error:
+        return str(error)
+    return ""
+
+
 @cache
 def own_keys() -> frozenset[str]:
     """All keys of ours in the two configs, which no plug-in can declare."""

@@ -29,6 +29,7 @@ from vsrpp.control.views import (
     config_view,
     history,
     manifest_of,
+    run_config,
     verify,
 )
 
@@ -72,6 +73,7 @@ __all__ = [
     "preview",
     "process_alive",
     "process_identity",
+    "run_config",
     "run_config_of",
     "run_state",
     "runs",

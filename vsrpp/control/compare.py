@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from vsrpp.config.declared import in_short
 from vsrpp.control import messages
 from vsrpp.control.best import BestRule, best_checkpoint
 from vsrpp.control.effect import INTERVENTIONS, Effects, rows_of
@@ -124,8 +125,12 @@ def _summary(record: Record) -> dict[str, Any]:
 
 def _differing(configs: Sequence[Mapping[str, Any]], leave_out: set[str]) -> list[dict[str, Any]]:
     keys = [key for key in dict.fromkeys(key for config in configs for key in config) if key not in leave_out]
-    rows = [{"key": key, "values": [config.get(key) for config in configs]} for key in keys]
-    return [row for row in rows if len({_same_form(value) for value in row["values"]}) > 1]
+    rows: list[dict[str, Any]] = [{"key": key, "values": [config.get(key) for config in configs]} for key in keys]
+    return [row for row in rows if len({_same_setting(row["key"], value) for value in row["values"]}) > 1]
+
+
+def _same_setting(key: str, value: Any) -> str:
+    return in_short(value or ()) if key == "plugins" else _same_form(value)  # the same code may stand in another folder
 
 
 def _same_form(value: Any) -> str:

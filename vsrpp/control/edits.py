@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -76,7 +76,7 @@ def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | No
         history, run_config = current_config(reader), run_config_of(reader)
         step = int(reader.state().get("step", 0))
     problems = config.check_changes(history.live, changes, run_config)
-    problems += stale_keys(history, changes, base_revision)
+    problems += stale_keys(history, changes, base_revision, run_config)
     errors = [problem.to_json() for problem in problems]
     known = config.live_parameters(run_config)
     rows: list[PreviewChange] = [
@@ -97,7 +97,12 @@ def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | No
     )
 
 
-def stale_keys(history: ConfigHistory, changes: dict[str, Any], base_revision: int | None) -> list[config.Problem]:
+def stale_keys(
+    history: ConfigHistory,
+    changes: dict[str, Any],
+    base_revision: int | None,
+    run_config: Mapping[str, Any] | None = None,
+) -> list[config.Problem]:
     """A problem for each key changed since the edit's base revision, or one if that revision does not exist."""
     if base_revision is None:
         return []
@@ -110,7 +115,7 @@ def stale_keys(history: ConfigHistory, changes: dict[str, Any], base_revision: i
             problems.append(
                 config.Problem.of(
                     key, value, messages.STALE, base_revision=base_revision, who=who(event),
-                    now=config.format_value(key, history.live[key]), step=event.step, revision=event.revision,
+                    now=config.format_value(key, history.live[key], run_config), step=event.step, revision=event.revision,
                 )
             )  # fmt: skip
     return problems

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vsrpp.config.schema import loss_terms
+from vsrpp.config.schema import LossTerm, loss_terms
 from vsrpp.control import alerts
 from vsrpp.control.backlog import open_marks
 from vsrpp.control.best import PSNR_Y, BestRule, best_checkpoint, checkpoint_metrics, score
@@ -35,8 +35,6 @@ from vsrpp.store import Event, RunReader
 STATES = (*LIVE_STATES, *sorted(ENDED_STATES), "silent", "unreadable")
 """Every word that a face has for a run's state: `silent` of one that lives, `unreadable` of a record."""
 SILENT_AFTER_S = 20.0
-TERMS = ("l1", "ms", "grad", "perceptual")
-"""The loss terms."""
 PLATEAU_ENDS = ("plateau_cleared", "safety_reset", *TURNS)
 FAILURES = ("failed", "out_of_memory", "non_finite")
 DELIVERY_EVERY_S = 3.0
@@ -213,31 +211,32 @@ class RunView:
         return finite(self.metrics.get(key))
 
     @property
-    def terms(self) -> tuple[str, ...]:
-        """The loss terms of the run, those of its plug-ins last."""
-        return tuple(term.name for term in loss_terms(self.run_config))
+    def terms(self) -> tuple[LossTerm, ...]:
+        """The loss terms of the run with key, label and colour; those of its plug-ins come last."""
+        return loss_terms(self.run_config)
 
     def weights(self) -> dict[str, float | None]:
         """The loss weights in effect, including the controller's offset; the configured ones before the first row."""
-        weights = {term: self.metric(f"weight/{term}") for term in self.terms}
+        weights = {term.name: self.metric(f"weight/{term.name}") for term in self.terms}
         if all(value is None for value in weights.values()):
-            return {term: finite(self.values.get(f"{term}_weight")) for term in self.terms}
+            return {term.name: finite(self.values.get(term.key)) for term in self.terms}
         return weights
 
     def losses(self) -> dict[str, float | None]:
         """The newest unweighted loss terms."""
-        return {term: self.metric(f"loss/{term}") for term in self.terms}
+        return {term.name: self.metric(f"loss/{term.name}") for term in self.terms}
 
     def activity(self) -> dict[str, float]:
         """The newest activity of every layer: backward.0 …, forward.0 …, fusion.0 … May contain NaN."""
         return {key[9:]: value for key, value in self.metrics.items() if key.startswith("activity/")}
 
     def streams(self) -> dict[str, list[float]]:
-        """Activities by stream: backward, forward, fusion."""
+        """Activities by stream: backward, forward, fusion; in a network of a plug-in, by the first part of a layer's name."""
         streams: dict[str, list[float]] = {"backward": [], "forward": [], "fusion": []}
+        ours = len(streams)
         for layer, value in self.activity().items():
             streams.setdefault(layer.split(".")[0], []).append(value)
-        return streams
+        return streams if len(streams) == ours else {name: values for name, values in streams.items() if values}
 
     def failure(self) -> Narration | None:
         """The newest event that reports a failure, in words."""

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from vsrpp import config
+from vsrpp.config import schema
 from vsrpp.control.best import BestCheckpoint, BestRule, best_checkpoint
 from vsrpp.control.edits import current_config, run_config_of
 from vsrpp.control.lineage import line_of
@@ -13,8 +14,14 @@ from vsrpp.paths import RunPaths, checkpoint_step
 from vsrpp.store import ChainCheck, Event, RunReader
 
 
+def run_config(paths: RunPaths) -> dict[str, Any]:
+    """The run's startup config as resolved, with what the last resume changed; it declares the parameters of plug-ins."""
+    with RunReader(paths.run_db) as reader:
+        return run_config_of(reader)
+
+
 def config_view(paths: RunPaths) -> dict[str, Any]:
-    """The live config with tiers, ranges and who last set each value; then the startup keys as resolved."""
+    """The live config with tiers, ranges and who last set each value; the startup keys as resolved; and the plug-ins."""
     with RunReader(paths.run_db) as reader:
         history, run_config = current_config(reader), run_config_of(reader)
     rows = []
@@ -37,7 +44,12 @@ def config_view(paths: RunPaths) -> dict[str, Any]:
                 "changed_at_step": event.step if event else None,
             }
         )
-    return {"revision": history.revision, "parameters": rows}
+    plugins = [
+        {"source": plugin.source, "sha256": plugin.sha256, "distribution": plugin.distribution,
+         "provides": [{"kind": one.kind, "name": one.name, "label": one.label} for one in plugin.provides]}
+        for plugin in schema.of(run_config).plugins
+    ]  # fmt: skip
+    return {"revision": history.revision, "parameters": rows, **({"plugins": plugins} if plugins else {})}
 
 
 def history(paths: RunPaths) -> list[Event]:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from vsrpp.config import schema
 from vsrpp.control.best import PSNR_Y, BestCheckpoint, checkpoint_metrics, score
 from vsrpp.control.effect import InterventionEffect
 from vsrpp.control.narrate import narrate
@@ -38,6 +39,7 @@ def description(
         lines.append(f"Best checkpoint: step **{best.step}**, {_score(best)}")
     elif view.checkpoints:
         lines.append(f"Newest checkpoint: step **{view.checkpoints[-1].step}** (no validation at any checkpoint yet)")
+    lines += _plugins(view)
     lines += ["", *_commands(run_id, best.step if best else None, view), *_best_first(view), *_plateaus(view), ""]
     lines += ["### Interventions", ""]
     rows = [_row(event, (effects or {}).get(event.seq)) for event in reversed(view.interventions())]
@@ -65,6 +67,8 @@ _FOOTER = "Every event: artifacts `timeline.md` and `timeline.jsonl`. Checkpoint
 PLATEAUS = frozenset({"plateau_detected", "plateau_cleared", "safety_reset"})
 PLATEAUS_SHOWN = 5
 BEST_SHOWN = 5
+PLUGIN_CHARACTERS = 1000
+"""Most of a line on plug-ins: the description has 8000."""
 _METRIC_NAMES = {PSNR_Y: "PSNR-Y, dB"}
 
 
@@ -90,6 +94,22 @@ def _commands(run_id: str, best_step: int | None, view: RecordSummary) -> list[s
             f"Steer from this page with tags: {tag}, `vsrpp.set.max_lr` = `2e-4`; answer in `vsrpp.last_command`.",
         ]
     return lines
+
+
+def _plugins(view: RecordSummary) -> list[str]:
+    """What the run's plug-ins provide; for a loss term its label, metric and colour. All of it is other people's text."""
+    run_config = view.started.data.get("run_config") or {} if view.started else {}
+    known = schema.of(run_config)
+    if not known.plugins:
+        return []
+    lines = ["", "Plug-ins: " + ", ".join(f"{_code(one.source)} {one.sha256[:12]}" for one in known.plugins)]
+    terms = [f"{_code(term.label)} (`loss/{term.name}`, {term.colour})" for term in known.terms if term.plugin]
+    lines += ["", "Their loss terms: " + ", ".join(terms)] if terms else []
+    return [line[:PLUGIN_CHARACTERS] for line in lines]
+
+
+def _code(text: str) -> str:
+    return f"`{text.replace('`', '')}`"
 
 
 def _best_first(view: RecordSummary) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from vsrpp import config, control
 from vsrpp.control.checkpoint_ref import CheckpointRef
+from vsrpp.control.edits import run_config_of
 from vsrpp.errors import Refused
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Inbox, Marks, RunReader
@@ -101,7 +102,7 @@ class TagCommands:
 
     def _write_down(self, tags: dict[str, str]) -> dict[str, Any]:
         self._fact["found"] += 1
-        commands = [self._refused_as_over(item) for item in commands_of(tags)]
+        commands = [self._refused_as_over(item) for item in commands_of(tags, run_config_of(self._reader))]
         seed = f"{self._run_id}\n{self._fact['epoch']}\n{self._fact['found']}\n{canonical(tags)}"
         for number, command in enumerate(commands):
             command["uid"] = hashlib.sha256(f"{seed}\n{number}".encode()).hexdigest()[:32]
@@ -174,14 +175,17 @@ class TagCommands:
         self.marks.set_fact(FACT, self._fact)
 
 
-def commands_of(tags: dict[str, str]) -> list[dict[str, Any]]:
-    """The commands in tags found together: {label, kind, payload}, or {label, line} for an invalid one."""
+def commands_of(tags: dict[str, str], run_config: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """The commands in tags found together: {label, kind, payload}, or {label, line} for an invalid one.
+
+    Values are typed by the schema of the run, whose plug-ins `run_config` has.
+    """
     commands: list[dict[str, Any]] = []
     assignments = {key.removeprefix(SET): text for key, text in sorted(tags.items()) if key.startswith(SET)}
     if assignments:
         label = ", ".join(f"{key}={_short(text)}" for key, text in assignments.items())
         try:
-            changes = config.parse_assignments(f"{key}={text}" for key, text in assignments.items())
+            changes = config.parse_assignments((f"{key}={text}" for key, text in assignments.items()), run_config)
             commands.append({"label": label, "kind": "edit", "payload": {"changes": changes}})
         except Refused as error:
             commands.append({"label": label, "line": str(error)})

@@ -47,6 +47,7 @@ class TensorBoard:
         self._at = 0.0
         self._line = Lineage(keep_events=False)
         self._max_steps = 0
+        self._percent_tags = tags.percent_tags()
         self._written: set[tuple[str, int]] = set()
         """(tag, step) of the config's points: a metric row and an event may both report one."""
 
@@ -92,6 +93,7 @@ class TensorBoard:
         for event in self._reader.events(types=(*CONFIG_EVENTS, *TURNS)):
             if event.seq <= written:
                 self._set_max_steps(event)
+                self._name_terms(event)
                 self._line.add(event)
         self._files = EventFiles(self._paths.tensorboard)
         return self._files
@@ -129,7 +131,8 @@ class TensorBoard:
             total = sum(weights.values())
             values[tags.WEIGHT_SUM] = total
             whole = total or 1.0
-            values |= {tags.percent_tag(term): 100.0 * value / whole for term, value in weights.items()}
+            named = {term: self._percent_tags.get(term, tags.percent_tag(term)) for term in weights}
+            values |= {named[term]: 100.0 * value / whole for term, value in weights.items()}
             if all(value == value for value in weights.values()):
                 files.histogram(tags.DISTRIBUTION, weights.values(), step, at)
         if values:
@@ -151,6 +154,11 @@ class TensorBoard:
         live = event.data.get("config") if event.type == "started" else None
         changes = {c["key"]: c["new"] for c in event.data.get("changes") or [] if isinstance(c, dict) and "key" in c}
         self._max_steps = int((live or changes).get("max_steps") or self._max_steps)
+
+    def _name_terms(self, event: Event) -> None:
+        """Take the labels of the loss terms from the run config that the event reports."""
+        if event.type == "started":
+            self._percent_tags = tags.percent_tags(event.data.get("run_config"))
 
     def _event_or_set_aside(self, files: EventFiles, event: Event) -> None:
         try:
@@ -174,6 +182,7 @@ class TensorBoard:
             return
         if event.type in CONFIG_EVENTS:
             self._set_max_steps(event)
+        self._name_terms(event)
         if event.type == "started":
             self._started(files, event)
         changes = data.get("changes") or []

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from vsrpp.config.schema import loss_terms
+
 EXACT = {
     "plateau/counter": "Plateau/Counter",
     "plateau/ema_loss": "Plateau/EMA_Loss",
@@ -9,7 +14,6 @@ EXACT = {
     "plateau/progress_percent": "Plateau/Progress_Percent",
     "plateau/progress": "Plateau/Progress_Percent",
 }
-TERMS = {"l1": "L1", "ms": "MS", "grad": "Grad", "perceptual": "Perceptual"}
 FROM_EVENTS = frozenset({"events/config_change", "events/validation", "events/validation_run", "events/timeline"})
 """Markers that are written from the events; as scalars, two of them would have the tag of a text."""
 CONFIG_CHANGES, CONFIG_PARAMETERS, INITIAL = "Config/Changes", "Config/Parameters/", "Config/Initial_Configuration"
@@ -37,8 +41,22 @@ def scalar_tag(key: str) -> str | None:
     return key
 
 
+def percent_tags(run_config: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Loss term -> the tag of its part of the weights, named by the term's label: `Weights/Distribution/L1_percent`.
+
+    In labels of plug-ins, other signs than letters, digits, `.`, `-` and `_` become `_`; a label that is taken is followed by
+    the term's name.
+    """
+    labels: dict[str, str] = {}
+    for term in loss_terms(run_config):
+        label = "".join(sign if sign.isalnum() or sign in ".-_" else "_" for sign in term.label)
+        labels[term.name] = f"{label}_{term.name}" if label in labels.values() else label
+    return {name: f"{DISTRIBUTION}/{label}_percent" for name, label in labels.items()}
+
+
 def percent_tag(term: str) -> str:
-    return f"{DISTRIBUTION}/{TERMS.get(term, term.capitalize())}_percent"
+    """The tag of a term that the run's config does not declare."""
+    return f"{DISTRIBUTION}/{term.capitalize()}_percent"
 
 
 def _titled(name: str) -> str:

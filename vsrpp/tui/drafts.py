@@ -15,14 +15,18 @@ NEAR_PART = 0.05
 NEAR_SUM = 0.01
 
 
-def typed(texts: Mapping[str, str]) -> dict[str, Any]:
+RunConfig = Mapping[str, Any] | None
+"""Of the run, whose plug-ins may have declared parameters."""
+
+
+def typed(texts: Mapping[str, str], run_config: RunConfig = None) -> dict[str, Any]:
     """The values as their parameters' types; what cannot be read as such stays text, and the check says so."""
-    parameters = config.parameters()
+    parameters = config.parameters(run_config)
     pairs = []
     for key, text in texts.items():
-        numeric = parameters[key].type in ("number", "integer")
+        numeric = key in parameters and parameters[key].type in ("number", "integer")
         pairs.append(f"{key}={text.strip().replace(',', '.') if numeric else text.strip()}")
-    return config.parse_assignments(pairs)
+    return config.parse_assignments(pairs, run_config)
 
 
 def near_limit(parameter: config.Parameter, value: Any) -> float | int | None:
@@ -37,15 +41,15 @@ def near_limit(parameter: config.Parameter, value: Any) -> float | int | None:
     return high if part >= 1 - NEAR_PART else None
 
 
-def group_of(key: str) -> tuple[str, ...]:
+def group_of(key: str, run_config: RunConfig = None) -> tuple[str, ...]:
     """The parameters that are edited as one with this one: those of a rule on their sum; else the key alone."""
-    rule = sum_rule(key)
+    rule = sum_rule(key, run_config)
     return tuple(rule["keys"]) if rule else (key,)
 
 
-def sum_rule(key: str) -> Mapping[str, Any] | None:
+def sum_rule(key: str, run_config: RunConfig = None) -> Mapping[str, Any] | None:
     """The rule on a sum that the key takes part in: {keys, minimum, maximum, …}."""
-    rules = schema.load(schema.LIVE_SCHEMA)["x-rules"]
+    rules = schema.of(run_config).rules(schema.LIVE_SCHEMA)
     return next((rule for rule in rules if rule["rule"] == "sum" and key in rule["keys"]), None)
 
 

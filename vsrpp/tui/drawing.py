@@ -9,8 +9,8 @@ from vsrpp.formats import finite
 from vsrpp.tui.lines import Line, Span
 
 EIGHTHS = "▁▂▃▄▅▆▇█"
-TERM_FILLS = {"l1": "█", "ms": "▓", "grad": "▒", "perceptual": "░"}
-"""Told apart without colour too."""
+FILLS = "█▓▒░"
+"""The parts of a bar, told apart without colour too; a fifth part begins again."""
 ACTIVITY_TOP = 2.0
 """Where the activity scale ends: 2.0+."""
 _LEVELS = ((0.5, "low", "good"), (1.0, "moderate", "info"), (1.5, "high", "warn"), (2.0, "unusual", "bad"))
@@ -99,8 +99,13 @@ def shares(values: Mapping[str, float | None]) -> dict[str, float]:
     return {term: value / top / total for term, value in weights.items()}
 
 
-def stacked(values: Mapping[str, float | None], width: int) -> Line:
-    """One bar of the terms' shares, each in its colour and its own fill."""
+def fill(place: int) -> str:
+    """The fill of the part at this place, from 0."""
+    return FILLS[place % len(FILLS)]
+
+
+def stacked(values: Mapping[str, float | None], styles: Mapping[str, str], width: int) -> Line:
+    """One bar of the parts' shares, each in its style and its own fill."""
     parts = shares(values)
     if not any(parts.values()):
         return [("░" * width, "dim")]
@@ -108,7 +113,8 @@ def stacked(values: Mapping[str, float | None], width: int) -> Line:
     for part in parts.values():
         ends.append(ends[-1] + part)
     cells = [round(end * width) for end in ends]
-    return [(TERM_FILLS[t] * (cells[i + 1] - cells[i]), t) for i, t in enumerate(parts) if cells[i + 1] > cells[i]]
+    bar = [(fill(i) * (cells[i + 1] - cells[i]), styles[name]) for i, name in enumerate(parts)]
+    return [span for span in bar if span[0]]
 
 
 # ---- charts

@@ -1,4 +1,4 @@
-"""Lines of styled text: cut, padded, put side by side. A style is a name; `canvas` knows its looks."""
+"""Lines of styled text: cut, padded, put side by side. A style is a name, or `#rrggbb`; `widgets.look` knows its look."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from vsrpp import config, formats
+from vsrpp.config.schema import LossTerm
 from vsrpp.control.face_keys import FACE_KEYS
 from vsrpp.texts import Texts
 from vsrpp.tui.terminal import spelt_out
@@ -60,9 +61,13 @@ class TerminalTexts(Texts):
         """What the parameter does: the schema's description, or its German."""
         return self.spelt(parameter.description_in(self.language))
 
-    def value(self, key: str, thing: Any) -> str:
+    def value(self, key: str, thing: Any, run_config: Mapping[str, Any] | None = None) -> str:
         """A parameter's value for display; what is typed stays as the config writes it."""
-        return formats.value(key, thing, (self("on"), self("off")))
+        return formats.value(key, thing, (self("on"), self("off")), run_config)
+
+    def term(self, term: LossTerm) -> str:
+        """The label of a loss term."""
+        return self.spelt(term.label_in(self.language))
 
     def changes(self, made: Iterable[Mapping[str, Any]]) -> str:
         """`max_lr 1.50e-04 → 2.00e-04, grad_clip 1.0 → 0.5`."""

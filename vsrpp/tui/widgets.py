@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import takewhile, zip_longest
 from statistics import fmean
 from typing import Any
@@ -34,11 +35,10 @@ from vsrpp.tui.lines import Line, fit, length
 from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.terminal import plain
 
-TERM_COLOURS = {"l1": "#ef4444", "ms": "#f97316", "grad": "#a855f7", "perceptual": "#06b6d4"}
 KEY_GAP = 2
 PADDING = 2
 """What a table adds to the width of each column."""
-COURSE_COLOURS = {**TERM_COLOURS, "total": "#808080", "info": "#06b6d4", "dim": "#808080"}
+COURSE_COLOURS = {"total": "#808080", "info": "#06b6d4", "dim": "#808080"}
 """A Sparkline needs a colour it can mix, so none of the terminal's own sixteen."""
 STYLES = {
     "": Style(), "title": Style(bold=True), "bold": Style(bold=True), "dim": Style(dim=True),
@@ -48,9 +48,14 @@ STYLES = {
     "good bold": Style(color="green", bold=True), "info bold": Style(color="cyan", bold=True),
     "warn bold": Style(color="yellow", bold=True), "bad bold": Style(color="red", bold=True),
     "key": Style(bold=True, color="cyan"), "brand": Style(bold=True, color="cyan"), "total": Style(bold=True),
-    **{term: Style(color=colour) for term, colour in TERM_COLOURS.items()},
 }  # fmt: skip
-"""Every look there is. Severity never rests on colour alone: a word or a sign goes with it."""
+"""Every look with a name. Severity never rests on colour alone: a word or a sign goes with it."""
+
+
+@lru_cache(maxsize=256)
+def look(style: str) -> Style:
+    """The look of a style: a name of STYLES, or the `#rrggbb` of a loss term."""
+    return Style(color=style) if style.startswith("#") else STYLES[style]
 
 
 class TerminalFilter(LineFilter):
@@ -103,7 +108,7 @@ class Canvas(Widget):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         spans = fit(self._lines[y] if y < len(self._lines) else [], width)
-        return Strip([Segment(text, STYLES[style]) for text, style in spans], width)
+        return Strip([Segment(text, look(style)) for text, style in spans], width)
 
 
 def changed_cells(before: Line, after: Line, width: int) -> int:
@@ -145,7 +150,7 @@ class Course(Sparkline):
     def show(self, values: Iterable[float | None], style: str) -> None:
         known = finite_values(values)
         self.visible = len(known) > 1
-        colour = Color.parse(COURSE_COLOURS[style])
+        colour = Color.parse(COURSE_COLOURS.get(style, style))
         if (known, colour) != (self.data, self.max_color):
             self.min_color = self.max_color = colour
             self.data, self.summary_function = known, fmean
@@ -269,7 +274,7 @@ class Rows(DataTable[RenderableType]):
     def _text(line: Line, column: TableColumn, *, wraps: bool = False) -> Text:
         text = Text(justify="right" if column.right else "left", end="", no_wrap=not wraps, overflow="ellipsis")
         for part, style in line:
-            text.append(part, STYLES[style])
+            text.append(part, look(style))
         return text
 
     @property

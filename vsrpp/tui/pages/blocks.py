@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from vsrpp.control.narrate import Narration, narrate
-from vsrpp.control.run_view import TERMS
 from vsrpp.formats import NONE, finite, loss, mebibytes, number, percent, rate, time_of_day, whole
 from vsrpp.store import Event
 from vsrpp.tui.drawing import (
-    TERM_FILLS,
     activity_bar,
     activity_level,
     activity_marker,
     activity_scale,
+    fill,
     limit_style,
     peak_of,
     shares,
@@ -24,28 +25,53 @@ from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.pages.delivery import sign
 from vsrpp.tui.run_view import RunSnapshot
 
-LOSSES = ("total", *TERMS)
+TOTAL = "total"
+LOSSES_ROWS = 6
+"""The total and the terms, in a low terminal; in a high one, a quarter of its rows."""
+LEGEND_ROWS = 3
 WIDE_LOSSES = 36
 """From this width on the losses have their names in full and their part of the total."""
 STREAM_SIGNS = {"backward": "← ", "forward": "→ ", "fusion": "🔗"}
 
 
-def losses(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
+@dataclass(frozen=True, slots=True)
+class LossRow:
+    """The total, or a term of the loss."""
+
+    name: str
+    """`total`, `l1`: what `loss/l1` is called after."""
+    label: str
+    style: str
+
+
+def loss_rows(snapshot: RunSnapshot, t: TerminalTexts, height: int) -> list[LossRow]:
+    """Those with room in a body of that height: the total, and the terms; first to go are those with weight 0."""
+    terms, most = list(snapshot.terms), max(LOSSES_ROWS, height // 4) - 1
+    if len(terms) > most:
+        weights = snapshot.weights()
+        kept = sorted(terms, key=lambda term: not weights[term.name])[:most]
+        terms = [term for term in terms if term in kept]
+    total = LossRow(TOTAL, t("term.total"), TOTAL)
+    return [total, *(LossRow(term.name, t.term(term), term.colour) for term in terms)]
+
+
+def losses(snapshot: RunSnapshot, t: TerminalTexts, width: int, rows: Sequence[LossRow]) -> list[Line]:
     """Total and terms: value, weight in effect, part of the total."""
     wide = width >= WIDE_LOSSES
     lines: list[Line] = []
     weights = snapshot.weights()
-    for term in LOSSES:
+    for row in rows:
+        term = row.name
         value, weight = snapshot.metrics.get(f"loss/{term}"), weights.get(term)
         off = switched_off(snapshot, term)
-        name = pad(t(f"term.{term}") if wide else cut(t(f"term.{term}"), 5), 11 if wide else 5)
+        name = pad(row.label, 11) if wide else pad(cut(row.label, 5), 5)
         broken = value is not None and not math.isfinite(value)
         text = rpad("✖ " + str(value) if broken else loss(value), 9 if wide else 8)
-        factor = "" if term == "total" else f"×{weight:.2f}" if weight is not None else ""
+        factor = "" if term == TOTAL else f"×{weight:.2f}" if weight is not None else ""
         tail = f" {factor:5} {_part(snapshot, term):>4}" if wide else f" {factor:5}"
         lines.append(
             line(
-                (name, "dim" if off else term),
+                (name, "dim" if off else row.style),
                 (text, "bad bold" if broken else "dim" if off else "bold"),
                 (tail, "dim"),
             )
@@ -54,7 +80,7 @@ def losses(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
 
 
 def switched_off(snapshot: RunSnapshot, term: str) -> bool:
-    return term != "total" and not snapshot.weights().get(term)
+    return term != TOTAL and not snapshot.weights().get(term)
 
 
 def _part(snapshot: RunSnapshot, term: str) -> str:
@@ -190,19 +216,24 @@ def streams(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
 def bars(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> list[Line]:
     """Weights and loss values as stacked bars, with a legend of both."""
     weights, values = snapshot.weights(), snapshot.losses()
+    colours = {term.name: term.colour for term in snapshot.terms}
     label = max(len(t("weights_bar")), len(t("values_bar"))) + 1
     rows = [
-        line((pad(t("weights_bar"), label), ""), *stacked(weights, width - label)),
-        line((pad(t("values_bar"), label), ""), *stacked(values, width - label)),
+        line((pad(t("weights_bar"), label), ""), *stacked(weights, colours, width - label)),
+        line((pad(t("values_bar"), label), ""), *stacked(values, colours, width - label)),
     ]
     parts = shares(weights)
-    legend = line(" " * label)
-    for term in TERMS:
-        if not parts[term] and values[term] is None:
+    legend: list[Line] = [line(" " * label)]
+    for place, term in enumerate(snapshot.terms):
+        part, value = parts[term.name], values[term.name]
+        if not part and value is None:
             continue
-        text = f"{t(f'term.{term}')} {parts[term] * 100:.0f} %{f' {loss(values[term])}' if width >= 72 else ''}"
-        legend += line((f"{TERM_FILLS[term]} ", term), (text, "" if parts[term] else "dim"), "   ")
-    return [*rows, fit(legend, width)]
+        text = f"{t.term(term)} {part * 100:.0f} %{f' {loss(value)}' if width >= 72 else ''}"
+        entry = line((f"{fill(place)} ", term.colour), (text, "" if part else "dim"), "   ")
+        if len(legend[-1]) > 1 and length(legend[-1]) + length(entry) - 3 > width and len(legend) < LEGEND_ROWS:
+            legend.append(line(" " * label))
+        legend[-1] += entry
+    return [*rows, *(fit(row, width) for row in legend)]
 
 
 def events(snapshot: RunSnapshot, t: TerminalTexts, width: int, rows: int) -> list[Line]:

@@ -33,9 +33,9 @@ def preview_lines(
         return wrap(f"✖ {refusal(preview, snapshot, t)}", width, "bad")
     if not preview.changes:
         return [[(t("preview.same"), "dim")]]
-    parameters = config.parameters()
+    parameters = config.parameters(snapshot.run_config)
     lines = [
-        _change(change, parameters[change["key"]], t)
+        _change(change, parameters[change["key"]], snapshot, t)
         for change in sorted(preview.changes, key=lambda change: parameters[change["key"]].menu or 0)
     ]
     for remark in preview.remarks:
@@ -46,10 +46,10 @@ def preview_lines(
     return lines + _rate_ahead(preview, t, width)
 
 
-def _change(change: Mapping[str, Any], parameter: config.Parameter, t: TerminalTexts) -> Line:
+def _change(change: Mapping[str, Any], parameter: config.Parameter, snapshot: RunSnapshot, t: TerminalTexts) -> Line:
     key, limit = change["key"], drafts.near_limit(parameter, change["new"])
-    row = line((f"{key} ", "bold"), t.value(key, change["old"]), " → ")
-    row += line((t.value(key, change["new"]), "good bold" if limit is None else "warn bold"))
+    old, new = (t.value(key, change[at], snapshot.run_config) for at in ("old", "new"))
+    row = line((f"{key} ", "bold"), old, " → ", (new, "good bold" if limit is None else "warn bold"))
     return row + line(("" if limit is None else f"  ! {t('preview.near', limit=bound(limit))}", "warn"))
 
 

@@ -139,7 +139,7 @@ class Charts(View):
     def lines(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, height: int) -> list[Line]:
         bars = blocks.bars(snapshot, t, width)
         curves: list[tuple[str, list[Value], list[Value], str, str]] = [
-            (t("chart.loss"), *_of(snapshot, "loss/total"), "l1", "loss"),
+            (t("chart.loss"), *_of(snapshot, "loss/total"), "total", "loss"),
             (t("chart.psnr"), [v.psnr_y for v in snapshot.validations], [], "good", "psnr"),
             (t("chart.rate"), *_of(snapshot, "lr"), "info", "rate"),
         ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from typing import ClassVar, cast
+from collections.abc import Mapping
+from typing import Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import ActiveBinding, Binding
@@ -109,6 +110,11 @@ class RunScreen(Screen[None]):
     @property
     def snapshot(self) -> RunSnapshot | None:
         return self.ui.snapshot
+
+    @property
+    def run_config(self) -> Mapping[str, Any] | None:
+        """The run's startup config, which declares the parameters of its plug-ins; None before the first look."""
+        return self.snapshot.run_config if self.snapshot else None
 
     def canvas(self, id: str, classes: str | None = None) -> Canvas:
         """A new canvas, which `fill` finds again."""

@@ -103,7 +103,7 @@ class EditScreen(RunScreen):
         if texts:
             try:
                 self.probation()
-                changes = drafts.typed(texts)
+                changes = drafts.typed(texts, self.run_config)
             except Refused as error:
                 self._problem = error_text(error, self.t)
             else:
@@ -152,7 +152,7 @@ class EditScreen(RunScreen):
         self.redraw()
 
     async def _send(self) -> None:
-        changes, trial = drafts.typed(self.texts()), self.probation()
+        changes, trial = drafts.typed(self.texts(), self.run_config), self.probation()
         paths, base, reason = self.ui.paths, self._base_revision, self.reason.value.strip() or None
         t = self.t
 
@@ -236,7 +236,7 @@ class EditParameter(EditScreen):
         about = [rule(f"{number}{t.title(parameter)}", width, (parameter.key, "dim"))]
         room = self.room.height
         about += wrap(t.description(parameter), width, "dim")[: 1 if room < 14 else 2 if room < 17 else 6]
-        facts = [t("now", value=self.t.value(parameter.key, snapshot.values.get(parameter.key)))]
+        facts = [t("now", value=self.t.value(parameter.key, snapshot.values.get(parameter.key), snapshot.run_config))]
         if self._choices:
             facts.append(t("choices", values=" ".join(self._choices)))
         else:
@@ -247,7 +247,9 @@ class EditParameter(EditScreen):
             t(
                 "default",
                 value=self.t.value(
-                    parameter.key, parameter.default_for(str(snapshot.run_config.get("preset", "base")))
+                    parameter.key,
+                    parameter.default_for(str(snapshot.run_config.get("preset", "base"))),
+                    snapshot.run_config,
                 ),
             )
         )
@@ -265,7 +267,7 @@ class EditParameter(EditScreen):
         await self.typed()
         field = self.entry("value")
         now = self.snapshot.values.get(self.parameter.key) if self.snapshot else None
-        present = field.value.strip() or value(self.parameter.key, now)
+        present = field.value.strip() or value(self.parameter.key, now, run_config=self.run_config)
         at = self._choices.index(present) if present in self._choices else -1
         field.value = self._choices[(at + by) % len(self._choices)]
         field.cursor_position = len(field.value)

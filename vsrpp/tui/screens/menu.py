@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 
 from vsrpp import config
+from vsrpp.config.schema import fault_of_plugins
 from vsrpp.formats import bound
 from vsrpp.tui.drafts import group_of, near_limit
 from vsrpp.tui.lines import Line, cut, rule
@@ -34,9 +35,13 @@ class Menu(RunScreen):
 
     def __init__(self, chosen: str | None = None) -> None:
         super().__init__()
-        self.parameters = list(config.parameters().values())
-        keys = [parameter.key for parameter in self.parameters]
-        self._at = keys.index(chosen) if chosen in keys else 0
+        self._chosen = chosen
+        self._at = 0
+
+    @property
+    def parameters(self) -> list[config.Parameter]:
+        """Those of the run: ours, and those of its plug-ins."""
+        return list(config.parameters(self.run_config).values())
 
     def body(self) -> ComposeResult:
         yield self.canvas("title")
@@ -48,15 +53,23 @@ class Menu(RunScreen):
         from vsrpp.tui.screens.edit import warm_up
 
         self.ui.calls.ask("warm up", warm_up)
+        fault = fault_of_plugins(self.run_config or {})
+        if fault:
+            self.ui.say(fault, "warn")
 
     # ---- drawing
     def draw(self, snapshot: RunSnapshot) -> None:
         width, wide = self.size.width, self.size.width >= WIDE
         self.fill("number-label").show([[(self.t("menu.prompt"), "bold")]])
+        parameters = self.parameters
+        if self._chosen is not None:
+            keys = [parameter.key for parameter in parameters]
+            self._at = keys.index(self._chosen) if self._chosen in keys else 0
+            self._chosen = None
         rows: list[list[Line]] = []
         place = 0
         previous_tier = ""
-        for number, parameter in enumerate(self.parameters):
+        for number, parameter in enumerate(parameters):
             if parameter.tier != previous_tier:
                 heading: list[Line] = [[], [(self.t(f"menu.{parameter.tier}"), "dim")], [], []]
                 rows.append([*heading, []] if wide else heading)
@@ -78,7 +91,7 @@ class Menu(RunScreen):
         live = parameter.live
         present = (snapshot.values if live else snapshot.run_config).get(parameter.key)
         event = snapshot.config.last_change(parameter.key) if live else None
-        text = cut(self.t.value(parameter.key, present), 10)
+        text = cut(self.t.value(parameter.key, present, snapshot.run_config), 10)
         style = "warn" if live and near_limit(parameter, present) is not None else "bold" if live else "dim"
         row: list[Line] = [
             [(f"{parameter.menu}." if live else "🔒", "key" if live else "dim")],
@@ -141,7 +154,7 @@ class Menu(RunScreen):
         if not parameter.live:
             self.ui.say(self.t("menu.locked", key=parameter.key, run=self.ui.paths.run_id), "warn")
             return
-        keys = group_of(parameter.key)
+        keys = group_of(parameter.key, self.run_config)
         self.ui.clear_message()
         if len(keys) == 1:
             await self.ui.replace(EditParameter(parameter, back_to=Menu))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 
@@ -40,7 +42,8 @@ class OverviewBody(Vertical):
         names = ("losses-title", "losses-figures", "steering-title", "rate", "optimizer", "plateau", "delivery", "upload",
                  "upload-sizes", "left", "right", "below")  # fmt: skip
         self._canvases = {name: Canvas(id=name, classes="hugging" if name in HUGGING else None) for name in names}
-        self._courses = {term: Course() for term in blocks.LOSSES}
+        self._courses: list[Course] = []
+        self._beside = Vertical(id="courses")
         self._rate_course = Course(id="rate-course")
         self._plateau_gauge, self._upload_gauge = Gauge(id="plateau-gauge"), Gauge(id="upload-gauge")
         self._blocks, self._losses = Horizontal(id="blocks"), Vertical(id="losses")
@@ -52,8 +55,7 @@ class OverviewBody(Vertical):
                 yield self._canvases["losses-title"]
                 with Horizontal(id="figures"):
                     yield self._canvases["losses-figures"]
-                    with Vertical(id="courses"):
-                        yield from self._courses.values()
+                    yield self._beside
             with Vertical(id="steering"):
                 yield self._canvases["steering-title"]
                 with Horizontal(classes="row"):
@@ -79,10 +81,11 @@ class OverviewBody(Vertical):
         left = width if stacked else overview.left_column(width)
         self._blocks.set_class(stacked, "-stacked")
         self._losses.styles.width = left
-        self._show_losses(snapshot, t, left)
+        rows_of_losses = blocks.loss_rows(snapshot, t, height)
+        self._show_losses(snapshot, t, left, rows_of_losses)
         self._canvases["steering-title"].display = not stacked
         rows = self._show_steering(snapshot, t, width if stacked else width - 2 - left)
-        losses = len(blocks.LOSSES) + 1
+        losses = len(rows_of_losses) + 1
         taken = losses + rows if stacked else max(losses, rows + 1)
         one, other = overview.columns(snapshot, t, width, height)
         self._canvases["left"].styles.width = left
@@ -91,13 +94,20 @@ class OverviewBody(Vertical):
         taken += max(len(one), len(other))
         self._canvases["below"].show(overview.below(snapshot, t, width, height, taken))
 
-    def _show_losses(self, snapshot: RunSnapshot, t: TerminalTexts, width: int) -> None:
+    def _show_losses(self, snapshot: RunSnapshot, t: TerminalTexts, width: int, rows: Sequence[blocks.LossRow]) -> None:
         right = (t("weight"), "dim") if width >= blocks.WIDE_LOSSES else ""
         self._canvases["losses-title"].show([rule(t("losses"), width, right)])
-        self._canvases["losses-figures"].show(blocks.losses(snapshot, t, width))
-        for term in blocks.LOSSES:
-            style = "dim" if blocks.switched_off(snapshot, term) else term
-            self._courses[term].show(snapshot.trends.get(f"loss/{term}", ()), style)
+        self._canvases["losses-figures"].show(blocks.losses(snapshot, t, width, rows))
+        fresh = [Course() for _ in rows[len(self._courses) :]]
+        self._courses += fresh
+        if fresh:
+            self._beside.mount(*fresh)
+        for place, course in enumerate(self._courses):
+            course.display = place < len(rows)
+            if course.display:
+                row = rows[place]
+                style = "dim" if blocks.switched_off(snapshot, row.name) else row.style
+                course.show(snapshot.trends.get(f"loss/{row.name}", ()), style)
 
     def _show_steering(self, snapshot: RunSnapshot, t: TerminalTexts, width: int) -> int:
         """Draws the steering; returns the rows it takes below its title."""

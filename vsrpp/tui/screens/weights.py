@@ -1,4 +1,4 @@
-"""The four loss weights, edited as one: their sum is held near 1."""
+"""The loss weights, edited as one: their sum is held near 1."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class EditWeights(EditScreen):
     def body(self) -> ComposeResult:
         yield self.canvas("title")
         for key in self.edited:
-            present = value(key, self.snapshot.values.get(key)) if self.snapshot else ""
+            present = value(key, self.snapshot.values.get(key), run_config=self.run_config) if self.snapshot else ""
             yield labelled(self.canvas(f"{key}-label"), self.field(key, value=present, leaves="="))
         yield from self.last_rows()
         yield self.canvas("main")
@@ -50,18 +50,20 @@ class EditWeights(EditScreen):
         """What differs from the config in force: a weight left alone is no part of the edit."""
         typed = {key: self.entry(key).value.strip() for key in self.edited}
         present = self.snapshot.values if self.snapshot else {}
-        return {key: text for key, text in typed.items() if text and drafts.typed({key: text})[key] != present.get(key)}
+        read = drafts.typed({key: text for key, text in typed.items() if text}, self.run_config)
+        return {key: typed[key] for key, weight in read.items() if weight != present.get(key)}
 
     def values(self) -> dict[str, float] | None:
         """The weights as typed (as they are where a field is empty), or None if one is no number."""
         texts = self.texts()
         present = {key: finite(self.snapshot.values.get(key)) if self.snapshot else None for key in self.edited}
-        numbers = {key: finite(new) for key, new in {**present, **drafts.typed(texts)}.items()}
+        numbers = {key: finite(new) for key, new in {**present, **drafts.typed(texts, self.run_config)}.items()}
         return None if None in numbers.values() else {key: known for key, known in numbers.items() if known is not None}
 
     def draw(self, snapshot: RunSnapshot) -> None:
-        width, t, parameters = self.size.width, self.t, config.parameters()
-        rule_ = drafts.sum_rule(self.edited[0])
+        width, t, parameters = self.size.width, self.t, config.parameters(snapshot.run_config)
+        terms = {term.key: term for term in snapshot.terms}
+        rule_ = drafts.sum_rule(self.edited[0], snapshot.run_config)
         assert rule_ is not None
         weights = self.values()
         total = round(math.fsum(weights.values()), 9) if weights else None
@@ -69,18 +71,20 @@ class EditWeights(EditScreen):
         bounds = f"{t('sum', sum='–' if total is None else f'{total:g}')} {t('sum.range')}"
         sign = {"bad": " !!", "warn": " !"}.get(style, "")
         self.fill("title").show([rule(t("weights"), width, (bounds + sign, style))])
-        for key in self.edited:
-            parameter = parameters[key]
-            term = key.removesuffix("_weight")
-            name = line((f"{parameter.menu}. ", "key"), (t.title(parameter), term))
-            self.fill(f"{key}-label").show([name])
+        for key, term in terms.items():
+            if key in self.edited:
+                name = line((f"{parameters[key].menu}. ", "key"), (t.title(parameters[key]), term.colour))
+                self.fill(f"{key}-label").show([name])
         self.draw_last_rows()
         lines: list[Line] = []
         if weights:
-            shares = {key.removesuffix("_weight"): weight for key, weight in weights.items()}
-            lines.append(line((pad(t("weights_bar"), 10), "dim"), *stacked(shares, width - 10)))
-        if snapshot.run_config.get("perceptual_weights") is None:
-            lines.append([(t("no_perceptual"), "dim")])
+            colours = dict.fromkeys(weights, "") | {key: term.colour for key, term in terms.items()}
+            lines.append(line((pad(t("weights_bar"), 10), "dim"), *stacked(weights, colours, width - 10)))
+        lines += [
+            [(t("no_weights_file", term=t.term(term), key=term.weights_file), "dim")]
+            for term in terms.values()
+            if term.weights_file and snapshot.run_config.get(term.weights_file) is None
+        ]
         self.fill("main").show([*lines, *self.preview_lines(snapshot, width)])
 
     async def action_balance(self) -> None:
