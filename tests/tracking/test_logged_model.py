@@ -172,6 +172,17 @@ def test_the_carried_code_speaks_of_no_vsrpp_but_in_words() -> None:
             assert not any(imported.split(".")[0] == "vsrpp" for imported in names), name
 
 
+def test_the_carried_code_carries_all_of_ours_that_it_imports() -> None:
+    from vsrpp.tracking import model_code
+
+    files = {name.removeprefix("code/") for name in model_code.bundle()}
+    for name, text in model_code.bundle().items():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vsrpp_model_"):
+                path = str(node.module).replace(".", "/")
+                assert {f"{path}.py", f"{path}/__init__.py"} & files, f"{name} imports {node.module}"
+
+
 def test_making_one_imports_no_torch() -> None:
     code = (
         "import sys; from vsrpp.tracking import logged_model; files = logged_model.skeleton();"
