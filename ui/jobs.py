@@ -243,7 +243,7 @@ def _identity(pid: int) -> dict[str, Any]:
     import psutil
 
     try:
-        return {**control.process_identity(), "pid": pid, "started": psutil.Process(pid).create_time()}
+        return control.process_identity(pid)
     except psutil.Error:  # it has ended already
         return {**control.process_identity(), "pid": 0, "started": 0.0}
 

@@ -23,11 +23,20 @@ MATCHES_NAMED = 4
 """Runs listed for an ambiguous prefix."""
 
 
-def process_identity() -> dict[str, Any]:
-    """What identifies this process uniquely: host, process ID and start time (seconds since 1970)."""
+def process_identity(pid: int | None = None) -> dict[str, Any]:
+    """What identifies a process of this host uniquely: host, process ID, and when it started; by default this process.
+
+    That is `ticks`, counted by the kernel since its boot `boot`, which no change of the clock moves (Linux only), and
+    `started` in seconds since 1970, by which older versions tell.
+    Raises psutil.Error if it has ended.
+    """
     import psutil
 
-    return {"host": socket.gethostname(), "pid": os.getpid(), "started": psutil.Process().create_time()}
+    pid = os.getpid() if pid is None else pid
+    started = psutil.Process(pid).create_time()
+    ticks, boot = _start_ticks(pid), _boot_id()
+    counted = {"boot": boot, "ticks": ticks} if boot and ticks else {}
+    return {"host": socket.gethostname(), "pid": pid, "started": started, **counted}
 
 
 def process_alive(identity: dict[str, Any]) -> bool:
@@ -36,12 +45,32 @@ def process_alive(identity: dict[str, Any]) -> bool:
 
     if identity.get("host") != socket.gethostname() or not identity.get("pid"):
         return False
+    pid, boot = int(identity["pid"]), _boot_id()
     try:
-        process = psutil.Process(int(identity["pid"]))
-        same = abs(process.create_time() - float(identity["started"])) < 1.0
+        process = psutil.Process(pid)
+        if identity.get("ticks") and boot:
+            same = (identity.get("boot"), identity["ticks"]) == (boot, _start_ticks(pid))
+        else:
+            same = abs(process.create_time() - float(identity["started"])) < 1.0
         return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
         return False
+
+
+def _start_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since the boot; None where the kernel does not say, or it has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        return int(stat.rpartition(b")")[2].split()[19])  # the name in parentheses may contain spaces
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _boot_id() -> str | None:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip() or None
+    except (OSError, ValueError):
+        return None
 
 
 def run_state(reader: RunReader, state: dict[str, Any] | None = None) -> RunState:
