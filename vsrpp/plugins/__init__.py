@@ -23,9 +23,11 @@ from vsrpp.plugins.declare import (
 )
 
 __all__ = [
+    "ClipRecord",
     "Declaration",
     "Detector",
     "Network",
+    "Observation",
     "Parameter",
     "degradation",
     "detector",
@@ -37,7 +39,8 @@ __all__ = [
     "schedule",
 ]
 
-_BASES = {"Network": "models.network", "Detector": "controller.detector"}
+_BASES = {"Network": "models.network", "Detector": "controller.detector", "Observation": "controller.detector",
+          "ClipRecord": "data.readers"}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
