@@ -65,6 +65,7 @@ NEEDS_THE_CODE = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", NEEDS_THE_CODE, ids=lambda words: words[0])
 def test_what_needs_the_code_refuses_it_and_names_the_sha256(
     words: tuple[str, ...], run: RunPaths, marker: Path, tiny_clip: Path, capsys: pytest.CaptureFixture[str]
@@ -79,6 +80,7 @@ def test_what_needs_the_code_refuses_it_and_names_the_sha256(
     assert [path.name for path in (run.root.parent).iterdir() if path.is_dir()] == [run.run_id]
 
 
+@pytest.mark.slow
 def test_a_resume_refuses_it_too(run: RunPaths, marker: Path) -> None:
     with pytest.raises(Refused) as caught:
         prepare_resume(run, say=print)
@@ -86,6 +88,7 @@ def test_a_resume_refuses_it_too(run: RunPaths, marker: Path) -> None:
     assert not marker.exists()
 
 
+@pytest.mark.slow
 def test_it_runs_once_a_person_trusts_it(run: RunPaths, marker: Path, tiny_clip: Path) -> None:
     words = ["evaluate", run.run_id, "--data", str(tiny_clip), "--count", "3", "--json"]
     assert main([*words, "--trust-code", sha256_of(run)]) == 0
@@ -95,6 +98,7 @@ def test_it_runs_once_a_person_trusts_it(run: RunPaths, marker: Path, tiny_clip:
 READ_ONLY = [("status",), ("config",), ("history",), ("history", "--verify")]
 
 
+@pytest.mark.slow
 def test_what_only_reads_or_copies_never_asks(
     run: RunPaths, marker: Path, here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +114,7 @@ def test_what_only_reads_or_copies_never_asks(
     assert not trust.is_trusted(sha256_of(run))
 
 
+@pytest.mark.slow
 def test_the_panel_shows_it_without_running_it(run: RunPaths, marker: Path) -> None:
     found = "".join(html for page in ("monitoring", "config", "runs") for html in fragments(run.root.parent, page))
     assert run.run_id in found

@@ -62,7 +62,7 @@ def test_what_was_loaded_is_written_and_read_again(here: Path, tmp_path: Path) -
 
 
 def test_an_unchanged_file_is_used_where_it_is(recorded: Recorded) -> None:
-    trust.remember(recorded.sha256, "x")
+    trust.remember(recorded.sha256, str(recorded.file))
     assert recorded.reopen(exact=True) == recorded.run_config["plugins"]
     loaded = registry.source_of(recorded.sha256)
     assert loaded is not None
@@ -70,7 +70,7 @@ def test_an_unchanged_file_is_used_where_it_is(recorded: Recorded) -> None:
 
 
 def test_the_record_stands_in_for_a_file_that_was_removed(recorded: Recorded, tmp_path: Path) -> None:
-    trust.remember(recorded.sha256, "x")
+    trust.remember(recorded.sha256, str(recorded.file))
     recorded.file.unlink()
     assert recorded.reopen(exact=True) == recorded.run_config["plugins"]
     loaded = registry.source_of(recorded.sha256)
@@ -82,7 +82,7 @@ def test_the_record_stands_in_for_a_file_that_was_removed(recorded: Recorded, tm
 
 
 def test_a_changed_file_is_refused_where_bits_must_be_the_same(recorded: Recorded) -> None:
-    trust.remember(recorded.sha256, "x")
+    trust.remember(recorded.sha256, str(recorded.file))
     recorded.file.write_text(recorded.file.read_text().replace(".abs()", ".square()"))
     with raises(messages.CHANGED, difference="extras.py, line 6 differs"):
         recorded.reopen(exact=True)
@@ -94,7 +94,7 @@ def test_a_changed_file_is_refused_where_bits_must_be_the_same(recorded: Recorde
 
 
 def test_a_new_run_uses_the_file_as_it_is_and_an_evaluation_the_record(recorded: Recorded) -> None:
-    trust.remember(recorded.sha256, "x")
+    trust.remember(recorded.sha256, str(recorded.file))
     recorded.file.write_text(recorded.file.read_text().replace('label="mine"', 'label="Mine now"'))
     now = sources.of_file(recorded.file).sha256
     (current,) = recorded.reopen(current=True)
@@ -130,6 +130,17 @@ def test_changed_code_of_a_record_from_elsewhere_is_not_trusted_either(recorded:
         recorded.reopen(current=True)
 
 
+def test_a_trusted_sha256_does_not_open_the_way_to_a_file_that_the_record_names(recorded: Recorded, here: Path) -> None:
+    """A record from elsewhere with the SHA-256 of a known plug-in, and the path of what came with it."""
+    trust.remember(recorded.sha256, str(recorded.file))
+    write(here, "from pathlib import Path\nPath('ran').touch()\n" + loss("mine"), "evil.py")
+    recorded.run_config["plugins"][0]["path"] = "/proc/self/cwd/evil.py"
+    for options in ({"current": True}, {"exact": True, "allow_changed": True}):
+        with raises(messages.NOT_TRUSTED):
+            recorded.reopen(**options)
+    assert not (here / "ran").exists()
+
+
 DAMAGE = [
     lambda document: "{",
     lambda document: "[]",
@@ -144,7 +155,7 @@ DAMAGE = [
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=range(len(DAMAGE)))
 def test_a_damaged_record_is_found_and_nothing_of_it_written(recorded: Recorded, damage: Any, tmp_path: Path) -> None:
-    trust.remember(recorded.sha256, "x")
+    trust.remember(recorded.sha256, str(recorded.file))
     recorded.file.unlink()
     file = recorded.folder / record.FILE
     file.write_text(damage(json.loads(file.read_text())))
@@ -174,7 +185,7 @@ HOSTILE: list[tuple[dict[str, Any], Any]] = [
 
 @pytest.mark.parametrize(("change", "reason"), HOSTILE, ids=str)
 def test_a_record_with_impossible_names_is_refused(recorded: Recorded, change: dict[str, Any], reason: Any) -> None:
-    trust.remember(recorded.sha256, "x")
+    trust.remember(recorded.sha256, str(recorded.file))
     recorded.run_config["plugins"][0] |= change
     with raises(reason):
         recorded.reopen()
@@ -203,7 +214,7 @@ def test_a_trusted_plugin_does_not_open_the_way_to_what_it_imports(
 ) -> None:
     text = "import os, subprocess\nclass Net:\n    def __init__(self, scale, n_feats): ...\n" + loss("mine")
     recorded = Recorded(here, text, tmp_path / "run")
-    trust.remember(recorded.sha256, "x")
+    trust.remember(recorded.sha256, str(recorded.file))
     recorded.provides |= {"name": "mine" if "kind" not in change else "extras.py:x", **change}
     with raises(messages.OTHER_RECORD, why=why):
         recorded.reopen()

@@ -16,6 +16,7 @@ REFUSED = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "line"), REFUSED, ids=["import", "shape"])
 def test_a_plugin_that_does_not_fit_is_one_line_and_no_run(
     text: str, line: str, tmp_path: Path, tiny_clip: Path

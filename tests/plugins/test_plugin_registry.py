@@ -56,6 +56,16 @@ def test_an_import_inside_a_function_finds_the_siblings(here: Path) -> None:
     assert registry.load(source.of_file(write(here, text))).f() == 7
 
 
+def test_a_sibling_can_import_the_file_that_was_named(here: Path) -> None:
+    write(here, "def f():\n    import mutual\n    return mutual.value\n", "mutual_helper.py")
+    file = write(here, "import mutual_helper\nvalue = 5\n", "mutual.py")
+    assert registry.load(source.of_file(file)).mutual_helper.f() == 5
+
+
+def test_a_file_may_have_the_name_of_a_module_that_is_in_use(here: Path) -> None:
+    assert registry.load(source.of_file(write(here, "value = 6\n", "random.py"))).value == 6
+
+
 def test_two_files_of_one_name_are_two_plugins(tmp_path: Path) -> None:
     modules = [registry.load(source.of_file(write(tmp_path / name, f"value = '{name}'\n"))) for name in ("a", "b")]
     assert [module.value for module in modules] == ["a", "b"]
@@ -70,7 +80,7 @@ def test_two_versions_of_a_sibling_do_not_share_a_process(tmp_path: Path) -> Non
         registry.load(source.of_file(tmp_path / "b" / "extras.py"))
 
 
-def test_an_import_that_cannot_be_read_from_the_text_is_refused(here: Path, monkeypatch: object) -> None:
+def test_an_import_that_cannot_be_read_from_the_text_is_refused(here: Path) -> None:
     write(here, "", "dynamic_helper.py")
     file = write(here, "import importlib, sys\nsys.path.insert(0, '.')\nimportlib.import_module('dynamic_helper')\n")
     try:

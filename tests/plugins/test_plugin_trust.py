@@ -16,13 +16,15 @@ ONE, TWO = "1" * 64, "2" * 64
 def test_what_is_named_is_remembered_in_a_file_of_this_account_alone() -> None:
     assert not trust.is_trusted(ONE)
     trust.remember(ONE, "a name\nwith lines\x1b[31m")
-    trust.remember(ONE, "again")
+    trust.remember(ONE, "a name\nwith lines\x1b[31m")
     trust.remember(TWO, "other")
     assert trust.is_trusted(ONE)
     file = trust.trusted_file()
     assert [line.split()[0] for line in file.read_text().splitlines()] == [ONE, TWO]
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert "\x1b" not in file.read_text()
+    assert trust.was_named(TWO, "other")
+    assert not trust.was_named(ONE, "other")
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])

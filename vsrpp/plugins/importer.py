@@ -25,8 +25,8 @@ class SourceFinder(MetaPathFinder, SourceLoader):  # type: ignore[misc]  # types
         self._source = source
         self.names = {_module_of(file): file for file in source.files}
         """Module -> file."""
-        if not source.module:
-            del self.names[_module_of(source.name)]
+        self._by_file_name = "" if source.module else _module_of(source.name)
+        """How its own siblings may import a plug-in that is a file."""
         self.main = source.module or f"vsrpp_plugin_{source.main.stem}_{source.sha256[:12]}"
         """The module to import. A plug-in that is a file gets a name of its own, so that two of the same name can be used."""
         self.names[self.main] = source.main.relative_to(source.root).as_posix()
@@ -56,7 +56,7 @@ class SourceFinder(MetaPathFinder, SourceLoader):  # type: ignore[misc]  # types
         """The files of those of its modules that are already imported, but from other contents."""
         for name, file in self.names.items():
             module = sys.modules.get(name)
-            if module is None or getattr(module, "__loader__", None) is self:
+            if module is None or name == self._by_file_name or getattr(module, "__loader__", None) is self:
                 continue
             place, loader = Path(getattr(module, "__file__", None) or ""), getattr(module, "__loader__", None)
             if isinstance(loader, SourceFinder):

@@ -143,8 +143,9 @@ def find(one: Named, folders: Sequence[Path]) -> PluginSource:
 
 def installed() -> Iterator[tuple[str, metadata.EntryPoint]]:
     """(kind, entry point) of everything that installed distributions offer."""
+    everything = metadata.entry_points()
     for kind, group in GROUPS.items():
-        for entry in sorted(metadata.entry_points(group=group), key=lambda entry: entry.name):
+        for entry in sorted(everything.select(group=group), key=lambda entry: entry.name):
             yield kind, entry
 
 
@@ -272,12 +273,12 @@ def _chosen(
 def _marked(found: PluginSource, module: ModuleType) -> list[tuple[str, Any, Declaration]]:
     """(attribute, object, declaration) of everything a module marks, in the order it is written; also what it imports from
     its own files."""
-    found_: dict[int, tuple[str, Any, Declaration]] = {}
+    by_identity: dict[int, tuple[str, Any, Declaration]] = {}
     for name, thing in vars(module).items():
         about = declaration_of(thing)
         if about is not None:
-            found_.setdefault(id(thing), (name, thing, about))  # a second name of the same thing adds nothing
-    return list(found_.values())
+            by_identity.setdefault(id(thing), (name, thing, about))  # a second name of the same thing adds nothing
+    return list(by_identity.values())
 
 
 def _entry(found: PluginSource, attribute: str, thing: Any, about: Declaration) -> dict[str, Any]:

@@ -83,7 +83,8 @@ def reopen(
         if now is not None and (not changed or (exact and allow_changed) or current):
             if changed:
                 say(f"⚠️  The code of {record.source} has changed: {source.difference(recorded, now, record.files)}.")
-                if trust.is_trusted(record.sha256) and trust.is_own(now.main):  # a person's own work goes on
+                # A person's own work goes on; the path on record may be anyone's, so that it must be the one they named.
+                if trust.was_named(record.sha256, str(now.main)) and trust.is_own(now.main):
                     trust.remember(now.sha256, str(now.main))
             _require_trust(record.source, now.sha256, place, now.main)
             registry.load(now)

@@ -19,10 +19,9 @@ def trusted_file() -> Path:
 
 def remember(sha256: str, name: str) -> None:
     """Trust a plug-in that a person has named. Where the file cannot be written it is trusted this time only."""
-    if sha256 in _named():
+    if was_named(sha256, name):
         return
-    file = trusted_file()
-    label = "".join(sign for sign in name if sign.isprintable())
+    file, label = trusted_file(), _label(name)
     try:
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8") as out:
@@ -38,7 +37,12 @@ def allow(sha256s: Collection[str]) -> None:
 
 
 def is_trusted(sha256: str) -> bool:
-    return sha256 in _from_environment() or sha256 in _named()
+    return sha256 in _from_environment() or any(one == sha256 for one, _ in _named())
+
+
+def was_named(sha256: str, name: str) -> bool:
+    """Whether this account has named this plug-in by this very name or path."""
+    return (sha256, _label(name)) in _named()
 
 
 def is_own(file: Path) -> bool:
@@ -53,14 +57,20 @@ def _from_environment() -> set[str]:
     return set(os.environ.get(ENVIRONMENT, "").replace(",", " ").lower().split())
 
 
-def _named() -> set[str]:
-    """What this account has named. A file that belongs to another account, or that others can write, is not believed."""
+def _label(name: str) -> str:
+    return "".join(sign for sign in name if sign.isprintable()).strip()
+
+
+def _named() -> set[tuple[str, str]]:
+    """(SHA-256, name) of what this account has named.
+
+    A file that belongs to another account, or that others can write, is not believed.
+    """
     file = trusted_file()
     try:
         if not is_own(file) or file.stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH):
             return set()
-        return {
-            line.split()[0] for line in file.read_text(encoding="utf-8", errors="replace").splitlines() if line.split()
-        }
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        return {(sha256, name.strip()) for sha256, _, name in (line.partition(" ") for line in lines)}
     except OSError:
         return set()
