@@ -23,11 +23,14 @@ FLOOR = {"type": "number", "default": 1e-3, "minimum": 1e-6, "maximum": 0.1, "ti
          "title": "Edge floor", "description": "Differences below it do not count."}  # fmt: skip
 SIGNED = {"type": "boolean", "default": True, "tier": "careful", "title": "Signed", "description": "Keep the sign."}
 WIDTH = {"type": "integer", "default": 16, "minimum": 4, "maximum": 64, "unit": "channels", "description": "Features."}
+TINY_NET = {"kind": "network", "name": "extras.py:TinyNet", "attribute": "TinyNet", "parameters": {"tiny_width": WIDTH}}
 FFT, EDGE = "#22c55e", "#123456"
 EXTRAS = plugin(
     loss("fft", "FFT", FFT), loss("edge", "Edges <b>/", EDGE, {"edge_floor": FLOOR, "edge_signed": SIGNED}),
-    {"kind": "network", "name": "extras.py:TinyNet", "attribute": "TinyNet", "parameters": {"tiny_width": WIDTH}},
+    TINY_NET,
 )  # fmt: skip
+TIDY = {"plugins": [plugin(loss("fft", "FFT", FFT), TINY_NET)], "network": "extras.py:TinyNet", "tiny_width": 8}
+"""The startup keys of a run for a picture."""
 STARTUP = {"plugins": [EXTRAS], "network": "extras.py:TinyNet", "tiny_width": 8}
 """The startup keys of a run with it."""
 WEIGHTS = {"l1_weight": 0.4, "fft_weight": 0.1, "edge_weight": 0.1}

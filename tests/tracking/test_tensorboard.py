@@ -72,6 +72,7 @@ def test_a_foreign_loss_term_has_its_label_in_its_tag(runs: Path) -> None:
     assert {"Weights/Distribution/FFT_percent", "Weights/Distribution/Edges__b___percent", "loss/fft"} <= set(
         events.Tags()["scalars"]
     )
+    assert f"| loss/fft | FFT, {extras.FFT} |" in texts(events, "Config/Initial_Configuration")[0]
     run.writer.record(20, 0, {"weight/fft": 1.0}, at=run.tick())
     deliver(run)
     points = read(run.paths.tensorboard).Scalars("Weights/Distribution/FFT_percent")

@@ -12,6 +12,7 @@ from typing import Any
 
 from vsrpp import formats
 from vsrpp.config import format_value
+from vsrpp.config.schema import loss_terms
 from vsrpp.control.config_history import CONFIG_EVENTS
 from vsrpp.control.lineage import TURNS, Lineage, turned_to
 from vsrpp.paths import RunPaths
@@ -202,9 +203,11 @@ class TensorBoard:
 
     def _started(self, files: EventFiles, event: Event) -> None:
         run_config, live = dict(event.data.get("run_config") or {}), dict(event.data.get("config") or {})
+        foreign = [term for term in loss_terms(run_config) if term.plugin]
         if run_config.get("plugins"):
             run_config["plugins"] = format_value("plugins", run_config["plugins"])
         rows = [f"| {key} | {value} |" for key, value in {**run_config, **live}.items()]
+        rows += [f"| loss/{term.name} | {term.label.replace('|', '/')}, {term.colour} |" for term in foreign]
         files.text(tags.INITIAL, "\n".join(["| key | value |", "|---|---|", *rows]), event.step, event.time)
         files.hparams({**run_config, **live}, RESULTS, self._reader.run_id, event.time)
         values = self._parameters(live, event.step)

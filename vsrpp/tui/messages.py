@@ -16,7 +16,7 @@ BUILT_KEYS: dict[str, tuple[str, ...]] = {
     "gradient{}": ("", ".short"),
     "momentum{}": ("", ".short"),
     "sort.{}": ("value", "trend", "name"),
-    "menu.{}": ("safe", "careful", "startup"),
+    "menu.{}": ("safe", "careful", "careful.alone", "startup"),
     "do.{}": ("edit", "pause", "resume", "validate", "checkpoint", "rollback", "stop"),
     "help.{}": (
         "menu", "pause", "validate", "checkpoint", "rollback", "view", "sort", "scroll", "runs", "stop", "quit",

@@ -68,12 +68,13 @@ class Menu(RunScreen):
             self._chosen = None
         rows: list[list[Line]] = []
         place = 0
-        previous_tier = ""
+        previous = ""
         for number, parameter in enumerate(parameters):
-            if parameter.tier != previous_tier:
-                heading: list[Line] = [[], [(self.t(f"menu.{parameter.tier}"), "dim")], [], []]
+            title = self._heading(parameter)
+            if title != previous:
+                heading: list[Line] = [[], [(self.t(f"menu.{title}"), "dim")], [], []]
                 rows.append([*heading, []] if wide else heading)
-                previous_tier = parameter.tier
+                previous = title
             if number == self._at:
                 place = len(rows)
             rows.append(self._row(snapshot, parameter, width))
@@ -86,6 +87,10 @@ class Menu(RunScreen):
             table.move_cursor(row=place)
         right = f"{self.t('revision', n=snapshot.revision)}  {table.place(self.t)}"
         self.fill("title").show([rule(f"⚙ {self.t('menu')}", width, (right, "dim"))])
+
+    def _heading(self, parameter: config.Parameter) -> str:
+        alone = parameter.tier == "careful" and len(group_of(parameter.key, self.run_config)) == 1
+        return "careful.alone" if alone else parameter.tier
 
     def _row(self, snapshot: RunSnapshot, parameter: config.Parameter, width: int) -> list[Line]:
         live = parameter.live
