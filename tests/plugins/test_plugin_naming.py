@@ -18,8 +18,10 @@ NET = "import torch\n\nclass Plain(torch.nn.Module):\n    def __init__(self, sca
 
 
 def loaded(values: dict[str, Any], *folders: Path, plugins: tuple[str, ...] = ()) -> tuple[list[dict[str, Any]], Any]:
+    """The record of the plug-ins, and the values with what they provide in place of what was typed."""
     names = [naming.by_option(text) for text in plugins] + naming.named_in(values)
-    return naming.load(names, folders)
+    records, provided = naming.load(names, folders)
+    return records, naming.renamed(values, provided)
 
 
 def test_a_file_is_found_beside_the_config_file_before_the_working_directory(tmp_path: Path, here: Path) -> None:

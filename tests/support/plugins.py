@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+from tests.support.processes import environment
+from tests.support.runs import TINY, Steered
+from vsrpp.launch.request import RankCommand, TrainRequest
+from vsrpp.launch.run_configs import resolve
+from vsrpp.paths import RunPaths
 
 _numbers = itertools.count()
 
@@ -59,3 +69,47 @@ def write(folder: Path, text: str = EXTRAS, name: str = "extras.py", *, alone: b
 def loss(name: str) -> str:
     """The text of a plug-in with one loss term."""
     return LOSS.format(name=name)
+
+
+_MAKE = """
+import sys
+from pathlib import Path
+from tests.support.plugins import steered
+run = steered(Path.cwd(), sys.argv[1], {12: lambda run: run.ask("stop")}, network="extras.py:TinyNet", tiny_width=4,
+              fft_weight=0.2, l1_weight=0.4, max_steps=20)
+assert run.train() == "stopped"
+print(run.paths.root)
+"""
+
+
+def steered(
+    folder: Path, data: str | Path, at: dict[int, Any] | None = None, *, plugins: Iterable[str] = (), **sets: Any
+) -> Any:
+    """A tiny run in this process, in `folder`/runs, with plug-ins as the working directory has them."""
+    from vsrpp.training.start import prepare_new
+
+    run_config, live = configs(data, plugins, **sets)
+    return Steered(
+        prepare_new(run_config, live, runs=folder / "runs", run_id=lambda: None, say=lambda _: None), at
+    )  # fmt: skip
+
+
+def configs(data: str | Path, plugins: Iterable[str] = (), **sets: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The run config and the live config, as `vsrpp train` resolves them; loads the plug-ins."""
+    settings = tuple(f"{key}={value}" for key, value in {**TINY, **sets}.items())
+    request = TrainRequest(
+        rank_command=RankCommand(module="vsrpp", arguments=()), preset="demo", data=str(data), settings=settings,
+        plugins=tuple(plugins),
+    )  # fmt: skip
+    return resolve(request, None)
+
+
+def made_elsewhere(folder: Path, data: Path, text: str = EXTRAS) -> tuple[RunPaths, Path]:
+    """A run that was stopped at step 12, of another account: (its folder, its plug-in's file)."""
+    file = write(folder, text)
+    done = subprocess.run(
+        [sys.executable, "-c", _MAKE, str(data)], cwd=folder, capture_output=True, text=True,
+        env={**environment(folder), "XDG_CONFIG_HOME": str(folder / "config")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return RunPaths(Path(done.stdout.splitlines()[-1])), file

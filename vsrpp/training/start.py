@@ -29,7 +29,8 @@ from vsrpp.checkpoints.files import (
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.control.world_sizes import STARTS, world_sizes
-from vsrpp.data import Data, datasets, open_data
+from vsrpp.controller import plateau
+from vsrpp.data import Data, added, datasets, open_data
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths, RunPaths
@@ -275,6 +276,8 @@ def _check_plugins(run_config: dict[str, Any]) -> None:
     losses.check(run_config)
     optimizers.check(run_config)
     foreign_metrics.check(run_config)
+    plateau.check(run_config)
+    added.check(run_config)
     schedule.with_points(run_config)
 
 
