@@ -211,16 +211,6 @@ def test_version_is_said_once() -> None:
     assert f"## [{vsrpp.__version__}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
-    done = subprocess.run(build, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = out.glob("*.whl")
-    return built
-
-
 @pytest.mark.slow
 def test_wheel_holds_panel_and_schemas_inside_the_package_only(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
@@ -321,20 +311,6 @@ def test_mypy_strict_passes_on_a_script_against_the_installed_wheel(
     )  # fmt: skip
     assert (done.returncode != 0) == bool(complaint), done.stdout + done.stderr
     assert complaint in done.stdout, done.stdout
-
-
-@pytest.fixture(scope="module")
-def installed_wheel(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment with the wheel and, by path, what this environment has beside it."""
-    import sysconfig
-
-    venv = tmp_path_factory.mktemp("installed") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True)
-    (site,) = (venv / "lib").glob("python3*/site-packages")
-    install = [sys.executable, "-m", "uv", "pip", "install", "--target", str(site), "--no-deps", str(wheel)]
-    subprocess.run(install, check=True, capture_output=True, text=True)
-    (site / "beside.pth").write_text(sysconfig.get_paths()["purelib"] + "\n", encoding="utf-8")
-    return venv
 
 
 def prelude() -> str:

@@ -18,6 +18,7 @@ NET = "import torch\n\nclass Plain(torch.nn.Module):\n    def __init__(self, sca
 
 
 def loaded(values: dict[str, Any], *folders: Path, plugins: tuple[str, ...] = ()) -> tuple[list[dict[str, Any]], Any]:
+    """The record of the plug-ins, and the values with what they provide in place of what was typed."""
     names = [naming.by_option(text) for text in plugins] + naming.named_in(values)
     records, provided_as = naming.load(names, folders)
     return records, naming.renamed(values, provided_as)

@@ -183,6 +183,19 @@ def test_the_carried_code_carries_all_of_ours_that_it_imports() -> None:
                 assert {f"{path}.py", f"{path}/__init__.py"} & files, f"{name} imports {node.module}"
 
 
+def test_a_plugin_can_import_all_that_the_door_offers_from_the_carried_code(tmp_path: Path) -> None:
+    from vsrpp import plugins
+    from vsrpp.tracking import model_code
+
+    for name, text in model_code.bundle().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    (package,) = (tmp_path / "code").iterdir()
+    names = ", ".join(sorted({*plugins.__all__} - {"Network"}))  # which needs torch
+    code = f"import sys; sys.path.append({str(package.parent)!r}); from {package.name}.plugins import {names}"
+    subprocess.run([sys.executable, "-S", "-c", code], check=True, cwd=tmp_path)
+
+
 def test_making_one_imports_no_torch() -> None:
     code = (
         "import sys; from vsrpp.tracking import logged_model; files = logged_model.skeleton();"

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from vsrpp.controller.detector import Detector
 from vsrpp.controller.plateau_brief import BriefDetector
 from vsrpp.controller.plateau_trend import TrendDetector
-from vsrpp.plugins import registry
+from vsrpp.plugins import messages, registry
 
 DETECTORS: dict[str, type[Detector]] = {"vsrpp": TrendDetector, "brief": BriefDetector}
+_TRIED = 50
+"""Losses that a plug-in's detector is tried on."""
 
 
 def make(kind: str, run_config: Mapping[str, Any] | None = None) -> Detector:
@@ -24,3 +27,34 @@ def make(kind: str, run_config: Mapping[str, Any] | None = None) -> Detector:
     detector: Detector = provided(**registry.parameters(run_config, "detector", kind, run_config))
     detector.kind = kind
     return detector
+
+
+def check(run_config: Mapping[str, Any]) -> None:
+    """Try a plug-in's detector on a few losses. Raises Refused, with file and line, if it does not fit."""
+    name = str(run_config.get("detector"))
+    entry = None if name in DETECTORS else registry.entry_of(run_config, "detector", name)
+    if entry is None:
+        return
+    source, provided = registry.source_of(entry[0]["sha256"]), registry.provided(run_config, "detector", name)
+    assert source is not None
+    try:
+        detector: Any = make(name, run_config)
+        fits = isinstance(detector, Detector)
+        if fits:
+            _try(detector)
+    except Exception as error:
+        raise messages.DOES_NOT_FIT(
+            where=registry.place_of(error, source, provided), name=name, why=f"it fails ({registry.cause_of(error)})"
+        ) from error
+    if not fits:
+        why = f"it makes a {type(detector).__name__}, not a Detector of vsrpp.plugins"
+        raise messages.DOES_NOT_FIT(where=registry.where(provided, source), name=name, why=why)
+
+
+def _try(detector: Detector) -> None:
+    """A short falling loss, a restart, and the way of its state through a checkpoint."""
+    for step in range(_TRIED):
+        detector.update(step, 1 / (1 + step), {"plateau_patience": 100.0})
+    detector.restart("trial")
+    detector.update(_TRIED, 1.0, {"plateau_patience": 100.0})
+    detector.load(json.loads(json.dumps(detector.state())))

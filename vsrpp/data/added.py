@@ -6,9 +6,15 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from vsrpp.data.degradation_table import AddedDegradation, add_degradation
+import numpy as np
+
+from vsrpp.data.degradation_table import AddedDegradation, Draw, add_degradation
 from vsrpp.data.readers import AddedReader, add_reader
-from vsrpp.plugins import registry
+from vsrpp.errors import VsrppError
+from vsrpp.plugins import messages, registry
+
+_TRIED_SIDE = 24
+"""Height and width of the small frames that a plug-in's degradation is tried on."""
 
 
 def join(run_config: Mapping[str, Any]) -> None:
@@ -27,3 +33,29 @@ def join(run_config: Mapping[str, Any]) -> None:
                 reader = registry.provided(run_config, kind, name)
                 made: Any = reader() if inspect.isclass(reader) else reader
                 add_reader(AddedReader(name, made, record["sha256"]))
+
+
+def check(run_config: Mapping[str, Any]) -> None:
+    """Try the degradations of a run's plug-ins on two frames. Raises Refused, with file and line, for one that does not fit."""
+    scale = int(run_config["scale"])
+    side = _TRIED_SIDE * scale
+    frames = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
+    for name, function in registry.all_of(run_config, "degradation").items():
+        entry = registry.entry_of(run_config, "degradation", name)
+        source = registry.source_of(entry[0]["sha256"]) if entry else None
+        assert source is not None
+        where, why = registry.where(function, source), ""
+        settings = registry.parameters(run_config, "degradation", name, run_config)
+        method = AddedDegradation(name, function, source.sha256, settings)
+        try:
+            first, again = (method.degrade(frames, Draw(0, 0), scale=scale) for _ in range(2))
+            if not np.array_equal(first, again):
+                why = "the same draw gives other frames; take chance only from rng"
+        except VsrppError as error:
+            if error.__cause__ is None:
+                why = "it returned {given} instead of uint8 {shape}".format(**error.fields)
+            else:
+                where = registry.place_of(error.__cause__, source, function)
+                why = f"it fails ({registry.cause_of(error.__cause__)})"
+        if why:
+            raise messages.DOES_NOT_FIT(where=where, name=name, why=why)

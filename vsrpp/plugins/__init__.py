@@ -1,7 +1,8 @@
 """What other people's code imports to become part of a run: decorators, `Parameter`, and the base classes.
 
 A plug-in is a Python file or module that marks what it provides. `docs/extending.md` is the guide. Importing this module
-imports neither torch nor anything else of VSR++; the base classes `Network` and `Detector` are imported when asked for.
+imports neither torch nor anything else of VSR++; `Network`, `Detector`, `Observation` and `ClipRecord` are imported when
+asked for.
 """
 
 from __future__ import annotations
@@ -39,8 +40,10 @@ __all__ = [
     "schedule",
 ]
 
-_BASES = {"Network": "models.network", "Detector": "controller.detector", "Observation": "controller.detector",
-          "ClipRecord": "data.readers"}  # fmt: skip
+_BASES = {
+    "ClipRecord": "data.readers", "Detector": "controller.detector", "Network": "models.network",
+    "Observation": "controller.detector",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
@@ -49,5 +52,5 @@ def __getattr__(name: str) -> Any:
     package = __name__.rpartition(".")[0]
     try:
         return getattr(importlib.import_module(f"{package}.{_BASES[name]}"), name)
-    except ModuleNotFoundError:  # a logged model carries no detectors: there is nothing to detect
+    except ModuleNotFoundError:  # a logged model carries neither detectors nor readers
         return type(name, (), {})

@@ -128,13 +128,16 @@ def is_own(thing: Any, source: PluginSource) -> bool:
     return file.is_relative_to(source.root) and file.relative_to(source.root).as_posix() in source.files
 
 
-def place_of(error: BaseException, source: PluginSource) -> str:
-    """`FILE:LINE` where an exception left the plug-in's code: the innermost of its own lines."""
+def place_of(error: BaseException, source: PluginSource, thing: Any = None) -> str:
+    """`FILE:LINE` where an exception left the plug-in's code: the innermost of its own lines.
+
+    For one that does not come from its code: the first line of `thing`, which was tried, else of the file.
+    """
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename).is_relative_to(source.root)]
-    return f"{own[-1].filename}:{own[-1].lineno}" if own else f"{source.main}:1"
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else where(thing, source)
 
 
 def cause_of(error: BaseException) -> str:

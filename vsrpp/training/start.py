@@ -29,7 +29,8 @@ from vsrpp.checkpoints.files import (
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.control.world_sizes import STARTS, world_sizes
-from vsrpp.data import Data, datasets, open_data
+from vsrpp.controller import plateau
+from vsrpp.data import Data, added, datasets, open_data
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths, RunPaths
@@ -136,8 +137,18 @@ def prepare_resume(
 
     `limits` (see `control.numbers.LIMITS`) replace those on record. `allow_changed_code`: use plug-ins as they are now.
     """
-    preflight = preflight or Preflight()
     lock = _lock(folder)
+    try:
+        return _prepared_resume(folder, lock, say, limits or {}, preflight or Preflight(), allow_changed_code)
+    except BaseException:
+        lock.close()
+        raise
+
+
+def _prepared_resume(
+    folder: RunPaths, lock: IO[str], say: Callable[[str], None], limits: dict[str, float], preflight: Preflight,
+    allow_changed_code: bool,
+) -> Prepared:  # fmt: skip
     with RunReader(folder.run_db) as reader:
         started = reader.last_event("started")
         if started is None:
@@ -145,7 +156,7 @@ def prepare_resume(
         ended = reader.last_event("started", "restored", *control.FINAL_STATES)
         restored = reader.last_event("restored")
         last_step = control.current_config(reader).live["max_steps"]
-        run_config = {**control.run_config_of(reader), **(limits or {})}
+        run_config = {**control.run_config_of(reader), **limits}
         spent_s = spent_before(reader)
         ranks = world_sizes(reader.events(types=STARTS))
     if ended and ended.type == "finished" and ended.step >= last_step:
@@ -275,6 +286,8 @@ def _check_plugins(run_config: dict[str, Any]) -> None:
     losses.check(run_config)
     optimizers.check(run_config)
     foreign_metrics.check(run_config)
+    plateau.check(run_config)
+    added.check(run_config)
     schedule.with_points(run_config)
 
 
