@@ -35,6 +35,7 @@ from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.plugins import record as plugin_record
+from vsrpp.plugins import trust
 from vsrpp.store import RunReader, RunWriter
 from vsrpp.store.db import on_network_file_system
 from vsrpp.training import foreign_metrics, messages, optimizers
@@ -109,6 +110,8 @@ def prepare_new(
         say(f"⚠️  {folder.root} is on a network file system: SQLite runs without WAL there, which is safe but slower.")
     folder.run_config.write_text(yaml.safe_dump(run_config, sort_keys=False, allow_unicode=True), encoding="utf-8")
     plugin_record.write(plugin_record.sources(run_config), folder.root)
+    for record in run_config.get("plugins") or ():  # --trust-code named it: this account may run its own run again
+        trust.remember(record["sha256"], f"run {folder.run_id}")
     writer = RunWriter(folder.run_db, folder.run_id)
     writer.set_meta("created", time.time())
     step = snapshot.step if snapshot else 0
