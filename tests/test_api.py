@@ -293,6 +293,8 @@ def test_a_training_is_started_from_python_and_steered(tmp_path: Path) -> None:
 
     config = {"preset": "demo", "data": str(tiny_clip(tmp_path)), "n_feats": 4, "n_blocks": 1, "num_frames": 2,
               "crop_size": 16, "batch_size": 1, **LONG, "max_steps": 100_000}  # fmt: skip
+    (tmp_path / "runs/being_created").mkdir(parents=True)
+    (tmp_path / "runs/being_created/run.db").touch()
     run = vsrpp.train(config, runs=tmp_path / "runs")
     try:
         answer = run.set({"max_lr": 2e-4}, reason="from a notebook")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -90,7 +91,7 @@ def _run_of(child: subprocess.Popen[bytes], folder: Path) -> RunPaths | None:
         try:
             with RunReader(paths_of_run.run_db) as reader:
                 process = reader.state().get("process", {})
-        except VsrppError:
+        except (VsrppError, sqlite3.Error):  # a record that is being created has no tables yet
             continue
         if process.get("pid") in pids:
             return paths_of_run
