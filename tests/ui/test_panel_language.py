@@ -69,7 +69,7 @@ def test_one_panel_answers_every_request_in_its_language(runs: Path) -> None:
 
 # What a German page may share with the English one: names, figures, keys and values of the config, commands, records.
 SHARED = re.compile(
-    r"PSNR-Y.*|SSIM-Y|MLflow|Phase|Revision|Name|Status|Clip|Plateaus?|GiB|(?:⊕ )?Fusion|Alias|Filter|Checkpoints?|Pause"
+    r"PSNR-Y.*|SSIM-Y|MLflow|Phase|Revision|Name|Status|Clip|Plateaus?|GiB|(?:⊕ )?Fusion|Alias|Filter|Checkpoints?|Pause|Momentum"
     r"|Grad(?::.*)?|harbour|anna.*|[\d.]+ (?:GiB|MiB)|\d+ min \d\d s|(?:backward|forward|fusion)\.\d|2026\S*.*|\d{4}-\d\d-\d\d .*"
     r"|(?:\d+: )?(?:\w+_(?:weight|lr) \S+ → \S+(?:, )?)+|vsrpp .*|Tracking: sqlite:.*|loss > 2x|VSR.*"
 )

@@ -11,9 +11,10 @@ from vsrpp_ui.views import config as panel
 
 from tests.support.synthetic import SyntheticRun
 from vsrpp import control, schedule
-from vsrpp.tui.drawing import spark
+from vsrpp.tui.drawing import area
 from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.pages.preview import preview_lines
+from vsrpp.tui.run_view import RunSnapshot
 
 OTHERS = [name for name in schedule.SHAPES if name != "cosine"]
 
@@ -44,11 +45,12 @@ def test_panel_and_terminal_draw_it(tmp_path: Path, name: str) -> None:
     english = texts("en")
     drawn, cosine = (render(panel.preview(each, english, "en"), english) for each in (found, plain))
     assert "Learning rate ahead" in drawn and drawn.split("<svg")[1] != cosine.split("<svg")[1]
-    rows = ["".join(text for text, _ in row) for row in preview_lines(found, None, None, TerminalTexts(), 80)]  # type: ignore[arg-type]
+    snapshot = RunSnapshot(run_id="x", root=tmp_path)
+    rows = ["".join(text for text, _ in row) for row in preview_lines(found, None, snapshot, TerminalTexts(), 80)]
     old, new = ([row[side] for row in found.rate_ahead] for side in ("old", "new"))
-    span = (min(old + new), max(old + new))
-    for rates in (old, new):
-        assert any(spark(rates, 60, span).strip() in row for row in rows)
+    for rates, others in ((old, new), (new, old)):
+        course = "".join(text for text, _ in area(rates, 60, 1, scaled_with=others)[0][0])
+        assert any(course in row for row in rows)
 
 
 def test_the_rate_of_a_constant_schedule_does_not_follow_max_steps(tmp_path: Path) -> None:
