@@ -2,7 +2,7 @@
 
 from vsrpp.store.chain import ChainCheck, verify_chain
 from vsrpp.store.events import EVENT_TYPES, Event
-from vsrpp.store.inbox import Answer, Command, Inbox
+from vsrpp.store.inbox import Answer, Command, Inbox, UnreadableCommand
 from vsrpp.store.marks import Marks
 from vsrpp.store.run_store import MetricRow, RunReader, RunWriter
 
@@ -17,5 +17,6 @@ __all__ = [
     "MetricRow",
     "RunReader",
     "RunWriter",
+    "UnreadableCommand",
     "verify_chain",
 ]
