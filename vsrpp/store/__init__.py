@@ -4,10 +4,11 @@ from vsrpp.store.chain import ChainCheck, verify_chain
 from vsrpp.store.events import EVENT_TYPES, Event
 from vsrpp.store.inbox import Answer, Command, Inbox, UnreadableCommand
 from vsrpp.store.marks import Marks
-from vsrpp.store.run_store import MetricRow, RunReader, RunWriter
+from vsrpp.store.run_store import STORE_VERSION, MetricRow, RunReader, RunWriter
 
 __all__ = [
     "EVENT_TYPES",
+    "STORE_VERSION",
     "Answer",
     "ChainCheck",
     "Command",

@@ -72,6 +72,7 @@ class RunCommands:
         }
         """Events of completed commands, by the command's uid."""
         ending.refuse_rest = live_config.refuse_rest
+        ending.repeating = lambda: self._walking
 
     def turns(self, *, after_step: bool) -> Iterator[Turn]:
         for turn in self._decide(after_step=after_step):

@@ -139,6 +139,7 @@ def prepare_resume(
     preflight = preflight or Preflight()
     lock = _lock(folder)
     with RunReader(folder.run_db) as reader:
+        reader.check_writable()
         started = reader.last_event("started")
         if started is None:
             raise messages.NEVER_STARTED(folder=str(folder.root))
