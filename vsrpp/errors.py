@@ -10,6 +10,7 @@ each beside its code:
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,9 @@ from typing import Any
 from vsrpp.documents import RemarkDocument
 
 START_AGAIN = 75
-"""Exit status after SIGTERM: "start me again with --resume" (sysexits' EX_TEMPFAIL)."""
+"""Exit status after a signal of `START_AGAIN_SIGNALS`: "start me again with --resume" (sysexits' EX_TEMPFAIL)."""
+START_AGAIN_SIGNALS = frozenset({signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1})
+"""The end of a service, a closed terminal, and the warning that Slurm users ask for (`--signal=USR1@60`)."""
 
 
 class VsrppError(Exception):

@@ -17,13 +17,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.support.edits_of_all_kinds import LIVE, edits, nested
+from tests.support.inboxes import taken
 from tests.support.processes import TrainingProcess, train_command, vsrpp
 from tests.support.runs import TINY
 from vsrpp import Run, config, control
 from vsrpp.errors import Refused
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Inbox, RunReader, RunWriter
-from vsrpp.store.inbox import PendingCommands
+from vsrpp.store.pending import PendingCommands
 
 QUICK, FULL = 300, 10_000
 
@@ -63,7 +64,9 @@ class Decider:
         return self.writer.append(type, step=0, branch=0, **words)
 
     def decide_all(self) -> list[Answer]:
-        return [self.control.decide(asked, recorded_uids={}) for asked in self.control.take()]
+        self.control.requests.look()
+        waiting = iter(self.control.requests.next, None)
+        return [self.control.decide(asked, recorded_uids={}) for asked in waiting]
 
     def ask(self, edit: Any) -> Answer:
         """Submit one edit as every interface does, and decide it immediately."""
@@ -124,7 +127,7 @@ def test_every_generated_edit_is_answered_and_none_crashes(cheap_sync: Path, cou
     assert sum(decider.answered.values()) == tried
     assert min(decider.answered.values()) > 0
     with contextlib.closing(PendingCommands(decider.paths.inbox_db)) as pending:
-        assert pending.take() == [], "every command was answered"
+        assert taken(pending) == [], "every command was answered"
     with RunReader(decider.paths.run_db) as reader:
         assert reader.verify().ok
         assert control.current_config(reader).live == decider.control.live

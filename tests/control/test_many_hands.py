@@ -19,10 +19,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.inboxes import taken
 from tests.support.processes import ROOT, TrainingProcess, environment, train_command
 from tests.support.waiting import wait_until
 from vsrpp import Run, control
-from vsrpp.store.inbox import PendingCommands
+from vsrpp.store.pending import PendingCommands
 
 KINDS = ["replace"] * 8 + ["file"] * 6 + ["control"] * 13 + ["api"] * 13
 ROUNDS = 5
@@ -125,7 +126,7 @@ def test_forty_processes_edit_one_run_at_once(tmp_path: Path, tiny_clip: Path) -
             assert (event.step, event.revision) == (row["answer"]["step"], row["answer"]["revision"])
             assert values_in(event) == set(row["edit"].values())
     with closing(PendingCommands(run.paths.inbox_db)) as pending:
-        assert pending.take() == [], "every command was answered"
+        assert taken(pending) == [], "every command was answered"
 
     # a save of the file: an event of its own, or another save came before the trainer looked
     from_file = [e for e in events if e.origin == "file" and e.type in ("config_applied", "config_refused")]

@@ -38,7 +38,9 @@ def test_every_rank_gets_the_same_words_and_a_world_that_ends_well_leaves_nothin
         assert list((tmp_path / "tmp").iterdir()) == []
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 75), (signal.SIGINT, 0)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 75), (signal.SIGHUP, 75), (signal.SIGUSR1, 75), (signal.SIGINT, 0)]
+)
 def test_a_signal_reaches_rank_0_which_ends_the_run_for_all_in_good_order(
     number: int, code: int, tmp_path: Path
 ) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.inboxes import taken
 from vsrpp.store import Answer, Inbox
-from vsrpp.store.inbox import PendingCommands
+from vsrpp.store.pending import PendingCommands
 
 
 @pytest.fixture
@@ -19,17 +20,17 @@ def path(tmp_path: Path) -> Path:
 def test_a_command_is_taken_once_and_in_order(path: Path) -> None:
     pending, inbox = PendingCommands(path), Inbox(path)
     uids = [inbox.put("edit", {"changes": {"max_lr": n}}, origin="cli") for n in range(3)]
-    assert [command.uid for command in pending.take()] == uids
-    assert pending.take() == []
+    assert [command.uid for command in taken(pending)] == uids
+    assert taken(pending) == []
     later = inbox.put("pause", {}, origin="panel")
-    assert [command.uid for command in pending.take()] == [later]
+    assert [command.uid for command in taken(pending)] == [later]
 
 
 def test_what_an_earlier_process_left_unanswered_is_taken_and_the_answered_is_not(path: Path) -> None:
     inbox = Inbox(path)
     done, left = (inbox.put("edit", {}, origin="cli") for _ in range(2))
     inbox.answer(done, Answer(status="applied", step=1))
-    assert [command.uid for command in PendingCommands(path).take()] == [left]
+    assert [command.uid for command in taken(PendingCommands(path))] == [left]
 
 
 def test_a_command_gets_one_answer(path: Path) -> None:
@@ -69,14 +70,14 @@ def test_commands_of_many_processes_are_all_taken_once(path: Path) -> None:
     processes = [context.Process(target=_put, args=(path, f"p{n}", 25)) for n in range(4)]
     for process in processes:
         process.start()
-    taken = []
+    commands = []
     deadline = time.monotonic() + 240
-    while len(taken) < 100 and time.monotonic() < deadline:
-        taken += pending.take()
+    while len(commands) < 100 and time.monotonic() < deadline:
+        commands += taken(pending)
     for process in processes:
         process.join()
-    taken += pending.take()
-    assert len(taken) == 100
-    assert len({command.uid for command in taken}) == 100
-    for origin in {command.origin for command in taken}:
-        assert [c.payload["changes"]["n"] for c in taken if c.origin == origin] == list(range(25))
+    commands += taken(pending)
+    assert len(commands) == 100
+    assert len({command.uid for command in commands}) == 100
+    for origin in {command.origin for command in commands}:
+        assert [c.payload["changes"]["n"] for c in commands if c.origin == origin] == list(range(25))

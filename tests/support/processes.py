@@ -69,6 +69,10 @@ class TrainingProcess:
         self.process.wait()
         self.log.close()
 
+    def signal_all(self, number: signal.Signals) -> None:
+        """Send a signal to every process of the training's group."""
+        os.killpg(self.process.pid, number)
+
     @property
     def output(self) -> str:
         return Path(self.log.name).read_text()

@@ -59,7 +59,7 @@ def do(word: str, asked: list[int]) -> int | None:
     elif verb == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif verb == "hang":
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         threading.Event().wait()
     return None
@@ -76,7 +76,7 @@ def work(asked: list[int], rounds: int) -> int | None:
         timeout = timedelta(seconds=float(os.environ.get("VSRPP_RANK_TIMEOUT_S", "60")))
         world_size = int(os.environ["WORLD_SIZE"])
         dist.init_process_group("gloo", store=meeting_place(timeout), rank=RANK, world_size=world_size, timeout=timeout)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGINT):
             signal.signal(number, lambda number, _: asked.append(number))
     print(f"rank {RANK} works", flush=True)
     (FOLDER / f"works-{RANK}").touch()
@@ -93,6 +93,6 @@ def work(asked: list[int], rounds: int) -> int | None:
             if RANK:
                 return 0
             print("stopped in good order", flush=True)
-            return 75 if said.item() == signal.SIGTERM else 0
+            return 0 if said.item() == signal.SIGINT else 75
         pause.wait(0.02)
     return None

@@ -7,11 +7,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from tests.support.inboxes import taken
 from vsrpp import config, control
 from vsrpp.control.backlog import ARTIFACTS, TIMELINE
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Command, Inbox, Marks, RunWriter
-from vsrpp.store.inbox import PendingCommands
+from vsrpp.store.pending import PendingCommands
 
 START = 1_767_258_000.0
 """2026-01-01 09:00:00 UTC: snapshots must not depend on the current date."""
@@ -146,7 +147,7 @@ class FakeRun:
         while not self._stop.wait(0.02):
             with self._lock:
                 self.say()
-            for command in pending.take():
+            for command in taken(pending):
                 self.seen.append(command)
                 if not self.deaf:
                     with self._lock:

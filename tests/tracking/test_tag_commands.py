@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support import extras
+from tests.support.inboxes import taken
 from tests.support.made_runs import made_run
 from tests.support.processes import TrainingProcess, environment, train_command
 from tests.support.servers import Server, client_of, runs_of, the_run
@@ -18,8 +19,8 @@ from tests.support.waiting import wait_until
 from vsrpp import control
 from vsrpp.config.messages import MUCH_HIGHER
 from vsrpp.paths import RunPaths
-from vsrpp.store import Answer, Inbox, Marks, RunReader
-from vsrpp.store.inbox import Command, PendingCommands
+from vsrpp.store import Answer, Command, Inbox, Marks, RunReader
+from vsrpp.store.pending import PendingCommands
 from vsrpp.tracking.connection import Connection, Target
 from vsrpp.tracking.mlflow_rows import MlflowRows
 from vsrpp.tracking.sync import sync
@@ -56,7 +57,7 @@ class Desk:
         """Poll once; returns the commands that reached the trainer."""
         self.now += 3
         self.tags.work(hurry=False)
-        return self.pending.take()
+        return taken(self.pending)
 
     def answer(self, command: Command, **answer: object) -> str:
         """Let the trainer answer; returns what the UI then shows."""
@@ -153,10 +154,10 @@ def test_the_tags_are_looked_at_no_more_often_than_every_2_5_seconds(desk: Desk)
     desk.set(do="pause")
     desk.now += 2.4
     desk.tags.work(hurry=False)
-    assert desk.pending.take() == []
+    assert taken(desk.pending) == []
     desk.now += 0.2
     desk.tags.work(hurry=False)
-    assert [command.kind for command in desk.pending.take()] == ["pause"]
+    assert [command.kind for command in taken(desk.pending)] == ["pause"]
 
 
 @pytest.mark.parametrize("moment", ["put", "delete_tag", "set_fact"])
@@ -180,12 +181,12 @@ def test_a_crash_anywhere_applies_it_once_and_answers(desk: Desk, moment: str, m
         patched.setattr(where, moment, die)
         with pytest.raises(Died):
             desk.look()
-    taken = desk.pending.take()
+    commands = taken(desk.pending)
     desk.tags.close()
     desk.tags = desk.restarted()
-    taken += desk.look() + desk.look()
-    assert len(taken) == 1
-    assert desk.answer(taken[0], status="applied") == "max_lr=2e-4: applied at step 1201, revision 7"
+    commands += desk.look() + desk.look()
+    assert len(commands) == 1
+    assert desk.answer(commands[0], status="applied") == "max_lr=2e-4: applied at step 1201, revision 7"
     assert "vsrpp.set.max_lr" not in desk.here()
 
 
@@ -204,7 +205,7 @@ def test_a_tag_on_a_run_that_is_over_is_answered_by_sync(runs: Path, uri: str, s
     assert tags["vsrpp.last_command"] == f"max_lr=2e-4: not applied, {why}; pause: not applied, {why}"
     assert not {"vsrpp.set.max_lr", "vsrpp.do"} & tags.keys()
     pending = PendingCommands(run.paths.inbox_db)
-    assert pending.take() == []
+    assert taken(pending) == []
     pending.close()
 
 

@@ -175,11 +175,12 @@ def test_a_batch_that_cannot_be_shared_out_is_refused(tmp_path: Path, tiny_clip:
         assert not follower.errors
 
 
-def test_a_signal_to_all_is_a_stop_that_rank_0_makes(tmp_path: Path, tiny_clip: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_to_all_is_a_stop_that_rank_0_makes(tmp_path: Path, tiny_clip: Path, number: int) -> None:
     with two(tmp_path, tiny_clip) as (leader, follower):
         run = under_way(tmp_path, leader)
         for rank in (follower, leader):
-            rank.process.send_signal(signal.SIGTERM)
+            rank.process.send_signal(number)
         assert leader.process.wait(240) == 75, leader.errors
         assert follower.process.wait(60) == 0, follower.errors
         stopped = control.history(run)[-1]

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import NotFound, NotLive, ProofFailed, Reason, VsrppError
+from vsrpp.errors import NotFound, NotLive, ProofFailed, Reason, Remark, VsrppError
+
+STORE_OF_NEWER = Remark(
+    "store_of_newer",
+    "{path} is written by a newer VSR++ (store version {theirs}; this one writes {ours}): it is read as far as possible,"
+    " and not changed.",
+)
 
 # ---- the command line
 USAGE = Reason("refused.usage", "{message} See: {see}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,7 @@ from vsrpp.output import (
     yellow,
 )
 from vsrpp.paths import RunPaths
-from vsrpp.store import Event
+from vsrpp.store import STORE_VERSION, Event, RunReader
 from vsrpp.texts import english
 
 _STATE_COLOURS = {"training": green, "validating": green, "paused": yellow, "failed": red, "dead": red}
@@ -106,9 +108,20 @@ def _with_server(rows: list[dict[str, Any]], folder: Path) -> list[dict[str, Any
     return [{**row, "orphan": row["run_id"] in running and row["state"] in ENDED_STATES} for row in rows + elsewhere]
 
 
+def _found(run: str, run_dir: Path | None) -> RunPaths:
+    """The run folder; says on standard error if a newer version writes it. Raises NotFound."""
+    folder = control.find_run(run, paths.runs_dir(run_dir))
+    with RunReader(folder.run_db) as reader, contextlib.suppress(sqlite3.Error, ValueError):
+        version = reader.newer_version
+        if version is not None:
+            fields = {"path": clean(str(folder.run_db)), "theirs": clean(version), "ours": STORE_VERSION}
+            say(yellow(f"vsrpp: {messages.STORE_OF_NEWER.sentence(**fields)}"), stderr=True)
+    return folder
+
+
 def show_status(run: str, *, run_dir: Path | None, as_json: bool) -> int:
     """Show the state of a run. Raises NotFound."""
-    values = control.status(control.find_run(run, paths.runs_dir(run_dir)))
+    values = control.status(_found(run, run_dir))
     if as_json:
         print_json(values)
         return 0
@@ -125,8 +138,9 @@ def show_status(run: str, *, run_dir: Path | None, as_json: bool) -> int:
     say(f"  phase {values['phase']}, revision {values['revision']}, branch {values['branch']}, rate {rate}", hang=4)
     say(f"  loss  {losses or '–'}", hang=4)
     if values["psnr_y"] is not None:
-        gain = values["psnr_y"] - values["bicubic_psnr_y"]
-        say(f"  PSNR-Y {values['psnr_y']:.2f} dB (bicubic {values['bicubic_psnr_y']:.2f}, {gain:+.2f})", hang=4)
+        bicubic = values["bicubic_psnr_y"]
+        beside = "" if bicubic is None else f" (bicubic {bicubic:.2f}, {values['psnr_y'] - bicubic:+.2f})"
+        say(f"  PSNR-Y {values['psnr_y']:.2f} dB{beside}", hang=4)
     for line in number_lines(values):
         say(f"  {line}", hang=4)
     say(
@@ -192,7 +206,7 @@ def _on_probation(trial: dict[str, Any]) -> str:
 
 def show_config(run: str, *, run_dir: Path | None, as_json: bool) -> int:
     """Show the live config in force. Raises NotFound."""
-    folder = control.find_run(run, paths.runs_dir(run_dir))
+    folder = _found(run, run_dir)
     view, run_config = control.config_view(folder), control.run_config(folder)
     if as_json:
         print_json(view)
@@ -226,7 +240,7 @@ def show_history(
     """Show the events, and with `verify` check the chain. Raises NotFound; ProofFailed if the chain is broken."""
     if after < 0 or (limit is not None and limit < 1):
         raise messages.HISTORY_RANGE()
-    folder = control.find_run(run, paths.runs_dir(run_dir))
+    folder = _found(run, run_dir)
     events = control.history(folder)
     shown = [event for event in events if event.seq > after][:limit]
     if as_json and not verify:

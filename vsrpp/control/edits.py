@@ -161,6 +161,7 @@ def _ask(
         state = run_state(reader)
         if state not in LIVE_STATES:
             raise _not_live(paths, kind, state)
+        reader.check_writable()
         inbox = Inbox(paths.inbox_db)
         try:
             uid = inbox.put(

@@ -56,7 +56,7 @@ _WHY = {
 KNOWN: dict[str, tuple[str, ...]] = {
     "event": tuple(sorted(EVENT_TYPES)),
     "phase": ("warmup", "settling", "stable", "aggressive", "cooldown"),
-    "saved": ("due", "best", "asked", "start", "stop", "end"),
+    "saved": ("due", "best", "asked", "start", "stop", "failed", "end"),
     "signal": ("loss", "ema", "trend", "quality"),
     "trouble": KINDS,
     "origin": ("panel", "terminal", "cli", "api", "file", "mlflow", "probation", "non_finite"),

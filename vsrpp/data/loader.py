@@ -160,12 +160,14 @@ def from_workers(steps: _Steps, start_step: int, num_workers: int) -> Iterator[B
         sampler=_From(start_step),
         num_workers=num_workers,
         multiprocessing_context=context,
-        worker_init_fn=_ignore_interrupt,
+        worker_init_fn=_ignore_signals,
         generator=torch.Generator().manual_seed(0),  # else torch draws the workers' seed from its global generator
     )
     return iter(loader)
 
 
-def _ignore_interrupt(_worker: int) -> None:
-    """Ctrl-C reaches every process of a terminal. Only the trainer reacts to it, and ends its workers itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _ignore_signals(_worker: int) -> None:
+    """Ctrl-C, or closing the terminal, reaches all its processes; Slurm signals all of a job. Only the trainer reacts,
+    and ends its workers itself, with SIGTERM."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)

@@ -27,6 +27,7 @@ _SAME_MOMENT_S = 2
 def main(plan_file: str) -> int:
     """Start the ranks of a plan and wait for them. Returns 0 if all of them exited with 0, else 1."""
     end_with_parent_process()
+    signal.signal(signal.SIGUSR1, lambda *_: None)  # Slurm may send it to every process of a job: for rank 0
     folder = Path(plan_file).parent
     plan = json.loads(Path(plan_file).read_text(encoding="utf-8"))
     from torch.distributed.elastic.multiprocessing import SignalException

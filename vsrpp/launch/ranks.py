@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from vsrpp.errors import VsrppError
+from vsrpp.errors import START_AGAIN_SIGNALS, VsrppError
 from vsrpp.launch import messages
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def follow(preflight: Preflight, asked: Callable[[], Mapping[str, Any] | None] =
 
 def ignore_signals() -> None:
     """Leave signals to rank 0, because launchers send them to all processes."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, *START_AGAIN_SIGNALS):
         signal.signal(number, signal.SIG_IGN)
 
 

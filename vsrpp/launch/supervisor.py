@@ -20,7 +20,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vsrpp.errors import START_AGAIN, Reason, VsrppError
+from vsrpp.errors import START_AGAIN, START_AGAIN_SIGNALS, Reason, VsrppError
 from vsrpp.launch import elastic, messages
 from vsrpp.launch.agent import REFUSED
 from vsrpp.launch.console import RanksConsole
@@ -73,7 +73,11 @@ class _Supervisor:
         self._ended_at: float | None = None
         self._attempt = 0
         self._log = LogTail(self._show)
-        self._before = {number: signal.signal(number, self._caught) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {
+            number: signal.signal(number, self._caught)
+            for number in (signal.SIGINT, *START_AGAIN_SIGNALS)
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN  # ignored under nohup
+        }
         self._agent = self._start(command)
 
     def _start(self, command: RankCommand) -> subprocess.Popen[bytes]:
@@ -182,7 +186,8 @@ class _Supervisor:
             return self._of_failure(failed, ended, held)
         if ended is not None and (self._agent.returncode == 0 or self._ended_at is not None or self._passed_on):
             self._show_all(held.get(first, []))
-            return START_AGAIN if ended == 0 and first and signal.SIGTERM in self._passed_on else ended
+            again = ended == 0 and first and START_AGAIN_SIGNALS & set(self._passed_on)
+            return START_AGAIN if again else ended
         if self._passed_on:
             return 128 + self._passed_on[0]
         raise self._never_began()

@@ -2,12 +2,13 @@
 
 from vsrpp.store.chain import ChainCheck, verify_chain
 from vsrpp.store.events import EVENT_TYPES, Event
-from vsrpp.store.inbox import Answer, Command, Inbox
+from vsrpp.store.inbox import Answer, Command, Inbox, UnreadableCommand
 from vsrpp.store.marks import Marks
-from vsrpp.store.run_store import MetricRow, RunReader, RunWriter
+from vsrpp.store.run_store import STORE_VERSION, MetricRow, RunReader, RunWriter
 
 __all__ = [
     "EVENT_TYPES",
+    "STORE_VERSION",
     "Answer",
     "ChainCheck",
     "Command",
@@ -17,5 +18,6 @@ __all__ = [
     "MetricRow",
     "RunReader",
     "RunWriter",
+    "UnreadableCommand",
     "verify_chain",
 ]

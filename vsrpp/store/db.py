@@ -69,3 +69,8 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise messages.STORE_UNREADABLE(path=str(path), why=str(error)) from error
     return db
+
+
+def is_locked(error: sqlite3.Error) -> bool:
+    """Whether SQLite gave up because another connection holds the file."""
+    return "locked" in str(error) or "busy" in str(error)

@@ -7,17 +7,18 @@ reads, and a separate thread writes its answers (`AnswerWriter` in `vsrpp.traini
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from vsrpp.documents import AnswerStatus, ChangeDocument, ProblemDocument, RemarkDocument
 from vsrpp.errors import NotFound, Reason, Refused, TimedOut, VsrppError
-from vsrpp.store import messages
-from vsrpp.store.db import connect_reader, connect_writer
+from vsrpp.store import db, messages
+from vsrpp.store.db import connect_writer, is_locked
 from vsrpp.store.events import canonical, jsonable, readable
 
 SCHEMA = """
@@ -43,6 +44,24 @@ class Command:
     author: str | None = None
     reason: str | None = None
     base_revision: int | None = None
+
+    def repeats(self, other: Command) -> bool:
+        """Whether both ask for the same, in the same words, by the same person."""
+        same = ("kind", "origin", "author", "reason", "base_revision")
+        if any(getattr(self, name) != getattr(other, name) for name in same):
+            return False
+        try:
+            return json.dumps(self.payload, sort_keys=True) == json.dumps(other.payload, sort_keys=True)
+        except RecursionError:
+            return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadableCommand:
+    """A row of the inbox that is no command of this version. It is answered with `error`, by its row ID."""
+
+    id: int
+    error: VsrppError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +110,7 @@ class Inbox:
     """A process's handle on a run's inbox, for writing commands or answers."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._db = connect_writer(path, SCHEMA)
 
     def close(self) -> None:
@@ -100,27 +120,59 @@ class Inbox:
         self, kind: str, payload: dict[str, Any], *, origin: str, author: str | None = None, reason: str | None = None,
         base_revision: int | None = None, uid: str | None = None,
     ) -> str:  # fmt: skip
-        """Store a command for the trainer; returns its uid. An existing command with this uid is left unchanged."""
+        """Store a command for the trainer; returns its uid. An existing command with this uid is left unchanged.
+
+        Raises VsrppError if the inbox cannot be written, for example because another process holds it locked.
+        """
         assert kind in COMMAND_KINDS, kind
         uid = uid or uuid.uuid4().hex
-        self._db.execute(
-            "INSERT INTO commands (uid, time, kind, payload, origin, author, reason, base_revision)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid) DO NOTHING",
-            (uid, time.time(), kind, json.dumps(payload), origin, readable(author) if author else author,
-             readable(reason) if reason else reason, base_revision),
-        )  # fmt: skip
+        try:
+            self._db.execute(
+                "INSERT INTO commands (uid, time, kind, payload, origin, author, reason, base_revision)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uid) DO NOTHING",
+                (uid, time.time(), kind, json.dumps(payload), origin, readable(author) if author else author,
+                 readable(reason) if reason else reason, base_revision),
+            )  # fmt: skip
+        except sqlite3.OperationalError as error:
+            if is_locked(error):
+                raise messages.STORE_LOCKED(path=str(self._path), timeout_s=f"{db.BUSY_TIMEOUT_S:g}") from error
+            raise messages.STORE_UNWRITTEN(path=str(self._path), why=str(error)) from error
         return uid
 
     def answer(self, uid: str, answer: Answer) -> None:
         """Write the answer of a command, which has only one: a second call is ignored."""
-        self._db.execute(
-            "UPDATE commands SET answer = ?, answered_at = ? WHERE uid = ? AND answer IS NULL",
-            (canonical(jsonable(answer.to_json())), time.time(), uid),
-        )
+        self.answer_all([([uid], answer)])
+
+    def answer_all(self, answers: Iterable[tuple[Sequence[str | int], Answer]]) -> None:
+        """Write answers in one transaction, each for some commands: by uid, or by row ID; for none: to all without one."""
+        now = time.time()
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            for keys, answer in answers:
+                row = (canonical(jsonable(answer.to_json())), now)
+                set_answer = "UPDATE commands SET answer = ?, answered_at = ? WHERE answer IS NULL"
+                if not keys:
+                    self._db.execute(set_answer, row)
+                for column, kind in (("uid", str), ("id", int)):
+                    rows = ((*row, key) for key in keys if isinstance(key, kind))
+                    self._db.executemany(f"{set_answer} AND {column} = ?", rows)
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
 
     def answer_of(self, uid: str) -> Answer | None:
-        row = self._db.execute("SELECT answer FROM commands WHERE uid = ?", (uid,)).fetchone()
-        return _read_answer(row[0]) if row and row[0] else None
+        """The answer to a command; None while there is none. Raises VsrppError for one that cannot be read."""
+        try:
+            row = self._db.execute("SELECT answer FROM commands WHERE uid = ?", (uid,)).fetchone()
+            return _read_answer(row[0]) if row and row[0] else None
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise messages.ANSWER_UNREADABLE(why=str(error)) from error
+        except sqlite3.OperationalError as error:
+            if is_locked(error):
+                return None
+            raise messages.ANSWER_UNREADABLE(why=str(error)) from error
 
     def wait(self, uid: str, timeout_s: float, *, alive: Callable[[], bool] = lambda: True) -> Answer:
         """Wait for the answer; its status is `pending` after `timeout_s`, or once `alive()` returns False."""
@@ -141,44 +193,6 @@ class Inbox:
             pause_s = min(pause_s * 1.5, 0.02)
 
 
-class PendingCommands:
-    """The trainer's side: new commands in order; each check costs one `data_version` (about 2 µs)."""
-
-    def __init__(self, path: Path) -> None:
-        Inbox(path).close()
-        self._db = connect_reader(path)
-        self._version = -1
-        self._seen = 0
-
-    def close(self) -> None:
-        self._db.close()
-
-    def take(self) -> list[Command]:
-        """Commands not taken yet, oldest first; the first call includes those an earlier process left unanswered.
-
-        IDs are assigned inside the write transaction, so they are committed in order and none is skipped.
-        """
-        version = self._db.execute("PRAGMA data_version").fetchone()[0]
-        if version == self._version:
-            return []
-        self._version = version
-        rows = self._db.execute(
-            "SELECT id, uid, time, kind, payload, origin, author, reason, base_revision FROM commands"
-            " WHERE id > ? AND answer IS NULL ORDER BY id",
-            (self._seen,),
-        ).fetchall()
-        commands = [
-            Command(
-                id=row[0], uid=row[1], time=row[2], kind=row[3], payload=_payload(row[4]), origin=row[5],
-                author=row[6], reason=row[7], base_revision=row[8],
-            )
-            for row in rows
-        ]  # fmt: skip
-        if commands:
-            self._seen = commands[-1].id
-        return commands
-
-
 def _pending(reason: Reason, **fields: Any) -> Answer:
     return Answer(status="pending", message=reason.sentence(**fields), reason_code=reason.code, fields=fields)
 
@@ -190,12 +204,3 @@ def _read_answer(text: str) -> Answer:
     if "remarks" not in row:  # of an older version
         known["remarks"] = [{"message": text, "reason_code": "", "fields": {}} for text in row.get("warnings", ())]
     return Answer(**known)
-
-
-def _payload(text: str) -> dict[str, Any]:
-    """The payload of a command; {} (which every command refuses) if it cannot be read."""
-    try:
-        payload = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return payload if isinstance(payload, dict) else {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import NotFound, Reason, TimedOut, VsrppError
+from vsrpp.errors import NotFound, Reason, Refused, TimedOut, VsrppError
 
 NO_ANSWER_YET = Reason("timed_out", "no answer within {timeout_s} s; the command is still pending", TimedOut)
 ENDED_UNANSWERED = Reason("timed_out.ended", "the run ended before it answered", TimedOut)
@@ -10,3 +10,26 @@ NO_STORE = Reason("not_found.store", "{path} does not exist.", NotFound)
 STORE_UNOPENED = Reason("failed.store_open", "{path} cannot be opened: {why}.", VsrppError)
 STORE_UNREADABLE = Reason("failed.store_read", "{path} cannot be read: {why}.", VsrppError)
 STORE_EMPTY = Reason("failed.store_empty", "{path} contains no run.", VsrppError)
+STORE_LOCKED = Reason(
+    "failed.store_locked",
+    "{path} has been locked by another process for {timeout_s} s, so nothing was sent; the run itself goes on.",
+    VsrppError,
+)
+STORE_UNWRITTEN = Reason("failed.store_write", "{path} cannot be written, so nothing was sent: {why}.", VsrppError)
+STORE_NEWER = Reason(
+    "refused.store_version",
+    "{path} was written by a newer VSR++ (store version {theirs}; this one writes {ours}): it can be read, not changed."
+    " Use the newer version.",
+    Refused,
+)
+ANSWER_UNREADABLE = Reason("failed.answer", "the run's answer cannot be read: {why}", VsrppError)
+
+# ---- rows of the inbox that are no command of this version
+UNKNOWN_COMMAND = Reason(
+    "refused.command_kind", "unknown command {kind}; this run knows {known}. Does it come from a newer VSR++?"
+)
+COMMAND_TOO_LARGE = Reason("refused.command_size", "the command is {size} bytes; a command has at most {limit}")
+COMMAND_NOT_UTF8 = Reason("refused.command_encoding", "the command's {field} is not UTF-8 (byte {byte})")
+COMMAND_TYPE = Reason("refused.command_type", "the command's {field} must be {wanted}, not {found}")
+COMMAND_NOT_JSON = Reason("refused.command_json", "the command's payload is not usable as JSON: {why}")
+COMMAND_TOO_DEEP = Reason("refused.command_depth", "the command's payload is nested more than {limit} levels deep")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import time
@@ -30,6 +31,8 @@ CREATE TABLE IF NOT EXISTS metrics (
     time REAL NOT NULL, value REAL, UNIQUE (key_id, branch, step));
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), time REAL NOT NULL, data TEXT NOT NULL);
 """
+STORE_VERSION = 1
+"""The layout of a run folder's databases, in `meta` of run.db. A store without one is of version 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,20 @@ class RunReader:
     def meta(self, key: str) -> Any:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else json.loads(row[0])
+
+    @property
+    def newer_version(self) -> str | None:
+        """The store's version, if a newer VSR++ wrote it: it may be read, yet not be written."""
+        version = self.meta("store_version")
+        if version is None or (type(version) is int and version <= STORE_VERSION):
+            return None
+        return str(version)
+
+    def check_writable(self) -> None:
+        """Raises Refused for a store that a newer VSR++ wrote."""
+        version = self.newer_version
+        if version is not None:
+            raise messages.STORE_NEWER(path=str(self.path), theirs=version, ours=STORE_VERSION)
 
     @property
     def run_id(self) -> str:
@@ -159,14 +176,19 @@ class RunWriter(RunReader):
     """The trainer's handle, used from one thread. The run folder's lock prevents a second writer."""
 
     def __init__(self, path: Path, run_id: str | None = None) -> None:
-        """Open run.db, creating it if `run_id` is given. Raises VsrppError if it contains no run or another one."""
+        """Open run.db, creating it if `run_id` is given.
+
+        Raises VsrppError if it contains no run or another one, and Refused if a newer VSR++ wrote it.
+        """
         self.path = path
+        check_writable(path)
         self._db = connect_writer(path, SCHEMA)
         self._key_ids: dict[str, int] = {key: id_ for id_, key in self._db.execute("SELECT id, key FROM metric_keys")}
         if self.meta("run_id") is None:
             if run_id is None:
                 raise messages.STORE_EMPTY(path=str(path))
             self.set_meta("run_id", run_id)
+            self.set_meta("store_version", STORE_VERSION)
         self._head = self.head()
 
     def set_meta(self, key: str, value: Any) -> None:
@@ -240,6 +262,13 @@ class RunWriter(RunReader):
             cursor = self._db.execute("INSERT INTO metric_keys (key) VALUES (?)", (key,))
             key_id = self._key_ids[key] = int(cursor.lastrowid or 0)
         return key_id
+
+
+def check_writable(path: Path) -> None:
+    """Raises Refused if a newer VSR++ wrote the run.db at `path`; a missing or empty one may be written."""
+    if path.is_file() and path.stat().st_size:
+        with RunReader(path) as reader, contextlib.suppress(sqlite3.OperationalError):  # no tables yet
+            reader.check_writable()
 
 
 def events_in(

@@ -15,6 +15,7 @@ from typing import Any
 
 from vsrpp.control import alerts, run_config_of
 from vsrpp.control.backlog import ARTIFACT_EVENTS, ARTIFACTS, MLFLOW, TIMELINE
+from vsrpp.errors import START_AGAIN_SIGNALS
 from vsrpp.formats import counted
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
@@ -82,6 +83,7 @@ class RunDelivery:
         self.paths = RunPaths(run_dir)
         self.lock = DeliveryLock(run_dir)
         self.reader = RunReader(self.paths.run_db)
+        self.reader.check_writable()
         self.marks = Marks(self.paths.delivery_db)
         self.rows = MlflowRows(connection, self.paths, self.reader, self.marks)
         self.uploads = Uploads(connection, self.rows, self.paths)
@@ -209,7 +211,7 @@ def main() -> int:
 
 def _own_process() -> TrainerPipe:
     """Ignore signals to the terminal's group or the service: the trainer handles them, and the pipe's end tells us."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, *START_AGAIN_SIGNALS):
         signal.signal(number, signal.SIG_IGN)
     output = os.dup(1)
     os.dup2(2, 1)  # library output must not mix with the messages

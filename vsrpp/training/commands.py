@@ -21,6 +21,7 @@ from vsrpp.training.non_finite import find_return
 from vsrpp.training.probation import Probations
 from vsrpp.training.recorder import RunRecorder
 from vsrpp.training.replay_cursor import ReplayCursor
+from vsrpp.training.requests import Request
 from vsrpp.training.rollback import Rollback
 from vsrpp.training.start import Prepared
 from vsrpp.training.status import RunStatus
@@ -31,8 +32,11 @@ PAUSE_LOOK_S = 0.01
 """How often a paused run checks for commands."""
 WAITS_A_TIMEOUT = 4
 """How many times per rank timeout the other ranks are told to keep waiting during a pause."""
-AT_ONCE = frozenset({"pause", "resume", "stop"})
-"""Commands that are handled even while an edit is on probation; all others wait for its verdict."""
+BOUNDARY_BUDGET_S = 0.05
+"""How long new requests may hold one step boundary; the rest waits for the next one, where a pause, resume or stop
+passes all others."""
+AT_LEAST = 8
+"""Requests handled at a boundary however long they take, so that those sent together act together."""
 
 
 class RunCommands:
@@ -57,16 +61,18 @@ class RunCommands:
         self._stop_at = stop_at
         self._walking = True
         """Whether recorded events are still to be repeated: new commands wait until the end of the record."""
-        self._held: list[Command | Save] = []
-        """Commands that arrived during a probation."""
+        self._behind = False
+        """Whether the last boundary's time did not suffice for all requests."""
+        self._last: tuple[Command, int] | None = None
+        """The last command handled, and the newest one in the inbox at that time."""
         self._slow_look = Throttle(0.5)
         self._wait_again = Throttle(min(run.group.timeout_s / WAITS_A_TIMEOUT, 20.0))
-        self._opened_at = time.time()
         self._recorded = {
             event.data["command"]: event for event in recorder.writer.events() if event.data.get("command")
         }
         """Events of completed commands, by the command's uid."""
-        ending.refuse_rest = lambda: self._refuse_rest([])
+        ending.refuse_rest = live_config.refuse_rest
+        ending.repeating = lambda: self._walking
 
     def turns(self, *, after_step: bool) -> Iterator[Turn]:
         for turn in self._decide(after_step=after_step):
@@ -190,32 +196,38 @@ class RunCommands:
 
     # ---- commands, in order
     def _take(self) -> Iterator[Turn]:
-        """Handle new commands in order; during a probation only the urgent ones, the rest is kept."""
-        if self._probations.current is None:
-            waiting, self._held = [*self._held, *self.live_config.take()], []
-        else:
-            waiting = self.live_config.take()
-        for number, request in enumerate(waiting):
-            on_probation = self._probations.current is not None
-            if on_probation and (isinstance(request, Save) or request.kind not in AT_ONCE):
-                self._held.append(request)
-                continue
-            yield from self._handle(request)
-            if self._ending.ended:
-                self._refuse_rest(waiting[number + 1 :])
+        """Handle new requests in order, for a limited time; during a probation only the urgent ones.
+
+        A signal goes before all of them.
+        """
+        live_config, ending, probations = self.live_config, self._ending, self._probations
+        live_config.requests.look()
+        live_config.refuse_beyond_limits()
+        handled, until = 0, time.monotonic() + BOUNDARY_BUDGET_S
+        while ending.signal is None and (handled < AT_LEAST or time.monotonic() < until):
+            request = live_config.requests.next(urgent_first=self._behind, only_urgent=probations.current is not None)
+            if request is None:
+                self._behind = False
                 return
+            yield from self._handle(request)
+            handled += 1
+            if ending.ended:
+                live_config.refuse_rest()
+                return
+        self._behind = True
 
-    def _refuse_rest(self, waiting: list[Command | Save]) -> None:
-        for request in [*self._held, *waiting]:
-            if isinstance(request, Command):
-                self._refuse(request, messages.RUN_ENDED())
-
-    def _handle(self, request: Command | Save) -> Iterator[Turn]:
-        if isinstance(request, Save) or request.kind == "edit":
+    def _handle(self, request: Request) -> Iterator[Turn]:
+        if isinstance(request, Command):
+            if self._repeats_last(request):
+                return
+            self._last = request, self.live_config.requests.pending.newest()
+        elif isinstance(request, Save):
+            self._last = None
+        if not isinstance(request, Command) or request.kind == "edit":
             yield from self._edit(request)
         elif request.uid in self._recorded:
             self._done(request)
-        elif request.time < self._opened_at and not self._prepared.fresh:
+        elif not self._prepared.fresh and request.id <= self.live_config.requests.pending.newest_at_start:
             self._refuse(request, messages.ENDED_BEFORE())
         else:
             handlers = {
@@ -224,7 +236,17 @@ class RunCommands:
             }  # fmt: skip
             yield from handlers[request.kind](request)
 
-    def _edit(self, request: Command | Save) -> Iterator[Turn]:
+    def _repeats_last(self, command: Command) -> bool:
+        """Whether a command was waiting beside the last one and asks for the same: then both are one, with one answer."""
+        if self._last is None:
+            return False
+        first, newest = self._last
+        if command.id > newest or not command.repeats(first) or command.uid in self._recorded:
+            return False
+        self.live_config.answers.put_same(command.uid, first.uid)
+        return True
+
+    def _edit(self, request: Request) -> Iterator[Turn]:
         on_trial = isinstance(request, Command) and bool(request.payload.get("probation"))
         live_config, before, head = self.live_config, self.live_config.revision, self._recorder.writer.head()
         held = self._run.state.capture(live_config.live) if on_trial else None

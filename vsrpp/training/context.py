@@ -98,6 +98,8 @@ class RunContext:
     """The newest validation, even if the run was rolled back since."""
     scored_at: int | None = None
     """The step whose weights `scores` belong to; None if the run was rolled back since."""
+    between_steps: bool = True
+    """Whether the state is that of a step boundary; False from the start of a step until its results are recorded."""
     judged: Scores | None = None
     """The newest validation made only to judge a probation."""
 

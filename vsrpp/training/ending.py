@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from vsrpp.errors import VsrppError, because, out_of_memory
+from vsrpp.errors import START_AGAIN_SIGNALS, VsrppError, because, out_of_memory
 from vsrpp.store import Command
 from vsrpp.training import memory, messages
 from vsrpp.training.checkpoint_manager import CheckpointManager
@@ -30,9 +30,11 @@ class RunEnding:
         self.ended: str | None = None
         """`finished`, `stopped`, `SIGTERM` or `replayed`, once the run ends at this boundary."""
         self.signal: str | None = None
-        """SIGTERM or SIGINT after it was received; handled at the next boundary."""
+        """SIGINT, SIGTERM, SIGHUP or SIGUSR1 after it was received; handled at the next boundary."""
         self.refuse_rest: Callable[[], None] = lambda: None
         """Answers the commands that wait for the end of a probation."""
+        self.repeating: Callable[[], bool] = lambda: False
+        """Whether recorded events are still being repeated, so that there is nothing new to save."""
         self._run = run
         self._recorder = recorder
         self._status = status
@@ -50,8 +52,9 @@ class RunEnding:
                 raise KeyboardInterrupt
             self.signal = name
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, caught)
+        for number in (signal.SIGINT, *START_AGAIN_SIGNALS):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # ignored under nohup
+                signal.signal(number, caught)
 
     # ---- orderly
     def replayed(self) -> Iterator[Turn]:
@@ -81,7 +84,7 @@ class RunEnding:
     def stop_if_signalled(self) -> Iterator[Turn]:
         if self.signal is None or self.ended:
             return
-        yield from self._halt("SIGTERM" if self.signal == "SIGTERM" else "stopped")
+        yield from self._halt(self._ends_as())
         self._recorder.emit("stopped", data={"why": self.signal})
         self._status.show("stopped", now=True)
         self.refuse_rest()
@@ -89,8 +92,12 @@ class RunEnding:
     def leave_if_signalled(self) -> Iterator[Turn]:
         """While recorded events are being repeated there is nothing new to save: just exit; a resume repeats them."""
         if self.signal is not None:
-            yield self._last_turn("SIGTERM" if self.signal == "SIGTERM" else "stopped")
+            yield self._last_turn(self._ends_as())
             self._status.show("stopped", now=True)
+
+    def _ends_as(self) -> str:
+        """`stopped` after Ctrl-C; `SIGTERM` after any signal that asks for a restart."""
+        return "stopped" if self.signal == "SIGINT" else "SIGTERM"
 
     def stop_if_out_of_hours(self) -> Iterator[Turn]:
         """The run's machine time is used up: end as after a stop; a resume with more hours continues from there."""
@@ -107,17 +114,22 @@ class RunEnding:
 
     def _halt(self, ended: str) -> Iterator[Turn]:
         """Write the last row and a checkpoint: of the current state, or of the state that a probation holds."""
-        run, probation = self._run, self._probations.current
+        run = self._run
         yield self._last_turn(ended)
         if run.metrics and run.state.step % self._live_config.live["log_every"]:
             self._recorder.step_row(None, [run.figures()])
+        self._save("stop")
+
+    def _save(self, reason: str) -> None:
+        """Write a checkpoint: of the current state, or of the state that a probation holds."""
+        run, probation = self._run, self._probations.current
         if probation is not None:
             self._checkpoints.save(
                 probation.held, branch=self._recorder.branch, revision=probation.revision_before, chain=probation.head,
-                metrics={}, reason="stop",
+                metrics={}, reason=reason,
             )  # fmt: skip
         elif run.state.step:
-            self._checkpoints.save_now("stop")
+            self._checkpoints.save_now(reason)
         self._checkpoints.collect(wait=True)
 
     def _last_turn(self, ended: str) -> Turn:
@@ -132,6 +144,7 @@ class RunEnding:
         cause: Exception = fault or error
         line = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
         with contextlib.suppress(sqlite3.Error, OSError):  # the cause may be a full disk
+            self._save_if_sound()
             self._checkpoints.collect(wait=True)
             self.refuse_rest()
             if out_of_memory(cause):
@@ -146,6 +159,16 @@ class RunEnding:
             advice = memory.advice(run.run_config, run.device, memory.there_is(run.device), run.group.world_size)
             return messages.OUT_OF_MEMORY(advice=advice, why=line)
         return messages.FAILED_AT_STEP(step=run.state.step, type=type(cause).__name__, why=line)
+
+    def _save_if_sound(self) -> None:
+        """After a failure between two steps, such as of a data worker: save what was trained since the last checkpoint.
+
+        A step cut short has no state to resume from, and a run that failed of its own numbers would only fail again.
+        """
+        run = self._run
+        if run.between_steps and not self.ended and not self.repeating() and not run.state.skipped_in_a_row:
+            with contextlib.suppress(RuntimeError):  # a device that is lost has no state to copy
+                self._save("failed")
 
     def _give_up(self, *, reachable: bool) -> None:
         """Tell the other ranks if they are listening; otherwise they notice within seconds. Never raises."""

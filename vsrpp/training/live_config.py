@@ -8,11 +8,9 @@ recorded steps, and new ones wait until the end of the record.
 from __future__ import annotations
 
 import json
-import queue
 import sqlite3
-import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,45 +21,22 @@ from vsrpp.control import ConfigHistory, stale_keys, who
 from vsrpp.documents import ProblemDocument, RemarkDocument
 from vsrpp.errors import Refused, VsrppError
 from vsrpp.paths import RunPaths
-from vsrpp.store import Answer, Command, Event, Inbox
+from vsrpp.store import Answer, Command, Event, Inbox, UnreadableCommand
 from vsrpp.store.events import jsonable
-from vsrpp.store.inbox import PendingCommands
+from vsrpp.store.pending import MAX_PER_AUTHOR, MAX_WAITING, PendingCommands
 from vsrpp.training import messages
+from vsrpp.training.answers import AnswerWriter
 from vsrpp.training.config_file import RuntimeConfigFile, Save
 from vsrpp.training.recorder import RunRecorder
+from vsrpp.training.requests import Request, Requests
 
-ANSWER_TRIES = 30
 MAX_TEXT, MAX_ERRORS = 200, 20
 """Limits for what the record keeps of a refused edit: characters per value, errors."""
 MAX_PROBATION_STEPS = 100_000
-
-
-class AnswerWriter:
-    """Writes answers into the inbox from a separate thread, so that a busy inbox never delays a step."""
-
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
-        self._queue: queue.SimpleQueue[tuple[str, Answer] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
-        self._thread.start()
-
-    def put(self, uid: str, answer: Answer) -> None:
-        self._queue.put((uid, answer))
-
-    def close(self) -> None:
-        """Wait until all answers are written."""
-        self._queue.put(None)
-        self._thread.join()
-        self._inbox.close()
-
-    def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            for _ in range(ANSWER_TRIES):
-                try:
-                    self._inbox.answer(*item)
-                    break
-                except sqlite3.Error:  # locked for long, or disk full: the command is done, only its answer is late
-                    time.sleep(1.0)
+PROBATION = ("steps", "revert_if")
+"""The terms of a probation, as the record keeps them."""
+COMMANDS = "commands"
+"""Key of a problem with a command itself, not with a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +64,7 @@ class LiveConfig:
         self._recorder = recorder
         self._file = RuntimeConfigFile(paths.runtime_config)
         self._pending = PendingCommands(paths.inbox_db)
+        self.requests = Requests(self._pending, self._file)
         self.answers = AnswerWriter(Inbox(paths.inbox_db))
 
     @property
@@ -100,10 +76,8 @@ class LiveConfig:
         return self.history.revision
 
     def close(self) -> None:
-        """Write pending answers, then close the files."""
-        for command in self._pending.take():
-            self.answers.put(command.uid, self.refusal(messages.RUN_ENDED()))
-        self.answers.close()
+        """Write pending answers, refuse what is left, then close the files."""
+        self.answers.close(rest=self.refusal(messages.RUN_ENDED()))
         self._pending.close()
 
     # ---- incoming
@@ -112,13 +86,20 @@ class LiveConfig:
         if fresh or not self._paths.runtime_config.exists():
             self.rewrite_file()
 
-    def take(self) -> list[Command | Save]:
-        """Commands and saves since the last call, in order; about 3 µs if there are none."""
-        requests: list[Command | Save] = [*self._pending.take()]
-        save = self._file.look()
-        if save is not None:
-            requests.append(save)
-        return requests
+    def refuse_beyond_limits(self) -> None:
+        """Answer the commands that came while too many were waiting; one event for all that one look found."""
+        beyond = self._pending.beyond_limits()
+        if not beyond:
+            return
+        ids = [id_ for ids in beyond.values() for id_ in ids]
+        fields = {"count": len(ids), "limit": MAX_PER_AUTHOR, "limit_all": MAX_WAITING}
+        self.answers.put_rows(ids, self.refusal(messages.TOO_MANY_COMMANDS(**fields)))
+        problem = config.Problem.of(COMMANDS, len(ids), messages.TOO_MANY_COMMANDS, **fields)
+        self._refuse({}, [problem], _Author(None, "inbox", next(iter(beyond)) if len(beyond) == 1 else None))
+
+    def refuse_rest(self) -> None:
+        """Answer all commands that wait: the run has ended."""
+        self.answers.put_rest(self.refusal(messages.RUN_ENDED()))
 
     def rewrite_file(self) -> None:
         self._file.write(config.dump_runtime(self.live, self.revision, self._run_config))
@@ -151,22 +132,28 @@ class LiveConfig:
         self._recorder.row(values, replace=True)
 
     # ---- edits
-    def decide(self, request: Command | Save, *, recorded_uids: dict[str, Event]) -> Answer:
+    def decide(self, request: Request, *, recorded_uids: dict[str, Event]) -> Answer:
         """Apply or refuse one edit as a whole, record it, rewrite the file, and send the answer to the inbox."""
         if isinstance(request, Save):
             return self._decide_save(request)
+        if isinstance(request, UnreadableCommand):
+            answer = self.refusal(request.error)
+            self.answers.put_rows([request.id], answer)
+            return answer
         done = recorded_uids.get(request.uid)
-        if done is not None:
-            answer = self._answer_from(done)
-        else:
-            author = _Author(
-                request.uid, request.origin, request.author, request.reason, request.payload.get("probation")
-            )
-            changes = request.payload.get("changes")
-            stale = stale_keys(self.history, changes, request.base_revision) if isinstance(changes, dict) else []
-            answer = self._decide_changes(changes, author, [*stale, *_probation_problems(author.probation)])
+        answer = self._decide_command(request) if done is None else self._answer_from(done)
         self.answers.put(request.uid, answer)
         return answer
+
+    def _decide_command(self, command: Command) -> Answer:
+        changes, probation = command.payload.get("changes"), command.payload.get("probation")
+        author = _Author(command.uid, command.origin, command.author, command.reason, probation)
+
+        def others() -> list[config.Problem]:
+            stale = stale_keys(self.history, changes, command.base_revision) if isinstance(changes, dict) else []
+            return [*stale, *_probation_problems(probation)]
+
+        return self._decide_changes(changes, author, others)
 
     def refusal(self, error: VsrppError) -> Answer:
         """The answer to a command that cannot be carried out."""
@@ -190,10 +177,12 @@ class LiveConfig:
         if base is None:
             return self._refuse({}, [config.Problem.of("revision", base_revision, messages.NO_SUCH_REVISION)], author)
         changes, conflicts = config.merge(base, values, self.live)
-        problems = [self._conflict(key, values[key], base_revision) for key in conflicts]
-        if not changes and not problems:
+        if not changes and not conflicts:
             return Answer(status="applied", revision=self.revision)
-        return self._decide_changes({**changes, **{key: values[key] for key in conflicts}}, author, problems)
+        return self._decide_changes(
+            {**changes, **{key: values[key] for key in conflicts}}, author,
+            lambda: [self._conflict(key, values[key], base_revision) for key in conflicts],
+        )  # fmt: skip
 
     def _conflict(self, key: str, value: Any, base_revision: int) -> config.Problem:
         event = self.history.last_change(key, after_revision=base_revision)
@@ -205,15 +194,18 @@ class LiveConfig:
             revision=event.revision,
         )  # fmt: skip
 
-    def _decide_changes(self, changes: Any, author: _Author, others: list[config.Problem]) -> Answer:
-        if not isinstance(changes, dict) or not changes:
-            return self._refuse({}, config.check_changes(self.live, None), author)
-        problems = config.check_changes(self.live, changes, self._run_config)
-        named = {problem.key for problem in problems}
-        problems += [problem for problem in others if problem.key not in named]
+    def _decide_changes(
+        self, changes: Any, author: _Author, others: Callable[[], list[config.Problem]]
+    ) -> Answer:  # fmt: skip
+        """`others` finds the problems that do not lie in the values."""
+        try:
+            with judging():
+                problems, changed, remarks = self._judge(changes, others)
+        except VsrppError as error:
+            problem = config.Problem(COMMANDS, None, str(error), error.reason_code, error.fields)
+            return self._refuse({}, [problem], author)
         if problems:
-            return self._refuse(changes, problems, author)
-        changed = config.diff(self.live, {**self.live, **config.normalise(changes, self._run_config)})
+            return self._refuse(changes if isinstance(changes, dict) else {}, problems, author)
         if not changed:
             return Answer(
                 status="applied",
@@ -221,12 +213,11 @@ class LiveConfig:
                 revision=self.revision,
                 message="no change: these values are already in force",
             )
-        remarks = config.warnings(self.live, changes, self._run_config)
         data: dict[str, Any] = {
             "command": author.uid, "changes": [{"key": c.key, "old": c.old, "new": c.new} for c in changed],
         }  # fmt: skip
         if author.probation:
-            data["probation"] = author.probation
+            data["probation"] = {key: author.probation[key] for key in PROBATION if key in author.probation}
         event = self._recorder.emit(
             "config_applied", revision=self.revision + 1, origin=author.origin, author=author.author, reason=author.reason,
             data=data,
@@ -234,6 +225,20 @@ class LiveConfig:
         assert event is not None
         self.changed(event)
         return self._answer_from(event, remarks)
+
+    def _judge(
+        self, changes: Any, others: Callable[[], list[config.Problem]]
+    ) -> tuple[list[config.Problem], list[config.Change], list[RemarkDocument]]:
+        """(problems, changes, remarks) of an edit; nothing is changed."""
+        if not isinstance(changes, dict) or not changes:
+            return config.check_changes(self.live, None), [], []
+        problems = config.check_changes(self.live, changes, self._run_config)
+        named = {problem.key for problem in problems}
+        problems += [problem for problem in others() if problem.key not in named]
+        if problems:
+            return problems, [], []
+        changed = config.diff(self.live, {**self.live, **config.normalise(changes, self._run_config)})
+        return [], changed, config.warnings(self.live, changes, self._run_config) if changed else []
 
     def _refuse(self, changes: dict[str, Any], problems: Sequence[config.Problem], author: _Author) -> Answer:
         errors = [_brief_row(problem.to_json()) for problem in problems[:MAX_ERRORS]]
@@ -264,6 +269,21 @@ class LiveConfig:
             status="applied", step=event.step, branch=event.branch, revision=event.revision,
             changes=event.data["changes"], remarks=remarks or [],
         )  # fmt: skip
+
+
+@contextmanager
+def judging() -> Iterator[None]:
+    """Around the check of what a command asks for, which writes nothing: whatever it stumbles over is refused.
+
+    Raises Refused for any error that lies in the command, not for those of the store and the disk.
+    """
+    try:
+        yield
+    except (VsrppError, sqlite3.Error, OSError, MemoryError):
+        raise
+    except Exception as error:
+        why = str(error).splitlines()[0] if str(error) else ""
+        raise messages.UNUSABLE_COMMAND(why=f"{type(error).__name__}: {why[:MAX_TEXT]}") from error
 
 
 def _probation_problems(terms: Any) -> list[config.Problem]:

@@ -35,6 +35,7 @@ def one_step(run: RunContext) -> StepResult:
     run.throughput.step_begins()
     with run.throughput.doing("compute"):
         batch = run.batches.next()  # waits for the data loader
+        run.between_steps = False
         result = run.train_step(batch, live, watched=row_due(step, live))  # waits for the device, and for all ranks
     run.metrics = result.metrics
     run.recorder.step_made(result)
@@ -49,6 +50,7 @@ def one_step(run: RunContext) -> StepResult:
     run.recorder.decided(outcome)
     if row_due(step, live):
         run.recorder.step_row(outcome, run.group.gather(run.figures()))
+    run.between_steps = True
     run.checkpoints.save_if_due()
     return result
 

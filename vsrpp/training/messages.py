@@ -7,6 +7,11 @@ from vsrpp.errors import NotFound, Reason, Remark, VsrppError
 # ---- answers of a live run
 RUN_ENDED = Reason("refused.ended", "the run has ended")
 ENDED_BEFORE = Reason("refused.ended_before", "the run ended before it could act on this; ask again")
+UNUSABLE_COMMAND = Reason("refused.command", "the command cannot be carried out as it stands ({why})")
+TOO_MANY_COMMANDS = Reason(
+    "refused.too_many_commands",
+    "too many at once: {limit} of one author and {limit_all} of all may wait, the others ({count}) are refused unread",
+)
 CHECKPOINT_FAILED = Reason("refused.checkpoint_failed", "checkpoint {step} failed: {why}")
 NO_SUCH_REVISION = Reason("refused.file_revision", "this run has no such revision")
 CONFLICT = Reason(

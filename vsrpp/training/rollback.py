@@ -12,7 +12,7 @@ from vsrpp.paths import RunPaths
 from vsrpp.store import Command, Event
 from vsrpp.training.checkpoint_manager import CheckpointManager
 from vsrpp.training.context import RunContext
-from vsrpp.training.live_config import LiveConfig
+from vsrpp.training.live_config import LiveConfig, judging
 from vsrpp.training.non_finite import ORIGIN, Return
 from vsrpp.training.recorder import RunRecorder
 from vsrpp.training.restore_points import rollback_target
@@ -35,7 +35,8 @@ class Rollback:
     def to_checkpoint(self, command: Command) -> Generator[Turn, None, Event]:
         """Roll back to a checkpoint of this run. Raises VsrppError if there is no such checkpoint."""
         self._checkpoints.collect(wait=True)
-        folder = rollback_target(self._paths, self._recorder.writer, command.payload)
+        with judging():
+            folder = rollback_target(self._paths, self._recorder.writer, command.payload)
         snapshot, manifest = load_checkpoint(folder)
         changes = [
             {"key": key, "old": old, "new": snapshot.live[key]}

@@ -153,6 +153,7 @@ def _prepared_resume(
     allow_changed_code: bool,
 ) -> Prepared:  # fmt: skip
     with RunReader(folder.run_db) as reader:
+        reader.check_writable()
         started = reader.last_event("started")
         if started is None:
             raise messages.NEVER_STARTED(folder=str(folder.root))

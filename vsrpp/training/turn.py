@@ -23,7 +23,7 @@ class Turn:
     steps_until: int | None = None
     """Train up to this step, then meet again; None also for a single process, which checks after every step."""
     stop: str | None = None
-    """The run ends here: `finished`, `stopped`, `SIGTERM` (stopped, to be restarted) or `replayed`."""
+    """The run ends here: `finished`, `stopped`, `SIGTERM` (stopped by it, SIGHUP or SIGUSR1, to be restarted) or `replayed`."""
 
     @property
     def is_last(self) -> bool:
