@@ -137,7 +137,7 @@ def _closure(root: Path, start: Sequence[str], top: str | None, named: str) -> d
             continue
         size = (root / name).stat().st_size + sum(map(len, files.values()))
         if len(files) >= MAX_FILES or size > MAX_BYTES:
-            why = f"its source is over {MAX_FILES} files or {MAX_BYTES / 1e6:.0f} MB"
+            why = f"its source is over {MAX_FILES} files or {MAX_BYTES:,} bytes"
             raise messages.DOES_NOT_FIT(where=f"{root / name}:1", name=named, why=why)
         files[name] = (root / name).read_bytes()
         tree = _parsed(files[name], root / name, named)
