@@ -17,6 +17,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 Facts = dict[str, str]
 SURROUNDINGS = frozenset({"tracking_lost", "tracking_back", "face_failed"})
 """Events about the tracking server and companion processes; their timing depends on those processes."""
@@ -24,7 +26,7 @@ ROWS_OF_THE_MACHINE = ("speed/", "system/", "progress/spent_s", "progress/eta_s"
 NOT_COMPARED = frozenset(
     {
         "command", "line", "message", "error", "size_bytes", "versions", "host", "code_version", "training_state.pt",
-        "reason_code", "fields", "run_config.yaml",
+        "reason_code", "fields", "remarks", "because", "run_config.yaml",
     }
 )  # fmt: skip
 """Keys of an event's data and of an answer: wording, and what the older code does not know.
@@ -189,7 +191,7 @@ def _checkpoint_facts(folder: Path, events: list[dict[str, Any]]) -> Iterator[tu
 
 def _known_lines(run_config: Path) -> str:
     """The text of a run config without LATER_KEYS that have the old meaning."""
-    later = {f"{key}: {json.dumps(value)}" for key, value in LATER_KEYS.items()}
+    later = {yaml.safe_dump({key: value}).strip() for key, value in LATER_KEYS.items()}
     return "\n".join(line for line in run_config.read_text().splitlines() if line not in later)
 
 

@@ -131,9 +131,8 @@ def test_a_plugin_trains_resumes_and_replays_on_two_ranks_without_its_file(facts
     assert (found["stopped_at"], found["ended"], found["step"]) == (20, "finished", 36)
     assert found["weights"][0] == found["weights"][1]
     assert found["identical"], found["difference"]
-    assert [event.data["changes"][0]["key"] for event in of_type(found["run"], "config_applied")] == [
-        "fft_power", "fft_weight"
-    ]  # fmt: skip
+    edits = [{change["key"] for change in event.data["changes"]} for event in of_type(found["run"], "config_applied")]
+    assert edits[0] == {"fft_power"} and "fft_weight" in edits[1] and len(edits) == 2
 
 
 def test_an_edit_acts_where_rank_0_talks_next(facts: dict[str, Any]) -> None:
