@@ -55,7 +55,7 @@ DOES_NOT_FIT = {
 KINDS = """\
 import numpy as np
 from vsrpp.plugins import Detector, Observation, degradation, detector
-def make(frames, chance): return frames[:, ::2, ::2] + chance.integers(0, 9, dtype=np.uint8)
+def make(frames, chance): return frames[:, ::2, ::2] ^ chance.integers(0, 256, (2, 24, 24, 3), dtype=np.uint8)
 @degradation()
 def thing(frames, rng, *, scale):
     {degradation}
