@@ -14,7 +14,7 @@ from typing import Any
 
 from vsrpp import config
 from vsrpp.config.number import read_numbers
-from vsrpp.plugins import messages, registry
+from vsrpp.plugins import registry
 
 Shape = Callable[[int, int, int, Mapping[str, Any]], float]
 """A schedule after its warm-up: (step, max_steps, warmup_steps, run config) -> fraction in [0, 1].
@@ -130,22 +130,16 @@ def with_points(run_config: dict[str, Any]) -> None:
     entry = None if name in SHAPES else registry.entry_of(run_config, "schedule", name)
     if entry is None:
         return
-    record, about = entry
-    source, function = registry.source_of(record["sha256"]), registry.provided(run_config, "schedule", name)
-    assert source is not None and function is not None
+    trial = registry.Trial.of(run_config, "schedule", name)
+    assert trial is not None
     shape, points = shape_of(run_config), []
     for number in range(POINTS + 1):
-        try:
+        with trial.attempt():
             value = shape(number, POINTS, 0, run_config)
-        except Exception as error:
-            raise messages.DOES_NOT_FIT(
-                where=registry.place_of(error, source), name=name, why=f"it fails ({registry.cause_of(error)})"
-            ) from error
         if not 0.0 <= value <= 1.0:
-            why = f"it gives {value!r} at phase {number / POINTS:g}, not a number from 0 to 1"
-            raise messages.DOES_NOT_FIT(where=registry.where(function, source), name=name, why=why)
+            raise trial.refusal(f"it gives {value!r} at phase {number / POINTS:g}, not a number from 0 to 1")
         points.append([number / POINTS, value])
-    about["points"] = points  # type: ignore[index]
+    entry[1]["points"] = points  # type: ignore[index]
 
 
 def from_points(points: Sequence[tuple[float, float]]) -> Shape:

@@ -9,7 +9,7 @@ from typing import Any
 from vsrpp.controller.detector import Detector
 from vsrpp.controller.plateau_brief import BriefDetector
 from vsrpp.controller.plateau_trend import TrendDetector
-from vsrpp.plugins import messages, registry
+from vsrpp.plugins import registry
 
 DETECTORS: dict[str, type[Detector]] = {"vsrpp": TrendDetector, "brief": BriefDetector}
 _TRIED = 50
@@ -32,23 +32,16 @@ def make(kind: str, run_config: Mapping[str, Any] | None = None) -> Detector:
 def check(run_config: Mapping[str, Any]) -> None:
     """Try a plug-in's detector on a few losses. Raises Refused, with file and line, if it does not fit."""
     name = str(run_config.get("detector"))
-    entry = None if name in DETECTORS else registry.entry_of(run_config, "detector", name)
-    if entry is None:
+    trial = None if name in DETECTORS else registry.Trial.of(run_config, "detector", name)
+    if trial is None:
         return
-    source, provided = registry.source_of(entry[0]["sha256"]), registry.provided(run_config, "detector", name)
-    assert source is not None
-    try:
+    with trial.attempt():
         detector: Any = make(name, run_config)
         fits = isinstance(detector, Detector)
         if fits:
             _try(detector)
-    except Exception as error:
-        raise messages.DOES_NOT_FIT(
-            where=registry.place_of(error, source, provided), name=name, why=f"it fails ({registry.cause_of(error)})"
-        ) from error
     if not fits:
-        why = f"it makes a {type(detector).__name__}, not a Detector of vsrpp.plugins"
-        raise messages.DOES_NOT_FIT(where=registry.where(provided, source), name=name, why=why)
+        raise trial.refusal(f"it makes a {type(detector).__name__}, not a Detector of vsrpp.plugins")
 
 
 def _try(detector: Detector) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from vsrpp.data.degradation_table import AddedDegradation, Draw, add_degradation
 from vsrpp.data.readers import AddedReader, add_reader
 from vsrpp.errors import VsrppError
-from vsrpp.plugins import messages, registry
+from vsrpp.plugins import registry
 
 _TRIED_SIDE = 24
 """Height and width of the small frames that a plug-in's degradation is tried on."""
@@ -41,21 +41,16 @@ def check(run_config: Mapping[str, Any]) -> None:
     side = _TRIED_SIDE * scale
     frames = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)
     for name, function in registry.all_of(run_config, "degradation").items():
-        entry = registry.entry_of(run_config, "degradation", name)
-        source = registry.source_of(entry[0]["sha256"]) if entry else None
-        assert source is not None
-        where, why = registry.where(function, source), ""
+        trial = registry.Trial.of(run_config, "degradation", name)
+        assert trial is not None
         settings = registry.parameters(run_config, "degradation", name, run_config)
-        method = AddedDegradation(name, function, source.sha256, settings)
+        method = AddedDegradation(name, function, trial.source.sha256, settings)
         try:
             first, again = (method.degrade(frames, Draw(0, 0), scale=scale) for _ in range(2))
-            if not np.array_equal(first, again):
-                why = "the same draw gives other frames; take chance only from rng"
         except VsrppError as error:
-            if error.__cause__ is None:
-                why = "it returned {given} instead of uint8 {shape}".format(**error.fields)
-            else:
-                where = registry.place_of(error.__cause__, source, function)
-                why = f"it fails ({registry.cause_of(error.__cause__)})"
-        if why:
-            raise messages.DOES_NOT_FIT(where=where, name=name, why=why)
+            cause = error.__cause__
+            given = "it returned {given} instead of uint8 {shape}"
+            why = f"it fails ({registry.cause_of(cause)})" if cause else given.format(**error.fields)
+            raise trial.refusal(why, cause) from error
+        if not np.array_equal(first, again):
+            raise trial.refusal("the same draw gives other frames; take chance only from rng")

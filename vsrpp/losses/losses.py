@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from vsrpp.config.schema import LossTerm, loss_terms
 from vsrpp.losses import messages, terms
-from vsrpp.plugins import messages as plugin_messages
 from vsrpp.plugins import registry
 
 PIXEL_LOSSES = {"l1": terms.l1, "charbonnier": terms.charbonnier}
@@ -110,24 +109,15 @@ def check(run_config: Mapping[str, Any]) -> None:
 
 
 def _check_term(term: LossTerm, run_config: Mapping[str, Any], pred: Tensor, truth: Tensor) -> None:
-    entry = registry.entry_of(run_config, "loss", term.name)
-    function = registry.provided(run_config, "loss", term.name)
-    source = registry.source_of(entry[0]["sha256"]) if entry else None
-    assert function is not None and source is not None
-    where = registry.where(function, source)
-    try:
-        value = function(pred, truth, **registry.parameters(run_config, "loss", term.name, run_config))
-    except Exception as error:
-        raise plugin_messages.DOES_NOT_FIT(
-            where=registry.place_of(error, source), name=term.name, why=f"it fails ({registry.cause_of(error)})"
-        ) from error
+    trial = registry.Trial.of(run_config, "loss", term.name)
+    assert trial is not None
+    with trial.attempt():
+        value = trial.thing(pred, truth, **registry.parameters(run_config, "loss", term.name, run_config))
     if not isinstance(value, Tensor) or value.numel() != 1 or not value.isfinite():
         shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        raise plugin_messages.DOES_NOT_FIT(
-            where=where, name=term.name, why=f"it gives {shape}, not a finite scalar tensor"
-        )
+        raise trial.refusal(f"it gives {shape}, not a finite scalar tensor")
     if not value.requires_grad:
-        raise plugin_messages.DOES_NOT_FIT(where=where, name=term.name, why="its value has no gradient")
+        raise trial.refusal("its value has no gradient")
 
 
 def _function(term: LossTerm) -> Any:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from vsrpp.models.network import Network
-from vsrpp.plugins import messages, registry
+from vsrpp.plugins import registry
 
 MOST_BLOCKS = 64
 """Most blocks whose activity is monitored in a network that does not name them itself."""
@@ -62,38 +62,31 @@ def facts_of(model: nn.Module) -> dict[str, Any]:
 
 def fit(model: Any, run_config: Mapping[str, Any], name: str) -> nn.Module:
     """Check a plug-in's network on a small clip. Raises Refused, with file and line, if it cannot be trained."""
-    entry = registry.entry_of(run_config, "network", name)
-    source = registry.source_of(entry[0]["sha256"]) if entry else None
-    where = registry.where(type(model), source) if source else name
-
-    def refused(why: str) -> Exception:
-        return messages.DOES_NOT_FIT(where=where, name=name, why=why)
-
+    provided = registry.Trial.of(run_config, "network", name)
+    assert provided is not None
+    trial = registry.Trial(name, type(model), provided.source)
     if not isinstance(model, nn.Module):
-        raise refused(f"it makes a {type(model).__name__}, not a torch.nn.Module")
+        raise trial.refusal(f"it makes a {type(model).__name__}, not a torch.nn.Module")
     scale = getattr(model, "scale", None)
     if scale is None:
         model.scale = scale = run_config["scale"]
     if scale != run_config["scale"]:
-        raise refused(f"its scale is {scale!r} and the run's is {run_config['scale']}")
+        raise trial.refusal(f"its scale is {scale!r} and the run's is {run_config['scale']}")
     side, frames = int(run_config["crop_size"]) // scale, int(run_config["num_frames"])
     lr = torch.zeros(1, frames, 3, side, side)
     training = model.training
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        called = trial.attempt(f"forward of {tuple(lr.shape)} fails")
+        with called, torch.no_grad(), torch.random.fork_rng(devices=[]):
             output = model.eval()(lr)
-    except Exception as error:
-        place = registry.place_of(error, source) if source else where
-        why = f"forward of {tuple(lr.shape)} fails ({registry.cause_of(error)})"
-        raise messages.DOES_NOT_FIT(where=place, name=name, why=why) from error
     finally:
         model.train(training)
     wanted = (1, frames, 3, side * scale, side * scale)
     shape = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
     if shape != wanted:
-        raise refused(f"forward of {tuple(lr.shape)} gives {shape}, not {wanted}")
+        raise trial.refusal(f"forward of {tuple(lr.shape)} gives {shape}, not {wanted}")
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise refused("it has no weights to train")
+        raise trial.refusal("it has no weights to train")
     return model
 
 

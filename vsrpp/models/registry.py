@@ -12,7 +12,6 @@ from vsrpp.models import foreign, messages
 from vsrpp.models.basicvsr_net import BasicVsrNet
 from vsrpp.models.network import Network
 from vsrpp.models.vsrpp_net import VsrppNet
-from vsrpp.plugins import messages as plugin_messages
 from vsrpp.plugins import registry
 
 NETWORK_KEYS = {"network": "vsrpp", "n_feats": None, "n_blocks": None, "scale": None, "gated_fusion": False}
@@ -83,21 +82,13 @@ def check(run_config: Mapping[str, Any]) -> None:
 
 def _foreign(run_config: Mapping[str, Any], name: str) -> nn.Module | None:
     """The network of a plug-in; None if no plug-in of the run provides it."""
-    made_by = registry.provided(run_config, "network", name)
-    if made_by is None:
+    trial, entry = registry.Trial.of(run_config, "network", name), registry.entry_of(run_config, "network", name)
+    if trial is None or entry is None:
         return None
-    entry = registry.entry_of(run_config, "network", name)
-    assert entry is not None
     taken = {key: run_config[key] for key in entry[1].get("takes") or () if key in run_config}
     settings = registry.parameters(run_config, "network", name, run_config)
-    try:
-        network = made_by(**{"scale": run_config["scale"]} | taken | settings)
-    except Exception as error:
-        source = registry.source_of(entry[0]["sha256"])
-        assert source is not None
-        raise plugin_messages.DOES_NOT_FIT(
-            where=registry.place_of(error, source), name=name, why=f"it cannot be made ({registry.cause_of(error)})"
-        ) from error
+    with trial.attempt("it cannot be made"):
+        network: Any = trial.thing(**{"scale": run_config["scale"]} | taken | settings)
     if getattr(network, "scale", None) is None and isinstance(network, nn.Module):
         network.scale = run_config["scale"]
     if run_config.get("gradient_checkpointing", False):

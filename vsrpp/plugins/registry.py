@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,10 +50,7 @@ def provided(run_config: Mapping[str, Any], kind: str, name: str) -> Any | None:
     record, about = entry
     if record["sha256"] not in _loaded:
         raise messages.NOT_LOADED(name=name)
-    thing: Any = _loaded[record["sha256"]][0]
-    for part in str(about["attribute"]).split("."):
-        thing = getattr(thing, part)
-    return thing
+    return attrgetter(str(about["attribute"]))(_loaded[record["sha256"]][0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +73,7 @@ class Reference:
 
     def resolve(self) -> Any:
         """The object itself."""
-        thing: Any = load(self.source)
-        for part in self.attribute.split("."):
-            thing = getattr(thing, part)
-        return thing
+        return attrgetter(self.attribute)(load(self.source))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.resolve()(*args, **kwargs)
@@ -144,6 +139,34 @@ def cause_of(error: BaseException) -> str:
     """An exception on one line."""
     text = str(error.msg if isinstance(error, SyntaxError) else error).strip().partition("\n")[0]
     return f"{type(error).__name__}: {text[:200]}".rstrip(": ").rstrip(".")
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A thing of a plug-in that is tried before there is a run; what it is refused for names file and line."""
+
+    name: str
+    thing: Any
+    source: PluginSource
+
+    @classmethod
+    def of(cls, run_config: Mapping[str, Any], kind: str, name: str) -> Trial | None:
+        """None if no plug-in of the run provides it. Raises Refused if the plug-in is not loaded."""
+        thing, entry = provided(run_config, kind, name), entry_of(run_config, kind, name)
+        return None if entry is None else cls(name, thing, _loaded[entry[0]["sha256"]][1])
+
+    def refusal(self, why: str, error: BaseException | None = None) -> VsrppError:
+        """That it does not fit, and why; `error`: the exception that showed it."""
+        place = where(self.thing, self.source) if error is None else place_of(error, self.source, self.thing)
+        return messages.DOES_NOT_FIT(where=place, name=self.name, why=why)
+
+    @contextlib.contextmanager
+    def attempt(self, doing: str = "it fails") -> Iterator[None]:
+        """Raises the refusal for any exception of the code inside: other people's code may raise anything."""
+        try:
+            yield
+        except Exception as error:
+            raise self.refusal(f"{doing} ({cause_of(error)})", error) from error
 
 
 def _imported(source: PluginSource) -> ModuleType:

@@ -40,19 +40,16 @@ def check(run_config: Mapping[str, Any]) -> None:
     generator = torch.Generator().manual_seed(0)
     truth = torch.rand(3, 64, 64, generator=generator)
     for name, metric in of(run_config).items():
-        entry = registry.entry_of(run_config, "metric", name)
-        source = registry.source_of(entry[0]["sha256"]) if entry else None
-        assert source is not None
+        trial = registry.Trial.of(run_config, "metric", name)
+        assert trial is not None
         try:
             value = _value(name, metric, (truth * 0.9).clone(), truth)
         except VsrppError as error:
             cause = error.__cause__
-            place = registry.place_of(cause, source) if cause else registry.where(metric, source)
             why = f"it fails ({registry.cause_of(cause)})" if cause else "it gives no number"
-            raise messages.DOES_NOT_FIT(where=place, name=name, why=why) from error
+            raise trial.refusal(why, cause) from error
         if not math.isfinite(value):
-            where = registry.where(metric, source)
-            raise messages.DOES_NOT_FIT(where=where, name=name, why=f"it gives {value} for frames that differ a little")
+            raise trial.refusal(f"it gives {value} for frames that differ a little")
 
 
 def _value(name: str, metric: Callable[[Tensor, Tensor], Any], pred: Tensor, truth: Tensor) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from vsrpp.plugins import messages, registry
+from vsrpp.plugins import registry
 
 DEFAULT = "adamw"
 """The optimizer of records without `optimizer`."""
@@ -53,30 +53,21 @@ def build_optimizer(run_config: Mapping[str, Any], groups: list[dict[str, Any]])
 def check(run_config: Mapping[str, Any]) -> None:
     """Try a plug-in's optimizer on one weight. Raises Refused, with file and line, if it does not fit."""
     name = optimizer_name(run_config)
-    entry = None if name in OPTIMIZERS else registry.entry_of(run_config, "optimizer", name)
-    if entry is None:
+    trial = None if name in OPTIMIZERS else registry.Trial.of(run_config, "optimizer", name)
+    if trial is None:
         return
-    source = registry.source_of(entry[0]["sha256"])
-    foreign = registry.provided(run_config, "optimizer", name)
-    assert source is not None
-    where = registry.where(foreign, source)
     weight = torch.nn.Parameter(torch.ones(4))
-    try:
+    with trial.attempt():
         optimizer: Any = build_optimizer(run_config, [{"params": [weight]}])
         for group in optimizer.param_groups:
             group["lr"] = 1e-3
         weight.grad = torch.ones(4)
         optimizer.step()
         optimizer.load_state_dict(optimizer.state_dict())
-    except Exception as error:
-        raise messages.DOES_NOT_FIT(
-            where=registry.place_of(error, source), name=name, why=f"it fails ({registry.cause_of(error)})"
-        ) from error
     if not isinstance(optimizer, torch.optim.Optimizer):
-        why = f"it makes a {type(optimizer).__name__}, not a torch.optim.Optimizer"
-        raise messages.DOES_NOT_FIT(where=where, name=name, why=why)
+        raise trial.refusal(f"it makes a {type(optimizer).__name__}, not a torch.optim.Optimizer")
     if bool((weight == 1).all()):
-        raise messages.DOES_NOT_FIT(where=where, name=name, why="a step leaves the weight as it was")
+        raise trial.refusal("a step leaves the weight as it was")
 
 
 def load_moments(optimizer: torch.optim.Optimizer, state: dict[str, Any], run_config: Mapping[str, Any]) -> None:
