@@ -30,7 +30,7 @@ class LazyPages:
         self._stack = None
 
     def page(self, build: Callable[[], FastAPI]) -> ASGIApp:
-        """What answers for the page that `build` mounts on an app of its own, at the first request."""
+        """The ASGI app of a page; the first request calls `build`, which mounts the page on a separate app."""
         return _LazyPage(build, self.start)
 
     async def start(self, page: FastAPI) -> None:

@@ -26,6 +26,7 @@ from vsrpp.output import (
     yellow,
 )
 from vsrpp.paths import RunPaths
+from vsrpp.plugins import registry
 from vsrpp.store import Event
 from vsrpp.texts import english
 
@@ -70,9 +71,7 @@ class Console:
         self.say(f"{bold('Run')} {run.paths.run_id}  {dim(str(run.paths.root))}")
         threads = counted(facts["torch_threads"], "thread")
         sizes = f", {facts['n_feats']} features, {counted(facts['n_blocks'], 'block')} per direction"
-        foreign = any(
-            facts["network"] == one["name"] for record in facts.get("plugins") or () for one in record["provides"]
-        )
+        foreign = registry.entry_of(facts, "network", facts["network"]) is not None
         self.say(
             f"{clean(facts['network'])} ×{facts['scale']}{'' if foreign else sizes} on {facts['device']}"
             f" ({threads}), {facts['precision']}; {run.windows} training windows, {run.val_frames} validation frames"

@@ -183,7 +183,7 @@ class AddedReader:
         if not records or not all(isinstance(record, ClipRecord) for record in records):
             raise messages.READER_CLIPS(reader=self.name, path=path, expected="at least one ClipRecord")
         if len({record.name for record in records}) < len(records):
-            raise messages.READER_CLIPS(reader=self.name, path=path, expected="a name of its own for each clip")
+            raise messages.READER_CLIPS(reader=self.name, path=path, expected="a different name for each clip")
         sources = [
             Source(record.name, self.name, record.path, record.files or (record.path,), record.split, record=record)
             for record in records

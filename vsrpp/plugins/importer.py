@@ -28,7 +28,7 @@ class SourceFinder(MetaPathFinder, SourceLoader):  # type: ignore[misc]  # types
         self._by_file_name = "" if source.module else _module_of(source.name)
         """How its own siblings may import a plug-in that is a file."""
         self.main = source.module or f"vsrpp_plugin_{source.main.stem}_{source.sha256[:12]}"
-        """The module to import. A plug-in that is a file gets a name of its own, so that two of the same name can be used."""
+        """The module to import. A file gets a unique name, so that two files called alike can be used."""
         self.names[self.main] = source.main.relative_to(source.root).as_posix()
 
     def find_spec(

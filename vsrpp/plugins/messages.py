@@ -25,7 +25,7 @@ WRONG_KIND = Reason("refused.plugin_kind", "{where}: {name} is declared as {decl
 NAME_TAKEN = Reason("refused.plugin_name", "{where}: {name} is a name that {owner} already uses; choose another.")
 SECOND_VERSION = Reason(
     "refused.plugin_second_version",
-    "{source} is already imported from {path}, which differs from the source on record; start it in a process of its own.",
+    "{source} is already imported from {path}, which differs from the source on record; use a separate process.",
 )
 NOT_LOADED = Reason("refused.plugin_not_loaded", "{name} is a plug-in that has not been loaded in this process.")
 NO_SOURCE = Reason(

@@ -109,7 +109,7 @@ def adopt(run_config: Mapping[str, Any], texts: Sources) -> None:
 
 
 def _unpacked(record: PluginRecord, texts: Mapping[str, str]) -> PluginSource:
-    """The recorded source in a folder of its own, where a person can read it and Python can import it."""
+    """The recorded source, written to a separate folder that people can read and Python can import from."""
     return source.unpack(record.source, record.module, texts, paths.cache_dir() / "plugins" / record.sha256)
 
 
@@ -133,9 +133,9 @@ def _recorded(texts: Sources, record: PluginRecord, place: Path) -> dict[str, st
 
 
 def _current(record: PluginRecord, *, or_none: bool) -> PluginSource | None:
-    """The source where it was named, as it is now; None if it is gone. Imports nothing.
+    """The present source at the recorded place; None if there is none any more. Imports nothing.
 
-    Raises Refused for one that is no longer Python, unless `or_none`.
+    Raises Refused if it is no longer valid Python, unless `or_none`.
     """
     try:
         if record.module:
