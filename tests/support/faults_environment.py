@@ -366,11 +366,12 @@ def _environment(pid: int) -> dict[str, str]:
 
 
 def _data_workers(trainer: int) -> list[int]:
-    """The processes that the trainer forked: they have its command line."""
+    """The data workers of a trainer: what its fork server forked."""
     import psutil
 
-    words = psutil.Process(trainer).cmdline()
-    return [child.pid for child in psutil.Process(trainer).children() if child.cmdline() == words]
+    below = psutil.Process(trainer).children(recursive=True)
+    servers = {child.pid for child in below if "forkserver" in " ".join(child.cmdline())}
+    return [child.pid for child in below if child.ppid() in servers]
 
 
 DISK, SIGNALS, INBOX, CLOCK = "disk and folder", "signals and processes", "commands", "clocks"

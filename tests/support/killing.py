@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+import psutil
+
 from tests.support.clips import tiny_clip
 from tests.support.killing_commands import hand
 from tests.support.killing_proof import Proof, check_what_stands, child_environment, conclude
@@ -40,17 +42,18 @@ LIFE_S = 1.0
 
 
 def prove(
-    folder: Path, kills: int, *, tracking: bool = False, seed: int = 0, time_limit_s: float | None = None,
-    say: Callable[[str], None] = lambda _: None,
+    folder: Path, kills: int, *, tracking: bool = False, devices: int = 1, seed: int = 0,
+    time_limit_s: float | None = None, say: Callable[[str], None] = lambda _: None,
 ) -> Proof:  # fmt: skip
     """Kill a training in `folder` `kills` times (or until the time limit), resume, stop, compare, replay.
 
-    `tracking`: run all of `vsrpp train` with uploads to MLflow; otherwise only the trainer, which resumes sooner.
+    `tracking`: run all of `vsrpp train` with uploads to MLflow; otherwise only the trainer, which resumes sooner. With
+    several `devices`, all of `vsrpp train` runs, and what is killed is at random that process or one of its ranks.
     """
     draw, proof, began = random.Random(seed), Proof(), time.monotonic()
     data = tiny_clip(folder)
     journal = folder / "journal.jsonl"
-    trainers = Trainers(folder, data, tracking)
+    trainers = Trainers(folder, data, tracking, devices)
     with trainers.one() as trainer:
         run = trainers.run()
         with hand(run, seed, journal):
@@ -64,7 +67,7 @@ def prove(
         control.command(run, "stop", origin="cli", wait_s=120)
         if trainer.wait(120):
             proof.failures.append(f"the last trainer exited with code {trainer.poll()}: {trainers.said()}")
-    conclude(folder, run, journal, proof)
+    conclude(folder, run, journal, proof, devices)
     proof.seconds = time.monotonic() - began
     return proof
 
@@ -72,8 +75,8 @@ def prove(
 class Trainers:
     """One training process after another on the same run."""
 
-    def __init__(self, folder: Path, data: Path, tracking: bool) -> None:
-        self.folder, self.data, self.tracking = folder, data, tracking
+    def __init__(self, folder: Path, data: Path, tracking: bool, devices: int = 1) -> None:
+        self.folder, self.data, self.tracking, self.devices = folder, data, tracking, devices
         self._log = folder / "trainers.log"
         self._trainer: Trainer | None = None
         self._nursery: subprocess.Popen[bytes] | None = None
@@ -92,14 +95,17 @@ class Trainers:
                 self._nursery.wait()
 
     def start(self) -> Trainer:
-        self._trainer = self._whole() if self.tracking else self._forked()
+        self._trainer = self._whole() if self.tracking or self.devices > 1 else self._forked()
         return self._trainer
 
     def _whole(self) -> Trainer:
         """`vsrpp train`, then `vsrpp train --resume`."""
-        words = train_command(self.data, **{**SETS, "checkpoint_upload": "all"})
+        upload = "all" if self.tracking else "local"
+        words = train_command(self.data, **{**SETS, "checkpoint_upload": upload, "batch_size": self.devices})
         if self._trainer is not None:
             words = ["train", "--resume", self.run().run_id, "--no-panel", "--no-tensorboard"]
+        if self.devices > 1:
+            words += ["--devices", str(self.devices)]
         return self._popen("-m", "vsrpp", *words)
 
     def _forked(self) -> Trainer:
@@ -117,8 +123,9 @@ class Trainers:
     def run(self) -> RunPaths:
         def found() -> Path | None:
             assert self._trainer is not None
-            assert self._trainer.poll() is None, self.said()
-            return next((path.parent for path in (self.folder / "runs").glob("*/runtime_config.json")), None)
+            there = next((path.parent for path in (self.folder / "runs").glob("*/runtime_config.json")), None)
+            assert there or self._trainer.poll() is None, self.said()
+            return there
 
         return RunPaths(wait_until(found, 120, "the run folder"))
 
@@ -177,8 +184,9 @@ def kill_once(trainer: Trainer, run: RunPaths, draw: random.Random, proof: Proof
     if trainer.poll() is not None:
         proof.failures.append(f"a trainer exited with code {trainer.poll()} before kill {proof.kills + 1}")
     said = _state(run) if _lives(run, trainer) else "starting"
-    os.kill(trainer.pid, signal.SIGKILL)
+    os.kill(draw.choice([trainer.pid, *_ranks(trainer.pid)]), signal.SIGKILL)
     trainer.wait()
+    _wait_for_ranks(run)
     proof.kills += 1
     proof.kills_by_moment[said] = proof.kills_by_moment.get(said, 0) + 1
 
@@ -196,8 +204,27 @@ def until_it_trains(run: RunPaths, trainer: Trainer) -> None:
 
 
 def _lives(run: RunPaths, trainer: Trainer) -> bool:
+    """Whether this trainer has published a state: itself, or its rank 0."""
     with RunReader(run.run_db) as reader:
-        return bool((reader.state().get("process") or {}).get("pid") == trainer.pid)
+        pid = (reader.state().get("process") or {}).get("pid")
+    return pid == trainer.pid or pid in _ranks(trainer.pid)
+
+
+def _ranks(pid: int) -> list[int]:
+    """The ranks that `vsrpp train --devices` started; none for a trainer of one process."""
+    try:
+        below = psutil.Process(pid).children(recursive=True)
+        ranked = {child.pid: child.ppid() for child in below if "RANK" in child.environ()}
+    except psutil.Error:
+        return []
+    return [child for child, parent in ranked.items() if parent not in ranked]  # a rank's own children inherit it
+
+
+def _wait_for_ranks(run: RunPaths) -> None:
+    """Wait until rank 0 has noticed that its starter is gone: until then it holds the run's lock."""
+    with RunReader(run.run_db) as reader:
+        process = reader.state().get("process") or {}
+    wait_until(lambda: not control.process_alive(process), 120, "the end of the ranks")
 
 
 def _state(run: RunPaths) -> str:

@@ -75,7 +75,7 @@ def check_what_stands(run: RunPaths, proof: Proof) -> None:
         proof.fail(f"the chain is broken: {verdict.why}")
 
 
-def conclude(folder: Path, run: RunPaths, journal: Path, proof: Proof) -> None:
+def conclude(folder: Path, run: RunPaths, journal: Path, proof: Proof, devices: int = 1) -> None:
     from vsrpp.checkpoints.files import load_checkpoint
     from vsrpp.paths import CheckpointPaths
 
@@ -98,8 +98,8 @@ def conclude(folder: Path, run: RunPaths, journal: Path, proof: Proof) -> None:
     if (on_disk.pop("revision"), on_disk) != (revision, in_force):
         proof.failures.append("the file on disk is not the config in force")
     done = subprocess.run(
-        [sys.executable, "-m", "vsrpp", "replay", str(run.root), "--json"], cwd=folder, env=child_environment(folder),
-        capture_output=True, text=True,
+        [sys.executable, "-m", "vsrpp", "replay", str(run.root), "--devices", str(devices), "--json"], cwd=folder,
+        env=child_environment(folder), capture_output=True, text=True,
     )  # fmt: skip
     if done.returncode not in (0, 6):
         proof.failures.append(f"replay: {done.stderr.strip()}")
