@@ -132,9 +132,13 @@ class MadeRun:
         self.writer.close()
 
 
-def made_run(runs: Path, run_id: str = "ab12" * 8, *, steps: int = 100, ended: bool = True) -> MadeRun:
+def made_run(
+    runs: Path, run_id: str = "ab12" * 8, *, steps: int = 100, ended: bool = True,
+    run_config: dict[str, Any] | None = None,
+) -> MadeRun:  # fmt: skip
     """A run with edits, two validations and two checkpoints, the first of which is the better one."""
-    run = MadeRun(runs / run_id, run_id).start().train(steps).edit("max_lr", 2e-4).validate(31.5)
+    started = MadeRun(runs / run_id, run_id).start(run_config={**RUN_CONFIG, **(run_config or {})})
+    run = started.train(steps).edit("max_lr", 2e-4).validate(31.5)
     run.checkpoint(31.5)
     run.train(steps).edit("grad_clip", 0.5, "it | jumps\nabout").validate(31.25)
     run.checkpoint(31.25)

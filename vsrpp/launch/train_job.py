@@ -27,6 +27,7 @@ from vsrpp.paths import RunPaths
 from vsrpp.plugins import trust
 from vsrpp.store import RunReader
 from vsrpp.tracking import Delivery, uri_of
+from vsrpp.tracking.tag_rights import who_steers
 
 if TYPE_CHECKING:
     from vsrpp.training.preflight import Preflight
@@ -130,7 +131,7 @@ def _start(request: TrainRequest, runs: Path, console: TrainConsole, preflight: 
         raise
     alerts.keep(prepared.paths, webhook)
     elastic.remember(prepared.paths.root)
-    return _train(prepared, delivery, request, console)
+    return _train(prepared, delivery, uri, request, console)
 
 
 def _resume(
@@ -160,15 +161,18 @@ def _resume(
         delivery.finish(1.0)
         raise
     elastic.remember(folder.root)
-    return _train(prepared, delivery, request, console)
+    return _train(prepared, delivery, uri, request, console)
 
 
-def _train(prepared: Prepared, delivery: Delivery, request: TrainRequest, console: TrainConsole) -> int:
+def _train(
+    prepared: Prepared, delivery: Delivery, uri: str, request: TrainRequest, console: TrainConsole
+) -> int:  # fmt: skip
     from vsrpp.training.loop import train as run_loop
     from vsrpp.training.open_run import open_run
 
     delivery.follow(prepared.paths.root)
     console.begin(_facts(prepared))
+    console.say(who_steers(prepared.run_config, uri))
     sidecars = Sidecars(
         prepared.paths, panel=request.panel, tensorboard=request.tensorboard, say=console.say, tui=request.tui
     )
