@@ -25,7 +25,7 @@ from vsrpp.launch.run_configs import StartSource, check_data, limits, resolve
 from vsrpp.launch.sidecars import Sidecars
 from vsrpp.paths import RunPaths
 from vsrpp.plugins import trust
-from vsrpp.store import RunReader
+from vsrpp.store import RunReader, signing
 from vsrpp.tracking import Delivery, uri_of
 from vsrpp.tracking.tag_rights import who_steers
 
@@ -64,6 +64,7 @@ def _start_ranks(plan: launch.Plan, request: TrainRequest, console: TrainConsole
             )  # if it is not found, rank 0 may rebuild it from the tracking server
     elif not request.source:
         run_config, _ = resolve(request, None)
+        signing.take_up(run_config)
         check_data(run_config)
     launch.check(plan, run_config)
     return supervisor.run(plan, request.rank_command, console)
@@ -97,6 +98,7 @@ def _lead(request: TrainRequest, console: TrainConsole, preflight: Preflight | N
 def _check(request: TrainRequest, runs: Path, console: TrainConsole) -> int:
     source = StartSource.of(request.source, runs) if request.source else None
     run_config, live = resolve(request, source, console.say)
+    signing.take_up(run_config)
     uri = request.deliver_to or paths.tracking_uri(runs)
     parent = source.folder if source else None
     return dry_run(run_config, live, runs=runs, uri=uri, parent=parent, console=console, as_json=request.as_json)
@@ -107,6 +109,7 @@ def _start(request: TrainRequest, runs: Path, console: TrainConsole, preflight: 
     run_config, live = resolve(request, source, console.say)
     if preflight is not None and source is None:
         preflight.asked = {**run_config, **live}
+    signing.take_up(run_config)
     webhook = alerts.take_out(run_config, RunPaths(source.folder.root.parent.parent) if source else None)
     check_data(run_config)
     uri = request.deliver_to or paths.tracking_uri(runs)
