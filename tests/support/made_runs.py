@@ -11,6 +11,7 @@ from typing import Any
 
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import RunWriter
+from vsrpp.store.signing import Signer
 
 RUN_CONFIG: dict[str, Any] = {
     "preset": "demo", "name": "made", "network": "vsrpp", "n_feats": 4, "n_blocks": 1, "scale": 2, "num_frames": 5,
@@ -27,11 +28,11 @@ START = 1_700_000_000.25
 class MadeRun:
     """A run that can be continued: `train`, `edit`, `validate`, `checkpoint`, `rollback`, `end`."""
 
-    def __init__(self, folder: Path, run_id: str) -> None:
+    def __init__(self, folder: Path, run_id: str, *, signer: Signer | None = None) -> None:
         folder.mkdir(parents=True)
         self.paths = RunPaths(folder)
         self.run_id = run_id
-        self.writer = RunWriter(self.paths.run_db, run_id)
+        self.writer = RunWriter(self.paths.run_db, run_id, signer=signer)
         self.step = self.branch = self.revision = 0
         self.live = dict(LIVE)
         self.now = START
@@ -100,6 +101,8 @@ class MadeRun:
             "run_config.yaml": "\n".join(f"{key}: {value}" for key, value in RUN_CONFIG.items()).encode(),
         }
         write_checkpoint(folder, files, self.run_id, self.step, self.branch, self.revision, metrics, (seq, head))
+        if self.writer.signer is not None:
+            folder.manifest.write_text(json.dumps(self.writer.signer.signed(json.loads(folder.manifest.read_text()))))
         self.saved(folder, metrics)
         return folder
 
@@ -132,9 +135,13 @@ class MadeRun:
         self.writer.close()
 
 
-def made_run(runs: Path, run_id: str = "ab12" * 8, *, steps: int = 100, ended: bool = True) -> MadeRun:
+def made_run(
+    runs: Path, run_id: str = "ab12" * 8, *, steps: int = 100, ended: bool = True,
+    run_config: dict[str, Any] | None = None, signer: Signer | None = None,
+) -> MadeRun:  # fmt: skip
     """A run with edits, two validations and two checkpoints, the first of which is the better one."""
-    run = MadeRun(runs / run_id, run_id).start().train(steps).edit("max_lr", 2e-4).validate(31.5)
+    started = MadeRun(runs / run_id, run_id, signer=signer).start(run_config={**RUN_CONFIG, **(run_config or {})})
+    run = started.train(steps).edit("max_lr", 2e-4).validate(31.5)
     run.checkpoint(31.5)
     run.train(steps).edit("grad_clip", 0.5, "it | jumps\nabout").validate(31.25)
     run.checkpoint(31.25)

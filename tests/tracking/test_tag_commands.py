@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Iterator
@@ -25,13 +26,14 @@ from vsrpp.tracking.connection import Connection, Target
 from vsrpp.tracking.mlflow_rows import MlflowRows
 from vsrpp.tracking.sync import sync
 from vsrpp.tracking.tag_commands import KNOWN, TagCommands, commands_of
+from vsrpp.tracking.tag_rights import CREDENTIALS, who_steers
 
 
 class Desk:
     """A live run whose trainer is this test, and a person at the MLflow UI."""
 
-    def __init__(self, runs: Path, uri: str) -> None:
-        self.run = made_run(runs, "desk1", ended=False)
+    def __init__(self, runs: Path, uri: str, **run_config: Any) -> None:
+        self.run = made_run(runs, "desk1", ended=False, run_config=run_config)
         self.run.writer.set_state({"state": "training", "process": control.process_identity()})
         self.now = time.time()
         self.connection = Connection(Target(uri=uri))
@@ -207,6 +209,73 @@ def test_a_tag_on_a_run_that_is_over_is_answered_by_sync(runs: Path, uri: str, s
     pending = PendingCommands(run.paths.inbox_db)
     assert taken(pending) == []
     pending.close()
+
+
+# ---- who may
+def test_an_author_is_recorded_as_a_claim_and_for_one_command(desk: Desk) -> None:
+    desk.set(by=" ann\n")
+    assert desk.look() == []
+    assert "vsrpp.by" in desk.here(), "it waits for the command that it belongs to"
+    desk.set(do="pause")
+    (command,) = desk.look()
+    assert command.author == "ann (claimed, MLflow tag)"
+    assert "vsrpp.by" not in desk.here()
+    desk.set(do="resume")
+    assert [command.author for command in desk.look()] == [None]
+
+
+def test_safe_tags_act_as_an_operator(runs: Path, uri: str) -> None:
+    with contextlib.closing(Desk(runs, uri, mlflow_tags="safe")) as desk:
+        desk.set(do="stop", set_l1_weight="0.5", set_max_lr="2e-4")
+        assert desk.look() == []
+        beyond = "refused: the role operator may not do this; it takes the role owner."
+        by = "Tags act as operator on this run (mlflow_tags = safe)."
+        assert desk.shown() == f"l1_weight {beyond} {by}; stop {beyond} {by}"
+        assert "vsrpp.do" not in desk.here()
+        desk.set(do="checkpoint", set_max_lr="2e-4")
+        assert [command.kind for command in desk.look()] == ["edit", "checkpoint"]
+
+
+def test_tags_that_are_off_are_left_alone_and_that_is_said_once(
+    runs: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with contextlib.closing(Desk(runs, uri, mlflow_tags="off")) as desk:
+        desk.set(do="stop", set_max_lr="2e-4")
+        assert desk.look() == []
+        assert desk.shown() == "tags do not steer this run (mlflow_tags = off)"
+        assert desk.here().keys() >= {"vsrpp.do", "vsrpp.set.max_lr"}
+        monkeypatch.delattr(desk.connection, "client")
+        assert desk.look() == [], "the server is not asked again"
+        desk.tags.end("finished")
+        assert desk.look() == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "setting", "line"),
+    [
+        (
+            "http://h:5000",
+            "all",
+            "Everyone who reaches http://h:5000, which is used without a login, can steer this run by",
+        ),
+        ("https://ann:pw@h", "all", "Everyone whom https://ann@h lets write to it can steer this run by"),
+        ("sqlite:////tmp/m.db", "all", "Everyone who may write /tmp/m.db can steer this run by"),
+        ("sqlite:////tmp/m.db", "safe", "Everyone who may write /tmp/m.db can edit its safe tier, pause, resume,"),
+        ("http://h:5000", "off", "Tags in MLflow do not steer this run (mlflow_tags = off)."),
+    ],
+)
+def test_the_start_says_who_can_steer(uri: str, setting: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in CREDENTIALS:
+        monkeypatch.delenv(name, raising=False)
+    said = who_steers({"mlflow_tags": setting}, uri)
+    assert said.startswith(line)
+    assert said.endswith(f"(mlflow_tags = {setting}).")
+    assert "pw" not in said
+
+
+def test_a_token_is_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t")
+    assert who_steers({}, "http://h:5000").startswith("Everyone whom http://h:5000 lets write to it can steer this run")
 
 
 # ---- real trainers

@@ -46,6 +46,8 @@ class SaveRequest:
     metrics: dict[str, float]
     reason: str
     """due, best, asked, stop or end."""
+    signed: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    """Returns a manifest with its signature, in a signed run."""
 
 
 @dataclass(slots=True)
@@ -168,6 +170,8 @@ def _write_files(folder: CheckpointPaths, request: SaveRequest) -> dict[str, str
         "time": time.time(),
         "files": files,
     }
+    if request.signed is not None:
+        manifest = request.signed(manifest)
     folder.manifest.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     for path in folder.root.iterdir():
         with path.open("rb") as file:

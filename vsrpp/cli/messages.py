@@ -50,6 +50,7 @@ NO_CUDA = Reason(
 )
 BOUNDS = Reason("refused.range.bounds", "{why}.")
 HISTORY_RANGE = Reason("refused.range.history", "--after must be at least 0 and --limit at least 1.")
+VERIFY_MISSING = Reason("refused.verify_missing", "{option} belongs to --verify: give both.")
 BROKEN_RECORD = Reason("proof_failed.record", "the record of {run} fails verification: {why}.", ProofFailed)
 SYNC_LIVE = Reason("refused.live", "run {run} is training and uploads its record itself.")
 NOT_DELIVERED = Reason("failed.delivery", "{left} could not be uploaded: {why}.", VsrppError)

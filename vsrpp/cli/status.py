@@ -32,6 +32,7 @@ from vsrpp.output import (
 )
 from vsrpp.paths import RunPaths
 from vsrpp.store import STORE_VERSION, Event, RunReader
+from vsrpp.store.signing import read_verifier
 from vsrpp.texts import english
 
 _STATE_COLOURS = {"training": green, "validating": green, "paused": yellow, "failed": red, "dead": red}
@@ -235,11 +236,18 @@ def show_config(run: str, *, run_dir: Path | None, as_json: bool) -> int:
 
 
 def show_history(
-    run: str, *, verify: bool, after: int, limit: int | None, run_dir: Path | None, as_json: bool
+    run: str, *, verify: bool, key: Path | None, local: bool, after: int, limit: int | None, run_dir: Path | None,
+    as_json: bool,
 ) -> int:  # fmt: skip
-    """Show the events, and with `verify` check the chain. Raises NotFound; ProofFailed if the chain is broken."""
+    """Show the events, and with `verify` check the record.
+
+    Raises NotFound; Refused for a `key` that is none; ProofFailed if the record is broken.
+    """
+    if (key is not None or local) and not verify:
+        raise messages.VERIFY_MISSING(option="--key" if key is not None else "--local")
     if after < 0 or (limit is not None and limit < 1):
         raise messages.HISTORY_RANGE()
+    verifier = read_verifier(key) if key is not None else None
     folder = _found(run, run_dir)
     events = control.history(folder)
     shown = [event for event in events if event.seq > after][:limit]
@@ -248,34 +256,11 @@ def show_history(
     elif not as_json:
         for event in shown:
             say(_line(event), hang=4)
-    return _verify(folder, events, as_json) if verify else 0
+    if not verify:
+        return 0
+    from vsrpp.cli.verify import verify_record
 
-
-def _verify(folder: RunPaths, events: list[Event], as_json: bool) -> int:
-    verdict = control.verify(folder)
-    if as_json:
-        print_json(
-            {"holds": verdict.ok, "events": verdict.events, "broken_at": verdict.broken_at,
-             "anchors": _anchors(folder, events, verdict.broken_at)}
-        )  # fmt: skip
-    if not verdict.ok:
-        raise messages.BROKEN_RECORD(run=folder.run_id, why=verdict.why)
-    if not as_json:
-        say(green(f"✅ the chain holds: {verdict.events} events, head {verdict.head[:16]}…"))
-    return 0
-
-
-def _anchors(folder: RunPaths, events: list[Event], broken_at: int | None) -> list[dict[str, Any]]:
-    """Where the record's heads are recorded elsewhere, and whether the events up to there match."""
-    hashes = {event.seq: event.hash for event in events}
-    anchors = []
-    for step in control.checkpoint_steps(folder):
-        chain = (control.manifest_of(folder, step) or {}).get("chain")
-        if chain:
-            whole = broken_at is None or int(chain["seq"]) < broken_at
-            agrees = whole and hashes.get(int(chain["seq"])) == chain["hash"]
-            anchors.append({"where": f"checkpoint {step}", "agrees": agrees})
-    return anchors
+    return verify_record(folder, verifier=verifier, local=local, as_json=as_json)
 
 
 def _line(event: Event) -> str:

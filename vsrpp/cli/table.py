@@ -180,7 +180,11 @@ COMMANDS: tuple[CommandSpec, ...] = (
         name="history", entry="status.show_history", help="show all events of a run, oldest first",
         options=(
             RUN,
-            Option(name="verify", flag="--verify", kind="switch", help="verify the hash chain; exit 6 if it is broken"),
+            Option(name="verify", flag="--verify", kind="switch",
+                   help="verify the hash chain against the local checkpoints and MLflow; exit 6 if it is broken"),
+            Option(name="key", flag="--key", kind="path", metavar="PUBLIC.pem",
+                   help="with --verify: also check that this key signed every event and manifest (docs/runtime-config.md)"),
+            Option(name="local", flag="--local", kind="switch", help="with --verify: do not ask MLflow"),
             Option(name="after", flag="--after", kind="whole", metavar="SEQ", default=0,
                    help="only events after this sequence number"),
             Option(name="limit", flag="--limit", kind="whole", metavar="N", help="at most this many events"),

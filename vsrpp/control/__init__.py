@@ -28,9 +28,11 @@ from vsrpp.control.views import (
     checkpoint_steps,
     config_view,
     history,
+    manifest_anchors,
     manifest_of,
     run_config,
     verify,
+    verify_signatures,
 )
 
 __all__ = [
@@ -67,6 +69,7 @@ __all__ = [
     "lineage",
     "local_checkpoints",
     "local_runs",
+    "manifest_anchors",
     "manifest_of",
     "newest_remote_copy",
     "numbers",
@@ -82,6 +85,7 @@ __all__ = [
     "steers",
     "upload",
     "verify",
+    "verify_signatures",
     "view_run",
     "who",
 ]

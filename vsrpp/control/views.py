@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from vsrpp import config
@@ -12,6 +13,7 @@ from vsrpp.control.edits import current_config, run_config_of
 from vsrpp.control.lineage import line_of
 from vsrpp.paths import RunPaths, checkpoint_step
 from vsrpp.store import ChainCheck, Event, RunReader
+from vsrpp.store.signing import SIGNATURE, Verifier, short
 
 
 def run_config(paths: RunPaths) -> dict[str, Any]:
@@ -58,15 +60,42 @@ def history(paths: RunPaths) -> list[Event]:
         return list(reader.events())
 
 
-def verify(paths: RunPaths) -> ChainCheck:
-    """Verify the event chain, up to the heads recorded in the checkpoints' manifests."""
+Anchor = tuple[str, int, str]
+"""(where, sequence number, hash): the head of the chain as recorded outside of run.db."""
+
+
+def manifest_anchors(paths: RunPaths) -> list[Anchor]:
+    """The heads in the manifests of the local checkpoints."""
     anchors = []
     for step in checkpoint_steps(paths):
         manifest = manifest_of(paths, step)
         if manifest and "chain" in manifest:
             anchors.append((f"checkpoint {step}", int(manifest["chain"]["seq"]), str(manifest["chain"]["hash"])))
+    return anchors
+
+
+def verify(paths: RunPaths, others: Iterable[Anchor] = ()) -> ChainCheck:
+    """Verify the event chain, up to the heads recorded in the checkpoints' manifests, and to `others`."""
     with RunReader(paths.run_db) as reader:
-        return reader.verify(anchors)
+        return reader.verify([*manifest_anchors(paths), *others])
+
+
+def verify_signatures(paths: RunPaths, verifier: Verifier) -> ChainCheck:
+    """Verify that the key signed every event and every local checkpoint's manifest; the chain itself is not verified."""
+    with RunReader(paths.run_db) as reader:
+        count, head = reader.head()
+        unsigned = reader.first_unsigned(verifier)
+    if unsigned is not None:
+        seq, why = unsigned
+        return ChainCheck(False, seq - 1, head, seq, why)
+    for step in checkpoint_steps(paths):
+        manifest = manifest_of(paths, step) or {}
+        if SIGNATURE not in manifest:
+            return ChainCheck(False, count, head, None, f"the manifest of checkpoint {step} is not signed")
+        if not verifier.holds_manifest(manifest):
+            why = f"key {short(verifier.public_key)} did not sign the manifest of checkpoint {step}"
+            return ChainCheck(False, count, head, None, why)
+    return ChainCheck(True, count, head)
 
 
 def checkpoint_steps(paths: RunPaths) -> list[int]:

@@ -18,9 +18,9 @@ from vsrpp.paths import CheckpointPaths
 from vsrpp.plugins import naming, trust
 from vsrpp.plugins import record as plugin_record
 
-_NOT_INHERITED = ("revision", "preset", "max_hours", "pretrained", "pretrained_partial")
-"""Keys that a run does not inherit from the checkpoint it starts from: the budget belonged to the other run, and the weights
-come from the checkpoint."""
+_NOT_INHERITED = ("revision", "preset", "max_hours", "pretrained", "pretrained_partial", "signing_key")
+"""Keys that a run does not inherit from the checkpoint it starts from: the budget belonged to the other run, the weights
+come from the checkpoint, and the key is that of whoever started the other run."""
 _PATHS = ("data", "val_data", "perceptual_weights", "pretrained")
 
 

@@ -25,8 +25,9 @@ from vsrpp.launch.run_configs import StartSource, check_data, limits, resolve
 from vsrpp.launch.sidecars import Sidecars
 from vsrpp.paths import RunPaths
 from vsrpp.plugins import trust
-from vsrpp.store import RunReader
+from vsrpp.store import RunReader, signing
 from vsrpp.tracking import Delivery, uri_of
+from vsrpp.tracking.tag_rights import who_steers
 
 if TYPE_CHECKING:
     from vsrpp.training.preflight import Preflight
@@ -63,6 +64,7 @@ def _start_ranks(plan: launch.Plan, request: TrainRequest, console: TrainConsole
             )  # if it is not found, rank 0 may rebuild it from the tracking server
     elif not request.source:
         run_config, _ = resolve(request, None)
+        signing.take_up(run_config)
         check_data(run_config)
     launch.check(plan, run_config)
     return supervisor.run(plan, request.rank_command, console)
@@ -96,6 +98,7 @@ def _lead(request: TrainRequest, console: TrainConsole, preflight: Preflight | N
 def _check(request: TrainRequest, runs: Path, console: TrainConsole) -> int:
     source = StartSource.of(request.source, runs) if request.source else None
     run_config, live = resolve(request, source, console.say)
+    signing.take_up(run_config)
     uri = request.deliver_to or paths.tracking_uri(runs)
     parent = source.folder if source else None
     return dry_run(run_config, live, runs=runs, uri=uri, parent=parent, console=console, as_json=request.as_json)
@@ -106,6 +109,7 @@ def _start(request: TrainRequest, runs: Path, console: TrainConsole, preflight: 
     run_config, live = resolve(request, source, console.say)
     if preflight is not None and source is None:
         preflight.asked = {**run_config, **live}
+    signing.take_up(run_config)
     webhook = alerts.take_out(run_config, RunPaths(source.folder.root.parent.parent) if source else None)
     check_data(run_config)
     uri = request.deliver_to or paths.tracking_uri(runs)
@@ -130,7 +134,7 @@ def _start(request: TrainRequest, runs: Path, console: TrainConsole, preflight: 
         raise
     alerts.keep(prepared.paths, webhook)
     elastic.remember(prepared.paths.root)
-    return _train(prepared, delivery, request, console)
+    return _train(prepared, delivery, uri, request, console)
 
 
 def _resume(
@@ -160,15 +164,18 @@ def _resume(
         delivery.finish(1.0)
         raise
     elastic.remember(folder.root)
-    return _train(prepared, delivery, request, console)
+    return _train(prepared, delivery, uri, request, console)
 
 
-def _train(prepared: Prepared, delivery: Delivery, request: TrainRequest, console: TrainConsole) -> int:
+def _train(
+    prepared: Prepared, delivery: Delivery, uri: str, request: TrainRequest, console: TrainConsole
+) -> int:  # fmt: skip
     from vsrpp.training.loop import train as run_loop
     from vsrpp.training.open_run import open_run
 
     delivery.follow(prepared.paths.root)
     console.begin(_facts(prepared))
+    console.say(who_steers(prepared.run_config, uri))
     sidecars = Sidecars(
         prepared.paths, panel=request.panel, tensorboard=request.tensorboard, say=console.say, tui=request.tui
     )

@@ -58,5 +58,6 @@ def verify_chain(
         return ChainCheck(False, count, previous, count + 1, fault)
     for where, seq, anchor in anchors:
         if seq and hashes.get(seq) != anchor:
-            return ChainCheck(False, count, previous, seq, f"event {seq} does not match the anchor in {where}")
+            fault = "does not match the anchor in" if seq in hashes else "is missing: it is anchored in"
+            return ChainCheck(False, count, previous, seq, f"event {seq} {fault} {where}")
     return ChainCheck(True, count, previous)

@@ -33,3 +33,37 @@ COMMAND_NOT_UTF8 = Reason("refused.command_encoding", "the command's {field} is 
 COMMAND_TYPE = Reason("refused.command_type", "the command's {field} must be {wanted}, not {found}")
 COMMAND_NOT_JSON = Reason("refused.command_json", "the command's payload is not usable as JSON: {why}")
 COMMAND_TOO_DEEP = Reason("refused.command_depth", "the command's payload is nested more than {limit} levels deep")
+
+# ---- signing keys
+NO_KEY_FILE = Reason(
+    "not_found.key_file",
+    "{path} does not exist: there is no key. Make one: openssl genpkey -algorithm ed25519 -out KEY.pem",
+    NotFound,
+)
+KEY_UNREADABLE = Reason("refused.key_file", "{path} cannot be read as a key: {why}.")
+KEY_OPEN = Reason(
+    "refused.key_mode", "{path} refused: other accounts may read this key (mode {mode}). Close it: chmod 600 {path}"
+)
+KEY_ENCRYPTED = Reason(
+    "refused.key_encrypted",
+    "{path} refused: the key is encrypted, and a training cannot ask for its passphrase. Decrypt it:"
+    " openssl pkey -in {path} -out KEY.pem",
+)
+NO_PRIVATE_KEY = Reason(
+    "refused.private_key",
+    "{path} refused: not an Ed25519 private key in PEM format. Make one: openssl genpkey -algorithm ed25519 -out KEY.pem",
+)
+NO_PUBLIC_KEY = Reason(
+    "refused.public_key",
+    "{path} refused: not an Ed25519 public key in PEM format. Make it from the private key: openssl pkey -in KEY.pem"
+    " -pubout -out PUBLIC.pem",
+)
+SIGNED_RUN = Reason(
+    "refused.signed_run",
+    "run {run} is signed with key {key}, and {path} does not exist: name the key's file in VSRPP_SIGNING_KEY. Without the"
+    " key, start a new run: vsrpp train --from {run}",
+)
+OTHER_KEY = Reason(
+    "refused.other_key",
+    "run {run} is signed with key {key}, but {path} is key {other}: only the same key continues it.",
+)

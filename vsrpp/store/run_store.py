@@ -15,6 +15,7 @@ from vsrpp.store import messages
 from vsrpp.store.chain import ChainCheck, genesis, link, verify_chain
 from vsrpp.store.db import connect_reader, connect_writer
 from vsrpp.store.events import EVENT_TYPES, Event, canonical, jsonable
+from vsrpp.store.signing import Signer, Verifier, short
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -31,6 +32,8 @@ CREATE TABLE IF NOT EXISTS metrics (
     time REAL NOT NULL, value REAL, UNIQUE (key_id, branch, step));
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), time REAL NOT NULL, data TEXT NOT NULL);
 """
+SIGNATURES = "CREATE TABLE IF NOT EXISTS signatures (seq INTEGER PRIMARY KEY, signature BLOB NOT NULL)"
+"""Only in signed runs."""
 STORE_VERSION = 1
 """The layout of a run folder's databases, in `meta` of run.db. A store without one is of version 1."""
 
@@ -116,6 +119,30 @@ class RunReader:
         except (sqlite3.Error, ValueError) as error:
             return ChainCheck(False, 0, "", None, f"the record cannot be read: {error}")
 
+    # ---- signatures
+    def signatures(self, *, to_seq: int | None = None) -> dict[int, bytes]:
+        """The signatures of the events up to `to_seq`, by sequence number; {} for a run that is not signed."""
+        if not self._has_signatures():
+            return {}
+        rows = self._db.execute("SELECT seq, signature FROM signatures WHERE ?1 IS NULL OR seq <= ?1", (to_seq,))
+        return dict(rows)
+
+    def first_unsigned(self, verifier: Verifier) -> tuple[int, str] | None:
+        """(seq, what is wrong) of the first event that `verifier`'s key did not sign; None if it signed all."""
+        table = "signatures" if self._has_signatures() else "(SELECT 0 AS seq, NULL AS signature)"
+        rows = self._db.execute(
+            f"SELECT e.seq, e.type, e.hash, s.signature FROM events e LEFT JOIN {table} s ON s.seq = e.seq ORDER BY e.seq"
+        )
+        for seq, type, hash, signature in rows:
+            if signature is None:
+                return seq, f"event {seq} ({type}) is not signed"
+            if not isinstance(signature, bytes) or not verifier.holds_event(signature, self.run_id, seq, hash):
+                return seq, f"key {short(verifier.public_key)} did not sign event {seq} ({type})"
+        return None
+
+    def _has_signatures(self) -> bool:
+        return self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'signatures'").fetchone() is not None
+
     # ---- metrics
     def metrics(self, *, after_id: int = 0, limit: int = -1) -> list[MetricRow]:
         """Rows in the order of writing, for uploads."""
@@ -175,8 +202,8 @@ class RunReader:
 class RunWriter(RunReader):
     """The trainer's handle, used from one thread. The run folder's lock prevents a second writer."""
 
-    def __init__(self, path: Path, run_id: str | None = None) -> None:
-        """Open run.db, creating it if `run_id` is given.
+    def __init__(self, path: Path, run_id: str | None = None, *, signer: Signer | None = None) -> None:
+        """Open run.db, creating it if `run_id` is given. With `signer`, every event is signed.
 
         Raises VsrppError if it contains no run or another one, and Refused if a newer VSR++ wrote it.
         """
@@ -189,7 +216,19 @@ class RunWriter(RunReader):
                 raise messages.STORE_EMPTY(path=str(path))
             self.set_meta("run_id", run_id)
             self.set_meta("store_version", STORE_VERSION)
+        self.signer = signer
+        self._signing_for = self.run_id
+        if signer is not None:
+            self._db.execute(SIGNATURES)
         self._head = self.head()
+
+    def put_signatures(self, signatures: Mapping[int, bytes]) -> None:
+        """Store signatures made elsewhere, of events that are already here."""
+        if signatures:
+            self._db.execute(SIGNATURES)
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany("INSERT OR REPLACE INTO signatures VALUES (?, ?)", signatures.items())
+            self._db.execute("COMMIT")
 
     def set_meta(self, key: str, value: Any) -> None:
         self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, canonical(jsonable(value))))
@@ -215,6 +254,9 @@ class RunWriter(RunReader):
                     (event.seq, event.time, step, branch, type, revision, origin, author, reason,
                      canonical(event.data), event.hash),
                 )  # fmt: skip
+                if self.signer is not None:
+                    signature = self.signer.of_event(self._signing_for, event.seq, event.hash)
+                    self._db.execute("INSERT INTO signatures VALUES (?, ?)", (event.seq, signature))
                 self._db.execute("INSERT OR REPLACE INTO meta VALUES ('head', ?)", (str(event.seq),))
                 self._db.execute("COMMIT")
             except BaseException:

@@ -13,7 +13,7 @@ from pathlib import Path
 from vsrpp.control.backlog import MLFLOW, TIMELINE
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
-from vsrpp.tracking import report
+from vsrpp.tracking import record, report
 from vsrpp.tracking.connection import Connection
 from vsrpp.tracking.engine import Engine
 from vsrpp.tracking.mlflow_rows import EVENTS_EVERY_S
@@ -45,6 +45,7 @@ class MlflowTimeline:
             events = takewhile(lambda event: event.seq <= delivered_seq, self._reader.events())
             last = report.write_timeline(events, self._reader.run_id, Path(folder))
             assert last is not None
+            record.write_signatures(self._reader.signatures(to_seq=last.seq), Path(folder))
             self._connection.client.log_artifacts(self._connection.run_id, folder)
         tags = [RunTag("vsrpp.chain_seq", str(last.seq)), RunTag("vsrpp.chain_head", last.hash)]
         self._connection.log(tags=tags)

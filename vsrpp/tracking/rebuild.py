@@ -54,6 +54,7 @@ def rebuild(run: str, uri: str, runs: Path) -> RebuiltRun:
         if final.root.exists():
             raise messages.FOLDER_OCCUPIED(folder=final.root)
         rows = _newest(record.rows_of(client, mlflow_run, events))
+        signatures = record.signatures_of(client, mlflow_run)
     uploaded = remote.candidates(mlflow_run.info.run_id, uri)
     scratch = runs / f".{run_id}.{uuid.uuid4().hex[:8]}.part"
     try:
@@ -61,7 +62,7 @@ def rebuild(run: str, uri: str, runs: Path) -> RebuiltRun:
         rebuilt.checkpoints.mkdir(parents=True)
         line = control.lineage(events)
         step = _checkpoint(rebuilt, uploaded, events, line)
-        _store(rebuilt, events, rows)
+        _store(rebuilt, events, rows, signatures)
         _configs(rebuilt, events)
         _marks(rebuilt, mlflow_run, uri, events, uploaded.candidates, len(rows))
         rebuilt.root.rename(final.root)
@@ -110,7 +111,9 @@ def _fetched(rebuilt: RunPaths, candidate: Candidate, events: list[Event]) -> bo
     return False
 
 
-def _store(rebuilt: RunPaths, events: list[Event], rows: list[record.ServerRow]) -> None:
+def _store(
+    rebuilt: RunPaths, events: list[Event], rows: list[record.ServerRow], signatures: dict[int, bytes]
+) -> None:  # fmt: skip
     """Restore run.db: an event's hash covers all of its fields, so appending it again gives the same chain."""
     writer = RunWriter(rebuilt.run_db, rebuilt.run_id)
     try:
@@ -121,6 +124,7 @@ def _store(rebuilt: RunPaths, events: list[Event], rows: list[record.ServerRow])
                 author=event.author, reason=event.reason, data=event.data, at=event.time,
             )  # fmt: skip
             assert again.hash == event.hash, event.seq
+        writer.put_signatures({seq: signature for seq, signature in signatures.items() if 0 < seq <= len(events)})
         for (time_ms, branch, step), group in groupby(rows, key=lambda row: (row.time_ms, row.branch, row.step)):
             writer.record(step, branch, {row.key: row.value for row in group}, at=time_ms / 1000)
     finally:

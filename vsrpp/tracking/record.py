@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from vsrpp.tracking.connection import RUN_ID_TAG
 from vsrpp.tracking.report import TIMELINE
 
 BRANCH_KEY = "run/branch"
+SIGNATURES = "signatures.json"
+"""Artifact beside the timeline, only of signed runs: {sequence number: signature in hex}."""
 LARGEST = 1.7976931348623157e308
 """MLflow's stores replace infinity with the largest double."""
 
@@ -67,10 +69,27 @@ def events_of(client: Any, run: Any) -> list[Event]:
         events = [Event(**json.loads(line)) for line in text.split("\n") if line]
     except (ValueError, TypeError) as error:
         raise messages.TIMELINE_UNREADABLE(file=TIMELINE, run=run_id, cause=error) from None
-    verdict = verify_chain(events, run_id, _anchor(run.data.tags))
+    verdict = verify_chain(events, run_id, anchor_of(run.data.tags))
     if not verdict.ok:
         raise messages.RECORD_BROKEN(run=run_id, why=verdict.why)
     return events
+
+
+def write_signatures(signatures: Mapping[int, bytes], folder: Path) -> None:
+    """Write the signatures of a signed run's events beside its timeline."""
+    if signatures:
+        text = json.dumps({str(seq): signature.hex() for seq, signature in signatures.items()})
+        (folder / SIGNATURES).write_text(text, encoding="utf-8")
+
+
+def signatures_of(client: Any, run: Any) -> dict[int, bytes]:
+    """The uploaded signatures of its events; {} if there are none, or none that can be read."""
+    if SIGNATURES not in {file.path for file in client.list_artifacts(run.info.run_id)}:
+        return {}
+    with tempfile.TemporaryDirectory(prefix="vsrpp-record-") as folder, contextlib.suppress(ValueError, AttributeError):
+        text = Path(client.download_artifacts(run.info.run_id, SIGNATURES, folder)).read_text(encoding="utf-8")
+        return {int(seq): bytes.fromhex(signature) for seq, signature in json.loads(text).items()}
+    return {}
 
 
 def rows_of(client: Any, run: Any, events: list[Event], keys: tuple[str, ...] = ("",)) -> Iterator[ServerRow]:
@@ -111,7 +130,7 @@ def _after(turn: Event, step: int, time_ms: int) -> bool:
     return time_ms > turned_ms or (time_ms == turned_ms and not left)
 
 
-def _anchor(tags: dict[str, str]) -> list[tuple[str, int, str]]:
+def anchor_of(tags: dict[str, str]) -> list[tuple[str, int, str]]:
     with contextlib.suppress(KeyError, ValueError):
         return [("the MLflow run", int(tags["vsrpp.chain_seq"]), tags["vsrpp.chain_head"])]
     return []

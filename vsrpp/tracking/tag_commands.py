@@ -1,6 +1,7 @@
 """Steering from MLflow's UI: tags set on a live run become commands, are removed, and are answered in a tag.
 
 `vsrpp.set.<key>` = value is an edit (several set together form one), `vsrpp.do` = `pause`, `rollback 500` … a command.
+MLflow keeps no author of a tag: whoever `vsrpp.by` names is recorded as a claim.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from collections.abc import Callable
 from typing import Any
 
 from vsrpp import config, control
+from vsrpp.control import roles
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.edits import run_config_of
 from vsrpp.errors import Refused
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Inbox, Marks, RunReader
 from vsrpp.store.events import canonical
+from vsrpp.tracking import tag_rights
 from vsrpp.tracking.connection import TAG_CHARACTERS, Connection
 from vsrpp.tracking.engine import Engine
 from vsrpp.tracking.mlflow_rows import MlflowRows
@@ -26,6 +29,10 @@ from vsrpp.tracking.mlflow_rows import MlflowRows
 SET, DO, ANSWER = "vsrpp.set.", "vsrpp.do", "vsrpp.last_command"
 BARE_SET = "vsrpp.set"
 """A likely typo: the tag name lacks the parameter."""
+BY = "vsrpp.by"
+"""Names the author of the commands it is found with, and is removed with them. Anyone can write it."""
+BY_CHARACTERS = 60
+NOT_READ = "tags do not steer this run (mlflow_tags = off)"
 POLL_EVERY_S = 2.5
 SAY_WAITING_S = 4.0
 """How long a command may go unanswered before the tag says that it is pending; a validation takes a while."""
@@ -53,6 +60,7 @@ class TagCommands:
         self.marks = Marks(paths.delivery_db)
         self._reader, self._inbox = RunReader(paths.run_db), Inbox(paths.inbox_db)
         self._run_id = self._reader.run_id
+        self._role = tag_rights.role(run_config_of(self._reader))
         self._fact: dict[str, Any] = {}
         self._polled_at = 0.0
         self._ended: str | None = None
@@ -70,6 +78,8 @@ class TagCommands:
     def work(self, hurry: bool) -> bool:
         if not self._rows.opened:
             return False
+        if self._role is None:
+            return self._say_not_read()
         if not self._fact:  # not earlier: another process may have been uploading the run until now
             self._fact = self.marks.fact(FACT) or {"epoch": uuid.uuid4().hex, "found": 0, "batches": []}
             self._keep()
@@ -86,6 +96,14 @@ class TagCommands:
         self._tell()
         return True
 
+    def _say_not_read(self) -> bool:
+        """Once, so that whoever sets a tag is not left waiting; the tags themselves are neither read nor removed."""
+        if self.marks.fact(FACT) == NOT_READ:
+            return False
+        self._connection.client.set_tag(self._connection.run_id, ANSWER, NOT_READ)
+        self.marks.set_fact(FACT, NOT_READ)
+        return True
+
     def end(self, state: str) -> None:
         """The run is over (finished, stopped, failed, dead): poll once more, and answer that nothing was applied."""
         self._ended, self._looked_last = state, False
@@ -93,20 +111,27 @@ class TagCommands:
     # ---- from the tags
     def _poll(self) -> None:
         tags = self._connection.client.get_run(self._connection.run_id).data.tags
-        commands = {key: text for key, text in tags.items() if key.startswith(SET) or key in (DO, BARE_SET)}
+        commands = {key: text for key, text in tags.items() if key.startswith(SET) or key in (DO, BARE_SET, BY)}
         for batch in self._fact["batches"]:
             if not batch["taken"]:
                 commands = self._take(batch, commands)
-        if commands and (self._ended is not None or control.run_state(self._reader) in control.LIVE_STATES):
+        if commands.keys() - {BY} and (
+            self._ended is not None or control.run_state(self._reader) in control.LIVE_STATES
+        ):
             self._take(self._write_down(commands), commands)
 
     def _write_down(self, tags: dict[str, str]) -> dict[str, Any]:
         self._fact["found"] += 1
-        commands = [self._refused_as_over(item) for item in commands_of(tags, run_config_of(self._reader))]
+        run_config = run_config_of(self._reader)
+        found = commands_of(tags, run_config)
+        commands = [self._refused_as_over(self._refused_by_role(item, run_config)) for item in found]
         seed = f"{self._run_id}\n{self._fact['epoch']}\n{self._fact['found']}\n{canonical(tags)}"
         for number, command in enumerate(commands):
             command["uid"] = hashlib.sha256(f"{seed}\n{number}".encode()).hexdigest()[:32]
-        batch = {"tags": tags, "commands": commands, "taken": False, "since": self._clock(), "told": ""}
+        batch = {
+            "tags": tags, "commands": commands, "by": claimed(tags.get(BY)), "taken": False, "since": self._clock(),
+            "told": "",
+        }  # fmt: skip
         self._fact["batches"].append(batch)
         self._keep()
         return batch
@@ -115,7 +140,9 @@ class TagCommands:
         """Put a batch's commands into the inbox and delete its tags; returns the tags that do not belong to it."""
         for command in batch["commands"]:
             if command.get("line") is None:
-                self._inbox.put(command["kind"], command["payload"], origin="mlflow", uid=command["uid"])
+                self._inbox.put(
+                    command["kind"], command["payload"], origin="mlflow", author=batch.get("by"), uid=command["uid"]
+                )
         remaining = dict(tags)
         for key, text in batch["tags"].items():
             if remaining.get(key) == text:
@@ -133,6 +160,15 @@ class TagCommands:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":  # already deleted by someone else
                 raise
+
+    def _refused_by_role(self, command: dict[str, Any], run_config: dict[str, Any]) -> dict[str, Any]:
+        if command.get("line") is None and self._role is not None:
+            try:
+                roles.check(self._role, command["kind"], command["payload"].get("changes", ()), run_config)
+            except Refused as error:
+                set_by = f"{tag_rights.KEY} = {tag_rights.setting(run_config)}"
+                command["line"] = f"{error} Tags act as {self._role.value} on this run ({set_by})."
+        return command
 
     def _refused_as_over(self, command: dict[str, Any]) -> dict[str, Any]:
         if self._ended is not None and command.get("line") is None:
@@ -195,6 +231,12 @@ def commands_of(tags: dict[str, str], run_config: dict[str, Any] | None = None) 
     if DO in tags:
         commands.append(_command(" ".join(tags[DO].lower().split())))
     return commands
+
+
+def claimed(by: str | None) -> str | None:
+    """The author on record for commands from tags: `ann (claimed, MLflow tag)`; None without a name."""
+    name = "".join(letter for letter in " ".join((by or "").split()) if letter.isprintable())[:BY_CHARACTERS]
+    return f"{name} (claimed, MLflow tag)" if name else None
 
 
 def _command(text: str) -> dict[str, Any]:

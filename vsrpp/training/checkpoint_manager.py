@@ -109,10 +109,12 @@ class CheckpointManager:
             self._best = self._rank(metrics)
         self.at_step = step
         self._writing.add(step)
+        signer = self._recorder.writer.signer
         self._saver.submit(
             SaveRequest(
                 folder=self._paths.checkpoint(step), snapshot=snapshot, run_id=self._paths.run_id, branch=branch,
                 revision=revision, run_config=self._config, chain=chain, metrics=metrics, reason=reason,
+                signed=signer.signed if signer is not None else None,
             )
         )  # fmt: skip
 

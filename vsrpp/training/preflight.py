@@ -25,7 +25,7 @@ from vsrpp.training.state import TrainingState
 
 Asked = Mapping[str, Any] | None
 """Both configs as resolved from the command line; None if rank 0 has them from a record or a checkpoint."""
-PRIVATE = frozenset({"alerts_url"})
+PRIVATE = frozenset({"alerts_url", "signing_key"})
 
 
 class RefusedByRank0(VsrppError):

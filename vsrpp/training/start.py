@@ -36,7 +36,7 @@ from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.plugins import record as plugin_record
 from vsrpp.plugins import trust
-from vsrpp.store import RunReader, RunWriter
+from vsrpp.store import RunReader, RunWriter, signing
 from vsrpp.store.db import on_network_file_system
 from vsrpp.training import foreign_metrics, messages, optimizers
 from vsrpp.training.machine import resolve_machine
@@ -86,6 +86,7 @@ def prepare_new(
     the run; it is called last, after all other checks have passed.
     """
     preflight = preflight or Preflight()
+    signer = signing.read_signer(Path(run_config[signing.KEY])) if run_config.get(signing.KEY) else None
     device = resolve_machine(run_config, preflight.group.local_rank)
     _check_plugins(run_config)
     snapshot, fresh_moments, loaded = None, None, None
@@ -112,7 +113,7 @@ def prepare_new(
     plugin_record.write(plugin_record.sources(run_config), folder.root)
     for record in run_config.get("plugins") or ():  # --trust-code named it: this account may run its own run again
         trust.remember(record["sha256"], f"run {folder.run_id}")
-    writer = RunWriter(folder.run_db, folder.run_id)
+    writer = RunWriter(folder.run_db, folder.run_id, signer=signer)
     writer.set_meta("created", time.time())
     step = snapshot.step if snapshot else 0
     event = writer.append(
@@ -122,6 +123,7 @@ def prepare_new(
             **({"fresh_moments": fresh_moments} if fresh_moments else {}),
             **({"pretrained_partial": loaded.to_json()} if loaded and run_config.get("pretrained_partial") else {}),
             "ranks": preflight.group.world_size,
+            **({"signing": {"public_key": signer.public_key}} if signer else {}),
         },
     )  # fmt: skip
     if snapshot is not None:
@@ -166,6 +168,7 @@ def _prepared_resume(
     if ended and ended.type == "finished" and ended.step >= last_step:
         raise messages.ALREADY_FINISHED(run=folder.run_id, step=ended.step, more=ended.step + 1000)
     _check_hours(folder, run_config["max_hours"], spent_s)
+    signer = signing.signer_again(folder.run_id, run_config, (started.data.get("signing") or {}).get("public_key"))
     recorded = run_config.get("plugins") or []
     if recorded:
         texts = plugin_record.texts_of(started.data, restored.data if restored else {}, folder.root)
@@ -184,7 +187,7 @@ def _prepared_resume(
     if data.fingerprint != started.data.get("data_fingerprint"):
         say("⚠️  The data has changed since the run started: it continues, but will not replay bit for bit.")
     clear_torn(folder.checkpoints)
-    writer = RunWriter(folder.run_db)
+    writer = RunWriter(folder.run_db, signer=signer)
     line = control.lineage(writer.events())
     snapshot, base_seq, branch = _resume_point(folder, line, say)
     if snapshot is None and pretrained_sha256(run_config) != started.data.get("pretrained_sha256"):

@@ -1,0 +1,44 @@
+"""Roles: who may do what, from one table."""
+
+from __future__ import annotations
+
+import pytest
+
+from vsrpp import config
+from vsrpp.control import roles
+from vsrpp.control.roles import Role
+from vsrpp.errors import Refused
+from vsrpp.store.inbox import COMMAND_KINDS
+
+SAFE = [key for key, parameter in config.live_parameters().items() if parameter.tier == "safe"]
+CAREFUL = [key for key, parameter in config.live_parameters().items() if parameter.tier == "careful"]
+
+
+@pytest.mark.parametrize("kind", COMMAND_KINDS)
+def test_every_command_has_a_lowest_role_and_all_above_may_do_it(kind: str) -> None:
+    lowest = roles.needed(kind)
+    assert lowest is (Role.OWNER if kind in ("rollback", "stop") else Role.OPERATOR)
+    assert [role for role in Role if roles.allowed(role, kind)] == list(Role)[list(Role).index(lowest) :]
+
+
+def test_an_action_that_no_role_names_is_the_owners() -> None:
+    assert roles.needed("start_training") is Role.OWNER
+
+
+def test_an_operator_edits_the_safe_tier_only() -> None:
+    assert SAFE
+    assert CAREFUL
+    roles.check(Role.OPERATOR, "edit", SAFE)
+    for key in CAREFUL:
+        with pytest.raises(Refused, match=f"^{key} refused: the role operator") as refusal:
+            roles.check(Role.OPERATOR, "edit", [SAFE[0], key])
+        assert refusal.value.fields == {"what": key, "role": "operator", "needed": "owner"}
+
+
+@pytest.mark.parametrize("key", ["max_lrr", "seed"])
+def test_a_key_that_no_live_run_accepts_is_left_to_the_refusal_that_says_why(key: str) -> None:
+    assert roles.allowed(Role.OPERATOR, "edit", [key])
+
+
+def test_a_viewer_may_do_nothing() -> None:
+    assert not any(roles.allowed(Role.VIEWER, kind) for kind in COMMAND_KINDS)
