@@ -19,6 +19,7 @@ from pathlib import Path
 
 from vsrpp.cli.entry_points import ENTRIES, ProjectEntry
 from vsrpp.cli.table import Option
+from vsrpp.safe_text import redact, safe
 
 NOT_GIVEN = ""  # the default of every optional parameter in MLproject
 SHELLS = {"bash", "sh", "dash", "zsh"}
@@ -30,6 +31,12 @@ SECRET_REFUSED = (
     f"{SECRET} refused: `mlflow run` logs the values of -P in clear, and has just done so: delete this MLflow run"
     " (mlflow runs delete, mlflow gc) and change the webhook's address. Set it as VSRPP_ALERTS_URL in the environment"
     " or in the file of -P config=FILE"
+)
+
+PASSWORD_REFUSED = (
+    "{name} = {shown} refused: `mlflow run` logs the values of -P in clear, and has just done so: delete this MLflow run"
+    " (mlflow runs delete, mlflow gc) and change the password. Give the address without it, and set"
+    " MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
 )
 
 
@@ -161,6 +168,10 @@ def command_line(entry_point: str, arguments: Sequence[str]) -> tuple[list[str],
         settings.append(f"{name}={value}")
     for name in sorted(entry.required - given.keys()):
         raise WrongParameter(f"{name} is missing: -P {name}=…")
+    for name, value in given.items():
+        shown = redact(value, path=True)
+        if "://" in value and shown != value:
+            raise WrongParameter(PASSWORD_REFUSED.format(name=name, shown=shown))
     run_dir = given.pop("run_dir", None)
     if entry.takes_config_keys:
         if any(setting.startswith(f"{SECRET}=") and setting != f"{SECRET}=" for setting in settings):
@@ -299,7 +310,7 @@ def give_up_mlflow_run() -> None:
     try:
         MlflowClient().set_tag(run_id, "vsrpp.kind", "tool")
     except MlflowException as error:
-        print(f"MLflow run {run_id} could not be marked as a tool's: {error}", file=sys.stderr)
+        print(f"MLflow run {run_id} could not be marked as a tool's: {safe(str(error))}", file=sys.stderr)
 
 
 def records_elsewhere(command: Sequence[str]) -> bool:
@@ -328,7 +339,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         command, run_dir = command_line(argv[0], argv[1:])
     except WrongParameter as error:
-        print(f"mlproject: {error}", file=sys.stderr)
+        print(f"mlproject: {safe(str(error))}", file=sys.stderr)
         return 2
     choose_runs_folder(run_dir)
     if command[0] != "train" or {"--resume", "--deliver-to", "--check"} & set(command) or records_elsewhere(command):

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "vsrpp"
 
-LEAVES = {"errors", "paths", "resize", "formats", "documents", "texts"}
+LEAVES = {"errors", "paths", "resize", "formats", "documents", "texts", "safe_text", "private_files"}
 SCIENCE = {"models", "losses", "data", "metrics"}
 CONTROL = {"config", "schedule", "store", "control"}
 FACES = {"api", "cli", "tui", "ui"}
@@ -22,25 +22,27 @@ ENGINE = {"controller", "distributed", "checkpoints", "inference", "training", "
 FACES_MAY_IMPORT = (LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking"}) - {"training", "models"}
 
 MAY_IMPORT: dict[str, set[str]] = {
-    "errors": {"documents"},
+    "safe_text": set(),
+    "private_files": set(),
+    "errors": {"documents", "safe_text"},
     "documents": set(),
     "paths": set(),
     "resize": set(),
-    "output": {"errors"},
-    "texts": set(),
+    "output": {"errors", "safe_text"},
+    "texts": {"safe_text"},
     "formats": {"config"},
-    "config": {"errors", "paths", "documents"},
+    "config": {"errors", "paths", "documents", "safe_text"},
     "plugins": {"errors", "paths", "config"},
     "schedule": {"config", "plugins"},
-    "store": {"errors", "paths", "documents"},
+    "store": {"errors", "paths", "documents", "safe_text"},
     "control": LEAVES | {"config", "schedule", "store"},
-    **{room: {"config", "resize", "errors", "formats", "plugins"} for room in SCIENCE},
+    **{room: {"config", "resize", "errors", "formats", "plugins", "private_files"} for room in SCIENCE},
     "controller": {"config", "control", "plugins"},
     "distributed": {"errors"},
     "checkpoints": LEAVES | {"config", "plugins"},
     "inference": LEAVES | SCIENCE | {"checkpoints", "plugins"},
     "training": LEAVES | CONTROL | SCIENCE | {"plugins"} | {"controller", "distributed", "checkpoints", "inference"},
-    "tracking": {"errors", "paths", "documents", "texts", "config", "formats", "store", "control"},
+    "tracking": LEAVES | {"config", "store", "control"},
     "launch": LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking", "plugins"},
     "api": {"errors", "paths", "documents", "formats", "store", "control", "launch", "notebook"},
     "cli": FACES_MAY_IMPORT | {"tui", "ui", "plugins"},

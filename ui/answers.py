@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import Response
 
 from vsrpp.errors import NotFound, NotLive, Refused, TimedOut, VsrppError
+from vsrpp.safe_text import escape_json
 
 DONE, PENDING = 200, 202
 _STATUSES = {
@@ -36,4 +37,4 @@ def failure(error: VsrppError) -> Response:
 
 
 def to_json(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str).encode()
+    return escape_json(json.dumps(document, ensure_ascii=False, separators=(",", ":"), default=str)).encode()

@@ -20,6 +20,8 @@ from typing import Any
 
 from vsrpp import control
 from vsrpp.errors import NotFound
+from vsrpp.private_files import private_file
+from vsrpp.safe_text import safe
 
 from . import refusals
 from .verbs import Action
@@ -34,7 +36,7 @@ LONGEST_LINE = 300
 GRACE_S = 10.0
 """From asking a job to end until it is made to. A training is only ever asked: it saves a checkpoint first."""
 _ID = re.compile(r"[0-9a-f]{12,20}")
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+_COLOUR = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 # Of what the panel was started with: another run's MLflow run, and a place in a process group that is not the child's.
 _NOT_INHERITED = re.compile(
     r"MLFLOW_RUN_ID$|GRADIO_|(?:LOCAL_|GROUP_|ROLE_)?RANK$|(?:LOCAL_|ROLE_)?WORLD_SIZE$|MASTER_(?:ADDR|PORT)$|TORCHELASTIC_"
@@ -109,7 +111,7 @@ class Jobs:
         key = f"{time.time_ns():x}"
         # What trains outlives the panel; the rest ends with it: its standard input is then closed.
         python = [sys.executable, "-m"] + ([] if action.trains else ["vsrpp.launch.with_parent"])
-        with open(self._home / f"{key}.log", "wb", opener=_private) as log:
+        with open(self._home / f"{key}.log", "wb", opener=private_file) as log:
             process = subprocess.Popen(
                 [*python, "vsrpp", *action.words(self._runs)], stdout=log, stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL if action.trains else subprocess.PIPE, env=child_environment(),
@@ -191,7 +193,7 @@ class Jobs:
     def _write(self, job: Job) -> None:
         file = self._home / f"{job.id}.json"
         draft = file.with_suffix(".new")
-        with open(draft, "w", encoding="utf-8", opener=_private) as out:
+        with open(draft, "w", encoding="utf-8", opener=private_file) as out:
             json.dump(asdict(job), out)
         draft.replace(file)
 
@@ -225,12 +227,8 @@ class Jobs:
                 text = log.read().decode(errors="replace")
         except OSError:
             return ()
-        lines = (_CONTROL.sub("", line.rstrip("\r").rpartition("\r")[2]).rstrip() for line in text.split("\n"))
+        lines = (safe(_COLOUR.sub("", line.rstrip("\r").rpartition("\r")[2])).rstrip() for line in text.split("\n"))
         return tuple(line[:LONGEST_LINE] for line in lines if line)[-TAIL_LINES:]
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def child_environment() -> dict[str, str]:

@@ -17,6 +17,7 @@ from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
 from vsrpp import formats
+from vsrpp.safe_text import printable
 
 from .messages import Texts
 
@@ -55,11 +56,16 @@ def _environment(t: Texts) -> Environment:
     """One per language: imported macros then see `t` and are still compiled only once."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, auto_reload=False,
-        extensions=[LineBreaks],
+        extensions=[LineBreaks], finalize=_without_controls,
     )  # fmt: skip
     environment.globals["t"] = t
     environment.filters.update({function.__name__: function for function in FILTERS}, px=_pixel)
     return environment
+
+
+def _without_controls(value: object) -> object:
+    """Every text that goes into a page, printable; line breaks stay, HTML has no use for them."""
+    return "\n".join(map(printable, value.split("\n"))) if type(value) is str else value
 
 
 def _pixel(value: float) -> str:

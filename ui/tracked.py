@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import control, paths
+from vsrpp.tracking.environment import address
+from vsrpp.tracking.failures import classify
 
 from .markup import Piece
 from .views import runs as runs_view
+from .views.compare import web_address
 
 FRESH_S = 30.0
 
@@ -45,7 +48,7 @@ class TrackedRuns:
         try:
             self._rows, self._why = search(paths.tracking_uri(self._folder)), None
         except Exception as error:  # noqa: BLE001 - whatever the server or its client raises is shown, never fatal
-            self._why = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+            self._why = classify(error).message
         self._known = True
 
 
@@ -55,12 +58,12 @@ def search(uri: str) -> list[dict[str, Any]]:
         return []
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri=uri)
+    client = MlflowClient(tracking_uri=address(uri))
     experiments = [experiment.experiment_id for experiment in client.search_experiments(max_results=100)]
     mlflow_runs = client.search_runs(
         experiments, filter_string="tags.`vsrpp.run_id` != ''", max_results=50, order_by=["attributes.start_time DESC"]
     )
-    web = uri if uri.startswith(("http://", "https://")) else ""
+    web = web_address(uri)
     return [
         {
             "run_id": run.data.tags.get("vsrpp.run_id", run.info.run_id),

@@ -1,7 +1,8 @@
 """The errors a person may meet: a sentence for people, a reason code and fields for programs.
 
 `str(error)` is the one line that is shown: what, why, and what holds or what to do. `reason_code` and `fields` say the
-same to a program; no caller may decide by the sentence. The sentences of a room stand together in its `messages.py`,
+same to a program; no caller may decide by the sentence. Both are safe to show: addresses are redacted, and control
+characters visible, whatever a field holds. The sentences of a room stand together in its `messages.py`,
 each beside its code:
 
     NO_RUN = Reason("not_found", "No run {name} in {folder}.", NotFound)
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsrpp.documents import RemarkDocument
+from vsrpp.safe_text import safe_data, safe_lines
 
 START_AGAIN = 75
 """Exit status after a signal of `START_AGAIN_SIGNALS`: "start me again with --resume" (sysexits' EX_TEMPFAIL)."""
@@ -33,10 +35,10 @@ class VsrppError(Exception):
     def __init__(
         self, message: str = "", *, reason_code: str | None = None, fields: Mapping[str, Any] | None = None
     ) -> None:
-        super().__init__(message)
+        super().__init__(safe_lines(message))
         if reason_code is not None:
             self.reason_code = reason_code
-        self.fields: dict[str, Any] = dict(fields or {})
+        self.fields: dict[str, Any] = safe_data(fields or {})
         """What the sentence was filled in with."""
 
 
@@ -99,11 +101,11 @@ class Reason:
     error: type[VsrppError] = Refused
 
     def __call__(self, **fields: Any) -> VsrppError:
-        return self.error(self.text.format(**fields), reason_code=self.code, fields=fields)
+        return self.error(self.sentence(**fields), reason_code=self.code, fields=fields)
 
     def sentence(self, **fields: Any) -> str:
         """The English sentence, for a reason that is not raised but told, such as a value's in a list of problems."""
-        return self.text.format(**fields)
+        return _filled_in(self.text, fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +119,21 @@ class Remark:
 
     def sentence(self, **fields: Any) -> str:
         """The English sentence."""
-        return self.text.format(**fields)
+        return _filled_in(self.text, fields)
 
     def filled(self, **fields: Any) -> RemarkDocument:
         """As plain data, which faces put into their language."""
-        return {"message": self.text.format(**fields), "reason_code": self.code, "fields": fields}
+        return {"message": self.sentence(**fields), "reason_code": self.code, "fields": safe_data(fields)}
 
 
 def because(reason_code: str, fields: Mapping[str, Any]) -> dict[str, Any]:
     """What an event's data says beside its English sentence, so that a face can put that into its language."""
-    return {"because": {"reason_code": reason_code, "fields": dict(fields)}}
+    return {"because": {"reason_code": reason_code, "fields": safe_data(fields)}}
+
+
+def _filled_in(template: str, fields: Mapping[str, Any]) -> str:
+    """A sentence, safe to show. A field stays on its line, so that none can forge another one."""
+    return safe_lines(template.format(**safe_data(fields)))
 
 
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")

@@ -16,6 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from vsrpp.errors import VsrppError
+from vsrpp.safe_text import escape_json, printable, redact_data, redact_text, safe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -113,11 +114,8 @@ def output_may_be_lost() -> None:
     _streams.may_be_lost = True
 
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-"""Control characters other than tab and line feed, and those that reverse the order of text."""
-_NOT_COLOURS = re.compile(
-    r"\x1b(?!\[[0-9;]*m)|[\x00-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)
+_COLOURS = re.compile(r"(\x1b\[(?:0|1|2|31|32|33)m)")
+"""The escapes of `green` and its kin; no other reaches the terminal."""
 
 
 @cache
@@ -139,25 +137,26 @@ def terminal_width() -> int:
     return target.width if target.is_terminal else 10_000
 
 
-def clean(text: str) -> str:
-    """Text of a person or a file without the characters by which it could steer the terminal."""
-    return _CONTROLS.sub("", text)
-
-
 def say(text: str = "", *, stderr: bool = False, hang: int | None = None) -> None:
-    """Print lines as they are, never read as markup; colours of `green` and its kin are kept.
+    """Print lines as they are, never read as markup; colours of `green` and its kin are kept, addresses redacted.
 
+    What a person or a file provided goes through `safe` first: here a line break is one of ours.
     With `hang`, a line that is too long for a terminal is wrapped between words, its rest indented by so many columns.
     """
     from rich.text import Text
 
-    lines = Text.from_ansi(_NOT_COLOURS.sub("", text), no_wrap=True)
+    lines = Text.from_ansi("\n".join(map(_shown, redact_text(text).split("\n"))), no_wrap=True)
     target = console(stderr=stderr)
     if hang is not None and target.is_terminal and lines.cell_len > target.width > 2 * hang:
         first, *rest = lines.wrap(target, target.width - hang, no_wrap=False, overflow="fold")
         lines = Text("\n").join([first, *(Text(" " * hang).append_text(part) for part in rest)])
     target.print(lines, soft_wrap=True)
     target.file.flush()
+
+
+def _shown(line: str) -> str:
+    """A line, printable except for our own colours."""
+    return "".join(part if _COLOURS.fullmatch(part) else printable(part) for part in _COLOURS.split(line))
 
 
 def announce(line: str) -> None:
@@ -194,7 +193,7 @@ def _paint(style: str, text: str) -> str:
     from rich.color import ColorSystem
     from rich.style import Style
 
-    text = clean(text)
+    text = "\n".join(map(printable, text.split("\n")))
     return Style.parse(style).render(text, color_system=ColorSystem.STANDARD) if coloured() else text
 
 
@@ -238,7 +237,7 @@ def print_table(columns: Sequence[Column], rows: Sequence[Sequence[str]], *, ind
     from rich.text import Text
 
     for row in rows:
-        table.add_row(*(Text.from_ansi(_NOT_COLOURS.sub("", cell)) for cell in row))
+        table.add_row(*(Text.from_ansi(_shown(redact_text(cell))) for cell in row))
     for line in _lines(table, terminal_width()):
         console().print(line, end="", soft_wrap=True)
 
@@ -286,7 +285,7 @@ class LiveLine:
 
         target = console(stderr=self._stderr)
         width = max(1, target.width - 1)
-        body = Text(clean(text).replace("\n", " "), no_wrap=True)
+        body = Text(safe(text), no_wrap=True)
         segments: list[Segment] = []
         if share is not None and width >= 40:
             segments = [*_bar(target, share, max(8, min(24, width - body.cell_len - 1))), Segment(" ")]
@@ -380,7 +379,8 @@ def print_json(document: Any) -> None:
 def _write(document: Any, stream: Any) -> None:
     if stream is None:
         return
-    print(json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False), file=stream, flush=True)
+    text = json.dumps(redact_data(document), indent=2, ensure_ascii=False, allow_nan=False)
+    print(escape_json(text), file=stream, flush=True)
 
 
 def _plain(fields: dict[str, Any]) -> dict[str, Any]:

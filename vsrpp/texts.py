@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from vsrpp.safe_text import safe, safe_data
+
 LANGUAGES = ("en", "de")
 FACES = ("panel", "terminal")
 NAMES = {"en": "English", "de": "Deutsch"}
@@ -78,17 +80,17 @@ class Texts:
         text = text or self._find("", key, fields.get("n"))
         if not text:
             raise KeyError(f"no text {key} for {self.face or 'all faces'} in {self.language}")
-        return text.format(**fields) if fields else text
+        return text.format(**_safe_fields(fields)) if fields else text
 
     def reason(self, code: str, fields: Mapping[str, Any], english_text: str) -> str:
         """Why something was refused, from its reason code; `english_text` where this language has nothing of its own."""
         text = self._find("reason", code) if code and self.language != "en" else ""
         if not text or not isinstance(fields, Mapping):
-            return english_text
+            return safe(english_text)
         try:
-            return text.format(**{name: self._word(name, value) for name, value in fields.items()})
+            return text.format(**{name: self._word(name, value) for name, value in safe_data(fields).items()})
         except (KeyError, IndexError, ValueError):  # recorded by a version with other fields
-            return english_text
+            return safe(english_text)
 
     def _word(self, name: str, value: Any) -> Any:
         """A reason's field: words of ours in this language, anything else as it is."""
@@ -104,6 +106,11 @@ class Texts:
         if context:
             return texts.npgettext(context, key, key, number) or texts.pgettext(context, key)
         return texts.ngettext(key, key, number) or texts.gettext(key)
+
+
+def _safe_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields with their texts safe; markup that a template made stays."""
+    return {name: safe(value) if type(value) is str else value for name, value in fields.items()}
 
 
 def _number(count: Any) -> int:

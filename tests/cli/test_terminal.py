@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.waiting import wait_until
-from vsrpp.output import Column, clean, print_table, say
+from vsrpp.output import Column, print_table, say
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -162,8 +162,7 @@ def test_a_dumb_terminal_gets_plain_lines(env: dict[str, str], tmp_path: Path) -
 
 def test_what_people_and_files_say_is_neither_markup_nor_control(capsys: pytest.CaptureFixture[str]) -> None:
     say("[red]name[/red] :smile: \x1b[2J\x1b]0;title\x07 \u202eabc \x9b2J")
-    assert capsys.readouterr().out == "[red]name[/red] :smile: [2J]0;title abc 2J\n"
-    assert clean("a\x1b[31mb\nc\td") == "a[31mb\nc\td"
+    assert capsys.readouterr().out == "[red]name[/red] :smile: \\x1b[2J\\x1b]0;title\\x07 \\u202eabc \\x9b2J\n"
 
 
 def test_a_table_without_a_terminal_is_one_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:

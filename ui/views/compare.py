@@ -6,7 +6,9 @@ import json
 import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
+
+from vsrpp.safe_text import HIDDEN, redact
 
 from ..markup import Piece, piece
 
@@ -15,11 +17,11 @@ LOCAL_UI = "http://127.0.0.1:5000"
 
 
 def web_address(uri: str) -> str:
-    """Where a tracking server shows its pages, without name and password; empty for a file or a database."""
+    """Where a tracking server shows its pages, redacted; empty for a file or a database."""
     if not uri.startswith(("http://", "https://")):
         return ""
-    parts = urlsplit(uri)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path.rstrip("/"), "", ""))
+    shown = redact(uri, path=True)
+    return "" if HIDDEN in shown else shown.rstrip("/")
 
 
 def run_link(known: Mapping[str, Any] | None) -> str:

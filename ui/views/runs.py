@@ -9,6 +9,7 @@ from typing import Any
 
 from vsrpp.control import LIVE_STATES
 from vsrpp.formats import NONE, finite, whole
+from vsrpp.safe_text import redact
 
 from ..markup import Piece, piece
 from ..messages import MLFLOW_STATES, Texts
@@ -162,7 +163,8 @@ def tracking(uri: str | None, rows: Sequence[Mapping[str, Any]], why: str | None
     `why`: it does not answer; `asked`: False until there is an answer.
     """
     server = web_address(uri or "")
-    return piece("tracked", asked=asked, why=why, uri=uri, server=server, rows=[_tracked(row) for row in rows])
+    shown = redact(uri or "", path=True)
+    return piece("tracked", asked=asked, why=why, uri=shown, server=server, rows=[_tracked(row) for row in rows])
 
 
 def _tracked(row: Mapping[str, Any]) -> TrackedLine:

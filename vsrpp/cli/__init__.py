@@ -60,7 +60,10 @@ def _run(words: list[str]) -> tuple[int, VsrppError | None]:
     from vsrpp.cli import messages
     from vsrpp.cli.parser import parse
     from vsrpp.output import OutputLost
+    from vsrpp.safe_text import remember
 
+    for word in words:
+        remember(word)
     try:
         return parse(words)(), None
     except VsrppError as error:

@@ -13,7 +13,8 @@ from vsrpp.cli.compare_tables import print_section, sections
 from vsrpp.control import compare as comparing
 from vsrpp.control.compare import Record
 from vsrpp.errors import NotFound
-from vsrpp.output import bold, clean, dim, green, print_json, say
+from vsrpp.output import bold, dim, green, print_json, say
+from vsrpp.safe_text import safe
 from vsrpp.tracking import uri_of
 
 
@@ -40,7 +41,7 @@ def compare(
             say(dim("  no difference"))
         say()
     for path in files:
-        say(clean(str(path)))
+        say(safe(str(path)))
     return 0
 
 

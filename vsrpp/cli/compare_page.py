@@ -5,11 +5,12 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
-from html import escape
+from html import escape as html_escape
 from typing import Any
 
 from vsrpp.cli.compare_tables import TITLES, names, sections
 from vsrpp.control.compare import LOSS, Record
+from vsrpp.safe_text import safe
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 """Okabe and Ito's palette, distinguishable with colour blindness. With more runs it repeats, with dashed lines."""
@@ -18,6 +19,10 @@ POINTS = 2000
 _STYLE = """body{font:15px/1.45 system-ui,sans-serif;margin:2em auto;max-width:1200px;padding:0 1em;color:#1b1b1f}
 table{border-collapse:collapse;margin:.4em 0 1.6em}td,th{border:1px solid #ccc;padding:.3em .6em;text-align:left;
 vertical-align:top}th{background:#f3f3f5}h2{margin:1.2em 0 .2em;font-size:1.15em}svg{max-width:100%;height:auto}"""
+
+
+def escape(text: str) -> str:
+    return html_escape(safe(text))
 
 
 def png(comparison: dict[str, Any], records: Sequence[Record]) -> bytes:

@@ -7,7 +7,8 @@ from typing import Any
 from vsrpp.cli.status import best_text
 from vsrpp.control.compare import LOSS, PSNR_Y, SSIM_Y
 from vsrpp.formats import value
-from vsrpp.output import Column, clean, print_table
+from vsrpp.output import Column, print_table
+from vsrpp.safe_text import safe
 
 TITLES = {LOSS: "Loss", PSNR_Y: "PSNR-Y (dB)", SSIM_Y: "SSIM-Y"}
 FORMS = {LOSS: ".5f", PSNR_Y: ".3f", SSIM_Y: ".4f"}
@@ -33,7 +34,9 @@ def sections(comparison: dict[str, Any]) -> list[tuple[str, Table]]:
 
 def names(comparison: dict[str, Any]) -> list[str]:
     """A short label for each run: its name and the start of its ID."""
-    return [f"{row['name']} {row['run_id'][:8]}" if row["name"] else row["run_id"][:8] for row in comparison["runs"]]
+    return [
+        safe(f"{row['name']} {row['run_id'][:8]}") if row["name"] else row["run_id"][:8] for row in comparison["runs"]
+    ]
 
 
 def _runs(comparison: dict[str, Any], labels: list[str]) -> Table:
@@ -110,6 +113,6 @@ def _result(comparison: dict[str, Any], key: str, labels: list[str]) -> tuple[st
 
 def print_section(table: Table) -> None:
     """Print a table to the terminal, with aligned columns and wrapped cells."""
-    heads, *rows = [[clean(cell) for cell in row] for row in table]
+    heads, *rows = [[safe(cell) for cell in row] for row in table]
     columns = [Column(title=head, widest=_WIDEST) for head in heads]
     print_table(columns, [[f"  {row[0]}", *row[1:]] for row in rows], indent=2)

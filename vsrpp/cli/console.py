@@ -12,21 +12,10 @@ from vsrpp import control
 from vsrpp.cli.dry_run import lines
 from vsrpp.control.narrate import narrate
 from vsrpp.formats import counted, duration, flops, millions, size, value
-from vsrpp.output import (
-    LiveLine,
-    bold,
-    clean,
-    dim,
-    green,
-    has_live_line,
-    print_json,
-    red,
-    say,
-    say_over,
-    yellow,
-)
+from vsrpp.output import LiveLine, bold, dim, green, has_live_line, print_json, red, say, say_over, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.plugins import registry
+from vsrpp.safe_text import safe
 from vsrpp.store import Event
 from vsrpp.texts import english
 
@@ -73,7 +62,7 @@ class Console:
         sizes = f", {facts['n_feats']} features, {counted(facts['n_blocks'], 'block')} per direction"
         foreign = registry.entry_of(facts, "network", facts["network"]) is not None
         self.say(
-            f"{clean(facts['network'])} ×{facts['scale']}{'' if foreign else sizes} on {facts['device']}"
+            f"{safe(facts['network'])} ×{facts['scale']}{'' if foreign else sizes} on {facts['device']}"
             f" ({threads}), {facts['precision']}; {run.windows} training windows, {run.val_frames} validation frames"
         )
         self.say(

@@ -8,7 +8,8 @@ from typing import Any
 
 from vsrpp import formats, paths
 from vsrpp.cli import early, messages, yaml_notes
-from vsrpp.output import Column, LiveLine, bold, clean, has_live_line, print_json, print_table, say
+from vsrpp.output import Column, LiveLine, bold, has_live_line, print_json, print_table, say
+from vsrpp.safe_text import safe
 
 _CONFIG_SUFFIXES = (".yaml", ".yml")
 _LONGEST_LIST = 40
@@ -49,7 +50,7 @@ def _describe(path: str, sheet: Path | None, settings: list[str], plugins: list[
         return 0
     _print(description, opened.train.sampling.describe())
     if sheet is not None:
-        say(f"contact sheet of {drawn} of {len(clips)} clips: {clean(str(sheet))}")
+        say(f"contact sheet of {drawn} of {len(clips)} clips: {safe(str(sheet))}")
     return 0
 
 
@@ -86,7 +87,7 @@ def _row(clip: dict[str, Any]) -> list[str]:
     frames = f"{clip['train_frames']} train, {clip['val_frames']} validation"
     degradation = "given (LQ)" if clip["paired"] else clip["degradation"]
     size = f"{clip['width']}×{clip['height']}"
-    return [clean(clip["name"]), str(clip["frames"]), size, degradation, f"{clip['split']} ({frames})"]
+    return [safe(clip["name"]), str(clip["frames"]), size, degradation, f"{clip['split']} ({frames})"]
 
 
 def _pack(path: str, folder: Path, settings: list[str], plugins: list[str], as_json: bool) -> int:
@@ -106,7 +107,7 @@ def _pack(path: str, folder: Path, settings: list[str], plugins: list[str], as_j
     else:
         say(
             f"packed {packed['clips']} clips, {packed['frames']} frames, {formats.size(packed['bytes'])}:"
-            f" --data {clean(packed['path'])}"
+            f" --data {safe(packed['path'])}"
         )
     return 0
 

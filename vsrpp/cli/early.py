@@ -10,15 +10,14 @@ from vsrpp.control.checkpoint_ref import CheckpointRef, KnownCheckpoint
 from vsrpp.errors import NotFound
 from vsrpp.output import say
 from vsrpp.paths import CheckpointPaths, RunPaths
+from vsrpp.safe_text import redact
 from vsrpp.store import RunReader
 from vsrpp.tracking import uri_of
 
 
 def asking(uri: str) -> None:
     """Announce on standard error that a tracking server is being contacted, which can take a while."""
-    from vsrpp.tracking.environment import without_password
-
-    say(f"asking the tracking server {without_password(uri)} …", stderr=True)
+    say(f"asking the tracking server {redact(uri, path=True)} …", stderr=True)
 
 
 def has_server(uri: str) -> bool:

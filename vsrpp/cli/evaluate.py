@@ -12,9 +12,10 @@ from vsrpp.cli import early, messages
 from vsrpp.cli.own_document import keep_document
 from vsrpp.errors import ProofFailed
 from vsrpp.launch.checkpoint_source import checkpoint_folder
-from vsrpp.output import Column, clean, print_json, print_table, say
+from vsrpp.output import Column, print_json, print_table, say
 from vsrpp.paths import CheckpointPaths
 from vsrpp.plugins import trust
+from vsrpp.safe_text import safe
 
 _FIGURES = (
     "psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "tdiff_y", "frames", "scale", "degradation", "run_id", "step",
@@ -56,7 +57,7 @@ def evaluate(
     if as_json:
         print_json({**asked, **figures})
     else:
-        say(f"run {clean(str(asked['run_id']))}, checkpoint of step {asked['step']}" if folder else "bicubic")
+        say(f"run {safe(str(asked['run_id']))}, checkpoint of step {asked['step']}" if folder else "bicubic")
         _print(figures, scale)
     return 0
 
@@ -83,7 +84,7 @@ def _print(figures: dict[str, Any], scale: int) -> None:
 
 def _row(row: dict[str, Any]) -> list[str]:
     return [
-        clean(row["name"]), str(row["frames"]), f"{row['psnr_y']:.3f}", f"{row['ssim_y']:.4f}", f"{row['psnr_rgb']:.3f}",
+        safe(row["name"]), str(row["frames"]), f"{row['psnr_y']:.3f}", f"{row['ssim_y']:.4f}", f"{row['psnr_rgb']:.3f}",
         f"{row['ssim_rgb']:.4f}", _tdiff(row["tdiff_y"]),
     ]  # fmt: skip
 

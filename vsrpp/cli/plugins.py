@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.formats import bound
-from vsrpp.output import Column, clean, print_json, print_table, say, yellow
+from vsrpp.output import Column, print_json, print_table, say, yellow
 from vsrpp.plugins import listing
+from vsrpp.safe_text import safe
 
 
 def plugins(plugins: list[str], *, as_json: bool, run_dir: Path | None = None) -> int:
@@ -38,7 +39,7 @@ def _row(offer: listing.Offer) -> list[str]:
     source = Path(offer.source)
     shown = source.relative_to(Path.cwd()) if source.is_relative_to(Path.cwd()) else source
     cells = [offer.kind, offer.name, str(shown), "cannot be used" if offer.error else parameters]
-    return [clean(cell) for cell in cells]
+    return [safe(cell) for cell in cells]
 
 
 def _parameter(one: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ from vsrpp.control import CheckpointRef
 from vsrpp.errors import NotFound, ProofFailed
 from vsrpp.formats import counted
 from vsrpp.launch.checkpoint_source import run_and_ref
-from vsrpp.output import clean, green, print_json, say, yellow
+from vsrpp.output import green, print_json, say, yellow
+from vsrpp.safe_text import safe
 from vsrpp.tracking import uri_of
 
 
@@ -35,8 +36,8 @@ def restore(run: str, *, step: str, out: Path, run_dir: Path | None, as_json: bo
         return 0
     say(green(f"✅ Config restored from step {restored.step}"))
     say(f"Run {restored.run_id}, revision {restored.revision}, from {restored.source}; all hashes verified")
-    say(clean(str(restored.path)))
-    say(f"Continue from it: vsrpp train --from {clean(str(restored.path))}")
+    say(safe(str(restored.path)))
+    say(f"Continue from it: vsrpp train --from {safe(str(restored.path))}")
     return 0
 
 

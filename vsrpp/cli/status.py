@@ -17,20 +17,9 @@ from vsrpp.control.narrate import narrate, probation_terms
 from vsrpp.control.numbers import TIME_PARTS
 from vsrpp.errors import VsrppError
 from vsrpp.formats import bound, clock, duration, minute, moment, value
-from vsrpp.output import (
-    Column,
-    bold,
-    clean,
-    dim,
-    green,
-    print_json,
-    print_table,
-    red,
-    say,
-    terminal_width,
-    yellow,
-)
+from vsrpp.output import Column, bold, dim, green, print_json, print_table, red, say, terminal_width, yellow
 from vsrpp.paths import RunPaths
+from vsrpp.safe_text import safe
 from vsrpp.store import STORE_VERSION, Event, RunReader
 from vsrpp.store.signing import read_verifier
 from vsrpp.texts import english
@@ -48,7 +37,7 @@ def show_runs(*, local: bool, run_dir: Path | None, as_json: bool) -> int:
         print_json(rows)
         return 0
     if not rows:
-        say(f"No runs in {clean(str(folder))} yet. Start one: vsrpp train --preset demo --data sample")
+        say(f"No runs in {safe(str(folder))} yet. Start one: vsrpp train --preset demo --data sample")
         return 0
     columns = [
         Column(title="RUN", keep=True), Column(title="STATE", keep=True), Column(title="STEP", right=True, keep=True),
@@ -67,7 +56,7 @@ def _run_row(row: dict[str, Any], shown_id: str) -> list[str]:
     started = minute(row["started"])
     state = _STATE_COLOURS.get(row["state"], str)(row["state"])
     step = str(row["step"]) if row["step"] is not None else "–"
-    return [clean(shown_id), state, step, best, started, clean(row["name"] or "")]
+    return [safe(shown_id), state, step, best, started, safe(row["name"] or "")]
 
 
 def best_text(best: Mapping[str, Any] | None, at: str) -> str:
@@ -115,7 +104,7 @@ def _found(run: str, run_dir: Path | None) -> RunPaths:
     with RunReader(folder.run_db) as reader, contextlib.suppress(sqlite3.Error, ValueError):
         version = reader.newer_version
         if version is not None:
-            fields = {"path": clean(str(folder.run_db)), "theirs": clean(version), "ours": STORE_VERSION}
+            fields = {"path": safe(str(folder.run_db)), "theirs": safe(version), "ours": STORE_VERSION}
             say(yellow(f"vsrpp: {messages.STORE_OF_NEWER.sentence(**fields)}"), stderr=True)
     return folder
 
@@ -131,7 +120,7 @@ def show_status(run: str, *, run_dir: Path | None, as_json: bool) -> int:
         f"{values['steps_per_s']:.2f} steps/s, {duration(values['eta_s'])} to go" if values["eta_s"] is not None else ""
     )
     say(f"{bold(values['run_id'])}  {state}  step {values['step']} of {values['max_steps']}  {speed}".rstrip(), hang=4)
-    say(f"  {clean(values['run_dir'])}")
+    say(f"  {safe(values['run_dir'])}")
     if values["probation"] and values["state"] not in ENDED_STATES:
         say(yellow(f"  {_on_probation(values['probation'])}"), hang=4)
     losses = "  ".join(f"{term} {value:.5f}" for term, value in values["losses"].items() if value is not None)
@@ -223,15 +212,15 @@ def show_config(run: str, *, run_dir: Path | None, as_json: bool) -> int:
         bounds = (row["minimum"], row["maximum"])
         span = "" if None in bounds else "–".join(map(bound, bounds))
         by = f"{row['changed_by']} at step {row['changed_at_step']}" if row["changed_by"] else ""
-        say(f"  {row['key']:26} {now:>14} {row['unit'] or '':8} {dim(f'{span:18}')} {clean(by)}".rstrip())
+        say(f"  {row['key']:26} {now:>14} {row['unit'] or '':8} {dim(f'{span:18}')} {safe(by)}".rstrip())
     fault = schema.fault_of_plugins(run_config)
     if fault:
-        say(yellow(f"\n⚠️  {clean(fault)}"))
+        say(yellow(f"\n⚠️  {safe(fault)}"))
     if view.get("plugins"):
         say(bold("\nplug-ins"))
     for plugin in view.get("plugins", []):
         provides = ", ".join(f"{one['kind']} {one['name']}" for one in plugin["provides"])
-        say(f"  {clean(plugin['source'])}  {plugin['sha256'][:12]}  {clean(provides)}", hang=4)
+        say(f"  {safe(plugin['source'])}  {plugin['sha256'][:12]}  {safe(provides)}", hang=4)
     return 0
 
 
@@ -271,5 +260,5 @@ def _line(event: Event) -> str:
     branch = f"/{event.branch}" if event.branch else ""
     paint = {"bad": red, "good": green}.get(narration.tone, str)
     place = f"{event.step:>7}{branch}  r{event.revision:<3}"
-    words = clean(f"{narration.detail(english)}{who}{why}")
+    words = safe(f"{narration.detail(english)}{who}{why}")
     return f"{dim(clock(event.time))}  {place} {paint(f'{narration.headline.text(english):18}')} {words}"

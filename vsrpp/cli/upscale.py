@@ -12,8 +12,9 @@ from vsrpp import paths
 from vsrpp.cli import early, messages
 from vsrpp.formats import duration
 from vsrpp.launch.checkpoint_source import checkpoint_folder
-from vsrpp.output import LiveLine, clean, green, has_live_line, print_json, say, yellow
+from vsrpp.output import LiveLine, green, has_live_line, print_json, say, yellow
 from vsrpp.plugins import trust
+from vsrpp.safe_text import safe
 
 if TYPE_CHECKING:
     import torch
@@ -95,7 +96,7 @@ def _print(report: dict[str, Any]) -> None:
         say(yellow(f"⚠️  {note}"))
     width, height = report["output_size"]
     say(green(f"✅ {report['frames']} frames, {width}×{height}, {report['codec']}, in {duration(report['seconds'])}"))
-    say(clean(report["output"]))
+    say(safe(report["output"]))
 
 
 class _ProgressLine:

@@ -7,8 +7,9 @@ from typing import Any
 from vsrpp import control
 from vsrpp.cli import early, messages
 from vsrpp.formats import counted
-from vsrpp.output import clean, green, print_json, say, yellow
+from vsrpp.output import green, print_json, say, yellow
 from vsrpp.paths import RunPaths
+from vsrpp.safe_text import safe
 from vsrpp.store import ChainCheck, RunReader
 from vsrpp.store.signing import Verifier, short
 from vsrpp.tracking.anchor import DeliveredRun, ServerHead, delivered, server_head
@@ -46,7 +47,7 @@ def verify_record(run: RunPaths, *, verifier: Verifier | None, local: bool, as_j
         say(green(f"✅ signed with key {short(verifier.public_key)}: {both}"))
     elif (recorded := _recorded_key(run)) is not None:
         say(
-            yellow(f"   signed with key {clean(short(recorded))}, not checked; to check: --verify --key PUBLIC.pem"),
+            yellow(f"   signed with key {safe(short(recorded))}, not checked; to check: --verify --key PUBLIC.pem"),
             hang=3,
         )
     return 0
@@ -68,7 +69,7 @@ def _server(server: DeliveredRun | None, head: ServerHead | None, *, local: bool
     if server is None or head is None:
         return f"{MLFLOW} was not asked: nothing was uploaded yet"
     if not head.seq:
-        return yellow(f"{MLFLOW} could not be checked: {clean(head.why)}")
+        return yellow(f"{MLFLOW} could not be checked: {safe(head.why)}")
     return f"{MLFLOW} has the head at event {head.seq}"
 
 

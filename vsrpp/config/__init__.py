@@ -8,7 +8,7 @@ from __future__ import annotations
 from vsrpp.config.check import check_changes, check_known, check_live, check_run, normalise
 from vsrpp.config.edits import Change, diff, merge, parse_assignments, warnings
 from vsrpp.config.number import read_whole
-from vsrpp.config.problem import Problem
+from vsrpp.config.problem import PRIVATE, Problem, public_value
 from vsrpp.config.schema import (
     Parameter,
     best_keys,
@@ -25,6 +25,7 @@ from vsrpp.config.sources import assigned_values, config_file, plugins_in, resol
 from vsrpp.config.text import dump_runtime, format_value, refusal, refusal_line
 
 __all__ = [
+    "PRIVATE",
     "Change",
     "Parameter",
     "Problem",
@@ -49,6 +50,7 @@ __all__ = [
     "plugin_keys",
     "plugins_in",
     "presets",
+    "public_value",
     "read_whole",
     "refusal",
     "refusal_line",

@@ -10,6 +10,7 @@ from typing import Any
 
 from vsrpp.config import messages, schema
 from vsrpp.config.number import read_number, read_numbers
+from vsrpp.config.problem import public_value
 from vsrpp.config.text import show
 from vsrpp.documents import RemarkDocument
 
@@ -42,7 +43,9 @@ def parse_assignments(assignments: Iterable[str], run_config: Mapping[str, Any] 
             raise messages.NOT_AN_ASSIGNMENT(text=show(assignment))
         value = _parse(known.get(key), text)
         if key in values and not same(values[key], value):
-            raise messages.SET_TWICE(key=key, first=show(values[key]), second=show(value))
+            raise messages.SET_TWICE(
+                key=key, first=show(public_value(key, values[key])), second=show(public_value(key, value))
+            )
         values[key] = value
     return values
 

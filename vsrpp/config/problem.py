@@ -8,6 +8,15 @@ from typing import Any
 
 from vsrpp.documents import ProblemDocument
 from vsrpp.errors import Reason
+from vsrpp.safe_text import redact
+
+PRIVATE = frozenset({"alerts_url", "signing_key"})
+"""Parameters that ranks are not compared by: secret addresses, and files that each host may have elsewhere."""
+
+
+def public_value(key: str, value: Any) -> Any:
+    """The value as it may be shown: of a secret address, also under a mistyped key, its host."""
+    return redact(value) if isinstance(value, str) and (key in PRIVATE or "url" in key.lower()) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +31,9 @@ class Problem:
     reason_code: str = "refused"
     fields: Mapping[str, Any] = field(default_factory=dict)
     """The fields of the message."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "value", public_value(self.key, self.value))
 
     @classmethod
     def of(cls, key: str, value: Any, reason: Reason, **fields: Any) -> Problem:

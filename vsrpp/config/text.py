@@ -10,6 +10,7 @@ from typing import Any
 from vsrpp.config import schema
 from vsrpp.config.declared import in_short
 from vsrpp.config.problem import Problem
+from vsrpp.safe_text import printable, redact_text, safe
 
 _LONGEST = 60
 _PLACE = re.compile(r"[^\W\d]\w*(?:\[\d+\]|\.\w+)*")
@@ -21,12 +22,12 @@ def show(value: Any) -> str:
     if isinstance(value, float):
         return repr(value)
     if isinstance(value, str):
-        value = value[:_LONGEST]
+        value = redact_text(value)[:_LONGEST]
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):  # a date from YAML, an integer of 5000 digits
         text = f"a {type(value).__name__}"
-    text = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+    text = printable(text)
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
@@ -81,6 +82,6 @@ def dump_runtime(live: Mapping[str, Any], revision: int, run_config: Mapping[str
 
 def _one(problem: Problem) -> str:
     if not problem.key:
-        return f"edit refused: {problem.message}"
+        return f"edit refused: {safe(problem.message)}"
     key = problem.key if _PLACE.fullmatch(problem.key) and len(problem.key) <= _LONGEST else show(problem.key)
-    return f"{key} = {show(problem.value)} refused: {problem.message}"
+    return f"{key} = {show(problem.value)} refused: {safe(problem.message)}"

@@ -9,11 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from vsrpp.control import messages
 from vsrpp.paths import RunPaths
+from vsrpp.private_files import private_file
+from vsrpp.safe_text import redact
 from vsrpp.store import Marks, RunReader
 
 SINK = "alerts"
@@ -30,6 +34,10 @@ EVENTS = {
 """Values of `alerts_on` -> the events they select. `failed` also covers a trainer that died without a final event."""
 HIDDEN = "/…"
 ENVIRONMENT = "VSRPP_ALERTS_URL"
+METADATA = frozenset({"fd00:ec2::254", "100.100.100.200"})
+"""Metadata services outside the link-local ranges: AWS over IPv6, Alibaba."""
+_WRAPPED = frozenset({bytes(12), bytes.fromhex("0064ff9b") + bytes(8)})
+"""IPv6 prefixes that end in an IPv4 address: compatible, and NAT64."""
 
 
 def event_types(run_config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -50,9 +58,24 @@ def alert_of(event_type: str) -> str:
 
 def mask(url: str) -> str:
     """`https://hooks.example.com/…`: the public part of an address."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}{HIDDEN}"
+    return redact(url).removesuffix(HIDDEN) + HIDDEN
+
+
+def is_link_local(address: str) -> bool:
+    """Whether an IP address is link-local or a cloud's metadata service, also in a form that wraps IPv4 into IPv6.
+
+    False for a name.
+    """
+    try:
+        ip = ip_address(address.strip("[]").partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(ip, IPv6Address):
+        packed = ip.packed
+        wrapped = [ip.ipv4_mapped, ip.sixtofour, IPv4Address(packed[12:]) if packed[:12] in _WRAPPED else None]
+        if any(inner is not None and is_link_local(str(inner)) for inner in wrapped):
+            return True
+    return ip.is_link_local or str(ip) in METADATA
 
 
 def secret_file(paths: RunPaths) -> Path:
@@ -63,27 +86,37 @@ def take_out(run_config: dict[str, Any], inherited: RunPaths | None = None) -> s
     """Remove the full address from the config of a run about to start, leaving the public part; returns the address.
 
     Without an address in the config, VSRPP_ALERTS_URL is used. A masked one, inherited from another run's config, is
-    read from that run's folder (`inherited`); if it is missing there, the run sends no alerts.
+    read from that run's folder (`inherited`); if it is missing there, the run sends no alerts. Raises Refused for a
+    link-local address that is not allowed; a name is resolved only when there is something to post.
     """
     url = run_config.get("alerts_url") or os.environ.get(ENVIRONMENT) or None
     if url and url.endswith(HIDDEN):
         url = (read(inherited) if inherited else None) or os.environ.get(ENVIRONMENT) or None
+    if url and not run_config.get("alerts_link_local") and is_link_local(_host(url)):
+        raise messages.WEBHOOK_LINK_LOCAL(url=mask(url))
     run_config["alerts_url"] = mask(url) if url else None
     return url
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def keep(paths: RunPaths, url: str | None) -> None:
     """Store the address for the delivery process."""
     if url:
-        handle = os.open(secret_file(paths), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        secret_file(paths).unlink(missing_ok=True)  # whatever it was, a link or an old mode included
+        with open(secret_file(paths), "x", encoding="utf-8", opener=private_file) as file:
             file.write(url)
 
 
 def read(paths: RunPaths) -> str | None:
     """The full address; None if this folder has none, for example after it was rebuilt on another host."""
-    with contextlib.suppress(OSError):
-        return secret_file(paths).read_text(encoding="utf-8").strip() or None
+    with contextlib.suppress(OSError), open(secret_file(paths), encoding="utf-8", opener=private_file) as file:
+        return file.read().strip() or None
     return os.environ.get(ENVIRONMENT) or None
 
 

@@ -74,3 +74,10 @@ TRACKING_STORE_HERE = Remark("off_host.tracking_store", "the tracking store is o
 ARTIFACT_STORE_HERE = Remark("off_host.artifact_store", "the artifact store is on this host")
 KEPT_LOCAL = Remark("off_host.local", "checkpoints are kept local (checkpoint_upload = local)")
 NOTHING_UPLOADED = Remark("off_host.nothing", "no checkpoint has been uploaded yet")
+
+# ---- alerts
+WEBHOOK_LINK_LOCAL = Reason(
+    "refused.webhook_link_local",
+    "alerts_url = {url} refused: it is a link-local address or a cloud's metadata service. If that is where alerts belong,"
+    " set alerts_link_local = true.",
+)

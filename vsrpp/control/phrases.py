@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vsrpp import formats
+from vsrpp.safe_text import safe
 from vsrpp.texts import Texts
 
 
@@ -29,7 +30,7 @@ class ParameterChanges:
     made: tuple[Mapping[str, Any], ...]
 
     def text(self, t: Texts) -> str:
-        return formats.changes(self.made, (t("on"), t("off")))
+        return safe(formats.changes(self.made, (t("on"), t("off"))))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ class ParameterValue:
     value: Any
 
     def text(self, t: Texts) -> str:
-        return formats.value(self.key, self.value, (t("on"), t("off")))
+        return safe(formats.value(self.key, self.value, (t("on"), t("off"))))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from vsrpp import config
 from vsrpp.config.text import show
 from vsrpp.documents import RemarkDocument
 from vsrpp.errors import VsrppError
+from vsrpp.safe_text import safe
 from vsrpp.store import Answer
 from vsrpp.texts import Texts
 
@@ -31,13 +32,19 @@ def remark_text(row: RemarkDocument, t: Texts) -> str:
 
 def because_text(because: Mapping[str, Any] | None, english: str, t: Texts) -> str:
     """A recorded sentence, from the {reason_code, fields} beside it if the record has them."""
-    return t.reason(str(because.get("reason_code", "")), because.get("fields") or {}, english) if because else english
+    return (
+        t.reason(str(because.get("reason_code", "")), because.get("fields") or {}, english)
+        if because
+        else safe(english)
+    )
 
 
 def answer_text(answer: Answer, live: Mapping[str, Any], t: Texts) -> str:
     """Why a command was refused or is still pending; for an edit with what holds instead. `live` is what is in force."""
     if answer.errors:
-        return refusal_line(answer.errors, answer.revision or 0, live, t) if t.language != "en" else answer.message
+        return (
+            refusal_line(answer.errors, answer.revision or 0, live, t) if t.language != "en" else safe(answer.message)
+        )
     return t.reason(answer.reason_code, answer.fields, answer.message)
 
 

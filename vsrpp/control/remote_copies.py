@@ -8,6 +8,7 @@ from vsrpp.control import messages
 from vsrpp.control.backlog import MLFLOW
 from vsrpp.control.lineage import Lineage
 from vsrpp.documents import RemarkDocument, RemoteCopyDocument
+from vsrpp.safe_text import redact
 from vsrpp.store import Marks
 
 PLACE = "mlflow.place"
@@ -27,7 +28,8 @@ def newest_remote_copy(
         item = uploaded.get(f"{event.branch}/{event.step}") or {}
         if item.get("off_host"):
             age_s = max(0.0, (time.time() if now is None else now) - event.time)
-            return {"step": event.step, "branch": event.branch, "age_s": age_s, "uri": item["off_host"]}, None
+            uri = redact(str(item["off_host"]), path=True)
+            return {"step": event.step, "branch": event.branch, "age_s": age_s, "uri": uri}, None
     if place.get("why_here"):
         code = str(place.get("why_code") or "")
         return None, {"message": str(place["why_here"]), "reason_code": code, "fields": {}}

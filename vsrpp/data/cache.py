@@ -25,6 +25,7 @@ from vsrpp.data import messages
 from vsrpp.data.build import META, ProgressCallback, build, check_hashes, clip_identity
 from vsrpp.data.degradation_table import DEFAULT, identity_of
 from vsrpp.data.readers import Source
+from vsrpp.private_files import open_lock
 
 try:
     import fcntl
@@ -195,7 +196,7 @@ def _move_in(building: Path, folder: Path) -> None:
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive file lock. The operating system releases it if the process dies."""
-    with path.open("w") as file:
+    with open_lock(path) as file:
         if fcntl is not None:
             with contextlib.suppress(OSError):  # the file system has no locks
                 fcntl.flock(file, fcntl.LOCK_EX)

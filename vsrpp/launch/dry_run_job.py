@@ -10,7 +10,8 @@ from typing import Any
 from vsrpp.launch import messages
 from vsrpp.launch.console import TrainConsole
 from vsrpp.paths import CheckpointPaths
-from vsrpp.tracking.environment import address, sqlite_artifact_root, without_password
+from vsrpp.safe_text import redact, redact_text
+from vsrpp.tracking.environment import address, sqlite_artifact_root
 
 SERVER_TIMEOUT_S = 5.0
 
@@ -45,5 +46,5 @@ def unreachable(uri: str) -> list[str]:
         return []
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", None) or error
-        line = f"the tracking server at {without_password(uri)} cannot be reached ({reason})."
+        line = f"the tracking server at {redact(uri, path=True)} cannot be reached ({redact_text(str(reason))})."
         return [line + " The run would start without it; no checkpoint is pruned until the server is back."]

@@ -14,6 +14,7 @@ from vsrpp.errors import because
 from vsrpp.launch import messages
 from vsrpp.launch.world import environment_alone
 from vsrpp.paths import RunPaths
+from vsrpp.safe_text import public, safe
 
 
 class Sidecars:
@@ -89,7 +90,7 @@ class Sidecars:
                 start_new_session=True, env=environment_alone(),
             )  # fmt: skip
         except OSError as error:
-            self._failures.append(("face_failed", {"face": name, "error": str(error)}))
+            self._failures.append(("face_failed", {"face": name, "error": safe(str(error))}))
             return
         self._processes[name] = process
         threading.Thread(target=self._listen, args=(process,), name=name, daemon=True).start()
@@ -100,7 +101,7 @@ class Sidecars:
         with contextlib.suppress(ValueError, OSError):
             for line in process.stdout:
                 if "http://" in line:
-                    self._say(line.rstrip())
+                    self._say(public(line.rstrip()))
 
 
 def free_port(first: int, host: str = "127.0.0.1") -> int:

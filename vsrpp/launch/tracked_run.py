@@ -10,9 +10,9 @@ from vsrpp import control
 from vsrpp.errors import NotFound, because
 from vsrpp.launch import messages
 from vsrpp.paths import RunPaths
+from vsrpp.safe_text import redact
 from vsrpp.store import Marks
 from vsrpp.tracking import Delivery, Report
-from vsrpp.tracking.environment import without_password
 
 
 def found_or_rebuilt(name: str, runs: Path, uri: str, say: Callable[[str], None]) -> RunPaths:
@@ -35,7 +35,7 @@ def run_id(delivery: Delivery, uri: str, say: Callable[[str], None]) -> str | No
     assigned = delivery.run_id()
     if assigned is None:
         say(
-            f"⚠️  The tracking server at {without_password(uri)} cannot be reached ({delivery.why})."
+            f"⚠️  The tracking server at {redact(uri, path=True)} cannot be reached ({delivery.why})."
             " Training starts; everything is uploaded later."
         )
     return assigned

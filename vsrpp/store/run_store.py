@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vsrpp.safe_text import redact_data, redact_text
 from vsrpp.store import messages
 from vsrpp.store.chain import ChainCheck, genesis, link, verify_chain
 from vsrpp.store.db import connect_reader, connect_writer
@@ -34,6 +35,7 @@ CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), time RE
 """
 SIGNATURES = "CREATE TABLE IF NOT EXISTS signatures (seq INTEGER PRIMARY KEY, signature BLOB NOT NULL)"
 """Only in signed runs."""
+_TO_THE_LETTER = frozenset({"run_config", "config", "plugin_sources"})
 STORE_VERSION = 1
 """The layout of a run folder's databases, in `meta` of run.db. A store without one is of version 1."""
 
@@ -237,12 +239,18 @@ class RunWriter(RunReader):
         self, type: str, *, step: int, branch: int, revision: int, origin: str | None = None, author: str | None = None,
         reason: str | None = None, data: Mapping[str, Any] | None = None, at: float | None = None,
     ) -> Event:  # fmt: skip
-        """Commit one event with full sync: after the return it survives a power failure."""
+        """Commit one event with full sync: after the return it survives a power failure.
+
+        Its reason and data keep of an address what is public. A config and the source of a plug-in are recorded as they
+        are: a replay needs them to the letter.
+        """
         assert type in EVENT_TYPES, type
+        reason = None if reason is None else redact_text(reason)
+        public = {key: value if key in _TO_THE_LETTER else redact_data(value) for key, value in (data or {}).items()}
         seq, previous = self._head
         event = Event(
             seq=seq + 1, time=time.time() if at is None else at, step=step, branch=branch, type=type, revision=revision,
-            origin=origin, author=author, reason=reason, data=jsonable(dict(data or {})), hash="",
+            origin=origin, author=author, reason=reason, data=jsonable(public), hash="",
         )  # fmt: skip
         event = replace(event, hash=link(previous, event))
         self._db.execute("PRAGMA synchronous=FULL")

@@ -7,16 +7,12 @@ at-least-once: a message whose response was lost is sent again with the same `Id
 
 from __future__ import annotations
 
-import json
 import logging
 import socket
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
 from collections.abc import Callable
-from http.client import HTTPException
 from typing import Any
 
 from vsrpp.control import alerts, run_config_of
@@ -25,25 +21,17 @@ from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, RunReader
 from vsrpp.texts import english
 from vsrpp.tracking.engine import Engine
+from vsrpp.tracking.webhook import TIMEOUT_S, WebhookError, post
 
 log = logging.getLogger("vsrpp.delivery")
 INTERVAL_S = 10.0
 """Minimum time between two accepted messages."""
 LISTED = 20
 """Events listed in one message; older ones are only counted."""
-TIMEOUT_S = 10.0
 LOOK_S = 0.5
 PATIENCE_AT_END_S = 5.0
 END_S = 15.0
 """How long the end of a run may wait for the last message; `vsrpp sync` sends what is still pending then."""
-
-
-class WebhookError(OSError):
-    """The webhook answered with an error status."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"the webhook answered {status}")
-        self.status = status
 
 
 class Alerts:
@@ -77,7 +65,8 @@ class Alerts:
         )
         key = f"{events[0].seq}-{events[-1].seq}" if events else "dead"
         try:
-            status = post(url, body, f"{self._reader.run_id}/{key}")
+            allowed = bool(self._config().get("alerts_link_local"))
+            status = post(url, body, f"{self._reader.run_id}/{key}", link_local=allowed)
         except WebhookError as error:
             if error.status in (408, 425, 429) or error.status >= 500:
                 raise
@@ -144,22 +133,6 @@ def _line(event: Event) -> str:
     narration = narrate(event)
     why = f" ({narration.why(english)})" if narration.reason else ""
     return f"step {event.step}: {narration.brief(english)}{why}"[:300]
-
-
-def post(url: str, body: dict[str, Any], key: str) -> int:
-    """Post the body; returns the HTTP status. Raises WebhookError for an error status, OSError without a response."""
-    request = urllib.request.Request(
-        url, data=json.dumps(body).encode(), method="POST",
-        headers={"Content-Type": "application/json", "Idempotency-Key": key, "User-Agent": "vsrpp"},
-    )  # fmt: skip
-    try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        raise WebhookError(error.code) from None
-    except (ValueError, HTTPException, urllib.error.URLError) as error:  # its text may contain the secret address
-        reason = getattr(error, "reason", None)
-        raise OSError(f"the webhook cannot be reached: {reason or type(error).__name__}") from None
 
 
 class AlertWatch:

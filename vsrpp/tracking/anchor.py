@@ -9,8 +9,9 @@ from vsrpp import paths
 from vsrpp.control.backlog import open_marks
 from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths
+from vsrpp.safe_text import redact
 from vsrpp.tracking import environment, messages, remote
-from vsrpp.tracking.environment import address, without_password
+from vsrpp.tracking.environment import address
 from vsrpp.tracking.failures import classify
 from vsrpp.tracking.record import anchor_of
 
@@ -48,7 +49,7 @@ def delivered(run: RunPaths) -> DeliveredRun | None:
     if not isinstance(fact, dict) or not fact.get("run_id") or not fact.get("uri"):
         return None
     given = paths.tracking_uri(run.root.parent)  # the record has the address without its password
-    uri = given if without_password(given) == fact["uri"] else str(fact["uri"])
+    uri = given if redact(given, path=True) == fact["uri"] else str(fact["uri"])
     return DeliveredRun(mlflow_run_id=str(fact["run_id"]), uri=uri)
 
 

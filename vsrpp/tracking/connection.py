@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from vsrpp.config import format_value
+from vsrpp.safe_text import redact_text
 from vsrpp.tracking import environment, messages
 from vsrpp.tracking.failures import SinkMissing, classify
 
@@ -175,8 +176,8 @@ class Connection:
 
 
 def clean(text: str) -> str:
-    """Text that every database behind a server accepts: PostgreSQL rejects NUL."""
-    return text.replace("\0", "\ufffd")
+    """Text without secret addresses that every database behind a server accepts: PostgreSQL rejects NUL."""
+    return redact_text(text).replace("\0", "\ufffd")
 
 
 def param_text(value: Any) -> str:

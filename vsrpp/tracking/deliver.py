@@ -18,12 +18,14 @@ from vsrpp.control.backlog import ARTIFACT_EVENTS, ARTIFACTS, MLFLOW, TIMELINE
 from vsrpp.errors import START_AGAIN_SIGNALS
 from vsrpp.formats import counted
 from vsrpp.paths import RunPaths
+from vsrpp.private_files import open_no_link
+from vsrpp.safe_text import redact, redact_log_records
 from vsrpp.store import Marks, RunReader
 from vsrpp.tracking.alerts import AlertWatch
 from vsrpp.tracking.backlog import Report, count
 from vsrpp.tracking.connection import Connection, Target
 from vsrpp.tracking.engine import Backoff, Engine, Lane
-from vsrpp.tracking.environment import address, without_password
+from vsrpp.tracking.environment import address
 from vsrpp.tracking.failures import classify
 from vsrpp.tracking.lock import DeliveryLock
 from vsrpp.tracking.mlflow_rows import MlflowRows
@@ -193,7 +195,7 @@ def main() -> int:
         os.nice(NICENESS)
     delivery = RunDelivery(run_dir, connection, tensorboard=bool(start.get("tensorboard", True)))
     if start.get("pinned"):
-        delivery.marks.set_fact(PINNED, {"uri": without_password(start["uri"])})
+        delivery.marks.set_fact(PINNED, {"uri": redact(start["uri"], path=True)})
     try:
         finish_s = _follow(parent, delivery)
         if finish_s is not None:
@@ -217,6 +219,8 @@ def _own_process() -> TrainerPipe:
     os.dup2(2, 1)  # library output must not mix with the messages
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.captureWarnings(True)
+    redact_log_records()
     return TrainerPipe(output)
 
 
@@ -261,7 +265,7 @@ def _until_follow(parent: TrainerPipe, connection: Connection) -> Path | None:
 
 def _log_to(path: Path) -> None:
     """Send all output to the run folder's log from now on, including the earlier output."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    fd = open_no_link(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     with contextlib.suppress(OSError):
         os.lseek(2, 0, os.SEEK_SET)
         os.write(fd, os.read(2, 1 << 20))

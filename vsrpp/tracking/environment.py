@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from vsrpp.safe_text import redact_log_records
+
 WAITS = {
     # By default a call to a dead server takes 246 s (7 retries with back-off); the delivery loop does its own retries.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
@@ -23,7 +25,11 @@ SERVER_ARTIFACT_ROOT = "_MLFLOW_SERVER_ARTIFACT_ROOT"
 
 
 def prepare(uri: str, *, timeout_s: float | None = None) -> None:
-    """Set the environment for MLflow clients of `uri`, keeping the user's settings. Call before importing mlflow."""
+    """Set the environment for MLflow clients of `uri`, keeping the user's settings. Call before importing mlflow.
+
+    From then on no log record of this process contains an address that is not redacted.
+    """
+    redact_log_records()
     for name, value in WAITS.items():
         os.environ.setdefault(name, value)
     if timeout_s is not None:
@@ -79,8 +85,8 @@ def wait_for_uploads() -> None:
 def address(uri: str) -> str:
     """A server's address without user name and password, which move to MLflow's environment variables.
 
-    MLflow puts the whole address into its error messages, and so into logs. Also, the record keeps a user name without
-    its password, which would override the variables.
+    MLflow puts the whole address into its error messages, and so into logs. A user name without its password, which older
+    records keep, would override the variables.
     """
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https") or "@" not in parts.netloc:
@@ -93,10 +99,3 @@ def address(uri: str) -> str:
     elif name:
         os.environ.setdefault("MLFLOW_TRACKING_USERNAME", unquote(name))
     return urlunsplit(parts._replace(netloc=host))
-
-
-def without_password(uri: str) -> str:
-    """The address without the password, for files that people share."""
-    scheme, separator, rest = uri.partition("://")
-    user, at, host = rest.rpartition("@")
-    return f"{scheme}{separator}{user.split(':')[0]}@{host}" if at and ":" in user else uri

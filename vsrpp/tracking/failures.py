@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vsrpp.documents import RemarkDocument
+from vsrpp.safe_text import safe
 
 KINDS = ("unreachable", "timeout", "server_error", "auth", "disk_full", "gone", "refused", "broken")
 """unreachable: no connection. timeout: no answer in time. server_error: 5xx, busy. auth: 401, 403, not allowed.
@@ -35,7 +36,6 @@ FAULTS_OF_A_DATABASE = frozenset({"RetryError", "OperationalError", "InternalErr
 _DATABASE = re.compile(r"psycopg2?\.(operationalerror|interfaceerror|errors\.(read|admin|crash|deadlock|serial|idle))")
 """Errors of the server's database (restarting, read-only), which servers report with status 400 like a bad row."""
 _ADDRESS = re.compile(r"host='([^']+)', port=(\d+)")
-_PASSWORD = re.compile(r"://([^:/@\s]*):[^/@\s]*@")
 _POOL = re.compile(r"^HTTPS?Connection(Pool)?\([^)]*\): ")
 
 
@@ -54,7 +54,7 @@ def classify(error: BaseException) -> Failure:
 
 def _one_line(error: BaseException) -> str:
     """The cause alone: requests and urllib3 put it after 300 characters of address."""
-    text = _PASSWORD.sub(r"://\1@", " ".join(str(error).split()) or type(error).__name__)
+    text = " ".join(safe(str(error).replace("\n", " ")).split()) or type(error).__name__
     address, _, cause = _ADDRESS.search(text), *text.partition("(Caused by ")[1:]
     if address and cause:
         reason = _POOL.sub("", cause.partition("(")[2].strip("\"')"))

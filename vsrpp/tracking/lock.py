@@ -7,6 +7,9 @@ import fcntl
 import os
 from pathlib import Path
 
+from vsrpp.private_files import open_no_link
+from vsrpp.tracking import messages
+
 FILE_NAME = "delivery.lock"
 
 
@@ -14,7 +17,11 @@ class DeliveryLock:
     """An flock on a file in the run folder; the kernel releases it when the process ends, for whatever reason."""
 
     def __init__(self, run_dir: Path) -> None:
-        self._fd = os.open(run_dir / FILE_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        """Raises Refused if the file is a link."""
+        try:
+            self._fd = open_no_link(run_dir / FILE_NAME, os.O_RDWR | os.O_CREAT)
+        except OSError as error:
+            raise messages.LOCK_UNUSABLE(file=str(run_dir / FILE_NAME), why=error.strerror) from None
         self.held = False
 
     def take(self) -> bool:

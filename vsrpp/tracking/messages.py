@@ -16,6 +16,10 @@ PREFIX_OF_SEVERAL = Reason(
 
 # ---- syncing
 NOT_A_RUN_FOLDER = Reason("not_found.run_folder", "{folder} is not a run folder: it has no run.db.", NotFound)
+LOCK_UNUSABLE = Reason(
+    "refused.delivery_lock",
+    "{file} cannot be opened as a lock: {why}. It must be a plain file; delete it and try again.",
+)
 BEING_UPLOADED = Reason(
     "refused.being_uploaded", "{run} is being uploaded by process {holder}; sync again once that process has exited."
 )

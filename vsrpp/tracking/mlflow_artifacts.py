@@ -10,11 +10,11 @@ from typing import Any, cast
 from vsrpp.control.remote_copies import PLACE
 from vsrpp.errors import because
 from vsrpp.paths import RunPaths
+from vsrpp.safe_text import redact
 from vsrpp.store import Event, Marks, RunReader
 from vsrpp.tracking import logged_model, messages, mlflow_pictures
 from vsrpp.tracking.backlog import ARTIFACT_EVENTS, ARTIFACTS, MLFLOW
 from vsrpp.tracking.connection import Connection
-from vsrpp.tracking.environment import without_password
 from vsrpp.tracking.failures import classify
 from vsrpp.tracking.mlflow_rows import MlflowRows, as_metric
 from vsrpp.tracking.mlflow_timeline import MlflowTimeline, kept_current
@@ -135,7 +135,7 @@ class MlflowArtifacts:
         tracking_uri = self._connection.target.uri
         why = why_on_this_host(tracking_uri, artifact_uri)
         place = {
-            "uri": without_password(named_place(tracking_uri, artifact_uri)),
+            "uri": redact(named_place(tracking_uri, artifact_uri), path=True),
             "why_here": why.sentence() if why else "",
             "why_code": why.code if why else "",
         }

@@ -11,6 +11,7 @@ from typing import Any
 from vsrpp.control.backlog import ARTIFACT_EVENTS, ARTIFACTS, END_TOLD, MLFLOW, TIMELINE
 from vsrpp.control.effect import Effects, rows_of
 from vsrpp.paths import RunPaths
+from vsrpp.safe_text import redact
 from vsrpp.store import Event, Marks, MetricRow, RunReader
 from vsrpp.tracking import report, tree
 from vsrpp.tracking.candidates import LINE_TAG, line_tag
@@ -25,7 +26,6 @@ from vsrpp.tracking.connection import (
     param_text,
 )
 from vsrpp.tracking.dataset_inputs import dataset_inputs
-from vsrpp.tracking.environment import without_password
 from vsrpp.tracking.failures import classify
 from vsrpp.tracking.view import END_STATUS, RecordSummary
 
@@ -112,7 +112,7 @@ class MlflowRows:
             {
                 "run_id": connection.run_id,
                 "experiment_id": connection.experiment_id,
-                "uri": without_password(connection.target.uri),
+                "uri": redact(connection.target.uri, path=True),
             },
         )
         delivered_seq = self._marks.position(MLFLOW)[1]

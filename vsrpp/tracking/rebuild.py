@@ -19,11 +19,12 @@ from vsrpp.control import Lineage, alerts
 from vsrpp.control.backlog import ARTIFACTS, END_TOLD, MLFLOW, TIMELINE
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.paths import RunPaths
+from vsrpp.private_files import make_folder
+from vsrpp.safe_text import redact
 from vsrpp.store import Event, Marks, RunWriter
 from vsrpp.tracking import messages, record, remote, restore
 from vsrpp.tracking.candidates import Candidate, CandidateList
 from vsrpp.tracking.connection import RUN_ID_TAG
-from vsrpp.tracking.mlflow_rows import without_password
 from vsrpp.tracking.view import END_STATUS
 
 
@@ -59,7 +60,9 @@ def rebuild(run: str, uri: str, runs: Path) -> RebuiltRun:
     scratch = runs / f".{run_id}.{uuid.uuid4().hex[:8]}.part"
     try:
         rebuilt = RunPaths(scratch / run_id)
-        rebuilt.checkpoints.mkdir(parents=True)
+        run_config = events[0].data.get("run_config") or {}
+        make_folder(rebuilt.root, shared=bool(run_config.get("shared_runs")))
+        rebuilt.checkpoints.mkdir()
         line = control.lineage(events)
         step = _checkpoint(rebuilt, uploaded, events, line)
         _store(rebuilt, events, rows, signatures)
@@ -148,7 +151,7 @@ def _marks(
     try:
         marks.set_fact(
             "mlflow_run",
-            {"run_id": run.info.run_id, "experiment_id": run.info.experiment_id, "uri": without_password(uri)},
+            {"run_id": run.info.run_id, "experiment_id": run.info.experiment_id, "uri": redact(uri, path=True)},
         )
         marks.advance(MLFLOW, metric_id=newest_row, event_seq=events[-1].seq)
         marks.advance(ARTIFACTS, event_seq=events[-1].seq)

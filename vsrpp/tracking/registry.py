@@ -10,10 +10,10 @@ from typing import Any
 from vsrpp.control.best import PSNR_Y
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.errors import ProofFailed
+from vsrpp.safe_text import redact
 from vsrpp.tracking import logged_model, messages, remote, restore
 from vsrpp.tracking.candidates import Candidate
 from vsrpp.tracking.connection import RUN_ID_TAG
-from vsrpp.tracking.environment import without_password
 from vsrpp.tracking.restore import RestoredCheckpoint
 
 SCHEME = "models:/"
@@ -150,7 +150,7 @@ def _model_id(client: Any, address: str, uri: str) -> str:
         version = client.get_model_version_by_alias(name, alias) if at else client.get_model_version(name, number)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise messages.NO_MODEL(address=address, server=without_password(uri)) from None
+            raise messages.NO_MODEL(address=address, server=redact(uri, path=True)) from None
         raise
     model_id = _of_version(version)
     if model_id is None:
@@ -165,7 +165,7 @@ def _model(client: Any, model_id: str, address: str, uri: str) -> Any:
         model = client.get_logged_model(model_id)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            raise messages.NO_MODEL(address=address, server=without_password(uri)) from None
+            raise messages.NO_MODEL(address=address, server=redact(uri, path=True)) from None
         raise
     if logged_model.STEP_TAG not in model.tags or RUN_ID_TAG not in model.tags:
         raise messages.NOT_OUR_MODEL(address=address)

@@ -11,10 +11,11 @@ from typing import Any
 
 from vsrpp.control.best import PSNR_Y, BestRule
 from vsrpp.errors import VsrppError
+from vsrpp.safe_text import redact
 from vsrpp.tracking import environment, logged_model, messages
 from vsrpp.tracking.candidates import LINE_TAG, Candidate, CandidateList, read_line_tag
 from vsrpp.tracking.connection import RUN_ID_TAG, find_runs
-from vsrpp.tracking.environment import address, without_password
+from vsrpp.tracking.environment import address
 from vsrpp.tracking.failures import classify
 
 
@@ -36,7 +37,7 @@ def reaching(uri: str) -> Iterator[Any]:
     except (MlflowException, OSError) as error:
         failure = classify(error)
         raise messages.SERVER_UNUSABLE(
-            server=without_password(uri), kind=failure.kind, cause=failure.message
+            server=redact(uri, path=True), kind=failure.kind, cause=failure.message
         ) from error
 
 
@@ -45,7 +46,7 @@ def find_run(client: Any, run: str, uri: str) -> Any:
     from mlflow.exceptions import MlflowException
 
     if not run or not all(letter.isalnum() or letter in "-_" for letter in run):
-        raise messages.NO_RUN_ON_SERVER(run=run, server=without_password(uri))
+        raise messages.NO_RUN_ON_SERVER(run=run, server=redact(uri, path=True))
     runs = find_runs(client, f"tags.`{RUN_ID_TAG}` = '{run}'")
     if runs:
         return runs[0]
@@ -56,7 +57,7 @@ def find_run(client: Any, run: str, uri: str) -> Any:
         ids = ", ".join(match.data.tags[RUN_ID_TAG] for match in matches[:4])
         raise messages.PREFIX_OF_SEVERAL(run=run, ids=ids)
     if not matches:
-        raise messages.NO_RUN_ON_SERVER(run=run, server=without_password(uri))
+        raise messages.NO_RUN_ON_SERVER(run=run, server=redact(uri, path=True))
     return matches[0]
 
 

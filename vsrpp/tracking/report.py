@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from vsrpp.control.best import PSNR_Y, BestCheckpoint, checkpoint_metrics, score
 from vsrpp.control.effect import InterventionEffect
 from vsrpp.control.narrate import narrate
 from vsrpp.formats import clock, counted
+from vsrpp.safe_text import safe
 from vsrpp.store import Event
 from vsrpp.texts import english
 from vsrpp.tracking.view import INTERVENTIONS, RecordSummary
@@ -109,7 +111,7 @@ def _plugins(view: RecordSummary) -> list[str]:
 
 
 def _code(text: str) -> str:
-    return f"`{text.replace('`', '')}`"
+    return f"`{safe(text).replace('`', '')}`"
 
 
 def _best_first(view: RecordSummary) -> list[str]:
@@ -146,7 +148,8 @@ def _plateaus(view: RecordSummary) -> list[str]:
         return ["", "No plateau so far."]
     detected = view.counts["plateau_detected"]
     rows = [
-        f"- step {event.step}: {summary(event)}" + (f" ({_cell(why)[:160]})" if (why := _who_and_why(event)[1]) else "")
+        f"- step {event.step}: {_cell(summary(event))}"
+        + (f" ({_cell(why[:160])})" if (why := _who_and_why(event)[1]) else "")
         for event in reversed(plateaus[-PLATEAUS_SHOWN:])
     ]
     return ["", f"### Plateaus: {detected}", "", *rows]
@@ -175,7 +178,17 @@ def _line(*cells: str) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")[:300]
+    return markdown(" ".join(text.split())[:300])
+
+
+_MARKS = {mark: f"&#{ord(mark)};" for mark in "\\`*[]~@"} | {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "\\|"}
+_LINKED = re.compile(r":(?=//)|(?<=www)\.", re.IGNORECASE)
+
+
+def markdown(text: str) -> str:
+    """Text that Markdown shows as it is: no link, picture, HTML, code or emphasis. MLflow and TensorBoard read it alike."""
+    marked = "".join(_MARKS.get(sign, sign) for sign in safe(text))
+    return _LINKED.sub(lambda match: f"&#{ord(match[0])};", marked)
 
 
 def _who_and_why(event: Event) -> tuple[str, str]:

@@ -51,7 +51,7 @@ def sync(run_dir: Path, uri: str, *, timeout_s: float = 24 * 3600.0, patience_s:
 
 
 def credentials_hint() -> str:
-    """What to do if the server denies access; the run's record contains no password."""
+    """What to do if the server denies access; the run's record contains neither user nor password."""
     missing = [name for name in CREDENTIALS if not os.environ.get(name)]
     if missing and not os.environ.get("MLFLOW_TRACKING_TOKEN"):
         return f"the record contains no password: set {' and '.join(CREDENTIALS)} and sync again"

@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vsrpp.control.roles import Role
-from vsrpp.tracking.environment import sqlite_file, without_password
+from vsrpp.safe_text import redact
+from vsrpp.tracking.environment import sqlite_file
 
 KEY = "mlflow_tags"
 ROLES: Mapping[str, Role | None] = {"all": Role.OWNER, "safe": Role.OPERATOR, "off": None}
@@ -45,7 +46,7 @@ def who_steers(run_config: Mapping[str, Any], uri: str) -> str:
 
 def _who(uri: str) -> str:
     scheme = urlsplit(uri).scheme
-    shown = without_password(uri)
+    shown = redact(uri, path=True)
     if scheme in ("http", "https"):
         if urlsplit(uri).username or any(os.environ.get(name) for name in CREDENTIALS):
             return f"Everyone whom {shown} lets write to it"

@@ -188,26 +188,39 @@ class TensorBoard:
             self._started(files, event)
         changes = data.get("changes") or []
         if event.type in CHANGES and changes:
-            files.text(tags.CONFIG_CHANGES, f"Step {step}: {formats.changes(changes)}{_because(event)}", step, at)
+            files.text(
+                tags.CONFIG_CHANGES,
+                f"Step {step}: {report.markdown(formats.changes(changes))}{_because(event)}",
+                step,
+                at,
+            )
             values = {tags.CONFIG_CHANGE: float(event.revision)}
             values |= self._parameters({change["key"]: change["new"] for change in changes}, step)
             files.scalars(values, step, at)
         if event.type == "validated":
             files.scalars({tags.VALIDATION_RUN: 1.0}, step, at)
-            files.text(tags.VALIDATION, f"Step {step}: {report.summary(event)}", step, at)
+            files.text(tags.VALIDATION, f"Step {step}: {report.markdown(report.summary(event))}", step, at)
             for image in data.get("images") or []:
                 self._picture(files, image, step, at)
         if event.type in ("finished", "stopped", "failed"):
             files.hparams_end(event.type == "finished", at)
-        files.text(tags.TIMELINE, f"{event.seq}. step {step}: {report.summary(event)}{_because(event)}", step, at)
+        files.text(
+            tags.TIMELINE,
+            f"{event.seq}. step {step}: {report.markdown(report.summary(event))}{_because(event)}",
+            step,
+            at,
+        )
 
     def _started(self, files: EventFiles, event: Event) -> None:
         run_config, live = dict(event.data.get("run_config") or {}), dict(event.data.get("config") or {})
         foreign = [term for term in loss_terms(run_config) if term.plugin]
         if run_config.get("plugins"):
             run_config["plugins"] = format_value("plugins", run_config["plugins"])
-        rows = [f"| {key} | {value} |" for key, value in {**run_config, **live}.items()]
-        rows += [f"| loss/{term.name} | {term.label.replace('|', '/')}, {term.colour} |" for term in foreign]
+        rows = [
+            f"| {report.markdown(key)} | {report.markdown(str(value))} |"
+            for key, value in {**run_config, **live}.items()
+        ]
+        rows += [f"| loss/{term.name} | {report.markdown(term.label)}, {term.colour} |" for term in foreign]
         files.text(tags.INITIAL, "\n".join(["| key | value |", "|---|---|", *rows]), event.step, event.time)
         files.hparams({**run_config, **live}, RESULTS, self._reader.run_id, event.time)
         values = self._parameters(live, event.step)
@@ -277,4 +290,4 @@ def _in_order(rows: list[MetricRow], events: list[Event]) -> Iterator[list[Metri
 
 def _because(event: Event) -> str:
     who = f" by {event.author}" if event.author else ""
-    return f"{who} ({event.reason})" if event.reason else who
+    return report.markdown(f"{who} ({event.reason})" if event.reason else who)

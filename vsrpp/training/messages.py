@@ -76,6 +76,10 @@ DISK_TOO_SMALL = Reason(
     "{folder} has {free} free; {count} checkpoints of this network need {needed}. Keep fewer (--set keep_last=3) or use"
     " another disk (--run-dir).",
 )
+LOCK_UNUSABLE = Reason(
+    "refused.lock_unusable",
+    "{file} cannot be opened as a lock: {why}. It must be a plain file; delete it and try again.",
+)
 TRAINED_ELSEWHERE = Reason("refused.busy", "run {run} is being trained by another process.")
 NO_CUDA = Reason(
     "refused.cuda", "device = cuda refused: torch finds no CUDA device here. Use device=cpu or device=auto."

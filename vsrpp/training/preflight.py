@@ -25,7 +25,6 @@ from vsrpp.training.state import TrainingState
 
 Asked = Mapping[str, Any] | None
 """Both configs as resolved from the command line; None if rank 0 has them from a record or a checkpoint."""
-PRIVATE = frozenset({"alerts_url", "signing_key"})
 
 
 class RefusedByRank0(VsrppError):
@@ -134,7 +133,7 @@ def _facts(device: torch.device) -> dict[str, Any]:
 
 
 def _shown(asked: Mapping[str, Any]) -> dict[str, Any]:
-    shown = {key: value for key, value in asked.items() if key not in PRIVATE}
+    shown = {key: value for key, value in asked.items() if key not in config.PRIVATE}
     if shown.get("plugins"):
         shown["plugins"] = config.format_value("plugins", shown["plugins"])
     return shown

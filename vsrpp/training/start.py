@@ -36,6 +36,7 @@ from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.plugins import record as plugin_record
 from vsrpp.plugins import trust
+from vsrpp.private_files import make_folder, open_lock
 from vsrpp.store import RunReader, RunWriter, signing
 from vsrpp.store.db import on_network_file_system
 from vsrpp.training import foreign_metrics, messages, optimizers
@@ -105,7 +106,8 @@ def prepare_new(
     folder = RunPaths(runs / (run_id() or uuid.uuid4().hex))
     if folder.run_db.exists():
         raise messages.FOLDER_HAS_RUN(folder=str(folder.root), run=folder.run_id)
-    folder.checkpoints.mkdir(parents=True, exist_ok=True)
+    make_folder(folder.root, shared=bool(run_config.get("shared_runs")))
+    folder.checkpoints.mkdir(exist_ok=True)
     lock = _lock(folder)
     if on_network_file_system(folder.root):
         say(f"⚠️  {folder.root} is on a network file system: SQLite runs without WAL there, which is safe but slower.")
@@ -333,8 +335,14 @@ def _check_disk(runs: Path, run_config: dict[str, Any]) -> None:
 
 
 def _lock(folder: RunPaths) -> IO[str]:
-    """Lock the run folder for this process; the kernel releases the lock when the process ends, for whatever reason."""
-    handle = (folder.root / ".lock").open("w")
+    """Lock the run folder for this process; the kernel releases the lock when the process ends, for whatever reason.
+
+    Raises Refused if another process trains the run, or if the lock file is a link.
+    """
+    try:
+        handle = open_lock(folder.root / ".lock")
+    except OSError as error:
+        raise messages.LOCK_UNUSABLE(file=str(folder.root / ".lock"), why=error.strerror) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

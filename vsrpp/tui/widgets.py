@@ -31,6 +31,7 @@ from textual.widget import Widget
 from textual.widgets import DataTable, Footer, ProgressBar, Sparkline
 
 from vsrpp.formats import count
+from vsrpp.safe_text import printable
 from vsrpp.tui.lines import Line, fit, length
 from vsrpp.tui.messages import TerminalTexts
 from vsrpp.tui.terminal import plain
@@ -84,7 +85,7 @@ class Canvas(Widget):
         return self._lines
 
     def show(self, lines: Sequence[Line]) -> None:
-        old, self._lines = self._lines, list(lines)
+        old, self._lines = self._lines, [[(printable(text), style) for text, style in spans] for spans in lines]
         if self._shape(old) != self._shape(self._lines):
             self.refresh(layout=True)
             return
@@ -274,7 +275,7 @@ class Rows(DataTable[RenderableType]):
     def _text(line: Line, column: TableColumn, *, wraps: bool = False) -> Text:
         text = Text(justify="right" if column.right else "left", end="", no_wrap=not wraps, overflow="ellipsis")
         for part, style in line:
-            text.append(part, look(style))
+            text.append(printable(part), look(style))
         return text
 
     @property
