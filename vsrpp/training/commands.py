@@ -82,6 +82,9 @@ class RunCommands:
     def _decide(self, *, after_step: bool) -> Iterator[Turn]:
         run, state, ending = self._run, self._run.state, self._ending
         if after_step:
+            bad_frames = self._recorder.bad_samples.news()
+            if bad_frames is not None:
+                yield Turn(live=self.live_config.live, bad_frames=bad_frames)
             yield from self._look_at_step()
         else:
             yield from self._open()
@@ -108,6 +111,8 @@ class RunCommands:
         run, recorder, prepared = self._run, self._recorder, self._prepared
         if run.group.many:
             yield Turn(live=self.live_config.live, go_back_to=run.state.capture(self.live_config.live))
+        if prepared.bad_frames or prepared.bad_frames.complete:
+            yield Turn(live=self.live_config.live, bad_frames=prepared.bad_frames)
         self.live_config.open_file(fresh=prepared.fresh)
         if prepared.replay:
             return

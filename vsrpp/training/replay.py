@@ -25,7 +25,7 @@ from vsrpp.data import open_data
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.plugins import record as plugin_record
 from vsrpp.store import Event, RunReader, RunWriter
-from vsrpp.training import messages
+from vsrpp.training import bad_samples, messages
 from vsrpp.training.loop import train
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.open_run import open_run
@@ -148,6 +148,7 @@ def _prepare(
     return Prepared(
         replay_paths, writer, run_config, data, device, ConfigHistory.of([started]), line, snapshot, started.branch,
         base_seq=started.seq, replay=True, group=preflight.group,
+        bad_frames=bad_samples.on_record(original.events, int(run_config["batch_size"]), complete=True),
     )  # fmt: skip
 
 

@@ -31,6 +31,7 @@ from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.control.world_sizes import STARTS, world_sizes
 from vsrpp.controller import plateau
 from vsrpp.data import Data, added, datasets, open_data
+from vsrpp.data.unreadable import BadFrames
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths, RunPaths
@@ -38,7 +39,7 @@ from vsrpp.plugins import record as plugin_record
 from vsrpp.plugins import trust
 from vsrpp.store import RunReader, RunWriter
 from vsrpp.store.db import on_network_file_system
-from vsrpp.training import foreign_metrics, messages, optimizers
+from vsrpp.training import bad_samples, foreign_metrics, messages, optimizers
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.optimizers import optimizer_name
 from vsrpp.training.preflight import Preflight
@@ -70,6 +71,8 @@ class Prepared:
     """Whether plug-ins differ from the record, which a person allowed."""
     replay: bool = False
     """Whether the line comes from another record: its events are repeated and recorded again."""
+    bad_frames: BadFrames = field(default_factory=BadFrames)
+    """The frames on record as unreadable."""
     lock: IO[str] | None = None
     group: ProcessGroup = field(default_factory=ProcessGroup.single)
     """The processes that train the run, this one first."""
@@ -195,6 +198,7 @@ def _prepared_resume(
     return Prepared(
         folder, writer, run_config, data, device, history, line, snapshot, branch, base_seq, fresh=False, lock=lock,
         group=preflight.group, changed_code=recorded != (run_config.get("plugins") or []),
+        bad_frames=bad_samples.on_record(writer.events(types=bad_samples.RECORDED), int(run_config["batch_size"])),
     )  # fmt: skip
 
 
