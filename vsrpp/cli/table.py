@@ -293,13 +293,15 @@ COMMANDS: tuple[CommandSpec, ...] = (
     ),
     CommandSpec(
         name="data", entry="data.data", help="show how the trainer would read a path, or pack it",
-        usage="vsrpp data PATH [--json] [--sheet FILE [--overwrite]] [--set KEY=VALUE]… [--plugin FILE]…\n"
+        usage="vsrpp data PATH [--json] [--read-all] [--sheet FILE [--overwrite]] [--set KEY=VALUE]… [--plugin FILE]…\n"
         "       vsrpp data pack PATH OUT [--json] [--set KEY=VALUE]…",
         options=(
             Option(name="arguments", kind="place", metavar="PATH", nargs="+",
                    help="a video file, a folder of videos, of clips or of frames, REDS, Vimeo-90K, Vid4, LQ/GT pairs, a"
                    " packed copy, or a config file with a data: block; `pack PATH OUT` writes a packed copy of PATH to the"
                    " new folder OUT"),
+            Option(name="read_all", flag="--read-all", kind="switch",
+                   help="read every frame of every clip and list the files that cannot be read (exit 2 if there are any)"),
             Option(name="sheet", flag="--sheet", kind="path", metavar="FILE",
                    help="write a contact sheet of the clips to this file (default: none)"),
             Option(name="overwrite", flag="--overwrite", kind="switch", help="replace an existing FILE"),
