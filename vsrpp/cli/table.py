@@ -115,7 +115,8 @@ TRAIN = CommandSpec(
         Option(name="config", flag="--config", kind="place", metavar="FILE|RECIPE",
                help="a YAML file with keys of either config, or a recipe: basicvsr_reds, basicvsr_vimeo, vsrpp_video"),
         Option(name="data", flag="--data", kind="place", metavar="PATH|sample",
-               help="a video, a folder of videos or clips, a dataset (REDS, …), or the sample clip"),
+               help="a video, a folder of videos or clips, a dataset (REDS, …), or the sample clip (with --resume: where the"
+               " run's data is now)"),
         _settings("any key of either config; may be repeated"),
         Option(name="plugins", flag="--plugin", kind="list", metavar="FILE|MODULE",
                help="other people's code with losses, metrics or data readers; may be repeated (docs/extending.md)"),
@@ -239,6 +240,8 @@ COMMANDS: tuple[CommandSpec, ...] = (
             Option(name="devices", flag="--devices", kind="devices", metavar="N|auto",
                    help="processes on this host (default: as many as trained the run; any other number gives different"
                    " bits)"),
+            Option(name="data", flag="--data", kind="place", metavar="PATH|sample",
+                   help="where the run's data is now, if it has moved"),
             TRUST_CODE,
             CHANGED_CODE,
         ),

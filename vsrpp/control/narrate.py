@@ -306,8 +306,10 @@ def _tell_started(event: Event, data: dict[str, Any]) -> Told:
 
 
 def _tell_restored(event: Event, data: dict[str, Any]) -> Told:
-    step = formats.whole(data.get("from_step"))
-    return (Phrase("event.restored") if step == formats.NONE else Phrase("event.restored.from", {"step": step})), []
+    step, moved = formats.whole(data.get("from_step")), data.get("moved")
+    path = moved.get("data") if isinstance(moved, dict) else None
+    parts: list[Part] = [Phrase("detail.moved", {"path": path})] if isinstance(path, str) else []
+    return (Phrase("event.restored") if step == formats.NONE else Phrase("event.restored.from", {"step": step})), parts
 
 
 def _tell_stopped(event: Event, data: dict[str, Any]) -> Told:

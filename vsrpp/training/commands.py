@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from vsrpp import control
 from vsrpp.control.numbers import LIMITS
+from vsrpp.data import moved
 from vsrpp.errors import VsrppError
 from vsrpp.plugins import record as plugin_record
 from vsrpp.store import Answer, Command
@@ -131,9 +133,16 @@ class RunCommands:
                 "restored",
                 data={
                     "resume": True, "from_step": run.state.step, "limits": limits, "ranks": run.group.world_size, **code,
+                    **self._moved(),
                 },
             )  # fmt: skip
         self._status.show(now=True)
+
+    def _moved(self) -> dict[str, Any]:
+        """Where the data is now, if it is not where it was at the start."""
+        started = self._prepared.line.events[0].data["run_config"]
+        now = {key: self._run.run_config.get(key) for key in moved.KEYS}
+        return {"moved": now} if now != {key: started.get(key) for key in moved.KEYS} else {}
 
     def _look_at_step(self) -> Iterator[Turn]:
         """Judge an edit on probation by the step just made, and decide whether the run must return to a checkpoint."""

@@ -89,6 +89,13 @@ TOO_FEW_GPUS = Reason(
 )
 PREFLIGHT = Reason("refused.preflight", "{why} Nothing was started.")
 
+DATA_GONE = Reason("not_found.data_gone", "{error} If the data has moved: {command} --data NEW", NotFound)
+OTHER_DATA = Reason(
+    "refused.other_data",
+    "{path} refused: it is not the data of run {run}: {difference}. To train on other data, start a new run:"
+    " vsrpp train --from {run} --data {path}",
+)
+
 # ---- replaying
 START_IS_ELSEWHERE = Reason(
     "refused.start_missing", "run {run} continued another run, and the checkpoint it started from is not here."
