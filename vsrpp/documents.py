@@ -16,7 +16,7 @@ EventType = Literal[
     "validated", "checkpoint_saved", "checkpoint_failed",
     "started", "paused", "resumed", "restored", "rolled_back", "stopped", "finished",
     "tracking_lost", "tracking_back", "face_failed",
-    "non_finite", "out_of_memory", "failed",
+    "non_finite", "bad_sample", "out_of_memory", "failed",
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.support.clips import piece, write_video
 from tests.support.layouts import make_clips, make_pairs, make_reds, make_vid4, make_vimeo
 from tests.support.processes import train_command, vsrpp
 from tests.support.runs import open_in_process, train
@@ -196,3 +197,40 @@ def test_a_block_with_a_mistake_is_refused_before_anything_starts(tmp_path: Path
     assert "data.train[0].weigth = 2 refused: unknown; did you mean weight?" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("kind", ["clips", "pairs", "vimeo90k"])
+def test_read_all_lists_every_unreadable_file_of_frames_small_frames_and_validation_clips(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    root = MAKERS[kind](tmp_path / "set")
+    assert _json(capsys, str(root), "--read-all")["read"]["unreadable"] == []
+    files = sorted(root.rglob("*.png"))
+    damaged = [files[1], files[-1]]
+    for file in damaged:
+        file.write_bytes(file.read_bytes()[:-30])
+    assert _data(str(root), "--read-all") == 2
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 2
+    assert all(str(file) in shown.out for file in damaged)
+    assert shown.err.count("\n") == 1
+    assert _data(str(root), "--read-all", "--json") == 2
+    read = json.loads(capsys.readouterr().out)["read"]
+    assert {problem["file"] for problem in read["unreadable"]} == {str(file) for file in damaged}
+    assert read["frames"] == len(files) - 2
+
+
+def test_read_all_names_a_video_that_cannot_be_decoded_and_a_packed_clip_that_was_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    videos = tmp_path / "videos"
+    for name in ("a", "b"):
+        write_video(videos / f"{name}.mkv", piece(20))
+    assert _data("pack", str(videos), str(tmp_path / "packed")) == 0
+    (videos / "b.mkv").write_bytes(b"no video")
+    assert _data(str(videos), "--read-all") == 2
+    assert str(videos / "b.mkv") in capsys.readouterr().out
+    changed = next((tmp_path / "packed").rglob("gt.bin"))
+    changed.write_bytes(bytes(changed.stat().st_size))
+    assert _data(str(tmp_path / "packed"), "--read-all") == 2
+    assert str(changed) in capsys.readouterr().out

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -16,11 +17,13 @@ import pytest
 import torch
 
 from tests.support.clips import piece, run_config, write_frames
+from tests.support.reasons import raises
 from tests.support.waiting import wait_until
-from vsrpp.data import TrainSet, open_data
+from vsrpp.data import TrainSet, messages, open_data
 from vsrpp.data.loader import Batch, Batches
 from vsrpp.data.sampling import Sampling
 from vsrpp.data.split import Span
+from vsrpp.data.unreadable import BadFrames
 from vsrpp.errors import VsrppError
 
 
@@ -89,9 +92,9 @@ def test_batches_are_made_ahead_but_only_a_few(train: TrainSet) -> None:
     asked: list[int] = []
 
     class Watched(TrainSet):
-        def sample_u8(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        def readable_u8(self, index: int, bad: BadFrames) -> Any:
             asked.append(index)
-            return super().sample_u8(index)
+            return super().readable_u8(index, bad)
 
     watched = Watched(train.spans, seed=0, sampling=Sampling(5), crop_size=32, scale=4)
     with Batches(watched, 1) as batches:
@@ -142,5 +145,5 @@ def test_what_reading_the_data_raises_reaches_the_training_loop(train: TrainSet,
     (span,) = train.spans
     gone = Span(replace(span.clip, folder=tmp_path / "gone"), span.start, span.stop)
     broken = TrainSet([gone], seed=0, sampling=Sampling(5), crop_size=32, scale=4)
-    with Batches(broken, 1) as batches, pytest.raises(FileNotFoundError, match="gone"):
+    with Batches(broken, 1) as batches, raises(messages.DECODED_FILE_LOST):
         next(batches)

@@ -13,6 +13,7 @@ import torch
 from tests.support.runs import configs
 from vsrpp import control
 from vsrpp.checkpoints.snapshot import Snapshot
+from vsrpp.data.unreadable import BadFrames
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Event, Inbox, RunWriter
@@ -58,6 +59,13 @@ class FakeState:
         self.step, self.skipped_in_a_row = snapshot.step, 0
 
 
+class FakeBatches(SimpleNamespace):
+    """Batches without data."""
+
+    def __init__(self) -> None:
+        super().__init__(drop=_nothing, met=[], bad=BadFrames(), go_back=lambda step: None)
+
+
 class FakeGroup(ProcessGroup):
     """Two ranks, of which the other only records what it receives."""
 
@@ -97,7 +105,7 @@ class Rank0:
         self._psnr_y = psnr_y
         self.run = RunContext(
             run_config=run_config, data=None, device=prepared.device, group=group, state=self.state,
-            throughput=Throughput(), batches=SimpleNamespace(drop=_nothing), system=SimpleNamespace(latest={}, close=_nothing),
+            throughput=Throughput(), batches=FakeBatches(), system=SimpleNamespace(latest={}, close=_nothing),
             train_step=SimpleNamespace(activity=SimpleNamespace(values=dict), close=_nothing),
             validator=SimpleNamespace(run=self._score),
         )  # fmt: skip

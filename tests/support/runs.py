@@ -150,8 +150,8 @@ class AlteredBatches:
     def next(self) -> tuple[Any, Any]:
         return self._alter(self._state.step + 1, *self._feed.next())
 
-    def drop(self) -> None:
-        self._feed.drop()
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._feed, name)
 
 
 def spoil(context: Any, when: Callable[[int], bool]) -> None:

@@ -26,7 +26,7 @@ ROWS_OF_THE_MACHINE = ("speed/", "system/", "progress/spent_s", "progress/eta_s"
 NOT_COMPARED = frozenset(
     {
         "command", "line", "message", "error", "size_bytes", "versions", "host", "code_version", "training_state.pt",
-        "reason_code", "fields", "remarks", "because", "run_config.yaml",
+        "reason_code", "fields", "remarks", "because", "run_config.yaml", "alerts_on", "data_clips",
     }
 )  # fmt: skip
 """Keys of an event's data and of an answer: wording, and what the older code does not know.
@@ -37,6 +37,7 @@ LATER_KEYS: dict[str, Any] = {
     "frame_interval": 1, "flip": True, "transpose": True, "reverse_time": True, "pretrained_partial": False,
     "lr_schedule": "cosine", "lr_milestones": "0.5, 0.8, 0.9, 0.95", "lr_gamma": 0.5, "lr_periods": "0.25",
     "lr_restart_weights": "1",
+    "bad_samples": 10,
     "lr_peak_at": 0.3, "optimizer": "adamw", "beta1": 0.9, "beta2": 0.99,
     "mlflow_tags": "all", "signing_key": None,
     "alerts_link_local": False, "shared_runs": False,

@@ -7,16 +7,20 @@ need three ranks.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.support import plugins
+from tests.support.clips import piece, write_frames
 from tests.support.runs import Steered, configs, once, spoil, weights_of
 from tests.support.waiting import wait_until
 from vsrpp.distributed.process_group import ProcessGroup
@@ -44,7 +48,7 @@ class Leading:
         configs: Callable[..., tuple[dict[str, Any], dict[str, Any]]] = configs, **sets: Any,
     ) -> Steered:  # fmt: skip
         share = {"batch_size": max(2, self.group.world_size)}
-        run_config, live = configs(self.clips, **{**SETS, **share, **sets})
+        run_config, live = configs(Path(sets.pop("data", self.clips)), **{**SETS, **share, **sets})
         with self._preflight(spoiled) as preflight:
             prepared = prepare_new(
                 run_config, live, runs=self.folder, run_id=lambda: None, say=self.said.append, preflight=preflight
@@ -159,7 +163,49 @@ def plugged(lead: Leading) -> dict[str, Any]:
     }
 
 
-SCENARIOS = (plain, stopped_and_resumed, steered, from_one, on_one_rank, spoiled, gone_back, thawing, plugged)
+def on_two_disks(lead: Leading) -> dict[str, Any]:
+    """Each rank reads its own copy of the data; that of the last rank is damaged, and repaired, while it trains."""
+    copies = [lead.folder / f"disk{rank}" / "frames" for rank in range(lead.group.world_size)]
+    for copy in copies:
+        for number in range(6):
+            write_frames(copy / f"{number:03d}", piece(12, 32, 48, start=20 * number))
+    whole = shutil.copytree(copies[0], lead.folder / "whole")
+    folders = [copies[-1] / f"{number:03d}" for number in range(5)]
+
+    def damage(_: Steered) -> None:
+        for file in (folder / f"{number:08d}.png" for folder in folders for number in (4, 5)):
+            file.write_bytes(file.read_bytes()[:200])
+
+    def repair(_: Steered) -> None:
+        shutil.copytree(whole, copies[-1], dirs_exist_ok=True)
+
+    at: dict[int, Any] = {2: damage, 11: repair, 14: lambda run: run.ask("stop")}
+    with chdir(copies[0].parent):
+        sets = {
+            "reading": "originals",
+            "bad_samples": 20,
+            "checkpoint_every": 10,
+            "control_interval": 7,
+            "log_every": 1,
+        }
+        first = lead.train(lead.new(at, data="/proc/self/cwd/frames", **sets))
+        facts = lead.train(lead.resumed(RunPaths(Path(first["run"]))))
+        verdict = lead.replayed(RunPaths(Path(first["run"])))
+    return {**facts, "identical": verdict.identical, "difference": verdict.first_difference}
+
+
+SCENARIOS = (
+    plain,
+    stopped_and_resumed,
+    steered,
+    from_one,
+    on_one_rank,
+    spoiled,
+    gone_back,
+    thawing,
+    plugged,
+    on_two_disks,
+)
 
 
 def main() -> None:
@@ -177,12 +223,14 @@ def main() -> None:
         group.prepare()
         group.broadcast(("over", ()))
     else:
-        follow(group)
+        follow(group, folder / f"disk{group.rank}")
     group.close()
 
 
-def follow(group: ProcessGroup) -> None:
+def follow(group: ProcessGroup, disk: Path) -> None:
     ignore_signals()
+    disk.mkdir()
+    os.chdir(disk)
     while (word := group.broadcast(("", ())))[0] == "run":
         context = join_run(attend(group, lambda: None))
         if word[1] and group.rank == group.world_size - 1:

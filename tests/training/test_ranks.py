@@ -216,6 +216,19 @@ def test_losses_that_stay_no_number_on_one_rank_take_all_back_at_half_the_rate(f
     assert len(set(run["weights"])) == 1
 
 
+def test_what_one_rank_cannot_read_is_replaced_on_all_from_the_next_meeting_on(facts: dict[str, Any]) -> None:
+    bad = of_type(facts["on_two_disks"]["run"], "bad_sample")
+    assert bad
+    assert {event.data["rank"] for event in bad} == {1}
+    assert {event.step for event in bad} <= {7, 10, 12, 14}
+    for event in bad:
+        assert event.data["from_index"] in {14, 24, 28}
+        assert all(index % 2 == 1 and index < event.data["from_index"] for index in event.data["indexes"])
+    assert facts["on_two_disks"]["difference"] is None
+    assert facts["on_two_disks"]["identical"]
+    assert len(set(facts["on_two_disks"]["weights"])) == 1
+
+
 def test_a_flow_network_that_thaws_learns_on_every_rank(facts: dict[str, Any]) -> None:
     norms = rows(facts["thawing"]["run"], "grad_norm")
     assert sorted(norms) == [1, 2, 3, 4, 5, 6]

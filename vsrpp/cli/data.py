@@ -16,27 +16,46 @@ _LONGEST_LIST = 40
 
 
 def data(
-    arguments: list[str], *, sheet: Path | None, overwrite: bool, settings: list[str], plugins: list[str], as_json: bool,
-    run_dir: Path | None = None,
+    arguments: list[str], *, read_all: bool, sheet: Path | None, overwrite: bool, settings: list[str], plugins: list[str],
+    as_json: bool, run_dir: Path | None = None,
 ) -> int:  # fmt: skip
     """`vsrpp data PATH`, or `vsrpp data pack PATH OUT`. `run_dir`, an option of every command, is ignored.
 
     Raises Refused or NotFound.
     """
     if arguments[0] == "pack" and len(arguments) == 3:
+        if read_all:
+            raise messages.PACK_READS_ALL()
         return _pack(arguments[1], Path(arguments[2]), settings, plugins, as_json)
     if len(arguments) != 1:
         raise messages.DATA_USAGE()
     if sheet is not None:
         early.check_new_file(sheet, overwrite=overwrite)
-    return _describe(arguments[0], sheet, settings, plugins, as_json)
+    early.check_input(arguments[0])
+    run_config = _run_config(arguments[0], settings, plugins)
+    read = _read_all(arguments[0], run_config, as_json) if read_all else None
+    return _describe(run_config, sheet, read, as_json)
 
 
-def _describe(path: str, sheet: Path | None, settings: list[str], plugins: list[str], as_json: bool) -> int:
-    early.check_input(path)
+def _read_all(path: str, run_config: dict[str, Any], as_json: bool) -> dict[str, Any]:
+    """What reading every frame has found, as JSON. Raises Refused, after listing them, if there are unreadable files."""
+    from vsrpp.data import find_all, read_all
+
+    read = read_all(find_all(run_config), _share_read())
+    if read.unreadable:
+        if as_json:
+            print_json({"read": read.to_json()})
+        for problem in () if as_json else read.unreadable:
+            say(f"✖ {clean(problem.clip)}, frame {problem.frame}: {clean(problem.error)}")
+        raise messages.DATA_UNREADABLE(path=path, count=len(read.unreadable), readable=f"{read.frames:,}")
+    if not as_json:
+        say(f"every frame can be read: {read.frames:,} in {read.clips:,} clip{'s' * (read.clips != 1)}")
+    return read.to_json()
+
+
+def _describe(run_config: dict[str, Any], sheet: Path | None, read: dict[str, Any] | None, as_json: bool) -> int:
     from vsrpp.data import describe, look_at_data
 
-    run_config = _run_config(path, settings, plugins)
     opened = look_at_data(run_config, cache_dir=paths.cache_dir(), progress=_progress("decoding"))
     description = describe(opened)
     clips, drawn = description["clips"], 0
@@ -46,7 +65,7 @@ def _describe(path: str, sheet: Path | None, settings: list[str], plugins: list[
         sheet = sheet.expanduser().absolute()
         drawn = contact_sheet(opened, [clip["split"] for clip in clips], sheet)
     if as_json:
-        print_json({**description, "sheet": str(sheet) if sheet else None})
+        print_json({**description, "sheet": str(sheet) if sheet else None, "read": read})
         return 0
     _print(description, opened.train.sampling.describe())
     if sheet is not None:
@@ -110,6 +129,20 @@ def _pack(path: str, folder: Path, settings: list[str], plugins: list[str], as_j
             f" --data {safe(packed['path'])}"
         )
     return 0
+
+
+def _share_read() -> Callable[[int, int], None]:
+    """A progress line while everything is read; only in a terminal."""
+    if not has_live_line(stderr=True):
+        return lambda *_: None
+    line = LiveLine(stderr=True)
+
+    def show(done: int, total: int) -> None:
+        line.draw(f"reading all frames: {done / total:.0%}", done / total)
+        if done == total:
+            line.clear()
+
+    return show
 
 
 def _progress(activity: str) -> Callable[[str, int, int], None]:

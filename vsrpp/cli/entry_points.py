@@ -120,7 +120,7 @@ ENTRIES: tuple[ProjectEntry, ...] = (
         name="replay", command="replay",
         help="Retrain a run from its record, from MLflow alone if the run folder is missing, and verify that the result is"
         " bit-identical.",
-        parameters=(_LATEST, _p("devices"), _p("trust_code"), _RUN_DIR),
+        parameters=(_LATEST, _p("devices"), _p("data"), _p("trust_code"), _RUN_DIR),
     ),
     ProjectEntry(
         name="evaluate", command="evaluate",

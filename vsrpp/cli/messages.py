@@ -37,6 +37,13 @@ CANNOT_WRITE = Reason("failed.write", "{path} cannot be written: {why}.", VsrppE
 COMPARE_ONE = Reason("refused.compare", "compare needs two or more runs, each once.")
 COMPARE_TWICE = Reason("refused.compare.twice", "{run} is given twice: give each run once.")
 DATA_USAGE = Reason("refused.usage.data", "expected vsrpp data PATH, or vsrpp data pack PATH OUT.")
+PACK_READS_ALL = Reason(
+    "refused.usage.pack_reads_all", "--read-all has no effect on data pack, which reads every frame anyway; remove it."
+)
+DATA_UNREADABLE = Reason(
+    "refused.data.unreadable",
+    "{path}: {count} of its files cannot be read ({readable} frames can); repair or remove them.",
+)
 PACK_CONFIG = Reason(
     "refused.pack", "{path} refused: a packed copy has one source; pack the sources of a mix one by one."
 )

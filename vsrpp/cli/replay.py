@@ -19,20 +19,24 @@ if TYPE_CHECKING:
 
 
 def replay(
-    run: str, *, devices: str | None, trust_code: Sequence[str], allow_changed_code: bool, run_dir: Path | None, as_json: bool
+    run: str, *, devices: str | None, data: str | None, trust_code: Sequence[str], allow_changed_code: bool,
+    run_dir: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Exit 0 if identical. Otherwise raises ProofFailed (exit 6), naming the first differing step and likely causes."""
 
     def command_for(run: str) -> RankCommand:
         folder = ["--run-dir", str(run_dir)] if run_dir else []
+        folder += ["--data", data] if data else []
         changed = ["--allow-changed-code"] if allow_changed_code else []
         return RankCommand(
             module=MODULE, arguments=("replay", run, *folder, *changed, *(["--json"] if as_json else []))
         )
 
     early.find_or_ask(run, paths.runs_dir(run_dir))
+    if data is not None:
+        early.check_input(data)
     request = ReplayRequest(
-        run=run, command_for=command_for, devices=devices, run_dir=run_dir, trust_code=tuple(trust_code),
+        run=run, command_for=command_for, devices=devices, data=data, run_dir=run_dir, trust_code=tuple(trust_code),
         allow_changed_code=allow_changed_code,
     )  # fmt: skip
     return replay_job.replay(request, _ForScripts() if as_json else _ForPeople())

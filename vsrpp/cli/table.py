@@ -115,7 +115,8 @@ TRAIN = CommandSpec(
         Option(name="config", flag="--config", kind="place", metavar="FILE|RECIPE",
                help="a YAML file with keys of either config, or a recipe: basicvsr_reds, basicvsr_vimeo, vsrpp_video"),
         Option(name="data", flag="--data", kind="place", metavar="PATH|sample",
-               help="a video, a folder of videos or clips, a dataset (REDS, …), or the sample clip"),
+               help="a video, a folder of videos or clips, a dataset (REDS, …), or the sample clip (with --resume: where the"
+               " run's data is now)"),
         _settings("any key of either config; may be repeated"),
         Option(name="plugins", flag="--plugin", kind="list", metavar="FILE|MODULE",
                help="other people's code with losses, metrics or data readers; may be repeated (docs/extending.md)"),
@@ -243,6 +244,8 @@ COMMANDS: tuple[CommandSpec, ...] = (
             Option(name="devices", flag="--devices", kind="devices", metavar="N|auto",
                    help="processes on this host (default: as many as trained the run; any other number gives different"
                    " bits)"),
+            Option(name="data", flag="--data", kind="place", metavar="PATH|sample",
+                   help="where the run's data is now, if it has moved"),
             TRUST_CODE,
             CHANGED_CODE,
         ),
@@ -297,13 +300,15 @@ COMMANDS: tuple[CommandSpec, ...] = (
     ),
     CommandSpec(
         name="data", entry="data.data", help="show how the trainer would read a path, or pack it",
-        usage="vsrpp data PATH [--json] [--sheet FILE [--overwrite]] [--set KEY=VALUE]… [--plugin FILE]…\n"
+        usage="vsrpp data PATH [--json] [--read-all] [--sheet FILE [--overwrite]] [--set KEY=VALUE]… [--plugin FILE]…\n"
         "       vsrpp data pack PATH OUT [--json] [--set KEY=VALUE]…",
         options=(
             Option(name="arguments", kind="place", metavar="PATH", nargs="+",
                    help="a video file, a folder of videos, of clips or of frames, REDS, Vimeo-90K, Vid4, LQ/GT pairs, a"
                    " packed copy, or a config file with a data: block; `pack PATH OUT` writes a packed copy of PATH to the"
                    " new folder OUT"),
+            Option(name="read_all", flag="--read-all", kind="switch",
+                   help="read every frame of every clip and list the files that cannot be read (exit 2 if there are any)"),
             Option(name="sheet", flag="--sheet", kind="path", metavar="FILE",
                    help="write a contact sheet of the clips to this file (default: none)"),
             Option(name="overwrite", flag="--overwrite", kind="switch", help="replace an existing FILE"),

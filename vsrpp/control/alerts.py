@@ -24,6 +24,7 @@ SINK = "alerts"
 EVENTS = {
     "plateau": ("plateau_detected",),
     "non_finite": ("non_finite",),
+    "bad_sample": ("bad_sample",),
     "revert": ("config_reverted",),
     "checkpoint_failed": ("checkpoint_failed",),
     "stopped": ("stopped",),

@@ -60,14 +60,20 @@ def current_config(reader: RunReader) -> ConfigHistory:
 
 def run_config_of(reader: RunReader) -> dict[str, Any]:
     """The run config as resolved at the start, with what the last resume changed: limits (`control.numbers.LIMITS`),
-    and plug-ins whose code it allowed to differ."""
+    plug-ins whose code it allowed to differ, and paths of data that moved."""
     started, restored = reader.last_event("started"), reader.last_event("restored")
     if started is None:
         return {}
     unlimited: dict[str, Any] = dict.fromkeys(LIMITS)
     later = restored.data if restored else {}
     changed_code = {"plugins": later["plugins"]} if later.get("plugins") else {}
-    return {**unlimited, **started.data["run_config"], **later.get("limits", {}), **changed_code}
+    return {
+        **unlimited,
+        **started.data["run_config"],
+        **later.get("limits", {}),
+        **changed_code,
+        **later.get("moved", {}),
+    }
 
 
 def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | None = None) -> Preview:

@@ -26,9 +26,12 @@ GROUPS: dict[str, frozenset[str]] = {
     "checkpoint": frozenset({"checkpoint_saved", "checkpoint_failed"}),
     "life": frozenset({"started", "paused", "resumed", "restored", "rolled_back", "stopped", "finished", "failed"}),
     "faults": frozenset(
-        {"non_finite", "out_of_memory", "failed", "checkpoint_failed", "face_failed", "tracking_lost", "tracking_back"}
+        {
+            "non_finite", "bad_sample", "out_of_memory", "failed", "checkpoint_failed", "face_failed", "tracking_lost",
+            "tracking_back",
+        }
     ),
-}
+}  # fmt: skip
 """Filters of a timeline -> the events shown; an event may belong to two."""
 FILTERS = ("all", *GROUPS)
 _TONES = {
@@ -36,14 +39,14 @@ _TONES = {
     "rolled_back": "warn", "plateau_detected": "warn", "plateau_cleared": "good", "safety_reset": "warn",
     "validated": "info", "checkpoint_failed": "bad", "paused": "warn", "resumed": "good", "restored": "good",
     "failed": "bad", "non_finite": "bad", "out_of_memory": "bad", "tracking_lost": "warn", "tracking_back": "good",
-    "face_failed": "warn", "finished": "good",
+    "face_failed": "warn", "bad_sample": "warn", "finished": "good",
 }  # fmt: skip
 _SIGNS = {
     "config_applied": "⚙️", "config_refused": "⛔", "config_reverted": "↩", "config_confirmed": "✔",
     "plateau_detected": "▬", "plateau_cleared": "↘", "safety_reset": "⟲", "phase_changed": "◆", "validated": "👁",
     "checkpoint_saved": "●", "checkpoint_failed": "✖", "started": "▶", "paused": "⏸", "resumed": "▶", "restored": "✅",
     "rolled_back": "↶", "stopped": "■", "finished": "✔", "tracking_lost": "☁", "tracking_back": "☁", "failed": "✖",
-    "non_finite": "✖", "out_of_memory": "✖", "face_failed": "✖",
+    "non_finite": "✖", "bad_sample": "⚠️", "out_of_memory": "✖", "face_failed": "✖",
 }  # fmt: skip
 _WHY = {
     "warmed_up": ("warmup_steps",), "in_warmup": ("step", "warmup_steps"), "settled": ("settling_steps",),
@@ -303,8 +306,10 @@ def _tell_started(event: Event, data: dict[str, Any]) -> Told:
 
 
 def _tell_restored(event: Event, data: dict[str, Any]) -> Told:
-    step = formats.whole(data.get("from_step"))
-    return (Phrase("event.restored") if step == formats.NONE else Phrase("event.restored.from", {"step": step})), []
+    step, moved = formats.whole(data.get("from_step")), data.get("moved")
+    path = moved.get("data") if isinstance(moved, dict) else None
+    parts: list[Part] = [Phrase("detail.moved", {"path": path})] if isinstance(path, str) else []
+    return (Phrase("event.restored") if step == formats.NONE else Phrase("event.restored.from", {"step": step})), parts
 
 
 def _tell_stopped(event: Event, data: dict[str, Any]) -> Told:
@@ -315,6 +320,10 @@ def _tell_stopped(event: Event, data: dict[str, Any]) -> Told:
 
 def _tell_non_finite(event: Event, data: dict[str, Any]) -> Told:
     return _headline(event), [Phrase("detail.skipped")] if data.get("skipped") else []
+
+
+def _tell_bad_sample(event: Event, data: dict[str, Any]) -> Told:
+    return _headline(event), _error(data)
 
 
 def _tell_lost(event: Event, data: dict[str, Any]) -> Told:
@@ -352,4 +361,5 @@ _TELL: dict[str, Callable[[Event, dict[str, Any]], Told]] = {
     "validated": _tell_validated, "checkpoint_saved": _tell_saved, "checkpoint_failed": _tell_save_failed,
     "started": _tell_started, "restored": _tell_restored, "stopped": _tell_stopped, "finished": _tell_stopped,
     "non_finite": _tell_non_finite, "tracking_lost": _tell_lost, "tracking_back": _tell_back, "face_failed": _tell_face,
+    "bad_sample": _tell_bad_sample,
 }  # fmt: skip

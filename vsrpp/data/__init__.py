@@ -6,6 +6,7 @@ from vsrpp.data.block import with_absolute_paths
 from vsrpp.data.dataset import Data, ValClip, describe, find_all, look_at_data, open_data
 from vsrpp.data.identity import datasets
 from vsrpp.data.layouts import find, inspect
+from vsrpp.data.read_all import read_all
 from vsrpp.data.sample import sample_clip
 from vsrpp.data.sources import Clip, iter_frames, read_frames
 from vsrpp.data.split import Span, Split
@@ -26,6 +27,7 @@ __all__ = [
     "iter_frames",
     "look_at_data",
     "open_data",
+    "read_all",
     "read_frames",
     "sample_clip",
     "with_absolute_paths",

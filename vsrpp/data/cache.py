@@ -68,8 +68,12 @@ class StoredClip:
         """Hash of everything training on it depends on; independent of path and name."""
         return clip_identity(self.content_sha256, self.degradation, self.lq_sha256)
 
+    def files_of(self, number: int) -> tuple[Path, ...]:
+        """None: no frame has files of its own."""
+        return ()
+
     def gt(self) -> NDArray[np.uint8]:
-        """(T, height, width, 3) uint8, read-only, mapped."""
+        """(T, height, width, 3) uint8, read-only, mapped. Raises VsrppError if the file is gone or torn."""
         size = (self.source_height, self.source_width) if self.uncut else (self.height, self.width)
         return _mapped(self.folder / "gt.bin", (self.frames, *size, 3))[:, : self.height, : self.width]
 
@@ -206,4 +210,8 @@ def locked(path: Path) -> Iterator[None]:
 @lru_cache(maxsize=256)
 def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
     """A memory-mapped file. Each mapping holds a file descriptor, so a large dataset cannot keep all clips mapped."""
-    return np.memmap(path, np.uint8, "r", shape=shape).view(np.ndarray)
+    try:
+        return np.memmap(path, np.uint8, "r", shape=shape).view(np.ndarray)
+    except (OSError, ValueError) as error:
+        cause = getattr(error, "strerror", None) or "it is shorter than its frames"
+        raise messages.DECODED_FILE_LOST(file=path, cause=cause) from error

@@ -5,7 +5,10 @@ A container's frame count and duration are often wrong, so frames are counted by
 
 from __future__ import annotations
 
+import errno
 import json
+import struct
+import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -23,6 +26,19 @@ from vsrpp.errors import VsrppError
 Frame = NDArray[np.uint8]
 
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
+_DAMAGED = (
+    OSError, ValueError, SyntaxError, EOFError, LookupError, ArithmeticError, TypeError, struct.error, zlib.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+"""What Pillow raises for damaged files."""
+_OF_THE_MACHINE = frozenset(
+    {
+        errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EINTR, errno.ESTALE,
+        errno.ETIMEDOUT, errno.ENOTCONN, errno.ECONNRESET, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN,
+        errno.ENETUNREACH,
+    }
+)  # fmt: skip
+"""Errors that say nothing about a file: too many open ones, or a file server that does not answer."""
 _READERS = 4
 _READ_AHEAD = 16
 
@@ -103,15 +119,18 @@ def iter_images(files: Sequence[Path]) -> Iterator[Frame]:
 def read_image(file: Path) -> Frame:
     """One image as (H, W, 3) uint8.
 
-    Raises Refused if the file is not readable, or for grey images of more than 8 bits, which Pillow would clip, not scale.
+    Raises Refused if the file is not readable, or for grey images of more than 8 bits, which Pillow would clip, not scale;
+    VsrppError if not the file, but the machine is at fault.
     """
     try:
         with Image.open(file) as image:
             if image.mode in _DEEP_MODES:
                 raise messages.DEEP_GREY(path=file, mode=image.mode)
             return np.asarray(image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise messages.UNREADABLE_IMAGE(path=file, cause=_cause(error)) from None
+    except _DAMAGED as error:
+        at_fault = getattr(error, "errno", None) in _OF_THE_MACHINE
+        reason = messages.READING_FAILED if at_fault else messages.UNREADABLE_IMAGE
+        raise reason(path=file, cause=_cause(error)) from None
 
 
 def iter_raw(folder: Path) -> Iterator[Frame]:
@@ -146,7 +165,7 @@ def image_size(file: Path) -> tuple[int, int]:
     try:
         with Image.open(file) as image:
             return image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except _DAMAGED as error:
         raise messages.UNREADABLE_IMAGE(path=file, cause=_cause(error)) from None
 
 

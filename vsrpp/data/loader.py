@@ -1,7 +1,8 @@
 """Batches for the training loop, starting at any step. Batch n of a run does not depend on who loads it or when.
 
-Step n on rank r of R uses samples (n*R + r)*N … +N-1. Workers return uint8, which needs a quarter of the shared memory of
-float32; a background thread converts to float32 while the network computes.
+Step n on rank r of R uses samples (n*R + r)*N … +N-1; `unreadable` says what replaces those that cannot be read. Workers
+return uint8, which needs a quarter of the shared memory of float32; a background thread converts to float32 while the
+network computes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from vsrpp.data import messages
 from vsrpp.data.trainset import TrainSet, to_unit
+from vsrpp.data.unreadable import BadFrames, Unreadable
 from vsrpp.errors import VsrppError
 
 _AHEAD = 2
@@ -28,6 +30,8 @@ _POLL_S = 0.1
 _CLOSE_S = 30.0
 
 Batch = tuple[Tensor, Tensor]
+_Loaded = tuple[Tensor, Tensor, list[Unreadable]]
+"""A batch, and the frames that could not be read for it."""
 
 
 class Batches:
@@ -47,13 +51,17 @@ class Batches:
         rank: int = 0,
         world_size: int = 1,
         pin_memory: bool = False,
+        bad: BadFrames | None = None,
     ) -> None:
+        """`bad`: the frames on record as unreadable."""
         self.step = start_step
         """The step that the next batch belongs to."""
+        self.unreadable: list[Unreadable] = []
+        """Frames that could not be read for the newest batch, whose samples were replaced."""
         self._stop = threading.Event()
-        self._ready: queue.Queue[Batch | Exception] = queue.Queue(_AHEAD)
+        self._ready: queue.Queue[_Loaded | Exception] = queue.Queue(_AHEAD)
         self._failed: Exception | None = None
-        steps = _Steps(train_set, batch_size, rank, world_size)
+        steps = _Steps(train_set, batch_size, rank, world_size, bad or BadFrames())
         # created here, not in the thread: torch's handler that notices a killed worker needs the main thread
         source = from_workers(steps, start_step, num_workers) if num_workers else _from_here(steps, start_step)
         self._thread = threading.Thread(target=self._fill, args=(source, pin_memory), name="vsrpp-batches", daemon=True)
@@ -71,7 +79,8 @@ class Batches:
                     self._failed = item
                     raise item
                 self.step += 1
-                return item
+                lr, gt, self.unreadable = item
+                return lr, gt
         raise StopIteration
 
     def close(self) -> None:
@@ -85,14 +94,15 @@ class Batches:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _fill(self, source: Iterator[Batch | VsrppError], pin_memory: bool) -> None:
+    def _fill(self, source: Iterator[_Loaded | VsrppError], pin_memory: bool) -> None:
         try:
             for loaded in source:
                 if isinstance(loaded, VsrppError):
                     self._put(loaded)
                     break
-                lr, gt = (torch.from_numpy(to_unit(pixels.numpy())) for pixels in loaded)
-                self._put((lr.pin_memory(), gt.pin_memory()) if pin_memory else (lr, gt))
+                *pixels_u8, met = loaded
+                lr, gt = (torch.from_numpy(to_unit(pixels.numpy())) for pixels in pixels_u8)
+                self._put((lr.pin_memory(), gt.pin_memory(), met) if pin_memory else (lr, gt, met))
                 if self._stop.is_set():
                     break
         except (RuntimeError, EOFError, ConnectionError) as error:  # the last two: it died while sending a batch
@@ -107,27 +117,30 @@ class Batches:
             if shutdown:
                 shutdown()
 
-    def _put(self, item: Batch | Exception) -> None:
+    def _put(self, item: _Loaded | Exception) -> None:
         while not self._stop.is_set():
             with contextlib.suppress(queue.Full):
                 self._ready.put(item, timeout=_POLL_S)
                 return
 
 
-class _Steps(Dataset[Batch | VsrppError]):
+class _Steps(Dataset[_Loaded | VsrppError]):
     """Batches by step, as uint8; lives in the worker processes."""
 
-    def __init__(self, train_set: TrainSet, batch_size: int, rank: int, world_size: int) -> None:
+    def __init__(self, train_set: TrainSet, batch_size: int, rank: int, world_size: int, bad: BadFrames) -> None:
         self._train_set, self._batch_size, self._rank, self._world_size = train_set, batch_size, rank, world_size
+        self._bad = bad
 
-    def __getitem__(self, step: int) -> Batch | VsrppError:
+    def __getitem__(self, step: int) -> _Loaded | VsrppError:
         """An error is returned, not raised: torch would replace its text with a traceback and drop its reason code."""
         first = (step * self._world_size + self._rank) * self._batch_size
         try:
-            pairs = [self._train_set.sample_u8(index) for index in range(first, first + self._batch_size)]
+            indexes = range(first, first + self._batch_size)
+            samples = [self._train_set.readable_u8(index, self._bad) for index in indexes]
         except VsrppError as error:
             return error
-        return torch.from_numpy(np.stack([lr for lr, _ in pairs])), torch.from_numpy(np.stack([gt for _, gt in pairs]))
+        lr, gt = (torch.from_numpy(np.stack(part)) for part in zip(*(pixels for pixels, _ in samples), strict=True))
+        return lr, gt, [one for _, met in samples for one in met]
 
 
 class _From(Sampler[int]):
@@ -140,11 +153,11 @@ class _From(Sampler[int]):
         return itertools.count(self._start)
 
 
-def _from_here(steps: _Steps, start_step: int) -> Iterator[Batch | VsrppError]:
+def _from_here(steps: _Steps, start_step: int) -> Iterator[_Loaded | VsrppError]:
     return map(steps.__getitem__, itertools.count(start_step))
 
 
-def from_workers(steps: _Steps, start_step: int, num_workers: int) -> Iterator[Batch | VsrppError]:
+def from_workers(steps: _Steps, start_step: int, num_workers: int) -> Iterator[_Loaded | VsrppError]:
     """uint8 batches from start_step on, loaded by worker processes; a batch that cannot be read is its error.
 
     The workers are not forked from this process: a fork would copy the trainer's threads, sockets and SQLite files in an
@@ -154,7 +167,7 @@ def from_workers(steps: _Steps, start_step: int, num_workers: int) -> Iterator[B
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
         context.set_forkserver_preload([__name__])  # torch is imported once, not once per worker
-    loader: DataLoader[Batch | VsrppError] = DataLoader(
+    loader: DataLoader[_Loaded | VsrppError] = DataLoader(
         steps,
         batch_size=None,
         sampler=_From(start_step),

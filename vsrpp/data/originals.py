@@ -76,6 +76,10 @@ class OriginalClip:
         """As for `StoredClip`."""
         return clip_identity(self.content_sha256, self.source.degradation, self.lq_sha256)
 
+    def files_of(self, number: int) -> tuple[Path, ...]:
+        """The files that a frame is read from."""
+        return tuple(source.files[number] for source in (self.source, self.source.lq) if source is not None)
+
     def gt(self) -> Frames:
         """(T, height, width, 3) uint8, read when indexed."""
         return Frames((self.frames, self.height, self.width, 3), self._gt)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import Any
@@ -14,11 +15,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vsrpp.data import messages
 from vsrpp.data.degradation_table import TABLE, Draw
 from vsrpp.data.sampling import Sampling
 from vsrpp.data.split import Span
+from vsrpp.data.unreadable import BadFrames, Unreadable
+from vsrpp.errors import VsrppError
 
 _UINT64 = 2**64
+_MOST_REPLACEMENTS = 1000
+"""Unreadable samples in a row after which the data counts as unreadable as a whole."""
+Pixels = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""lr (T, 3, h, w) and gt (T, 3, H, W)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What a sample is cut from."""
+
+    index: int
+    span: int
+    numbers: slice | list[int]
+    """The frames of the span's clip."""
+    top: int
+    left: int
+    flips: list[int]
+
+    @property
+    def frames(self) -> list[int]:
+        numbers = self.numbers
+        return list(range(numbers.start, numbers.stop, numbers.step)) if isinstance(numbers, slice) else numbers
 
 
 class TrainSet:
@@ -74,8 +100,43 @@ class TrainSet:
         lr, gt = self.sample_u8(index)
         return to_unit(lr), to_unit(gt)
 
-    def sample_u8(self, index: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def sample_u8(self, index: int) -> Pixels:
         """The same sample as uint8, before the division by 255: a quarter of the bytes to send between processes."""
+        return self._read(self._drawn(index))
+
+    def readable_u8(self, index: int, bad: BadFrames) -> tuple[Pixels, list[Unreadable]]:
+        """Sample `index`, or the next one if it has a frame that counts as bad for `index` or that cannot be read.
+
+        Also returns the frames that turned out to be unreadable. Raises VsrppError if no sample can be read, or for
+        anything but an unreadable frame.
+        """
+        met: list[Unreadable] = []
+        for candidate in range(index, index + _MOST_REPLACEMENTS):
+            drawn = self._drawn(candidate)
+            if bad and any(bad.counts_for((drawn.span, frame), index) for frame in drawn.frames):
+                continue
+            if any((one.span, one.frame) == (drawn.span, frame) for one in met for frame in drawn.frames):
+                continue
+            try:
+                return self._read(drawn), met
+            except VsrppError as error:
+                met.append(self._unreadable(index, drawn, error))
+        first = met[0].error if met else "All of them have frames on record as unreadable."
+        raise messages.NOTHING_READABLE(index=index, tried=_MOST_REPLACEMENTS - 1, error=first)
+
+    def _unreadable(self, index: int, drawn: _Drawn, error: VsrppError) -> Unreadable:
+        """The frame that an error is about. Raises the error if it is not about a frame's file."""
+        clip, file = self.spans[drawn.span].clip, error.fields.get("path")
+        frame = next((frame for frame in drawn.frames if file in clip.files_of(frame)), None)
+        if frame is None or error.reason_code not in messages.OF_A_FRAME:
+            raise error
+        return Unreadable(
+            index=index, span=drawn.span, frame=frame, clip=clip.name, file=str(file), error=str(error),
+            reason_code=error.reason_code,
+            fields={name: value if isinstance(value, (int, float)) else str(value) for name, value in error.fields.items()},
+        )  # fmt: skip
+
+    def _drawn(self, index: int) -> _Drawn:
         # Philox is counter-based: (seed, index) is the key, so samples share no state. Only raw words and integer
         # arithmetic are used, because numpy guarantees these across versions but not the methods of Generator.
         words = np.random.Philox(key=[self.seed % _UINT64, index]).random_raw(9).tolist()
@@ -84,18 +145,25 @@ class TrainSet:
         windows = self._windows_up_to[interval][source]
         window = _below(words[0], windows[-1])
         which = bisect_right(windows, window)
-        span = self.spans[self._spans_before[source] + which]
+        number = self._spans_before[source] + which
+        span = self.spans[number]
         first = window - (windows[which - 1] if which else 0)
-        numbers = span.numbers(first, self.sampling.num_frames, interval)
         side = self.crop_size // self.scale
-        top = _below(words[1], span.clip.height // self.scale - side + 1)
-        left = _below(words[2], span.clip.width // self.scale - side + 1)
-        flips = self.sampling.turns([word >> 63 for word in words[3:7]])
-        gt = _turn(_cut(span.clip.gt(), numbers, top * self.scale, left * self.scale, self.crop_size), flips)
-        if method := self._per_sample.get(span.clip.degradation):
-            small = method.degrade(gt.transpose(0, 2, 3, 1), Draw(self.seed, index), scale=self.scale)
+        return _Drawn(
+            index, number, span.numbers(first, self.sampling.num_frames, interval),
+            top=_below(words[1], span.clip.height // self.scale - side + 1),
+            left=_below(words[2], span.clip.width // self.scale - side + 1),
+            flips=self.sampling.turns([word >> 63 for word in words[3:7]]),
+        )  # fmt: skip
+
+    def _read(self, drawn: _Drawn) -> Pixels:
+        clip, numbers, top, left = self.spans[drawn.span].clip, drawn.numbers, drawn.top, drawn.left
+        cut = _cut(clip.gt(), numbers, top * self.scale, left * self.scale, self.crop_size)
+        gt = _turn(cut, drawn.flips)
+        if method := self._per_sample.get(clip.degradation):
+            small = method.degrade(gt.transpose(0, 2, 3, 1), Draw(self.seed, drawn.index), scale=self.scale)
             return _planes(small), gt
-        return _turn(_cut(span.clip.lr(), numbers, top, left, side), flips), gt
+        return _turn(_cut(clip.lr(), numbers, top, left, self.crop_size // self.scale), drawn.flips), gt
 
 
 def to_unit(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -108,7 +176,7 @@ def _below(word: int, bound: int) -> int:
     return word * bound >> 64
 
 
-def _cut(frames: NDArray[np.uint8], numbers: slice | list[int], top: int, left: int, side: int) -> NDArray[np.uint8]:
+def _cut(frames: Any, numbers: slice | list[int], top: int, left: int, side: int) -> NDArray[np.uint8]:
     return frames[numbers, top : top + side, left : left + side].transpose(0, 3, 1, 2)
 
 

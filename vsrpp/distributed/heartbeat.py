@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -35,6 +36,8 @@ class Heartbeat:
             timeout=timedelta(seconds=STORE_S),
         )  # fmt: skip
         self._closed = threading.Event()
+        self._posted = 0
+        self._read: Counter[int] = Counter()
         self._beats = 0
         self._beat()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -53,7 +56,26 @@ class Heartbeat:
         """Rank 0 announces that it failed where it cannot broadcast: the others may be waiting in the middle of a step."""
         self._set("over", "1")
 
+    def post(self, note: str) -> None:
+        """Leave a note for rank 0, which can read it once this returns. Raises RuntimeError if the store is gone."""
+        self._posted += 1
+        self._store.set(self._key(f"note/{self._rank}/{self._posted}"), note)
+        self._store.add(self._key("notes"), 1)  # unlike `set`, answered by the store
+
     # ---- observing
+    def notes(self) -> list[tuple[int, str]]:
+        """(rank, note) of the notes since the last call; costs one request to the store if there are none."""
+        try:
+            posted = int(self._store.add(self._key("notes"), 0))
+        except RuntimeError:  # the store is gone, and so are the others
+            return []
+        found: list[tuple[int, str]] = []
+        for rank in range(self._world_size):
+            while sum(self._read.values()) < posted and (note := self._get(f"note/{rank}/{self._read[rank] + 1}")):
+                self._read[rank] += 1
+                found.append((rank, note))
+        return found
+
     def missing(self) -> str | None:
         """One line on the ranks that have failed, died or stalled; None if all respond. Takes some seconds."""
         before = self._signs()

@@ -152,6 +152,16 @@ class ProcessGroup:
             dist.gather_object(value, values if self.is_rank_0 else None, dst=0, group=self._talking)
         return values if self.is_rank_0 else []
 
+    def post(self, note: str) -> None:
+        """Leave a note for rank 0. Posted before a collective, it can be read after it. Raises PeerLost."""
+        if self.heartbeat is not None:
+            with _collective():
+                self.heartbeat.post(note)
+
+    def notes(self) -> list[tuple[int, str]]:
+        """On rank 0: (rank, note) of the notes since the last call. Waits for no rank."""
+        return [] if self.heartbeat is None else self.heartbeat.notes()
+
     def mean(self, figures: list[float]) -> list[float]:
         """The mean of each value over all ranks, bit-identical on every rank; NaN if it is NaN on any. Raises PeerLost."""
         if not self.many:

@@ -51,7 +51,7 @@ def _lead(request: ReplayRequest, console: ReplayConsole, preflight: Preflight |
         console.say(f"Replaying {original.run_id} from its record …")
         verdict = train_again(
             original, Path(scratch), say=console.say, on_progress=console.progress, preflight=preflight,
-            allow_changed_code=request.allow_changed_code,
+            allow_changed_code=request.allow_changed_code, moved_to=request.data,
         )  # fmt: skip
     console.verdict(verdict)
     if not verdict.identical:

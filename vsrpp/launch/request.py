@@ -28,6 +28,7 @@ class TrainRequest:
     config: str | None = None
     """A YAML file, or the name of a recipe."""
     data: str | None = None
+    """With `resume`: where the run's data is now."""
     settings: tuple[str, ...] = ()
     """KEY=VALUE pairs for either config, in the order given."""
     plugins: tuple[str, ...] = ()
@@ -75,6 +76,8 @@ class ReplayRequest:
     """SHA-256s of recorded plug-ins that may run although this account has not named them."""
     allow_changed_code: bool = False
     """Use a plug-in's code although it differs from the record."""
+    data: str | None = None
+    """Where the run's data is now, if it has moved."""
     command_for: Callable[[str], RankCommand]
     """Returns the command with which each of several ranks replays a run."""
     devices: str | None = None
@@ -99,7 +102,7 @@ def check_combination(request: TrainRequest) -> None:
 
 def _check_resume(request: TrainRequest) -> None:
     fixed = {
-        "--preset": request.preset, "--config": request.config, "--data": request.data, "--set": request.settings,
+        "--preset": request.preset, "--config": request.config, "--set": request.settings,
         "--max-steps": request.max_steps, "--plugin": request.plugins,
     }  # fmt: skip
     given = [name for name, value in fixed.items() if value]

@@ -89,7 +89,7 @@ def _lead(request: TrainRequest, console: TrainConsole, preflight: Preflight | N
         return _check(request, runs, console)
     begun = elastic.begun()
     if begun is not None:
-        request = replace(request, resume=str(begun))
+        request = replace(request, resume=str(begun), data=request.data if request.resume else None)
     if request.resume:
         return _resume(request, request.resume, runs, console, preflight)
     return _start(request, runs, console, preflight)
@@ -159,6 +159,7 @@ def _resume(
             limits=new_limits,
             preflight=preflight,
             allow_changed_code=request.allow_changed_code,
+            moved_to=request.data,
         )
     except BaseException:
         delivery.finish(1.0)

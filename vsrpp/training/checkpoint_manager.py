@@ -85,6 +85,7 @@ class CheckpointManager:
         run, step = self._run, self._run.state.step
         if self._replay or (self.at_step == step and reason != "start"):
             return
+        self._recorder.bad_samples.record()
         metrics = {key: value for key, value in run.metrics.items() if key.startswith("loss/")}
         if run.scores and run.scored_at == step:
             metrics |= run.scores.figures

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 from vsrpp import control
 from vsrpp.control.numbers import LIMITS
+from vsrpp.data import moved
 from vsrpp.errors import VsrppError
 from vsrpp.plugins import record as plugin_record
 from vsrpp.store import Answer, Command
@@ -82,6 +84,9 @@ class RunCommands:
     def _decide(self, *, after_step: bool) -> Iterator[Turn]:
         run, state, ending = self._run, self._run.state, self._ending
         if after_step:
+            bad_frames = self._recorder.bad_samples.news()
+            if bad_frames is not None:
+                yield Turn(live=self.live_config.live, bad_frames=bad_frames)
             yield from self._look_at_step()
         else:
             yield from self._open()
@@ -108,6 +113,8 @@ class RunCommands:
         run, recorder, prepared = self._run, self._recorder, self._prepared
         if run.group.many:
             yield Turn(live=self.live_config.live, go_back_to=run.state.capture(self.live_config.live))
+        if prepared.bad_frames or prepared.bad_frames.complete:
+            yield Turn(live=self.live_config.live, bad_frames=prepared.bad_frames)
         self.live_config.open_file(fresh=prepared.fresh)
         if prepared.replay:
             return
@@ -126,9 +133,16 @@ class RunCommands:
                 "restored",
                 data={
                     "resume": True, "from_step": run.state.step, "limits": limits, "ranks": run.group.world_size, **code,
+                    **self._moved(),
                 },
             )  # fmt: skip
         self._status.show(now=True)
+
+    def _moved(self) -> dict[str, Any]:
+        """Where the data is now, if it is not where it was at the start."""
+        started = self._prepared.line.events[0].data["run_config"]
+        now = {key: self._run.run_config.get(key) for key in moved.KEYS}
+        return {"moved": now} if now != {key: started.get(key) for key in moved.KEYS} else {}
 
     def _look_at_step(self) -> Iterator[Turn]:
         """Judge an edit on probation by the step just made, and decide whether the run must return to a checkpoint."""

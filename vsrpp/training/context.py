@@ -114,7 +114,7 @@ class RunContext:
     def take_on(self, snapshot: Snapshot) -> None:
         """Continue from another state, including its data position."""
         self.state.restore(snapshot)
-        self.batches.drop()
+        self.batches.go_back(snapshot.step)
         self.metrics = {}
         self.throughput.forget_step(self.state.step)
 

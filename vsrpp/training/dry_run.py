@@ -195,6 +195,11 @@ def _look_at_figures(
     with RunReader(run.paths.run_db) as record:
         seen.losses = [row.value for row in record.series("loss/total") if row.step > start]
         bad = [event.step - start for event in record.events(types=("non_finite",))]
+        unreadable = [str(event.data["error"]) for event in record.events(types=("bad_sample",))]
+    if unreadable:
+        seen.warnings.append(
+            f"{unreadable[0]} Other files may be unreadable, too: vsrpp data PATH --read-all lists them."
+        )
     if bad:
         seen.problems.append(
             f"the loss or a gradient of step {bad[0]} is not finite."

@@ -70,6 +70,8 @@ def between_steps(run: RunContext, result: StepResult | None) -> str | None:
         run.live, ending = turn.live, turn.stop
         if turn.go_back_to is not None:
             run.take_on(turn.go_back_to)
+        if turn.bad_frames is not None:
+            run.batches.now_bad(turn.bad_frames)
         if turn.validate is not None:
             run.validate(pictures=turn.validate == "on record")
         if turn.steps_until is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import NotFound, Reason, Remark, VsrppError
+from vsrpp.errors import NotFound, ProofFailed, Reason, Remark, VsrppError
 
 # ---- answers of a live run
 RUN_ENDED = Reason("refused.ended", "the run has ended")
@@ -93,11 +93,24 @@ TOO_FEW_GPUS = Reason(
 )
 PREFLIGHT = Reason("refused.preflight", "{why} Nothing was started.")
 
+DATA_GONE = Reason("not_found.data_gone", "{error} If the data has moved: {command} --data NEW", NotFound)
+OTHER_DATA = Reason(
+    "refused.other_data",
+    "{path} refused: it is not the data of run {run}: {difference}. To train on other data, start a new run:"
+    " vsrpp train --from {run} --data {path}",
+)
+
 # ---- replaying
 START_IS_ELSEWHERE = Reason(
     "refused.start_missing", "run {run} continued another run, and the checkpoint it started from is not here."
 )
 NOTHING_TO_REPLAY = Reason("refused.nothing_to_replay", "nothing to replay: the run has no checkpoint on record.")
+
+REPLAY_UNREADABLE = Reason(
+    "proof_failed.unreadable",
+    "{error} The run could read it: restore the file, and replay again.",
+    ProofFailed,
+)
 
 # ---- during training
 NO_CHECKPOINT_WRITTEN = Reason(

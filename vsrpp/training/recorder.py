@@ -9,6 +9,7 @@ from vsrpp.controller.controller import Outcome
 from vsrpp.distributed.process_group import of_the_whole
 from vsrpp.store import Command, Event, RunWriter
 from vsrpp.training.activity import adam_momentum
+from vsrpp.training.bad_samples import BadSamples
 from vsrpp.training.context import RunContext
 from vsrpp.training.progress import score
 from vsrpp.training.step import StepResult
@@ -38,6 +39,7 @@ class RunRecorder:
     ) -> None:  # fmt: skip
         """`watch` returns (type, data) of events outside the loop; it is called once a second and must not block."""
         self.writer = writer
+        self.bad_samples = BadSamples(run, self.emit)
         self.branch = branch
         self.revision = revision
         self._run = run

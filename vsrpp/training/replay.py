@@ -17,20 +17,19 @@ from typing import Any
 import safetensors.torch
 import torch
 
-from vsrpp import control, models, paths
+from vsrpp import control, models
 from vsrpp.checkpoints.files import load_checkpoint, versions
 from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.control.world_sizes import world_sizes
-from vsrpp.data import open_data
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.plugins import record as plugin_record
 from vsrpp.store import Event, RunReader, RunWriter
-from vsrpp.training import messages
+from vsrpp.training import bad_samples, messages
 from vsrpp.training.loop import train
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.open_run import open_run
 from vsrpp.training.preflight import Preflight
-from vsrpp.training.start import Prepared, code_version, pretrained_sha256
+from vsrpp.training.start import Prepared, code_version, open_recorded, pretrained_sha256
 from vsrpp.training.status import TrainingProgress
 
 COMPARED = ("loss/", "lr", "lr_factor", "grad_norm", "grad_clip", "weight/", "val/", "plateau/")
@@ -85,22 +84,23 @@ class ReplayVerdict:
 def replay(
     original: Original, folder: Path, *, say: Callable[[str], None] = lambda _: None,
     on_progress: Callable[[TrainingProgress], None] = lambda _: None, preflight: Preflight | None = None,
-    allow_changed_code: bool = False,
+    allow_changed_code: bool = False, moved_to: str | None = None,
 ) -> ReplayVerdict:  # fmt: skip
-    """Retrain the run in `folder` up to its newest recorded checkpoint.
+    """Retrain the run in `folder` up to its newest recorded checkpoint. `moved_to`: where its data is now.
 
     Raises Refused if there is nothing to compare, KeyboardInterrupt if a signal ended it before that checkpoint.
     """
     line = control.lineage(original.events)
     goal = _last_checkpoint(line)
-    run_config = dict(line.events[0].data["run_config"])
+    resumed = next((event for event in reversed(original.events) if event.type == "restored"), None)
+    run_config = {**line.events[0].data["run_config"], **(resumed.data.get("moved", {}) if resumed else {})}
     plugins = run_config.get("plugins") or []
     if plugins:
         run_config["plugins"] = plugin_record.reopen(
             run_config, line.events[0].data.get("plugin_sources") or {}, folder, say=say, exact=True,
             allow_changed=allow_changed_code,
         )  # fmt: skip
-    prepared = _prepare(original, line, run_config, folder, say, preflight or Preflight())
+    prepared = _prepare(original, line, run_config, folder, say, preflight or Preflight(), moved_to)
     changed = [one["source"] for one, now in zip(plugins, run_config.get("plugins") or (), strict=True) if one != now]
     changed += [source for event in original.events if event.type == "restored" for source in _other_code(event)]
     causes = [f"the code of {source} has changed" for source in changed]
@@ -130,11 +130,12 @@ def replay(
 
 def _prepare(
     original: Original, line: Lineage, run_config: dict[str, Any], folder: Path, say: Callable[[str], None],
-    preflight: Preflight,
+    preflight: Preflight, moved_to: str | None,
 ) -> Prepared:  # fmt: skip
     started = line.events[0]
     device = resolve_machine(run_config, preflight.group.local_rank)
-    data = open_data(run_config, cache_dir=paths.cache_dir())
+    command = f"vsrpp replay {original.run_id}"
+    data = open_recorded(run_config, started.data, moved_to, command, run_id=original.run_id)
     snapshot = None
     if started.data.get("parent"):
         if original.start is None:
@@ -148,6 +149,7 @@ def _prepare(
     return Prepared(
         replay_paths, writer, run_config, data, device, ConfigHistory.of([started]), line, snapshot, started.branch,
         base_seq=started.seq, replay=True, group=preflight.group,
+        bad_frames=bad_samples.on_record(original.events, int(run_config["batch_size"]), complete=True),
     )  # fmt: skip
 
 

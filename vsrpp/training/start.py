@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -30,16 +30,18 @@ from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.control.world_sizes import STARTS, world_sizes
 from vsrpp.controller import plateau
-from vsrpp.data import Data, added, datasets, open_data
+from vsrpp.data import Data, added, datasets, moved, open_data
+from vsrpp.data.build import ProgressCallback
+from vsrpp.data.unreadable import BadFrames
 from vsrpp.distributed.process_group import ProcessGroup
-from vsrpp.errors import VsrppError
+from vsrpp.errors import NotFound, VsrppError
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.plugins import record as plugin_record
 from vsrpp.plugins import trust
 from vsrpp.private_files import make_folder, open_lock
 from vsrpp.store import RunReader, RunWriter, signing
 from vsrpp.store.db import on_network_file_system
-from vsrpp.training import foreign_metrics, messages, optimizers
+from vsrpp.training import bad_samples, foreign_metrics, messages, optimizers
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.optimizers import optimizer_name
 from vsrpp.training.preflight import Preflight
@@ -71,6 +73,8 @@ class Prepared:
     """Whether plug-ins differ from the record, which a person allowed."""
     replay: bool = False
     """Whether the line comes from another record: its events are repeated and recorded again."""
+    bad_frames: BadFrames = field(default_factory=BadFrames)
+    """The frames on record as unreadable."""
     lock: IO[str] | None = None
     group: ProcessGroup = field(default_factory=ProcessGroup.single)
     """The processes that train the run, this one first."""
@@ -138,15 +142,16 @@ def prepare_new(
 
 def prepare_resume(
     folder: RunPaths, *, say: Callable[[str], None], limits: dict[str, float] | None = None,
-    preflight: Preflight | None = None, allow_changed_code: bool = False,
+    preflight: Preflight | None = None, allow_changed_code: bool = False, moved_to: str | None = None,
 ) -> Prepared:  # fmt: skip
     """Prepare a killed or stopped run, from its newest complete checkpoint and its record. Raises Refused if active.
 
     `limits` (see `control.numbers.LIMITS`) replace those on record. `allow_changed_code`: use plug-ins as they are now.
+    `moved_to`: where the data is now. Raises Refused if it is other data.
     """
     lock = _lock(folder)
     try:
-        return _prepared_resume(folder, lock, say, limits or {}, preflight or Preflight(), allow_changed_code)
+        return _prepared_resume(folder, lock, say, limits or {}, preflight or Preflight(), allow_changed_code, moved_to)
     except BaseException:
         lock.close()
         raise
@@ -154,7 +159,7 @@ def prepare_resume(
 
 def _prepared_resume(
     folder: RunPaths, lock: IO[str], say: Callable[[str], None], limits: dict[str, float], preflight: Preflight,
-    allow_changed_code: bool,
+    allow_changed_code: bool, moved_to: str | None,
 ) -> Prepared:  # fmt: skip
     with RunReader(folder.run_db) as reader:
         reader.check_writable()
@@ -178,7 +183,8 @@ def _prepared_resume(
             run_config, texts, folder.root, say=say, exact=True, allow_changed=allow_changed_code
         )
     device = resolve_machine(run_config, preflight.group.local_rank)
-    data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
+    resume = f"vsrpp train --resume {folder.run_id}"
+    data = open_recorded(run_config, started.data, moved_to, resume, run_id=folder.run_id, progress=_decoding(say))
     preflight.hold(run_config, data, device)
     if ranks[-1] != preflight.group.world_size:
         say(
@@ -200,7 +206,28 @@ def _prepared_resume(
     return Prepared(
         folder, writer, run_config, data, device, history, line, snapshot, branch, base_seq, fresh=False, lock=lock,
         group=preflight.group, changed_code=recorded != (run_config.get("plugins") or []),
+        bad_frames=bad_samples.on_record(writer.events(types=bad_samples.RECORDED), int(run_config["batch_size"])),
     )  # fmt: skip
+
+
+def open_recorded(
+    run_config: dict[str, Any], started: Mapping[str, Any], moved_to: str | None, command: str, *, run_id: str,
+    progress: ProgressCallback | None = None,
+) -> Data:  # fmt: skip
+    """The data of a run on record; `moved_to` says where it is now, which `run_config` then names.
+
+    Raises NotFound, with the option that tells `command` where the data is, and Refused if it is other data there.
+    """
+    if moved_to is not None:
+        run_config |= moved.moved(run_config, moved_to)
+    try:
+        data = open_data(run_config, cache_dir=paths.cache_dir(), progress=progress)
+    except NotFound as error:
+        raise messages.DATA_GONE(error=error, command=command) from error
+    difference = moved.difference(started, data, run_config) if moved_to is not None else None
+    if difference is not None:
+        raise messages.OTHER_DATA(path=moved_to, run=run_id, difference=difference)
+    return data
 
 
 def _processes(count: int) -> str:
@@ -248,6 +275,7 @@ def _started(
         "host": socket.gethostname(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "data_fingerprint": data.fingerprint,
+        "data_clips": moved.clip_digests(data),
         "datasets": datasets(data, run_config),
         "parent": lineage,
         "code_version": code_version(),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from vsrpp.checkpoints.snapshot import Snapshot
+from vsrpp.data.unreadable import BadFrames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,8 @@ class Turn:
     """(quality, sharpness) of a validation requested at this boundary; the controller sees it at the next step."""
     go_back_to: Snapshot | None = None
     """Adopt this state, including its data position."""
+    bad_frames: BadFrames | None = None
+    """The frames on record as unreadable have changed: discard what was loaded ahead."""
     validate: Literal["on record", "unrecorded"] | None = None
     """Score the EMA weights now: with pictures and rows, or only to judge a probation."""
     steps_until: int | None = None
