@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "vsrpp"
 
-LEAVES = {"errors", "paths", "resize", "formats", "documents", "texts"}
+LEAVES = {"errors", "paths", "resize", "formats", "documents", "texts", "smallfiles", "manifest"}
 SCIENCE = {"models", "losses", "data", "metrics"}
 CONTROL = {"config", "schedule", "store", "control"}
 FACES = {"api", "cli", "tui", "ui"}
@@ -26,10 +26,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "documents": set(),
     "paths": set(),
     "resize": set(),
+    "smallfiles": set(),
+    "manifest": {"paths", "smallfiles"},
     "output": {"errors"},
     "texts": set(),
     "formats": {"config"},
-    "config": {"errors", "paths", "documents"},
+    "config": {"errors", "paths", "documents", "smallfiles"},
     "plugins": {"errors", "paths", "config"},
     "schedule": {"config", "plugins"},
     "store": {"errors", "paths", "documents"},
@@ -40,7 +42,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "checkpoints": LEAVES | {"config", "plugins"},
     "inference": LEAVES | SCIENCE | {"checkpoints", "plugins"},
     "training": LEAVES | CONTROL | SCIENCE | {"plugins"} | {"controller", "distributed", "checkpoints", "inference"},
-    "tracking": {"errors", "paths", "documents", "texts", "config", "formats", "store", "control"},
+    "tracking": {
+        "manifest",
+        "smallfiles",
+        "errors",
+        "paths",
+        "documents",
+        "texts",
+        "config",
+        "formats",
+        "store",
+        "control",
+    },
     "launch": LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking", "plugins"},
     "api": {"errors", "paths", "documents", "formats", "store", "control", "launch", "notebook"},
     "cli": FACES_MAY_IMPORT | {"tui", "ui", "plugins"},

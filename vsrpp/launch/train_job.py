@@ -25,7 +25,7 @@ from vsrpp.launch.run_configs import StartSource, check_data, limits, resolve
 from vsrpp.launch.sidecars import Sidecars
 from vsrpp.paths import RunPaths
 from vsrpp.plugins import trust
-from vsrpp.store import RunReader
+from vsrpp.store import RunReader, into_one_file
 from vsrpp.tracking import Delivery, uri_of
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ def _train(prepared: Prepared, delivery: Delivery, request: TrainRequest, consol
         console.end_progress()
         report = delivery.finish(DRAIN_S)
         sidecars.close(wait_for_person=ended == "finished")
+        into_one_file(*prepared.paths.databases)
         for line in tracked_run.report_lines(report, prepared.paths):
             console.say(line)
     console.summary(prepared.paths)

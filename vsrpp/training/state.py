@@ -124,6 +124,15 @@ class TrainingState:
         self.step = snapshot.step
 
 
+def try_restore(snapshot: Snapshot, run_config: dict[str, Any]) -> None:
+    """Restore a state into objects that are thrown away, on the CPU. Raises whatever a state that does not fit raises."""
+    before = _random_state(torch.device("cpu"))
+    try:
+        TrainingState({**run_config, "compile": False}, torch.device("cpu"), fresh=False).restore(snapshot)
+    finally:
+        _set_random_state(before, torch.device("cpu"))
+
+
 def _weights(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in module.state_dict().items()}
 
