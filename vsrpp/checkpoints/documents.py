@@ -14,13 +14,16 @@ from vsrpp.smallfiles import read_small
 def read_manifest(folder: CheckpointPaths) -> dict[str, Any]:
     """A checkpoint's manifest. Raises NotFound if the folder contains no checkpoint, ProofFailed if it is damaged."""
     try:
-        return manifests.read(folder)
+        manifest = manifests.read(folder)
     except FileNotFoundError:
         raise messages.NO_CHECKPOINT(folder=folder.root, manifest=folder.manifest.name) from None
     except OSError as error:
-        raise messages.UNREADABLE_MANIFEST(file=folder.manifest, cause=error.strerror) from None
+        raise messages.UNREADABLE_MANIFEST(file=folder.manifest, cause=one_line(error)) from None
     except ValueError as error:
         raise messages.NOT_A_MANIFEST(file=folder.manifest, cause=error) from None
+    if not manifest.get("run_id"):
+        raise messages.NOT_A_MANIFEST(file=folder.manifest, cause="it has no run_id")
+    return manifest
 
 
 def checkpoint_run_config(folder: CheckpointPaths) -> dict[str, Any]:
@@ -50,13 +53,22 @@ def checkpoint_live_config(folder: CheckpointPaths) -> dict[str, Any]:
     return live
 
 
+def one_line(error: Exception) -> str:
+    """What an error of a damaged file says, in one line of at most 200 characters."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deep"
+    said = error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())
+    named = f"it has no {said}" if isinstance(error, KeyError) else said
+    return (named or type(error).__name__)[:200].rstrip(".")
+
+
 def _object(folder: CheckpointPaths, name: str, loaded: Any) -> dict[str, Any]:
     if not isinstance(loaded, dict) or not all(isinstance(key, str) for key in loaded):
-        what = f"{name} contains a {type(loaded).__name__}, not keys with values"
+        kind = "is empty" if loaded is None else f"contains a {type(loaded).__name__}, not keys with values"
+        what = f"{name} {kind}"
         raise messages.NOT_LOADED(folder=folder.root, cause=what)
     return loaded
 
 
 def _unreadable(folder: CheckpointPaths, name: str, error: Exception) -> Exception:
-    why = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())[:200]
-    return messages.NOT_LOADED(folder=folder.root, cause=f"{name}: {why}")
+    return messages.NOT_LOADED(folder=folder.root, cause=f"{name}: {one_line(error)}")

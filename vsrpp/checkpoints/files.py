@@ -26,7 +26,7 @@ from torch import Tensor
 from vsrpp import __version__, config
 from vsrpp import manifest as manifests
 from vsrpp.checkpoints import messages
-from vsrpp.checkpoints.documents import checkpoint_live_config, read_manifest
+from vsrpp.checkpoints.documents import checkpoint_live_config, one_line, read_manifest
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths, checkpoint_step
@@ -234,7 +234,7 @@ def load_weights(folder: CheckpointPaths, file: Path) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load_file(file)
     except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
-        raise messages.NOT_LOADED(folder=folder.root, cause=f"{file.name}: {_line(error)}") from None
+        raise messages.NOT_LOADED(folder=folder.root, cause=f"{file.name}: {one_line(error)}") from None
 
 
 def _training_state(folder: CheckpointPaths) -> dict[str, Any]:
@@ -248,17 +248,13 @@ def _training_state(folder: CheckpointPaths) -> dict[str, Any]:
     except pickle.UnpicklingError:
         raise messages.UNSAFE_STATE(file=file) from None
     except Exception as error:  # noqa: BLE001 - what a damaged pickle raises has no end
-        raise messages.NOT_LOADED(folder=folder.root, cause=f"{file.name}: {_line(error)}") from None
+        raise messages.NOT_LOADED(folder=folder.root, cause=f"{file.name}: {one_line(error)}") from None
     kinds = _STATE if isinstance(state, dict) else {}
     wrong = [key for key, kind in kinds.items() if not isinstance(state.get(key), kind)]
     if not kinds or wrong:
         what = f"has no usable {', '.join(wrong)}" if kinds else f"contains a {type(state).__name__}, not a state"
         raise messages.NOT_LOADED(folder=folder.root, cause=f"{file.name} {what}")
     return dict(state)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def whole_checkpoints(checkpoints: Path) -> list[CheckpointPaths]:

@@ -37,7 +37,7 @@ class StartSource:
         """The checkpoint `--from` names, on disk or downloaded from the tracking server. Raises NotFound or Refused."""
         folder = checkpoint_folder(name, runs)
         manifest = read_manifest(folder)
-        return cls(folder=folder, lineage={"run_id": manifest.get("run_id"), "step": manifest["step"], "source": name})
+        return cls(folder=folder, lineage={"run_id": manifest["run_id"], "step": manifest["step"], "source": name})
 
 
 def resolve(

@@ -36,7 +36,7 @@ from vsrpp.training import foreign_metrics, messages, optimizers
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.optimizers import optimizer_name
 from vsrpp.training.preflight import Preflight
-from vsrpp.training.state import try_restore
+from vsrpp.training.state import check_restores
 
 _BYTES_PER_WEIGHT = 4 * 4
 """Bytes per parameter in a checkpoint: weights, EMA and two moments in fp32."""
@@ -94,7 +94,7 @@ def prepare_new(
         if snapshot.step >= live["max_steps"]:
             raise messages.NOTHING_TO_TRAIN(step=snapshot.step, max_steps=live["max_steps"], more=snapshot.step + 1000)
         fresh_moments = _drop_foreign_moments(snapshot, run_config, parents_config, say)
-        _check_restores(snapshot, run_config, parent)
+        check_restores(snapshot, run_config, parent)
     elif run_config["pretrained"]:
         loaded = _check_pretrained(run_config, say)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
@@ -237,7 +237,7 @@ def _resume_point(
             if not line.holds(int(manifest["branch"]), int(manifest["step"])):
                 continue
             snapshot, _ = load_checkpoint(checkpoint)
-            _check_restores(snapshot, run_config, checkpoint)
+            check_restores(snapshot, run_config, checkpoint)
         except VsrppError as error:
             say(f"⚠️  {error} Using the checkpoint before it.")
             continue
@@ -304,15 +304,6 @@ def _check_finite(snapshot: Snapshot, folder: CheckpointPaths) -> None:
         for name, tensor in weights.items():
             if not bool(tensor.isfinite().all()):
                 raise checkpoint_messages.NOT_FINITE(file=file, tensor=name)
-
-
-def _check_restores(snapshot: Snapshot, run_config: dict[str, Any], folder: CheckpointPaths) -> None:
-    """Restore the state once on the CPU, so that whatever is wrong with it is said before anything is written."""
-    try:
-        try_restore(snapshot, run_config)
-    except Exception as error:
-        why = " ".join(str(error).split())[:200] or type(error).__name__
-        raise checkpoint_messages.NOT_RESTORED(folder=folder.root, cause=why) from error
 
 
 def _check_plugins(run_config: dict[str, Any]) -> None:
