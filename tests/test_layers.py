@@ -14,7 +14,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "vsrpp"
 
-LEAVES = {"errors", "paths", "resize", "formats", "documents", "texts", "safe_text", "private_files"}
+LEAVES = {
+    "errors", "paths", "resize", "formats", "documents", "texts", "safe_text", "private_files", "smallfiles", "manifest",
+}  # fmt: skip
 SCIENCE = {"models", "losses", "data", "metrics"}
 CONTROL = {"config", "schedule", "store", "control"}
 FACES = {"api", "cli", "tui", "ui"}
@@ -28,10 +30,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "documents": set(),
     "paths": set(),
     "resize": set(),
+    "smallfiles": set(),
+    "manifest": {"paths", "smallfiles"},
     "output": {"errors", "safe_text"},
     "texts": {"safe_text"},
     "formats": {"config"},
-    "config": {"errors", "paths", "documents", "safe_text"},
+    "config": {"errors", "paths", "documents", "safe_text", "smallfiles"},
     "plugins": {"errors", "paths", "config"},
     "schedule": {"config", "plugins"},
     "store": {"errors", "paths", "documents", "safe_text"},

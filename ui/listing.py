@@ -11,9 +11,8 @@ from typing import Any
 from vsrpp import control
 from vsrpp.control import RunView
 from vsrpp.control.lineage import lineage
-from vsrpp.errors import NotFound
 from vsrpp.paths import RunPaths
-from vsrpp.store import Marks, RunReader
+from vsrpp.store import RunReader, from_marks
 
 FRESH_S = 3.0
 _lock = threading.Lock()
@@ -44,14 +43,7 @@ def _more(row: control.RunRow) -> dict[str, Any]:
 
 def _mlflow(paths: RunPaths) -> dict[str, Any] | None:
     """{run_id, experiment_id, uri} of the MLflow run it is delivered to; None before the first delivery."""
-    try:
-        marks = Marks(paths.delivery_db, readonly=True)
-    except NotFound:
-        return None
-    try:
-        fact = marks.fact("mlflow_run")
-    finally:
-        marks.close()
+    fact = from_marks(paths.delivery_db, lambda marks: marks.fact("mlflow_run"), None)
     complete = isinstance(fact, dict) and all(fact.get(key) for key in ("run_id", "experiment_id", "uri"))
     return dict(fact) if isinstance(fact, dict) and complete else None
 
@@ -80,11 +72,4 @@ def checkpoint_rows(paths: RunPaths, snapshot: RunView) -> list[dict[str, Any]]:
 
 
 def _uploaded(paths: RunPaths) -> set[str]:
-    try:
-        marks = Marks(paths.delivery_db, readonly=True)
-    except NotFound:
-        return set()
-    try:
-        return set(marks.items("mlflow", "checkpoint"))
-    finally:
-        marks.close()
+    return from_marks(paths.delivery_db, lambda marks: set(marks.items("mlflow", "checkpoint")), set())

@@ -33,6 +33,10 @@ class RunPaths:
         return self.root / "delivery.db"
 
     @property
+    def databases(self) -> tuple[Path, ...]:
+        return self.run_db, self.inbox_db, self.delivery_db
+
+    @property
     def run_config(self) -> Path:
         return self.root / "run_config.yaml"
 

@@ -19,6 +19,7 @@ from tests.support.runs import TINY
 from tests.support.waiting import wait_until
 from vsrpp import control
 from vsrpp.paths import RunPaths
+from vsrpp.store import RunReader
 
 pytestmark = pytest.mark.slow
 LONG = {"max_steps": 1_000_000, "validate_every": 50_000, "checkpoint_every": 100_000}
@@ -94,6 +95,23 @@ def test_every_read_only_command_answers_with_its_documented_keys(finished) -> N
     assert [e["reason"] for e in events if e["type"] == "config_applied"] == ["too fast", None, None]
     (row,) = document(folder, "runs")
     assert {"run_id", "name", "state", "step", "best", "started", "run_dir"} <= row.keys()
+
+
+def test_the_record_is_one_file_when_the_run_is_over(finished, tmp_path: Path) -> None:
+    folder, run_id, end = finished
+    run = RunPaths(folder / "runs" / run_id)
+    for database in run.databases:
+        log = database.with_name(f"{database.name}-wal")
+        assert not log.exists() or log.stat().st_size == 0, log
+    copy = tmp_path / "copy" / "run.db"
+    copy.parent.mkdir()
+    shutil.copy(run.run_db, copy)
+    with RunReader(copy) as alone, RunReader(run.run_db) as reader:
+        events = list(alone.events())
+        assert events == list(reader.events())
+        assert (events[-1].type, events[-1].step) == ("finished", end)
+        assert alone.newest_metric_id() == reader.newest_metric_id() > 0
+        assert alone.verify().ok
 
 
 def test_the_record_verifies_and_a_changed_row_is_exit_6(finished, tmp_path: Path) -> None:

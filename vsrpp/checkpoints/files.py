@@ -6,10 +6,12 @@ import errno
 import hashlib
 import json
 import os
+import pickle
 import queue
 import shutil
 import threading
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +21,22 @@ import numpy as np
 import safetensors.torch
 import torch
 import yaml
+from torch import Tensor
 
 from vsrpp import __version__, config
+from vsrpp import manifest as manifests
 from vsrpp.checkpoints import messages
+from vsrpp.checkpoints.documents import checkpoint_live_config, one_line, read_manifest
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths, checkpoint_step
 from vsrpp.plugins import record as plugin_record
 
-FORMAT = 1
 _CHUNK = 1 << 20
+_STATE: dict[str, type | tuple[type, ...]] = {
+    "step": int, "optimizer": dict, "controller": dict, "skipped_in_a_row": int, "recent": list, "random": dict
+}  # fmt: skip
+"""What a training state has at least, by type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,7 +166,7 @@ def _write_files(folder: CheckpointPaths, request: SaveRequest) -> dict[str, str
         path.name: {"sha256": file_sha256(path), "bytes": path.stat().st_size} for path in sorted(folder.root.iterdir())
     }
     manifest = {
-        "format": FORMAT,
+        "format": manifests.FORMAT,
         "run_id": request.run_id,
         "step": snapshot.step,
         "branch": request.branch,
@@ -194,27 +202,21 @@ def versions() -> dict[str, str]:
     }  # fmt: skip
 
 
-def read_manifest(folder: CheckpointPaths) -> dict[str, Any]:
-    """A checkpoint's manifest. Raises NotFound if the folder contains no checkpoint, ProofFailed if it cannot be read."""
-    try:
-        manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise messages.NO_CHECKPOINT(folder=folder.root, manifest=folder.manifest.name) from None
-    except (OSError, ValueError) as error:
-        raise messages.UNREADABLE_MANIFEST(file=folder.manifest, cause=error) from None
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
-        raise messages.NOT_A_MANIFEST(file=folder.manifest)
-    return manifest
-
-
 def verify_files(folder: CheckpointPaths) -> dict[str, Any]:
-    """Check every file against its SHA-256 in the manifest; returns the manifest. Raises ProofFailed, naming the file."""
+    """Check every file against its SHA-256 in the manifest; returns the manifest.
+
+    Raises ProofFailed, naming the file; also if the manifest does not name every file that a checkpoint needs.
+    """
     manifest = read_manifest(folder)
-    for name, about in manifest["files"].items():
+    try:
+        files = manifests.files_of(manifest, folder)
+    except ValueError as error:
+        raise messages.NOT_A_MANIFEST(file=folder.manifest, cause=error) from None
+    for name, sha256 in files.items():
         path = folder.root / name
         if not path.is_file():
             raise messages.FILE_MISSING(folder=folder.root, name=name)
-        if file_sha256(path) != about["sha256"]:
+        if file_sha256(path) != sha256:
             raise messages.FILE_CHANGED(file=path)
     return manifest
 
@@ -222,21 +224,41 @@ def verify_files(folder: CheckpointPaths) -> dict[str, Any]:
 def load_checkpoint(folder: CheckpointPaths) -> tuple[Snapshot, dict[str, Any]]:
     """A checkpoint's state and manifest, after verifying every hash. Raises NotFound, ProofFailed, or Refused if damaged."""
     manifest = verify_files(folder)
-    try:
-        rest = torch.load(folder.training_state, map_location="cpu", weights_only=True)
-        live = json.loads(folder.runtime_config.read_text(encoding="utf-8"))
-        live.pop("revision", None)
-        model = safetensors.torch.load_file(folder.model)
-        model_ema = safetensors.torch.load_file(folder.model_ema)
-        step = int(rest.pop("step"))
-    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
-        raise messages.NOT_LOADED(folder=folder.root, cause=error) from error
+    live = checkpoint_live_config(folder)
+    model, model_ema = load_weights(folder, folder.model), load_weights(folder, folder.model_ema)
+    rest = _training_state(folder)
+    step = rest.pop("step")
+    if step != manifest["step"]:
+        raise messages.NOT_LOADED(folder=folder.root, cause=f"{folder.training_state.name} is of step {step}")
     return Snapshot(step, live, model, model_ema, rest), manifest
 
 
-def checkpoint_run_config(folder: CheckpointPaths) -> dict[str, Any]:
-    loaded = yaml.safe_load(folder.run_config.read_text(encoding="utf-8"))
-    return dict(loaded)
+def load_weights(folder: CheckpointPaths, file: Path) -> dict[str, Tensor]:
+    """The weights in a file of a checkpoint, on the CPU. Raises Refused if it is damaged."""
+    try:
+        return safetensors.torch.load_file(file)
+    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError) as error:
+        raise messages.NOT_LOADED(folder=folder.root, cause=f"{file.name}: {one_line(error)}") from None
+
+
+def _training_state(folder: CheckpointPaths) -> dict[str, Any]:
+    """The rest of the state. Raises Refused for a file that is damaged, or holds anything but tensors and plain values."""
+    file = folder.training_state
+    try:
+        with zipfile.ZipFile(file) as archive:  # torch stores without compression, so that nothing can inflate
+            if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+                raise ValueError("it is compressed, which torch.save does not do")
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise messages.UNSAFE_STATE(file=file) from None
+    except Exception as error:  # noqa: BLE001 - what a damaged pickle raises has no end
+        raise messages.NOT_LOADED(folder=folder.root, cause=f"{file.name}: {one_line(error)}") from None
+    kinds = _STATE if isinstance(state, dict) else {}
+    wrong = [key for key, kind in kinds.items() if not isinstance(state.get(key), kind)]
+    if not kinds or wrong:
+        what = f"has no usable {', '.join(wrong)}" if kinds else f"contains a {type(state).__name__}, not a state"
+        raise messages.NOT_LOADED(folder=folder.root, cause=f"{file.name} {what}")
+    return dict(state)
 
 
 def whole_checkpoints(checkpoints: Path) -> list[CheckpointPaths]:

@@ -46,7 +46,7 @@ def _read_all(path: str, run_config: dict[str, Any], as_json: bool) -> dict[str,
         if as_json:
             print_json({"read": read.to_json()})
         for problem in () if as_json else read.unreadable:
-            say(f"✖ {clean(problem.clip)}, frame {problem.frame}: {clean(problem.error)}")
+            say(f"✖ {safe(problem.clip)}, frame {problem.frame}: {safe(problem.error)}")
         raise messages.DATA_UNREADABLE(path=path, count=len(read.unreadable), readable=f"{read.frames:,}")
     if not as_json:
         say(f"every frame can be read: {read.frames:,} in {read.clips:,} clip{'s' * (read.clips != 1)}")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from vsrpp import manifest as manifests
 from vsrpp import paths
 from vsrpp.cli import early, messages
 from vsrpp.cli.own_document import keep_document
@@ -65,10 +65,10 @@ def evaluate(
 def _scored(folder: CheckpointPaths) -> dict[str, Any]:
     """The run ID and step of the scored checkpoint; None if its manifest, not yet verified, does not say."""
     try:
-        manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
+        manifest = manifests.read(folder)
     except (OSError, ValueError):
-        manifest = None
-    return {key: manifest.get(key) if isinstance(manifest, dict) else None for key in ("run_id", "step")}
+        manifest = {}
+    return {key: manifest.get(key) for key in ("run_id", "step")}
 
 
 def _print(figures: dict[str, Any], scale: int) -> None:

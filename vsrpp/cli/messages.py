@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import NotFound, NotLive, ProofFailed, Reason, Remark, VsrppError
-
-STORE_OF_NEWER = Remark(
-    "store_of_newer",
-    "{path} is written by a newer VSR++ (store version {theirs}; this one writes {ours}): it is read as far as possible,"
-    " and not changed.",
-)
+from vsrpp.errors import NotFound, NotLive, ProofFailed, Reason, VsrppError
 
 # ---- the command line
 USAGE = Reason("refused.usage", "{message} See: {see}")

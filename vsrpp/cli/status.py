@@ -20,7 +20,7 @@ from vsrpp.formats import bound, clock, duration, minute, moment, value
 from vsrpp.output import Column, bold, dim, green, print_json, print_table, red, say, terminal_width, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.safe_text import safe
-from vsrpp.store import STORE_VERSION, Event, RunReader
+from vsrpp.store import Event, RunReader
 from vsrpp.store.signing import read_verifier
 from vsrpp.texts import english
 
@@ -46,6 +46,10 @@ def show_runs(*, local: bool, run_dir: Path | None, as_json: bool) -> int:
     ids = shortened([row["run_id"] for row in rows], room=terminal_width() - 62)
     print_table(columns, [_run_row(row, shown) for row, shown in zip(rows, ids, strict=True)])
     for row in rows:
+        if row.get("error"):
+            say(yellow(f"vsrpp: {safe(row['error'])}"), stderr=True)
+        if row.get("newer_store"):
+            say(yellow(f"vsrpp: {safe(row['newer_store']['message'])}"), stderr=True)
         if row.get("orphan"):
             say(yellow(f"MLflow still shows {row['run_id']} as running; tell it: vsrpp sync {row['run_id']}"))
     return 0
@@ -102,10 +106,9 @@ def _found(run: str, run_dir: Path | None) -> RunPaths:
     """The run folder; says on standard error if a newer version writes it. Raises NotFound."""
     folder = control.find_run(run, paths.runs_dir(run_dir))
     with RunReader(folder.run_db) as reader, contextlib.suppress(sqlite3.Error, ValueError):
-        version = reader.newer_version
-        if version is not None:
-            fields = {"path": safe(str(folder.run_db)), "theirs": safe(version), "ours": STORE_VERSION}
-            say(yellow(f"vsrpp: {messages.STORE_OF_NEWER.sentence(**fields)}"), stderr=True)
+        newer = control.newer_store(reader)
+        if newer is not None:
+            say(yellow(f"vsrpp: {safe(newer['message'])}"), stderr=True)
     return folder
 
 
@@ -238,7 +241,12 @@ def show_history(
         raise messages.HISTORY_RANGE()
     verifier = read_verifier(key) if key is not None else None
     folder = _found(run, run_dir)
-    events = control.history(folder)
+    try:
+        events = control.history(folder)
+    except VsrppError:
+        if not verify:
+            raise
+        events = []  # the verdict says what is wrong
     shown = [event for event in events if event.seq > after][:limit]
     if as_json and not verify:
         print_json([event.to_json() for event in shown])

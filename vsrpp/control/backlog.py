@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.control.runs import FINAL_STATES, process_alive
-from vsrpp.errors import VsrppError
+from vsrpp.errors import NotFound
 from vsrpp.paths import RunPaths
-from vsrpp.store import Marks, RunReader
+from vsrpp.store import Marks, RunReader, StoreDamaged
 
 MLFLOW = "mlflow"
 """The sink of metric rows and events, as named in marks and facts."""
@@ -90,12 +90,18 @@ def backlog(run_dir: Path) -> Backlog:
 
 
 def open_marks(paths: RunPaths) -> Marks | None:
-    """The marks, read-only; None before the first delivery."""
+    """The marks, read-only; None before the first delivery. Raises StoreDamaged."""
     try:
         marks = Marks(paths.delivery_db, readonly=True)
-        marks.position(MLFLOW)
-    except (VsrppError, sqlite3.Error):  # missing, or its tables are not created yet
+    except NotFound:
         return None
+    try:
+        marks.position(MLFLOW)
+    except sqlite3.Error as error:
+        marks.close()
+        if isinstance(error, StoreDamaged):
+            raise
+        return None  # its tables are not created yet
     return marks
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vsrpp import manifest as manifests
 from vsrpp.control.best import metrics_of, score
 from vsrpp.control.lineage import Lineage
-from vsrpp.paths import RunPaths, checkpoint_step
+from vsrpp.paths import CheckpointPaths, RunPaths, checkpoint_step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +57,6 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
     if checkpoint_step(folder.with_name(folder.name.split("_b", 1)[0])) is None:
         return None
     try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        int(manifest["step"]), int(manifest.get("branch", 0)), int(manifest.get("revision") or 0)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return manifests.read(CheckpointPaths(folder))
+    except (OSError, ValueError):
         return None
-    return dict(manifest)

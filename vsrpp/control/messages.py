@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import NotFound, NotLive, Reason, Remark, TimedOut
+from vsrpp.errors import NotFound, NotLive, Reason, Remark, TimedOut, VsrppError
 
 # ---- naming a run
 NO_RUNS = Reason("not_found.runs", "No run in {folder} yet. Start one: vsrpp train --data sample", NotFound)
@@ -44,6 +44,17 @@ NOT_LIVE = Reason(
 )
 EDIT_NOT_JSON = Reason("refused.not_json", "The edit cannot be written as JSON ({why}); nothing was changed.")
 EDIT_TOO_LARGE = Reason("refused.too_large", "The edit is larger than {limit_kib} KiB; nothing was changed.")
+STORE_OF_NEWER = Remark(
+    "store_of_newer",
+    "{path} is written by a newer VSR++ (store version {theirs}; this one writes {ours}): it is read as far as possible,"
+    " and not changed.",
+)
+RECORD_NOT_UNDERSTOOD = Reason(
+    "failed.record_content",
+    "{path} contains what this version cannot read ({why}). Restore a backup of the run folder, or rebuild the run from"
+    " MLflow: vsrpp rebuild {folder}",
+    VsrppError,
+)
 NOT_TEXT = Reason("refused.not_text", "The {field} must be text, not {type}; nothing was changed.")
 NO_BASE_REVISION = Reason(
     "refused.base_revision", "The base revision must be a revision of the run, not {value}; nothing was changed."

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vsrpp.control import messages
 from vsrpp.control.best import BestCheckpoint
 from vsrpp.control.edits import run_config_of
-from vsrpp.control.runs import ENDED_STATES, local_runs, run_state
+from vsrpp.control.runs import ENDED_STATES, local_runs, newer_store, run_state
 from vsrpp.control.views import best_of
-from vsrpp.documents import BestDocument, RunState
-from vsrpp.errors import VsrppError
+from vsrpp.documents import BestDocument, RemarkDocument, RunState
+from vsrpp.errors import VsrppError, because
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader
 
@@ -35,7 +36,11 @@ class RunRow:
     run_dir: str
     """Absolute path."""
     error: str | None = None
-    """Why the record cannot be read; None for a healthy run."""
+    """Why the record cannot be read, and the way out; None for a healthy run."""
+    because: dict[str, Any] | None = None
+    """{reason_code, fields} of the error."""
+    newer_store: RemarkDocument | None = None
+    """What to say about a record that a newer VSR++ writes."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -60,12 +65,16 @@ def _row(paths: RunPaths) -> RunRow | None:
             return RunRow(
                 run_id=reader.run_id, name=run_config_of(reader).get("name"), state=run_state(reader, trainer),
                 step=int(trainer.get("step", 0)), best=_document(best_of(reader)), started=reader.meta("created"),
-                run_dir=run_dir,
+                run_dir=run_dir, newer_store=newer_store(reader),
             )  # fmt: skip
     except (VsrppError, sqlite3.Error, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, sqlite3.OperationalError) and _empty(paths):
             return None
-        return RunRow(run_id=paths.run_id, run_dir=run_dir, error=f"{type(error).__name__}: {error}")
+        if not isinstance(error, VsrppError):
+            what = f"{type(error).__name__}: {error}"
+            error = messages.RECORD_NOT_UNDERSTOOD(path=str(paths.run_db), why=what, folder=run_dir)
+        told = because(error.reason_code, error.fields)
+        return RunRow(run_id=paths.run_id, run_dir=run_dir, error=str(error), **told)
 
 
 def _empty(paths: RunPaths) -> bool:

@@ -28,9 +28,10 @@ from vsrpp.control.remote_copies import newest_remote_copy
 from vsrpp.control.runs import ENDED_STATES, FINAL_STATES, LIVE_STATES, run_state
 from vsrpp.control.views import checkpoint_steps
 from vsrpp.documents import BestDocument, ProbationDocument, RemarkDocument, RemoteCopyDocument, RunState
+from vsrpp.errors import because
 from vsrpp.formats import finite
 from vsrpp.paths import RunPaths
-from vsrpp.store import Event, RunReader
+from vsrpp.store import Event, Marks, RunReader, StoreDamaged
 
 STATES = (*LIVE_STATES, *sorted(ENDED_STATES), "silent", "unreadable")
 """Every word that a face has for a run's state: `silent` of one that lives, `unreadable` of a record."""
@@ -374,7 +375,14 @@ class RunViewReader:
     def _read_delivery(self, state: str) -> None:
         """Read the backlog, the remote copy, and the checkpoints on disk, which are removed only after their upload."""
         self._steps_on_disk = tuple(checkpoint_steps(self.paths))
-        marks = open_marks(self.paths)
+        try:
+            self._read_marks(open_marks(self.paths), state)
+        except StoreDamaged as error:
+            self._read_marks(None, state)
+            told = because(error.reason_code, error.fields)
+            self._backlog |= {"state": "lost", "class": "broken", "trouble": "broken", "error": str(error), **told}
+
+    def _read_marks(self, marks: Marks | None, state: str) -> None:
         try:
             alert_state = alerts.state(self.reader, marks, self._run_config)
             self._backlog = {**delivery(self.reader, marks, state), "alerts": alert_state}

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from vsrpp.control import messages
-from vsrpp.documents import RunState
-from vsrpp.errors import NotFound
+from vsrpp.documents import RemarkDocument, RunState
 from vsrpp.paths import RunPaths
-from vsrpp.store import Marks, RunReader
+from vsrpp.store import STORE_VERSION, RunReader, from_marks
 
 LIVE_STATES = ("training", "paused", "validating")
 """States in which a run accepts commands."""
@@ -85,6 +84,14 @@ def run_state(reader: RunReader, state: dict[str, Any] | None = None) -> RunStat
     return cast("RunState", last.type) if last and last.type in FINAL_STATES else "dead"
 
 
+def newer_store(reader: RunReader) -> RemarkDocument | None:
+    """What to say about a record that a newer VSR++ writes; None for any other."""
+    version = reader.newer_version
+    if version is None:
+        return None
+    return messages.STORE_OF_NEWER.filled(path=str(reader.path), theirs=version, ours=STORE_VERSION)
+
+
 def is_live(paths: RunPaths) -> bool:
     with RunReader(paths.run_db) as reader:
         return run_state(reader) not in ENDED_STATES
@@ -135,12 +142,5 @@ def _created(paths: RunPaths) -> float:
 
 
 def _mlflow_id(paths: RunPaths) -> str | None:
-    try:
-        marks = Marks(paths.delivery_db, readonly=True)
-    except NotFound:
-        return None
-    try:
-        fact = marks.fact("mlflow_run")
-        return fact.get("run_id") if isinstance(fact, dict) else None
-    finally:
-        marks.close()
+    fact = from_marks(paths.delivery_db, lambda marks: marks.fact("mlflow_run"), None)
+    return fact.get("run_id") if isinstance(fact, dict) else None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from vsrpp import config
+from vsrpp import manifest as manifests
 from vsrpp.config import schema
 from vsrpp.control.best import BestCheckpoint, BestRule, best_checkpoint
 from vsrpp.control.edits import current_config, run_config_of
@@ -107,11 +107,11 @@ def checkpoint_steps(paths: RunPaths) -> list[int]:
 
 
 def manifest_of(paths: RunPaths, step: int) -> dict[str, Any] | None:
+    """The manifest of a checkpoint; None without one, or for one that cannot be read."""
     try:
-        manifest = json.loads(paths.checkpoint(step).manifest.read_text(encoding="utf-8"))
+        return manifests.read(paths.checkpoint(step))
     except (OSError, ValueError):
         return None
-    return manifest if isinstance(manifest, dict) else None
 
 
 def best_of(reader: RunReader) -> BestCheckpoint | None:

@@ -45,21 +45,22 @@ def load_network(folder: CheckpointPaths) -> tuple[Network, dict[str, Any]]:
 
     Raises NotFound, ProofFailed or Refused.
     """
-    import safetensors.torch
-
     from vsrpp import models
-    from vsrpp.checkpoints.files import checkpoint_run_config, verify_files
+    from vsrpp.checkpoints.documents import checkpoint_run_config
+    from vsrpp.checkpoints.files import load_weights, verify_files
     from vsrpp.plugins import record as plugin_record
 
     verify_files(folder)
     run_config = checkpoint_run_config(folder)
     plugin_record.reopen(run_config, plugin_record.read(folder.root), folder.root)
     added.join(run_config)
-    model = models.build(run_config)
+    weights = load_weights(folder, folder.model_ema)
     try:
-        model.load_state_dict(safetensors.torch.load_file(folder.model_ema))
-    except RuntimeError as error:
-        raise messages.NETWORK_DOES_NOT_FIT(file=folder.model_ema, cause=error) from None
+        model = models.build(run_config)
+        model.load_state_dict(weights)
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        cause = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise messages.NETWORK_DOES_NOT_FIT(file=folder.model_ema, cause=cause) from None
     return model.eval(), run_config
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vsrpp import config
+from vsrpp.checkpoints.documents import checkpoint_live_config, checkpoint_run_config, read_manifest
 from vsrpp.config import messages as config_messages
 from vsrpp.control.numbers import LIMITS
 from vsrpp.data import find_all, with_absolute_paths
@@ -36,7 +36,7 @@ class StartSource:
     def of(cls, name: str, runs: Path) -> StartSource:
         """The checkpoint `--from` names, on disk or downloaded from the tracking server. Raises NotFound or Refused."""
         folder = checkpoint_folder(name, runs)
-        manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
+        manifest = read_manifest(folder)
         return cls(folder=folder, lineage={"run_id": manifest["run_id"], "step": manifest["step"], "source": name})
 
 
@@ -87,9 +87,7 @@ def _plugins(
 
 def _reopened(source: StartSource, say: Callable[[str], None]) -> list[dict[str, Any]]:
     """The plug-ins of the checkpoint that a run starts from."""
-    import yaml
-
-    run_config = yaml.safe_load(source.folder.run_config.read_text(encoding="utf-8"))
+    run_config = checkpoint_run_config(source.folder)
     if not run_config.get("plugins"):
         return []
     texts = plugin_record.read(source.folder.root)
@@ -97,10 +95,7 @@ def _reopened(source: StartSource, say: Callable[[str], None]) -> list[dict[str,
 
 
 def _inherited(source: StartSource) -> dict[str, Any]:
-    import yaml
-
-    run_config = yaml.safe_load(source.folder.run_config.read_text(encoding="utf-8"))
-    live = json.loads(source.folder.runtime_config.read_text(encoding="utf-8"))
+    run_config, live = checkpoint_run_config(source.folder), checkpoint_live_config(source.folder)
     known = config.parameters(run_config)
     return {key: value for key, value in {**run_config, **live}.items() if key in known and key not in _NOT_INHERITED}
 

@@ -11,7 +11,7 @@ from vsrpp.errors import NotFound, because
 from vsrpp.launch import messages
 from vsrpp.paths import RunPaths
 from vsrpp.safe_text import redact
-from vsrpp.store import Marks
+from vsrpp.store import from_marks
 from vsrpp.tracking import Delivery, Report
 
 
@@ -43,15 +43,8 @@ def run_id(delivery: Delivery, uri: str, say: Callable[[str], None]) -> str | No
 
 def mlflow_run_id(folder: RunPaths) -> str | None:
     """The MLflow run that this run is uploaded to; the run's own ID if nothing else is recorded."""
-    try:
-        marks = Marks(folder.delivery_db, readonly=True)
-    except NotFound:
-        return folder.run_id
-    try:
-        fact = marks.fact("mlflow_run")
-        return fact["run_id"] if isinstance(fact, dict) else folder.run_id
-    finally:
-        marks.close()
+    fact = from_marks(folder.delivery_db, lambda marks: marks.fact("mlflow_run"), None)
+    return fact["run_id"] if isinstance(fact, dict) else folder.run_id
 
 
 def news(delivery: Delivery) -> list[tuple[str, dict[str, Any]]]:

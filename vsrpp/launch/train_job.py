@@ -25,7 +25,7 @@ from vsrpp.launch.run_configs import StartSource, check_data, limits, resolve
 from vsrpp.launch.sidecars import Sidecars
 from vsrpp.paths import RunPaths
 from vsrpp.plugins import trust
-from vsrpp.store import RunReader, signing
+from vsrpp.store import RunReader, into_one_file, signing
 from vsrpp.tracking import Delivery, uri_of
 from vsrpp.tracking.tag_rights import who_steers
 
@@ -192,6 +192,7 @@ def _train(
         console.end_progress()
         report = delivery.finish(DRAIN_S)
         sidecars.close(wait_for_person=ended == "finished")
+        into_one_file(*prepared.paths.databases)
         for line in tracked_run.report_lines(report, prepared.paths):
             console.say(line)
     console.summary(prepared.paths)

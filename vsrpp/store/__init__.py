@@ -1,9 +1,11 @@
 """The run's durable store: a hash chain of events, metrics, the command inbox, delivery marks. Imports no torch."""
 
 from vsrpp.store.chain import ChainCheck, verify_chain
+from vsrpp.store.db import into_one_file, set_aside_if_damaged
 from vsrpp.store.events import EVENT_TYPES, Event
+from vsrpp.store.faults import StoreDamaged, StoreUnreadable
 from vsrpp.store.inbox import Answer, Command, Inbox, UnreadableCommand
-from vsrpp.store.marks import Marks
+from vsrpp.store.marks import Marks, from_marks
 from vsrpp.store.run_store import STORE_VERSION, MetricRow, RunReader, RunWriter
 
 __all__ = [
@@ -18,6 +20,11 @@ __all__ = [
     "MetricRow",
     "RunReader",
     "RunWriter",
+    "StoreDamaged",
+    "StoreUnreadable",
     "UnreadableCommand",
+    "from_marks",
+    "into_one_file",
+    "set_aside_if_damaged",
     "verify_chain",
 ]

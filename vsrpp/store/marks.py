@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from vsrpp.errors import VsrppError
 from vsrpp.store.db import connect_reader, connect_writer
 from vsrpp.store.events import canonical, jsonable
 
@@ -19,6 +20,9 @@ CREATE TABLE IF NOT EXISTS items (
     PRIMARY KEY (sink, kind, key));
 CREATE TABLE IF NOT EXISTS facts (key TEXT PRIMARY KEY, time REAL NOT NULL, value TEXT NOT NULL);
 """
+
+
+_T = TypeVar("_T")
 
 
 class Marks:
@@ -64,11 +68,11 @@ class Marks:
         row = self._db.execute(
             "SELECT data FROM items WHERE sink = ? AND kind = ? AND key = ?", (sink, kind, key)
         ).fetchone()
-        return json.loads(row[0]) if row else None
+        return self._db.parsed(row[0], kind=dict) if row else None
 
     def items(self, sink: str, kind: str) -> dict[str, dict[str, Any]]:
         rows = self._db.execute("SELECT key, data FROM items WHERE sink = ? AND kind = ? ORDER BY time", (sink, kind))
-        return {key: json.loads(data) for key, data in rows}
+        return {key: self._db.parsed(data, kind=dict) for key, data in rows}
 
     def set_fact(self, key: str, value: Any) -> None:
         self._db.execute(
@@ -80,4 +84,18 @@ class Marks:
             row = self._db.execute("SELECT value FROM facts WHERE key = ?", (key,)).fetchone()
         except sqlite3.OperationalError:  # the tables may not be created yet
             return None
-        return json.loads(row[0]) if row else None
+        return self._db.parsed(row[0]) if row else None
+
+
+def from_marks(path: Path, read: Callable[[Marks], _T], otherwise: _T) -> _T:
+    """What `read` returns for the marks at `path`; `otherwise` before the first delivery, or if they cannot be read."""
+    try:
+        marks = Marks(path, readonly=True)
+    except VsrppError:
+        return otherwise
+    try:
+        return read(marks)
+    except sqlite3.Error:
+        return otherwise
+    finally:
+        marks.close()

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from vsrpp.errors import NotFound, Reason, Refused, TimedOut, VsrppError
+from vsrpp.store.faults import StoreDamaged, StoreUnreadable
 
 NO_ANSWER_YET = Reason("timed_out", "no answer within {timeout_s} s; the command is still pending", TimedOut)
 ENDED_UNANSWERED = Reason("timed_out.ended", "the run ended before it answered", TimedOut)
 NO_STORE = Reason("not_found.store", "{path} does not exist.", NotFound)
 STORE_UNOPENED = Reason("failed.store_open", "{path} cannot be opened: {why}.", VsrppError)
-STORE_UNREADABLE = Reason("failed.store_read", "{path} cannot be read: {why}.", VsrppError)
+STORE_UNREADABLE = Reason("failed.store_read", "{path} cannot be read: {why}.", StoreUnreadable)
+_REBUILD = "Restore a backup of the run folder, or rebuild the run from MLflow: vsrpp rebuild {folder}"
+_INBOX = "It contains only commands: vsrpp train --resume {folder} sets it aside and continues without them."
+_DELIVERY = (
+    "It only says what has been uploaded: vsrpp sync {folder} and vsrpp train --resume {folder} set it aside and upload"
+    " everything again."
+)
+RECORD_DAMAGED = Reason("failed.record_damaged", f"{{path}} is damaged: {{why}}. {_REBUILD}", StoreDamaged)
+INBOX_DAMAGED = Reason("failed.inbox_damaged", f"{{path}} is damaged: {{why}}. {_INBOX}", StoreDamaged)
+DELIVERY_DAMAGED = Reason("failed.delivery_damaged", f"{{path}} is damaged: {{why}}. {_DELIVERY}", StoreDamaged)
+RECORD_INCOMPLETE = Reason("failed.record_incomplete", f"{{path}} is incomplete: {{why}}. {_REBUILD}", StoreUnreadable)
 STORE_EMPTY = Reason("failed.store_empty", "{path} contains no run.", VsrppError)
 STORE_LOCKED = Reason(
     "failed.store_locked",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vsrpp.safe_text import redact_data, redact_text
 from vsrpp.store import messages
 from vsrpp.store.chain import ChainCheck, genesis, link, verify_chain
-from vsrpp.store.db import connect_reader, connect_writer
+from vsrpp.store.db import StoreConnection, connect_reader, connect_writer
 from vsrpp.store.events import EVENT_TYPES, Event, canonical, jsonable
 from vsrpp.store.signing import Signer, Verifier, short
 
@@ -73,7 +72,7 @@ class RunReader:
     # ---- meta and state
     def meta(self, key: str) -> Any:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return None if row is None else json.loads(row[0])
+        return None if row is None else self._db.parsed(row[0])
 
     @property
     def newer_version(self) -> str | None:
@@ -96,7 +95,7 @@ class RunReader:
     def state(self) -> dict[str, Any]:
         """The trainer's last published state (state, step, phase, speed, process …), with its `time`; {} if none."""
         row = self._db.execute("SELECT time, data FROM state WHERE id = 1").fetchone()
-        return {} if row is None else {**json.loads(row[1]), "time": row[0]}
+        return {} if row is None else {**self._db.parsed(row[1], kind=dict), "time": row[0]}
 
     # ---- events
     def events(self, *, after_seq: int = 0, types: Iterable[str] | None = None, limit: int = -1) -> Iterator[Event]:
@@ -108,7 +107,7 @@ class RunReader:
             f" WHERE type IN ({','.join('?' * len(types))}) ORDER BY seq DESC LIMIT 1",
             types,
         ).fetchone()
-        return None if row is None else _event(row)
+        return None if row is None else _event(self._db, row)
 
     def head(self) -> tuple[int, str]:
         """(sequence number, hash) of the newest event; (0, the run's genesis hash) before the first."""
@@ -118,8 +117,8 @@ class RunReader:
     def verify(self, anchors: Iterable[tuple[str, int, str]] = ()) -> ChainCheck:
         try:
             return verify_chain(self.events(), self.run_id, anchors, recorded_head=self.meta("head"))
-        except (sqlite3.Error, ValueError) as error:
-            return ChainCheck(False, 0, "", None, f"the record cannot be read: {error}")
+        except (sqlite3.Error, ValueError, TypeError) as error:
+            return ChainCheck(False, 0, "", None, f"the record cannot be read: {error}".removesuffix("."))
 
     # ---- signatures
     def signatures(self, *, to_seq: int | None = None) -> dict[int, bytes]:
@@ -153,7 +152,7 @@ class RunReader:
             " WHERE m.id > ? ORDER BY m.id LIMIT ?",
             (after_id, limit),
         )
-        return [_metric(row) for row in rows]
+        return [_metric(self._db, row) for row in rows]
 
     def series(
         self, key: str, *, branch: int | None = None, from_step: int = 0, to_step: int | None = None
@@ -165,7 +164,7 @@ class RunReader:
             " ORDER BY m.branch, m.step",
             (key, from_step, to_step, to_step, branch, branch),
         )
-        return [_metric(row) for row in rows]
+        return [_metric(self._db, row) for row in rows]
 
     def latest(self, prefix: str = "") -> dict[str, MetricRow]:
         """The newest row (by order of writing) of every metric whose key starts with `prefix`."""
@@ -178,7 +177,7 @@ class RunReader:
                 (key, key_id),
             ).fetchone()
             if row:
-                rows[key] = _metric(row)
+                rows[key] = _metric(self._db, row)
         return rows
 
     def metric_keys(self) -> list[str]:
@@ -322,7 +321,7 @@ def check_writable(path: Path) -> None:
 
 
 def events_in(
-    db: sqlite3.Connection, *, after_seq: int = 0, types: Iterable[str] | None = None, limit: int = -1
+    db: StoreConnection, *, after_seq: int = 0, types: Iterable[str] | None = None, limit: int = -1
 ) -> Iterator[Event]:
     """The events of an open run.db, oldest first."""
     type_list = sorted(types) if types is not None else None
@@ -332,16 +331,20 @@ def events_in(
         f" WHERE seq > ?{where} ORDER BY seq LIMIT ?",
         (after_seq, *(type_list or ()), limit),
     )
-    return map(_event, rows)
+    return (_event(db, row) for row in rows)
 
 
-def _event(row: tuple[Any, ...]) -> Event:
+def _event(db: StoreConnection, row: tuple[Any, ...]) -> Event:
+    if not (isinstance(row[2], int) and isinstance(row[3], int) and isinstance(row[5], int)):
+        raise db.damaged(f"event {row[0]} has no step, branch or revision")
     return Event(
         seq=row[0], time=row[1], step=row[2], branch=row[3], type=row[4], revision=row[5], origin=row[6], author=row[7],
-        reason=row[8], data=json.loads(row[9]), hash=row[10],
+        reason=row[8], data=db.parsed(row[9], kind=dict), hash=row[10],
     )  # fmt: skip
 
 
-def _metric(row: tuple[Any, ...]) -> MetricRow:
+def _metric(db: StoreConnection, row: tuple[Any, ...]) -> MetricRow:
     id_, key, branch, step, at, value = row
+    if isinstance(value, (str, bytes)) or not isinstance(step, int):
+        raise db.damaged(f"metric row {id_} is not a number at a step")
     return MetricRow(id_, key, branch, step, at, float("nan") if value is None else value)

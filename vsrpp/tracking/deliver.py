@@ -20,7 +20,7 @@ from vsrpp.formats import counted
 from vsrpp.paths import RunPaths
 from vsrpp.private_files import open_no_link
 from vsrpp.safe_text import redact, redact_log_records
-from vsrpp.store import Marks, RunReader
+from vsrpp.store import Marks, RunReader, into_one_file, set_aside_if_damaged
 from vsrpp.tracking.alerts import AlertWatch
 from vsrpp.tracking.backlog import Report, count
 from vsrpp.tracking.connection import Connection, Target
@@ -86,6 +86,10 @@ class RunDelivery:
         self.lock = DeliveryLock(run_dir)
         self.reader = RunReader(self.paths.run_db)
         self.reader.check_writable()
+        if self.lock.take():
+            aside = set_aside_if_damaged(self.paths.delivery_db)
+            if aside is not None:
+                log.warning("delivery.db is damaged: it is now %s, and everything is uploaded again", aside.name)
         self.marks = Marks(self.paths.delivery_db)
         self.rows = MlflowRows(connection, self.paths, self.reader, self.marks)
         self.uploads = Uploads(connection, self.rows, self.paths)
@@ -168,6 +172,7 @@ class RunDelivery:
         self.alerts.close()
         self.marks.close()
         self.reader.close()
+        into_one_file(*self.paths.databases)
         self.lock.close()
         return whole
 

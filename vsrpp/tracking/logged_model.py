@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from vsrpp import manifest as manifests
 from vsrpp.control.best import PSNR_Y, score
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import Event
@@ -31,7 +32,7 @@ def folder_of(paths: RunPaths, event: Event) -> CheckpointPaths | None:
     named = paths.root / str(event.data.get("path") or paths.checkpoint(event.step).root.relative_to(paths.root))
     for folder in (CheckpointPaths(named), CheckpointPaths(named.with_name(f"{named.name}_b{event.branch}"))):
         try:
-            manifest = json.loads(folder.manifest.read_text(encoding="utf-8"))
+            manifest = manifests.read(folder)
         except (OSError, ValueError):
             continue
         if (manifest.get("step"), manifest.get("branch", 0)) == (event.step, event.branch):

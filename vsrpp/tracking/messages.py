@@ -62,11 +62,6 @@ FILE_CHANGED = Reason(
     "{file} was changed: its SHA-256 is not the one in the manifest. {holds}",
     ProofFailed,
 )
-FILE_NOT_LISTED = Reason(
-    "proof_failed.file_not_listed",
-    "The checkpoint's manifest does not list {file}. {holds}",
-    ProofFailed,
-)
 OTHER_STEP = Reason(
     "proof_failed.other_step",
     "The checkpoint's manifest says step {step}, not {wanted}. {holds}",

@@ -26,8 +26,9 @@ from typing import Any
 from vsrpp.documents import RemarkDocument
 from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths
+from vsrpp.store import from_marks
 from vsrpp.tracking import messages
-from vsrpp.tracking.backlog import ARTIFACTS, MLFLOW, Backlog, Report, backlog, open_marks
+from vsrpp.tracking.backlog import ARTIFACTS, MLFLOW, Backlog, Report, backlog
 
 MAX_RESTARTS = 3
 UPLOADS_LOST_AFTER_S = 5.0
@@ -133,13 +134,11 @@ class Delivery:
         """Outages and recoveries of the tracking server since the last call. One small read: call it once a second."""
         if self._run_dir is None:
             return []
-        marks = open_marks(RunPaths(self._run_dir))
-        if marks is None:
-            return []
-        try:
-            outages = [outage for fact in OUTAGE_FACTS for outage in (marks.fact(fact) or {}).get("last", [])]
-        finally:
-            marks.close()
+        none: list[dict[str, Any]] = []
+        facts = from_marks(
+            RunPaths(self._run_dir).delivery_db, lambda marks: [marks.fact(name) or {} for name in OUTAGE_FACTS], none
+        )
+        outages = [outage for fact in facts for outage in fact.get("last", [])]
         rows = [outage for outage in outages if outage["lane"] == MLFLOW]
         uploads = [outage for outage in outages if outage["lane"] == ARTIFACTS and self._of_uploads_alone(outage, rows)]
         return [item for outage in rows + uploads for item in self._untold(outage)]
@@ -266,13 +265,10 @@ def uri_of(run: RunPaths, otherwise: str) -> str:
 
     `otherwise`: MLFLOW_TRACKING_URI, or the default if that is not set.
     """
-    marks = open_marks(run)
-    if marks is None:
-        return otherwise
-    try:
-        pinned, delivered = marks.fact(PINNED), marks.fact("mlflow_run")
-    finally:
-        marks.close()
+    neither: tuple[Any, Any] = (None, None)
+    pinned, delivered = from_marks(
+        run.delivery_db, lambda marks: (marks.fact(PINNED), marks.fact("mlflow_run")), neither
+    )  # fmt: skip
     if isinstance(pinned, dict):
         return str(pinned["uri"])
     if "MLFLOW_TRACKING_URI" not in os.environ and isinstance(delivered, dict) and delivered.get("uri"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 import uuid
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vsrpp import manifest as manifests
 from vsrpp.control import find_run, run_config_of
 from vsrpp.control.best import BestRule
 from vsrpp.control.checkpoint_ref import CheckpointRef
@@ -18,6 +18,7 @@ from vsrpp.control.lineage import line_of
 from vsrpp.control.local_checkpoints import local_checkpoints
 from vsrpp.errors import NotFound
 from vsrpp.paths import CheckpointPaths
+from vsrpp.smallfiles import read_small
 from vsrpp.store import RunReader
 from vsrpp.tracking import messages
 from vsrpp.tracking.candidates import Candidate, CandidateList
@@ -77,21 +78,19 @@ def verify(
     """
     files = CheckpointPaths(folder)
     try:
-        text = files.manifest.read_bytes()
-        manifest = dict(json.loads(text))
-        listed = {str(name): str(about["sha256"]) for name, about in manifest["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        text = read_small(files.manifest)
+        manifest = manifests.parse(text)
+        listed = manifests.files_of(manifest, files)
+    except (OSError, ValueError) as error:
         raise messages.MANIFEST_UNREADABLE(cause=error, holds=holds) from None
     if manifest_sha256 and hashlib.sha256(text).hexdigest() != manifest_sha256:
         raise messages.MANIFEST_CHANGED(holds=holds)
     for name, expected in listed.items():
         path = folder / name
-        if Path(name).name != name or not path.is_file():
+        if not path.is_file():
             raise messages.FILE_MISSING(file=name, holds=holds)
         if sha256(path) != expected:
             raise messages.FILE_CHANGED(file=name, holds=holds)
-    if files.model.name not in listed:
-        raise messages.FILE_NOT_LISTED(file=files.model.name, holds=holds)
     return manifest
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from vsrpp import control
 from vsrpp.checkpoints.files import Saved, Saver, SaveRequest, discard
 from vsrpp.checkpoints.retention import Kept, to_prune
 from vsrpp.checkpoints.snapshot import Snapshot
-from vsrpp.control.backlog import MLFLOW, open_marks
+from vsrpp.control.backlog import MLFLOW
 from vsrpp.control.best import BestRule, score
 from vsrpp.control.lineage import validation_figures
 from vsrpp.paths import RunPaths
-from vsrpp.store import Answer, Event
+from vsrpp.store import Answer, Event, from_marks
 from vsrpp.training import messages
 from vsrpp.training.context import RunContext
 from vsrpp.training.live_config import LiveConfig
@@ -251,10 +252,7 @@ class CheckpointManager:
 
     def _uploaded(self) -> set[str]:
         """`branch/step` of the checkpoints whose upload the tracking server has confirmed."""
-        marks = open_marks(self._paths)
-        if marks is None:
-            return set()
-        try:
-            return {key for key, item in marks.items(MLFLOW, "checkpoint").items() if item.get("model_id")}
-        finally:
-            marks.close()
+        items: dict[str, dict[str, Any]] = from_marks(
+            self._paths.delivery_db, lambda marks: marks.items(MLFLOW, "checkpoint"), {}
+        )
+        return {key for key, item in items.items() if item.get("model_id")}

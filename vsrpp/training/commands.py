@@ -134,6 +134,7 @@ class RunCommands:
                 data={
                     "resume": True, "from_step": run.state.step, "limits": limits, "ranks": run.group.world_size, **code,
                     **self._moved(),
+                    **({"set_aside": list(prepared.set_aside)} if prepared.set_aside else {}),
                 },
             )  # fmt: skip
         self._status.show(now=True)

@@ -20,7 +20,7 @@ import psutil
 import torch
 
 from vsrpp import formats, models
-from vsrpp.checkpoints.files import read_manifest
+from vsrpp.checkpoints.documents import read_manifest
 from vsrpp.data import Data
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths

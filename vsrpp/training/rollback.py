@@ -16,6 +16,7 @@ from vsrpp.training.live_config import LiveConfig, judging
 from vsrpp.training.non_finite import ORIGIN, Return
 from vsrpp.training.recorder import RunRecorder
 from vsrpp.training.restore_points import rollback_target
+from vsrpp.training.state import check_restores
 from vsrpp.training.turn import Turn
 
 
@@ -38,6 +39,7 @@ class Rollback:
         with judging():
             folder = rollback_target(self._paths, self._recorder.writer, command.payload)
         snapshot, manifest = load_checkpoint(folder)
+        check_restores(snapshot, self._run.run_config, folder)
         changes = [
             {"key": key, "old": old, "new": snapshot.live[key]}
             for key, old in self._live_config.live.items()

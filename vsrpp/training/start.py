@@ -17,15 +17,9 @@ import torch
 import yaml
 
 from vsrpp import control, formats, losses, models, paths, schedule
-from vsrpp.checkpoints.files import (
-    checkpoint_run_config,
-    clear_torn,
-    file_sha256,
-    load_checkpoint,
-    read_manifest,
-    versions,
-    whole_checkpoints,
-)
+from vsrpp.checkpoints import messages as checkpoint_messages
+from vsrpp.checkpoints.documents import checkpoint_run_config, read_manifest
+from vsrpp.checkpoints.files import clear_torn, file_sha256, load_checkpoint, versions, whole_checkpoints
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.control.world_sizes import STARTS, world_sizes
@@ -39,12 +33,13 @@ from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.plugins import record as plugin_record
 from vsrpp.plugins import trust
 from vsrpp.private_files import make_folder, open_lock
-from vsrpp.store import RunReader, RunWriter, signing
+from vsrpp.store import RunReader, RunWriter, set_aside_if_damaged, signing
 from vsrpp.store.db import on_network_file_system
 from vsrpp.training import bad_samples, foreign_metrics, messages, optimizers
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.optimizers import optimizer_name
 from vsrpp.training.preflight import Preflight
+from vsrpp.training.state import check_restores
 
 _BYTES_PER_WEIGHT = 4 * 4
 """Bytes per parameter in a checkpoint: weights, EMA and two moments in fp32."""
@@ -71,6 +66,8 @@ class Prepared:
     fresh: bool = True
     changed_code: bool = False
     """Whether plug-ins differ from the record, which a person allowed."""
+    set_aside: tuple[str, ...] = ()
+    """New names of damaged databases, which new ones replace."""
     replay: bool = False
     """Whether the line comes from another record: its events are repeated and recorded again."""
     bad_frames: BadFrames = field(default_factory=BadFrames)
@@ -99,9 +96,11 @@ def prepare_new(
         snapshot, _ = load_checkpoint(parent)
         parents_config = checkpoint_run_config(parent)
         _same_network(run_config, parent)
+        _check_finite(snapshot, parent)
         if snapshot.step >= live["max_steps"]:
             raise messages.NOTHING_TO_TRAIN(step=snapshot.step, max_steps=live["max_steps"], more=snapshot.step + 1000)
         fresh_moments = _drop_foreign_moments(snapshot, run_config, parents_config, say)
+        check_restores(snapshot, run_config, parent)
     elif run_config["pretrained"]:
         loaded = _check_pretrained(run_config, say)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
@@ -163,6 +162,7 @@ def _prepared_resume(
 ) -> Prepared:  # fmt: skip
     with RunReader(folder.run_db) as reader:
         reader.check_writable()
+        aside = _set_aside(folder, say)
         started = reader.last_event("started")
         if started is None:
             raise messages.NEVER_STARTED(folder=str(folder.root))
@@ -197,7 +197,7 @@ def _prepared_resume(
     clear_torn(folder.checkpoints)
     writer = RunWriter(folder.run_db, signer=signer)
     line = control.lineage(writer.events())
-    snapshot, base_seq, branch = _resume_point(folder, line, say)
+    snapshot, base_seq, branch = _resume_point(folder, run_config, line, say)
     if snapshot is None and pretrained_sha256(run_config) != started.data.get("pretrained_sha256"):
         say("⚠️  The pretrained weight file has changed since the run started: it will not replay bit for bit.")
     base = ConfigHistory.of(event for event in line.events if event.seq <= base_seq)
@@ -207,6 +207,7 @@ def _prepared_resume(
         folder, writer, run_config, data, device, history, line, snapshot, branch, base_seq, fresh=False, lock=lock,
         group=preflight.group, changed_code=recorded != (run_config.get("plugins") or []),
         bad_frames=bad_samples.on_record(writer.events(types=bad_samples.RECORDED), int(run_config["batch_size"])),
+        set_aside=aside,
     )  # fmt: skip
 
 
@@ -230,6 +231,18 @@ def open_recorded(
     return data
 
 
+def _set_aside(folder: RunPaths, say: Callable[[str], None]) -> tuple[str, ...]:
+    """Rename a damaged inbox.db or delivery.db, without which the run can continue; returns the new names."""
+    lost = {folder.inbox_db: "commands that waited in it are lost", folder.delivery_db: "everything is uploaded again"}
+    aside = []
+    for path, consequence in lost.items():
+        renamed = set_aside_if_damaged(path)
+        if renamed is not None:
+            aside.append(renamed.name)
+            say(f"⚠️  {path} is damaged and is now {renamed.name}: {consequence}.")
+    return tuple(aside)
+
+
 def _processes(count: int) -> str:
     return "one process" if count == 1 else f"{count} processes"
 
@@ -247,7 +260,9 @@ def _check_hours(folder: RunPaths, max_hours: float | None, spent_s: float) -> N
         )
 
 
-def _resume_point(folder: RunPaths, line: Lineage, say: Callable[[str], None]) -> tuple[Snapshot | None, int, int]:
+def _resume_point(
+    folder: RunPaths, run_config: dict[str, Any], line: Lineage, say: Callable[[str], None]
+) -> tuple[Snapshot | None, int, int]:  # fmt: skip
     """(state, number of the newest event in it, its branch) of the newest complete checkpoint on the current line."""
     for checkpoint in reversed(whole_checkpoints(folder.checkpoints)):
         try:
@@ -255,6 +270,7 @@ def _resume_point(folder: RunPaths, line: Lineage, say: Callable[[str], None]) -
             if not line.holds(int(manifest["branch"]), int(manifest["step"])):
                 continue
             snapshot, _ = load_checkpoint(checkpoint)
+            check_restores(snapshot, run_config, checkpoint)
         except VsrppError as error:
             say(f"⚠️  {error} Using the checkpoint before it.")
             continue
@@ -315,6 +331,13 @@ def _same_network(run_config: dict[str, Any], parent: CheckpointPaths) -> None:
     ]
     if differences:
         raise messages.CHECKPOINT_DOES_NOT_FIT(differences=", ".join(differences), file=parent.model_ema)
+
+
+def _check_finite(snapshot: Snapshot, folder: CheckpointPaths) -> None:
+    for file, weights in ((folder.model, snapshot.model), (folder.model_ema, snapshot.model_ema)):
+        for name, tensor in weights.items():
+            if not bool(tensor.isfinite().all()):
+                raise checkpoint_messages.NOT_FINITE(file=file, tensor=name)
 
 
 def _check_plugins(run_config: dict[str, Any]) -> None:

@@ -11,9 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from vsrpp import losses, models
+from vsrpp.checkpoints import messages
+from vsrpp.checkpoints.documents import one_line
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.controller.controller import Controller
 from vsrpp.models.compiled import compile_trunks
+from vsrpp.paths import CheckpointPaths
 from vsrpp.training.optimizers import build_optimizer, load_moments
 from vsrpp.training.progress import Convergence
 
@@ -122,6 +125,23 @@ class TrainingState:
         self.convergence.load(snapshot.rest.get("convergence", {}))
         _set_random_state(snapshot.rest["random"], self.device)
         self.step = snapshot.step
+
+
+def check_restores(snapshot: Snapshot, run_config: dict[str, Any], folder: CheckpointPaths) -> None:
+    """Restore a state once, on the CPU, into objects that are thrown away; random generators stay as they are.
+
+    So whatever is wrong with it is found before anything is written or replaced. Raises Refused.
+    """
+    cpu = torch.device("cpu")
+    before = _random_state(cpu)
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            TrainingState({**run_config, "compile": False}, cpu, fresh=False).restore(snapshot)
+    except Exception as error:
+        raise messages.NOT_RESTORED(folder=folder.root, cause=one_line(error)) from error
+    finally:
+        _set_random_state(before, cpu)
 
 
 def _weights(module: nn.Module) -> dict[str, Tensor]:
