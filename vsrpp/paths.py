@@ -33,6 +33,11 @@ class RunPaths:
         return self.root / "delivery.db"
 
     @property
+    def trainer_state(self) -> Path:
+        """The trainer's state while run.db cannot be written."""
+        return self.root / "trainer_state"
+
+    @property
     def run_config(self) -> Path:
         return self.root / "run_config.yaml"
 

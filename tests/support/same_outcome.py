@@ -37,7 +37,7 @@ LATER_KEYS: dict[str, Any] = {
     "frame_interval": 1, "flip": True, "transpose": True, "reverse_time": True, "pretrained_partial": False,
     "lr_schedule": "cosine", "lr_milestones": "0.5, 0.8, 0.9, 0.95", "lr_gamma": 0.5, "lr_periods": "0.25",
     "lr_restart_weights": "1",
-    "lr_peak_at": 0.3, "optimizer": "adamw", "beta1": 0.9, "beta2": 0.99,
+    "lr_peak_at": 0.3, "optimizer": "adamw", "beta1": 0.9, "beta2": 0.99, "storage_wait_s": None,
 }  # fmt: skip
 """Keys of a run config that older code does not know, each with the value that means what the older code does."""
 MANIFEST = ("format", "step", "branch", "revision", "reason", "metrics")

@@ -14,7 +14,7 @@ from vsrpp.errors import NotFound
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
 
-LIVE_STATES = ("training", "paused", "validating")
+LIVE_STATES = ("training", "paused", "validating", "waiting")
 """States in which a run accepts commands."""
 FINAL_STATES = frozenset({"finished", "stopped", "failed"})
 """States that the run itself recorded as its end."""
@@ -74,7 +74,7 @@ def _boot_id() -> str | None:
 
 
 def run_state(reader: RunReader, state: dict[str, Any] | None = None) -> RunState:
-    """training, paused, validating, finished, stopped, failed, or `dead`: the process died without a final event."""
+    """training, paused, validating, waiting, finished, stopped, failed, or `dead`: the process died without a final event."""
     state = reader.state() if state is None else state
     name: RunState = state.get("state", "dead")
     if name in FINAL_STATES:

@@ -23,6 +23,7 @@ from vsrpp.checkpoints.files import (
     file_sha256,
     load_checkpoint,
     read_manifest,
+    verify_files,
     versions,
     whole_checkpoints,
 )
@@ -91,6 +92,7 @@ def prepare_new(
     snapshot, fresh_moments, loaded = None, None, None
     if parent is not None:
         snapshot, _ = load_checkpoint(parent)
+        snapshot.rest.pop("unfinished", None)
         parents_config = checkpoint_run_config(parent)
         _same_network(run_config, parent)
         if snapshot.step >= live["max_steps"]:
@@ -163,8 +165,12 @@ def _prepared_resume(
         run_config = {**control.run_config_of(reader), **limits}
         spent_s = spent_before(reader)
         ranks = world_sizes(reader.events(types=STARTS))
+        last_saved = ended is not None and _is_whole(folder.checkpoint(ended.step), control.line_of(reader))
     if ended and ended.type == "finished" and ended.step >= last_step:
-        raise messages.ALREADY_FINISHED(run=folder.run_id, step=ended.step, more=ended.step + 1000)
+        if not last_saved:
+            say(f"⚠️  Checkpoint {ended.step}, the run's last, is missing or damaged: training its last steps again.")
+        else:
+            raise messages.ALREADY_FINISHED(run=folder.run_id, step=ended.step, more=ended.step + 1000)
     _check_hours(folder, run_config["max_hours"], spent_s)
     recorded = run_config.get("plugins") or []
     if recorded:
@@ -196,6 +202,15 @@ def _prepared_resume(
         folder, writer, run_config, data, device, history, line, snapshot, branch, base_seq, fresh=False, lock=lock,
         group=preflight.group, changed_code=recorded != (run_config.get("plugins") or []),
     )  # fmt: skip
+
+
+def _is_whole(checkpoint: CheckpointPaths, line: Lineage) -> bool:
+    """Whether a checkpoint of the current line is complete and undamaged."""
+    try:
+        manifest = verify_files(checkpoint)
+        return line.holds(int(manifest["branch"]), int(manifest["step"]))
+    except (VsrppError, KeyError, TypeError, ValueError):
+        return False
 
 
 def _processes(count: int) -> str:
