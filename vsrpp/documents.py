@@ -8,14 +8,14 @@ ConfigValue = bool | int | float | str | None
 """The value of a live parameter."""
 AnswerStatus = Literal["applied", "done", "refused", "pending"]
 RunState = Literal[
-    "training", "paused", "validating", "finished", "stopped", "failed", "dead", "unreadable",
+    "training", "paused", "validating", "waiting", "finished", "stopped", "failed", "dead", "unreadable",
 ]  # fmt: skip
 EventType = Literal[
     "config_applied", "config_refused", "config_reverted", "config_confirmed",
     "plateau_detected", "plateau_cleared", "safety_reset", "phase_changed",
     "validated", "checkpoint_saved", "checkpoint_failed",
     "started", "paused", "resumed", "restored", "rolled_back", "stopped", "finished",
-    "tracking_lost", "tracking_back", "face_failed",
+    "tracking_lost", "tracking_back", "face_failed", "output_lost", "output_back", "storage_back",
     "non_finite", "bad_sample", "out_of_memory", "failed",
 ]  # fmt: skip
 
@@ -77,6 +77,16 @@ class ProbationDocument(TypedDict):
     until_step: int
     revert_if: str
     revision: int
+
+
+class WaitingDocument(TypedDict):
+    """Why a run waits at a step boundary, and since when (seconds since 1970)."""
+
+    why: str
+    """English."""
+    reason_code: str
+    fields: dict[str, Any]
+    since: float
 
 
 class RemoteCopyDocument(TypedDict):

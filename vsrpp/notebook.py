@@ -21,6 +21,8 @@ def card(run: RunView) -> str:
 def _rows(run: RunView) -> list[tuple[str, str]]:
     speed = "" if run.steps_per_s is None else f", {formats.number(run.steps_per_s, 2)} steps/s"
     rows = [("State", run.state), ("Step", f"{run.step} of {run.max_steps}{speed}")]
+    if run.waiting is not None:
+        rows.append(("Waiting", run.waiting["why"]))
     if run.eta_s is not None:
         rows.append(("Time left", formats.duration(run.eta_s)))
     rows.append(("Revision", str(run.revision)))

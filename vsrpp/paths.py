@@ -37,6 +37,11 @@ class RunPaths:
         return self.run_db, self.inbox_db, self.delivery_db
 
     @property
+    def trainer_state(self) -> Path:
+        """The trainer's state while run.db cannot be written."""
+        return self.root / "trainer_state"
+
+    @property
     def run_config(self) -> Path:
         return self.root / "run_config.yaml"
 

@@ -30,6 +30,7 @@ from vsrpp.training.rollback import Rollback
 from vsrpp.training.start import Prepared
 from vsrpp.training.status import RunStatus
 from vsrpp.training.step import StepResult
+from vsrpp.training.storage_wait import StorageWait, Wait
 from vsrpp.training.throughput import Throughput
 from vsrpp.training.turn import Turn
 from vsrpp.training.validation import Scores
@@ -44,6 +45,7 @@ class FakeState:
 
     step: int = 0
     asked_quality: tuple[float, float] | None = None
+    unfinished: dict[str, Any] | None = None
     skipped_in_a_row: int = 0
     recent: list[dict[str, float]] = field(default_factory=list)
     controller: Any = field(default_factory=lambda: SimpleNamespace(phase="stable"))
@@ -53,7 +55,8 @@ class FakeState:
 
     def capture(self, live: dict[str, Any]) -> Snapshot:
         weights = {"weight": torch.full((2,), float(self.step))}
-        return Snapshot(self.step, dict(live), weights, dict(weights), {"skipped_in_a_row": 0})
+        rest: dict[str, Any] = {"optimizer": {}, "controller": {}, "recent": [], "random": {}, "skipped_in_a_row": 0}
+        return Snapshot(self.step, dict(live), weights, dict(weights), rest)
 
     def restore(self, snapshot: Snapshot) -> None:
         self.step, self.skipped_in_a_row = snapshot.step, 0
@@ -111,7 +114,7 @@ class Rank0:
         )  # fmt: skip
         self.events: list[Event] = []
         self.recorder = RunRecorder(self.run, writer, branch=0, revision=0, on_event=self.events.append, watch=list)
-        self.live_config = LiveConfig(self.paths, run_config, prepared.history, self.recorder)
+        self.live_config = LiveConfig(self.paths, run_config, prepared.history, self.recorder, self.run.side_products)
         self.status = RunStatus(self.run, self.recorder, self.live_config, lambda _: None)
         cursor = ReplayCursor(prepared.line, started.seq, prepared.history, self.recorder, self.state)
         self.checkpoints = CheckpointManager(
@@ -121,12 +124,24 @@ class Rank0:
         self.probations = Probations(
             self.run, self.recorder, self.live_config, self.checkpoints, cursor, self.rollback, self.status
         )
+        self.waits: list[Wait] = []
+        writer.waits = True
+        self.storage = StorageWait(
+            self.run, self.recorder, self.status, self.live_config, self.checkpoints, "run", self.waits.append
+        )
         self.ending = RunEnding(
-            self.run, self.recorder, self.status, self.live_config, self.checkpoints, self.probations, None
+            self.run,
+            self.recorder,
+            self.status,
+            self.live_config,
+            self.checkpoints,
+            self.probations,
+            self.storage,
+            None,
         )
         self.commands = RunCommands(
             self.run, prepared, self.recorder, self.status, self.live_config, self.checkpoints, cursor, self.rollback,
-            self.probations, self.ending,
+            self.probations, self.ending, self.storage,
         )  # fmt: skip
         self.run.live, self.run.recorder, self.run.status = self.live_config.live, self.recorder, self.status
         self.run.checkpoints, self.run.commands, self.run.ending = self.checkpoints, self.commands, self.ending

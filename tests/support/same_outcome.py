@@ -38,7 +38,7 @@ LATER_KEYS: dict[str, Any] = {
     "lr_schedule": "cosine", "lr_milestones": "0.5, 0.8, 0.9, 0.95", "lr_gamma": 0.5, "lr_periods": "0.25",
     "lr_restart_weights": "1",
     "bad_samples": 10,
-    "lr_peak_at": 0.3, "optimizer": "adamw", "beta1": 0.9, "beta2": 0.99,
+    "lr_peak_at": 0.3, "optimizer": "adamw", "beta1": 0.9, "beta2": 0.99, "storage_wait_s": None,
     "mlflow_tags": "all", "signing_key": None,
     "alerts_link_local": False, "shared_runs": False,
 }  # fmt: skip

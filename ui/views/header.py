@@ -54,7 +54,7 @@ def header(
 def _figures(snapshot: RunView, t: Texts) -> list[Figure]:
     total = snapshot.max_steps or None
     share = f"{snapshot.step / total * 100:.1f} %" if total else ""
-    speed, moving = snapshot.steps_per_s, snapshot.live and snapshot.state != "paused"
+    speed, moving = snapshot.steps_per_s, snapshot.live and snapshot.state not in ("paused", "waiting")
     return [
         Figure(t("step"), whole(snapshot.step), f"{t('of')} {whole(total)} · {share}"),
         Figure(t("phase"), phase(snapshot.phase).text(t) if snapshot.phase else NONE),
@@ -83,6 +83,8 @@ def notices(snapshot: RunView, t: Texts) -> list[Notice]:
         said.append(Notice("warn", t("says.silent", age=duration(snapshot.quiet_s))))
     elif snapshot.state == "paused":
         said.append(Notice("info", t("says.paused", step=step)))
+    elif snapshot.state == "waiting":
+        said.append(Notice("bad", t("says.waiting", step=step, why=snapshot.waits_because.text(t))))
     elif snapshot.state == "finished":
         said.append(Notice("good", t("says.finished")))
     elif snapshot.state == "stopped":

@@ -115,7 +115,8 @@ def write_checkpoint(request: SaveRequest) -> Saved:
     building = final.with_name(f".{final.name}.{os.getpid()}.part")
     try:
         shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(parents=True)
+        final.parent.mkdir(exist_ok=True)  # never the run folder: one that was moved must not be made again here
+        building.mkdir()
         files = _write_files(CheckpointPaths(building), request)
         size = sum(path.stat().st_size for path in building.iterdir())
         _set_aside(final)

@@ -16,7 +16,7 @@ from vsrpp.output import LiveLine, bold, dim, green, has_live_line, print_json, 
 from vsrpp.paths import RunPaths
 from vsrpp.plugins import registry
 from vsrpp.safe_text import safe
-from vsrpp.store import Event
+from vsrpp.store import Event, environment_fault
 from vsrpp.texts import english
 
 if TYPE_CHECKING:
@@ -49,11 +49,12 @@ class Console:
             say_over(line, stderr=True)
 
     def _print(self, action: Callable[[], None]) -> None:
-        """Print, ignoring a closed pipe or a full disk: neither may end the run."""
+        """Print, ignoring a full disk, and after a closed pipe nothing more: neither may end the run."""
         try:
             action()
-        except OSError:
-            self.silent = lambda: True
+        except OSError as error:
+            if environment_fault(error) is None:
+                self.silent = lambda: True
 
     def begin(self, run: RunFacts) -> None:
         facts = run.run_config
@@ -78,6 +79,7 @@ class Console:
             )
         elif not facts["deterministic"]:
             self.say(yellow("⚠️  deterministic is off: this run cannot be replayed bit for bit."))
+        self.say(dim(_waits(facts.get("storage_wait_s"))))
         self.say(dim(f"Edit it live: {run.paths.runtime_config}  or: vsrpp set latest max_lr=2e-4"))
 
     def progress(self, progress: TrainingProgress) -> None:
@@ -166,11 +168,19 @@ def config_update(change: dict[str, Any]) -> str:
     return f"⚙️  Config Update: {key} {value(key, change.get('old'))} → {green(value(key, change.get('new')))}"
 
 
+def _waits(storage_wait_s: float | None) -> str:
+    """What the run does on a full disk."""
+    span = "for as long as it takes" if storage_wait_s is None else f"for at most {duration(storage_wait_s)}"
+    return f"If its disk is full or cannot be written, the run waits {span} (storage_wait_s)"
+
+
 def _plain_line(progress: TrainingProgress) -> str:
     parts = [
         f"step {progress.step}/{progress.max_steps}",
         progress.state if progress.state != "training" else progress.phase,
     ]
+    if progress.waiting:
+        return "  ".join([*parts, safe(progress.waiting)])
     if math.isfinite(progress.loss):
         parts.append(f"loss {progress.loss:.5f}  lr {progress.lr:.2e}")
     if progress.steps_per_s:

@@ -24,7 +24,14 @@ from vsrpp.store import Event, RunReader
 from vsrpp.store.signing import read_verifier
 from vsrpp.texts import english
 
-_STATE_COLOURS = {"training": green, "validating": green, "paused": yellow, "failed": red, "dead": red}
+_STATE_COLOURS = {
+    "training": green,
+    "validating": green,
+    "paused": yellow,
+    "waiting": yellow,
+    "failed": red,
+    "dead": red,
+}
 
 
 def show_runs(*, local: bool, run_dir: Path | None, as_json: bool) -> int:
@@ -126,6 +133,9 @@ def show_status(run: str, *, run_dir: Path | None, as_json: bool) -> int:
     say(f"  {safe(values['run_dir'])}")
     if values["probation"] and values["state"] not in ENDED_STATES:
         say(yellow(f"  {_on_probation(values['probation'])}"), hang=4)
+    if values["waiting"]:
+        since = clock(values["waiting"]["since"])
+        say(yellow(f"  waiting since {since}: {safe(values['waiting']['why'])}"), hang=4)
     losses = "  ".join(f"{term} {value:.5f}" for term, value in values["losses"].items() if value is not None)
     rate = f"{values['lr']:.2e}" if values["lr"] is not None else "–"
     say(f"  phase {values['phase']}, revision {values['revision']}, branch {values['branch']}, rate {rate}", hang=4)

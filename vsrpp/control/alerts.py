@@ -26,7 +26,7 @@ EVENTS = {
     "non_finite": ("non_finite",),
     "bad_sample": ("bad_sample",),
     "revert": ("config_reverted",),
-    "checkpoint_failed": ("checkpoint_failed",),
+    "checkpoint_failed": ("checkpoint_failed", "output_lost", "output_back"),
     "stopped": ("stopped",),
     "tracking_lost": ("tracking_lost",),
     "finished": ("finished",),
@@ -46,6 +46,11 @@ def event_types(run_config: Mapping[str, Any]) -> tuple[str, ...]:
     if not run_config.get("alerts_url"):
         return ()
     return tuple(type for name in names(run_config) for type in EVENTS.get(name, ()))
+
+
+def tells_of_waits(run_config: Mapping[str, Any]) -> bool:
+    """Whether to alert when the run waits because its record or its last checkpoint cannot be written."""
+    return "checkpoint_failed" in names(run_config)
 
 
 def names(run_config: Mapping[str, Any]) -> list[str]:

@@ -29,6 +29,7 @@ GROUPS: dict[str, frozenset[str]] = {
         {
             "non_finite", "bad_sample", "out_of_memory", "failed", "checkpoint_failed", "face_failed", "tracking_lost",
             "tracking_back",
+            "output_lost", "output_back", "storage_back",
         }
     ),
 }  # fmt: skip
@@ -39,14 +40,16 @@ _TONES = {
     "rolled_back": "warn", "plateau_detected": "warn", "plateau_cleared": "good", "safety_reset": "warn",
     "validated": "info", "checkpoint_failed": "bad", "paused": "warn", "resumed": "good", "restored": "good",
     "failed": "bad", "non_finite": "bad", "out_of_memory": "bad", "tracking_lost": "warn", "tracking_back": "good",
-    "face_failed": "warn", "bad_sample": "warn", "finished": "good",
+    "face_failed": "warn", "bad_sample": "warn", "finished": "good", "output_lost": "warn", "output_back": "good",
+    "storage_back": "good",
 }  # fmt: skip
 _SIGNS = {
     "config_applied": "⚙️", "config_refused": "⛔", "config_reverted": "↩", "config_confirmed": "✔",
     "plateau_detected": "▬", "plateau_cleared": "↘", "safety_reset": "⟲", "phase_changed": "◆", "validated": "👁",
     "checkpoint_saved": "●", "checkpoint_failed": "✖", "started": "▶", "paused": "⏸", "resumed": "▶", "restored": "✅",
     "rolled_back": "↶", "stopped": "■", "finished": "✔", "tracking_lost": "☁", "tracking_back": "☁", "failed": "✖",
-    "non_finite": "✖", "bad_sample": "⚠️", "out_of_memory": "✖", "face_failed": "✖",
+    "non_finite": "✖", "bad_sample": "⚠️", "out_of_memory": "✖", "face_failed": "✖", "output_lost": "✖", "output_back": "✔",
+    "storage_back": "✔",
 }  # fmt: skip
 _WHY = {
     "warmed_up": ("warmup_steps",), "in_warmup": ("step", "warmup_steps"), "settled": ("settling_steps",),
@@ -61,6 +64,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "phase": ("warmup", "settling", "stable", "aggressive", "cooldown"),
     "saved": ("due", "best", "asked", "start", "stop", "failed", "end"),
     "signal": ("loss", "ema", "trend", "quality"),
+    "output": ("pictures", "config_file", "tensorboard"),
     "trouble": KINDS,
     "origin": ("panel", "terminal", "cli", "api", "file", "mlflow", "probation", "non_finite"),
 }
@@ -69,6 +73,7 @@ BUILT_KEYS = {
     **{f"{kind}.{{}}": names for kind, names in KNOWN.items()},
     "why.{}": tuple(_WHY),
     "event.{}.{}": ("config_reverted.to", "config_reverted.from_to", "rolled_back.to", "rolled_back.from_to"),
+    "event.{}.of": ("output_lost", "output_back"),
 }
 """The keys put together here, for the test that holds catalogues and code against each other."""
 
@@ -341,6 +346,18 @@ def _tell_face(event: Event, data: dict[str, Any]) -> Told:
     return (Phrase("event.face_failed.of", {"face": face}) if face else _headline(event)), _error(data)
 
 
+def _tell_output(event: Event, data: dict[str, Any]) -> Told:
+    what = data.get("what")
+    headline = Phrase(f"event.{event.type}.of", {"what": _known("output", what)}) if what else _headline(event)
+    return headline, _error({**data, "what": None})
+
+
+def _tell_storage_back(event: Event, data: dict[str, Any]) -> Told:
+    if finite(data.get("waited_s")) is None:
+        return _headline(event), []
+    return _headline(event), [Phrase("detail.lost_for", {"span": formats.duration(data["waited_s"])})]
+
+
 def _error(data: dict[str, Any]) -> list[Part]:
     text = data.get("error") or data.get("what")
     return [_explained(str(text), data)] if text else []
@@ -362,4 +379,5 @@ _TELL: dict[str, Callable[[Event, dict[str, Any]], Told]] = {
     "started": _tell_started, "restored": _tell_restored, "stopped": _tell_stopped, "finished": _tell_stopped,
     "non_finite": _tell_non_finite, "tracking_lost": _tell_lost, "tracking_back": _tell_back, "face_failed": _tell_face,
     "bad_sample": _tell_bad_sample,
+    "output_lost": _tell_output, "output_back": _tell_output, "storage_back": _tell_storage_back,
 }  # fmt: skip

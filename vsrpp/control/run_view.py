@@ -24,10 +24,18 @@ from vsrpp.control.edits import run_config_of
 from vsrpp.control.lineage import TURNS, Lineage
 from vsrpp.control.narrate import Narration, narrate
 from vsrpp.control.numbers import RunNumbers, numbers
+from vsrpp.control.phrases import Explanation, Part, verbatim
 from vsrpp.control.remote_copies import newest_remote_copy
 from vsrpp.control.runs import ENDED_STATES, FINAL_STATES, LIVE_STATES, run_state
 from vsrpp.control.views import checkpoint_steps
-from vsrpp.documents import BestDocument, ProbationDocument, RemarkDocument, RemoteCopyDocument, RunState
+from vsrpp.documents import (
+    BestDocument,
+    ProbationDocument,
+    RemarkDocument,
+    RemoteCopyDocument,
+    RunState,
+    WaitingDocument,
+)
 from vsrpp.errors import because
 from vsrpp.formats import finite
 from vsrpp.paths import RunPaths
@@ -144,6 +152,8 @@ class RunView:
     """Whether the newest plateau event is a detection."""
     probation: ProbationDocument | None = None
     """{until_step, revert_if, revision} while an edit is on probation."""
+    waiting: WaitingDocument | None = None
+    """{why, reason_code, fields, since} while the run waits because its record or last checkpoint cannot be written."""
     ended_because: str | None = None
     """The reason in the run's final event."""
 
@@ -202,6 +212,14 @@ class RunView:
     @property
     def on_probation(self) -> bool:
         return self.live and self.probation is not None
+
+    @property
+    def waits_because(self) -> Part:
+        """Why the run waits, for a face to put into its language."""
+        waiting = self.waiting
+        if waiting is None:
+            return verbatim("")
+        return Explanation(str(waiting.get("why")), str(waiting.get("reason_code", "")), waiting.get("fields") or {})
 
     @property
     def lr(self) -> float | None:
@@ -270,6 +288,7 @@ class RunView:
             "steps_per_s": self.steps_per_s,
             **self.numbers.to_json(),
             "ended_because": self.ended_because,
+            "waiting": None if self.waiting is None else dict(self.waiting),
             "probation": None if self.probation is None else dict(self.probation),
             "updated": self.updated,
         }
@@ -324,11 +343,16 @@ class RunViewReader:
             checkpoints=tuple(self._saved[step] for step in self._steps_on_disk if step in self._saved),
             best=self._best, best_branch=self._best_branch,
             backlog=self._backlog, remote_copy=self._remote_copy[0], remote_copy_why=self._remote_copy[1],
-            plateau=self._plateau, probation=trainer.get("probation"), ended_because=self._why_ended(state),
+            plateau=self._plateau, probation=trainer.get("probation"), ended_because=self._why_ended(state, trainer),
+            waiting=trainer.get("waiting") if state == "waiting" else None,
         )  # fmt: skip
 
-    def _why_ended(self, state: str) -> str | None:
-        if state not in FINAL_STATES or self._end is None:
+    def _why_ended(self, state: str, trainer: Mapping[str, Any]) -> str | None:
+        if state not in FINAL_STATES:
+            return None
+        if trainer.get("ended_because"):  # where no event could be written
+            return str(trainer["ended_because"])
+        if self._end is None:
             return None
         return self._end.reason or self._end.data.get("error") or self._end.data.get("why")
 

@@ -13,7 +13,7 @@ from vsrpp.documents import RemarkDocument, RunState
 from vsrpp.paths import RunPaths
 from vsrpp.store import STORE_VERSION, RunReader, from_marks
 
-LIVE_STATES = ("training", "paused", "validating")
+LIVE_STATES = ("training", "paused", "validating", "waiting")
 """States in which a run accepts commands."""
 FINAL_STATES = frozenset({"finished", "stopped", "failed"})
 """States that the run itself recorded as its end."""
@@ -73,7 +73,7 @@ def _boot_id() -> str | None:
 
 
 def run_state(reader: RunReader, state: dict[str, Any] | None = None) -> RunState:
-    """training, paused, validating, finished, stopped, failed, or `dead`: the process died without a final event."""
+    """training, paused, validating, waiting, finished, stopped, failed, or `dead`: the process died without a final event."""
     state = reader.state() if state is None else state
     name: RunState = state.get("state", "dead")
     if name in FINAL_STATES:

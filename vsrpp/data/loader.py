@@ -14,6 +14,7 @@ import queue
 import signal
 import threading
 from collections.abc import Iterator
+from types import FrameType
 
 import numpy as np
 import torch
@@ -64,6 +65,8 @@ class Batches:
         steps = _Steps(train_set, batch_size, rank, world_size, bad or BadFrames())
         # created here, not in the thread: torch's handler that notices a killed worker needs the main thread
         source = from_workers(steps, start_step, num_workers) if num_workers else _from_here(steps, start_step)
+        if num_workers:
+            _tell_between_batches()
         self._thread = threading.Thread(target=self._fill, args=(source, pin_memory), name="vsrpp-batches", daemon=True)
         self._thread.start()
 
@@ -74,7 +77,7 @@ class Batches:
         """The next step's batch. Raises VsrppError if a worker died, and whatever reading the data raised."""
         while not self._stop.is_set():
             with contextlib.suppress(queue.Empty):
-                item = self._failed or self._ready.get(timeout=_POLL_S)
+                item = self._failed or _dead_worker() or self._ready.get(timeout=_POLL_S)
                 if isinstance(item, Exception):
                     self._failed = item
                     raise item
@@ -122,6 +125,42 @@ class Batches:
             with contextlib.suppress(queue.Full):
                 self._ready.put(item, timeout=_POLL_S)
                 return
+
+
+_deaths: list[RuntimeError] = []
+"""What torch's handler raised about a killed worker, until the next batch is asked for."""
+
+
+def _tell_between_batches() -> None:
+    """Let torch's SIGCHLD handler, which raises in the main thread wherever that is, keep its error for the next batch.
+
+    In the middle of an optimizer step it would leave weights that belong to no step.
+    """
+    _deaths.clear()  # of workers that are no longer needed
+    if threading.current_thread() is not threading.main_thread():
+        return
+    raising = signal.getsignal(signal.SIGCHLD)
+    if not callable(raising) or getattr(raising, "keeps_errors", False):
+        return
+
+    def keeping(number: int, frame: FrameType | None) -> None:
+        try:
+            raising(number, frame)
+        except RuntimeError as error:
+            _deaths.append(error)
+
+    keeping.keeps_errors = True  # type: ignore[attr-defined]
+    signal.signal(signal.SIGCHLD, keeping)
+
+
+def _dead_worker() -> VsrppError | None:
+    if not _deaths:
+        return None
+    error = _deaths[0]
+    _deaths.clear()
+    failure = messages.LOADING_FAILED(cause=str(error).partition("\n")[0])
+    failure.__cause__ = error
+    return failure
 
 
 class _Steps(Dataset[_Loaded | VsrppError]):

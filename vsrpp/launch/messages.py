@@ -169,3 +169,12 @@ TRAIN_ENDED = Reason("failed.train", "vsrpp train exited with code {code} before
 
 # ---- beside the training
 SIDECAR_ENDED = Remark("because.sidecar_ended", "exited with code {code}")
+
+# While a run waits for its storage
+
+WAITS = Remark(
+    "launch.waits",
+    "waiting at step {step}: {why}. The run goes on as soon as it can write; to end it: Ctrl-C or SIGTERM.",
+)
+WAIT_OVER = Remark("launch.wait_over", "the run goes on at step {step} after a wait of {span} ({why})")
+WAIT_GIVEN_UP = Remark("launch.wait_given_up", "the run ended at step {step} after a wait of {span} ({why})")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from vsrpp import control, paths
 from vsrpp.control import alerts
 from vsrpp.errors import START_AGAIN, NotFound
+from vsrpp.formats import duration
 from vsrpp.launch import elastic, messages, supervisor, tracked_run, world
 from vsrpp.launch import plan as launch
 from vsrpp.launch.console import RunFacts, TrainConsole
@@ -28,10 +30,12 @@ from vsrpp.plugins import trust
 from vsrpp.store import RunReader, into_one_file, signing
 from vsrpp.tracking import Delivery, uri_of
 from vsrpp.tracking.tag_rights import who_steers
+from vsrpp.tracking.wait_alerts import WaitAlerts
 
 if TYPE_CHECKING:
     from vsrpp.training.preflight import Preflight
     from vsrpp.training.start import Prepared
+    from vsrpp.training.storage_wait import Wait
 
 DRAIN_S = 120.0
 """How long the end of a run waits for pending uploads; `vsrpp sync` uploads the rest."""
@@ -181,15 +185,25 @@ def _train(
         prepared.paths, panel=request.panel, tensorboard=request.tensorboard, say=console.say, tui=request.tui
     )
     console.silent = sidecars.holds_terminal
+    wait_alerts = WaitAlerts(alerts.read(prepared.paths), prepared.paths.run_id, prepared.run_config)
+
+    def told(wait: Wait) -> None:
+        """On standard error, and to the webhook: both work where the run folder cannot be written."""
+        event = "waiting" if not wait.over else "waited" if wait.saved else "not_saved"
+        line = wait_line(wait)
+        console.rank_line(f"vsrpp: {line}")
+        wait_alerts.tell(event, wait.step, wait.because, line)
+
     ended = "failed"
     try:
         run = open_run(
             prepared, on_event=console.event, on_progress=console.progress,
-            watch=lambda: [*tracked_run.news(delivery), *sidecars.failures()],
+            watch=lambda: [*tracked_run.news(delivery), *sidecars.failures()], on_wait=told,
         )  # fmt: skip
         ended = run_loop(run)
     finally:
         console.end_progress()
+        wait_alerts.close()
         report = delivery.finish(DRAIN_S)
         sidecars.close(wait_for_person=ended == "finished")
         into_one_file(*prepared.paths.databases)
@@ -197,6 +211,15 @@ def _train(
             console.say(line)
     console.summary(prepared.paths)
     return START_AGAIN if ended == "SIGTERM" else 0
+
+
+def wait_line(wait: Wait) -> str:
+    """One line for people: that the run waits, and what it does then; or that this is over."""
+    why, span = wait.because["message"], duration(time.time() - wait.since)
+    if not wait.over:
+        return messages.WAITS.sentence(step=wait.step, why=why)
+    reason = messages.WAIT_OVER if wait.saved else messages.WAIT_GIVEN_UP
+    return reason.sentence(step=wait.step, why=why, span=span)
 
 
 def _facts(run: Prepared) -> RunFacts:

@@ -2,11 +2,12 @@
 
 from vsrpp.store.chain import ChainCheck, verify_chain
 from vsrpp.store.db import into_one_file, set_aside_if_damaged
+from vsrpp.store.environment import environment_fault
 from vsrpp.store.events import EVENT_TYPES, Event
 from vsrpp.store.faults import StoreDamaged, StoreUnreadable
 from vsrpp.store.inbox import Answer, Command, Inbox, UnreadableCommand
 from vsrpp.store.marks import Marks, from_marks
-from vsrpp.store.run_store import STORE_VERSION, MetricRow, RunReader, RunWriter
+from vsrpp.store.run_store import STORE_VERSION, MetricRow, RunReader, RunWriter, Unwritten
 
 __all__ = [
     "EVENT_TYPES",
@@ -23,6 +24,8 @@ __all__ = [
     "StoreDamaged",
     "StoreUnreadable",
     "UnreadableCommand",
+    "Unwritten",
+    "environment_fault",
     "from_marks",
     "into_one_file",
     "set_aside_if_damaged",

@@ -27,6 +27,7 @@ STORE_LOCKED = Reason(
     VsrppError,
 )
 STORE_UNWRITTEN = Reason("failed.store_write", "{path} cannot be written, so nothing was sent: {why}.", VsrppError)
+RECORD_UNWRITTEN = Reason("failed.record_write", "{path} cannot be written: {why}.", VsrppError)
 STORE_NEWER = Reason(
     "refused.store_version",
     "{path} was written by a newer VSR++ (store version {theirs}; this one writes {ours}): it can be read, not changed."

@@ -19,7 +19,7 @@ class EventFiles:
     """One folder of event files, appended to. Times are seconds since 1970."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)  # not the run folder, if that was moved
         self._writer = EventFileWriter(str(folder), max_queue_size=1000, flush_secs=3600)
 
     def flush(self) -> None:

@@ -28,7 +28,7 @@ from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths
 from vsrpp.store import from_marks
 from vsrpp.tracking import messages
-from vsrpp.tracking.backlog import ARTIFACTS, MLFLOW, Backlog, Report, backlog
+from vsrpp.tracking.backlog import ARTIFACTS, MLFLOW, TENSORBOARD, Backlog, Report, backlog
 
 MAX_RESTARTS = 3
 UPLOADS_LOST_AFTER_S = 5.0
@@ -44,10 +44,10 @@ KILL_GRACE_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ConnectionChange:
-    """The tracking server failed or works again; the trainer records it as an event of this type."""
+    """A sink failed or works again; the trainer records it as an event of this type."""
 
     type: str
-    """`tracking_lost` or `tracking_back`."""
+    """`tracking_lost` or `tracking_back`; `output_lost` or `output_back` for TensorBoard's files."""
     time: float
     data: dict[str, Any]
 
@@ -139,9 +139,10 @@ class Delivery:
             RunPaths(self._run_dir).delivery_db, lambda marks: [marks.fact(name) or {} for name in OUTAGE_FACTS], none
         )
         outages = [outage for fact in facts for outage in fact.get("last", [])]
+        boards = [outage for outage in outages if outage["lane"] == TENSORBOARD]
         rows = [outage for outage in outages if outage["lane"] == MLFLOW]
         uploads = [outage for outage in outages if outage["lane"] == ARTIFACTS and self._of_uploads_alone(outage, rows)]
-        return [item for outage in rows + uploads for item in self._untold(outage)]
+        return [item for outage in boards + rows + uploads for item in self._untold(outage)]
 
     def finish(self, timeout_s: float = 60.0) -> Report:
         """Announce that the run has ended, wait up to `timeout_s` for the remaining uploads, and end the process."""
@@ -246,6 +247,8 @@ class Delivery:
         if until is not None and until < self._began:
             return []
         reported, news = self._told.get(number), []
+        if outage["lane"] == TENSORBOARD:
+            return self._untold_of_tensorboard(outage, number, reported)
         if reported is None and outage["since"] >= self._began - 1.0:
             facts = {"class": outage["class"], "error": outage["error"], "sink": SINKS[outage["lane"]]}
             news.append(ConnectionChange("tracking_lost", outage["since"], facts))
@@ -256,6 +259,18 @@ class Delivery:
                 "sink": SINKS[outage["lane"]],
             }  # fmt: skip
             news.append(ConnectionChange("tracking_back", until, facts))
+        self._told[number] = until is not None
+        return news
+
+    def _untold_of_tensorboard(
+        self, outage: dict[str, Any], number: tuple[str, int], reported: bool | None
+    ) -> list[ConnectionChange]:
+        """Its event files are on this host's disk, so that an outage is not one of the server."""
+        facts, until, news = {"what": TENSORBOARD}, outage.get("until"), []
+        if reported is None:
+            news.append(ConnectionChange("output_lost", outage["since"], {**facts, "error": outage["error"]}))
+        if until is not None and not reported:
+            news.append(ConnectionChange("output_back", until, facts))
         self._told[number] = until is not None
         return news
 

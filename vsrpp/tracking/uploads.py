@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -56,7 +58,8 @@ class Uploads:
         now = time.monotonic()
         if now - self._said_at >= SAY_EVERY_S:
             self._said_at = now
-            self.lane.progress.say(marks)
+            with contextlib.suppress(sqlite3.Error):  # the full disk may be the one that holds delivery.db
+                self.lane.progress.say(marks)
 
     def wait(
         self, left: Callable[[], bool], marks: Marks, *, deadline: float, patience_s: float, rows_why: str = ""

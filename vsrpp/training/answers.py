@@ -8,7 +8,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from vsrpp.store import Answer, Inbox
 
@@ -23,10 +23,16 @@ _HANDLED, _UNREAD, _REST, _END = range(4)
 
 
 class AnswerWriter:
-    """Answers commands. Used from the training thread."""
+    """Answers commands. Used from the training thread.
 
-    def __init__(self, inbox: Inbox) -> None:
+    An answer is given once the record is durable: those put before wait for `release`.
+    """
+
+    def __init__(self, inbox: Inbox, durable: Callable[[], bool] = lambda: True) -> None:
+        """`durable`: whether everything that was recorded so far is on disk."""
         self._inbox = inbox
+        self._durable = durable
+        self._held: list[tuple[int, _Item]] = []
         self._queue: queue.PriorityQueue[tuple[int, int, _Item | None]] = queue.PriorityQueue()
         self._count = itertools.count()
         self._given: OrderedDict[str, Answer] = OrderedDict()
@@ -61,13 +67,28 @@ class AnswerWriter:
 
     def close(self, rest: Answer) -> None:
         """Wait until all answers are written, `rest` to every command that has none."""
-        self.put_rest(rest)
+        if self._durable():
+            self.release()
+        self._held.clear()  # what is not on record did not happen: `rest` answers these, too
+        self._put_in_queue(_REST, ([], rest))
         self._ending = True
-        self._add(_END, None)
+        self._put_in_queue(_END, None)
         self._thread.join()
         self._inbox.close()
 
-    def _add(self, order: int, item: _Item | None) -> None:
+    def release(self) -> None:
+        """The record is durable: give the answers that waited for it."""
+        held, self._held = self._held, []
+        for order, item in held:
+            self._put_in_queue(order, item)
+
+    def _add(self, order: int, item: _Item) -> None:
+        if self._held or not self._durable():
+            self._held.append((order, item))
+        else:
+            self._put_in_queue(order, item)
+
+    def _put_in_queue(self, order: int, item: _Item | None) -> None:
         self._queue.put((order, next(self._count), item))
 
     def _run(self) -> None:

@@ -47,6 +47,14 @@ class CheckpointManager:
         """Commands that requested a checkpoint, by step: answered once it is written."""
         self._writing: set[int] = set()
         """Steps whose folder the writer is about to rename into place; an existing folder there must not be touched."""
+        self._held: list[SaveRequest] = []
+        """Captured states that wait until the newest event they know is on disk: a checkpoint anchors no other."""
+        self.fault: str | None = None
+        """Why the newest checkpoint could not be written; None if it was."""
+        self._failed_at: int | None = None
+        """Its step, whose failure is on record."""
+        self.saved_step = run.state.step
+        """The step of the newest checkpoint that is whole; 0 without one."""
         self._protected: set[int] = set()
         self._best: float | None = None
         self.look_for_best()
@@ -56,8 +64,8 @@ class CheckpointManager:
 
     @property
     def busy(self) -> bool:
-        """Whether a checkpoint is being written."""
-        return self._saver.busy
+        """Whether a checkpoint is being written, or waits to be."""
+        return self._saver.busy or bool(self._held)
 
     # ---- saving
     def save_if_due(self) -> None:
@@ -112,23 +120,29 @@ class CheckpointManager:
         self.at_step = step
         self._writing.add(step)
         signer = self._recorder.writer.signer
-        self._saver.submit(
+        self._held.append(
             SaveRequest(
                 folder=self._paths.checkpoint(step), snapshot=snapshot, run_id=self._paths.run_id, branch=branch,
                 revision=revision, run_config=self._config, chain=chain, metrics=metrics, reason=reason,
                 signed=signer.signed if signer is not None else None,
             )
         )  # fmt: skip
+        self._submit_held()
+
+    def _submit_held(self) -> None:
+        while self._held and self._recorder.writer.durable_seq >= self._held[0].chain[0]:
+            self._saver.submit(self._held.pop(0))
 
     def answer_when_saved(self, step: int, uid: str) -> bool:
         """Let a command wait for the checkpoint of `step` while it is being written; False if it is already on disk."""
-        if not self._saver.busy:
+        if not self.busy:
             return False
         self._waiting.setdefault(step, []).append(uid)
         return True
 
     def collect(self, *, wait: bool = False) -> None:
-        """Record the results of finished writes; with `wait`, of all pending ones."""
+        """Record the results of finished writes; with `wait`, of all pending ones whose events are on disk."""
+        self._submit_held()
         for saved in self._saver.collect(wait=wait):
             self._record(saved)
 
@@ -137,9 +151,11 @@ class CheckpointManager:
         step = request.snapshot.step
         waiting = self._waiting.pop(step, [])
         self._writing.discard(step)
+        self.fault = saved.error
         if saved.error is not None:
-            self._recorder.emit("checkpoint_failed", data={"at_step": step, "error": saved.error})
-            self.at_step = None
+            if self._failed_at != step:  # not once more for every further try
+                self._recorder.emit("checkpoint_failed", data={"at_step": step, "error": saved.error})
+            self._failed_at, self.at_step = step, None
             for uid in waiting:
                 self._live_config.answers.put(
                     uid, self._live_config.refusal(messages.CHECKPOINT_FAILED(step=step, why=saved.error))
@@ -147,6 +163,7 @@ class CheckpointManager:
             if saved.disk_full:
                 self._prune(short_of_disk=True)
             return
+        self._failed_at, self.saved_step = None, step
         self._recorder.emit(
             "checkpoint_saved", step=step, branch=request.branch,
             data={"path": str(request.folder.root.relative_to(self._paths.root)), "metrics": request.metrics,

@@ -27,13 +27,12 @@ from vsrpp.training.requests import Request
 from vsrpp.training.rollback import Rollback
 from vsrpp.training.start import Prepared
 from vsrpp.training.status import RunStatus
+from vsrpp.training.storage_wait import WAITS_A_TIMEOUT, StorageWait
 from vsrpp.training.throttle import Throttle
 from vsrpp.training.turn import Turn
 
 PAUSE_LOOK_S = 0.01
 """How often a paused run checks for commands."""
-WAITS_A_TIMEOUT = 4
-"""How many times per rank timeout the other ranks are told to keep waiting during a pause."""
 BOUNDARY_BUDGET_S = 0.05
 """How long new requests may hold one step boundary; the rest waits for the next one, where a pause, resume or stop
 passes all others."""
@@ -47,7 +46,7 @@ class RunCommands:
     def __init__(
         self, run: RunContext, prepared: Prepared, recorder: RunRecorder, status: RunStatus, live_config: LiveConfig,
         checkpoints: CheckpointManager, cursor: ReplayCursor, rollback: Rollback, probations: Probations,
-        ending: RunEnding, *, stop_at: int | None = None,
+        ending: RunEnding, storage: StorageWait, *, stop_at: int | None = None,
     ) -> None:  # fmt: skip
         """`stop_at`: the step at which a replay ends."""
         self._run = run
@@ -60,6 +59,7 @@ class RunCommands:
         self._rollback = rollback
         self._probations = probations
         self._ending = ending
+        self._storage = storage
         self._stop_at = stop_at
         self._walking = True
         """Whether recorded events are still to be repeated: new commands wait until the end of the record."""
@@ -87,9 +87,13 @@ class RunCommands:
             bad_frames = self._recorder.bad_samples.news()
             if bad_frames is not None:
                 yield Turn(live=self.live_config.live, bad_frames=bad_frames)
+            yield from self._storage.hold()
             yield from self._look_at_step()
         else:
             yield from self._open()
+            if state.unfinished is not None:  # complete the newest step first; then this boundary is due
+                yield Turn(live=self.live_config.live, steps_until=state.step if run.group.many else None)
+                return
         while True:
             if state.step == self._stop_at:
                 yield from ending.replayed()
@@ -97,6 +101,7 @@ class RunCommands:
             yield from self._act()
             if ending.ended:
                 return
+            yield from self._storage.hold()
             if state.step < self.live_config.live["max_steps"]:
                 break
             if self._probations.current is None:
@@ -181,12 +186,14 @@ class RunCommands:
                 self._recorder.look_at_sidecars()
             if not self._status.paused or self._ending.ended:
                 break
+            yield from self._storage.hold()
             self._status.show()
             if self._run.group.many and self._wait_again.due():
                 yield Turn(live=self.live_config.live)
             with self._run.throughput.doing("paused"):
                 time.sleep(PAUSE_LOOK_S)
         self.live_config.write_row()
+        self.live_config.mend_file()
 
     def _walk(self) -> Iterator[Turn]:
         """Repeat the events recorded at this step, until the end of the record."""

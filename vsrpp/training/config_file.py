@@ -6,10 +6,13 @@ handled. The three-way merge of a save is in `vsrpp.training.live_config`.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import errno
 import json
 import os
 import pwd
+import shutil
 import stat
 import time
 from collections.abc import Callable
@@ -73,8 +76,22 @@ class RuntimeConfigFile:
         self._torn_since = None
 
     def write(self, text: str) -> None:
-        """Replace the file atomically. A save made since the last check is kept for the next `look`."""
+        """Replace the file atomically, or in place if it is a mount point, as in a container.
+
+        A save made since the last check is kept for the next `look`. Raises OSError, and then leaves the file alone.
+        """
         fresh = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
+        try:
+            written = self._replace(fresh, text)
+        except OSError:
+            with contextlib.suppress(OSError):
+                fresh.unlink()
+            raise
+        self._seen, self._content, self._torn_since = written, text.encode(), None
+        self._settle_until = self._clock() + SETTLE_S
+
+    def _replace(self, fresh: Path, text: str) -> tuple[int, ...] | None:
+        """The signature of the file as written."""
         fresh.write_text(text, encoding="utf-8")
         before, written = self._seen, _signature(fresh)  # unchanged by a rename, so that a later save differs
         if self.path.exists() and exchange_files(fresh, self.path):
@@ -88,9 +105,23 @@ class RuntimeConfigFile:
             else:
                 fresh.unlink()
         else:
-            fresh.replace(self.path)
-        self._seen, self._content, self._torn_since = written, text.encode(), None
-        self._settle_until = self._clock() + SETTLE_S
+            try:
+                fresh.replace(self.path)
+            except OSError as error:
+                if error.errno not in (errno.EBUSY, errno.EXDEV):  # those of a mount point
+                    raise
+                fresh.unlink()
+                written = self._write_in_place(text, before)
+        return written
+
+    def _write_in_place(self, text: str, before: tuple[int, ...] | None) -> tuple[int, ...] | None:
+        may_be_theirs = _signature(self.path) != before or self._settle_until is not None
+        if may_be_theirs and _content(self.path) != self._content:
+            kept = self.path.with_name(f".{self.path.name}.{os.getpid()}.{time.monotonic_ns()}.slipped")
+            shutil.copyfile(self.path, kept)
+            self._slipped.append(kept)
+        self.path.write_text(text, encoding="utf-8")
+        return _signature(self.path)
 
     def _take_slipped(self) -> Save | None:
         path = self._slipped[0]

@@ -18,6 +18,7 @@ from vsrpp.data import Data
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.training.batches import BatchFeed
 from vsrpp.training.cadence import out_of_patience
+from vsrpp.training.side_products import SideProducts
 from vsrpp.training.state import TrainingState
 from vsrpp.training.step import StepResult, TrainStep
 from vsrpp.training.system import SystemSampler
@@ -100,6 +101,7 @@ class RunContext:
     """The step whose weights `scores` belong to; None if the run was rolled back since."""
     between_steps: bool = True
     """Whether the state is that of a step boundary; False from the start of a step until its results are recorded."""
+    side_products: SideProducts = field(default_factory=SideProducts)
     judged: Scores | None = None
     """The newest validation made only to judge a probation."""
 

@@ -162,6 +162,7 @@ def _train(run: Prepared, say: Callable[[str], None]) -> tuple[RunContext, dict[
         torch.cuda.reset_peak_memory_stats(run.device)
     say(f"Trying {STEPS} steps, a validation and a checkpoint …")
     opened = open_run(run, on_event=note)
+    run.writer.waits = False
     if train(opened) != "finished":
         raise KeyboardInterrupt
     return opened, times

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
+from vsrpp.documents import RemarkDocument
 from vsrpp.errors import START_AGAIN_SIGNALS, VsrppError, because, out_of_memory
 from vsrpp.store import Command
 from vsrpp.training import memory, messages
@@ -17,6 +18,7 @@ from vsrpp.training.live_config import LiveConfig
 from vsrpp.training.probation import Probations
 from vsrpp.training.recorder import RunRecorder
 from vsrpp.training.status import RunStatus
+from vsrpp.training.storage_wait import CHECKPOINT_RETRY_S, StorageWait
 from vsrpp.training.turn import Turn
 
 
@@ -25,7 +27,7 @@ class RunEnding:
 
     def __init__(
         self, run: RunContext, recorder: RunRecorder, status: RunStatus, live_config: LiveConfig,
-        checkpoints: CheckpointManager, probations: Probations, lock: IO[str] | None,
+        checkpoints: CheckpointManager, probations: Probations, storage: StorageWait, lock: IO[str] | None,
     ) -> None:  # fmt: skip
         self.ended: str | None = None
         """`finished`, `stopped`, `SIGTERM` or `replayed`, once the run ends at this boundary."""
@@ -41,6 +43,8 @@ class RunEnding:
         self._live_config = live_config
         self._checkpoints = checkpoints
         self._probations = probations
+        self._storage = storage
+        storage.signal = lambda: self.signal
         self._lock = lock
         self._told = False
         """Whether the other ranks know that the run is over."""
@@ -68,25 +72,25 @@ class RunEnding:
             assert run.scores is not None
             self._recorder.validated(run.scores)
             self._status.show(now=True)
+        yield from self._storage.hold()
         yield self._last_turn("finished")
-        self._checkpoints.save_now("end")
-        self._checkpoints.collect(wait=True)
+        yield from self._save_last("end")
         last_val = run.scores.means if run.scores else {}
         self._recorder.emit("finished", data=last_val)
-        self._status.show("finished", now=True)
+        yield from self._show_end("finished")
 
     def stop(self, command: Command) -> Iterator[Turn]:
         """Stop on request; the caller answers the command."""
         yield from self._halt("stopped")
         self._recorder.emit_asked("stopped", command, why="stop")
-        self._status.show("stopped", now=True)
+        yield from self._show_end("stopped")
 
     def stop_if_signalled(self) -> Iterator[Turn]:
         if self.signal is None or self.ended:
             return
         yield from self._halt(self._ends_as())
         self._recorder.emit("stopped", data={"why": self.signal})
-        self._status.show("stopped", now=True)
+        yield from self._show_end("stopped")
         self.refuse_rest()
 
     def leave_if_signalled(self) -> Iterator[Turn]:
@@ -109,7 +113,7 @@ class RunEnding:
             "stopped", reason=f"the {hours:g} hours of max_hours are used up",
             data={"why": "max_hours", "max_hours": hours, "spent_s": spent_s},
         )  # fmt: skip
-        self._status.show("stopped", now=True)
+        yield from self._show_end("stopped")
         self.refuse_rest()
 
     def _halt(self, ended: str) -> Iterator[Turn]:
@@ -118,7 +122,25 @@ class RunEnding:
         yield self._last_turn(ended)
         if run.metrics and run.state.step % self._live_config.live["log_every"]:
             self._recorder.step_row(None, [run.figures()])
-        self._save("stop")
+        yield from self._save_last("stop")
+
+    def _save_last(self, reason: str) -> Iterator[Turn]:
+        """Write the checkpoint that the end of the run promises, and its record; wait until that is possible."""
+
+        def unwritten() -> RemarkDocument | None:
+            remark = self._storage.record_unwritten()
+            if remark is None:
+                self._save(reason)
+                fault = self._checkpoints.fault
+                remark = messages.CHECKPOINT_UNWRITTEN.filled(why=fault) if fault else self._storage.record_unwritten()
+            return remark
+
+        yield from self._storage.until(unwritten, retry_s=CHECKPOINT_RETRY_S, others_wait=False)
+
+    def _show_end(self, state: str) -> Iterator[Turn]:
+        """Publish the final state once its event is on disk."""
+        yield from self._storage.until(self._storage.record_unwritten, others_wait=False)
+        self._status.show(state, now=True)
 
     def _save(self, reason: str) -> None:
         """Write a checkpoint: of the current state, or of the state that a probation holds."""
@@ -139,11 +161,13 @@ class RunEnding:
     # ---- by a failure
     def failed(self, error: Exception) -> VsrppError:
         """Record the failure and tell the other ranks; returns an error with one line that names the failed rank."""
+        if isinstance(error, VsrppError) and error.reason_code == messages.NOT_SAVED.code:
+            return self._not_saved(error)
         run = self._run
         fault = run.group.peer_fault(error)
         cause: Exception = fault or error
         line = str(cause).splitlines()[0] if str(cause) else type(cause).__name__
-        with contextlib.suppress(sqlite3.Error, OSError):  # the cause may be a full disk
+        with contextlib.suppress(sqlite3.Error, OSError):
             self._save_if_sound()
             self._checkpoints.collect(wait=True)
             self.refuse_rest()
@@ -151,7 +175,7 @@ class RunEnding:
                 self._recorder.emit("out_of_memory", data={"error": line})
             code = because(cause.reason_code, cause.fields) if isinstance(cause, VsrppError) else {}
             self._recorder.emit("failed", data={"error": line, **code})
-            self._status.show("failed", now=True)
+            self._show_failure("failed", line)
         self._give_up(reachable=fault is None)
         if isinstance(cause, VsrppError):
             return cause
@@ -159,6 +183,27 @@ class RunEnding:
             advice = memory.advice(run.run_config, run.device, memory.there_is(run.device), run.group.world_size)
             return messages.OUT_OF_MEMORY(advice=advice, why=line)
         return messages.FAILED_AT_STEP(step=run.state.step, type=type(cause).__name__, why=line)
+
+    def _not_saved(self, error: VsrppError) -> VsrppError:
+        """The run ends during a wait: record that if the disk that has run.db can be written."""
+        ended, why = error.fields["ended"], str(error)
+        state = "stopped" if ended == self.signal else "failed"
+        self.ended = self.ended or state
+        data = {"why": ended} if state == "stopped" else {}
+        error_data = {"error": why, **because(error.reason_code, error.fields)}
+        with contextlib.suppress(sqlite3.Error, OSError):
+            self._recorder.emit(state, data={**data, **error_data})
+            self.refuse_rest()
+            self._show_failure(state, why)
+        self._give_up(reachable=True)
+        return error
+
+    def _show_failure(self, state: str, why: str) -> None:
+        """Publish an end that does not wait for its event."""
+        if self._storage.record_unwritten() is None:
+            self._status.show(state, now=True)
+        else:
+            self._status.ended_unsaved(state, why)
 
     def _save_if_sound(self) -> None:
         """After a failure between two steps, such as of a data worker: save what was trained since the last checkpoint.

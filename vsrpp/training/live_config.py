@@ -29,9 +29,12 @@ from vsrpp.training.answers import AnswerWriter
 from vsrpp.training.config_file import RuntimeConfigFile, Save
 from vsrpp.training.recorder import RunRecorder
 from vsrpp.training.requests import Request, Requests
+from vsrpp.training.side_products import SideProducts
+from vsrpp.training.throttle import Throttle
 
 MAX_TEXT, MAX_ERRORS = 200, 20
 """Limits for what the record keeps of a refused edit: characters per value, errors."""
+FILE_RETRY_S = 5.0
 MAX_PROBATION_STEPS = 100_000
 PROBATION = ("steps", "revert_if")
 """The terms of a probation, as the record keeps them."""
@@ -54,18 +57,22 @@ class LiveConfig:
     """Handles edits at a step boundary. `live` is the config in force; read it again at every step."""
 
     def __init__(
-        self, paths: RunPaths, run_config: dict[str, Any], history: ConfigHistory, recorder: RunRecorder
+        self, paths: RunPaths, run_config: dict[str, Any], history: ConfigHistory, recorder: RunRecorder,
+        side_products: SideProducts | None = None,
     ) -> None:  # fmt: skip
+        """`side_products`: where a failure to write the file is reported."""
         self.history = history
         self.row_due = False
         """Whether the config changed since its last row; at most one row is written per boundary."""
         self._paths = paths
         self._run_config = run_config
         self._recorder = recorder
+        self._side_products = side_products or SideProducts()
         self._file = RuntimeConfigFile(paths.runtime_config)
+        self._file_again = Throttle(FILE_RETRY_S)
         self._pending = PendingCommands(paths.inbox_db)
         self.requests = Requests(self._pending, self._file)
-        self.answers = AnswerWriter(Inbox(paths.inbox_db))
+        self.answers = AnswerWriter(Inbox(paths.inbox_db), durable=lambda: recorder.writer.unwritten is None)
 
     @property
     def live(self) -> dict[str, Any]:
@@ -102,7 +109,14 @@ class LiveConfig:
         self.answers.put_rest(self.refusal(messages.RUN_ENDED()))
 
     def rewrite_file(self) -> None:
-        self._file.write(config.dump_runtime(self.live, self.revision, self._run_config))
+        """Write the config in force into the file. A failure is reported; `mend_file` tries again."""
+        with self._side_products.writing("config_file"):
+            self._file.write(config.dump_runtime(self.live, self.revision, self._run_config))
+
+    def mend_file(self) -> None:
+        """Rewrite the file if that failed; call at every boundary."""
+        if self._side_products.lost("config_file") and self._file_again.due():
+            self.rewrite_file()
 
     def refresh_file(self) -> None:
         """Update the file if a kill left it at an older revision; an edit in it is kept."""

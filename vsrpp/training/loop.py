@@ -7,6 +7,8 @@ controller, the row, the checkpoint. Everything else happens at the boundary bet
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from vsrpp.training.cadence import row_due, validation_due
 from vsrpp.training.context import RunContext
 from vsrpp.training.step import StepResult, observe
@@ -31,28 +33,44 @@ def train(run: RunContext) -> str:
 
 def one_step(run: RunContext) -> StepResult:
     """One optimizer step under the config in force, with its validation, controller decision, row and checkpoint."""
-    state, live, step = run.state, run.live, run.state.step + 1
+    if run.state.unfinished is not None:  # the checkpoint this process resumed from was written in the middle of it
+        result = StepResult(**run.state.unfinished)
+        run.metrics = result.metrics
+    else:
+        result = _optimizer_step(run)
+    _complete(run, result)
+    return result
+
+
+def _optimizer_step(run: RunContext) -> StepResult:
+    live = run.live
     run.throughput.step_begins()
     with run.throughput.doing("compute"):
         batch = run.batches.next()  # waits for the data loader
         run.between_steps = False
-        result = run.train_step(batch, live, watched=row_due(step, live))  # waits for the device, and for all ranks
+        result = run.train_step(batch, live, watched=row_due(run.state.step + 1, live))  # waits for device and ranks
     run.metrics = result.metrics
     run.recorder.step_made(result)
+    return result
 
-    requested, state.asked_quality = state.asked_quality, None
+
+def _complete(run: RunContext, result: StepResult) -> None:
+    """What follows an optimizer step: a validation that is due, the controller's decision, the row, the checkpoint."""
+    state, live, step = run.state, run.live, run.state.step
+    requested = state.asked_quality
     if validation_due(step, live):
+        state.unfinished, run.between_steps = asdict(result), True  # a failure here leaves a state to resume from
         scores = run.validate(pictures=True)
         run.recorder.validated(scores)
         run.status.show(now=True)
         requested = scores.quality, scores.sharpness
+    state.unfinished, run.between_steps, state.asked_quality = None, False, None
     outcome = observe(state, result, live, requested)  # same numbers on every rank, so the same decision
     run.recorder.decided(outcome)
     if row_due(step, live):
         run.recorder.step_row(outcome, run.group.gather(run.figures()))
     run.between_steps = True
     run.checkpoints.save_if_due()
-    return result
 
 
 def between_steps(run: RunContext, result: StepResult | None) -> str | None:

@@ -135,6 +135,20 @@ NO_GOOD_CHECKPOINT = Reason(
     VsrppError,
 )
 
+NOT_SAVED = Reason(
+    "failed.not_saved",
+    "the run ended at step {step} ({ended}) while it waited: {why}. Not saved: {events} events, {rows} metric rows and the"
+    " {steps} steps since step {saved}. Continue from there: vsrpp train --resume {run}",
+    VsrppError,
+)
+
+# ---- why a run waits
+RECORD_UNWRITTEN = Remark("because.record_unwritten", "the record (run.db) cannot be written: {why}")
+CHECKPOINT_UNWRITTEN = Remark("because.checkpoint_unwritten", "the last checkpoint cannot be written: {why}")
+FOLDER_MOVED = Remark(
+    "because.folder_moved", "the run folder is no longer at {folder}: it was moved, removed or replaced; move it back"
+)
+
 # ---- why the run itself reverted, confirmed or rolled back
 RETURNED = Remark("because.non_finite", _SKIPPED)
 PROBATION_NON_FINITE = Remark("because.probation_non_finite", "a loss or gradient was not finite")

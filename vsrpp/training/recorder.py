@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -37,7 +40,10 @@ class RunRecorder:
         self, run: RunContext, writer: RunWriter, *, branch: int, revision: int, on_event: Callable[[Event], None],
         watch: Callable[[], list[tuple[str, dict[str, Any]]]],
     ) -> None:  # fmt: skip
-        """`watch` returns (type, data) of events outside the loop; it is called once a second and must not block."""
+        """`on_event` is called with each event once it is on disk.
+
+        `watch` returns (type, data) of events outside the loop; it is called once a second and must not block.
+        """
         self.writer = writer
         self.bad_samples = BadSamples(run, self.emit)
         self.branch = branch
@@ -45,6 +51,8 @@ class RunRecorder:
         self._run = run
         self._watch = watch
         self._on_event = on_event
+        self._untold: deque[Event] = deque()
+        """Events that `on_event` has not been called with."""
         self._known: set[tuple[str, int, int, str]] = set()
         self._sidecar_look = Throttle(1.0)
 
@@ -61,7 +69,7 @@ class RunRecorder:
         origin: str | None = None, author: str | None = None, reason: str | None = None,
         data: Mapping[str, Any] | None = None,
     ) -> Event | None:  # fmt: skip
-        """Append an event and notify listeners; None if it is already on record from before a restart."""
+        """Append an event; None if it is already on record from before a restart."""
         step = self.step if step is None else step
         branch = self.branch if branch is None else branch
         if type in _ONCE_A_STEP and _identity(type, step, branch, data or {}) in self._known:
@@ -71,8 +79,21 @@ class RunRecorder:
             author=author, reason=reason, data=data,
         )  # fmt: skip
         self.revision = event.revision
-        self._on_event(event)
+        self._untold.append(event)
+        self._tell()
         return event
+
+    def settle(self) -> str | None:
+        """Try to write what could not be written before; returns why that is not possible now, else None."""
+        for type, data in self._run.side_products.news():
+            self.emit(type, data=data)
+        why = self.writer.flush()
+        self._tell()
+        return why
+
+    def _tell(self) -> None:
+        while self._untold and self._untold[0].seq <= self.writer.durable_seq:
+            self._on_event(self._untold.popleft())
 
     def row(self, values: Mapping[str, float], *, replace: bool = False) -> None:
         """Write metrics at the current step. Existing values stay, or with `replace` are replaced if they differ."""
@@ -81,7 +102,10 @@ class RunRecorder:
     def look_at_sidecars(self) -> None:
         """Record events reported by sidecars and sinks: a lost server, a panel that could not start."""
         if self._sidecar_look.due():
-            for type, data in self._watch():
+            news: list[tuple[str, dict[str, Any]]] = []
+            with contextlib.suppress(sqlite3.Error, OSError):  # delivery.db may be on the disk that is in trouble
+                news = self._watch()
+            for type, data in news:
                 self.emit(type, data=data)
 
     # ---- results of a step

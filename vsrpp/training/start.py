@@ -19,7 +19,7 @@ import yaml
 from vsrpp import control, formats, losses, models, paths, schedule
 from vsrpp.checkpoints import messages as checkpoint_messages
 from vsrpp.checkpoints.documents import checkpoint_run_config, read_manifest
-from vsrpp.checkpoints.files import clear_torn, file_sha256, load_checkpoint, versions, whole_checkpoints
+from vsrpp.checkpoints.files import clear_torn, file_sha256, load_checkpoint, verify_files, versions, whole_checkpoints
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.control.world_sizes import STARTS, world_sizes
@@ -94,6 +94,7 @@ def prepare_new(
     snapshot, fresh_moments, loaded = None, None, None
     if parent is not None:
         snapshot, _ = load_checkpoint(parent)
+        snapshot.rest.pop("unfinished", None)
         parents_config = checkpoint_run_config(parent)
         _same_network(run_config, parent)
         _check_finite(snapshot, parent)
@@ -172,8 +173,12 @@ def _prepared_resume(
         run_config = {**control.run_config_of(reader), **limits}
         spent_s = spent_before(reader)
         ranks = world_sizes(reader.events(types=STARTS))
+        last_saved = ended is not None and _is_whole(folder.checkpoint(ended.step), control.line_of(reader))
     if ended and ended.type == "finished" and ended.step >= last_step:
-        raise messages.ALREADY_FINISHED(run=folder.run_id, step=ended.step, more=ended.step + 1000)
+        if not last_saved:
+            say(f"⚠️  Checkpoint {ended.step}, the run's last, is missing or damaged: training its last steps again.")
+        else:
+            raise messages.ALREADY_FINISHED(run=folder.run_id, step=ended.step, more=ended.step + 1000)
     _check_hours(folder, run_config["max_hours"], spent_s)
     signer = signing.signer_again(folder.run_id, run_config, (started.data.get("signing") or {}).get("public_key"))
     recorded = run_config.get("plugins") or []
@@ -241,6 +246,15 @@ def _set_aside(folder: RunPaths, say: Callable[[str], None]) -> tuple[str, ...]:
             aside.append(renamed.name)
             say(f"⚠️  {path} is damaged and is now {renamed.name}: {consequence}.")
     return tuple(aside)
+
+
+def _is_whole(checkpoint: CheckpointPaths, line: Lineage) -> bool:
+    """Whether a checkpoint of the current line is complete and undamaged."""
+    try:
+        manifest = verify_files(checkpoint)
+        return line.holds(int(manifest["branch"]), int(manifest["step"]))
+    except (VsrppError, KeyError, TypeError, ValueError):
+        return False
 
 
 def _processes(count: int) -> str:

@@ -69,6 +69,8 @@ class TrainingState:
         self.recent: list[dict[str, float]] = []
         """Loss terms and gradient norm of the last `RECENT_STEPS` steps: the baseline for an edit on probation."""
         self.convergence = Convergence()
+        self.unfinished: dict[str, Any] | None = None
+        """The result of the newest step while its validation, which the controller must see, is still to be made."""
         self.step = 0
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -106,6 +108,7 @@ class TrainingState:
             "recent": _copied(self.recent),
             "convergence": self.convergence.to_state(),
             "random": _random_state(self.device),
+            **({"unfinished": _copied(self.unfinished)} if self.unfinished else {}),
         }
         return Snapshot(self.step, dict(live), _weights(self.model), _weights(self.model_ema), rest)
 
@@ -124,6 +127,7 @@ class TrainingState:
         self.recent = _copied(snapshot.rest["recent"])
         self.convergence.load(snapshot.rest.get("convergence", {}))
         _set_random_state(snapshot.rest["random"], self.device)
+        self.unfinished = _copied(snapshot.rest.get("unfinished"))
         self.step = snapshot.step
 
 

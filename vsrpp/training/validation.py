@@ -20,6 +20,7 @@ from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.inference.chunks import upscale_frames
 from vsrpp.paths import RunPaths
 from vsrpp.training import foreign_metrics
+from vsrpp.training.side_products import SideProducts
 
 CHUNK_FRAMES = 16
 OVERLAP = 4
@@ -71,7 +72,8 @@ class Picture:
 
     def keep(self, run_dir: Path, folder: Path) -> dict[str, Any]:
         """Write both files; returns their entry for `Scores.images`."""
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.parent.mkdir(exist_ok=True)
+        folder.mkdir(exist_ok=True)
         name = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in self.clip)
         path, profile = folder / f"{name}.png", folder / f"{name}_profile.png"
         path.write_bytes(self.png)
@@ -100,6 +102,8 @@ class Validator:
         self._precision = precision
         self._group = group
         self._paths = paths
+        self.side_products = SideProducts()
+        """Where a failure to write pictures is reported."""
         self._metrics = metrics_ or {}
         self._bicubic: dict[int, dict[str, float]] = {}
 
@@ -117,8 +121,12 @@ class Validator:
     def _keep_pictures(self, scored: Sequence[Scored], step: int) -> list[dict[str, Any]]:
         if self._paths is None:
             return []
-        folder = self._paths.images / f"step_{step:07d}"
-        return [clip.picture.keep(self._paths.root, folder) for clip in scored if clip.picture is not None]
+        folder, kept = self._paths.images / f"step_{step:07d}", []
+        with self.side_products.writing("pictures"):
+            for clip in scored:
+                if clip.picture is not None:
+                    kept.append(clip.picture.keep(self._paths.root, folder))
+        return kept
 
     def score(
         self, model: nn.Module, *, pictures: bool, between: Callable[[], None] = lambda: None

@@ -10,7 +10,8 @@ from vsrpp.tui.pages import delivery
 from vsrpp.tui.run_view import RunSnapshot
 
 _STATES = {
-    "training": ("●", "good"), "validating": ("◌", "info"), "paused": ("‖", "warn"), "finished": ("✔", "good"),
+    "training": ("●", "good"), "validating": ("◌", "info"), "paused": ("‖", "warn"), "waiting": ("‖", "bad"),
+    "finished": ("✔", "good"),
     "stopped": ("■", ""), "failed": ("✖", "bad"), "dead": ("✖", "bad"), "silent": ("▲", "warn"),
 }  # fmt: skip
 
@@ -41,7 +42,7 @@ def header(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> Line:
 def progress(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> Line:
     """The progress in words, at the right of its bar: the part, the speed, the time to go."""
     parts = [percent(snapshot.progress, 1)]
-    if snapshot.steps_per_s and snapshot.live and snapshot.state != "paused":
+    if snapshot.steps_per_s and snapshot.live and snapshot.state not in ("paused", "waiting"):
         parts.append(t("steps_per_s", n=number(snapshot.steps_per_s, 2)))
     if snapshot.eta_s is not None:
         parts.append(t("to_go", span=duration(snapshot.eta_s)))
@@ -68,6 +69,8 @@ def notice(snapshot: RunSnapshot, t: TerminalTexts) -> tuple[str, str]:
     match snapshot.state:
         case "paused":
             return t("says.paused", step=snapshot.step), "warn"
+        case "waiting":
+            return t("says.waiting", step=snapshot.step, why=snapshot.waits_because.text(t)), "bad"
         case "stopped":
             return " · ".join(filter(None, [t("says.stopped", step=snapshot.step, run=run), late])), late_style
         case "failed":

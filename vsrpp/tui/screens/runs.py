@@ -47,7 +47,13 @@ class RunPicker(Picker):
         rows = []
         for row in self._found:
             best = number(row.best["psnr_y"], 2) if row.best else NONE
-            style = "good" if row.state in ("training", "validating") else "warn" if row.state == "paused" else ""
+            style = (
+                "good"
+                if row.state in ("training", "validating")
+                else "warn"
+                if row.state in ("paused", "waiting")
+                else ""
+            )
             cells: list[Line] = [
                 [(row.run_id[:12], "")], [(t(f"state.{row.state}"), style)], [(whole(row.step), "")], [(best, "")]
             ]  # fmt: skip
