@@ -17,7 +17,9 @@ def report(error: BaseException) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / time.strftime("%Y%m%d-%H%M%S.txt")
         lines = traceback.format_exception(error)
-        path.write_text(f"vsrpp {__version__} {' '.join(sys.argv)}\n\n{''.join(lines)}", encoding="utf-8")
+        path.write_text(
+            f"vsrpp {__version__} {' '.join(sys.argv)}\n\n{''.join(lines)}", encoding="utf-8", errors="backslashreplace"
+        )
     except OSError:
         return f"{what}. This is a bug in VSR++."
     return f"{what}. This is a bug in VSR++; the details are in {path}"

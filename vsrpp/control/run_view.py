@@ -25,7 +25,7 @@ from vsrpp.control.lineage import TURNS, Lineage
 from vsrpp.control.narrate import Narration, narrate
 from vsrpp.control.numbers import RunNumbers, numbers
 from vsrpp.control.remote_copies import newest_remote_copy
-from vsrpp.control.runs import ENDED_STATES, FINAL_STATES, LIVE_STATES, run_state
+from vsrpp.control.runs import ENDED_STATES, FINAL_STATES, LIVE_STATES, newer_store, run_state
 from vsrpp.control.views import checkpoint_steps
 from vsrpp.documents import BestDocument, ProbationDocument, RemarkDocument, RemoteCopyDocument, RunState
 from vsrpp.errors import because
@@ -146,6 +146,8 @@ class RunView:
     """{until_step, revert_if, revision} while an edit is on probation."""
     ended_because: str | None = None
     """The reason in the run's final event."""
+    newer_store: RemarkDocument | None = None
+    """What to say about a record that a newer VSR++ writes."""
 
     @property
     def live(self) -> bool:
@@ -325,6 +327,7 @@ class RunViewReader:
             best=self._best, best_branch=self._best_branch,
             backlog=self._backlog, remote_copy=self._remote_copy[0], remote_copy_why=self._remote_copy[1],
             plateau=self._plateau, probation=trainer.get("probation"), ended_because=self._why_ended(state),
+            newer_store=newer_store(self.reader),
         )  # fmt: skip
 
     def _why_ended(self, state: str) -> str | None:
