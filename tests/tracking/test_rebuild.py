@@ -124,6 +124,7 @@ def test_a_damaged_folder_is_made_anew_and_moved_not_removed(
     assert main(["rebuild", run.run_id, "--json", *where]) == 0
     made = json.loads(capsys.readouterr().out)
     assert record_of(run.paths) == before
+    assert (control.status(run.paths)["state"], control.status(run.paths)["step"]) == ("finished", 200)
     assert (Path(made["set_aside"]) / "run.db").read_bytes().startswith(b"noise")
     assert [row.state for row in control.runs(runs)] == ["finished"]
     run.paths.run_db.unlink()

@@ -34,7 +34,7 @@ FOLDER_OCCUPIED = Reason("refused.folder_occupied", "{folder} already exists but
 REBUILD_LIVE = Reason("refused.rebuild_live", "run {run} is training or being uploaded: stop it first.")
 RECORD_HOLDS = Reason(
     "refused.record_holds",
-    "the record of run {run} holds ({events} events), so nothing was rebuilt. Continue it: vsrpp train --resume {run}",
+    "the record of run {run} holds ({events} events), so nothing was rebuilt.",
 )
 NO_CHECKPOINT_ON_SERVER = Reason(
     "not_found.checkpoint_on_server",

@@ -106,15 +106,14 @@ def rebuild(run: str, uri: str, runs: Path, *, replacing: RunPaths | None = None
         rebuilt.checkpoints.mkdir(parents=True)
         line = control.lineage(events)
         step = _checkpoint(rebuilt, uploaded, events, line)
-        _store(rebuilt, events, rows)
+        last_step = max([line.last_step(), *(row.step for row in rows if line.holds(row.branch, row.step))])
+        _store(rebuilt, events, rows, last_step)
         _configs(rebuilt, events)
         _marks(rebuilt, mlflow_run, uri, events, uploaded.candidates, len(rows))
         aside = _move_aside(final) if replacing is not None and final.root.exists() else None
         rebuilt.root.rename(final.root)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    on_line = [row.step for row in rows if line.holds(row.branch, row.step)]
-    last_step = max([line.last_step(), *on_line])
     summary = _summary(run_id, step, last_step, events, mlflow_run.data.tags)
     return RebuiltRun(paths=final, step=step, last_step=last_step, summary=summary, set_aside=aside)
 
@@ -156,7 +155,7 @@ def _fetched(rebuilt: RunPaths, candidate: Candidate, events: list[Event]) -> bo
     return False
 
 
-def _store(rebuilt: RunPaths, events: list[Event], rows: list[record.ServerRow]) -> None:
+def _store(rebuilt: RunPaths, events: list[Event], rows: list[record.ServerRow], last_step: int) -> None:
     """Restore run.db: an event's hash covers all of its fields, so appending it again gives the same chain."""
     writer = RunWriter(rebuilt.run_db, rebuilt.run_id)
     try:
@@ -169,6 +168,9 @@ def _store(rebuilt: RunPaths, events: list[Event], rows: list[record.ServerRow])
             assert again.hash == event.hash, event.seq
         for (time_ms, branch, step), group in groupby(rows, key=lambda row: (row.time_ms, row.branch, row.step)):
             writer.record(step, branch, {row.key: row.value for row in group}, at=time_ms / 1000)
+        last = events[-1]
+        state = last.type if last.type in control.FINAL_STATES else "dead"
+        writer.set_state({"state": state, "step": last_step, "branch": last.branch}, at=last.time)
     finally:
         writer.close()
 
