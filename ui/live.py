@@ -14,6 +14,7 @@ from jinja2 import TemplateError
 from vsrpp import control
 from vsrpp.control import LIVE_STATES, RunView
 from vsrpp.control.curves import Curves
+from vsrpp.control.refusals import error_text
 from vsrpp.errors import NotFound, VsrppError
 from vsrpp.store import Event
 
@@ -27,6 +28,7 @@ from .snapshot import KEPT_RUNS, RunWatch, RunWatches
 from .tracked import TrackedRuns
 from .views import cards, compare, config, header, runs, timeline, validation
 from .views import jobs as jobs_view
+from .views.notice import Notice
 
 Pieces = dict[str, Callable[[], Piece | str | None]]
 """What a page shows, by the place it goes to: drawn when asked for. Text is markup that `_same` has kept."""
@@ -135,11 +137,28 @@ class FragmentRenderer:
         except NotFound:
             facts["run"] = None
             pieces = self._nothing(run_id)
+        except VsrppError as error:
+            self._watches.forget(str(run_id))
+            facts["state"] = "unreadable"
+            pieces = self._unreadable(page, str(run_id), Notice("bad", error_text(error, self._t)), view)
         have = request.get("have")
         return {**facts, "fragments": _changed(pieces, self._t, have if isinstance(have, dict) else {})}
 
     def _nothing(self, missing: str | None) -> Pieces:
         return {"header": lambda: header.empty(str(self._watches.folder), missing=missing)}
+
+    def _unreadable(self, page: str, run_id: str, why: Notice, view: ViewOptions) -> Pieces:
+        """The page of a run whose record cannot be read: why, and on the page of runs the healthy ones, too."""
+        said: Pieces = {"header": lambda: why.piece("alert")}
+        if page != "runs":
+            return said
+        rows = local_rows(self._watches.folder)
+        return {
+            **said,
+            "jobs": lambda: jobs_view.jobs(self._jobs.all()),
+            "all-runs": lambda: runs.runs_table(rows, run_id, view.picked),
+            "tracked": self._tracked.piece,
+        }
 
     # ---- /monitoring
     def _monitoring(self, watch: RunWatch, snapshot: RunView, view: ViewOptions) -> Pieces:
@@ -265,7 +284,9 @@ def _changed(pieces: Pieces, t: Texts, have: Mapping[str, Any]) -> dict[str, dic
         try:
             drawn = draw()
             html = drawn if isinstance(drawn, str) else render(drawn, t)
-        except (VsrppError, sqlite3.Error, OSError, ValueError, KeyError, TypeError, TemplateError) as error:
+        except VsrppError as error:
+            html = render(Notice("bad", error_text(error, t)).piece(), t)
+        except (sqlite3.Error, OSError, ValueError, KeyError, TypeError, TemplateError) as error:
             # One damaged record must not take the whole page away: it says so in its place.
             html = render(piece("damaged", error=type(error).__name__, why=str(error)), t)
         tag = hashlib.blake2b(html.encode(), digest_size=8).hexdigest()

@@ -10,6 +10,8 @@ import stat
 import time
 from pathlib import Path
 
+from vsrpp.smallfiles import read_small
+
 from . import refusals
 
 COOKIE = "vsrpp_panel"
@@ -28,9 +30,11 @@ class Login:
         """Raises NotFound without the file, Refused if it is readable by others or holds nobody."""
         try:
             mode = file.stat().st_mode
-            text = file.read_text(encoding="utf-8")
+            text = read_small(file).decode()
         except OSError as error:
             raise refusals.AUTH_UNREADABLE(file=str(file), why=error.strerror) from error
+        except UnicodeDecodeError:
+            raise refusals.AUTH_UNREADABLE(file=str(file), why="it is not UTF-8") from None
         if mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise refusals.AUTH_OPEN(file=str(file))
         self._people: dict[str, bytes] = {}

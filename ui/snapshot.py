@@ -125,6 +125,13 @@ class RunWatches:
                 self._open.pop(next(iter(self._open)))  # closed when the last request that holds it is done
             return watch
 
+    def forget(self, run_id: str) -> None:
+        """Open the run anew at the next look: its record was damaged, and may have been replaced."""
+        with self._lock:
+            watch = self._open.pop(run_id, None)
+        if watch is not None:
+            watch.close()
+
     def paths(self, run_id: str) -> RunPaths:
         """The folder of a run. Raises NotFound."""
         root = self.folder / run_id[:LONGEST_NAME]

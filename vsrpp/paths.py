@@ -101,6 +101,11 @@ class CheckpointPaths:
         return self.root / "manifest.json"
 
 
+def set_aside_dir(runs: Path) -> Path:
+    """Where a damaged run folder is moved to when the run is rebuilt; no run is looked for in there."""
+    return runs / ".damaged"
+
+
 def checkpoint_step(folder: Path) -> int | None:
     """The step in a checkpoint folder's name, or None if the name is not a checkpoint's."""
     match = _STEP_FOLDER.match(folder.name)

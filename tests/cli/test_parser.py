@@ -20,6 +20,7 @@ from vsrpp.cli import (
     plugins,
     replay,
     restore,
+    safekeeping,
     status,
     train,
     upscale,
@@ -36,6 +37,7 @@ COMMANDS: list[tuple[str, Any, str]] = [
     ("evaluate a --data x", evaluate, "evaluate"), ("upscale a x y", upscale, "upscale"), ("data x", data, "data"),
     ("plugins", plugins, "plugins"),
     ("compare a b", compare, "compare"), ("sync a", restore, "sync"), ("promote a --alias x", restore, "promote"),
+    ("backup a x.tar", safekeeping, "backup"), ("rebuild a", safekeeping, "rebuild"),
     ("panel", panel, "panel"), ("top a", panel, "top"), ("tensorboard a", panel, "tensorboard"),
     ("completion bash", completion, "completion"), ("help", completion, "help"),
 ]  # fmt: skip

@@ -18,6 +18,9 @@ from vsrpp.paths import RunPaths
 from vsrpp.store import STORE_VERSION, RunReader, RunWriter
 from vsrpp.store.messages import STORE_NEWER
 from vsrpp.tracking.sync import sync
+from vsrpp.tui.messages import TerminalTexts
+from vsrpp.tui.pages.header import notice
+from vsrpp.tui.run_view import RunSnapshot
 
 
 @pytest.fixture
@@ -64,6 +67,15 @@ def test_a_newer_store_is_read_and_that_is_said_in_one_line(
     said = capsys.readouterr()
     assert said.out and "newer VSR++" in said.err and said.err.count("vsrpp:") == 1
     assert content(newer) == before
+
+
+def test_the_list_of_runs_and_the_terminal_ui_say_it_in_one_line(
+    newer: RunPaths, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["runs", "--local", "--run-dir", str(newer.root.parent)]) == 0
+    said = capsys.readouterr()
+    assert "training" in said.out and said.err.count("\n") == 1 and "newer VSR++" in said.err
+    assert "newer VSR++" in notice(RunSnapshot.of(control.view_run(newer)), TerminalTexts("en"))[0]
 
 
 def test_a_newer_store_is_never_written(newer: RunPaths, tmp_path: Path) -> None:

@@ -17,15 +17,17 @@ from tests.support.reasons import raises
 from tests.support.servers import assert_same_rows, client_of, models_of, runs_of, the_run
 from tests.support.waiting import wait_until
 from vsrpp import control
+from vsrpp.cli import main
 from vsrpp.control.backlog import backlog
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, Marks, RunReader, RunWriter
 from vsrpp.tracking import messages
 from vsrpp.tracking.connection import Connection, Target
 from vsrpp.tracking.lock import FILE_NAME as LOCK
+from vsrpp.tracking.lock import DeliveryLock
 from vsrpp.tracking.mlflow_artifacts import MlflowArtifacts
 from vsrpp.tracking.mlflow_rows import MlflowRows
-from vsrpp.tracking.rebuild import rebuild
+from vsrpp.tracking.rebuild import rebuild, replace
 from vsrpp.tracking.record import events_of
 from vsrpp.tracking.sync import sync
 
@@ -102,6 +104,41 @@ def test_without_a_run_or_with_something_in_its_place_nothing_is_made(lost: Made
     with raises(messages.FOLDER_OCCUPIED, folder=lost.paths.root):
         rebuild(lost.run_id, uri, runs)
     assert [path.name for path in runs.iterdir()] == [lost.run_id]
+
+
+def test_a_damaged_folder_is_made_anew_and_moved_not_removed(
+    runs: Path, uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    run = made_run(runs)
+    assert sync(run.paths.root, uri).delivered
+    before = record_of(run.paths)
+    where = ["--run-dir", str(runs)]
+    assert main(["rebuild", run.run_id, *where]) == 2
+    assert "so nothing was rebuilt" in capsys.readouterr().err
+    run.paths.run_db.write_bytes(b"noise" * 1000)
+    with DeliveryLock(run.paths.root) as lock:
+        assert lock.take()
+        with raises(messages.REBUILD_LIVE, run=run.run_id):
+            replace(run.paths, uri)
+    assert main(["rebuild", run.run_id, "--json", *where]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert record_of(run.paths) == before
+    assert (control.status(run.paths)["state"], control.status(run.paths)["step"]) == ("finished", 200)
+    assert (Path(made["set_aside"]) / "run.db").read_bytes().startswith(b"noise")
+    assert [row.state for row in control.runs(runs)] == ["finished"]
+    run.paths.run_db.unlink()
+    assert main(["rebuild", run.run_id, *where]) == 0
+    assert record_of(run.paths) == before
+    assert sorted(path.name for path in (runs / ".damaged").iterdir()) == [run.run_id, f"{run.run_id}-2"]
+
+
+def test_a_folder_that_cannot_be_made_anew_stays_where_it_is(runs: Path, uri: str) -> None:
+    run = made_run(runs)
+    run.paths.run_db.write_bytes(b"noise" * 1000)
+    with raises(messages.NO_RUN_ON_SERVER, run=run.run_id):
+        replace(run.paths, uri)
+    assert [path.name for path in runs.iterdir()] == [run.run_id]
 
 
 def test_no_database_is_made_by_looking_for_a_run(tmp_path: Path) -> None:

@@ -260,3 +260,16 @@ def test_checkpoints_stay_here_when_the_config_says_so(uri: str, runs: Path, mon
     run = made_run(runs)
     assert sync(run.paths.root, uri) == DONE
     assert models_of(uri, run.run_id) == []
+
+
+def test_after_a_damaged_delivery_db_everything_is_sent_again_and_there_once(runs: Path, uri: str) -> None:
+    run = made_run(runs)
+    assert sync(run.paths.root, uri).delivered
+    models = [model.model_id for model in models_of(uri, run.run_id)]
+    for path in (run.paths.delivery_db, run.paths.inbox_db):
+        path.write_bytes(b"noise" * 1000)
+    report = sync(run.paths.root, uri)
+    assert report.delivered, report
+    assert_same_rows(uri, run.paths.run_db, run.run_id)
+    assert [model.model_id for model in models_of(uri, run.run_id)] == models
+    assert [path.name for path in sorted(run.root.glob("*.damaged"))] == ["delivery.db.damaged", "inbox.db.damaged"]

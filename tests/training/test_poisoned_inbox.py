@@ -157,3 +157,16 @@ def test_a_run_and_its_resume_refuse_poisoned_rows_and_end_as_if_there_were_none
     assert all('"status":"refused"' in (given[row] or "") for row in rows)
     with RunReader(first.paths.run_db) as reader:
         assert reader.verify().ok
+
+
+def test_a_resume_sets_damaged_databases_aside_on_record_and_goes_on(tmp_path: Path, tiny_clip: Path) -> None:
+    run = Steered.new(tmp_path, tiny_clip, max_steps=16)
+    run.die_at(12)
+    lost = (run.paths.inbox_db, run.paths.delivery_db)
+    for path in lost:
+        path.write_bytes(b"noise" * 1000)
+    again = Steered.resumed(run.paths)
+    assert again.train() == "finished"
+    (restored,) = [event for event in again.events if event.type == "restored"]
+    assert restored.data["set_aside"] == ["inbox.db.damaged", "delivery.db.damaged"]
+    assert [path.with_name(f"{path.name}.damaged").read_bytes()[:5] for path in lost] == [b"noise"] * 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,6 +21,7 @@ from vsrpp_ui.views import cards, header, timeline, validation
 from tests.support.delivering import lost
 from tests.support.synthetic import SyntheticRun, full_run, job_key
 from vsrpp.control import RunView
+from vsrpp.store import STORE_VERSION
 
 EN = texts("en")
 
@@ -266,3 +268,33 @@ def test_a_run_whose_store_is_being_created_takes_no_page_away(runs: Path) -> No
     (runs / "20270101-000000-born").mkdir()
     (runs / "20270101-000000-born" / "run.db").write_bytes(b"")
     assert "harbour" in fragments(runs, "runs")["header"]
+
+
+@pytest.mark.parametrize("page", ["monitoring", "config", "runs"])
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_a_run_with_a_damaged_record_shows_one_line_and_the_healthy_runs(runs: Path, page: str, language: str) -> None:
+    run = full_run(runs)
+    run.writer.close()
+    damaged = run.paths.root.with_name("damaged1")
+    damaged.mkdir()
+    (damaged / "run.db").write_bytes(b"noise" * 1000)
+    watches, t = RunWatches(runs), texts(language)
+    renderer = FragmentRenderer(watches, t, language, TrackedRuns(runs))
+    answer = renderer.answer(page, {"run": "damaged1"})
+    found = {name: piece["html"] for name, piece in answer["fragments"].items()}
+    assert answer["state"] == "unreadable"
+    assert f"vsrpp rebuild {damaged}" in found["header"]
+    assert ("beschädigt" if language == "de" else "is damaged") in found["header"]
+    if page == "runs":
+        assert "harbour" in found["all-runs"] and f"vsrpp rebuild {damaged}" in found["all-runs"]
+    shutil.copytree(run.paths.root, damaged, dirs_exist_ok=True)
+    assert renderer.answer(page, {"run": "damaged1"})["state"] != "unreadable", "mended, and read at the next look"
+    watches.close()
+
+
+def test_a_record_of_a_newer_version_is_told(runs: Path) -> None:
+    run = full_run(runs)
+    run.writer.set_meta("store_version", STORE_VERSION + 1)
+    assert "newer VSR++" in render(header.header(shown_of(runs, run), EN), EN)
+    assert "neueren VSR++" in render(header.header(shown_of(runs, run), texts("de")), texts("de"))
+    assert "newer VSR++" in fragments(runs, "runs")["all-runs"]

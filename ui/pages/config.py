@@ -12,7 +12,7 @@ from vsrpp import config, control
 from vsrpp.config.declared import GROUP
 from vsrpp.control import RunView
 from vsrpp.control.refusals import error_text, problem_text
-from vsrpp.errors import NotFound, VsrppError
+from vsrpp.errors import VsrppError
 
 from .. import abilities, form, refusals
 from ..markup import Piece, piece, render
@@ -155,7 +155,7 @@ class _Page:
         run_id = run_of(request, self.watches)
         try:
             snapshot = self._snapshot(run_id, fresh=True)
-        except NotFound:
+        except VsrppError:
             return [run_id, None, self._html(_base_mark(None)), gr.skip()] + [gr.skip()] * (2 * len(self.keys))
         return self._whole(run_id, snapshot, snapshot.config.live, {})
 
@@ -228,7 +228,7 @@ class _Page:
                 return [gr.skip()] * len(others)
             try:
                 fixed = form.fixed_weights(self._snapshot(run_id).run_config)
-            except NotFound:
+            except VsrppError:
                 return [gr.skip()] * len(others)
             balanced = form.rebalanced(dict(zip(self.weights, weights, strict=True)), moved, fixed=fixed)
             return [balanced[key] for key in others]
@@ -243,7 +243,7 @@ class _Page:
             return self._fill(request)
         try:
             snapshot = self._snapshot(run_id, fresh=True)
-        except NotFound:
+        except VsrppError:
             return self._fill(request)
         raw = dict(zip(self.keys, values, strict=True))
         merged = form.merged(raw, start, snapshot.config, self.t, snapshot.run_config)
@@ -252,7 +252,7 @@ class _Page:
     def _defaults(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
         try:
             snapshot = self._snapshot(run_id)
-        except NotFound:
+        except VsrppError:
             return self._fill(request)
         preset = str(snapshot.run_config.get("preset", config.default_preset()))
         return self._whole(
@@ -264,7 +264,7 @@ class _Page:
         revision = _whole_number(values[-1])
         try:
             snapshot = self._snapshot(run_id)
-        except NotFound:
+        except VsrppError:
             return [*self._fill(request), ""]
         then = snapshot.config.at(revision if revision is not None else -1)
         if then is None:

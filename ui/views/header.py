@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from vsrpp.control import RunView
 from vsrpp.control.narrate import phase, probation_terms
+from vsrpp.control.refusals import remark_text
 from vsrpp.formats import NONE, duration, finite, mebibytes, number, rate, whole
 
 from ..markup import Piece, piece
@@ -77,7 +78,7 @@ def _memory(snapshot: RunView, t: Texts) -> Figure:
 
 def notices(snapshot: RunView, t: Texts) -> list[Notice]:
     """The plain sentence for a state in which nothing moves, or in which something waits."""
-    said = []
+    said = [Notice("warn", remark_text(snapshot.newer_store, t))] if snapshot.newer_store else []
     step, run = whole(snapshot.step), snapshot.run_id
     if snapshot.silent:
         said.append(Notice("warn", t("says.silent", age=duration(snapshot.quiet_s))))

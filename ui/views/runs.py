@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.control import LIVE_STATES
+from vsrpp.documents import RemarkDocument
 from vsrpp.formats import NONE, finite, whole
 from vsrpp.safe_text import redact
 
@@ -68,6 +69,8 @@ class RunLine:
     started: object
     link: str
     """Its page in MLflow; empty without one."""
+    note: RemarkDocument | None = None
+    """Why its record cannot be read, or that a newer VSR++ writes it."""
 
 
 def runs_table(rows: Sequence[Mapping[str, Any]], chosen: str | None, picked: Sequence[str] = ()) -> Piece:
@@ -80,7 +83,16 @@ def _run(row: Mapping[str, Any]) -> RunLine:
     return RunLine(
         run_id=run_id, name=row.get("name") or run_id, state=str(row.get("state")), step=row.get("step"),
         best=row.get("best"), edits=row.get("edits", 0), started=row.get("started"), link=run_link(row.get("mlflow")),
+        note=_note(row),
     )  # fmt: skip
+
+
+def _note(row: Mapping[str, Any]) -> RemarkDocument | None:
+    if row.get("error"):
+        why = row.get("because") or {"reason_code": "", "fields": {}}
+        return {"message": str(row["error"]), "reason_code": why["reason_code"], "fields": why["fields"]}
+    newer: RemarkDocument | None = row.get("newer_store")
+    return newer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

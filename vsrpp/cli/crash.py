@@ -21,7 +21,7 @@ def report(error: BaseException) -> str:
         path = folder / time.strftime("%Y%m%d-%H%M%S.txt")
         command = " ".join(["vsrpp", __version__, *(safe(_argument(word)) for word in sys.argv)])
         text = f"{command}\n\n{safe_lines(''.join(traceback.format_exception(error)))}"
-        with open(path, "w", encoding="utf-8", opener=private_file) as file:
+        with open(path, "w", encoding="utf-8", errors="backslashreplace", opener=private_file) as file:
             file.write(text)
     except OSError:
         return f"{what}. This is a bug in VSR++."

@@ -337,6 +337,17 @@ COMMANDS: tuple[CommandSpec, ...] = (
     ),
     CommandSpec(name="sync", entry="restore.sync", help="upload pending records to the tracking server", options=(RUN,)),
     CommandSpec(
+        name="backup", entry="safekeeping.backup", help="copy a run, which may be training, to a new file",
+        options=(
+            RUN,
+            Option(name="file", kind="path", metavar="FILE",
+                   help="NAME.tar: the run folder with its whole checkpoints; NAME.db: the record alone"),
+        ),
+    ),
+    CommandSpec(
+        name="rebuild", entry="safekeeping.rebuild", help="rebuild a damaged run folder from MLflow", options=(RUN,),
+    ),
+    CommandSpec(
         name="promote", entry="restore.promote", help="register a checkpoint as a model and point an alias to it",
         options=(
             Option(name="source", kind="place", metavar="RUN[@STEP]",

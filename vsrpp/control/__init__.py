@@ -1,6 +1,7 @@
 """The API for a live or finished run, used by all interfaces. Imports neither torch nor MLflow."""
 
 from vsrpp.control.backlog import Backlog, backlog
+from vsrpp.control.backup import Backup, backup
 from vsrpp.control.best import BestCheckpoint, BestRule, best_checkpoint, checkpoint_metrics
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
@@ -43,6 +44,7 @@ __all__ = [
     "LIVE_STATES",
     "SEGMENT_EVENTS",
     "Backlog",
+    "Backup",
     "BestCheckpoint",
     "BestRule",
     "CheckpointRef",
@@ -55,6 +57,7 @@ __all__ = [
     "RunViewReader",
     "apply",
     "backlog",
+    "backup",
     "best_checkpoint",
     "best_of",
     "checkpoint_metrics",

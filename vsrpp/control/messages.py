@@ -55,6 +55,11 @@ RECORD_NOT_UNDERSTOOD = Reason(
     " MLflow: vsrpp rebuild {folder}",
     VsrppError,
 )
+BACKUP_SUFFIX = Reason(
+    "refused.backup_suffix", "{file} refused: give a name ending in .tar (the run folder) or .db (the record alone)."
+)
+BACKUP_EXISTS = Reason("refused.backup_exists", "{file} refused: it already exists; give a new name.")
+BACKUP_UNWRITTEN = Reason("failed.backup_write", "{file} cannot be written: {why}. No backup was made.", VsrppError)
 NOT_TEXT = Reason("refused.not_text", "The {field} must be text, not {type}; nothing was changed.")
 NO_BASE_REVISION = Reason(
     "refused.base_revision", "The base revision must be a revision of the run, not {value}; nothing was changed."

@@ -26,7 +26,7 @@ from vsrpp.control.narrate import Narration, narrate
 from vsrpp.control.numbers import RunNumbers, numbers
 from vsrpp.control.phrases import Explanation, Part, verbatim
 from vsrpp.control.remote_copies import newest_remote_copy
-from vsrpp.control.runs import ENDED_STATES, FINAL_STATES, LIVE_STATES, run_state
+from vsrpp.control.runs import ENDED_STATES, FINAL_STATES, LIVE_STATES, newer_store, run_state
 from vsrpp.control.views import checkpoint_steps
 from vsrpp.documents import (
     BestDocument,
@@ -156,6 +156,8 @@ class RunView:
     """{why, reason_code, fields, since} while the run waits because its record or last checkpoint cannot be written."""
     ended_because: str | None = None
     """The reason in the run's final event."""
+    newer_store: RemarkDocument | None = None
+    """What to say about a record that a newer VSR++ writes."""
 
     @property
     def live(self) -> bool:
@@ -345,6 +347,7 @@ class RunViewReader:
             backlog=self._backlog, remote_copy=self._remote_copy[0], remote_copy_why=self._remote_copy[1],
             plateau=self._plateau, probation=trainer.get("probation"), ended_because=self._why_ended(state, trainer),
             waiting=trainer.get("waiting") if state == "waiting" else None,
+            newer_store=newer_store(self.reader),
         )  # fmt: skip
 
     def _why_ended(self, state: str, trainer: Mapping[str, Any]) -> str | None:

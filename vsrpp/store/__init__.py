@@ -1,7 +1,7 @@
 """The run's durable store: a hash chain of events, metrics, the command inbox, delivery marks. Imports no torch."""
 
 from vsrpp.store.chain import ChainCheck, verify_chain
-from vsrpp.store.db import into_one_file, set_aside_if_damaged
+from vsrpp.store.db import copy_database, into_one_file, set_aside_if_damaged
 from vsrpp.store.environment import environment_fault
 from vsrpp.store.events import EVENT_TYPES, Event
 from vsrpp.store.faults import StoreDamaged, StoreUnreadable
@@ -25,6 +25,7 @@ __all__ = [
     "StoreUnreadable",
     "UnreadableCommand",
     "Unwritten",
+    "copy_database",
     "environment_fault",
     "from_marks",
     "into_one_file",

@@ -206,6 +206,25 @@ def connect_reader(path: Path) -> StoreConnection:
     return db
 
 
+def copy_database(path: Path, target: Path) -> None:
+    """A consistent copy of a database, which may be in use, as one file at `target`, which must not exist.
+
+    Raises NotFound, StoreDamaged, or sqlite3.Error if the copy cannot be written.
+    """
+    source = connect_reader(path)
+    try:
+        copy = sqlite3.connect(target)
+        try:
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")
+        finally:
+            copy.close()
+    except sqlite3.DatabaseError as error:
+        raise source.translated(error) from error
+    finally:
+        source.close()
+
+
 def into_one_file(*paths: Path) -> None:
     """Move what is in the write-ahead logs of these databases into the files themselves: the last act of a process.
 

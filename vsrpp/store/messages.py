@@ -11,7 +11,7 @@ NO_STORE = Reason("not_found.store", "{path} does not exist.", NotFound)
 STORE_UNOPENED = Reason("failed.store_open", "{path} cannot be opened: {why}.", VsrppError)
 STORE_UNREADABLE = Reason("failed.store_read", "{path} cannot be read: {why}.", StoreUnreadable)
 _REBUILD = "Restore a backup of the run folder, or rebuild the run from MLflow: vsrpp rebuild {folder}"
-_INBOX = "It contains only commands: vsrpp train --resume {folder} sets it aside and continues without them."
+_INBOX = "It contains only commands: once the run has ended, vsrpp train --resume {folder} and vsrpp sync {folder} set it aside."
 _DELIVERY = (
     "It only says what has been uploaded: vsrpp sync {folder} and vsrpp train --resume {folder} set it aside and upload"
     " everything again."

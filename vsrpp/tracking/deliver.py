@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vsrpp.control import alerts, run_config_of
+from vsrpp.control import alerts, process_alive, run_config_of
 from vsrpp.control.backlog import ARTIFACT_EVENTS, ARTIFACTS, MLFLOW, TIMELINE
 from vsrpp.errors import START_AGAIN_SIGNALS
 from vsrpp.formats import counted
@@ -87,9 +87,7 @@ class RunDelivery:
         self.reader = RunReader(self.paths.run_db)
         self.reader.check_writable()
         if self.lock.take():
-            aside = set_aside_if_damaged(self.paths.delivery_db)
-            if aside is not None:
-                log.warning("delivery.db is damaged: it is now %s, and everything is uploaded again", aside.name)
+            self._set_aside_damaged()
         self.marks = Marks(self.paths.delivery_db)
         self.rows = MlflowRows(connection, self.paths, self.reader, self.marks)
         self.uploads = Uploads(connection, self.rows, self.paths)
@@ -104,6 +102,14 @@ class RunDelivery:
         self.engine.on_back = self.uploads.engine.try_now
         self.tags = TagWatch(TagCommands(connection, self.rows, self.paths))
         self.alerts = AlertWatch(self.paths)
+
+    def _set_aside_damaged(self) -> None:
+        """Do without what the marks and, unless a trainer uses it, the inbox contain."""
+        if set_aside_if_damaged(self.paths.delivery_db):
+            log.warning("%s was damaged and is set aside: everything is uploaded again", self.paths.delivery_db)
+        live = process_alive(self.reader.state().get("process") or {})
+        if not live and set_aside_if_damaged(self.paths.inbox_db):
+            log.warning("%s was damaged and is set aside", self.paths.inbox_db)
 
     def turn(self) -> bool:
         """One round of every lane of this thread; requires the lock. True if there was anything to do."""

@@ -35,6 +35,11 @@ RECORD_BROKEN = Reason(
     ProofFailed,
 )
 FOLDER_OCCUPIED = Reason("refused.folder_occupied", "{folder} already exists but contains no run: move it away.")
+REBUILD_LIVE = Reason("refused.rebuild_live", "run {run} is training or being uploaded: stop it first.")
+RECORD_HOLDS = Reason(
+    "refused.record_holds",
+    "the record of run {run} holds ({events} events), so nothing was rebuilt.",
+)
 NO_CHECKPOINT_ON_SERVER = Reason(
     "not_found.checkpoint_on_server",
     "run {run} has no checkpoint on the tracking server, and it was started from another run.",

@@ -6,6 +6,8 @@ when their steps are repeated, so the server gets no duplicates, and recorded ed
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import uuid
 from collections.abc import Iterable
@@ -14,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from vsrpp import config, control
+from vsrpp import config, control, paths
 from vsrpp.control import Lineage, alerts
 from vsrpp.control.backlog import ARTIFACTS, END_TOLD, MLFLOW, TIMELINE
 from vsrpp.control.checkpoint_ref import CheckpointRef
@@ -25,6 +27,7 @@ from vsrpp.store import Event, Marks, RunWriter
 from vsrpp.tracking import messages, record, remote, restore
 from vsrpp.tracking.candidates import Candidate, CandidateList
 from vsrpp.tracking.connection import RUN_ID_TAG
+from vsrpp.tracking.lock import FILE_NAME as LOCK_FILE
 from vsrpp.tracking.view import END_STATUS
 
 
@@ -39,11 +42,53 @@ class RebuiltRun:
     """The newest step recorded on the line."""
     summary: str
     """One line for a person: where the run continues, and what was lost."""
+    set_aside: Path | None = None
+    """Where the folder that was there before is now."""
 
 
-def rebuild(run: str, uri: str, runs: Path) -> RebuiltRun:
+def replace(folder: RunPaths, uri: str) -> RebuiltRun:
+    """Build the folder of a run with a damaged record anew from MLflow at `uri`. The old folder is moved, not removed.
+
+    Raises Refused for a run that is training, or whose record holds; otherwise like `rebuild`.
+    """
+    if _in_use(folder):
+        raise messages.REBUILD_LIVE(run=folder.run_id)
+    verdict = control.verify(folder) if folder.run_db.is_file() else None
+    if verdict is not None and verdict.ok:
+        raise messages.RECORD_HOLDS(run=folder.run_id, events=verdict.events)
+    return rebuild(folder.run_id, uri, folder.root.parent, replacing=folder)
+
+
+def _in_use(folder: RunPaths) -> bool:
+    """Whether a trainer or a delivery process holds the folder, as the kernel says: its record cannot tell."""
+    for name in (".lock", LOCK_FILE):
+        try:
+            handle = os.open(folder.root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(handle)
+    return False
+
+
+def _move_aside(folder: RunPaths) -> Path:
+    aside = paths.set_aside_dir(folder.root.parent)
+    aside.mkdir(mode=0o700, exist_ok=True)
+    number = 1
+    while (target := aside / f"{folder.run_id}{'' if number == 1 else f'-{number}'}").exists():
+        number += 1
+    folder.root.rename(target)
+    return target
+
+
+def rebuild(run: str, uri: str, runs: Path, *, replacing: RunPaths | None = None) -> RebuiltRun:
     """Build a run's folder under `runs` from MLflow at `uri` alone; the folder appears complete or not at all.
 
+    `replacing`: the run's present folder, which is moved aside once the new one is complete.
     Raises NotFound for an unknown run, or one without a checkpoint that was started from another run; Refused if
     the folder's path is taken; ProofFailed if the record or a checkpoint does not verify.
     """
@@ -52,7 +97,7 @@ def rebuild(run: str, uri: str, runs: Path) -> RebuiltRun:
         events = record.events_of(client, mlflow_run)
         run_id = mlflow_run.data.tags[RUN_ID_TAG]
         final = RunPaths(runs / run_id)
-        if final.root.exists():
+        if final.root.exists() and (replacing is None or not final.root.samefile(replacing.root)):
             raise messages.FOLDER_OCCUPIED(folder=final.root)
         rows = _newest(record.rows_of(client, mlflow_run, events))
         signatures = record.signatures_of(client, mlflow_run)
@@ -65,16 +110,16 @@ def rebuild(run: str, uri: str, runs: Path) -> RebuiltRun:
         rebuilt.checkpoints.mkdir()
         line = control.lineage(events)
         step = _checkpoint(rebuilt, uploaded, events, line)
-        _store(rebuilt, events, rows, signatures)
+        last_step = max([line.last_step(), *(row.step for row in rows if line.holds(row.branch, row.step))])
+        _store(rebuilt, events, rows, last_step, signatures)
         _configs(rebuilt, events)
         _marks(rebuilt, mlflow_run, uri, events, uploaded.candidates, len(rows))
+        aside = _move_aside(final) if replacing is not None and final.root.exists() else None
         rebuilt.root.rename(final.root)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    on_line = [row.step for row in rows if line.holds(row.branch, row.step)]
-    last_step = max([line.last_step(), *on_line])
     summary = _summary(run_id, step, last_step, events, mlflow_run.data.tags)
-    return RebuiltRun(paths=final, step=step, last_step=last_step, summary=summary)
+    return RebuiltRun(paths=final, step=step, last_step=last_step, summary=summary, set_aside=aside)
 
 
 def _newest(rows: Iterable[record.ServerRow]) -> list[record.ServerRow]:
@@ -115,7 +160,7 @@ def _fetched(rebuilt: RunPaths, candidate: Candidate, events: list[Event]) -> bo
 
 
 def _store(
-    rebuilt: RunPaths, events: list[Event], rows: list[record.ServerRow], signatures: dict[int, bytes]
+    rebuilt: RunPaths, events: list[Event], rows: list[record.ServerRow], last_step: int, signatures: dict[int, bytes]
 ) -> None:  # fmt: skip
     """Restore run.db: an event's hash covers all of its fields, so appending it again gives the same chain."""
     writer = RunWriter(rebuilt.run_db, rebuilt.run_id)
@@ -130,6 +175,9 @@ def _store(
         writer.put_signatures({seq: signature for seq, signature in signatures.items() if 0 < seq <= len(events)})
         for (time_ms, branch, step), group in groupby(rows, key=lambda row: (row.time_ms, row.branch, row.step)):
             writer.record(step, branch, {row.key: row.value for row in group}, at=time_ms / 1000)
+        last = events[-1]
+        state = last.type if last.type in control.FINAL_STATES else "dead"
+        writer.set_state({"state": state, "step": last_step, "branch": last.branch}, at=last.time)
     finally:
         writer.close()
 

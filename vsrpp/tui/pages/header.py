@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vsrpp.control.narrate import phase, probation_terms
+from vsrpp.control.refusals import remark_text
 from vsrpp.formats import NONE, duration, number, percent, whole
 from vsrpp.tui.lines import Line, cut, ends, line, wrap
 from vsrpp.tui.messages import TerminalTexts
@@ -59,6 +60,8 @@ def progress(snapshot: RunSnapshot, t: TerminalTexts, width: int) -> Line:
 def notice(snapshot: RunSnapshot, t: TerminalTexts) -> tuple[str, str]:
     """(what is to be said of the run's state, its style); empty while all is as usual."""
     run, (late, late_style) = snapshot.run_id, delivery.says(snapshot, t)
+    if snapshot.newer_store:
+        late, late_style = " · ".join(filter(None, [remark_text(snapshot.newer_store, t), late])), "warn"
     if snapshot.silent:
         return t("says.silent", age=duration(snapshot.quiet_s)), "warn"
     if snapshot.live and snapshot.probation:
