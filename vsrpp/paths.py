@@ -1,4 +1,4 @@
-"""Every path the project uses: inside run folders, of the schemas, and the default locations of runs and caches."""
+"""Every path the project uses: inside run folders, of the schemas, and the default locations of runs, caches and state."""
 
 from __future__ import annotations
 
@@ -115,6 +115,12 @@ def cache_dir() -> Path:
     if explicit:
         return Path(explicit).expanduser().resolve()
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "vsrpp"
+
+
+def state_dir() -> Path:
+    """The account's own state, such as the key to its panels: `vsrpp` in XDG_STATE_HOME, else in ~/.local/state."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(base) / "vsrpp"
 
 

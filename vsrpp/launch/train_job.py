@@ -170,8 +170,9 @@ def _train(prepared: Prepared, delivery: Delivery, request: TrainRequest, consol
     delivery.follow(prepared.paths.root)
     console.begin(_facts(prepared))
     sidecars = Sidecars(
-        prepared.paths, panel=request.panel, tensorboard=request.tensorboard, say=console.say, tui=request.tui
-    )
+        prepared.paths, panel=request.panel, panel_token=request.panel_token, tensorboard=request.tensorboard,
+        say=console.say, tui=request.tui,
+    )  # fmt: skip
     console.silent = sidecars.holds_terminal
     ended = "failed"
     try:

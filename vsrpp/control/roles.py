@@ -1,0 +1,62 @@
+"""The roles of those who use the panel, and the one table of what each of its actions needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
+from typing import Any
+
+from vsrpp import config
+
+
+class Role(IntEnum):
+    """Each may do what the ones below it may."""
+
+    VIEWER = 1
+    """Looks at everything, changes nothing."""
+    OPERATOR = 2
+    """Also edits the safe tier, pauses, resumes, validates and saves checkpoints."""
+    OWNER = 3
+    """Everything, as the account that owns the run folders."""
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+    @classmethod
+    def of(cls, word: str) -> Role | None:
+        """The role of that name; None for anything else."""
+        return next((role for role in cls if role.word == word), None)
+
+
+ROLE_WORDS = tuple(role.word for role in Role)
+
+NEEDS: Mapping[str, Role] = {
+    "edit.safe": Role.OPERATOR,
+    "edit.careful": Role.OWNER,
+    "edit.ending": Role.OWNER,
+    "command.pause": Role.OPERATOR,
+    "command.resume": Role.OPERATOR,
+    "command.validate": Role.OPERATOR,
+    "command.checkpoint": Role.OPERATOR,
+    "command.stop": Role.OWNER,
+    "command.rollback": Role.OWNER,
+    "job.restore": Role.OWNER,
+    "job.promote": Role.OWNER,
+    "job.from": Role.OWNER,
+    "job.resume": Role.OWNER,
+    "job.replay": Role.OWNER,
+    "job.cancel": Role.OWNER,
+}
+"""Action -> the lowest role that may take it. An action that is not declared here can be taken by nobody.
+
+`edit.safe`, `edit.careful`: by the tier of a key; `edit.ending`: a `max_steps` that the run has passed.
+"""
+
+
+def needed_for_edit(keys: Iterable[str], run_config: Mapping[str, Any] | None = None) -> Role:
+    """The lowest role that may edit all of these keys, plug-ins' included; an unknown key needs the highest."""
+    known = config.live_parameters(run_config)
+    return max(
+        (NEEDS[f"edit.{known[key].tier}"] if key in known else Role.OWNER for key in keys), default=Role.OPERATOR
+    )
