@@ -35,6 +35,10 @@ class Guesses:
         self._records: OrderedDict[str, _Record] = OrderedDict()
         self._checking = 0
 
+    def __len__(self) -> int:
+        """Addresses and names remembered."""
+        return len(self._records)
+
     def begin(self, address: str, name: str) -> int:
         """0: the password may be checked, and `finish` must follow; else the seconds until the next attempt."""
         with self._lock:

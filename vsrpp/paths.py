@@ -119,9 +119,18 @@ def cache_dir() -> Path:
 
 
 def state_dir() -> Path:
-    """The account's own state, such as the key to its panels: `vsrpp` in XDG_STATE_HOME, else in ~/.local/state."""
-    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    return Path(base) / "vsrpp"
+    """The account's own state, such as the key to its panels: `vsrpp` in XDG_STATE_HOME, else in ~/.local/state.
+
+    For an account without a home (a number in a container) it is a place where nothing can be kept.
+    """
+    explicit = os.environ.get("XDG_STATE_HOME")
+    if explicit:
+        return Path(explicit) / "vsrpp"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path(os.devnull)
+    return home / ".local" / "state" / "vsrpp"
 
 
 def _package_or_checkout(name: str) -> Path:

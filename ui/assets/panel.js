@@ -43,7 +43,7 @@
     const who = document.getElementById("who");
     if (!who) return;
     who.hidden = !can_leave;
-    who.querySelector("span").textContent = `${name} · ${who.dataset[role]}`;
+    who.querySelector("span").textContent = `${(name || "").replace(` (${role})`, "")} · ${who.dataset[role]}`;
   }
 
   // What a role may not do is shown and cannot be pressed; the server refuses it in any case.

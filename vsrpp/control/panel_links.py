@@ -65,7 +65,7 @@ class AccountKeys:
         file = secret_file()
         try:
             return cls(_read(file))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         except OSError as error:
             raise messages.PANEL_SECRET_UNREADABLE(file=str(file), why=error.strerror) from error
