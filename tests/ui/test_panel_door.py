@@ -18,7 +18,7 @@ from vsrpp_ui.guesses import KEPT, LONGEST_PAUSE_S, Guesses
 from vsrpp_ui.passwords import COST, PasswordHash
 from vsrpp_ui.routes import own_address
 
-from tests.support.panel_browser import PanelProcess
+from tests.support.panel_browser import PanelProcess, browser, open_page
 from tests.support.panel_users import CHEAP, auth_file
 from tests.support.synthetic import full_run
 from vsrpp.control import Role
@@ -231,15 +231,23 @@ def test_an_unknown_name_costs_as_much_as_a_known_one(auth: Path, monkeypatch: p
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PanelProcess]:
     folder = tmp_path_factory.mktemp("bodies")
     (folder / "runs").mkdir()
-    with PanelProcess(folder) as one:
+    full_run(folder / "runs").say("training")
+    with PanelProcess(folder, token=True) as one:
         yield one
+
+
+@pytest.fixture(scope="module")
+def links(served: PanelProcess) -> dict[str, str]:
+    return served.links
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["declared", "chunked"])
 @pytest.mark.parametrize("path", ["/login", "/panel/do", "/monitoring/gradio_api/run/predict"])
-def test_a_body_of_200_megabytes_is_refused_before_it_is_read(served: PanelProcess, path: str, chunked: bool) -> None:
+def test_a_body_of_200_megabytes_is_refused_before_it_is_read(
+    served: PanelProcess, links: dict[str, str], path: str, chunked: bool
+) -> None:
     before_mib = peak_mib(served.process.pid)
-    status, sent = send(served.port, path, 200 * 2**20, chunked)
+    status, sent = send(served.port, path, 200 * 2**20, chunked, token=links["owner"].partition("=")[2])
     assert status == 413 and sent < 32 * 2**20
     assert peak_mib(served.process.pid) - before_mib < 16
 
@@ -261,10 +269,11 @@ def peak_mib(pid: int) -> float:
     return int(re.search(r"VmHWM:\s+(\d+)", status)[1]) / 1024  # type: ignore[index]
 
 
-def send(port: int, path: str, size: int, chunked: bool) -> tuple[int, int]:
+def send(port: int, path: str, size: int, chunked: bool, token: str = "") -> tuple[int, int]:
     """(HTTP status, bytes taken) for a request with so large a body."""
     length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
-    head = f"POST {path} HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost:{port}\r\nContent-Type: application/json\r\n"
+    head += f"Authorization: Bearer {token}\r\n{length}\r\n\r\n"
     piece = b"%x\r\n%s\r\n" % (len(FILLER), FILLER) if chunked else FILLER
     answer, sent = b"", 0
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
@@ -280,3 +289,31 @@ def send(port: int, path: str, size: int, chunked: bool) -> tuple[int, int]:
                 break
     assert answer.startswith(b"HTTP/1.1 "), answer
     return int(answer.split()[1]), sent
+
+
+# ---- in a browser
+@pytest.mark.slow
+def test_a_viewers_page_has_no_live_buttons_and_signing_out_ends_every_tab(
+    served: PanelProcess, links: dict[str, str]
+) -> None:
+    pytest.importorskip("playwright")
+    with browser() as chromium:
+        page, asked, errors = open_page(chromium, links["viewer"].replace("/?", "/monitoring?lang=en&"))
+        page.wait_for_selector("#who:has-text('viewer')")
+        assert "token" not in page.url and [url for url in asked if "token=" in url] == asked[:1]
+        assert page.locator("#do-pause").is_disabled() and page.locator("#do-stop").is_disabled()
+        assert page.locator(".role-note.viewer").is_visible()
+        assert "change nothing" in str(page.locator("#do-stop").get_attribute("title"))
+        other = page.context.new_page()
+        other.goto(f"{served.url}config?lang=en")
+        other.wait_for_selector("#f-l1_weight")
+        other.wait_for_function(
+            "document.querySelector('.tier.careful').inert && document.querySelector('#apply').disabled"
+        )
+        page.get_by_role("button", name="Sign out").click()
+        page.wait_for_selector("text=vsrpp panel --links")
+        other.wait_for_url("**/login?next=%2Fconfig**")
+        assert errors == []
+        page.goto(links["operator"])
+        page.wait_for_selector("#who:has-text('operator')")
+        assert page.locator("#do-stop").is_disabled() and page.locator("#do-pause").is_enabled()
