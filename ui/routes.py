@@ -107,7 +107,7 @@ def add_routes(
             failures = guesses.finish(address, name, right=right)
         if not right:
             shown = repr(name) if door.knows(name) else "an unknown name"  # which may be a password in the wrong field
-            _log.warning("sign-in of %s from %s failed (%d in a row)", shown, address or "?", failures)
+            _log.warning("vsrpp panel: sign-in of %s from %s failed (%d in a row)", shown, address or "?", failures)
             return HTMLResponse(sign_in(t, target, wrong=True), 401)
         asked = request.query_params.get("lang", "")
         answer = RedirectResponse(own_address(target, {"lang": asked} if asked in LANGUAGES else {}), 303)
