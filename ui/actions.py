@@ -11,23 +11,21 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import PlainTextResponse
 from starlette.concurrency import run_in_threadpool
 
-from vsrpp import control
 from vsrpp.control.refusals import error_text
 from vsrpp.errors import TimedOut, VsrppError
 from vsrpp.store import Answer
 
-from . import refusals
+from . import refusals, steering
 from .answers import DONE, PENDING, http_status, json_answer
+from .door import Visitor
 from .jobs import Jobs
 from .language import Languages
 from .markup import render
 from .messages import Texts, texts
-from .pages.actions import WAIT_S, answer_notice
+from .pages.actions import answer_notice
 from .snapshot import RunWatches
 from .verbs import Action
 from .views.notice import Notice
-
-LARGEST_ORDER = 4 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class OrderOutcome:
 
 
 def add_actions(app: FastAPI, watches: RunWatches, jobs: Jobs, languages: Languages) -> None:
-    """Hang it into the app. The guard before it has checked host, origin and login."""
+    """Hang it into the app. The guard before it has checked host, origin, size and visitor."""
 
     @app.post("/panel/do")
     async def do(request: Request) -> Response:
@@ -56,9 +54,8 @@ def add_actions(app: FastAPI, watches: RunWatches, jobs: Jobs, languages: Langua
         if request.headers.get("content-type", "").partition(";")[0] != "application/json":
             return PlainTextResponse("JSON is asked for.", 415)
         body = await request.body()
-        author = getattr(request.state, "user", None)
         t = texts(languages.of(request))
-        outcome = await run_in_threadpool(_outcome, body, author, watches, jobs, t)
+        outcome = await run_in_threadpool(_outcome, body, request.state.visitor, watches, jobs, t)
         document = {
             "ok": outcome.ok, "notice": render(outcome.notice.piece(), t), "reason_code": outcome.reason_code,
             "fields": outcome.fields,
@@ -66,40 +63,38 @@ def add_actions(app: FastAPI, watches: RunWatches, jobs: Jobs, languages: Langua
         return json_answer(document, outcome.status)
 
 
-def _outcome(body: bytes, author: str | None, watches: RunWatches, jobs: Jobs, t: Texts) -> OrderOutcome:
+def _outcome(body: bytes, visitor: Visitor, watches: RunWatches, jobs: Jobs, t: Texts) -> OrderOutcome:
     try:
-        return _do(_order(body), author, watches, jobs, t)
+        return _do(_order(body), visitor, watches, jobs, t)
     except VsrppError as error:
         return _failed(error, Notice("bad", error_text(error, t)))
 
 
 def _order(body: bytes) -> Mapping[str, Any]:
-    """Raises Refused for what is no JSON object of a few words."""
+    """Raises Refused for what is no JSON object."""
     try:
-        order = json.loads(body) if len(body) <= LARGEST_ORDER else None
+        order = json.loads(body)
     except ValueError:
         order = None
     if not isinstance(order, dict):
-        raise refusals.NOT_AN_ORDER(limit_kib=LARGEST_ORDER // 1024)
+        raise refusals.NOT_AN_ORDER()
     return order
 
 
-def _do(order: Mapping[str, Any], author: str | None, watches: RunWatches, jobs: Jobs, t: Texts) -> OrderOutcome:
+def _do(order: Mapping[str, Any], visitor: Visitor, watches: RunWatches, jobs: Jobs, t: Texts) -> OrderOutcome:
     verb = str(order.get("verb", ""))
     if verb == "cancel":
-        job = jobs.cancel(str(order.get("job", "")), author)
+        job = steering.cancel(visitor, jobs, str(order.get("job", "")))
         return OrderOutcome(Notice("info", t("job.cancelling", line=job.line)))
     run_id, step = watches.paths(str(order.get("run", ""))).run_id, _step(order.get("step"))
     if verb == "rollback":
         if step is None:
             raise refusals.NEEDS_STEP(verb="rollback")
-        answer = control.command(
-            watches.paths(run_id), "rollback", {"step": step}, origin="panel", author=author, wait_s=WAIT_S
-        )
+        answer = steering.command(visitor, watches.paths(run_id), "rollback", {"step": step})
         return _answered(answer, answer_notice(answer, t("do.rollback"), t))
     alias = order.get("alias")
     action = Action(verb=verb, run_id=run_id, step=step, alias=str(alias) if alias is not None else None)
-    return OrderOutcome(Notice("good", t("job.started", line=jobs.start(action, author).line)))
+    return OrderOutcome(Notice("good", t("job.started", line=steering.start(visitor, jobs, action).line)))
 
 
 def _answered(answer: Answer, notice: Notice) -> OrderOutcome:

@@ -11,6 +11,8 @@ from fastapi import Response
 from vsrpp.errors import NotFound, NotLive, Refused, TimedOut, VsrppError
 from vsrpp.safe_text import escape_json
 
+from . import refusals
+
 DONE, PENDING = 200, 202
 _STATUSES = {
     Refused.exit_code: 400,
@@ -18,11 +20,19 @@ _STATUSES = {
     NotLive.exit_code: 409,
     TimedOut.exit_code: 504,
 }
+_OF_THEIR_OWN = {
+    refusals.ROLE.code: 403,
+    refusals.ROLE_EDIT.code: 403,
+    refusals.ROLE_EDIT_ENDS.code: 403,
+    refusals.REQUEST_TOO_SLOW.code: 408,
+    refusals.REQUEST_TOO_LARGE.code: 413,
+}
+"""Reasons for which HTTP has a status of its own."""
 
 
 def http_status(error: VsrppError) -> int:
-    """The HTTP status of a failure, by the exit code of its class; 500 for every other."""
-    return _STATUSES.get(error.exit_code, 500)
+    """The HTTP status of a failure: its reason's own, else by the exit code of its class; 500 for every other."""
+    return _OF_THEIR_OWN.get(error.reason_code) or _STATUSES.get(error.exit_code, 500)
 
 
 def json_answer(document: Mapping[str, Any], status: int = DONE) -> Response:

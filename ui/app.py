@@ -19,18 +19,20 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
+from vsrpp.control.panel_links import AccountKeys, announced
+
 from . import refusals
 from .actions import add_actions
 from .config_pages import ConfigPages
+from .door import Door
 from .guard import PAGES, Guard, is_loopback
 from .jobs import Jobs
 from .language import Languages, ToPageOfLanguage
 from .lazy import LazyPages
 from .live import FragmentRenderer
-from .login import Login
 from .messages import LANGUAGES, texts
 from .pages import THEME, config_page, head, monitoring_page, runs_page
-from .routes import add_routes
+from .routes import add_routes, ask_for_link
 from .snapshot import RunWatches
 from .tracked import TrackedRuns
 
@@ -42,17 +44,19 @@ pages, an idle panel took 5 % of a core from the training beside it."""
 
 
 def build(
-    *, runs: Path, run: str | None = None, host: str = "127.0.0.1", auth: Path | None = None, lang: str | None = None
-) -> FastAPI:
+    *, runs: Path, run: str | None = None, host: str = "127.0.0.1", auth: Path | None = None,
+    keys: AccountKeys | None = None, lang: str | None = None,
+) -> FastAPI:  # fmt: skip
     """The whole app, ready for a server or a test client. `lang` holds for pages whose address asks for none.
 
-    Raises Refused for an unknown language, a host other than loopback without `auth`, or an unfit auth file.
+    Visitors are asked for name and password with `auth`, else for the token of `keys`, else for nothing.
+    Raises Refused for an unknown language, a host other than loopback where nothing is asked for, or an unfit auth file.
     """
     if lang is not None and lang not in LANGUAGES:
         raise refusals.NO_LANGUAGE(lang=lang, choices=" or ".join(LANGUAGES))
-    if auth is None and not is_loopback(host):
+    door = Door(auth, keys)
+    if door.asks == "nothing" and not is_loopback(host):
         raise refusals.OPEN_HOST(host=host)
-    login = Login(auth) if auth else None
     watches, languages = RunWatches(runs, run), Languages(lang)
     jobs, tracked = Jobs(runs), TrackedRuns(runs)
     live = {language: FragmentRenderer(watches, texts(language), language, tracked, jobs) for language in LANGUAGES}
@@ -67,12 +71,15 @@ def build(
             mount(language, name, declared)
 
     app.add_middleware(ToPageOfLanguage, languages=languages, config_pages=ConfigPages(watches, mount_config))
-    app.middleware("http")(Guard(host, login))
-    add_routes(app, watches, live, languages, login)
+    app.add_middleware(
+        Guard, host=host, door=door,
+        ask_for_link=lambda request, wrong: ask_for_link(texts(languages.of(request)), wrong=wrong),
+    )  # fmt: skip
+    add_routes(app, watches, live, languages, door)
     add_actions(app, watches, jobs, languages)
     for language, name in itertools.product(LANGUAGES, PAGES):
         mount(language, name)
-    app.state.watches, app.state.jobs = watches, jobs
+    app.state.watches, app.state.jobs, app.state.door = watches, jobs, door
     return app
 
 
@@ -91,21 +98,23 @@ def _page(watches: RunWatches, language: str, name: str, declared: Mapping[str, 
 
 def serve(
     *, runs: Path, run: str | None = None, host: str = "127.0.0.1", port: int = 5050, auth: Path | None = None,
-    lang: str | None = None, on_ready: Callable[[str], None] | None = None, stopping: threading.Event | None = None,
+    keys: AccountKeys | None = None, lang: str | None = None, on_ready: Callable[[str], None] | None = None,
+    stopping: threading.Event | None = None,
 ) -> None:  # fmt: skip
     """Run the panel until it is told to stop (SIGINT, SIGTERM, or `stopping` is set); a busy port leads to the next free one.
 
-    Hands its address to `on_ready` (without one, prints it) as soon as it answers there.
+    Hands its address, without a token, to `on_ready` (without one, prints it) as soon as it answers there.
     Raises Refused as `build` does.
     """
-    app = build(runs=runs, run=run, host=host, auth=auth, lang=lang)
+    app = build(runs=runs, run=run, host=host, auth=auth, keys=keys, lang=lang)
     listener = listen(host, port)
     try:
         hostname = "localhost" if is_loopback(host) else host
         url = f"http://{hostname}:{listener.getsockname()[1]}/"
         server = _Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1))
         server.tell, server.stopping = lambda: _say(url, on_ready), stopping
-        server.run(sockets=[listener])
+        with announced(url, runs, app.state.door.asks):
+            server.run(sockets=[listener])
     finally:
         listener.close()
         app.state.watches.close()

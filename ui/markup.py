@@ -1,7 +1,8 @@
 """Where data becomes HTML: one Jinja2 environment that escapes every value, and the pieces it renders.
 
 The templates stand in `ui/templates`. In them, `t` gives a sentence in the reader's language and the functions of
-`vsrpp.formats` are filters; `px` writes a pixel. Whoever needs markup names a template and its fields: a `Piece`.
+`vsrpp.formats` are filters; `px` writes a pixel; `needs` names the role of an action. Whoever needs markup names a
+template and its fields: a `Piece`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
 from vsrpp import formats
+from vsrpp.control import NEEDS
 from vsrpp.safe_text import printable
 
 from .messages import Texts
@@ -58,7 +60,7 @@ def _environment(t: Texts) -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, auto_reload=False,
         extensions=[LineBreaks], finalize=_without_controls,
     )  # fmt: skip
-    environment.globals["t"] = t
+    environment.globals |= {"t": t, "needs": needs}
     environment.filters.update({function.__name__: function for function in FILTERS}, px=_pixel)
     return environment
 
@@ -66,6 +68,11 @@ def _environment(t: Texts) -> Environment:
 def _without_controls(value: object) -> object:
     """Every text that goes into a page, printable; line breaks stay, HTML has no use for them."""
     return "\n".join(map(printable, value.split("\n"))) if type(value) is str else value
+
+
+def needs(action: str) -> str:
+    """The class of a button for an action: the page's script bars it for visitors without the role."""
+    return f"needs-{NEEDS[action].word}"
 
 
 def _pixel(value: float) -> str:

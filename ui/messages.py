@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 
 from vsrpp.control.face_keys import FACE_KEYS
+from vsrpp.control.roles import ROLE_WORDS
 from vsrpp.texts import LANGUAGES, Texts
 
 __all__ = ["BUILT_KEYS", "LANGUAGES", "Texts", "preferred", "texts"]
@@ -19,6 +20,8 @@ BUILT_KEYS: dict[str, tuple[str, ...]] = {
     "do.{}": ("rollback", "restore", "from", "resume", "promote", "replay"),
     "mlflow.{}": MLFLOW_STATES,
     "sure.{}": ("rollback", "restore", "from", "resume", "promote", "replay"),
+    "role.{}": ROLE_WORDS,
+    "role.note.{}": ("viewer", "operator"),
     "cmd.{}": ("status", "history", "set", "rollback", "restore", "from", "resume", "promote", "replay"),
     "{}": (
         "monitoring", "config", "runs", "pause", "resume", "validate", "checkpoint", "layer", "value", "backward",

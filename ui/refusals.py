@@ -8,22 +8,59 @@ from vsrpp.errors import NotFound, Reason, VsrppError
 NO_LANGUAGE = Reason("refused.panel.language", "lang = {lang} refused: must be {choices}.")
 OPEN_HOST = Reason(
     "refused.panel.host",
-    "host = {host} refused: the panel steers a run, so other machines may reach it only with a login. Give --auth FILE (one"
-    " name:password per line), or keep 127.0.0.1 and use an SSH tunnel.",
+    "host = {host} refused: the panel steers a run, so other machines may reach it only with its token or a login. Omit"
+    " --no-token, give --auth FILE, or keep 127.0.0.1 and use an SSH tunnel.",
 )
 NO_PORT = Reason("failed.panel.port", "The panel found no free port on {host} from {port} on: {why}.", VsrppError)
 AUTH_UNREADABLE = Reason("not_found.panel.auth", "The file given with --auth, {file}, cannot be read: {why}.", NotFound)
 AUTH_OPEN = Reason("refused.panel.auth_mode", "{file} can be read by other users: chmod 600 {file}")
-AUTH_LINE = Reason("refused.panel.auth_line", "{file}, line {number}: expected name:password.")
-AUTH_EMPTY = Reason("refused.panel.auth_empty", "{file} contains no login: add one name:password per line.")
+AUTH_LINE = Reason(
+    "refused.panel.auth_line",
+    "{file}, line {number}: expected name:role:scrypt$…, so no password stands there in clear. Convert the file with vsrpp"
+    " panel --hash-auth {file}, or add people with vsrpp panel --auth {file} --add-user NAME.",
+)
+AUTH_PLAIN_LINE = Reason(
+    "refused.panel.auth_plain", "{file}, line {number}: expected name:password. Nothing was changed."
+)
+AUTH_OTHER_HASH = Reason(
+    "refused.panel.auth_hash",
+    "{file}, line {number}: this hash (of htpasswd, or damaged) cannot be converted, as the password is not in it. Nothing was"
+    " changed. Remove the line and set a password with vsrpp panel --auth {file} --add-user NAME.",
+)
+AUTH_EMPTY = Reason(
+    "refused.panel.auth_empty", "{file} contains no login: add people with vsrpp panel --auth {file} --add-user NAME."
+)
+AUTH_UNWRITABLE = Reason("failed.panel.auth", "{file} cannot be written: {why}.", VsrppError)
+USER_NAME = Reason(
+    "refused.panel.user_name",
+    "name {name} refused: must be 1 to {longest} printable characters without a colon, and not begin with #.",
+)
+PASSWORD_LENGTH = Reason(
+    "refused.panel.password_length",
+    "password refused: must have {shortest} to {longest} characters. Nothing was changed.",
+)
+
+# ---- who may do what
+ROLE = Reason("refused.panel.role", "{action} refused: {who} has the role {role} here; this needs {needed}.")
+ROLE_EDIT = Reason(
+    "refused.panel.role_edit",
+    "{keys} refused: {who} has the role {role} here; editing this needs {needed}. No edit was sent.",
+)
+ROLE_EDIT_ENDS = Reason(
+    "refused.panel.role_edit_ends",
+    "max_steps = {max_steps} refused: it ends the run now; {who} has the role {role} here, and this needs {needed}. No edit"
+    " was sent.",
+)
+NO_ROLE_DECLARED = Reason("refused.panel.role_undeclared", "{action} refused: no role is declared for it.")
 
 # ---- what a page asks
 NO_PAGE = Reason("not_found.panel.page", "There is no page {page}.", NotFound)
 NO_PICTURE = Reason("not_found.panel.picture", "There is no such picture.", NotFound)
 NO_RUN_HERE = Reason("not_found.panel.run", "There is no run {run} in {folder}.", NotFound)
 REQUEST_TOO_LARGE = Reason("refused.panel.size", "The request is larger than {limit_kib} KiB.")
+REQUEST_TOO_SLOW = Reason("refused.panel.slow", "The request was not complete within {limit_s} s.")
 REQUEST_NOT_JSON = Reason("refused.panel.json", "The request is not valid JSON.")
-NOT_AN_ORDER = Reason("refused.panel.order", "The request must be a JSON object of at most {limit_kib} KiB.")
+NOT_AN_ORDER = Reason("refused.panel.order", "The request must be a JSON object.")
 PROBATION_STEPS = Reason(
     "refused.panel.probation",
     "steps of probation = {steps} refused: must be a whole number of at least 1. No edit was sent.",

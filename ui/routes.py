@@ -2,38 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import logging
 import mimetypes
 from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, PlainTextResponse, RedirectResponse
 from starlette.concurrency import run_in_threadpool
 
+from vsrpp.control.panel_links import TOKEN
 from vsrpp.errors import NotFound
 
 from . import refusals
 from .answers import failure, json_answer
+from .auth_file import LONGEST_NAME
+from .door import Door, Visitor
 from .guard import PAGES
+from .guesses import Guesses
 from .language import Languages
 from .live import FragmentRenderer
-from .login import COOKIE, SESSION_S, WRONG_PAUSE_S, Login
 from .markup import piece, render
 from .messages import LANGUAGES, Texts, texts
 from .snapshot import RunWatches
 
 ASSETS = Path(__file__).resolve().parent / "assets"
-LARGEST_QUESTION = 16 * 1024
+_log = logging.getLogger("vsrpp.panel")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 
 def add_routes(
-    app: FastAPI, watches: RunWatches, live: Mapping[str, FragmentRenderer], languages: Languages, login: Login | None
+    app: FastAPI, watches: RunWatches, live: Mapping[str, FragmentRenderer], languages: Languages, door: Door
 ) -> None:
     """Hang all of them into the app; they come before the mounted pages. `live` has a renderer for each language."""
+    guesses = Guesses()
 
     @app.get("/")
     async def home(request: Request) -> Response:
@@ -61,15 +65,15 @@ def add_routes(
         body = await request.body()
         if page not in PAGES:
             return failure(refusals.NO_PAGE(page=page[:40]))
-        if len(body) > LARGEST_QUESTION:
-            return failure(refusals.REQUEST_TOO_LARGE(limit_kib=LARGEST_QUESTION // 1024))
         try:
             query = json.loads(body or b"{}")
         except ValueError:
             return failure(refusals.REQUEST_NOT_JSON())
         renderer = live[languages.of(request)]
         answer = await run_in_threadpool(renderer.answer, page, query if isinstance(query, dict) else {})
-        return json_answer(answer)
+        visitor: Visitor = request.state.visitor
+        who = {"name": visitor.name, "role": visitor.role.word, "can_leave": visitor.can_leave}
+        return json_answer({**answer, "visitor": who})
 
     @app.get("/panel/images/{run_id}/{path:path}")
     async def image(run_id: str, path: str) -> Response:
@@ -81,30 +85,54 @@ def add_routes(
 
     @app.get("/login")
     async def login_page(request: Request) -> Response:
-        return HTMLResponse(sign_in(texts(languages.of(request)), request.query_params.get("next", "/")))
+        t, target = texts(languages.of(request)), own_address(request.query_params.get("next", "/"))
+        if door.asks == "login":
+            return HTMLResponse(sign_in(t, target))
+        return HTMLResponse(ask_for_link(t), 401) if door.asks == "token" else RedirectResponse(target, 303)
 
     @app.post("/login")
     async def log_in(request: Request) -> Response:
-        form = {
-            key: values[0] for key, values in parse_qs((await request.body())[:4096].decode(errors="replace")).items()
-        }
-        target = form.get("next", "/")
-        safe = target if target.strip("/") in PAGES else "/"
-        name = form.get("user", "")
-        if login is None or not login.check(name, form.get("password", "")):
-            await asyncio.sleep(WRONG_PAUSE_S)
-            return HTMLResponse(sign_in(texts(languages.of(request)), safe, wrong=True), 401)
+        form = {key: values[0] for key, values in parse_qs((await request.body()).decode(errors="replace")).items()}
+        t, target = texts(languages.of(request)), own_address(form.get("next", "/"))
+        if door.asks != "login":
+            return RedirectResponse("/login", 303)
+        name, address = form.get("user", "")[:LONGEST_NAME], request.client.host if request.client else ""
+        wait_s = guesses.begin(address, name)
+        if wait_s:
+            return HTMLResponse(sign_in(t, target, wait_s=wait_s), 429, {"Retry-After": str(wait_s)})
+        right = False
+        try:
+            right = await run_in_threadpool(door.check, name, form.get("password", ""))
+        finally:
+            failures = guesses.finish(address, name, right=right)
+        if not right:
+            shown = repr(name) if door.knows(name) else "an unknown name"  # which may be a password in the wrong field
+            _log.warning("vsrpp panel: sign-in of %s from %s failed (%d in a row)", shown, address or "?", failures)
+            return HTMLResponse(sign_in(t, target, wrong=True), 401)
         asked = request.query_params.get("lang", "")
-        answer = RedirectResponse(f"{safe}?lang={asked}" if asked in LANGUAGES else safe, 303)
-        secure = request.url.scheme == "https"
-        answer.set_cookie(COOKIE, login.session(name), SESSION_S, httponly=True, samesite="strict", secure=secure)
+        answer = RedirectResponse(own_address(target, {"lang": asked} if asked in LANGUAGES else {}), 303)
+        door.let_in(request, answer, name)
         return answer
 
-    @app.get("/logout")
-    async def log_out() -> Response:
-        answer = RedirectResponse("/login", 303)
-        answer.delete_cookie(COOKIE)
+    @app.post("/logout")
+    async def log_out(request: Request) -> Response:
+        asked = request.query_params.get("lang", "")
+        answer = RedirectResponse(f"/login?lang={asked}" if asked in LANGUAGES else "/login", 303)
+        door.let_out(request, answer)
         return answer
+
+
+def own_address(target: str, more: Mapping[str, str] | None = None) -> str:
+    """An address of one of our own pages, with its query and `more`; the first page for any other."""
+    try:
+        parts = urlsplit(target)
+    except ValueError:
+        return "/"
+    path = parts.path.strip("/")
+    if parts.scheme or parts.netloc or not target.startswith("/") or (path and path not in PAGES):
+        return "/"
+    query = {**{key: value for key, value in parse_qsl(parts.query) if key != TOKEN}, **(more or {})}
+    return f"/{path}{'?' if query else ''}{urlencode(query)}"
 
 
 def picture_file(watches: RunWatches, run_id: str, path: str) -> Path:
@@ -120,6 +148,11 @@ def picture_file(watches: RunWatches, run_id: str, path: str) -> Path:
     return real
 
 
-def sign_in(t: Texts, target: str, *, wrong: bool = False) -> str:
+def sign_in(t: Texts, target: str, *, wrong: bool = False, wait_s: int = 0) -> str:
     """The page that asks for name and password; plain HTML, works without any script."""
-    return render(piece("sign_in", language=t.language, target=target, wrong=wrong), t)
+    return render(piece("sign_in", language=t.language, target=target, wrong=wrong, wait_s=wait_s), t)
+
+
+def ask_for_link(t: Texts, *, wrong: bool = False) -> str:
+    """The page that says where the link with the token is found."""
+    return render(piece("ask_for_link", language=t.language, wrong=wrong), t)

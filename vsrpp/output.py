@@ -131,6 +131,11 @@ def console(*, stderr: bool = False) -> Console:
     return Quiet(stderr=stderr, highlight=False, markup=False, emoji=False, legacy_windows=False)
 
 
+def has_terminal() -> bool:
+    """Whether a person sees standard output now; what must not stand in a log is shown only there."""
+    return sys.stdout is not None and bool(sys.stdout.isatty())
+
+
 def terminal_width() -> int:
     """Columns of the terminal; so many that nothing is cut where there is none."""
     target = console()

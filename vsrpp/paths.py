@@ -1,4 +1,4 @@
-"""Every path the project uses: inside run folders, of the schemas, and the default locations of runs and caches."""
+"""Every path the project uses: inside run folders, of the schemas, and the default locations of runs, caches and state."""
 
 from __future__ import annotations
 
@@ -130,6 +130,21 @@ def cache_dir() -> Path:
         return Path(explicit).expanduser().resolve()
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     return Path(base) / "vsrpp"
+
+
+def state_dir() -> Path:
+    """The account's own state, such as the key to its panels: `vsrpp` in XDG_STATE_HOME, else in ~/.local/state.
+
+    For an account without a home (a number in a container) it is a place where nothing can be kept.
+    """
+    explicit = os.environ.get("XDG_STATE_HOME")
+    if explicit:
+        return Path(explicit) / "vsrpp"
+    try:
+        home = Path.home()
+    except RuntimeError:
+        home = Path(os.devnull)
+    return home / ".local" / "state" / "vsrpp"
 
 
 def _package_or_checkout(name: str) -> Path:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.support.processes import environment
+from tests.support.processes import environment, vsrpp
 from tests.support.waiting import free_port, wait_until
 
 if TYPE_CHECKING:
@@ -25,10 +25,18 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-backg
 
 
 class PanelProcess:
-    """`vsrpp panel` in a separate process, for the runs in `folder`."""
+    """`vsrpp panel` in a separate process, for the runs in `folder`; asks for nothing unless it is told to.
 
-    def __init__(self, folder: Path, *arguments: str, port: int | None = None) -> None:
-        self.folder, self.arguments, self.port = folder, arguments, port or free_port()
+    `url` is its address; with `token=True` it asks for the token of one of `links`.
+    """
+
+    def __init__(self, folder: Path, *arguments: str, port: int | None = None, token: bool = False) -> None:
+        asks = token or "--auth" in arguments
+        self.folder, self.arguments, self.port = (
+            folder,
+            (*arguments, *([] if asks else ["--no-token"])),
+            port or free_port(),
+        )
         self.log = folder / f"panel-{time.monotonic_ns()}.log"
         self.start()
 
@@ -43,9 +51,15 @@ class PanelProcess:
 
         def address() -> list[str]:
             assert self.process.poll() is None, self.log.read_text()
-            return re.findall(r"Panel: (http://\S+)\n", self.log.read_text()[said:])
+            return re.findall(r"Panel: (http://\S+).*\n", self.log.read_text()[said:])
 
         self.url = wait_until(address, 300, "the panel's address")[0]  # may differ if the port was taken meanwhile
+
+    @property
+    def links(self) -> dict[str, str]:
+        """Role -> the link that `vsrpp panel --links` prints."""
+        said = vsrpp(self.folder, "panel", "--links").stdout
+        return dict(line.split() for line in said.splitlines()[1:4])
 
     def stop(self) -> None:
         if self.process.poll() is None:

@@ -23,6 +23,7 @@ def environment(folder: Path) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "VSRPP_"))}
     return {
         **kept, "PYTHONPATH": str(ROOT), "VSRPP_CACHE": str(folder / "cache"), "HOME": str(folder),
+        "XDG_STATE_HOME": str(folder / "state"),
         "MLFLOW_TRACKING_URI": f"sqlite:///{folder / 'mlflow.db'}", "COLUMNS": "200",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": REQUEST_TIMEOUT_S,
     }  # fmt: skip

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.panel_browser import PanelProcess, browser, open_page
+from tests.support.panel_users import auth_file
 from tests.support.processes import TrainingProcess, train_command
 from tests.support.waiting import wait_until
 from vsrpp import control
@@ -339,9 +340,7 @@ def test_german(chromium: Browser, training: RunPaths) -> None:
 
 
 def test_login_in_the_browser(chromium: Browser, training: RunPaths, tmp_path: Path) -> None:
-    auth = tmp_path / "auth"
-    auth.write_text("anna:open sesame\n")
-    auth.chmod(0o600)
+    auth = auth_file(tmp_path / "auth", anna="open sesame")
     with PanelProcess(training.root.parent.parent, "--auth", str(auth)) as closed:
         page = chromium.new_context().new_page()
         page.set_default_timeout(120_000)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.panel_browser import PanelProcess, browser, open_page
+from tests.support.panel_users import auth_file
 from tests.support.synthetic import SyntheticRun, deliver, full_run, job_records
 
 if TYPE_CHECKING:
@@ -149,9 +150,7 @@ def test_the_sign_in_page_and_a_page_whose_panel_is_gone_have_it_too(
 ) -> None:
     (tmp_path / "runs").mkdir()
     full_run(tmp_path / "runs")
-    auth = tmp_path / "auth"
-    auth.write_text("anna:open sesame\n")
-    auth.chmod(0o600)
+    auth = auth_file(tmp_path / "auth", anna="open sesame")
     with PanelProcess(tmp_path, "--auth", str(auth)) as panel:
         page = chromium.new_context(color_scheme=theme, reduced_motion="reduce").new_page()  # type: ignore[arg-type]
         page.goto(panel.url)

@@ -25,6 +25,7 @@ from vsrpp_ui.verbs import Action
 from vsrpp_ui.views import jobs as view
 
 from tests.support.panel_browser import PanelProcess
+from tests.support.panel_users import auth_file
 from tests.support.processes import TrainingProcess, train_command
 from tests.support.synthetic import SyntheticRun, full_run, job_key, job_records
 from tests.support.waiting import wait_until
@@ -149,9 +150,7 @@ def test_a_run_named_like_an_option_is_refused() -> None:
 
 def test_only_a_signed_in_person_on_our_own_pages_may_act(runs: Path, tmp_path: Path) -> None:
     run_id = full_run(runs).paths.run_id
-    auth = tmp_path / "auth"
-    auth.write_text("anna:open sesame\n")
-    auth.chmod(0o600)
+    auth = auth_file(tmp_path / "auth", anna="open sesame")
     order = {"verb": "restore", "run": run_id, "step": 100}
     with TestClient(panel.build(runs=runs, auth=auth), base_url=HERE, follow_redirects=False) as http:
         assert http.post("/panel/do", json=order).status_code == 401

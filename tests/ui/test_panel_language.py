@@ -19,6 +19,7 @@ from vsrpp_ui.messages import preferred, texts
 from vsrpp_ui.views import config as config_view
 
 from tests.support.panel_browser import PanelProcess, browser, open_page
+from tests.support.panel_users import auth_file
 from tests.support.synthetic import SyntheticRun, full_run
 from tests.support.waiting import wait_until
 from vsrpp import config, control
@@ -157,9 +158,7 @@ def _fragments(http: TestClient, page: str, language: str, run: str) -> dict[str
 
 
 def test_the_sign_in_keeps_the_language_of_the_page_behind_it(runs: Path, tmp_path: Path) -> None:
-    auth = tmp_path / "auth"
-    auth.write_text("anna:12345\n")
-    auth.chmod(0o600)
+    auth = auth_file(tmp_path / "auth", anna="12345")
     app = panel.build(runs=runs, auth=auth)
     with TestClient(app, base_url="http://localhost:5050", follow_redirects=False) as http:
         there = http.get("/config/?lang=de").headers["location"]

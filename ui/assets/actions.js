@@ -9,7 +9,7 @@
       const response = await fetch(`/panel/do?lang=${document.documentElement.lang}`, {
         method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(what),
       });
-      if (response.status === 401) { location.assign(`/login?next=/runs&lang=${document.documentElement.lang}`); return { ok: false, notice: "" }; }
+      if (response.status === 401) { vsrpp.signIn(); return { ok: false, notice: "" }; }
       const text = await response.text();
       const answer = text.startsWith("{") ? JSON.parse(text) : {};
       if (answer.notice === undefined) throw new Error(text);

@@ -20,6 +20,7 @@
   function obey(answer) {
     document.body.dataset.state = answer.state;
     document.body.dataset.live = answer.live;
+    visitor(answer.visitor);
     if (answer.run && answer.run !== run) run = answer.run;
     if (run) document.querySelectorAll("#nav nav a").forEach((a) => { a.search = `?run=${encodeURIComponent(run)}`; });
     language();
@@ -33,6 +34,26 @@
     logSliders();
     // Rows move: what is ticked belongs to a run, not to a place in the table.
     document.querySelectorAll("[data-pick]").forEach((box) => { box.checked = (view.picked || []).includes(box.dataset.pick); });
+    bar(answer.visitor.role);
+  }
+
+  // Who is signed in, and the way out.
+  function visitor({ name, role, can_leave }) {
+    document.body.dataset.role = role;
+    const who = document.getElementById("who");
+    if (!who) return;
+    who.hidden = !can_leave;
+    who.querySelector("span").textContent = `${(name || "").replace(` (${role})`, "")} · ${who.dataset[role]}`;
+  }
+
+  // What a role may not do is shown and cannot be pressed; the server refuses it in any case.
+  const ROLES = ["viewer", "operator", "owner"];
+  function bar(role) {
+    const note = document.querySelector(`.role-note.${role}`);
+    ROLES.slice(ROLES.indexOf(role) + 1).forEach((needed) => document.querySelectorAll(`.needs-${needed}`).forEach((thing) => {
+      if (thing.tagName === "BUTTON") thing.disabled = true; else thing.inert = true;
+      thing.title = note?.textContent || "";
+    }));
   }
 
   // The language stands in the address: every link keeps it, and the switch beside light and dark changes it.
@@ -73,7 +94,7 @@
         const response = await fetch(`/panel/live/${page}?lang=${document.documentElement.lang}`, {
           method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ run, view, have }),
         });
-        if (response.status === 401) { location.assign(`/login?next=/${page}&lang=${document.documentElement.lang}`); return; }
+        if (response.status === 401) { vsrpp.signIn(); return; }
         if (!response.ok) throw new Error(response.status);
         const answer = await response.json();
         obey(answer);
@@ -177,6 +198,7 @@
     zoom: (from, to) => setView({ from, to }),
     pick: (id, on) => setView({ picked: [...(view.picked || []).filter((one) => one !== id), ...(on ? [id] : [])] }),
     withRevision: (all) => [...all.slice(0, -1), vsrpp.wanted],
+    signIn: () => location.assign(`/login?${new URLSearchParams({ next: location.pathname + location.search, lang: document.documentElement.lang })}`),
     look,
   };
   document.readyState === "loading" ? document.addEventListener("DOMContentLoaded", look) : look();

@@ -6,17 +6,17 @@ from typing import Any
 
 import gradio as gr
 
-from vsrpp import control
 from vsrpp.control.refusals import answer_text, error_text
 from vsrpp.errors import VsrppError
 from vsrpp.formats import count
 from vsrpp.store import Answer
 
+from .. import steering
+from ..door import Visitor
 from ..messages import Texts
 from ..snapshot import RunWatches
 from ..views.notice import Notice
 
-WAIT_S = 20.0
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 """Events answer at once, draw nothing over the page, and are in no public list of calls."""
 
@@ -26,17 +26,18 @@ def run_of(request: gr.Request, watches: RunWatches) -> str:
     return str(request.query_params.get("run") or "") or watches.default_run() or ""
 
 
-def author_of(request: gr.Request) -> str | None:
-    """Who has signed in; without a login the one whose panel it is (`control` knows)."""
-    state = getattr(request.request, "state", None)
-    return getattr(state, "user", None)
+def visitor_of(request: gr.Request) -> Visitor:
+    """Who sends the event. Raises AttributeError where the guard has let nobody in."""
+    state: Any = getattr(request.request, "state", None)
+    visitor: Visitor = state.visitor
+    return visitor
 
 
 def ask(watches: RunWatches, run_id: str, kind: str, request: gr.Request, t: Texts) -> Notice:
     """Give a command and say what became of it."""
     what = t(kind).removesuffix(" …")
     try:
-        answer = control.command(watches.paths(run_id), kind, origin="panel", author=author_of(request), wait_s=WAIT_S)
+        answer = steering.command(visitor_of(request), watches.paths(run_id), kind)
     except VsrppError as error:
         return Notice("bad", error_text(error, t))
     return answer_notice(answer, what, t)

@@ -14,13 +14,13 @@ from vsrpp.control import RunView
 from vsrpp.control.refusals import error_text, problem_text
 from vsrpp.errors import VsrppError
 
-from .. import abilities, form, refusals
-from ..markup import Piece, piece, render
+from .. import abilities, form, refusals, steering
+from ..markup import Piece, needs, piece, render
 from ..messages import Texts
 from ..snapshot import RunWatches
 from ..views import config as view
 from ..views.notice import Kind, Notice
-from .actions import QUIET, WAIT_S, author_of, run_of
+from .actions import QUIET, run_of, visitor_of
 from .theme import html, navigation
 
 
@@ -56,7 +56,7 @@ class _Page:
     # ---- layout
     def _tiers(self) -> None:
         for tier in ("safe", "careful"):
-            with gr.Group(elem_classes=f"tier {tier}"):
+            with gr.Group(elem_classes=["tier", tier, needs(f"edit.{tier}")]):
                 html(piece("pages/heading", text=self.t(f"tier.{tier}")), self.t)
                 if tier == "careful":
                     self.together = gr.Checkbox(True, label=self.t("rebalance"), elem_id="rebalance", container=False)
@@ -94,7 +94,10 @@ class _Page:
         )  # fmt: skip
         self.trial = self._probation() if abilities.probation() else []
         with gr.Row(elem_classes="live-only"):
-            self.apply = gr.Button(t("apply"), variant="primary", elem_id="apply", min_width=90)
+            self.apply = gr.Button(
+                t("apply"), variant="primary", elem_id="apply", min_width=90,
+                elem_classes=needs("edit.safe"),
+            )  # fmt: skip
             self.discard = gr.Button(t("discard"), elem_id="discard", min_width=90)
             self.defaults = gr.Button(t("use_defaults"), elem_id="defaults", min_width=90)
         self.answer = html(None, t, elem_id="answer")
@@ -210,13 +213,13 @@ class _Page:
         shown = self._html(view.preview(result, self.t, self.language, snapshot.run_config))
         return shown, {e["key"]: problem_text(e, self.t) for e in result.errors}
 
-    def _check(self, run_id: str, base: int | None, *values: Any) -> list[Any]:
+    def _check(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
         """As one types: what would be refused and why, under each field; what would follow, beside."""
         try:
-            snapshot = self._snapshot(run_id)
-            preview, errors = self._preview(
-                run_id, _whole_number(base), dict(zip(self.keys, values, strict=True)), snapshot
-            )
+            snapshot, typed = self._snapshot(run_id), dict(zip(self.keys, values, strict=True))
+            start = _whole_number(base)
+            steering.check_edit(visitor_of(request), self._edited(typed, start, snapshot), snapshot)
+            preview, errors = self._preview(run_id, start, typed, snapshot)
         except VsrppError as error:
             return [self._told("bad", error_text(error, self.t))] + [gr.skip()] * len(self.keys)
         return [preview, *self._notes(snapshot, errors, {})]
@@ -284,10 +287,9 @@ class _Page:
                 return [self._told("info", self.t("nothing")), gr.skip(), *nothing_new]
             probation = _terms(*trial) if trial else None
             on_trial: dict[str, Any] = {"probation": probation} if probation else {}
-            answer = control.apply(
-                self.watches.paths(run_id), changes, origin="panel", author=author_of(request),
-                reason=str(reason).strip() or None, base_revision=start, wait_s=WAIT_S,
-                **on_trial,
+            answer = steering.edit(
+                visitor_of(request), self.watches.paths(run_id), changes, snapshot, reason=str(reason).strip() or None,
+                base_revision=start, **on_trial,
             )  # fmt: skip
         except VsrppError as error:
             return [self._told("bad", error_text(error, self.t)), gr.skip(), *nothing_new]

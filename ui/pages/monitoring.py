@@ -8,7 +8,7 @@ import gradio as gr
 
 from vsrpp.control.narrate import FILTERS
 
-from ..markup import piece, render
+from ..markup import needs, piece, render
 from ..messages import Texts
 from ..snapshot import RunWatches
 from ..views.notice import Notice
@@ -24,8 +24,8 @@ def monitoring_page(watches: RunWatches, t: Texts, language: str) -> gr.Blocks:
         html(piece("pages/top"), t, elem_id="content")
         run_id = gr.Textbox(visible=False)
         with gr.Row(elem_id="commands", elem_classes="live-only"):
-            buttons = {kind: gr.Button(t(kind), elem_id=f"do-{kind}", size="sm", min_width=90) for kind in COMMANDS}
-            stop = gr.Button(t("stop"), elem_id="do-stop", size="sm", min_width=90)
+            buttons = {kind: _button(kind, t) for kind in COMMANDS}
+            stop = _button("stop", t)
         with gr.Row(elem_id="sure"):
             html(Notice("warn", t("stop_sure")).piece("alert"), t)
             buttons["stop"] = gr.Button(t("stop_yes"), elem_id="stop-yes", variant="stop", size="sm", min_width=90)
@@ -41,6 +41,11 @@ def monitoring_page(watches: RunWatches, t: Texts, language: str) -> gr.Blocks:
         html(piece("pages/monitoring", filters=FILTERS), t, elem_id="body")
         page.load(_default_run(watches), None, run_id, **QUIET)
     return page
+
+
+def _button(kind: str, t: Texts) -> gr.Button:
+    needed = needs(f"command.{kind}")
+    return gr.Button(t(kind), elem_id=f"do-{kind}", elem_classes=needed, size="sm", min_width=90)
 
 
 def _default_run(watches: RunWatches) -> Callable[[gr.Request], str]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import gradio as gr
 
+from vsrpp.control import ROLE_WORDS
+
 from ..guard import PAGES
 from ..markup import Piece, piece, render
 from ..messages import Texts
@@ -24,8 +26,8 @@ def head(t: Texts, language: str) -> str:
 
 
 def navigation(page: str, t: Texts) -> gr.HTML:
-    """Brand, links to the three pages, the switch of light and dark."""
-    return html(piece("pages/navigation", page=page, pages=PAGES), t, elem_id="nav")
+    """Brand, links to the three pages, who is signed in, the switch of light and dark."""
+    return html(piece("pages/navigation", page=page, pages=PAGES, roles=ROLE_WORDS), t, elem_id="nav")
 
 
 def html(shown: Piece | None, t: Texts, **options: Any) -> gr.HTML:

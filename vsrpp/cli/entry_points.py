@@ -81,6 +81,8 @@ ENTRIES: tuple[ProjectEntry, ...] = (
                help="Start a new run from a checkpoint: RUN, RUN@STEP, a checkpoint folder, or models:/…"),
             _p("resume", help="Continue this run from its newest checkpoint, in its own MLflow run."),
             _p("panel", "on", help="on or off: the web panel (port 5050 or the next free one), beside the training."),
+            _p("panel_token", "on", help="on or off: the panel asks for the token of its link. Off: every account on this host"
+               " can steer the run."),
             _p("tensorboard", "on", help="on or off: TensorBoard (port 6006 or the next free one), beside the training."),
             _p("check", "off", help="on or off: start nothing; try three steps, a validation and a checkpoint, and report what"
                " the run would take."),
@@ -164,8 +166,10 @@ ENTRIES: tuple[ProjectEntry, ...] = (
             _LATEST,
             _p("host", "127.0.0.1", help="Address to listen on."),
             _p("port", 5050),
-            _p("auth", help="File of NAME:PASSWORD lines with the allowed users. Required unless `host` is a loopback"
-               " address."),
+            _p("auth", help="File of those who may sign in, with roles and hashed passwords (`vsrpp panel --add-user`). It"
+               " replaces the token."),
+            _p("panel_token", "on", help="on or off: the panel asks for the token of its link. Off: every account on this host"
+               " can steer the run."),
             _RUN_DIR,
         ),
     ),

@@ -56,3 +56,14 @@ BROKEN_RECORD = Reason("proof_failed.record", "the record of {run} fails verific
 SYNC_LIVE = Reason("refused.live", "run {run} is training and uploads its record itself.")
 NOT_DELIVERED = Reason("failed.delivery", "{left} could not be uploaded: {why}.", VsrppError)
 NO_PANEL = Reason("refused.no_panel", "the web panel is not installed ({folder} is missing).")
+PANEL_ONE_OF = Reason(
+    "refused.panel_one_of", "--links, --add-user and --hash-auth start no panel: give one of them, and no RUN."
+)
+ADD_USER_WITHOUT_FILE = Reason("refused.add_user", "--add-user needs the file: vsrpp panel --auth FILE --add-user NAME")
+ROLE_WITHOUT_USER = Reason(
+    "refused.role", "--role is for --add-user, and --auth has no effect on --links and --hash-auth."
+)
+PASSWORDS_DIFFER = Reason("refused.passwords", "the two passwords differ. Nothing was changed.")
+NO_PANEL_RUNS = Reason(
+    "not_found.panel", "no panel of this account runs on this host: start one with vsrpp panel.", NotFound
+)

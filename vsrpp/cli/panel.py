@@ -9,10 +9,11 @@ from pathlib import Path
 from types import ModuleType
 
 from vsrpp import control, paths
-from vsrpp.cli import messages
+from vsrpp.cli import messages, panel_access
+from vsrpp.control.panel_links import TOKEN, AccountKeys
 from vsrpp.launch.sidecars import free_port
 from vsrpp.launch.with_parent import end_with_parent
-from vsrpp.output import announce
+from vsrpp.output import announce, has_terminal
 
 _UI = "vsrpp_ui"
 
@@ -23,24 +24,47 @@ def panel(
     host: str,
     port: int,
     auth: Path | None,
+    panel_token: bool,
     lang: str | None,
+    links: bool,
+    add_user: str | None,
+    role: str | None,
+    hash_auth: Path | None,
     with_parent: bool,
     run_dir: Path | None,
 ) -> int:
     """Serve the control app until it is interrupted; with `with_parent`, also until the parent process has ended.
 
-    Raises NotFound for an unknown run, Refused if the app is not installed or the address requires `auth`.
+    `links`, `add_user` and `hash_auth` start none. Raises NotFound for an unknown run, Refused if the app is not installed
+    or the address requires a token or a login.
     """
+    if links or add_user is not None or hash_auth is not None or role is not None:
+        return panel_access.answer(
+            run, auth=auth, links=links, add_user=add_user, role=role, hash_auth=hash_auth, auth_file=ui_package
+        )
     runs = paths.runs_dir(run_dir)
     run_id = control.find_run(run, runs).run_id if run else None
     app = ui_package("app")
+    keys = AccountKeys.of_account() if panel_token or auth else None
     if with_parent:
         end_with_parent()
     app.serve(
-        runs=runs, run=run_id, host=host, port=port, auth=auth, lang=lang,
-        on_ready=lambda url: announce(f"Panel: {url}"),
+        runs=runs, run=run_id, host=host, port=port, auth=auth, keys=keys, lang=lang,
+        on_ready=lambda url: announce(_address(url, keys, login=auth is not None)),
     )  # fmt: skip
     return 0
+
+
+def _address(url: str, keys: AccountKeys | None, *, login: bool) -> str:
+    """The line that tells the panel's address; its token is shown on a terminal, not in a log."""
+    if keys is None:
+        return f"Panel: {url}   (asks for no token: every account on this host can steer these runs)"
+    if login:
+        return f"Panel: {url}"
+    passing = "" if keys.kept else "   (this link ends with the panel: the account's state folder cannot be written)"
+    if has_terminal() or not keys.kept:
+        return f"Panel: {url}?{TOKEN}={keys.token(control.Role.OWNER)}{passing}"
+    return f"Panel: {url}   (its link with the token: vsrpp panel --links)"
 
 
 def ui_package(module: str) -> ModuleType:

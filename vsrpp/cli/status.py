@@ -131,6 +131,9 @@ def show_status(run: str, *, run_dir: Path | None, as_json: bool) -> int:
     )
     say(f"{bold(values['run_id'])}  {state}  step {values['step']} of {values['max_steps']}  {speed}".rstrip(), hang=4)
     say(f"  {safe(values['run_dir'])}")
+    link = control.owners_link(Path(values["run_dir"]).parent)
+    if link:
+        say(f"  panel {link}")
     if values["probation"] and values["state"] not in ENDED_STATES:
         say(yellow(f"  {_on_probation(values['probation'])}"), hang=4)
     if values["waiting"]:

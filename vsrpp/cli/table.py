@@ -101,6 +101,12 @@ CHANGED_CODE = Option(
 )  # fmt: skip
 
 
+NO_TOKEN = Option(
+    name="panel_token", flag="--no-token", kind="switch", default=True,
+    help="let the panel ask for no token: every account on this host can then steer its runs",
+)  # fmt: skip
+
+
 def _settings(help: str) -> Option:
     return Option(name="settings", flag="--set", kind="list", metavar="KEY=VALUE", help=help)
 
@@ -141,6 +147,7 @@ TRAIN = CommandSpec(
                " what would fail"),
         replace(JSON, help=f"with --check: {JSON_HELP}"),
         Option(name="panel", flag="--no-panel", kind="switch", default=True, help="do not start the web panel"),
+        NO_TOKEN,
         Option(name="tensorboard", flag="--no-tensorboard", kind="switch", default=True,
                help="do not start TensorBoard"),
         Option(name="devices", flag="--devices", kind="devices", metavar="N|auto", group=_RANKS,
@@ -157,6 +164,8 @@ TRAIN = CommandSpec(
                help="show the terminal UI instead of progress lines; q closes it and training continues"),
     ),
 )  # fmt: skip
+
+_ACCESS = "who may use the panel (starts none; docs/panel.md)"
 
 _REQUESTS = {
     "pause": "pause a run at the next step",
@@ -363,11 +372,22 @@ COMMANDS: tuple[CommandSpec, ...] = (
         options=(
             replace(RUN, nargs="?"),
             Option(name="host", flag="--host", default="127.0.0.1",
-                   help="address to listen on (default: 127.0.0.1; any other requires --auth)"),
+                   help="address to listen on (default: 127.0.0.1; any other requires the token or --auth)"),
             Option(name="port", flag="--port", kind="port", default=5050, help="port (default: 5050, or the next free one)"),
             Option(name="auth", flag="--auth", kind="path", metavar="FILE",
-                   help="a file of NAME:PASSWORD lines with the allowed users"),
+                   help="a file of those who may sign in, with their roles and hashed passwords; it replaces the token"),
+            NO_TOKEN,
             LANGUAGE,
+            Option(name="links", flag="--links", kind="switch", group=_ACCESS,
+                   help="print the links to this account's running panels, one for each role"),
+            Option(name="add_user", flag="--add-user", metavar="NAME", group=_ACCESS,
+                   help="add somebody to the file of --auth, or change role and password; asks for the password twice, or reads"
+                   " it from standard input"),
+            Option(name="role", flag="--role", choices=("viewer", "operator", "owner"), group=_ACCESS,
+                   help="with --add-user: viewer looks; operator also edits the safe tier, pauses, validates and saves"
+                   " checkpoints; owner does everything (default: viewer)"),
+            Option(name="hash_auth", flag="--hash-auth", kind="path", metavar="FILE", group=_ACCESS,
+                   help="hash the passwords of a file of NAME:PASSWORD lines in place; its users become owners"),
             Option(name="with_parent", flag="--with-parent", kind="switch", hidden=True, help="end with the parent process"),
         ),
     ),

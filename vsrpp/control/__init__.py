@@ -10,7 +10,9 @@ from vsrpp.control.edits import Preview, apply, command, current_config, preview
 from vsrpp.control.lineage import SEGMENT_EVENTS, Lineage, line_of, lineage, steers
 from vsrpp.control.local_checkpoints import LocalCheckpoint, local_checkpoints
 from vsrpp.control.numbers import numbers
+from vsrpp.control.panel_links import account, owners_link
 from vsrpp.control.remote_copies import newest_remote_copy
+from vsrpp.control.roles import NEEDS, ROLE_WORDS, Role, needed_for_edit
 from vsrpp.control.run_rows import RunRow, runs
 from vsrpp.control.run_view import RunView, RunViewReader, status, view_run
 from vsrpp.control.runs import (
@@ -42,6 +44,8 @@ __all__ = [
     "ENDED_STATES",
     "FINAL_STATES",
     "LIVE_STATES",
+    "NEEDS",
+    "ROLE_WORDS",
     "SEGMENT_EVENTS",
     "Backlog",
     "Backup",
@@ -52,9 +56,11 @@ __all__ = [
     "Lineage",
     "LocalCheckpoint",
     "Preview",
+    "Role",
     "RunRow",
     "RunView",
     "RunViewReader",
+    "account",
     "apply",
     "backlog",
     "backup",
@@ -75,9 +81,11 @@ __all__ = [
     "local_runs",
     "manifest_anchors",
     "manifest_of",
+    "needed_for_edit",
     "newer_store",
     "newest_remote_copy",
     "numbers",
+    "owners_link",
     "preview",
     "process_alive",
     "process_identity",

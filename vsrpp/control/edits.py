@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -15,6 +14,7 @@ from vsrpp.config.schema import loss_terms
 from vsrpp.control import messages
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.numbers import LIMITS
+from vsrpp.control.panel_links import account
 from vsrpp.control.runs import LIVE_STATES, run_state
 from vsrpp.documents import PreviewChange, ProblemDocument, RatePoint, RemarkDocument
 from vsrpp.paths import RunPaths
@@ -171,7 +171,7 @@ def _ask(
         inbox = Inbox(paths.inbox_db)
         try:
             uid = inbox.put(
-                kind, payload, origin=origin, author=author or _login(), reason=reason, base_revision=base_revision
+                kind, payload, origin=origin, author=author or account(), reason=reason, base_revision=base_revision
             )
             callback = on_sent.get()
             if callback is not None:
@@ -211,13 +211,6 @@ def _held_up(answer: Answer, trial: dict[str, Any], wait_s: float) -> Answer:
     fields = {"timeout_s": f"{wait_s:g}", "revision": trial["revision"], "until_step": trial["until_step"]}
     reason = messages.ON_PROBATION
     return replace(answer, message=reason.sentence(**fields), reason_code=reason.code, fields=fields)
-
-
-def _login() -> str | None:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return None
 
 
 def _rate_ahead(

@@ -85,6 +85,17 @@ ON_PROBATION = Reason(
 )
 NEVER_REACHED = Reason("not_live.step", "run {run} is {state} at step {step}; it never reached {target}.", NotLive)
 
+# ---- the account's links to its panels
+PANEL_SECRET_OPEN = Reason(
+    "refused.panel_secret_mode",
+    "{file} can be used by other accounts: delete it (all links to the panel then change), or chmod 600 {file} if nobody"
+    " else has read it.",
+)
+PANEL_SECRET_DAMAGED = Reason(
+    "refused.panel_secret", "{file} holds no key: delete it; the next start writes a new one, and the links change."
+)
+PANEL_SECRET_UNREADABLE = Reason("refused.panel_secret_read", "{file} cannot be read: {why}.")
+
 # ---- why no state survives the loss of this machine
 TRACKING_STORE_HERE = Remark("off_host.tracking_store", "the tracking store is on this host")
 ARTIFACT_STORE_HERE = Remark("off_host.artifact_store", "the artifact store is on this host")

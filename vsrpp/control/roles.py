@@ -1,70 +1,78 @@
-"""Who may do what to a run: a viewer, an operator, an owner. The one table of it; every way in asks `check`."""
+"""Who may do what to a run: the roles, and the one table of what each action needs. Every way in asks it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
 from typing import Any
 
 from vsrpp import config
 from vsrpp.control import messages
 
 
-class Role(str, Enum):
-    """What a person, or whoever holds a token, may do. The value is the word that files and records use."""
+class Role(IntEnum):
+    """Each may do what the ones below it may."""
 
-    VIEWER = "viewer"
-    """Sees everything, changes nothing."""
-    OPERATOR = "operator"
+    VIEWER = 1
+    """Looks at everything, changes nothing."""
+    OPERATOR = 2
     """Also edits the safe tier, pauses, resumes, validates and saves checkpoints."""
-    OWNER = "owner"
-    """Everything."""
+    OWNER = 3
+    """Everything, as the account that owns the run folders."""
+
+    @property
+    def word(self) -> str:
+        return self.name.lower()
+
+    @classmethod
+    def of(cls, word: str) -> Role | None:
+        """The role of that name; None for anything else."""
+        return next((role for role in cls if role.word == word), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Rights:
-    """What a role may do; `None` stands for everything."""
+ROLE_WORDS = tuple(role.word for role in Role)
 
-    actions: frozenset[str] | None = frozenset()
-    """Kinds of commands (`store.COMMAND_KINDS`) and any other actions, by name. One that no role names is the owner's."""
-    tiers: frozenset[str] | None = frozenset()
-    """Tiers of the keys that its edits may set."""
-
-
-RIGHTS: Mapping[Role, Rights] = {
-    Role.VIEWER: Rights(),
-    Role.OPERATOR: Rights(frozenset({"edit", "pause", "resume", "validate", "checkpoint"}), frozenset({"safe"})),
-    Role.OWNER: Rights(None, None),
+NEEDS: Mapping[str, Role] = {
+    "edit.safe": Role.OPERATOR,
+    "edit.careful": Role.OWNER,
+    "edit.ending": Role.OWNER,
+    "command.pause": Role.OPERATOR,
+    "command.resume": Role.OPERATOR,
+    "command.validate": Role.OPERATOR,
+    "command.checkpoint": Role.OPERATOR,
+    "command.stop": Role.OWNER,
+    "command.rollback": Role.OWNER,
+    "job.restore": Role.OWNER,
+    "job.promote": Role.OWNER,
+    "job.from": Role.OWNER,
+    "job.resume": Role.OWNER,
+    "job.replay": Role.OWNER,
+    "job.cancel": Role.OWNER,
 }
+"""Action -> the lowest role that may take it. An action that is not declared here can be taken by nobody.
+
+`edit.safe`, `edit.careful`: by the tier of a key; `edit.ending`: a `max_steps` that the run has passed.
+"""
 
 
-def needed(action: str, keys: Collection[str] = (), run_config: Mapping[str, Any] | None = None) -> Role:
-    """The lowest role that may do `action`; for an edit, to all of `keys`. `run_config` has the plug-ins' parameters."""
-    return next(role for role in Role if not _beyond(role, action, keys, run_config))
+def needed_for_edit(keys: Iterable[str], run_config: Mapping[str, Any] | None = None) -> Role:
+    """The lowest role that may edit all of these keys, plug-ins' included; an unknown key needs the highest."""
+    known = config.live_parameters(run_config)
+    return max(
+        (NEEDS[f"edit.{known[key].tier}"] if key in known else Role.OWNER for key in keys), default=Role.OPERATOR
+    )
 
 
-def allowed(role: Role, action: str, keys: Collection[str] = (), run_config: Mapping[str, Any] | None = None) -> bool:
-    """Whether `role` may do `action`; for an edit, to all of `keys`."""
-    return not _beyond(role, action, keys, run_config)
-
-
-def check(role: Role, action: str, keys: Collection[str] = (), run_config: Mapping[str, Any] | None = None) -> None:
-    """Raises Refused, naming what `role` may not do."""
-    beyond = _beyond(role, action, keys, run_config)
-    if beyond:
-        raise messages.ROLE(what=", ".join(beyond), role=role.value, needed=needed(action, keys, run_config).value)
-
-
-def _beyond(role: Role, action: str, keys: Collection[str], run_config: Mapping[str, Any] | None) -> list[str]:
-    """What of it is beyond a role: the action itself, or the keys of an edit.
+def check(role: Role, kind: str, keys: Iterable[str] = (), run_config: Mapping[str, Any] | None = None) -> None:
+    """Raises Refused if `role` may not send a command of this kind; for an edit, to all of `keys`.
 
     Keys that no run accepts while it trains (unknown ones, the startup tier) are left to the refusal that says so.
     """
-    rights = RIGHTS[role]
-    if rights.actions is not None and action not in rights.actions:
-        return [action]
-    if rights.tiers is None:
-        return []
-    live = config.live_parameters(run_config)
-    return [key for key in keys if key in live and live[key].tier not in rights.tiers]
+    if kind == "edit":
+        known = config.live_parameters(run_config)
+        needs = {key: NEEDS[f"edit.{known[key].tier}"] for key in keys if key in known}
+    else:
+        needs = {kind: NEEDS.get(f"command.{kind}", Role.OWNER)}
+    beyond = {what: needed for what, needed in needs.items() if needed > role}
+    if beyond:
+        raise messages.ROLE(what=", ".join(beyond), role=role.word, needed=max(beyond.values()).word)

@@ -52,6 +52,8 @@ class TrainRequest:
     """Try three steps without starting a run."""
     as_json: bool = False
     panel: bool = True
+    panel_token: bool = True
+    """Whether the panel asks for the token of its link."""
     tensorboard: bool = True
     tui: bool = False
     devices: str | None = None

@@ -10,18 +10,21 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from vsrpp.control.panel_links import running_panels
 from vsrpp.errors import because
 from vsrpp.launch import messages
 from vsrpp.launch.world import environment_alone
+from vsrpp.output import has_terminal
 from vsrpp.paths import RunPaths
-from vsrpp.safe_text import public, safe
+from vsrpp.safe_text import safe
 
 
 class Sidecars:
     """Starts the requested processes. One that cannot start is recorded once; training continues without it."""
 
     def __init__(
-        self, run: RunPaths, *, panel: bool, tensorboard: bool, say: Callable[[str], None], tui: bool = False
+        self, run: RunPaths, *, panel: bool, tensorboard: bool, say: Callable[[str], None], tui: bool = False,
+        panel_token: bool = True,
     ) -> None:  # fmt: skip
         self._say = say
         self._processes: dict[str, subprocess.Popen[str]] = {}
@@ -30,6 +33,7 @@ class Sidecars:
         if panel:
             self._start("panel", [
                 sys.executable, "-m", "vsrpp", "panel", run.run_id, "--run-dir", str(run.root.parent), "--with-parent",
+                *([] if panel_token else ["--no-token"]),
             ])  # fmt: skip
         if tensorboard:
             run.tensorboard.mkdir(exist_ok=True)
@@ -96,12 +100,20 @@ class Sidecars:
         threading.Thread(target=self._listen, args=(process,), name=name, daemon=True).start()
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
-        """Show the address a process prints, and keep draining its pipe."""
+        """Show the address a process prints, with the panel's token on a terminal only, and keep draining its pipe."""
         assert process.stdout is not None
         with contextlib.suppress(ValueError, OSError):
             for line in process.stdout:
                 if "http://" in line:
-                    self._say(public(line.rstrip()))
+                    self._say(panel_link(line.rstrip(), process.pid))
+
+
+def panel_link(line: str, pid: int) -> str:
+    """What a panel says of its address, with the link in place of the address where a person reads it."""
+    if not has_terminal():
+        return line
+    panel = next((one for one in running_panels() if one.process.get("pid") == pid), None)
+    return line if panel is None or panel.asks != "token" else f"Panel: {panel.link()}"
 
 
 def free_port(first: int, host: str = "127.0.0.1") -> int:

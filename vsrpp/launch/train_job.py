@@ -182,8 +182,9 @@ def _train(
     console.begin(_facts(prepared))
     console.say(who_steers(prepared.run_config, uri))
     sidecars = Sidecars(
-        prepared.paths, panel=request.panel, tensorboard=request.tensorboard, say=console.say, tui=request.tui
-    )
+        prepared.paths, panel=request.panel, panel_token=request.panel_token, tensorboard=request.tensorboard,
+        say=console.say, tui=request.tui,
+    )  # fmt: skip
     console.silent = sidecars.holds_terminal
     wait_alerts = WaitAlerts(alerts.read(prepared.paths), prepared.paths.run_id, prepared.run_config)
 

@@ -167,7 +167,7 @@ class TagCommands:
                 roles.check(self._role, command["kind"], command["payload"].get("changes", ()), run_config)
             except Refused as error:
                 set_by = f"{tag_rights.KEY} = {tag_rights.setting(run_config)}"
-                command["line"] = f"{error} Tags act as {self._role.value} on this run ({set_by})."
+                command["line"] = f"{error} Tags act as {self._role.word} on this run ({set_by})."
         return command
 
     def _refused_as_over(self, command: dict[str, Any]) -> dict[str, Any]:

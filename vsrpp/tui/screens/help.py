@@ -1,4 +1,4 @@
-"""What every key does and what the colours and signs mean."""
+"""What every key does, what the colours and signs mean, and the link to the panel."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 
+from vsrpp import control
 from vsrpp.tui.lines import Line, line, pad, rule, wrap
 from vsrpp.tui.run_view import RunSnapshot
 from vsrpp.tui.screens.base import RunScreen, on
@@ -31,6 +32,11 @@ class Help(RunScreen):
         on("escape,q,enter,question_mark", "back", "back", "Esc"),
     ]
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._panel_link: str | None = None
+        """Link to a panel of these runs; empty if none runs, None until the screen is drawn."""
+
     def body(self) -> ComposeResult:
         yield self.canvas("title")
         with VerticalScroll(id="scrolled", can_focus=False):
@@ -39,6 +45,10 @@ class Help(RunScreen):
     def draw(self, snapshot: RunSnapshot) -> None:
         width = self.size.width
         lines: list[Line] = wrap(self.t("help.intro"), width, "dim")
+        if self._panel_link is None:
+            self._panel_link = control.owners_link(self.ui.paths.root.parent) or ""
+        if self._panel_link:
+            lines += wrap(self.t("help.panel", link=self._panel_link), width)
         for key, name, style in _ROWS:
             first, *more = wrap(self.t(f"help.{name}"), width - 8)
             lines += [line((pad(key, 8), style or "key"), *first), *(line(" " * 8, *row) for row in more)]
