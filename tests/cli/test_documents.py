@@ -127,6 +127,7 @@ def test_a_verified_history_says_whether_it_holds(run: RunPaths, capsys: pytest.
     status, document, _ = answer(capsys, "history", "latest", "--verify", "--json")
     assert (status, document["holds"], document["events"], document["broken_at"]) == (0, True, 2, None)
     assert document["anchors"] == [{"where": "checkpoint 5", "seq": 1, "agrees": True, "why": None}]
+    assert document["signatures"] is None
 
 
 @pytest.mark.parametrize("damage", ["weights", "manifest"])

@@ -123,7 +123,7 @@ def test_the_record_verifies_and_a_changed_row_is_exit_6(finished, tmp_path: Pat
 
     with sqlite3.connect(copy / "run.db") as db:
         db.execute("UPDATE events SET reason = 'because' WHERE type = 'config_applied'")
-    done = vsrpp(folder, "history", str(copy), "--verify")
+    done = vsrpp(folder, "history", str(copy), "--verify", "--local")
     assert done.returncode == 6
     assert "was changed or inserted" in done.stderr
 

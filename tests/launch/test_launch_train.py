@@ -113,7 +113,7 @@ def test_a_killed_rank_is_started_again_and_the_run_resumed(rank: int, tmp_path:
         assert f"rank {rank} was killed by SIGKILL" in run.output
         assert "All ranks are restarted (1 of 1)" in run.output
     assert [folder.name for folder in (tmp_path / "runs").iterdir() if folder.is_dir()] == [run_dir.name]
-    assert vsrpp(tmp_path, "history", "latest", "--verify").returncode == 0
+    assert vsrpp(tmp_path, "history", "latest", "--verify", "--local").returncode == 0
 
 
 def test_what_slurms_srun_starts_is_one_run(tmp_path: Path, tiny_clip: Path) -> None:

@@ -90,7 +90,7 @@ def test_a_changed_timeline_is_no_record(runs: Path, uri: str, tmp_path: Path) -
     changed["data"]["changes"][0]["new"] = 3e-4
     for text, why in (
         ([lines[0], json.dumps(changed), *lines[2:]], "event 2 .config_applied. was changed or inserted"),
-        (lines[:3], "event 8 does not match the anchor in the MLflow run"),
+        (lines[:3], "event 8 is missing: it is anchored in the MLflow run"),
         ([lines[0], "{torn"], "cannot be read"),
     ):
         file.write_text("\n".join(text))
