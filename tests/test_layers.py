@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "resize": set(),
     "output": {"errors", "safe_text"},
     "texts": {"safe_text"},
-    "formats": {"config"},
+    "formats": {"config", "safe_text"},
     "config": {"errors", "paths", "documents", "safe_text"},
     "plugins": {"errors", "paths", "config"},
     "schedule": {"config", "plugins"},
