@@ -53,11 +53,11 @@ def redact(address: str, *, path: bool = False) -> str:
         _public.add(shown)
     if shown != address and len(address) >= _SHORTEST and (path or address not in _private):
         _private[address] = shown
-        _remember_parts(address)
+        _remember_parts(address, path=path)
     return shown
 
 
-def _remember_parts(address: str) -> None:
+def _remember_parts(address: str, *, path: bool) -> None:
     """Also know the address as it is once something has split it at an @, as RUN@STEP is."""
     scheme, separator, rest = address.partition("://")
     if not separator:
@@ -65,9 +65,11 @@ def _remember_parts(address: str) -> None:
     for match in re.finditer("@", rest):
         head, tail = f"{scheme}://{rest[: match.start()]}", rest[match.end() :]
         _private.setdefault(head, f"{scheme}://{HIDDEN}")
-        shown = _shown(f"{scheme}://{tail}").removeprefix(f"{scheme}://")
-        if shown != tail and len(tail) >= _SHORTEST:
-            _private.setdefault(tail, shown)
+        shown = _shown(f"{scheme}://{tail}", path=path).removeprefix(f"{scheme}://")
+        if path and shown == tail:
+            _private.pop(tail, None)
+        elif shown != tail and len(tail) >= _SHORTEST and (path or tail not in _private):
+            _private[tail] = shown
 
 
 def public(text: str) -> str:
