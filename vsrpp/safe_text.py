@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 
@@ -87,11 +88,9 @@ def remember(word: str) -> None:
 
 def redact_text(text: str) -> str:
     """The text with every address in it redacted; of an unknown kind, so that only scheme, host and port stay."""
-    for name, path in _ENVIRONMENT:
-        if os.environ.get(name, "") in text and os.environ.get(name):
-            redact(os.environ[name], path=path)
-    for address in sorted(_private, key=len, reverse=True):
-        if address in text:
+    _read_environment()
+    if any(map(text.__contains__, _private)):
+        for address in sorted(_private, key=len, reverse=True):
             text = text.replace(address, _private[address])
     if "http" not in text and "://" not in text and "@" not in text and "url: " not in text:
         return text
@@ -110,11 +109,19 @@ def redact_text(text: str) -> str:
     return "".join([*parts, _plain(text[at:])])
 
 
+@cache
+def _read_environment() -> None:
+    """Take note, once, of the addresses that libraries read from the environment themselves."""
+    for name, path in _ENVIRONMENT:
+        if address := os.environ.get(name):
+            redact(address, path=path)
+
+
 def printable(text: str) -> str:
     """The text on one line, with control characters, line breaks, marks of writing direction and halves of characters
     made visible: `\\x1b`, `\\n`, `\\u202e`. A tab becomes a space.
     """
-    return _UNSHOWN.sub(lambda match: _visible(match[0]), text)
+    return text if text.isprintable() else _UNSHOWN.sub(lambda match: _visible(match[0]), text)
 
 
 def safe(text: str) -> str:
