@@ -18,10 +18,9 @@ from vsrpp.safe_text import escape_json, printable, redact, redact_text, safe
 
 
 @pytest.fixture(autouse=True)
-def nothing_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_known() -> None:
     """A process that has seen no address yet."""
-    for name in ("_private", "_public"):
-        monkeypatch.setattr(safe_text, name, type(getattr(safe_text, name))())
+    safe_text.forget()
 
 
 @pytest.mark.parametrize(
@@ -118,9 +117,9 @@ def test_an_error_is_safe_in_its_sentence_and_its_fields() -> None:
     assert str(VsrppError(f"first\nsecond {address}")) == "first\nsecond http://h/…"
 
 
-def test_what_a_library_logs_is_redacted(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_library_logs_is_redacted(caplog: pytest.LogCaptureFixture) -> None:
     before = logging.getLogRecordFactory()
-    monkeypatch.setattr(safe_text, "_logs_redacted", False)
+    logging.setLogRecordFactory(logging.LogRecord)
     try:
         safe_text.redact_log_records()
         try:

@@ -41,7 +41,6 @@ _public: set[str] = set()
 """Addresses that may be shown as they are."""
 _private: dict[str, str] = {}
 """Addresses seen by this process -> what may be shown of them; found in a text whatever they contain."""
-_logs_redacted = False
 
 
 def redact(address: str, *, path: bool = False) -> str:
@@ -84,6 +83,13 @@ def remember(word: str) -> None:
     match = _START.search(word)
     if match is not None:
         redact(word[match.start() :])
+
+
+def forget() -> None:
+    """Forget the addresses seen so far, as a process that has just started knows none."""
+    _public.clear()
+    _private.clear()
+    _read_environment.cache_clear()
 
 
 def redact_text(text: str) -> str:
@@ -146,13 +152,11 @@ def redact_data(value: Any) -> Any:
 
 def redact_log_records() -> None:
     """Redact what this process logs, through whatever logger and handler: a library may repeat an address."""
-    global _logs_redacted
-    if _logs_redacted:
-        return
     import logging
 
-    _logs_redacted = True
     make = logging.getLogRecordFactory()
+    if hasattr(make, "redacts"):
+        return
 
     def redacted(*what: Any, **how: Any) -> logging.LogRecord:
         record = make(*what, **how)
@@ -162,6 +166,7 @@ def redact_log_records() -> None:
             record.exc_text = safe_lines(logging.Formatter().formatException(record.exc_info))
         return record
 
+    redacted.redacts = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(redacted)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.hostile import HOSTILE, SECRET, TRACKING, WEBHOOK, assert_safe, hostile_run
+from vsrpp import safe_text
 from vsrpp.cli import crash, main
 from vsrpp.cli.table import COMMANDS
 from vsrpp.paths import RunPaths
@@ -62,6 +63,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def surroundings(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    safe_text.forget()
     monkeypatch.chdir(folder)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", TRACKING)
     monkeypatch.setenv("VSRPP_RUNS", str(folder / "runs"))
