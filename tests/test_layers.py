@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "manifest": {"paths", "smallfiles"},
     "output": {"errors", "safe_text"},
     "texts": {"safe_text"},
-    "formats": {"config"},
+    "formats": {"config", "safe_text"},
     "config": {"errors", "paths", "documents", "safe_text", "smallfiles"},
     "plugins": {"errors", "paths", "config"},
     "schedule": {"config", "plugins"},

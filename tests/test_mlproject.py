@@ -124,6 +124,11 @@ def test_entry_points_become_commands(entry_point: str, parameters: dict[str, st
         ("main", ["--set", "a='1"], "set = a='1 refused: No closing quotation"),
         ("main", ["--alerts_url", "https://hooks.example.com/secret"], mlproject.SECRET_REFUSED),
         ("main", ["--set", "max_lr=1e-4 alerts_url=https://hooks.example.com/secret"], mlproject.SECRET_REFUSED),
+        (
+            "main",
+            ["--deliver_to", "http://ann:secret@mlflow.example:5000/x"],
+            mlproject.PASSWORD_REFUSED.format(name="deliver_to", shown="http://mlflow.example:5000/x"),
+        ),
         ("main", ["--data"], "--data has no value: expected --name value"),
         ("evaluate", ["--run", "ab"], "data is missing: -P data=…"),
         ("evaluate", ["--run", "ab", "--data", "x", "--scale", "5"], "scale = 5 refused: must be one of 2, 3, 4"),

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from vsrpp import config
+from vsrpp.safe_text import printable
 
 NONE = "–"
 NARROW_SPACE = "\u202f"
@@ -205,9 +206,9 @@ def value(key: str, thing: Any, on_off: tuple[str, str] = ON_OFF, run_config: Ma
     if isinstance(thing, bool):
         return on_off[0] if thing else on_off[1]
     try:
-        return config.format_value(key, thing, run_config)
+        return printable(config.format_value(key, thing, run_config))
     except (KeyError, TypeError, ValueError, OverflowError):
-        return str(thing)
+        return printable(str(thing))
 
 
 def bound(thing: float | None) -> str:

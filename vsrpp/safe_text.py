@@ -11,6 +11,7 @@ import contextlib
 import os
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 
@@ -40,7 +41,6 @@ _public: set[str] = set()
 """Addresses that may be shown as they are."""
 _private: dict[str, str] = {}
 """Addresses seen by this process -> what may be shown of them; found in a text whatever they contain."""
-_logs_redacted = False
 
 
 def redact(address: str, *, path: bool = False) -> str:
@@ -53,7 +53,23 @@ def redact(address: str, *, path: bool = False) -> str:
         _public.add(shown)
     if shown != address and len(address) >= _SHORTEST and (path or address not in _private):
         _private[address] = shown
+        _remember_parts(address, path=path)
     return shown
+
+
+def _remember_parts(address: str, *, path: bool) -> None:
+    """Also know the address as it is once something has split it at an @, as RUN@STEP is."""
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        return
+    for match in re.finditer("@", rest):
+        head, tail = f"{scheme}://{rest[: match.start()]}", rest[match.end() :]
+        _private.setdefault(head, f"{scheme}://{HIDDEN}")
+        shown = _shown(f"{scheme}://{tail}", path=path).removeprefix(f"{scheme}://")
+        if path and shown == tail:
+            _private.pop(tail, None)
+        elif shown != tail and len(tail) >= _SHORTEST and (path or tail not in _private):
+            _private[tail] = shown
 
 
 def public(text: str) -> str:
@@ -69,13 +85,18 @@ def remember(word: str) -> None:
         redact(word[match.start() :])
 
 
+def forget() -> None:
+    """Forget the addresses seen so far, as a process that has just started knows none."""
+    _public.clear()
+    _private.clear()
+    _read_environment.cache_clear()
+
+
 def redact_text(text: str) -> str:
     """The text with every address in it redacted; of an unknown kind, so that only scheme, host and port stay."""
-    for name, path in _ENVIRONMENT:
-        if os.environ.get(name, "") in text and os.environ.get(name):
-            redact(os.environ[name], path=path)
-    for address in sorted(_private, key=len, reverse=True):
-        if address in text:
+    _read_environment()
+    if any(map(text.__contains__, _private)):
+        for address in sorted(_private, key=len, reverse=True):
             text = text.replace(address, _private[address])
     if "http" not in text and "://" not in text and "@" not in text and "url: " not in text:
         return text
@@ -94,11 +115,19 @@ def redact_text(text: str) -> str:
     return "".join([*parts, _plain(text[at:])])
 
 
+@cache
+def _read_environment() -> None:
+    """Take note, once, of the addresses that libraries read from the environment themselves."""
+    for name, path in _ENVIRONMENT:
+        if address := os.environ.get(name):
+            redact(address, path=path)
+
+
 def printable(text: str) -> str:
     """The text on one line, with control characters, line breaks, marks of writing direction and halves of characters
     made visible: `\\x1b`, `\\n`, `\\u202e`. A tab becomes a space.
     """
-    return _UNSHOWN.sub(lambda match: _visible(match[0]), text)
+    return text if text.isprintable() else _UNSHOWN.sub(lambda match: _visible(match[0]), text)
 
 
 def safe(text: str) -> str:
@@ -123,13 +152,11 @@ def redact_data(value: Any) -> Any:
 
 def redact_log_records() -> None:
     """Redact what this process logs, through whatever logger and handler: a library may repeat an address."""
-    global _logs_redacted
-    if _logs_redacted:
-        return
     import logging
 
-    _logs_redacted = True
     make = logging.getLogRecordFactory()
+    if hasattr(make, "redacts"):
+        return
 
     def redacted(*what: Any, **how: Any) -> logging.LogRecord:
         record = make(*what, **how)
@@ -139,6 +166,7 @@ def redact_log_records() -> None:
             record.exc_text = safe_lines(logging.Formatter().formatException(record.exc_info))
         return record
 
+    redacted.redacts = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(redacted)
 
 

@@ -25,6 +25,7 @@ from vsrpp.tracking import Delivery, Report
 from vsrpp.tracking.alerts import INTERVAL_S, Alerts, AlertWatch, message
 from vsrpp.tracking.engine import Engine
 from vsrpp.tracking.sync import sync
+from vsrpp.tracking.webhook import post
 
 SECRET = "T0123/B456/very-secret"
 
@@ -49,6 +50,13 @@ class Webhook:
                     hook.got.append({**body, "_path": self.path})
                     hook.keys.append(self.headers["Idempotency-Key"])
                 self.send_response(status)
+                if status == 302:
+                    self.send_header("Location", "/elsewhere")
+                self.end_headers()
+
+            def do_GET(self) -> None:
+                hook.got.append({"_path": self.path})
+                self.send_response(200)
                 self.end_headers()
 
             def log_message(self, format: str, *args: Any) -> None:
@@ -155,6 +163,47 @@ def test_a_refusal_is_set_aside_and_on_record(runs: Path, webhook: Webhook) -> N
     run.event("plateau_detected", {})
     lane.turn(after_s=60)
     assert len(webhook.got) == 1
+
+
+def test_a_redirect_is_not_followed(runs: Path, webhook: Webhook) -> None:
+    run = alerting(runs, webhook.url)
+    run.event("plateau_detected", {})
+    webhook.answers = [302]
+    lane = Lane(run)
+    lane.turn()
+    assert lane.marks.items("alerts", "refused").popitem()[1]["status"] == 302
+    assert webhook.got == []
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["169.254.169.254", "[fe80::1]", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]",
+     "[2002:a9fe:a9fe::1]", "100.100.100.200"],
+)  # fmt: skip
+def test_a_link_local_webhook_is_refused_unless_allowed(host: str) -> None:
+    url = f"http://{host}/latest/{SECRET}"
+    with pytest.raises(Refused, match="alerts_link_local = true") as refused:
+        alerts.take_out({"alerts_url": url})
+    assert SECRET not in str(refused.value)
+    assert alerts.take_out({"alerts_url": url, "alerts_link_local": True}) == url
+
+
+@pytest.mark.parametrize("name", ["metadata.example", "2852039166", "0xA9FEA9FE"])
+def test_a_name_that_leads_to_a_link_local_address_is_not_posted_to(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 80))
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *a, **k: [found] if host == name else real(host, *a, **k))
+    with pytest.raises(OSError, match="alerts_link_local"):
+        post(f"http://{name}/{SECRET}", {}, "k")
+
+
+def test_a_name_is_reached_at_the_address_that_was_checked(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = webhook.server.server_port
+    rows = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in ("169.254.169.254", "127.0.0.1")]
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda h, *a, **k: rows if h == "hook.example" else real(h, *a, **k))
+    assert post(f"http://hook.example:{port}/x", {"text": "hello"}, "k") == 200
+    assert webhook.got[0]["text"] == "hello"
 
 
 def test_nobody_there_is_a_backlog_that_status_shows(runs: Path) -> None:

@@ -14,15 +14,15 @@ from vsrpp.store import Marks
 from vsrpp.tracking import Delivery, uri_of
 
 
-def test_a_pinned_server_is_kept_without_its_password(runs: Path, uri: str) -> None:
+def test_a_pinned_server_is_kept_without_user_and_password(runs: Path, uri: str) -> None:
     run = made_run(runs, "pinned1")
     assert uri_of(run.paths, uri) == uri, "nothing is known yet"
     delivery = Delivery.start(uri="http://anna:secret@127.0.0.1:9", pinned=True)
     delivery.follow(run.paths.root)
     delivery.finish(300)
-    assert uri_of(run.paths, uri) == "http://anna@127.0.0.1:9"
+    assert uri_of(run.paths, uri) == "http://127.0.0.1:9"
     marks = Marks(run.paths.delivery_db, readonly=True)
-    assert "secret" not in str(marks.fact("deliver_to"))
+    assert "secret" not in str(marks.fact("deliver_to")) and "anna" not in str(marks.fact("deliver_to"))
     marks.close()
 
 

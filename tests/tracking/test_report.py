@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 from tests.support import extras
+from tests.support.hostile import FORGED, HOSTILE, MARKDOWN, SECRET, STEERING, WEBHOOK
 from vsrpp.control.effect import Effects, InterventionEffect
 from vsrpp.store import Event
 from vsrpp.tracking import report
@@ -55,6 +56,23 @@ def test_an_event_with_something_unforeseen_in_it_is_still_a_line(tmp_path: Path
     assert (tmp_path / "timeline.md").read_text().count("\n| ") >= 3
     assert len((tmp_path / "timeline.jsonl").read_text().splitlines()) == 2
     assert [report.summary(event) for event in odd] == ["config applied", "started"]
+
+
+def test_what_people_write_is_no_markdown_and_steers_nothing(tmp_path: Path) -> None:
+    said = f"{HOSTILE} {MARKDOWN}"
+    events = [
+        _event(1, "started", {"run_config": {}, "config": {}}),
+        _event(2, "config_applied", {"changes": [{"key": "max_lr", "old": 1, "new": 2}]}, author=MARKDOWN, reason=said),
+        _event(3, "plateau_detected", {}, reason=said),
+        _event(4, "failed", {"error": f"{said} {WEBHOOK}"}),
+    ]
+    report.write_timeline(events, "ab12", tmp_path)
+    for text in (report.description(_view(*events), "ab12", 9), (tmp_path / "timeline.md").read_text()):
+        assert not SECRET.findall(text) and not STEERING.findall(text.replace("\n", ""))
+        assert "evil" in text
+        for live in ("![", "](", "[l]", "<img", "`code`", "://evil", "www.evil", "&#x202e;"):
+            assert live not in text, live
+        assert not any(line.startswith(FORGED) for line in text.splitlines())
 
 
 def _view(*events: Event) -> RecordSummary:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.delivering import delivered, lost, uploading
+from tests.support.hostile import HOSTILE, WEBHOOK, assert_safe
 from tests.support.tui_driving import Driven, drive
 from tests.support.tui_fakes import FakeRun, half_way
 from vsrpp.store import RunReader
@@ -31,6 +32,22 @@ def test_a_run_that_ended_says_how_and_what_to_do(tmp_path: Path, state: str, sh
     async def script(ui: Driven) -> None:
         await ui.shows(*shown)
         assert "to go" not in ui.text
+
+    drive(run, script)
+    run.close()
+
+
+def test_no_text_of_a_run_steers_the_terminal(tmp_path: Path) -> None:
+    run = half_way(tmp_path / "runs" / "r1")
+    run.edit({"max_lr": 1e-4}, reason=HOSTILE)
+    run.end("failed", {"error": f"{HOSTILE} {WEBHOOK}"})
+
+    async def script(ui: Driven) -> None:
+        await ui.shows("\\x1b]0;title")
+        for key in ("escape", "t", "m"):
+            await ui.press(key)
+            await ui.steady()
+            assert_safe(ui.text, f"the screen after {key}")
 
     drive(run, script)
     run.close()

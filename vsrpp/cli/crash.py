@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 import traceback
 
@@ -20,7 +21,8 @@ def report(error: BaseException) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / time.strftime("%Y%m%d-%H%M%S.txt")
         command = " ".join(["vsrpp", __version__, *(safe(_argument(word)) for word in sys.argv)])
-        text = f"{command}\n\n{safe_lines(''.join(traceback.format_exception(error)))}"
+        lines = textwrap.indent(safe_lines("".join(traceback.format_exception(error))), "  ")
+        text = f"{command}\n\n{lines}"
         with open(path, "w", encoding="utf-8", errors="backslashreplace", opener=private_file) as file:
             file.write(text)
     except OSError:

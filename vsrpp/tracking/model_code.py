@@ -16,7 +16,7 @@ FOLDER = "code"
 """MLflow's folder that is put first on `sys.path` when the model is loaded."""
 UPSCALER = "upscaler.py"
 CARRIED = (
-    "documents.py", "errors.py", "resize.py", "models/*.py", "plugins/__init__.py", "plugins/declare.py",
+    "documents.py", "errors.py", "resize.py", "safe_text.py", "models/*.py", "plugins/__init__.py", "plugins/declare.py",
     "plugins/importer.py", "plugins/messages.py", "plugins/registry.py", "plugins/source.py", "inference/__init__.py",
     "inference/chunks.py", "inference/tiles.py",
 )  # fmt: skip
