@@ -83,11 +83,11 @@ def test_a_damaged_frame_is_on_record_and_resume_and_replay_have_its_samples_tho
 def test_frames_that_fail_in_mid_run_stay_bad_across_a_rollback_and_count_from_where_the_record_says(
     tmp_path: Path, frames: Frames
 ) -> None:
-    at = {12: lambda _: frames.damage(frames.files(2)), 24: lambda run: run.ask("rollback", step=10)}
+    at = {16: lambda _: frames.damage(frames.files(2)), 28: lambda run: run.ask("rollback", step=10)}
     run = Steered.new(tmp_path / "runs", frames.root, at, **SETS, bad_samples=12)
     assert run.train() == "finished"
     events = on_record(run.paths)
-    assert min(event.step for event in events if event.branch == 0) > 12
+    assert min(event.step for event in events if event.branch == 0) > 16
     places = [(event.data["span"], event.data["frame"]) for event in events]
     assert len(places) == len(set(places))
     frames.repair()
