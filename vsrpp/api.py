@@ -272,9 +272,9 @@ def train(
     """Start training in a separate process and return its run: `train({"preset": "demo", "data": "sample"})`.
 
     `config`: keys of either config, or a YAML file or recipe; `data` overrides its data; `source` is RUN, RUN@STEP, a
-    checkpoint folder or models:/… to start from; `resume` a run to continue. Returns once the run has started; with
-    `wait`, once it has ended. Training continues after the notebook is closed; `run.stop()` ends it. Its output is in
-    `train.log` in the run folder. Raises Refused or NotFound, like `vsrpp train`.
+    checkpoint folder or models:/… to start from; `resume` a run to continue, with `data` if its data has moved. Returns
+    once the run has started; with `wait`, once it has ended. Training continues after the notebook is closed;
+    `run.stop()` ends it. Its output is in `train.log` in the run folder. Raises Refused or NotFound, like `vsrpp train`.
     """
     from vsrpp.launch.from_python import start_training
 

@@ -80,19 +80,17 @@ def test_a_damaged_frame_is_on_record_and_resume_and_replay_have_its_samples_tho
     assert replayed(killed.paths, tmp_path).identical
 
 
-def test_frames_that_fail_in_mid_run_count_from_where_the_record_says(tmp_path: Path, frames: Frames) -> None:
-    run = Steered.new(
-        tmp_path / "runs", frames.root,
-        {
-            12: lambda _: frames.damage(frames.files(2)), 22: lambda _: frames.repair(),
-            24: lambda run: run.ask("rollback", step=10),
-        },
-        **SETS, bad_samples=12, control_interval=1,
-    )  # fmt: skip
+def test_frames_that_fail_in_mid_run_stay_bad_across_a_rollback_and_count_from_where_the_record_says(
+    tmp_path: Path, frames: Frames
+) -> None:
+    at = {16: lambda _: frames.damage(frames.files(2)), 28: lambda run: run.ask("rollback", step=10)}
+    run = Steered.new(tmp_path / "runs", frames.root, at, **SETS, bad_samples=12)
     assert run.train() == "finished"
     events = on_record(run.paths)
-    assert events
-    assert min(event.step for event in events) > 12
+    assert min(event.step for event in events if event.branch == 0) > 16
+    places = [(event.data["span"], event.data["frame"]) for event in events]
+    assert len(places) == len(set(places))
+    frames.repair()
     assert replayed(run.paths, tmp_path).identical
 
 
