@@ -59,6 +59,7 @@ def backup(paths: RunPaths, file: Path) -> Backup:
     building = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         made = _record(paths, building) if file.suffix == ".db" else _folder(paths, building)
+        building.chmod(0o600)
         with building.open("rb") as written:
             os.fsync(written.fileno())
         os.link(building, file)  # unlike a rename, it never replaces
