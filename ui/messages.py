@@ -24,7 +24,7 @@ BUILT_KEYS: dict[str, tuple[str, ...]] = {
     "role.note.{}": ("viewer", "operator"),
     "cmd.{}": ("status", "history", "set", "rollback", "restore", "from", "resume", "promote", "replay"),
     "{}": (
-        "monitoring", "config", "runs", "pause", "resume", "validate", "checkpoint", "layer", "value", "backward",
+        "monitoring", "config", "runs", "pause", "resume", "stop", "validate", "checkpoint", "layer", "value", "backward",
         "forward", "fusion", "no_activity", "peak_activity", "bicubic", "output", "truth", "parameter", "old", "new",
         "revision", "step", "what", "who", "why", "when", "name", "state", "best", "interventions", "started", "psnr",
         "gain", "ssim", "size", "where", "actions", "empty_demo", "empty_own", "empty_look", "stale_merged",

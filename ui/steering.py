@@ -70,7 +70,8 @@ def _allow(visitor: Visitor, action: str, word: str) -> None:
 
 
 def _fields(visitor: Visitor, needed: Role) -> dict[str, str]:
-    return {"who": visitor.name or "", "role": visitor.role.word, "needed": needed.word}
+    role = visitor.role.word
+    return {"who": (visitor.name or "").removesuffix(f" ({role})"), "role": role, "needed": needed.word}
 
 
 def _ends(changes: Mapping[str, Any], snapshot: RunView) -> bool:

@@ -94,7 +94,7 @@ def test_only_one_file_of_the_panel_can_change_anything() -> None:
     assert {name: calls for name, calls in found.items() if calls} == {
         "steering.py": {"control.command", "control.apply", "jobs.start", "jobs.cancel"}
     }
-    assert set(steering_calls("from vsrpp.store import Inbox\nself._jobs.cancel(x)")) == {"Inbox", "self._jobs.cancel"}
+    assert set(steering_calls("from vsrpp.store import Inbox\npanel.jobs.cancel(x)")) == {"Inbox", "panel.jobs.cancel"}
 
 
 def test_every_address_that_takes_a_post_is_known(runs: Path) -> None:
@@ -167,7 +167,7 @@ def test_viewers_and_operators_can_start_nothing(http: TestClient, run: Syntheti
         for role in (Role.VIEWER, Role.OPERATOR):
             answer = http.post("/panel/do", json=order, headers=bearer(role))
             assert (answer.status_code, answer.json()["reason_code"]) == (403, "refused.panel.role"), verb
-            assert answer.json()["fields"]["needed"] == "owner" and f"({role.word})" in answer.json()["notice"]
+            assert answer.json()["fields"]["needed"] == "owner" and f"role {role.word} here" in answer.json()["notice"]
     assert not (run.paths.root.parent / ".jobs").exists()
     assert "abgelehnt" in http.post("/panel/do?lang=de", json=order, headers=bearer(Role.VIEWER)).json()["notice"]
 

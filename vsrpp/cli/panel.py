@@ -61,10 +61,12 @@ def _address(url: str, keys: AccountKeys | None, *, login: bool) -> str:
         return f"Panel: {url}   (asks for no token: every account on this host can steer these runs)"
     if login:
         return f"Panel: {url}"
-    passing = "" if keys.kept else "   (this link ends with the panel: the account's state folder cannot be written)"
-    if has_terminal() or not keys.kept:
+    if has_terminal():
+        passing = "" if keys.kept else f"   (ends with this panel: {paths.state_dir()} cannot be written)"
         return f"Panel: {url}?{TOKEN}={keys.token(control.Role.OWNER)}{passing}"
-    return f"Panel: {url}   (its link with the token: vsrpp panel --links)"
+    if keys.kept:
+        return f"Panel: {url}   (its link with the token: vsrpp panel --links)"
+    return f"Panel: {url}   (no link: {paths.state_dir()} cannot be written; set XDG_STATE_HOME, or use --auth)"
 
 
 def ui_package(module: str) -> ModuleType:
