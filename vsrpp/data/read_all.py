@@ -22,11 +22,7 @@ _AT_ONCE = 32
 
 
 @dataclass(frozen=True, slots=True)
-<<<<<<< HEAD
-class UnreadableFrame:
-=======
 class UnreadableFile:
->>>>>>> w-samples
     """A file that cannot be read."""
 
     clip: str
@@ -43,11 +39,7 @@ class ReadAll:
     clips: int
     frames: int = 0
     """Readable frames, small frames of pairs included."""
-<<<<<<< HEAD
-    unreadable: list[UnreadableFrame] = field(default_factory=list)
-=======
     unreadable: list[UnreadableFile] = field(default_factory=list)
->>>>>>> w-samples
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "unreadable": [asdict(problem) for problem in self.unreadable]}
@@ -71,11 +63,7 @@ def read_all(located: LocatedData, progress: Callable[[int, int], None]) -> Read
                         path=file, width=read[0], height=read[1], first_width=first[0], first_height=first[1]
                     )
                 if isinstance(read, VsrppError):
-<<<<<<< HEAD
-                    found.unreadable.append(UnreadableFrame(source.name, frame, str(file), str(read)))
-=======
                     found.unreadable.append(UnreadableFile(source.name, frame, str(file), str(read)))
->>>>>>> w-samples
                 else:
                     found.frames += 1
             progress(done, len(parts))
