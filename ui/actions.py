@@ -94,8 +94,9 @@ def _do(order: Mapping[str, Any], author: str | None, watches: RunWatches, jobs:
         if step is None:
             raise refusals.NEEDS_STEP(verb="rollback")
         answer = control.command(
-            watches.paths(run_id), "rollback", {"step": step}, origin="panel", author=author, wait_s=WAIT_S
-        )
+            watches.paths(run_id), "rollback", {"step": step}, origin="panel", author=author,
+            confirmed=order.get("confirmed") is True, wait_s=WAIT_S,
+        )  # fmt: skip
         return _answered(answer, answer_notice(answer, t("do.rollback"), t))
     alias = order.get("alias")
     action = Action(verb=verb, run_id=run_id, step=step, alias=str(alias) if alias is not None else None)

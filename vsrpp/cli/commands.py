@@ -27,8 +27,8 @@ _SIDES: tuple[Literal["old", "new"], ...] = ("old", "new")
 
 def set_values(
     run: str, *, assignments: list[str], dry_run: bool, probation: int | None, revert_if: str | None,
-    author: str | None, reason: str | None, base_revision: int | None, wait_s: float, run_dir: Path | None,
-    as_json: bool,
+    author: str | None, reason: str | None, base_revision: int | None, confirmed: bool, wait_s: float,
+    run_dir: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Apply an edit to a live run, or with `dry_run` show its effects. Raises Refused, NotFound or NotLive."""
     with keep_document(_NO_EDIT, Refused, as_json=as_json):
@@ -36,7 +36,7 @@ def set_values(
         run_config = control.run_config(folder)
         changes = config.parse_assignments(assignments, run_config)
         if dry_run:
-            return _preview(folder, changes, base_revision, run_config, as_json)
+            return _preview(folder, changes, base_revision, confirmed, run_config, as_json)
         terms = None
         if probation is not None:
             terms = {"steps": probation, "revert_if": revert_if}
@@ -44,7 +44,7 @@ def set_values(
             raise messages.PROBATION_MISSING()
         answer = control.apply(
             folder, changes, origin="cli", probation=terms, author=author, reason=reason, base_revision=base_revision,
-            wait_s=wait_s,
+            confirmed=confirmed, wait_s=wait_s,
         )  # fmt: skip
     if as_json:
         print_json({"status": answer.status, "revision": answer.revision, "step": answer.step, "changes": answer.changes,
@@ -66,8 +66,8 @@ def command(run: str, *, kind: str, wait_s: float, run_dir: Path | None, as_json
 
 
 def rollback(
-    run: str, *, step: str | None, revision: int | None, author: str | None, reason: str | None, wait_s: float,
-    run_dir: Path | None, as_json: bool,
+    run: str, *, step: str | None, revision: int | None, author: str | None, reason: str | None, confirmed: bool,
+    wait_s: float, run_dir: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Roll a live run back to a checkpoint; exit 3 if there is none. Raises Refused, NotFound or NotLive."""
     nothing = {"status": "refused", "step": None, "branch": None, "revision": None}
@@ -75,15 +75,16 @@ def rollback(
         ref = CheckpointRef("revision", revision or 0) if step is None else CheckpointRef.parse(step)
     answer = control.command(
         control.find_run(run, paths.runs_dir(run_dir)), "rollback", ref.to_payload(), origin="cli", author=author, reason=reason,
-        wait_s=wait_s,
+        confirmed=confirmed, wait_s=wait_s,
     )  # fmt: skip
     return _show(answer, as_json, "rolled back")
 
 
 def _preview(
-    run: RunPaths, changes: dict[str, Any], base_revision: int | None, run_config: dict[str, Any], as_json: bool
-) -> int:
-    preview = control.preview(run, changes, base_revision=base_revision)
+    run: RunPaths, changes: dict[str, Any], base_revision: int | None, confirmed: bool, run_config: dict[str, Any],
+    as_json: bool,
+) -> int:  # fmt: skip
+    preview = control.preview(run, changes, base_revision=base_revision, confirmed=confirmed)
     if not preview.errors and not control.is_live(run):
         raise messages.OVER(run=run.run_id, state=control.status(run)["state"])
     if as_json:

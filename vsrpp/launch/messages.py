@@ -22,8 +22,12 @@ JSON_WITHOUT_CHECK = Reason(
 )
 FIXED_ON_RESUME = Reason(
     "refused.launch.fixed_on_resume",
-    "{options} cannot change a run that is resumed: its config is recorded. "
-    "Edit it while it trains (vsrpp set), or start a new run: vsrpp train --from {run}",
+    "{options} cannot change a run that is resumed: only live parameters and limits can (--set). "
+    "Start a new run from it: vsrpp train --from {run}",
+)
+PRETRAINED_AND_FROM = Reason(
+    "refused.launch.pretrained_and_from",
+    "{key} = {value} refused: with --from the weights come from the checkpoint. Omit one of them.",
 )
 TUI_WITHOUT_TERMINAL = Reason(
     "refused.launch.tui_without_terminal",

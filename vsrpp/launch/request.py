@@ -99,8 +99,7 @@ def check_combination(request: TrainRequest) -> None:
 
 def _check_resume(request: TrainRequest) -> None:
     fixed = {
-        "--preset": request.preset, "--config": request.config, "--data": request.data, "--set": request.settings,
-        "--max-steps": request.max_steps, "--plugin": request.plugins,
+        "--preset": request.preset, "--config": request.config, "--data": request.data, "--plugin": request.plugins,
     }  # fmt: skip
     given = [name for name, value in fixed.items() if value]
     if given:

@@ -17,7 +17,8 @@ from typing import Any
 from vsrpp import config
 from vsrpp.config import messages as config_messages
 from vsrpp.config.condition import parse_conditions
-from vsrpp.control import ConfigHistory, stale_keys, who
+from vsrpp.control import CONFIRMED, ConfigHistory, ending_change, ends_run, stale_keys, who
+from vsrpp.control import messages as control_messages
 from vsrpp.documents import ProblemDocument, RemarkDocument
 from vsrpp.errors import Refused, VsrppError
 from vsrpp.paths import RunPaths
@@ -41,13 +42,14 @@ COMMANDS = "commands"
 
 @dataclass(frozen=True, slots=True)
 class _Author:
-    """Who made an edit, and the terms of its probation."""
+    """Who made an edit, the terms of its probation, and whether it may end the run at once."""
 
     uid: str | None
     origin: str
     author: str | None = None
     reason: str | None = None
     probation: Any = None
+    confirmed: bool = False
 
 
 class LiveConfig:
@@ -147,7 +149,8 @@ class LiveConfig:
 
     def _decide_command(self, command: Command) -> Answer:
         changes, probation = command.payload.get("changes"), command.payload.get("probation")
-        author = _Author(command.uid, command.origin, command.author, command.reason, probation)
+        confirmed = command.payload.get(CONFIRMED) is True
+        author = _Author(command.uid, command.origin, command.author, command.reason, probation, confirmed)
 
         def others() -> list[config.Problem]:
             stale = stale_keys(self.history, changes, command.base_revision) if isinstance(changes, dict) else []
@@ -200,7 +203,7 @@ class LiveConfig:
         """`others` finds the problems that do not lie in the values."""
         try:
             with judging():
-                problems, changed, remarks = self._judge(changes, others)
+                problems, changed, remarks = self._judge(changes, others, author.confirmed)
         except VsrppError as error:
             problem = config.Problem(COMMANDS, None, str(error), error.reason_code, error.fields)
             return self._refuse({}, [problem], author)
@@ -227,7 +230,7 @@ class LiveConfig:
         return self._answer_from(event, remarks)
 
     def _judge(
-        self, changes: Any, others: Callable[[], list[config.Problem]]
+        self, changes: Any, others: Callable[[], list[config.Problem]], confirmed: bool
     ) -> tuple[list[config.Problem], list[config.Change], list[RemarkDocument]]:
         """(problems, changes, remarks) of an edit; nothing is changed."""
         if not isinstance(changes, dict) or not changes:
@@ -238,7 +241,13 @@ class LiveConfig:
         if problems:
             return problems, [], []
         changed = config.diff(self.live, {**self.live, **config.normalise(changes, self._run_config)})
-        return [], changed, config.warnings(self.live, changes, self._run_config) if changed else []
+        remarks = config.warnings(self.live, changes, self._run_config) if changed else []
+        step, end = self._recorder.step, ending_change(changed, self._recorder.step)
+        if end is None:
+            return [], changed, remarks
+        if not confirmed:
+            return [ends_run(end, step, self._paths.run_id)], [], []
+        return [], changed, [control_messages.ENDS_RUN_NOW.filled(step=step), *remarks]
 
     def _refuse(self, changes: dict[str, Any], problems: Sequence[config.Problem], author: _Author) -> Answer:
         errors = [_brief_row(problem.to_json()) for problem in problems[:MAX_ERRORS]]

@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 import yaml
 
-from vsrpp import control, formats, losses, models, paths, schedule
+from vsrpp import config, control, formats, losses, models, paths, schedule
 from vsrpp.checkpoints.files import (
     checkpoint_run_config,
     clear_torn,
@@ -134,23 +134,30 @@ def prepare_new(
 
 def prepare_resume(
     folder: RunPaths, *, say: Callable[[str], None], limits: dict[str, float] | None = None,
-    preflight: Preflight | None = None, allow_changed_code: bool = False,
+    edit: dict[str, Any] | None = None, preflight: Preflight | None = None, allow_changed_code: bool = False,
 ) -> Prepared:  # fmt: skip
-    """Prepare a killed or stopped run, from its newest complete checkpoint and its record. Raises Refused if active.
+    """Prepare a run that has ended, from its newest complete checkpoint and its record. Raises Refused if active.
 
-    `limits` (see `control.numbers.LIMITS`) replace those on record. `allow_changed_code`: use plug-ins as they are now.
+    `limits` (see `control.numbers.LIMITS`) replace those on record; `edit` changes the live config at the end of the
+    record, like any other edit: a finished run trains on if it raises `max_steps`. `allow_changed_code`: use plug-ins as
+    they are now.
     """
     lock = _lock(folder)
     try:
-        return _prepared_resume(folder, lock, say, limits or {}, preflight or Preflight(), allow_changed_code)
+        prepared = _prepared_resume(
+            folder, lock, say, limits or {}, edit or {}, preflight or Preflight(), allow_changed_code
+        )
+        if edit:
+            control.leave_edit(folder, edit, origin="cli")
+        return prepared
     except BaseException:
         lock.close()
         raise
 
 
 def _prepared_resume(
-    folder: RunPaths, lock: IO[str], say: Callable[[str], None], limits: dict[str, float], preflight: Preflight,
-    allow_changed_code: bool,
+    folder: RunPaths, lock: IO[str], say: Callable[[str], None], limits: dict[str, float], edit: dict[str, Any],
+    preflight: Preflight, allow_changed_code: bool,
 ) -> Prepared:  # fmt: skip
     with RunReader(folder.run_db) as reader:
         reader.check_writable()
@@ -159,12 +166,16 @@ def _prepared_resume(
             raise messages.NEVER_STARTED(folder=str(folder.root))
         ended = reader.last_event("started", "restored", *control.FINAL_STATES)
         restored = reader.last_event("restored")
-        last_step = control.current_config(reader).live["max_steps"]
         run_config = {**control.run_config_of(reader), **limits}
+        last_step = _edited(control.current_config(reader).live, edit, run_config)["max_steps"]
+        line = control.lineage(reader.events())
         spent_s = spent_before(reader)
         ranks = world_sizes(reader.events(types=STARTS))
     if ended and ended.type == "finished" and ended.step >= last_step:
         raise messages.ALREADY_FINISHED(run=folder.run_id, step=ended.step, more=ended.step + 1000)
+    if edit and last_step <= line.last_step():
+        step = line.last_step()
+        raise messages.NOTHING_TO_TRAIN(step=step, max_steps=last_step, more=step + 1000)
     _check_hours(folder, run_config["max_hours"], spent_s)
     recorded = run_config.get("plugins") or []
     if recorded:
@@ -185,7 +196,6 @@ def _prepared_resume(
         say("⚠️  The data has changed since the run started: it continues, but will not replay bit for bit.")
     clear_torn(folder.checkpoints)
     writer = RunWriter(folder.run_db)
-    line = control.lineage(writer.events())
     snapshot, base_seq, branch = _resume_point(folder, line, say)
     if snapshot is None and pretrained_sha256(run_config) != started.data.get("pretrained_sha256"):
         say("⚠️  The pretrained weight file has changed since the run started: it will not replay bit for bit.")
@@ -196,6 +206,14 @@ def _prepared_resume(
         folder, writer, run_config, data, device, history, line, snapshot, branch, base_seq, fresh=False, lock=lock,
         group=preflight.group, changed_code=recorded != (run_config.get("plugins") or []),
     )  # fmt: skip
+
+
+def _edited(live: dict[str, Any], edit: dict[str, Any], run_config: dict[str, Any]) -> dict[str, Any]:
+    """The live config after an edit. Raises Refused for one that the run would refuse."""
+    problems = config.check_changes(live, edit, run_config) if edit else []
+    if problems:
+        raise config.refused(problems)
+    return {**live, **edit}
 
 
 def _processes(count: int) -> str:
