@@ -27,10 +27,10 @@ def test_the_first_press_says_that_it_ends_the_run_and_the_second_confirms(run: 
     blocks = config_page(RunWatches(run.paths.root.parent), texts("en"), "en")
     button = next(id for id, block in blocks.blocks.items() if block.elem_id == "apply")
     apply = next(fn.fn for fn in blocks.fns.values() if (button, "click") in fn.targets)
-    nobody = SimpleNamespace(request=None)
+    order, nobody = form.keys(), SimpleNamespace(request=None)
 
     def press(told: str, **typed: Any) -> tuple[str, str]:
-        values = {key: form.to_widget(key, value) for key, value in run.live.items()} | typed
+        values = {key: form.to_widget(key, run.live[key]) for key in order} | typed
         answer, told, *_ = apply(nobody, run.paths.run_id, run.revision, *values.values(), "", told, False, "", "")
         return answer, told
 

@@ -27,7 +27,7 @@ _SIDES: tuple[Literal["old", "new"], ...] = ("old", "new")
 
 def set_values(
     run: str, *, assignments: list[str], dry_run: bool, probation: int | None, revert_if: str | None,
-    author: str | None, reason: str | None, base_revision: int | None, confirmed: bool, wait_s: float,
+    author: str | None, reason: str | None, base_revision: int | None, confirmed: bool, wait_s: float | None,
     run_dir: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Apply an edit to a live run, or with `dry_run` show its effects. Raises Refused, NotFound or NotLive."""
@@ -35,16 +35,20 @@ def set_values(
         folder = control.find_run(run, paths.runs_dir(run_dir))
         run_config = control.run_config(folder)
         changes = config.parse_assignments(assignments, run_config)
-        if dry_run:
-            return _preview(folder, changes, base_revision, confirmed, run_config, as_json)
         terms = None
         if probation is not None:
             terms = {"steps": probation, "revert_if": revert_if}
         elif revert_if:
             raise messages.PROBATION_MISSING()
+        if dry_run:
+            unsent = {"--reason": reason, "--author": author, "--wait": wait_s}
+            given = [flag for flag, value in unsent.items() if value is not None]
+            if given:
+                raise messages.DRY_RUN_SENDS_NOTHING(options=" and ".join(given))
+            return _preview(folder, changes, base_revision, confirmed, terms, run_config, as_json)
         answer = control.apply(
             folder, changes, origin="cli", probation=terms, author=author, reason=reason, base_revision=base_revision,
-            confirmed=confirmed, wait_s=wait_s,
+            confirmed=confirmed, wait_s=control.DEFAULT_WAIT_S if wait_s is None else wait_s,
         )  # fmt: skip
     if as_json:
         print_json({"status": answer.status, "revision": answer.revision, "step": answer.step, "changes": answer.changes,
@@ -81,10 +85,10 @@ def rollback(
 
 
 def _preview(
-    run: RunPaths, changes: dict[str, Any], base_revision: int | None, confirmed: bool, run_config: dict[str, Any],
-    as_json: bool,
+    run: RunPaths, changes: dict[str, Any], base_revision: int | None, confirmed: bool,
+    terms: dict[str, Any] | None, run_config: dict[str, Any], as_json: bool,
 ) -> int:  # fmt: skip
-    preview = control.preview(run, changes, base_revision=base_revision, confirmed=confirmed)
+    preview = control.preview(run, changes, base_revision=base_revision, probation=terms, confirmed=confirmed)
     if not preview.errors and not control.is_live(run):
         raise messages.OVER(run=run.run_id, state=control.status(run)["state"])
     if as_json:
@@ -92,7 +96,7 @@ def _preview(
         if preview.errors:
             verdict["reason_code"] = preview.errors[0]["reason_code"]
         status = "refused" if preview.errors else "preview"
-        print_json({"status": status, "step": None, **preview.to_json(), **verdict})
+        print_json({"status": status, "step": None, **preview.to_json(), "probation": terms, **verdict})
     elif not preview.errors:
         for change in preview.changes:
             old, new = (_value(change, side, run_config) for side in _SIDES)
@@ -101,6 +105,8 @@ def _preview(
             say(yellow(f"⚠️  {warning}"))
         if preview.weight_sum is not None:
             say(f"the loss weights then sum to {preview.weight_sum:g}")
+        if terms:
+            say(f"on probation for {terms['steps']} steps; reverted if {terms['revert_if'] or 'a value is not finite'}")
         say("nothing was changed (--dry-run)")
     if preview.errors:
         problems = _problems(preview.errors)

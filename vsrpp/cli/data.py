@@ -23,9 +23,13 @@ def data(
     Raises Refused or NotFound.
     """
     if arguments[0] == "pack" and len(arguments) == 3:
+        if sheet is not None or overwrite:
+            raise messages.PACK_WITHOUT_SHEET()
         return _pack(arguments[1], Path(arguments[2]), settings, plugins, as_json)
     if len(arguments) != 1:
         raise messages.DATA_USAGE()
+    if overwrite and sheet is None:
+        raise messages.OVERWRITE_WITHOUT_SHEET()
     if sheet is not None:
         early.check_new_file(sheet, overwrite=overwrite)
     return _describe(arguments[0], sheet, settings, plugins, as_json)

@@ -24,6 +24,7 @@ BUG = Reason("failed.bug", "{report}", VsrppError)
 
 # ---- commands to a run
 PROBATION_MISSING = Reason("refused.probation_missing", "--revert-if needs --probation STEPS.")
+DRY_RUN_SENDS_NOTHING = Reason("refused.dry_run", "--dry-run sends nothing to the run: omit {options}.")
 OVER = Reason("not_live.over", "run {run} is {state}: an edit would not be applied.", NotLive)
 
 # ---- files and runs
@@ -37,6 +38,8 @@ CANNOT_WRITE = Reason("failed.write", "{path} cannot be written: {why}.", VsrppE
 COMPARE_ONE = Reason("refused.compare", "compare needs two or more runs, each once.")
 COMPARE_TWICE = Reason("refused.compare.twice", "{run} is given twice: give each run once.")
 DATA_USAGE = Reason("refused.usage.data", "expected vsrpp data PATH, or vsrpp data pack PATH OUT.")
+OVERWRITE_WITHOUT_SHEET = Reason("refused.usage.overwrite", "--overwrite requires --sheet FILE.")
+PACK_WITHOUT_SHEET = Reason("refused.usage.pack", "data pack writes no contact sheet: omit --sheet and --overwrite.")
 PACK_CONFIG = Reason(
     "refused.pack", "{path} refused: a packed copy has one source; pack the sources of a mix one by one."
 )

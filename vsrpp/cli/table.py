@@ -203,7 +203,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
             Option(name="revert_if", flag="--revert-if", metavar="COND",
                    help="such as 'loss > 2x', 'psnr_y < -0.5', 'grad_norm > 5x'; a non-finite value always reverts"),
             YES,
-            WAIT,
+            replace(WAIT, default=None),
         ),
     ),
     *(

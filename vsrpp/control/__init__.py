@@ -7,6 +7,7 @@ from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.delivery_status import delivery, upload
 from vsrpp.control.edits import (
     CONFIRMED,
+    DEFAULT_WAIT_S,
     Preview,
     apply,
     command,
@@ -15,6 +16,7 @@ from vsrpp.control.edits import (
     ends_run,
     leave_edit,
     preview,
+    probation_problems,
     run_config_of,
     stale_keys,
 )
@@ -48,6 +50,7 @@ from vsrpp.control.views import (
 __all__ = [
     "CONFIG_EVENTS",
     "CONFIRMED",
+    "DEFAULT_WAIT_S",
     "ENDED_STATES",
     "FINAL_STATES",
     "LIVE_STATES",
@@ -87,6 +90,7 @@ __all__ = [
     "newest_remote_copy",
     "numbers",
     "preview",
+    "probation_problems",
     "process_alive",
     "process_identity",
     "run_config",

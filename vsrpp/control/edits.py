@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vsrpp import config, schedule
+from vsrpp.config import messages as config_messages
 from vsrpp.config.condition import parse_conditions
 from vsrpp.config.schema import loss_terms
 from vsrpp.control import messages
@@ -17,10 +18,12 @@ from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.numbers import LIMITS
 from vsrpp.control.runs import LIVE_STATES, run_state
 from vsrpp.documents import PreviewChange, ProblemDocument, RatePoint, RemarkDocument
+from vsrpp.errors import Refused
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Inbox, RunReader
 
 MAX_EDIT_BYTES = 64 * 1024
+MAX_PROBATION_STEPS = 100_000
 DEFAULT_WAIT_S = 60.0
 MAX_STEPS = "max_steps"
 CONFIRMED = "confirmed"
@@ -76,7 +79,8 @@ def run_config_of(reader: RunReader) -> dict[str, Any]:
 
 
 def preview(
-    paths: RunPaths, changes: dict[str, Any], *, base_revision: int | None = None, confirmed: bool = False
+    paths: RunPaths, changes: dict[str, Any], *, base_revision: int | None = None, probation: dict[str, Any] | None = None,
+    confirmed: bool = False,
 ) -> Preview:  # fmt: skip
     """Check an edit against the config in force and compute its effects, without sending anything to the run.
 
@@ -86,7 +90,7 @@ def preview(
         history, run_config = current_config(reader), run_config_of(reader)
         step = int(reader.state().get("step", 0))
     problems = config.check_changes(history.live, changes, run_config)
-    problems += stale_keys(history, changes, base_revision, run_config)
+    problems += [*stale_keys(history, changes, base_revision, run_config), *probation_problems(probation)]
     end = None if problems else ending_change(config.diff(history.live, {**history.live, **changes}), step)
     if end is not None and not confirmed:
         problems.append(ends_run(end, step, paths.run_id))
@@ -122,6 +126,22 @@ def ending_change(changed: Iterable[config.Change], step: int) -> config.Change 
 def ends_run(change: config.Change, step: int, run: str) -> config.Problem:
     """Why an edit with such a change is refused unless it is confirmed."""
     return config.Problem.of(change.key, change.new, messages.ENDS_RUN, step=step, max_steps=int(change.new), run=run)
+
+
+def probation_problems(terms: Any) -> list[config.Problem]:
+    """Problems in the terms of a probation: {"steps": N, "revert_if": CONDITION or null}."""
+    if not terms:
+        return []
+    steps = terms.get("steps") if isinstance(terms, dict) else None
+    if type(steps) is not int or not 1 <= steps <= MAX_PROBATION_STEPS:
+        reason = config_messages.PROBATION_STEPS
+        return [config.Problem.of("probation", steps, reason, limit=MAX_PROBATION_STEPS)]
+    try:
+        parse_conditions(terms.get("revert_if"))
+    except Refused as error:
+        message = str(error).rstrip(".")
+        return [config.Problem("probation", terms.get("revert_if"), message, error.reason_code, error.fields)]
+    return []
 
 
 def stale_keys(

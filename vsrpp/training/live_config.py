@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsrpp import config
-from vsrpp.config import messages as config_messages
-from vsrpp.config.condition import parse_conditions
-from vsrpp.control import CONFIRMED, ConfigHistory, ending_change, ends_run, stale_keys, who
+from vsrpp.control import CONFIRMED, ConfigHistory, ending_change, ends_run, probation_problems, stale_keys, who
 from vsrpp.control import messages as control_messages
 from vsrpp.documents import ProblemDocument, RemarkDocument
 from vsrpp.errors import Refused, VsrppError
@@ -33,7 +31,6 @@ from vsrpp.training.requests import Request, Requests
 
 MAX_TEXT, MAX_ERRORS = 200, 20
 """Limits for what the record keeps of a refused edit: characters per value, errors."""
-MAX_PROBATION_STEPS = 100_000
 PROBATION = ("steps", "revert_if")
 """The terms of a probation, as the record keeps them."""
 COMMANDS = "commands"
@@ -154,7 +151,7 @@ class LiveConfig:
 
         def others() -> list[config.Problem]:
             stale = stale_keys(self.history, changes, command.base_revision) if isinstance(changes, dict) else []
-            return [*stale, *_probation_problems(probation)]
+            return [*stale, *probation_problems(probation)]
 
         return self._decide_changes(changes, author, others)
 
@@ -293,22 +290,6 @@ def judging() -> Iterator[None]:
     except Exception as error:
         why = str(error).splitlines()[0] if str(error) else ""
         raise messages.UNUSABLE_COMMAND(why=f"{type(error).__name__}: {why[:MAX_TEXT]}") from error
-
-
-def _probation_problems(terms: Any) -> list[config.Problem]:
-    """Problems in the terms of a probation: {"steps": N, "revert_if": CONDITION or null}."""
-    if not terms:
-        return []
-    steps = terms.get("steps") if isinstance(terms, dict) else None
-    if type(steps) is not int or not 1 <= steps <= MAX_PROBATION_STEPS:
-        reason = config_messages.PROBATION_STEPS
-        return [config.Problem.of("probation", steps, reason, limit=MAX_PROBATION_STEPS)]
-    try:
-        parse_conditions(terms.get("revert_if"))
-    except Refused as error:
-        message = str(error).rstrip(".")
-        return [config.Problem("probation", terms.get("revert_if"), message, error.reason_code, error.fields)]
-    return []
 
 
 def _brief_row(row: ProblemDocument) -> ProblemDocument:
