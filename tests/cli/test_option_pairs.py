@@ -151,7 +151,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     same_only_as_itself = callable(value) or type(value).__eq__ is object.__eq__
-    return type(value).__name__ if same_only_as_itself else value
+    return type(value).__name__ if same_only_as_itself and value is not None else value
 
 
 def words_of(flag: str) -> list[str]:
@@ -244,6 +244,20 @@ def test_what_a_resume_is_given_reaches_the_run(outcome: Callable[..., Outcome])
     seen = outcome("--resume", "latest", "--max-steps", "9", "--set", "max_hours=3", "--set", "max_lr=3e-4")
     assert isinstance(seen, dict)
     assert (seen["resume"]["limits"], seen["resume"]["edit"]) == ({"max_hours": 3}, {"max_lr": 3e-4, "max_steps": 9})
+
+
+def test_ranks_that_are_started_again_do_not_repeat_the_edits_of_their_first_start(
+    outcome: Callable[..., Outcome], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run,) = (folder / "runs").iterdir()
+    (folder / "note").write_text(str(run), encoding="utf-8")
+    monkeypatch.setenv("VSRPP_ELASTIC_FILE", str(folder / "note"))
+    monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT", "1")
+    new = ["--preset", "base", "--data", "tiny.mkv", "--set", "n_feats=8", "--max-steps", "9", "--max-hours", "4"]
+    for words in (new, ["--resume", "latest", "--set", "max_steps=9", "--max-hours", "4"]):
+        seen = outcome(*words)
+        assert isinstance(seen, dict), seen
+        assert (seen["resume"]["edit"], seen["resume"]["limits"]) == ({}, {"max_hours": 4})
 
 
 # ---- the other commands

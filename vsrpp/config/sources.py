@@ -32,8 +32,8 @@ def assigned_values(
 ) -> dict[str, Any]:  # fmt: skip
     """What a person set, as `resolve` takes it, not checked against the schema except for the preset's name.
 
-    `parent`: what a run takes over from the one it starts from; everything a person names goes before it, a preset with
-    the values in which presets differ. Raises Refused or NotFound for the file.
+    `parent`: what a run inherits from the one it starts from. Everything that a person names overrides it; a preset does
+    with the values in which presets differ. Raises Refused or NotFound for the file.
     """
     assigned = read_file(file) if file is not None else {}
     assigned.pop("plugins", None)  # `plugins_in` reads them

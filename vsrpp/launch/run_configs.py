@@ -129,7 +129,7 @@ def on_resume(request: TrainRequest, run_config: dict[str, Any]) -> tuple[dict[s
 
     Limits are `max_hours` and `cost_per_hour`, where None removes one; no other startup parameter can change.
     """
-    values = _settings(replace(request, data=None), run_config)
+    values = _settings(replace(request, preset=None, data=None), run_config)
     limits = {key: values.pop(key) for key in LIMITS if key in values}
     fixed = [f"--set {key}" for key in values if key in config.startup_parameters(run_config)]
     if fixed:
