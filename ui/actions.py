@@ -90,7 +90,9 @@ def _do(order: Mapping[str, Any], visitor: Visitor, watches: RunWatches, jobs: J
     if verb == "rollback":
         if step is None:
             raise refusals.NEEDS_STEP(verb="rollback")
-        answer = steering.command(visitor, watches.paths(run_id), "rollback", {"step": step})
+        answer = steering.command(
+            visitor, watches.paths(run_id), "rollback", {"step": step}, confirmed=order.get("confirmed") is True
+        )
         return _answered(answer, answer_notice(answer, t("do.rollback"), t))
     alias = order.get("alias")
     action = Action(verb=verb, run_id=run_id, step=step, alias=str(alias) if alias is not None else None)

@@ -23,13 +23,15 @@ ORIGIN = "panel"
 
 
 def command(
-    visitor: Visitor, paths: RunPaths, kind: str, payload: Mapping[str, Any] | None = None, *, wait_s: float = WAIT_S
-) -> Answer:
+    visitor: Visitor, paths: RunPaths, kind: str, payload: Mapping[str, Any] | None = None, *, confirmed: bool = False,
+    wait_s: float = WAIT_S,
+) -> Answer:  # fmt: skip
     """Have a run do something. Raises Refused for a visitor without the role, and what `control.command` does."""
     _allow(visitor, f"command.{kind}", kind)
     return control.command(
-        paths, kind, dict(payload) if payload else None, origin=ORIGIN, author=visitor.name, wait_s=wait_s
-    )
+        paths, kind, dict(payload) if payload else None, origin=ORIGIN, author=visitor.name, confirmed=confirmed,
+        wait_s=wait_s,
+    )  # fmt: skip
 
 
 def check_edit(visitor: Visitor, changes: Mapping[str, Any], snapshot: RunView) -> None:

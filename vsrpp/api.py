@@ -147,21 +147,22 @@ class Run:
 
     def preview(
         self, changes: Mapping[str, ConfigValue] | None = None, /, *, base_revision: int | None = None,
-        **keys: ConfigValue,
+        confirmed: bool = False, **keys: ConfigValue,
     ) -> Preview:  # fmt: skip
         """The changes an edit would make, and its problems (`errors`), without sending it to the run."""
-        return control.preview(self.paths, _edit(changes, keys), base_revision=base_revision)
+        return control.preview(self.paths, _edit(changes, keys), base_revision=base_revision, confirmed=confirmed)
 
     # ---- steering
     def set(
         self, changes: Mapping[str, ConfigValue] | None = None, /, *, reason: str | None = None,
         author: str | None = None, base_revision: int | None = None, probation: int | None = None,
-        revert_if: str | None = None, wait_s: float = WAIT_S, **keys: ConfigValue,
+        revert_if: str | None = None, confirmed: bool = False, wait_s: float = WAIT_S, **keys: ConfigValue,
     ) -> Answer:  # fmt: skip
         """Change the live config: `run.set({"max_lr": 2e-4}, reason="…")`. The edit is applied as a whole or not at all.
 
         `base_revision`: refuse keys that were changed after that revision. `probation`: number of steps within
         which the run returns to the exact state before the edit if `revert_if` ("loss > 2x", "psnr_y < -0.5") holds.
+        An edit that ends the run now (`max_steps` at or below its step) is refused unless `confirmed`; see `stop`.
         Parameters may also be keywords (`max_lr=2e-4`); use the mapping for one that clashes with an option.
         The answer's status is `applied`, `refused`, or `pending` if none came within `wait_s` seconds.
         Raises NotLive, and Refused for a request that is not an edit (nothing to set, larger than 64 KiB, not JSON).
@@ -171,7 +172,7 @@ class Run:
         terms = None if probation is None else {"steps": _plain(probation), "revert_if": revert_if}
         return control.apply(
             self.paths, _edit(changes, keys), origin="api", author=author, reason=reason, base_revision=base_revision,
-            probation=terms, wait_s=wait_s,
+            probation=terms, confirmed=confirmed, wait_s=wait_s,
         )  # fmt: skip
 
     def pause(self, *, reason: str | None = None, author: str | None = None, wait_s: float = WAIT_S) -> Answer:
@@ -196,18 +197,18 @@ class Run:
 
     def rollback(
         self, step: int | str | None = None, *, revision: int | None = None, reason: str | None = None,
-        author: str | None = None, wait_s: float = WAIT_S,
+        author: str | None = None, confirmed: bool = False, wait_s: float = WAIT_S,
     ) -> Answer:  # fmt: skip
         """Roll the run back to the checkpoint of a step, to `"best"` or `"best:KEY"`, or to the newest of a revision.
 
         Restores weights, optimizer, controller, data position and config; the answer has the new branch and revision.
-        The answer is a refusal if there is no such checkpoint, naming the nearest. Raises NotLive, and Refused unless
-        exactly one of `step` and `revision` is given.
+        The answer is a refusal if there is no such checkpoint, naming the nearest, and unless `confirmed` if the run
+        would end there. Raises NotLive, and Refused unless exactly one of `step` and `revision` is given.
         """
         if (step is None) == (revision is None):
             raise messages.ONE_OF_STEP_AND_REVISION()
         ref = CheckpointRef.of_payload({"revision": _plain(revision)} if step is None else {"step": _plain(step)})
-        return self._ask("rollback", ref.to_payload(), reason, author, wait_s)
+        return self._ask("rollback", ref.to_payload(), reason, author, wait_s, confirmed=confirmed)
 
     # ---- waiting
     def follow(
@@ -259,9 +260,12 @@ class Run:
                 time.sleep(_LOOK_S)
 
     def _ask(
-        self, kind: str, payload: dict[str, Any] | None, reason: str | None, author: str | None, wait_s: float
-    ) -> Answer:
-        return control.command(self.paths, kind, payload, origin="api", author=author, reason=reason, wait_s=wait_s)
+        self, kind: str, payload: dict[str, Any] | None, reason: str | None, author: str | None, wait_s: float, *,
+        confirmed: bool = False,
+    ) -> Answer:  # fmt: skip
+        return control.command(
+            self.paths, kind, payload, origin="api", author=author, reason=reason, confirmed=confirmed, wait_s=wait_s
+        )
 
 
 def train(

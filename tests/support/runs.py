@@ -70,10 +70,11 @@ class Steered:
         return cls(prepare_new(run_config, live, runs=runs, run_id=lambda: None, say=lambda _: None), at)
 
     @classmethod
-    def resumed(cls, paths: Any, at: dict[int, Callable[[Steered], Any]] | None = None) -> Steered:
+    def resumed(cls, paths: Any, at: dict[int, Callable[[Steered], Any]] | None = None, **edit: Any) -> Steered:
+        """`edit`: what `--resume --set` changes."""
         from vsrpp.training.start import prepare_resume
 
-        return cls(prepare_resume(paths, say=lambda _: None), at)
+        return cls(prepare_resume(paths, say=lambda _: None, edit=edit), at)
 
     def train(self) -> str:
         try:

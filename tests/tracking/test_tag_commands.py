@@ -192,7 +192,7 @@ def test_a_crash_anywhere_applies_it_once_and_answers(desk: Desk, moment: str, m
     assert "vsrpp.set.max_lr" not in desk.here()
 
 
-@pytest.mark.parametrize(("state", "go_on"), [("finished", "--from"), ("stopped", "--resume"), (None, "--resume")])
+@pytest.mark.parametrize(("state", "go_on"), [("finished", " --set max_steps=N"), ("stopped", ""), (None, "")])
 def test_a_tag_on_a_run_that_is_over_is_answered_by_sync(runs: Path, uri: str, state: str | None, go_on: str) -> None:
     run = made_run(runs, "over1", ended=False)
     if state:
@@ -203,7 +203,7 @@ def test_a_tag_on_a_run_that_is_over_is_answered_by_sync(runs: Path, uri: str, s
     client_of(uri).set_tag(there, "vsrpp.do", "pause")
     assert sync(run.paths.root, uri).delivered
     tags = client_of(uri).get_run(there).data.tags
-    why = f"the run is {state or 'dead'}. Continue with: vsrpp train {go_on} over1"
+    why = f"the run is {state or 'dead'}. Continue with: vsrpp train --resume over1{go_on}"
     assert tags["vsrpp.last_command"] == f"max_lr=2e-4: not applied, {why}; pause: not applied, {why}"
     assert not {"vsrpp.set.max_lr", "vsrpp.do"} & tags.keys()
     pending = PendingCommands(run.paths.inbox_db)

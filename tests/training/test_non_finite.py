@@ -137,8 +137,16 @@ def test_a_kill_on_the_way_changes_neither_the_return_nor_the_weights(tmp_path: 
 def test_a_rate_is_halved_within_its_range_and_nothing_the_walk_needs_is_left_out() -> None:
     live = {"max_lr": 1e-5, "min_lr": 4e-8, "grad_clip": 2.0, "max_steps": 10}
     earlier = {**live, "max_lr": 4e-5, "grad_clip": 1.0}
-    assert lowered(live, earlier) == [
+    assert lowered(live, earlier, 9) == [
         {"key": "max_lr", "old": 1e-5, "new": 1e-5},
         {"key": "min_lr", "old": 4e-8, "new": 2e-8},
         {"key": "grad_clip", "old": 2.0, "new": 1.0},
     ]
+
+
+def test_an_automatic_return_to_a_last_step_of_then_does_not_end_the_run() -> None:
+    live = {"max_lr": 2e-5, "min_lr": 4e-8, "max_steps": 40}
+    back = {change["key"]: change["new"] for change in lowered(live, {**live, "max_steps": 20}, 20)}
+    assert back["max_steps"] == 40, "a replay starts from the config of the checkpoint, so it is listed"
+    assert "max_steps" not in {change["key"] for change in lowered(live, {**live, "max_steps": 40}, 20)}
+    assert {"key": "max_steps", "old": 40, "new": 30} in lowered(live, {**live, "max_steps": 30}, 20)

@@ -228,3 +228,32 @@ def test_terms_of_a_probation_that_make_no_sense_are_said_at_once(run: FakeRun) 
 
     drive(run, script)
     assert "probation" not in run.seen[0].payload
+
+
+def test_an_edit_that_ends_the_run_wants_another_enter(run: FakeRun) -> None:
+    async def script(ui: Driven) -> None:
+        await ui.press("enter")
+        await ui.type("max_steps")
+        await ui.press("enter")
+        await ui.type("600")
+        await ui.shows("this ends the run now, at step 1230")
+        await ui.press("enter", "enter")
+        await ui.shows("This ends the run now: ENTER again to confirm")
+        assert run.seen == []
+        await ui.press("enter")
+        await ui.shows("Applied at step 1230, revision 2")
+
+    drive(run, script)
+    assert run.seen[0].payload == {"changes": {"max_steps": 600}, "confirmed": True}
+
+
+def test_what_was_typed_faster_than_it_was_judged_does_not_end_the_run(run: FakeRun) -> None:
+    async def script(ui: Driven) -> None:
+        await ui.press("enter")
+        await ui.type("max_steps")
+        await ui.press("enter")
+        await ui.pilot.press("6", "0", "0", "enter", "enter")
+        await ui.until(lambda: "ends the run now" in ui.message)
+
+    drive(run, script)
+    assert run.seen == []

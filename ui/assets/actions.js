@@ -60,6 +60,7 @@
     const alias = order.verb === "promote" ? get("ask-alias").value.trim() : undefined;
     const answer = await send({ ...order, alias });
     get("ask-yes").disabled = false;
+    order.confirmed = answer.reason_code === "refused.rollback_ends_run";  // it was said: the next press confirms it
     if (answer.ok) { get("ask").close(); tell(answer.notice); } else get("ask-told").innerHTML = answer.notice;
   }
 

@@ -43,6 +43,8 @@ class _Page:
             navigation("config", t)
             html(piece("pages/config_top", log_fields=_log_fields(self.parameters)), t, elem_id="content")
             self.run_id = gr.Textbox(visible=False)
+            self.told = gr.Textbox(visible=False)
+            """The edit of which was said that it ends the run: the next press confirms it."""
             self.base = gr.Number(visible=False, precision=0)
             self.base_mark = html(_base_mark(None), t, elem_id="base")
             with gr.Row(elem_id="form", equal_height=False):
@@ -144,8 +146,8 @@ class _Page:
             ).then(self._check, asked, [self.preview, *notes], **QUIET)
         self.apply.click(
             self._apply,
-            [*asked, self.reason, *self.trial],
-            [self.answer, self.reason, *whole],
+            [*asked, self.reason, self.told, *self.trial],
+            [self.answer, self.told, self.reason, *whole],
             trigger_mode="once",
             **QUIET,
         )
@@ -209,7 +211,7 @@ class _Page:
         changes = self._edited(raw, base, snapshot)
         if not changes:
             return self._html(view.preview(None, self.t, self.language)), {}
-        result = control.preview(self.watches.paths(run_id), changes, base_revision=base)
+        result = control.preview(self.watches.paths(run_id), changes, base_revision=base, confirmed=True)
         shown = self._html(view.preview(result, self.t, self.language, snapshot.run_config))
         return shown, {e["key"]: problem_text(e, self.t) for e in result.errors}
 
@@ -276,7 +278,7 @@ class _Page:
 
     def _apply(self, request: gr.Request, run_id: str, base: int | None, *values: Any) -> list[Any]:
         """Ask the run for what differs from the revision the form stands on, and say what became of it."""
-        raw, (reason, *trial) = values[: len(self.keys)], values[len(self.keys) :]
+        raw, (reason, told, *trial) = values[: len(self.keys)], values[len(self.keys) :]
         typed = dict(zip(self.keys, raw, strict=True))
         nothing_new = [gr.skip()] * (4 + 2 * len(self.keys))
         start = _whole_number(base)
@@ -284,26 +286,31 @@ class _Page:
             snapshot = self._snapshot(run_id)
             changes = self._edited(typed, start, snapshot)
             if not changes:
-                return [self._told("info", self.t("nothing")), gr.skip(), *nothing_new]
+                return [self._told("info", self.t("nothing")), "", gr.skip(), *nothing_new]
+            edit, paths = json.dumps(changes, sort_keys=True), self.watches.paths(run_id)
+            if edit != told and control.preview(paths, changes, base_revision=start, confirmed=True).ends_run:
+                return [self._told("warn", self.t("ends_run.again")), edit, gr.skip(), *nothing_new]
             probation = _terms(*trial) if trial else None
             on_trial: dict[str, Any] = {"probation": probation} if probation else {}
             answer = steering.edit(
-                visitor_of(request), self.watches.paths(run_id), changes, snapshot, reason=str(reason).strip() or None,
-                base_revision=start, **on_trial,
+                visitor_of(request), paths, changes, snapshot, reason=str(reason).strip() or None,
+                base_revision=start, confirmed=edit == told, **on_trial,
             )  # fmt: skip
         except VsrppError as error:
-            return [self._told("bad", error_text(error, self.t)), gr.skip(), *nothing_new]
+            return [self._told("bad", error_text(error, self.t)), "", gr.skip(), *nothing_new]
         if answer.status == "applied":
             message = self._told("good", self.t("applied", step=answer.step, revision=answer.revision))
             return [
                 message,
                 "",
+                "",
                 *self._whole(run_id, self._snapshot(run_id, fresh=True), self._snapshot(run_id).config.live, {}),
             ]
         if answer.status == "pending":
-            return [self._told("warn", self.t("pending")), gr.skip(), *nothing_new]
+            return [self._told("warn", self.t("pending")), "", gr.skip(), *nothing_new]
         return [
             self._refused(answer.errors, answer.message, run_id),
+            "",
             gr.skip(),
             *self._after_refusal(run_id, start, typed),
         ]

@@ -27,24 +27,28 @@ _SIDES: tuple[Literal["old", "new"], ...] = ("old", "new")
 
 def set_values(
     run: str, *, assignments: list[str], dry_run: bool, probation: int | None, revert_if: str | None,
-    author: str | None, reason: str | None, base_revision: int | None, wait_s: float, run_dir: Path | None,
-    as_json: bool,
+    author: str | None, reason: str | None, base_revision: int | None, confirmed: bool, wait_s: float | None,
+    run_dir: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Apply an edit to a live run, or with `dry_run` show its effects. Raises Refused, NotFound or NotLive."""
     with keep_document(_NO_EDIT, Refused, as_json=as_json):
         folder = control.find_run(run, paths.runs_dir(run_dir))
         run_config = control.run_config(folder)
         changes = config.parse_assignments(assignments, run_config)
-        if dry_run:
-            return _preview(folder, changes, base_revision, run_config, as_json)
         terms = None
         if probation is not None:
             terms = {"steps": probation, "revert_if": revert_if}
         elif revert_if:
             raise messages.PROBATION_MISSING()
+        if dry_run:
+            unsent = {"--reason": reason, "--author": author, "--wait": wait_s}
+            given = [flag for flag, value in unsent.items() if value is not None]
+            if given:
+                raise messages.DRY_RUN_SENDS_NOTHING(options=" and ".join(given))
+            return _preview(folder, changes, base_revision, confirmed, terms, run_config, as_json)
         answer = control.apply(
             folder, changes, origin="cli", probation=terms, author=author, reason=reason, base_revision=base_revision,
-            wait_s=wait_s,
+            confirmed=confirmed, wait_s=control.DEFAULT_WAIT_S if wait_s is None else wait_s,
         )  # fmt: skip
     if as_json:
         print_json({"status": answer.status, "revision": answer.revision, "step": answer.step, "changes": answer.changes,
@@ -66,8 +70,8 @@ def command(run: str, *, kind: str, wait_s: float, run_dir: Path | None, as_json
 
 
 def rollback(
-    run: str, *, step: str | None, revision: int | None, author: str | None, reason: str | None, wait_s: float,
-    run_dir: Path | None, as_json: bool,
+    run: str, *, step: str | None, revision: int | None, author: str | None, reason: str | None, confirmed: bool,
+    wait_s: float, run_dir: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Roll a live run back to a checkpoint; exit 3 if there is none. Raises Refused, NotFound or NotLive."""
     nothing = {"status": "refused", "step": None, "branch": None, "revision": None}
@@ -75,15 +79,16 @@ def rollback(
         ref = CheckpointRef("revision", revision or 0) if step is None else CheckpointRef.parse(step)
     answer = control.command(
         control.find_run(run, paths.runs_dir(run_dir)), "rollback", ref.to_payload(), origin="cli", author=author, reason=reason,
-        wait_s=wait_s,
+        confirmed=confirmed, wait_s=wait_s,
     )  # fmt: skip
     return _show(answer, as_json, "rolled back")
 
 
 def _preview(
-    run: RunPaths, changes: dict[str, Any], base_revision: int | None, run_config: dict[str, Any], as_json: bool
-) -> int:
-    preview = control.preview(run, changes, base_revision=base_revision)
+    run: RunPaths, changes: dict[str, Any], base_revision: int | None, confirmed: bool,
+    terms: dict[str, Any] | None, run_config: dict[str, Any], as_json: bool,
+) -> int:  # fmt: skip
+    preview = control.preview(run, changes, base_revision=base_revision, probation=terms, confirmed=confirmed)
     if not preview.errors and not control.is_live(run):
         raise messages.OVER(run=run.run_id, state=control.status(run)["state"])
     if as_json:
@@ -91,7 +96,7 @@ def _preview(
         if preview.errors:
             verdict["reason_code"] = preview.errors[0]["reason_code"]
         status = "refused" if preview.errors else "preview"
-        print_json({"status": status, "step": None, **preview.to_json(), **verdict})
+        print_json({"status": status, "step": None, **preview.to_json(), "probation": terms, **verdict})
     elif not preview.errors:
         for change in preview.changes:
             old, new = (_value(change, side, run_config) for side in _SIDES)
@@ -100,6 +105,8 @@ def _preview(
             say(yellow(f"⚠️  {warning}"))
         if preview.weight_sum is not None:
             say(f"the loss weights then sum to {preview.weight_sum:g}")
+        if terms:
+            say(f"on probation for {terms['steps']} steps; reverted if {terms['revert_if'] or 'a value is not finite'}")
         say("nothing was changed (--dry-run)")
     if preview.errors:
         problems = _problems(preview.errors)

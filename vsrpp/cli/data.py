@@ -26,9 +26,13 @@ def data(
     if arguments[0] == "pack" and len(arguments) == 3:
         if read_all:
             raise messages.PACK_READS_ALL()
+        if sheet is not None or overwrite:
+            raise messages.PACK_WITHOUT_SHEET()
         return _pack(arguments[1], Path(arguments[2]), settings, plugins, as_json)
     if len(arguments) != 1:
         raise messages.DATA_USAGE()
+    if overwrite and sheet is None:
+        raise messages.OVERWRITE_WITHOUT_SHEET()
     if sheet is not None:
         early.check_new_file(sheet, overwrite=overwrite)
     early.check_input(arguments[0])

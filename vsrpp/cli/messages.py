@@ -18,6 +18,7 @@ BUG = Reason("failed.bug", "{report}", VsrppError)
 
 # ---- commands to a run
 PROBATION_MISSING = Reason("refused.probation_missing", "--revert-if needs --probation STEPS.")
+DRY_RUN_SENDS_NOTHING = Reason("refused.dry_run", "--dry-run sends nothing to the run: omit {options}.")
 OVER = Reason("not_live.over", "run {run} is {state}: an edit would not be applied.", NotLive)
 
 # ---- files and runs
@@ -38,6 +39,8 @@ DATA_UNREADABLE = Reason(
     "refused.data.unreadable",
     "{path}: {count} of its files cannot be read ({readable} frames can); repair or remove them.",
 )
+OVERWRITE_WITHOUT_SHEET = Reason("refused.usage.overwrite", "--overwrite requires --sheet FILE.")
+PACK_WITHOUT_SHEET = Reason("refused.usage.pack", "data pack writes no contact sheet: omit --sheet and --overwrite.")
 PACK_CONFIG = Reason(
     "refused.pack", "{path} refused: a packed copy has one source; pack the sources of a mix one by one."
 )

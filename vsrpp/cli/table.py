@@ -86,6 +86,7 @@ WAIT = Option(
 )  # fmt: skip
 REASON = Option(name="reason", flag="--reason", metavar="TEXT", help="why; recorded with the change")
 AUTHOR = Option(name="author", flag="--author", metavar="NAME", help="who makes it (default: the login name)")
+YES = Option(name="confirmed", flag="--yes", kind="switch", help="do it even if it ends the run now; refused otherwise")
 LANGUAGE = Option(
     name="lang", flag="--lang", choices=("en", "de"), help="language of the pages (default: the browser's)"
 )
@@ -132,7 +133,7 @@ TRAIN = CommandSpec(
                help="start a new run from RUN, RUN@STEP, a checkpoint folder, models:/NAME@ALIAS, models:/NAME/VERSION"
                " or models:/m-…"),
         Option(name="resume", flag="--resume", kind="place", metavar="RUN",
-               help="continue a run that was stopped or killed"),
+               help="continue a run that has ended; --set changes its live config, a finished one needs --set max_steps=N"),
         Option(name="max_steps", flag="--max-steps", kind="whole", metavar="N", help="optimizer steps to train for"),
         Option(name="max_hours", flag="--max-hours", metavar="H",
                help="stop, with a checkpoint, after this much total machine time, resumes and pauses included (with"
@@ -215,7 +216,8 @@ COMMANDS: tuple[CommandSpec, ...] = (
                    help="revert automatically, to the exact state before, if --revert-if holds within this many steps"),
             Option(name="revert_if", flag="--revert-if", metavar="COND",
                    help="such as 'loss > 2x', 'psnr_y < -0.5', 'grad_norm > 5x'; a non-finite value always reverts"),
-            WAIT,
+            YES,
+            replace(WAIT, default=None),
         ),
     ),
     *(
@@ -232,6 +234,7 @@ COMMANDS: tuple[CommandSpec, ...] = (
                    help="the newest checkpoint saved under that revision"),
             REASON,
             AUTHOR,
+            YES,
             WAIT,
         ),
     ),

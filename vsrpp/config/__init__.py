@@ -6,7 +6,7 @@ Importing this is cheap (a few milliseconds): `jsonschema` and `yaml` are loaded
 from __future__ import annotations
 
 from vsrpp.config.check import check_changes, check_known, check_live, check_run, normalise
-from vsrpp.config.edits import Change, diff, merge, parse_assignments, warnings
+from vsrpp.config.edits import Change, diff, merge, parse_assignments, same, warnings
 from vsrpp.config.number import read_whole
 from vsrpp.config.problem import PRIVATE, Problem, public_value
 from vsrpp.config.schema import (
@@ -21,7 +21,7 @@ from vsrpp.config.schema import (
     presets,
     startup_parameters,
 )
-from vsrpp.config.sources import assigned_values, config_file, plugins_in, resolve
+from vsrpp.config.sources import assigned_values, config_file, plugins_in, refused, resolve
 from vsrpp.config.text import dump_runtime, format_value, refusal, refusal_line
 
 __all__ = [
@@ -54,7 +54,9 @@ __all__ = [
     "read_whole",
     "refusal",
     "refusal_line",
+    "refused",
     "resolve",
+    "same",
     "startup_parameters",
     "warnings",
 ]

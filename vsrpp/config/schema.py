@@ -287,6 +287,14 @@ def defaults(preset: str, run_config: Mapping[str, Any] | None = None) -> tuple[
     return startup, {key: parameter.default_for(preset) for key, parameter in schema.live.items()}
 
 
+def preset_values(preset: str) -> dict[str, Any]:
+    """The values that make a preset: those in which presets differ. Raises KeyError for an unknown preset."""
+    own = _OURS.parameters.values()
+    return {
+        one.key: one.default_for(preset) for one in own if any(each != one.default for each in one.presets.values())
+    }
+
+
 def _term(key: str, description: Mapping[str, Any]) -> LossTerm:
     term = description["x-term"]
     return LossTerm(

@@ -17,6 +17,7 @@ from vsrpp.config import messages, schema
 from vsrpp.config.aliases import foreign_file, translated
 from vsrpp.config.check import check_start, normalise, unknown
 from vsrpp.config.edits import same
+from vsrpp.config.problem import Problem
 from vsrpp.config.text import one_of, refusal, show
 from vsrpp.errors import VsrppError
 
@@ -26,21 +27,26 @@ _EXPONENT = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
 
 
 def assigned_values(
-    preset: str | None, file: Path | None, sets: Mapping[str, Any], **overrides: Any
+    preset: str | None, file: Path | None, sets: Mapping[str, Any], *, parent: Mapping[str, Any] | None = None,
+    **overrides: Any,
 ) -> dict[str, Any]:  # fmt: skip
     """What a person set, as `resolve` takes it, not checked against the schema except for the preset's name.
 
-    Raises Refused or NotFound for the file.
+    `parent`: what a run inherits from the one it starts from. Everything that a person names overrides it; a preset does
+    with the values in which presets differ. Raises Refused or NotFound for the file.
     """
     assigned = read_file(file) if file is not None else {}
     assigned.pop("plugins", None)  # `plugins_in` reads them
     assigned |= {"preset": preset} if preset is not None else {}
     assigned |= sets
     assigned |= {key: value for key, value in overrides.items() if value is not None}
+    named = "preset" in assigned
     assigned.setdefault("preset", schema.default_preset())
     if assigned["preset"] not in schema.presets():
         raise messages.NO_PRESET(value=show(assigned["preset"]), choices=one_of(schema.presets()))
-    return assigned
+    if parent is None:
+        return assigned
+    return {**parent, **(schema.preset_values(assigned["preset"]) if named else {}), **assigned}
 
 
 def plugins_in(file: Path | None) -> list[str]:
@@ -80,9 +86,13 @@ def resolve(
             problems.append(unknown(str(key), value, list(schema.parameters(recorded))))
     problems += check_start(run_config, live_config, list(assigned))
     if problems:
-        causes = [refusal([problem]) for problem in problems]
-        raise messages.CONFIG_REFUSED(why=refusal(problems), causes=causes)
+        raise refused(problems)
     return normalise(run_config, recorded), normalise(live_config, recorded)
+
+
+def refused(problems: Sequence[Problem]) -> VsrppError:
+    """The refusal of a config or an edit before a run starts: all problems in one line, and one by one in `causes`."""
+    return messages.CONFIG_REFUSED(why=refusal(problems), causes=[refusal([problem]) for problem in problems])
 
 
 def config_file(name: str) -> Path:

@@ -6,7 +6,21 @@ from vsrpp.control.best import BestCheckpoint, BestRule, best_checkpoint, checkp
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.delivery_status import delivery, upload
-from vsrpp.control.edits import Preview, apply, command, current_config, preview, run_config_of, stale_keys
+from vsrpp.control.edits import (
+    CONFIRMED,
+    DEFAULT_WAIT_S,
+    Preview,
+    apply,
+    command,
+    current_config,
+    ending_change,
+    ends_run,
+    leave_edit,
+    preview,
+    probation_problems,
+    run_config_of,
+    stale_keys,
+)
 from vsrpp.control.lineage import SEGMENT_EVENTS, Lineage, line_of, lineage, steers
 from vsrpp.control.local_checkpoints import LocalCheckpoint, local_checkpoints
 from vsrpp.control.numbers import numbers
@@ -41,6 +55,8 @@ from vsrpp.control.views import (
 
 __all__ = [
     "CONFIG_EVENTS",
+    "CONFIRMED",
+    "DEFAULT_WAIT_S",
     "ENDED_STATES",
     "FINAL_STATES",
     "LIVE_STATES",
@@ -72,9 +88,12 @@ __all__ = [
     "config_view",
     "current_config",
     "delivery",
+    "ending_change",
+    "ends_run",
     "find_run",
     "history",
     "is_live",
+    "leave_edit",
     "line_of",
     "lineage",
     "local_checkpoints",
@@ -87,6 +106,7 @@ __all__ = [
     "numbers",
     "owners_link",
     "preview",
+    "probation_problems",
     "process_alive",
     "process_identity",
     "run_config",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vsrpp import config, schedule
+from vsrpp.config import messages as config_messages
 from vsrpp.config.condition import parse_conditions
 from vsrpp.config.schema import loss_terms
 from vsrpp.control import messages
@@ -17,11 +18,16 @@ from vsrpp.control.numbers import LIMITS
 from vsrpp.control.panel_links import account
 from vsrpp.control.runs import LIVE_STATES, run_state
 from vsrpp.documents import PreviewChange, ProblemDocument, RatePoint, RemarkDocument
+from vsrpp.errors import Refused
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer, Inbox, RunReader
 
 MAX_EDIT_BYTES = 64 * 1024
+MAX_PROBATION_STEPS = 100_000
 DEFAULT_WAIT_S = 60.0
+MAX_STEPS = "max_steps"
+CONFIRMED = "confirmed"
+"""Key in the payload of an edit or a rollback: true if it may end the run at once. Older trainers do not look at it."""
 BASE_REVISION = "base_revision"
 """Key of a problem with the base revision of an edit itself."""
 on_sent: ContextVar[Callable[[], None] | None] = ContextVar("on_sent", default=None)
@@ -42,6 +48,8 @@ class Preview:
     """Sum of the loss weights after the edit, if it sets one of them."""
     rate_ahead: list[RatePoint] = field(default_factory=list)
     """[{step, old, new}]: the learning rate from the current step to the end, before and after."""
+    ends_run: bool = False
+    """Whether the edit ends the run now, so that it has to be confirmed."""
 
     @property
     def warnings(self) -> list[str]:
@@ -76,13 +84,22 @@ def run_config_of(reader: RunReader) -> dict[str, Any]:
     }
 
 
-def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | None = None) -> Preview:
-    """Check an edit against the config in force and compute its effects, without sending anything to the run."""
+def preview(
+    paths: RunPaths, changes: dict[str, Any], *, base_revision: int | None = None, probation: dict[str, Any] | None = None,
+    confirmed: bool = False,
+) -> Preview:  # fmt: skip
+    """Check an edit against the config in force and compute its effects, without sending anything to the run.
+
+    An edit that ends the run now is an error unless it is `confirmed`; the run itself judges that again when it acts.
+    """
     with RunReader(paths.run_db) as reader:
         history, run_config = current_config(reader), run_config_of(reader)
         step = int(reader.state().get("step", 0))
     problems = config.check_changes(history.live, changes, run_config)
-    problems += stale_keys(history, changes, base_revision, run_config)
+    problems += [*stale_keys(history, changes, base_revision, run_config), *probation_problems(probation)]
+    end = None if problems else ending_change(config.diff(history.live, {**history.live, **changes}), step)
+    if end is not None and not confirmed:
+        problems.append(ends_run(end, step, paths.run_id))
     errors = [problem.to_json() for problem in problems]
     known = config.live_parameters(run_config)
     rows: list[PreviewChange] = [
@@ -91,16 +108,46 @@ def preview(paths: RunPaths, changes: dict[str, Any], *, base_revision: int | No
         if change.key in known
     ]
     if errors:
-        return Preview(revision=history.revision, changes=rows, errors=errors)
+        return Preview(revision=history.revision, changes=rows, errors=errors, ends_run=end is not None)
     edited = {**history.live, **changes}
     weights = [term.key for term in loss_terms(run_config)]
     return Preview(
         revision=history.revision,
         changes=rows,
-        remarks=config.warnings(history.live, changes, run_config),
+        remarks=[
+            *([messages.ENDS_RUN_NOW.filled(step=step)] if end is not None else []),
+            *config.warnings(history.live, changes, run_config),
+        ],
         weight_sum=sum(edited[key] for key in weights) if set(weights) & set(changes) else None,
         rate_ahead=_rate_ahead(step, history.live, edited, run_config),
+        ends_run=end is not None,
     )
+
+
+def ending_change(changed: Iterable[config.Change], step: int) -> config.Change | None:
+    """The change, of an edit that the schema accepts, that ends a run at `step`: no other live parameter can."""
+    return next((change for change in changed if change.key == MAX_STEPS and change.new <= step), None)
+
+
+def ends_run(change: config.Change, step: int, run: str) -> config.Problem:
+    """Why an edit with such a change is refused unless it is confirmed."""
+    return config.Problem.of(change.key, change.new, messages.ENDS_RUN, step=step, max_steps=int(change.new), run=run)
+
+
+def probation_problems(terms: Any) -> list[config.Problem]:
+    """Problems in the terms of a probation: {"steps": N, "revert_if": CONDITION or null}."""
+    if not terms:
+        return []
+    steps = terms.get("steps") if isinstance(terms, dict) else None
+    if type(steps) is not int or not 1 <= steps <= MAX_PROBATION_STEPS:
+        reason = config_messages.PROBATION_STEPS
+        return [config.Problem.of("probation", steps, reason, limit=MAX_PROBATION_STEPS)]
+    try:
+        parse_conditions(terms.get("revert_if"))
+    except Refused as error:
+        message = str(error).rstrip(".")
+        return [config.Problem("probation", terms.get("revert_if"), message, error.reason_code, error.fields)]
+    return []
 
 
 def stale_keys(
@@ -129,12 +176,14 @@ def stale_keys(
 
 def apply(
     paths: RunPaths, changes: dict[str, Any], *, origin: str, author: str | None = None, reason: str | None = None,
-    base_revision: int | None = None, probation: dict[str, Any] | None = None, wait_s: float = DEFAULT_WAIT_S,
+    base_revision: int | None = None, probation: dict[str, Any] | None = None, confirmed: bool = False,
+    wait_s: float = DEFAULT_WAIT_S,
 ) -> Answer:  # fmt: skip
     """Send an edit to the run's inbox and wait for the trainer's answer (`applied`, `refused`, or `pending`).
 
-    `probation` {"steps": N, "revert_if": "loss > 2x"} makes the run revert the edit if the condition becomes true. Only
-    the trainer decides; a refused edit is recorded, too. Raises NotLive; Refused for something that is not an edit.
+    `probation` {"steps": N, "revert_if": "loss > 2x"} makes the run revert the edit if the condition becomes true.
+    `confirmed`: the edit may end the run at once. Only the trainer decides; a refused edit is recorded, too. Raises
+    NotLive; Refused for something that is not an edit.
     """
     if not changes:
         raise messages.NOTHING_TO_SET()
@@ -142,20 +191,33 @@ def apply(
     if probation is not None:
         parse_conditions(probation.get("revert_if"))
         payload["probation"] = probation
+    if confirmed:
+        payload[CONFIRMED] = True
     return _ask(
         paths, "edit", payload, origin=origin, author=author, reason=reason,
         base_revision=base_revision, wait_s=wait_s,
     )  # fmt: skip
 
 
+def leave_edit(paths: RunPaths, changes: dict[str, Any], *, origin: str) -> None:
+    """Leave an edit in the inbox of a run that is about to train, which answers it in its record alone."""
+    inbox = Inbox(paths.inbox_db)
+    try:
+        inbox.put("edit", {"changes": changes}, origin=origin, author=account())
+    finally:
+        inbox.close()
+
+
 def command(
     paths: RunPaths, kind: str, payload: dict[str, Any] | None = None, *, origin: str, author: str | None = None,
-    reason: str | None = None, wait_s: float = DEFAULT_WAIT_S,
+    reason: str | None = None, confirmed: bool = False, wait_s: float = DEFAULT_WAIT_S,
 ) -> Answer:  # fmt: skip
-    """Send pause, resume, validate, checkpoint, rollback or stop; returns once it is done. Raises NotLive, Refused."""
-    return _ask(
-        paths, kind, payload or {}, origin=origin, author=author, reason=reason, base_revision=None, wait_s=wait_s
-    )
+    """Send pause, resume, validate, checkpoint, rollback or stop; returns once it is done. Raises NotLive, Refused.
+
+    `confirmed`: a rollback may end the run at once.
+    """
+    sent = {**(payload or {}), **({CONFIRMED: True} if confirmed else {})}
+    return _ask(paths, kind, sent, origin=origin, author=author, reason=reason, base_revision=None, wait_s=wait_s)
 
 
 def _ask(

@@ -36,7 +36,8 @@ ROLE = Reason("refused.role", "{what} refused: the role {role} may not do this; 
 NOTHING_TO_SET = Reason("refused.empty", "Nothing to set: give KEY=VALUE.")
 NOT_LIVE_FINISHED = Reason(
     "not_live.finished",
-    "Run {run} is finished, so nothing can {action}. Start a new run from it: vsrpp train --from {run}",
+    "Run {run} is finished, so nothing can {action}. Continue it: vsrpp train --resume {run} --set max_steps=N; or start"
+    " a new run from it: vsrpp train --from {run}",
     NotLive,
 )
 NOT_LIVE = Reason(
@@ -85,6 +86,13 @@ ON_PROBATION = Reason(
 )
 NEVER_REACHED = Reason("not_live.step", "run {run} is {state} at step {step}; it never reached {target}.", NotLive)
 
+# ---- what ends the run at once
+ENDS_RUN = Reason(
+    "refused.ends_run",
+    "this ends the run now, at step {step}: to stop it, vsrpp stop {run}; to confirm this edit, vsrpp set {run}"
+    " max_steps={max_steps} --yes",
+)
+ENDS_RUN_NOW = Remark("warning.ends_run", "this ends the run now, at step {step}")
 # ---- the account's links to its panels
 PANEL_SECRET_OPEN = Reason(
     "refused.panel_secret_mode",

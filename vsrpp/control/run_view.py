@@ -207,6 +207,11 @@ class RunView:
         late = (finite(self.backlog.get("age_s")) or 0.0) > BEHIND_AFTER_S
         return bool(self.backlog.get("trouble") or (self.backlog.get("end_due") and late))
 
+    def ends_at(self, checkpoint: SavedCheckpoint) -> bool:
+        """Whether a rollback to the checkpoint ends the run: its config then had no more steps to make."""
+        last = finite((self.config.at(checkpoint.revision) or {}).get("max_steps"))
+        return last is not None and last <= checkpoint.step
+
     def is_best(self, branch: int, step: int) -> bool:
         """Whether a checkpoint, or the validation of its state, is the best one's."""
         return self.best is not None and (branch, step) == (self.best_branch, self.best["step"])

@@ -35,6 +35,9 @@ FPS_OF_VIDEO = Reason(
 
 # Output
 
+CRF_WITHOUT_EFFECT = Reason(
+    "refused.inference.crf", "--crf refused: {output} has no quality factor. Omit it, or choose another --codec."
+)
 TARGET_IS_INPUT = Reason("refused.inference.target_is_input", "{path} is the input itself: choose another output.")
 TARGET_HOLDS_INPUT = Reason("refused.inference.target_holds_input", "{path} contains the input: choose another output.")
 TARGET_EXISTS = Reason(

@@ -19,7 +19,7 @@ from vsrpp.data.readers import Source
 from vsrpp.data.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, find_plain
 from vsrpp.inference import messages
 from vsrpp.inference.chunks import StreamBounds, upscale_stream
-from vsrpp.inference.video import FolderWriter, OpenClip, VideoWriter, codec_for, read
+from vsrpp.inference.video import CODECS, FolderWriter, OpenClip, VideoWriter, codec_for, read
 from vsrpp.models import Network
 
 
@@ -121,6 +121,9 @@ def _check_target(clip: Source, out: Path, options: UpscaleOptions, as_video: bo
         raise messages.NO_FRAME_RATE()
     if options.fps is not None and clip.kind == "video":
         raise messages.FPS_OF_VIDEO()
+    codec = codec_for(out, options.codec) if as_video else "png"
+    if options.crf is not None and "crf" not in CODECS.get(codec, ("", {}))[1]:
+        raise messages.CRF_WITHOUT_EFFECT(output=codec)
     if not out.exists():
         return
     if not options.overwrite:

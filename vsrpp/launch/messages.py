@@ -20,10 +20,21 @@ CHANGED_CODE_WITHOUT_RESUME = Reason(
 JSON_WITHOUT_CHECK = Reason(
     "refused.launch.json_without_check", "--json requires --check; for a run that trains: vsrpp status RUN --json"
 )
+CHECK_AND_TUI = Reason(
+    "refused.launch.check_and_tui", "--check starts no run that --tui could show: give only one of them."
+)
+TRUST_WITHOUT_RECORD = Reason(
+    "refused.launch.trust_without_record",
+    "--trust-code requires --from or --resume: it is for recorded plug-ins; those that you name yourself may run.",
+)
 FIXED_ON_RESUME = Reason(
     "refused.launch.fixed_on_resume",
-    "{options} cannot change a run that is resumed: its config is recorded. "
-    "Edit it while it trains (vsrpp set), or start a new run: vsrpp train --from {run}",
+    "{options} cannot change a run that is resumed: only live parameters and limits can (--set). "
+    "Start a new run from it: vsrpp train --from {run}",
+)
+PRETRAINED_AND_FROM = Reason(
+    "refused.launch.pretrained_and_from",
+    "{key} = {value} refused: with --from the weights come from the checkpoint. Omit one of them.",
 )
 TUI_WITHOUT_TERMINAL = Reason(
     "refused.launch.tui_without_terminal",

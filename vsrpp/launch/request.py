@@ -89,11 +89,15 @@ class ReplayRequest:
 
 
 def check_combination(request: TrainRequest) -> None:
-    """Raises Refused for options that exclude each other."""
+    """Raises Refused for options that exclude each other, or have no effect together."""
     if request.check and request.resume:
         raise messages.CHECK_AND_RESUME()
     if request.as_json and not request.check:
         raise messages.JSON_WITHOUT_CHECK()
+    if request.check and request.tui:
+        raise messages.CHECK_AND_TUI()
+    if request.trust_code and not (request.source or request.resume):
+        raise messages.TRUST_WITHOUT_RECORD()
     if request.resume and request.source:
         raise messages.RESUME_AND_FROM()
     if request.allow_changed_code and not request.resume:
@@ -104,8 +108,7 @@ def check_combination(request: TrainRequest) -> None:
 
 def _check_resume(request: TrainRequest) -> None:
     fixed = {
-        "--preset": request.preset, "--config": request.config, "--set": request.settings,
-        "--max-steps": request.max_steps, "--plugin": request.plugins,
+        "--preset": request.preset, "--config": request.config, "--plugin": request.plugins,
     }  # fmt: skip
     given = [name for name, value in fixed.items() if value]
     if given:

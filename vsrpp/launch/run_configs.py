@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vsrpp import config
 from vsrpp.checkpoints.documents import checkpoint_live_config, checkpoint_run_config, read_manifest
 from vsrpp.config import messages as config_messages
+from vsrpp.config.text import show
 from vsrpp.control.numbers import LIMITS
 from vsrpp.data import find_all, with_absolute_paths
+from vsrpp.launch import messages
 from vsrpp.launch.checkpoint_source import checkpoint_folder
 from vsrpp.launch.request import TrainRequest
 from vsrpp.paths import CheckpointPaths
@@ -43,22 +45,20 @@ class StartSource:
 def resolve(
     request: TrainRequest, source: StartSource | None, say: Callable[[str], None] = lambda _: None
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(run config, live config), each overriding the one before: source or preset, file, --set, other options.
+    """(run config, live config), each overriding the one before: source, preset, file, --set and other options.
 
     Imports the plug-ins that are named, and those of the source, after everything that can be checked without them.
     Raises Refused or NotFound.
     """
-    overrides = {"data": request.data, "max_steps": request.max_steps, **limits(request)}
     file = config.config_file(request.config) if request.config else None
-    inherited = {**_inherited(source), "device": "auto"} if source is not None else {}
-    settings = {**inherited, **config.parse_assignments(request.settings)}
-    values = config.assigned_values(request.preset, file, settings, **overrides)
+    parent = {**_inherited(source), "device": "auto"} if source is not None else None
+    values = config.assigned_values(None, file, _settings(request), parent=parent)
+    if source is not None:
+        _check_weights(values)
     plugins, names = _plugins(request, source, file, values, say)
     if plugins:
-        typed = config.parse_assignments(request.settings, {"plugins": plugins})
-        values = naming.renamed({**values, **typed}, names)
-        values |= {key: value for key, value in overrides.items() if value is not None}
-    run_config, live_config = config.resolve(request.preset, None, values, plugins=plugins)
+        values = naming.renamed({**values, **_settings(request, {"plugins": plugins})}, names)
+    run_config, live_config = config.resolve(None, None, values, plugins=plugins)
     for key in _PATHS:
         run_config[key] = with_absolute_paths(run_config.get(key))
     return run_config, live_config
@@ -77,8 +77,7 @@ def _plugins(
         return kept, {}
     problems = config.check_known(values)
     if problems:
-        causes = [config.refusal([problem]) for problem in problems]
-        raise config_messages.CONFIG_REFUSED(why=config.refusal(problems), causes=causes)
+        raise config.refused(problems)
     folders = [*([file.resolve().parent] if file is not None else []), Path.cwd()]
     loaded, named = naming.load(names, folders)
     sources = {record["source"] for record in loaded}
@@ -100,11 +99,38 @@ def _inherited(source: StartSource) -> dict[str, Any]:
     return {key: value for key, value in {**run_config, **live}.items() if key in known and key not in _NOT_INHERITED}
 
 
-def limits(request: TrainRequest) -> dict[str, Any]:
-    """max_hours and cost_per_hour if given, validated; `none` removes a limit. Raises Refused."""
-    given = {key: getattr(request, key) for key in LIMITS}
-    values = config.parse_assignments(f"{key}={value}" for key, value in given.items() if value is not None)
-    return {key: value for key, value in config.resolve(None, None, values)[0].items() if key in values}
+def _settings(request: TrainRequest, run_config: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The values of --set and of the options that set one parameter. Raises Refused for a key with two values."""
+    options = {"preset": request.preset, "data": request.data, "max_steps": request.max_steps}
+    limits = [f"{key}={getattr(request, key)}" for key in LIMITS if getattr(request, key) is not None]
+    single = {key: value for key, value in options.items() if value is not None} | config.parse_assignments(limits)
+    values = config.parse_assignments(request.settings, run_config)
+    for key, value in single.items():
+        if key in values and not config.same(values[key], value):
+            raise config_messages.SET_TWICE(key=key, first=show(values[key]), second=show(value))
+        values[key] = value
+    return values
+
+
+def _check_weights(values: dict[str, Any]) -> None:
+    """Raises Refused for weights named beside the checkpoint that a run starts from."""
+    for key in ("pretrained", "pretrained_partial"):
+        if values.get(key):
+            raise messages.PRETRAINED_AND_FROM(key=key, value=show(values[key]))
+
+
+def on_resume(request: TrainRequest, run_config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(limits, edit of the live config) that a resume of the run with this run config brings. Raises Refused.
+
+    Limits are `max_hours` and `cost_per_hour`, where None removes one; no other startup parameter can change.
+    """
+    values = _settings(replace(request, preset=None, data=None), run_config)
+    limits = {key: values.pop(key) for key in LIMITS if key in values}
+    fixed = [f"--set {key}" for key in values if key in config.startup_parameters(run_config)]
+    if fixed:
+        raise messages.FIXED_ON_RESUME(options=", ".join(fixed), run=request.resume)
+    checked = config.resolve(None, None, limits)[0]
+    return {key: checked[key] for key in limits}, values
 
 
 def check_data(run_config: dict[str, Any]) -> None:

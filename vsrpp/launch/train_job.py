@@ -23,7 +23,7 @@ from vsrpp.launch.console import RunFacts, TrainConsole
 from vsrpp.launch.dry_run_job import dry_run
 from vsrpp.launch.ranks import follow, joined
 from vsrpp.launch.request import TrainRequest, check_combination
-from vsrpp.launch.run_configs import StartSource, check_data, limits, resolve
+from vsrpp.launch.run_configs import StartSource, check_data, on_resume, resolve
 from vsrpp.launch.sidecars import Sidecars
 from vsrpp.paths import RunPaths
 from vsrpp.plugins import trust
@@ -93,7 +93,9 @@ def _lead(request: TrainRequest, console: TrainConsole, preflight: Preflight | N
         return _check(request, runs, console)
     begun = elastic.begun()
     if begun is not None:
-        request = replace(request, resume=str(begun), data=request.data if request.resume else None)
+        request = replace(  # the settings are on record since the first start
+            request, resume=str(begun), settings=(), max_steps=None, data=request.data if request.resume else None
+        )
     if request.resume:
         return _resume(request, request.resume, runs, console, preflight)
     return _start(request, runs, console, preflight)
@@ -144,11 +146,11 @@ def _start(request: TrainRequest, runs: Path, console: TrainConsole, preflight: 
 def _resume(
     request: TrainRequest, run: str, runs: Path, console: TrainConsole, preflight: Preflight | None
 ) -> int:  # fmt: skip
-    new_limits = limits(request)
     trust.allow(request.trust_code)
     folder = tracked_run.found_or_rebuilt(run, runs, request.deliver_to or paths.tracking_uri(runs), console.say)
     if control.is_live(folder):
         raise messages.ALREADY_TRAINING(run_id=folder.run_id)
+    limits, edit = on_resume(request, control.run_config(folder))
     uri = request.deliver_to or uri_of(folder, paths.tracking_uri(folder.root.parent))
     delivery = Delivery.start(
         uri=uri, mlflow_run_id=tracked_run.mlflow_run_id(folder), run_name=None, experiment=None, tensorboard=True,
@@ -160,7 +162,8 @@ def _resume(
         prepared = prepare_resume(
             folder,
             say=console.say,
-            limits=new_limits,
+            limits=limits,
+            edit=edit,
             preflight=preflight,
             allow_changed_code=request.allow_changed_code,
             moved_to=request.data,

@@ -268,7 +268,7 @@ def answer_text(label: str, kind: str, answer: Answer) -> str:
 
 def over(run_id: str, state: str) -> str:
     """Why a run that has ended accepts no command, and the command that continues it."""
-    go_on = f"--from {run_id}" if state == "finished" else f"--resume {run_id}"
+    go_on = f"--resume {run_id}{' --set max_steps=N' if state == 'finished' else ''}"
     return f"the run is {state}. Continue with: vsrpp train {go_on}"
 
 

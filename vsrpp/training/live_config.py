@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsrpp import config
-from vsrpp.config import messages as config_messages
-from vsrpp.config.condition import parse_conditions
-from vsrpp.control import ConfigHistory, stale_keys, who
+from vsrpp.control import CONFIRMED, ConfigHistory, ending_change, ends_run, probation_problems, stale_keys, who
+from vsrpp.control import messages as control_messages
 from vsrpp.documents import ProblemDocument, RemarkDocument
 from vsrpp.errors import Refused, VsrppError
 from vsrpp.paths import RunPaths
@@ -35,7 +34,6 @@ from vsrpp.training.throttle import Throttle
 MAX_TEXT, MAX_ERRORS = 200, 20
 """Limits for what the record keeps of a refused edit: characters per value, errors."""
 FILE_RETRY_S = 5.0
-MAX_PROBATION_STEPS = 100_000
 PROBATION = ("steps", "revert_if")
 """The terms of a probation, as the record keeps them."""
 COMMANDS = "commands"
@@ -44,13 +42,14 @@ COMMANDS = "commands"
 
 @dataclass(frozen=True, slots=True)
 class _Author:
-    """Who made an edit, and the terms of its probation."""
+    """Who made an edit, the terms of its probation, and whether it may end the run at once."""
 
     uid: str | None
     origin: str
     author: str | None = None
     reason: str | None = None
     probation: Any = None
+    confirmed: bool = False
 
 
 class LiveConfig:
@@ -161,11 +160,12 @@ class LiveConfig:
 
     def _decide_command(self, command: Command) -> Answer:
         changes, probation = command.payload.get("changes"), command.payload.get("probation")
-        author = _Author(command.uid, command.origin, command.author, command.reason, probation)
+        confirmed = command.payload.get(CONFIRMED) is True
+        author = _Author(command.uid, command.origin, command.author, command.reason, probation, confirmed)
 
         def others() -> list[config.Problem]:
             stale = stale_keys(self.history, changes, command.base_revision) if isinstance(changes, dict) else []
-            return [*stale, *_probation_problems(probation)]
+            return [*stale, *probation_problems(probation)]
 
         return self._decide_changes(changes, author, others)
 
@@ -214,7 +214,7 @@ class LiveConfig:
         """`others` finds the problems that do not lie in the values."""
         try:
             with judging():
-                problems, changed, remarks = self._judge(changes, others)
+                problems, changed, remarks = self._judge(changes, others, author.confirmed)
         except VsrppError as error:
             problem = config.Problem(COMMANDS, None, str(error), error.reason_code, error.fields)
             return self._refuse({}, [problem], author)
@@ -241,7 +241,7 @@ class LiveConfig:
         return self._answer_from(event, remarks)
 
     def _judge(
-        self, changes: Any, others: Callable[[], list[config.Problem]]
+        self, changes: Any, others: Callable[[], list[config.Problem]], confirmed: bool
     ) -> tuple[list[config.Problem], list[config.Change], list[RemarkDocument]]:
         """(problems, changes, remarks) of an edit; nothing is changed."""
         if not isinstance(changes, dict) or not changes:
@@ -252,7 +252,13 @@ class LiveConfig:
         if problems:
             return problems, [], []
         changed = config.diff(self.live, {**self.live, **config.normalise(changes, self._run_config)})
-        return [], changed, config.warnings(self.live, changes, self._run_config) if changed else []
+        remarks = config.warnings(self.live, changes, self._run_config) if changed else []
+        step, end = self._recorder.step, ending_change(changed, self._recorder.step)
+        if end is None:
+            return [], changed, remarks
+        if not confirmed:
+            return [ends_run(end, step, self._paths.run_id)], [], []
+        return [], changed, [control_messages.ENDS_RUN_NOW.filled(step=step), *remarks]
 
     def _refuse(self, changes: dict[str, Any], problems: Sequence[config.Problem], author: _Author) -> Answer:
         errors = [_brief_row(problem.to_json()) for problem in problems[:MAX_ERRORS]]
@@ -298,22 +304,6 @@ def judging() -> Iterator[None]:
     except Exception as error:
         why = str(error).splitlines()[0] if str(error) else ""
         raise messages.UNUSABLE_COMMAND(why=f"{type(error).__name__}: {why[:MAX_TEXT]}") from error
-
-
-def _probation_problems(terms: Any) -> list[config.Problem]:
-    """Problems in the terms of a probation: {"steps": N, "revert_if": CONDITION or null}."""
-    if not terms:
-        return []
-    steps = terms.get("steps") if isinstance(terms, dict) else None
-    if type(steps) is not int or not 1 <= steps <= MAX_PROBATION_STEPS:
-        reason = config_messages.PROBATION_STEPS
-        return [config.Problem.of("probation", steps, reason, limit=MAX_PROBATION_STEPS)]
-    try:
-        parse_conditions(terms.get("revert_if"))
-    except Refused as error:
-        message = str(error).rstrip(".")
-        return [config.Problem("probation", terms.get("revert_if"), message, error.reason_code, error.fields)]
-    return []
 
 
 def _brief_row(row: ProblemDocument) -> ProblemDocument:

@@ -43,10 +43,16 @@ FILE_PROBLEMS = frozenset(
 )  # fmt: skip
 """Codes that concern the whole file, not one value."""
 
+ROLLBACK_ENDS_RUN = Reason(
+    "refused.rollback_ends_run",
+    "this ends the run now: at step {step} its config had max_steps = {max_steps}. To stop it: vsrpp stop {run}; to"
+    " confirm: vsrpp rollback {run} --step {step} --yes",
+)
+
 # ---- starting
 NOTHING_TO_TRAIN = Reason(
     "refused.nothing_to_train",
-    "the checkpoint is at step {step} and max_steps is {max_steps}: nothing to train. Raise it: --max-steps {more}",
+    "max_steps = {max_steps} at step {step} leaves nothing to train. Raise it: --max-steps {more}",
 )
 FOLDER_HAS_RUN = Reason(
     "refused.run_exists", "{folder} already contains a run. Continue it: vsrpp train --resume {run}"
@@ -56,7 +62,8 @@ NEVER_STARTED = Reason(
 )
 ALREADY_FINISHED = Reason(
     "refused.finished",
-    "run {run} is finished at step {step}. Start a new run from it: vsrpp train --from {run} --max-steps {more}",
+    "run {run} is finished at step {step}. Continue it: vsrpp train --resume {run} --set max_steps={more}; or start a"
+    " new run from it: vsrpp train --from {run} --max-steps {more}",
 )
 OUT_OF_HOURS = Reason(
     "refused.hours",

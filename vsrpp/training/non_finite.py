@@ -55,7 +55,8 @@ def find_return(run: Prepared, state: TrainingState, live: Mapping[str, Any]) ->
     else:
         snapshot, to_seq = _start(run, fields)
         path = None
-    return Return(snapshot, to_seq, path, lowered(live, snapshot.live), done + 1, messages.RETURNED.filled(**skipped))
+    changes = lowered(live, snapshot.live, snapshot.step)
+    return Return(snapshot, to_seq, path, changes, done + 1, messages.RETURNED.filled(**skipped))
 
 
 def _start(run: Prepared, fields: Mapping[str, Any]) -> tuple[Snapshot, int]:

@@ -45,13 +45,16 @@ def newest_good(paths: RunPaths, record: RunReader, *, before_step: int) -> tupl
     return None
 
 
-def lowered(live: Mapping[str, Any], earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
+def lowered(live: Mapping[str, Any], earlier: Mapping[str, Any], step: int) -> list[dict[str, Any]]:
     """Changes {key, old, new} from `live` to the `earlier` config, with rates of half the lower one of both configs.
 
-    A rate that is already at its lower limit is listed if it differs from the earlier one, because a replay of the
-    record starts from there.
+    `max_steps` stays as it is in `live` if the run would otherwise end at `step`, where it returns to. A rate that is
+    already at its lower limit is listed if it differs from the earlier one, because a replay of the record starts from
+    there.
     """
     wanted = {**live, **{key: value for key, value in earlier.items() if key in live}}
+    if wanted["max_steps"] <= step:
+        wanted["max_steps"] = live["max_steps"]
     ranges = config.live_parameters()
     for key in LOWERED:
         wanted[key] = max(min(live[key], wanted[key]) / 2, float(ranges[key].minimum or 0.0))

@@ -7,9 +7,11 @@ from typing import Any
 
 from vsrpp.checkpoints.files import load_checkpoint
 from vsrpp.checkpoints.snapshot import Snapshot
+from vsrpp.control import CONFIRMED
 from vsrpp.errors import because
 from vsrpp.paths import RunPaths
 from vsrpp.store import Command, Event
+from vsrpp.training import messages
 from vsrpp.training.checkpoint_manager import CheckpointManager
 from vsrpp.training.context import RunContext
 from vsrpp.training.live_config import LiveConfig, judging
@@ -34,12 +36,19 @@ class Rollback:
         self._checkpoints = checkpoints
 
     def to_checkpoint(self, command: Command) -> Generator[Turn, None, Event]:
-        """Roll back to a checkpoint of this run. Raises VsrppError if there is no such checkpoint."""
+        """Roll back to a checkpoint of this run.
+
+        Raises VsrppError if there is no such checkpoint, or if the run would end there and nobody confirmed that.
+        """
         self._checkpoints.collect(wait=True)
         with judging():
             folder = rollback_target(self._paths, self._recorder.writer, command.payload)
         snapshot, manifest = load_checkpoint(folder)
         check_restores(snapshot, self._run.run_config, folder)
+        if snapshot.live["max_steps"] <= snapshot.step and command.payload.get(CONFIRMED) is not True:
+            raise messages.ROLLBACK_ENDS_RUN(
+                run=self._paths.run_id, step=snapshot.step, max_steps=snapshot.live["max_steps"]
+            )
         changes = [
             {"key": key, "old": old, "new": snapshot.live[key]}
             for key, old in self._live_config.live.items()

@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 import yaml
 
-from vsrpp import control, formats, losses, models, paths, schedule
+from vsrpp import config, control, formats, losses, models, paths, schedule
 from vsrpp.checkpoints import messages as checkpoint_messages
 from vsrpp.checkpoints.documents import checkpoint_run_config, read_manifest
 from vsrpp.checkpoints.files import clear_torn, file_sha256, load_checkpoint, verify_files, versions, whole_checkpoints
@@ -142,24 +142,31 @@ def prepare_new(
 
 def prepare_resume(
     folder: RunPaths, *, say: Callable[[str], None], limits: dict[str, float] | None = None,
-    preflight: Preflight | None = None, allow_changed_code: bool = False, moved_to: str | None = None,
+    edit: dict[str, Any] | None = None, preflight: Preflight | None = None, allow_changed_code: bool = False,
+    moved_to: str | None = None,
 ) -> Prepared:  # fmt: skip
-    """Prepare a killed or stopped run, from its newest complete checkpoint and its record. Raises Refused if active.
+    """Prepare a run that has ended, from its newest complete checkpoint and its record. Raises Refused if active.
 
-    `limits` (see `control.numbers.LIMITS`) replace those on record. `allow_changed_code`: use plug-ins as they are now.
-    `moved_to`: where the data is now. Raises Refused if it is other data.
+    `limits` (see `control.numbers.LIMITS`) replace those on record; `edit` changes the live config at the end of the
+    record, like any other edit: a finished run trains on if it raises `max_steps`. `allow_changed_code`: use plug-ins as
+    they are now. `moved_to`: where the data is now. Raises Refused if it is other data.
     """
     lock = _lock(folder)
     try:
-        return _prepared_resume(folder, lock, say, limits or {}, preflight or Preflight(), allow_changed_code, moved_to)
+        prepared = _prepared_resume(
+            folder, lock, say, limits or {}, edit or {}, preflight or Preflight(), allow_changed_code, moved_to
+        )
+        if edit:
+            control.leave_edit(folder, edit, origin="cli")
+        return prepared
     except BaseException:
         lock.close()
         raise
 
 
 def _prepared_resume(
-    folder: RunPaths, lock: IO[str], say: Callable[[str], None], limits: dict[str, float], preflight: Preflight,
-    allow_changed_code: bool, moved_to: str | None,
+    folder: RunPaths, lock: IO[str], say: Callable[[str], None], limits: dict[str, float], edit: dict[str, Any],
+    preflight: Preflight, allow_changed_code: bool, moved_to: str | None,
 ) -> Prepared:  # fmt: skip
     with RunReader(folder.run_db) as reader:
         reader.check_writable()
@@ -169,8 +176,9 @@ def _prepared_resume(
             raise messages.NEVER_STARTED(folder=str(folder.root))
         ended = reader.last_event("started", "restored", *control.FINAL_STATES)
         restored = reader.last_event("restored")
-        last_step = control.current_config(reader).live["max_steps"]
         run_config = {**control.run_config_of(reader), **limits}
+        last_step = _edited(control.current_config(reader).live, edit, run_config)["max_steps"]
+        line = control.lineage(reader.events())
         spent_s = spent_before(reader)
         ranks = world_sizes(reader.events(types=STARTS))
         last_saved = ended is not None and _is_whole(folder.checkpoint(ended.step), control.line_of(reader))
@@ -179,6 +187,9 @@ def _prepared_resume(
             say(f"⚠️  Checkpoint {ended.step}, the run's last, is missing or damaged: training its last steps again.")
         else:
             raise messages.ALREADY_FINISHED(run=folder.run_id, step=ended.step, more=ended.step + 1000)
+    elif edit and last_step <= line.last_step():
+        step = line.last_step()
+        raise messages.NOTHING_TO_TRAIN(step=step, max_steps=last_step, more=step + 1000)
     _check_hours(folder, run_config["max_hours"], spent_s)
     signer = signing.signer_again(folder.run_id, run_config, (started.data.get("signing") or {}).get("public_key"))
     recorded = run_config.get("plugins") or []
@@ -201,7 +212,6 @@ def _prepared_resume(
         say("⚠️  The data has changed since the run started: it continues, but will not replay bit for bit.")
     clear_torn(folder.checkpoints)
     writer = RunWriter(folder.run_db, signer=signer)
-    line = control.lineage(writer.events())
     snapshot, base_seq, branch = _resume_point(folder, run_config, line, say)
     if snapshot is None and pretrained_sha256(run_config) != started.data.get("pretrained_sha256"):
         say("⚠️  The pretrained weight file has changed since the run started: it will not replay bit for bit.")
@@ -214,6 +224,14 @@ def _prepared_resume(
         bad_frames=bad_samples.on_record(writer.events(types=bad_samples.RECORDED), int(run_config["batch_size"])),
         set_aside=aside,
     )  # fmt: skip
+
+
+def _edited(live: dict[str, Any], edit: dict[str, Any], run_config: dict[str, Any]) -> dict[str, Any]:
+    """The live config after an edit. Raises Refused for one that the run would refuse."""
+    problems = config.check_changes(live, edit, run_config) if edit else []
+    if problems:
+        raise config.refused(problems)
+    return {**live, **edit}
 
 
 def open_recorded(

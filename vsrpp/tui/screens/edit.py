@@ -48,6 +48,8 @@ class EditScreen(RunScreen):
         self._looked_at: object = None
         """What the newest preview was asked for."""
         self._preview: Preview | None = None
+        self._told: object = None
+        """The edit of which was said that it ends the run: the next ENTER confirms it."""
         self._problem = ""
         self._base_revision: int | None = None
 
@@ -110,7 +112,7 @@ class EditScreen(RunScreen):
                 paths, base = self.ui.paths, self._base_revision
                 self.ui.calls.ask(
                     "preview",
-                    lambda: control.preview(paths, changes, base_revision=base),
+                    lambda: control.preview(paths, changes, base_revision=base, confirmed=True),
                     screen=self,
                     number=self._asked,
                 )
@@ -141,6 +143,10 @@ class EditScreen(RunScreen):
         elif self.focused is not self.reason:
             self.set_focus(self.reason)
             self.redraw()
+        elif self._preview is not None and self._preview.ends_run and self._told != self._looked_at:
+            self._told = self._looked_at
+            self.app.bell()
+            self.ui.say(self.t("ends_run.again"), "warn")
         else:
             await self._send()
 
@@ -154,13 +160,16 @@ class EditScreen(RunScreen):
     async def _send(self) -> None:
         changes, trial = drafts.typed(self.texts(), self.run_config), self.probation()
         paths, base, reason = self.ui.paths, self._base_revision, self.reason.value.strip() or None
-        t = self.t
+        t, confirmed = self.t, self._told is not None and self._told == self._looked_at
 
         def checked_and_applied() -> Answer:
-            latest = control.preview(paths, changes, base_revision=base)
+            latest = control.preview(paths, changes, base_revision=base, confirmed=confirmed)
             if latest.errors:
                 raise Refused(refusal(latest, self.ui.snapshot, t))
-            return control.apply(paths, changes, origin="terminal", reason=reason, base_revision=base, probation=trial)
+            return control.apply(
+                paths, changes, origin="terminal", reason=reason, base_revision=base, probation=trial,
+                confirmed=confirmed,
+            )  # fmt: skip
 
         await self.ui.close()
         self.ui.ask("edit", checked_and_applied)

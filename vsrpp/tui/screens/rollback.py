@@ -73,15 +73,20 @@ class ConfirmRollback(RunScreen):
     def draw(self, snapshot: RunSnapshot) -> None:
         width = self.size.width
         text = self.t("rollback.sure", step=whole(self._to.step), n=whole(max(0, snapshot.step - self._to.step)))
-        self.fill("about").show([rule(self.t("rollback"), width), *wrap(text, width), []])
+        ends = wrap(f"! {self.t('ends_run')}", width, "warn") if snapshot.ends_at(self._to) else []
+        self.fill("about").show([rule(self.t("rollback"), width), *wrap(text, width), *ends, []])
         self.fill("reason-label").show([[(self.t("reason"), "bold")]])
 
     async def action_apply(self) -> None:
         await self.typed()
         paths, step, reason = self.ui.paths, self._to.step, self.entry("reason").value.strip() or None
+        told = self.snapshot is not None and self.snapshot.ends_at(self._to)
         await self.ui.close()
         self.ui.ask(
-            "rollback", lambda: control.command(paths, "rollback", {"step": step}, origin="terminal", reason=reason)
+            "rollback",
+            lambda: control.command(
+                paths, "rollback", {"step": step}, origin="terminal", reason=reason, confirmed=told
+            ),
         )
 
     async def action_back(self) -> None:
