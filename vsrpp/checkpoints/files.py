@@ -37,6 +37,8 @@ _STATE: dict[str, type | tuple[type, ...]] = {
     "step": int, "optimizer": dict, "controller": dict, "skipped_in_a_row": int, "recent": list, "random": dict
 }  # fmt: skip
 """What a training state has at least, by type."""
+_COPIES = 4
+"""A checkpoint's size in copies of the weights: the weights, their EMA, and two moments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,20 @@ def write_checkpoint(request: SaveRequest) -> Saved:
     except Exception as error:  # noqa: BLE001 - any failure must become an event and must not end the thread
         shutil.rmtree(building, ignore_errors=True)
         full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        return Saved(request, error=f"{type(error).__name__}: {error}", disk_full=full)
+        why = f"{type(error).__name__}: {error}"
+        if not full and (free := _too_little_room(request)) is not None:  # torch's writer does not say so
+            full, why = True, f"only {free} bytes are free for {final.parent} ({why})"
+        return Saved(request, error=why, disk_full=full)
+
+
+def _too_little_room(request: SaveRequest) -> int | None:
+    """The bytes free for a checkpoint, if that is too little for this one; else None."""
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in request.snapshot.model.values())
+    try:
+        free = shutil.disk_usage(request.folder.root.parent).free
+    except OSError:
+        return None
+    return free if free < _COPIES * weights else None
 
 
 def _set_aside(final: Path) -> None:

@@ -195,7 +195,8 @@ def _train(
         """On standard error, and to the webhook: both work where the run folder cannot be written."""
         event = "waiting" if not wait.over else "waited" if wait.saved else "not_saved"
         line = wait_line(wait)
-        console.rank_line(f"vsrpp: {line}")
+        if event != "not_saved":  # the command's last line says that
+            console.rank_line(f"vsrpp: {line}")
         wait_alerts.tell(event, wait.step, wait.because, line)
 
     ended = "failed"

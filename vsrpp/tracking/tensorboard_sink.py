@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 import time
@@ -46,6 +47,9 @@ class TensorBoard:
         self._paths, self._reader, self._marks, self._clock = paths, reader, marks, clock
         self._files: EventFiles | None = None
         self._at = 0.0
+        self._begin()
+
+    def _begin(self) -> None:
         self._line = Lineage(keep_events=False)
         self._max_steps = 0
         self._percent_tags = tags.percent_tags()
@@ -62,6 +66,13 @@ class TensorBoard:
             return False
         if self.pending() == 0:
             return False
+        try:
+            return self._work(now)
+        except OSError:
+            self._abandon()
+            raise
+
+    def _work(self, now: float) -> bool:
         files = self._files or self._open()
         metric_id, event_seq = self._marks.position(TENSORBOARD)
         rows, events = self._next(metric_id, event_seq)
@@ -76,6 +87,14 @@ class TensorBoard:
         )
         self._at = now
         return bool(rows or events)
+
+    def _abandon(self) -> None:
+        """After a failed write, which TensorBoard's writer cannot continue from: the next try rewrites the files."""
+        files, self._files = self._files, None
+        if files is not None:
+            with contextlib.suppress(OSError):
+                files.close()
+        self._begin()
 
     def close(self) -> None:
         if self._files is not None:
