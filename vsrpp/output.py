@@ -377,6 +377,19 @@ def print_json(document: Any) -> None:
         _write(document, sys.stdout)
 
 
+def print_json_rows(rows: Iterable[Any]) -> None:
+    """Print one document that is a list, row by row, as `print_json` would print all of it."""
+    if _documents.holding:
+        _documents.held.append(list(rows))
+        return
+    before = "[\n  "
+    for row in rows:
+        text = json.dumps(row, indent=2, ensure_ascii=False, allow_nan=False)
+        print(before + text.replace("\n", "\n  "), end="")
+        before = ",\n  "
+    print("[]" if before.startswith("[") else "\n]", flush=True)
+
+
 def _write(document: Any, stream: Any) -> None:
     if stream is None:
         return

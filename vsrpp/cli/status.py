@@ -24,6 +24,7 @@ from vsrpp.output import (
     dim,
     green,
     print_json,
+    print_json_rows,
     print_table,
     red,
     say,
@@ -241,22 +242,20 @@ def show_history(
     if after < 0 or (limit is not None and limit < 1):
         raise messages.HISTORY_RANGE()
     folder = _found(run, run_dir)
-    events = control.history(folder)
-    shown = [event for event in events if event.seq > after][:limit]
     if as_json and not verify:
-        print_json([event.to_json() for event in shown])
+        print_json_rows(event.to_json() for event in control.each_event(folder, after=after, limit=limit))
     elif not as_json:
-        for event in shown:
+        for event in control.each_event(folder, after=after, limit=limit):
             say(_line(event), hang=4)
-    return _verify(folder, events, as_json) if verify else 0
+    return _verify(folder, as_json) if verify else 0
 
 
-def _verify(folder: RunPaths, events: list[Event], as_json: bool) -> int:
+def _verify(folder: RunPaths, as_json: bool) -> int:
     verdict = control.verify(folder)
     if as_json:
         print_json(
             {"holds": verdict.ok, "events": verdict.events, "broken_at": verdict.broken_at,
-             "anchors": _anchors(folder, events, verdict.broken_at)}
+             "anchors": _anchors(folder, verdict.broken_at)}
         )  # fmt: skip
     if not verdict.ok:
         raise messages.BROKEN_RECORD(run=folder.run_id, why=verdict.why)
@@ -265,16 +264,17 @@ def _verify(folder: RunPaths, events: list[Event], as_json: bool) -> int:
     return 0
 
 
-def _anchors(folder: RunPaths, events: list[Event], broken_at: int | None) -> list[dict[str, Any]]:
+def _anchors(folder: RunPaths, broken_at: int | None) -> list[dict[str, Any]]:
     """Where the record's heads are recorded elsewhere, and whether the events up to there match."""
-    hashes = {event.seq: event.hash for event in events}
     anchors = []
-    for step in control.checkpoint_steps(folder):
-        chain = (control.manifest_of(folder, step) or {}).get("chain")
-        if chain:
-            whole = broken_at is None or int(chain["seq"]) < broken_at
-            agrees = whole and hashes.get(int(chain["seq"])) == chain["hash"]
-            anchors.append({"where": f"checkpoint {step}", "agrees": agrees})
+    with RunReader(folder.run_db) as reader:
+        for step in control.checkpoint_steps(folder):
+            chain = (control.manifest_of(folder, step) or {}).get("chain")
+            if chain:
+                event = reader.event(int(chain["seq"]))
+                whole = broken_at is None or int(chain["seq"]) < broken_at
+                agrees = whole and event is not None and event.hash == chain["hash"]
+                anchors.append({"where": f"checkpoint {step}", "agrees": agrees})
     return anchors
 
 

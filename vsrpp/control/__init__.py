@@ -1,7 +1,7 @@
 """The API for a live or finished run, used by all interfaces. Imports neither torch nor MLflow."""
 
 from vsrpp.control.backlog import Backlog, backlog
-from vsrpp.control.best import BestCheckpoint, BestRule, best_checkpoint, checkpoint_metrics
+from vsrpp.control.best import BestCheckpoint, BestRule, best_checkpoint, best_on_record, checkpoint_metrics
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.delivery_status import delivery, upload
@@ -27,6 +27,7 @@ from vsrpp.control.views import (
     best_of,
     checkpoint_steps,
     config_view,
+    each_event,
     history,
     manifest_of,
     run_config,
@@ -54,12 +55,14 @@ __all__ = [
     "backlog",
     "best_checkpoint",
     "best_of",
+    "best_on_record",
     "checkpoint_metrics",
     "checkpoint_steps",
     "command",
     "config_view",
     "current_config",
     "delivery",
+    "each_event",
     "find_run",
     "history",
     "is_live",

@@ -163,8 +163,7 @@ class CheckpointManager:
         if self.at_step != step or not manifest:
             return
         branch = int(manifest["branch"])
-        saved = self._recorder.writer.events(types=("checkpoint_saved",))
-        if any((event.branch, event.step) == (branch, step) for event in saved):
+        if any(event.branch == branch for event in self._recorder.writer.events_at("checkpoint_saved", step)):
             return
         files = manifest["files"]
         self._recorder.emit(
@@ -188,7 +187,7 @@ class CheckpointManager:
 
     def look_for_best(self) -> None:
         """Find the best score on the current line: at the start, and after a rollback."""
-        line, present_step = control.line_of(self._recorder.writer), self._recorder.step
+        line, present_step = self._recorder.line, self._recorder.step
         ranks = [
             self._rank(saved.metrics)
             for saved in control.local_checkpoints(self._paths, line)
@@ -224,7 +223,7 @@ class CheckpointManager:
         """
         uploaded = self._uploaded()
         local_only = self._config["checkpoint_upload"] == "local"
-        line = control.line_of(self._recorder.writer)
+        line = self._recorder.line
         rows, left_behind = [], []
         for saved in control.local_checkpoints(self._paths, line):
             step, set_aside = saved.step, saved.folder != self._paths.checkpoint(saved.step).root
@@ -252,6 +251,6 @@ class CheckpointManager:
         if marks is None:
             return set()
         try:
-            return {key for key, item in marks.items(MLFLOW, "checkpoint").items() if item.get("model_id")}
+            return set(marks.item_values(MLFLOW, "checkpoint", "model_id"))
         finally:
             marks.close()
