@@ -149,10 +149,14 @@ def say(text: str = "", *, stderr: bool = False, hang: int | None = None) -> Non
 
     With `hang`, a line that is too long for a terminal is wrapped between words, its rest indented by so many columns.
     """
+    target = console(stderr=stderr)
+    if text.isprintable() and not target.is_terminal:  # nothing to lay out: a long history is many lines
+        target.file.write(f"{text}\n")
+        target.file.flush()
+        return
     from rich.text import Text
 
     lines = Text.from_ansi(_NOT_COLOURS.sub("", text), no_wrap=True)
-    target = console(stderr=stderr)
     if hang is not None and target.is_terminal and lines.cell_len > target.width > 2 * hang:
         first, *rest = lines.wrap(target, target.width - hang, no_wrap=False, overflow="fold")
         lines = Text("\n").join([first, *(Text(" " * hang).append_text(part) for part in rest)])
@@ -191,11 +195,13 @@ def has_live_line(*, stderr: bool = False) -> bool:
 
 
 def _paint(style: str, text: str) -> str:
+    text = clean(text)
+    if not coloured():
+        return text
     from rich.color import ColorSystem
     from rich.style import Style
 
-    text = clean(text)
-    return Style.parse(style).render(text, color_system=ColorSystem.STANDARD) if coloured() else text
+    return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
 
 
 def green(text: str) -> str:
