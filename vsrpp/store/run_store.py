@@ -190,11 +190,14 @@ class RunReader:
         self, key: str, *, branch: int | None = None, from_step: int = 0, to_step: int | None = None
     ) -> list[MetricRow]:
         """All rows of one metric, ordered by branch and step."""
+        where, values = "k.key = ? AND m.step >= ?", list[str | int]((key, from_step))
+        for condition, value in (("m.step <= ?", to_step), ("m.branch = ?", branch)):
+            if value is not None:  # an optional condition in SQL would keep SQLite from using the index
+                where, values = f"{where} AND {condition}", [*values, value]
         rows = self._db.execute(
             "SELECT m.id, k.key, m.branch, m.step, m.time, m.value FROM metrics m JOIN metric_keys k ON k.id = m.key_id"
-            " WHERE k.key = ? AND m.step >= ? AND (? IS NULL OR m.step <= ?) AND (? IS NULL OR m.branch = ?)"
-            " ORDER BY m.branch, m.step",
-            (key, from_step, to_step, to_step, branch, branch),
+            f" WHERE {where} ORDER BY m.branch, m.step",
+            values,
         )
         return [_metric(row) for row in rows]
 
