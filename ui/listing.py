@@ -10,9 +10,8 @@ from typing import Any
 
 from vsrpp import control
 from vsrpp.control import RunView
-from vsrpp.control.lineage import lineage
 from vsrpp.paths import RunPaths
-from vsrpp.store import RunReader, from_marks
+from vsrpp.store import Event, RunReader, from_marks
 
 FRESH_S = 3.0
 _lock = threading.Lock()
@@ -37,7 +36,7 @@ def _more(row: control.RunRow) -> dict[str, Any]:
         return {"edits": 0, "mlflow": None}
     paths = RunPaths(Path(row.run_dir))
     with RunReader(paths.run_db) as reader:
-        edits = sum(1 for _ in reader.events(types=("config_applied",)))
+        edits = reader.count_events("config_applied")
     return {"edits": edits, "mlflow": _mlflow(paths)}
 
 
@@ -49,12 +48,11 @@ def _mlflow(paths: RunPaths) -> dict[str, Any] | None:
 
 
 def checkpoint_rows(paths: RunPaths, snapshot: RunView) -> list[dict[str, Any]]:
-    """Every checkpoint on record, newest first, as the checkpoint table draws it."""
+    """The checkpoints of the view's events and those on disk, newest first, as the checkpoint table draws them."""
     on_disk = set(control.checkpoint_steps(paths))
     uploaded = _uploaded(paths)
-    line = lineage(snapshot.events, keep_events=False)
     rows: dict[tuple[int, int], dict[str, Any]] = {}
-    for event in snapshot.events:
+    for event in [*_older_on_disk(paths, snapshot), *snapshot.events]:
         if event.type != "checkpoint_saved":
             continue
         rows[event.branch, event.step] = {
@@ -66,10 +64,18 @@ def checkpoint_rows(paths: RunPaths, snapshot: RunView) -> list[dict[str, Any]]:
             "here": event.step in on_disk,
             "uploaded": f"{event.branch}/{event.step}" in uploaded,
             "best": snapshot.is_best(event.branch, event.step),
-            "abandoned": not line.holds(event.branch, event.step),
+            "abandoned": not snapshot.line.holds(event.branch, event.step),
         }
     return sorted(rows.values(), key=lambda row: (row["step"], row["branch"]), reverse=True)
 
 
+def _older_on_disk(paths: RunPaths, snapshot: RunView) -> list[Event]:
+    """The events of the line's checkpoints on disk that are older than those a view keeps."""
+    if not snapshot.events or snapshot.events[0].seq == 1:
+        return []
+    with RunReader(paths.run_db) as reader:
+        return [event for saved in snapshot.checkpoints for event in reader.events_at("checkpoint_saved", saved.step)]
+
+
 def _uploaded(paths: RunPaths) -> set[str]:
-    return from_marks(paths.delivery_db, lambda marks: set(marks.items("mlflow", "checkpoint")), set())
+    return from_marks(paths.delivery_db, lambda marks: set(marks.keys("mlflow", "checkpoint")), set())

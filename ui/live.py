@@ -177,7 +177,7 @@ class FragmentRenderer:
             "history": lambda: self._same("history", snapshot, view, (), lambda: self._history(snapshot, view)),
             "pictures": lambda: self._same("pictures", snapshot, view, (), lambda: self._pictures(snapshot, view)),
             "timeline": lambda: self._same(
-                "timeline", snapshot, view, (), lambda: timeline.timeline(snapshot.events, view.filter, t)
+                "timeline", snapshot, view, (), lambda: timeline.timeline(snapshot, view.filter, t)
             ),
         }  # fmt: skip
 
@@ -185,7 +185,8 @@ class FragmentRenderer:
         self, name: str, snapshot: RunView, view: ViewOptions, other: tuple[object, ...], draw: Callable[[], Piece]
     ) -> str:
         """A piece that depends on the events, the view and `other` alone: drawn once for all tabs and refreshes."""
-        place, state = (snapshot.run_id, name, view), (len(snapshot.events), snapshot.step == 0, *other)
+        newest = snapshot.events[-1].seq if snapshot.events else 0
+        place, state = (snapshot.run_id, name, view), (newest, snapshot.step == 0, *other)
         kept = self._kept.get(place)
         if kept is None or kept[0] != state:
             if len(self._kept) > KEPT_PIECES:

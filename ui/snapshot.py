@@ -5,15 +5,12 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 from vsrpp import control
 from vsrpp.control import RunView, RunViewReader, curves
-from vsrpp.control.lineage import LineageSegment, lineage
 from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths
-from vsrpp.store import Event
 
 from . import refusals
 
@@ -37,7 +34,6 @@ class RunWatch:
         self._snapshot: RunView | None = None
         self._read_at = 0.0
         self._curve_cache: dict[tuple[object, ...], tuple[float, curves.Curves]] = {}
-        self._line: tuple[Sequence[Event], list[LineageSegment]] = ((), lineage(()).pieces())
         self._trends: tuple[float, dict[str, list[float]]] = (0.0, {})
 
     def close(self) -> None:
@@ -63,19 +59,12 @@ class RunWatch:
                 return kept[1]
             read = self._curves.read(
                 keys, max_points=points, from_step=from_step, to_step=to_step, budget_s=CURVES_BUDGET_S,
-                line=self._pieces(),
+                line=(self._snapshot or self._reading.look()).line.pieces(),
             )  # fmt: skip
             if len(self._curve_cache) > 8:
                 self._curve_cache.clear()
             self._curve_cache[query] = (time.monotonic(), read)
             return read
-
-    def _pieces(self) -> list[LineageSegment]:
-        """The pieces of the current line, worked out once for all tabs and widths."""
-        events = self._snapshot.events if self._snapshot else self._reading.look().events
-        if events is not self._line[0]:
-            self._line = (events, lineage(events, keep_events=False).pieces())
-        return self._line[1]
 
     def trends(self, keys: tuple[str, ...], last_rows: int = 24) -> dict[str, list[float]]:
         """The newest values of some metrics on the present branch, oldest first, at most five seconds old."""

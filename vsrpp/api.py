@@ -89,7 +89,8 @@ class Run:
     def history(self, *types: EventType) -> _Events:
         """All events, or those of the given types, oldest first."""
         _known(types)
-        return [event for event in control.history(self.paths) if not types or event.type in types]
+        with RunReader(self.paths.run_db) as reader:
+            return list(reader.events(types=types or None))
 
     def keys(self) -> _Keys:
         """The names of all recorded metrics."""
@@ -143,7 +144,7 @@ class Run:
             )
             if wanted not in rule.keys:
                 raise control_messages.NO_BEST_KEY(key=key[:80], known=", ".join(rule.keys))
-            return control.best_checkpoint(control.line_of(reader), rule, wanted)
+            return control.best_on_record(reader, rule, wanted)
 
     def preview(
         self, changes: Mapping[str, ConfigValue] | None = None, /, *, base_revision: int | None = None,

@@ -148,10 +148,14 @@ def say(text: str = "", *, stderr: bool = False, hang: int | None = None) -> Non
     What a person or a file provided goes through `safe` first: here a line break is one of ours.
     With `hang`, a line that is too long for a terminal is wrapped between words, its rest indented by so many columns.
     """
+    text, target = redact_text(text), console(stderr=stderr)
+    if text.isprintable() and not target.is_terminal:  # nothing to lay out: a long history is many lines
+        target.file.write(f"{text}\n")
+        target.file.flush()
+        return
     from rich.text import Text
 
-    lines = Text.from_ansi("\n".join(map(_shown, redact_text(text).split("\n"))), no_wrap=True)
-    target = console(stderr=stderr)
+    lines = Text.from_ansi("\n".join(map(_shown, text.split("\n"))), no_wrap=True)
     if hang is not None and target.is_terminal and lines.cell_len > target.width > 2 * hang:
         first, *rest = lines.wrap(target, target.width - hang, no_wrap=False, overflow="fold")
         lines = Text("\n").join([first, *(Text(" " * hang).append_text(part) for part in rest)])
@@ -195,11 +199,13 @@ def has_live_line(*, stderr: bool = False) -> bool:
 
 
 def _paint(style: str, text: str) -> str:
+    text = "\n".join(map(printable, text.split("\n")))
+    if not coloured():
+        return text
     from rich.color import ColorSystem
     from rich.style import Style
 
-    text = "\n".join(map(printable, text.split("\n")))
-    return Style.parse(style).render(text, color_system=ColorSystem.STANDARD) if coloured() else text
+    return Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
 
 
 def green(text: str) -> str:
@@ -379,6 +385,19 @@ def print_json(document: Any) -> None:
         _documents.held.append(document)
     else:
         _write(document, sys.stdout)
+
+
+def print_json_rows(rows: Iterable[Any]) -> None:
+    """Print one document that is a list, row by row, as `print_json` would print all of it."""
+    if _documents.holding:
+        _documents.held.append(list(rows))
+        return
+    before = "[\n  "
+    for row in rows:
+        text = escape_json(json.dumps(redact_data(row), indent=2, ensure_ascii=False, allow_nan=False))
+        print(before + text.replace("\n", "\n  "), end="")
+        before = ",\n  "
+    print("[]" if before.startswith("[") else "\n]", flush=True)
 
 
 def _write(document: Any, stream: Any) -> None:

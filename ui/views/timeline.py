@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vsrpp.control.narrate import matching, narrate
+from vsrpp.control import RunView
+from vsrpp.control.narrate import GROUPS, matching, narrate
 from vsrpp.formats import whole
 from vsrpp.store import Event
 
@@ -31,10 +32,11 @@ class TimelineRow:
     """Seconds since 1970."""
 
 
-def timeline(events: Sequence[Event], chosen: str, t: Texts) -> Piece:
+def timeline(snapshot: RunView, chosen: str, t: Texts) -> Piece:
     """The newest events first; only those of one group if `chosen` names one."""
-    found = matching(events, chosen)
-    return piece("timeline", rows=[_row(event, t) for event in found[: -SHOWN_ROWS - 1 : -1]], all=len(found))
+    found = matching(snapshot.events, chosen)
+    count = sum(number for type, number in snapshot.event_counts.items() if type in GROUPS.get(chosen, (type,)))
+    return piece("timeline", rows=[_row(event, t) for event in found[: -SHOWN_ROWS - 1 : -1]], all=count)
 
 
 def _row(event: Event, t: Texts) -> TimelineRow:

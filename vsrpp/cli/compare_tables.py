@@ -6,7 +6,7 @@ from typing import Any
 
 from vsrpp.cli.status import best_text
 from vsrpp.control.compare import LOSS, PSNR_Y, SSIM_Y
-from vsrpp.formats import value
+from vsrpp.formats import counted, value
 from vsrpp.output import Column, print_table
 from vsrpp.safe_text import safe
 
@@ -14,6 +14,10 @@ TITLES = {LOSS: "Loss", PSNR_Y: "PSNR-Y (dB)", SSIM_Y: "SSIM-Y"}
 FORMS = {LOSS: ".5f", PSNR_Y: ".3f", SSIM_Y: ".4f"}
 Table = list[list[str]]
 """Rows of cells, starting with a heading row."""
+INTERVENTIONS_SHOWN = 500
+"""The newest ones; `--json` has all."""
+CHANGES_SHOWN = 20
+"""Values of a parameter in one cell, the newest ones beside the first."""
 _WIDEST = 44
 """Maximum width of a cell before it is wrapped."""
 
@@ -77,14 +81,20 @@ def _stretch(key: str, changes: list[dict[str, Any]]) -> str:
     first, *later = changes or [{"step": 0, "value": None}]
     values = [
         value(key, first["value"]),
-        *(f"{value(key, change['value'])} from {change['step']}" for change in later),
+        *([f"{len(later) - CHANGES_SHOWN} more"] if len(later) > CHANGES_SHOWN else []),
+        *(f"{value(key, change['value'])} from {change['step']}" for change in later[-CHANGES_SHOWN:]),
     ]
     return ", ".join(values)
 
 
 def _interventions(comparison: dict[str, Any], labels: list[str]) -> Table:
-    rows = [["step", *labels]]
-    for row in comparison["interventions"]:
+    rows, shown = [["step", *labels]], comparison["interventions"][-INTERVENTIONS_SHOWN:]
+    earlier = len(comparison["interventions"]) - len(shown)
+    if earlier:
+        rows.append(
+            ["…", f"{counted(earlier, 'earlier step')} with interventions, see --json", *[""] * (len(labels) - 1)]
+        )
+    for row in shown:
         for number in range(max(map(len, row["runs"]))):
             cells = [_intervention(cell[number]) if number < len(cell) else "" for cell in row["runs"]]
             rows.append([str(row["step"]), *cells])

@@ -17,7 +17,19 @@ from vsrpp.control.narrate import narrate, probation_terms
 from vsrpp.control.numbers import TIME_PARTS
 from vsrpp.errors import VsrppError
 from vsrpp.formats import bound, clock, duration, minute, moment, value
-from vsrpp.output import Column, bold, dim, green, print_json, print_table, red, say, terminal_width, yellow
+from vsrpp.output import (
+    Column,
+    bold,
+    dim,
+    green,
+    print_json,
+    print_json_rows,
+    print_table,
+    red,
+    say,
+    terminal_width,
+    yellow,
+)
 from vsrpp.paths import RunPaths
 from vsrpp.safe_text import safe
 from vsrpp.store import Event, RunReader
@@ -254,23 +266,24 @@ def show_history(
         raise messages.HISTORY_RANGE()
     verifier = read_verifier(key) if key is not None else None
     folder = _found(run, run_dir)
-    try:
-        events = control.history(folder)
-    except VsrppError:
-        if not verify:
-            raise
-        events = []  # the verdict says what is wrong
-    shown = [event for event in events if event.seq > after][:limit]
     if as_json and not verify:
-        print_json([event.to_json() for event in shown])
+        print_json_rows(event.to_json() for event in control.each_event(folder, after=after, limit=limit))
     elif not as_json:
-        for event in shown:
-            say(_line(event), hang=4)
+        _print_history(folder, after, limit, verify)
     if not verify:
         return 0
     from vsrpp.cli.verify import verify_record
 
     return verify_record(folder, verifier=verifier, local=local, as_json=as_json)
+
+
+def _print_history(folder: RunPaths, after: int, limit: int | None, verify: bool) -> None:
+    try:
+        for event in control.each_event(folder, after=after, limit=limit):
+            say(_line(event), hang=4)
+    except VsrppError:
+        if not verify:  # else the verdict says what is wrong
+            raise
 
 
 def _line(event: Event) -> str:

@@ -2,7 +2,7 @@
 
 from vsrpp.control.backlog import Backlog, backlog
 from vsrpp.control.backup import Backup, backup
-from vsrpp.control.best import BestCheckpoint, BestRule, best_checkpoint, checkpoint_metrics
+from vsrpp.control.best import BestCheckpoint, BestRule, best_checkpoint, best_on_record, checkpoint_metrics
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
 from vsrpp.control.delivery_status import delivery, upload
@@ -45,6 +45,7 @@ from vsrpp.control.views import (
     best_of,
     checkpoint_steps,
     config_view,
+    each_event,
     history,
     manifest_anchors,
     manifest_of,
@@ -82,12 +83,14 @@ __all__ = [
     "backup",
     "best_checkpoint",
     "best_of",
+    "best_on_record",
     "checkpoint_metrics",
     "checkpoint_steps",
     "command",
     "config_view",
     "current_config",
     "delivery",
+    "each_event",
     "ending_change",
     "ends_run",
     "find_run",

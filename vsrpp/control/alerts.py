@@ -133,7 +133,7 @@ def state(reader: RunReader, marks: Marks | None, run_config: Mapping[str, Any])
         return None
     fact = (marks.fact(SINK) if marks else None) or {}
     after = marks.position(SINK)[1] if marks else 0
-    waiting = sum(1 for _ in reader.events(after_seq=after, types=types))
+    waiting = reader.count_events(*types, after_seq=after)
     sent = sum(int(item.get("events", 0)) for item in marks.items(SINK, "sent").values()) if marks else 0
     refused = len(marks.items(SINK, "refused")) if marks else 0
     return {

@@ -58,20 +58,18 @@ def count(reader: RunReader, marks: Marks | None, now: float | None = None) -> B
     timeline_due = bool(marks and marks.position(TIMELINE)[1] < event_seq)
     uploaded_seq = marks.position(ARTIFACTS)[1] if marks else 0
     rows = max(0, reader.newest_metric_id() - metric_id) + max(0, reader.head()[0] - event_seq)
-    waiting = [
-        event
-        for event in reader.events(after_seq=uploaded_seq, types=ARTIFACT_EVENTS)
-        if event.type == "checkpoint_saved" or event.data.get("images")
-    ]
+    saved = list(reader.fields("checkpoint_saved", ("size_bytes",), after_seq=uploaded_seq))
+    pictures = reader.fields("validated", ("images", 0, "path"), after_seq=uploaded_seq)
+    waiting = sorted([at for at, _, _, _ in saved] + [at for at, _, _, picture in pictures if picture])
     ended_at = _end_untold(reader, marks)
-    since = [event.time for event in waiting[:1]] + ([ended_at] if ended_at is not None else [])
+    since = waiting[:1] + ([ended_at] if ended_at is not None else [])
     oldest_row = reader.oldest_time_after(metric_id=metric_id, event_seq=event_seq) if rows else None
     since += [oldest_row] if oldest_row is not None else []
     return Backlog(
         rows=rows + (ended_at is not None),
         artifacts=len(waiting) + timeline_due,
         age_s=max(0.0, now - min(since)) if since else 0.0,
-        bytes=sum(_size(event.data.get("size_bytes")) for event in waiting),
+        bytes=sum(_size(size_bytes) for _, _, _, size_bytes in saved),
         uploading=_upload(marks, now),
         end_due=ended_at is not None,
     )

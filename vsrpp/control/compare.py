@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 from vsrpp.config.declared import in_short
@@ -154,6 +156,8 @@ def _changes(timeline: list[ConfigSpan], key: str) -> list[dict[str, Any]]:
     changes: list[dict[str, Any]] = []
     for span in timeline:
         value = span.live.get(key)
+        if changes and changes[-1]["value"] is value:
+            continue
         if not changes or _same_form(changes[-1]["value"]) != _same_form(value):
             changes.append({"step": span.from_step, "value": value})
     return changes
@@ -168,14 +172,12 @@ def _config_parts(timelines: Sequence[list[ConfigSpan]]) -> int | None:
     """The first step at which the runs used different live configs; None if they never did."""
     first = max((timeline[0].from_step for timeline in timelines if timeline), default=0)
     steps = sorted({max(first, span.from_step) for timeline in timelines for span in timeline})
+    forms = [[_same_form({}), *(_same_form(dict(span.live)) for span in timeline)] for timeline in timelines]
     for step in steps:
-        if len({_same_form(_in_force(timeline, step)) for timeline in timelines}) > 1:
+        in_force = [bisect_right(timeline, step, key=attrgetter("from_step")) for timeline in timelines]
+        if len({form[place] for form, place in zip(forms, in_force, strict=True)}) > 1:
             return step
     return None
-
-
-def _in_force(timeline: list[ConfigSpan], step: int) -> dict[str, Any]:
-    return next((dict(span.live) for span in reversed(timeline) if span.from_step <= step), {})
 
 
 def _loss_parts(records: Sequence[Record]) -> int | None:

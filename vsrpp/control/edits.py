@@ -13,7 +13,7 @@ from vsrpp.config import messages as config_messages
 from vsrpp.config.condition import parse_conditions
 from vsrpp.config.schema import loss_terms
 from vsrpp.control import messages
-from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory, who
+from vsrpp.control.config_history import ConfigHistory, who
 from vsrpp.control.numbers import LIMITS
 from vsrpp.control.panel_links import account
 from vsrpp.control.runs import LIVE_STATES, run_state
@@ -63,7 +63,7 @@ class Preview:
 
 
 def current_config(reader: RunReader) -> ConfigHistory:
-    return ConfigHistory.of(reader.events(types=CONFIG_EVENTS))
+    return ConfigHistory.of_record(reader)
 
 
 def run_config_of(reader: RunReader) -> dict[str, Any]:

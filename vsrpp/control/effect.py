@@ -7,15 +7,18 @@ the previous one, if there are any), and "since" ends at the next intervention.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from vsrpp.control.best import PSNR_Y, score
-from vsrpp.control.config_history import value_in_force
+from vsrpp.control.config_history import sets, value_in_force
 from vsrpp.control.lineage import TURNS, acts_at, validation_figures
 from vsrpp.store import Event, MetricRow, RunReader
 
+LOG_EVERY = "log_every"
 WINDOW_ROWS = 20
 """Number of loss rows averaged on either side."""
 INTERVENTIONS = frozenset({"config_applied", *TURNS})
@@ -63,13 +66,14 @@ class Effects:
     def of(self, events: Sequence[Event], newest: int = 60) -> dict[int, InterventionEffect]:
         """{event number: effect} of the newest interventions in a run's whole record."""
         marks = [place for place, event in enumerate(events) if event.type in INTERVENTIONS]
+        known = _Known(events)
         effects: dict[int, InterventionEffect] = {}
         for number, place in list(enumerate(marks))[-newest:]:
             seq = events[place].seq
             following = marks[number + 1] if number + 1 < len(marks) else None
             if seq not in self._known:
                 preceding = events[marks[number - 1]] if number else None
-                effect = self._effect(events, place, preceding, following)
+                effect = self._effect(events, known, place, preceding, following)
                 if following is None or effect.loss_since is None:
                     effects[seq] = effect
                     continue
@@ -78,7 +82,7 @@ class Effects:
         return effects
 
     def _effect(
-        self, events: Sequence[Event], place: int, preceding: Event | None, following: int | None
+        self, events: Sequence[Event], known: _Known, place: int, preceding: Event | None, following: int | None
     ) -> InterventionEffect:
         event = events[place]
         turned = event.type in TURNS
@@ -86,14 +90,14 @@ class Effects:
         at = int(event.data.get("from_step", event.step)) if turned else event.step
         start = acts_at(event)
         until = _end(events[following], event.branch) if following is not None else None
-        every = _log_every(events[: place + 1])
+        every = known.log_every(place)
         before = self._rows(left, max(0, at - WINDOW_ROWS * every) + 1, at)
         if preceding is not None and preceding.branch == left:
             before = [row for row in before if row[0] > acts_at(preceding)] or before
         since = self._since(event.branch, start, until, every)
         return InterventionEffect(
-            _mean(before[-WINDOW_ROWS:]), _mean(since), _last_psnr_y(events[:place]),
-            _last_psnr_y(events[place + 1 : following]), until,
+            _mean(before[-WINDOW_ROWS:]), _mean(since), known.last_psnr_y(-1, place),
+            known.last_psnr_y(place, len(events) if following is None else following), until,
         )  # fmt: skip
 
     def _since(self, branch: int, start: int, until: int | None, every: int) -> Sequence[tuple[int, float]]:
@@ -128,23 +132,33 @@ def _end(following: Event, branch: int) -> int:
     return following.step
 
 
-def _log_every(events: Sequence[Event]) -> int:
-    """The `log_every` in force after the last of the events."""
-    return max(1, int(value_in_force(events, "log_every") or 10))
+class _Known:
+    """What was known at each of a run's events, found in one pass over them."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self._intervals: list[tuple[int, int]] = []
+        self._scores: list[tuple[int, float]] = []
+        for place, event in enumerate(events):
+            if event.type == "validated":
+                psnr_y = psnr_y_of(event)
+                self._scores += [] if psnr_y is None else [(place, psnr_y)]
+            elif sets(event, LOG_EVERY):
+                self._intervals.append((place, int(value_in_force([event], LOG_EVERY) or 0)))
+
+    def log_every(self, place: int) -> int:
+        """The `log_every` in force after an event."""
+        found = bisect_right(self._intervals, place, key=itemgetter(0))
+        return max(1, (self._intervals[found - 1][1] if found else 0) or 10)
+
+    def last_psnr_y(self, after: int, before: int) -> float | None:
+        """The PSNR-Y (dB) of the last validation between two events, both exclusive."""
+        found = bisect_left(self._scores, before, key=itemgetter(0))
+        return self._scores[found - 1][1] if found and self._scores[found - 1][0] > after else None
 
 
 def _mean(rows: Sequence[tuple[int, float]]) -> float | None:
     values = [value for _, value in rows if math.isfinite(value)]
     return math.fsum(values) / len(values) if values else None
-
-
-def _last_psnr_y(events: Sequence[Event]) -> float | None:
-    for event in reversed(events):
-        if event.type == "validated":
-            value = psnr_y_of(event)
-            if value is not None:
-                return value
-    return None
 
 
 def psnr_y_of(event: Event) -> float | None:

@@ -6,8 +6,10 @@ restore, resume and replay all use a `Lineage`.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory
@@ -64,8 +66,11 @@ class Lineage:
     """The current line, oldest first."""
     abandoned: list[LineageSegment] = field(default_factory=list)
     """Segments abandoned by turns, in that order."""
-    checkpoints: list[Event] = field(default_factory=list)
-    """`checkpoint_saved` events of the current line, oldest first, whenever they were written."""
+    _saved: list[Event] = field(default_factory=list)
+    _turned: bool = field(default=False, compare=False)
+    """Whether `_saved` may contain checkpoints that a turn abandoned."""
+    _on_branch: dict[int, list[LineageSegment]] = field(default_factory=dict, compare=False)
+    """The current line by branch; empty after a turn, until it is asked for."""
     _validated: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
@@ -73,31 +78,52 @@ class Lineage:
             self._turn(event)
         elif event.type == "started":
             self.events.clear()
-            self.checkpoints.clear()
+            self._saved.clear()
             self.segments = [LineageSegment(branch=event.branch, from_step=event.step, seq=event.seq)]
             self.abandoned.clear()
+            self._on_branch.clear()
         elif event.type == "checkpoint_saved" and self.holds(event.branch, event.step):
-            self.checkpoints.append(event)  # may be recorded after the run has left the branch
+            self._saved.append(event)  # may be recorded after the run has left the branch
         elif event.type == "validated":
             self._validated[event.branch, event.step] = validation_figures(event)
         if self.keep_events:
             self.events.append(event)
 
+    def with_events(self, events: Iterable[Event]) -> Lineage:
+        """A copy with more events; this one stays as it is."""
+        line = replace(
+            self, events=[*self.events], abandoned=[*self.abandoned], _saved=[*self._saved], _on_branch={},
+            _validated=dict(self._validated),
+        )  # fmt: skip
+        for event in events:
+            line.add(event)
+        return line
+
     def _turn(self, event: Event) -> None:
         to_step, to_seq = turned_to(event), event.data.get("to_seq")
-        kept: list[LineageSegment] = []
-        for segment in self.segments or [LineageSegment(branch=0, from_step=0)]:
-            if kept and (segment.from_step >= to_step if to_seq is None else segment.seq > to_seq):
-                self.abandoned.append(replace(segment, abandoned=True))
-            else:
-                kept.append(segment)
-                if segment.to_step is None or segment.to_step > to_step:
-                    kept[-1] = replace(segment, to_step=to_step)
-                    self.abandoned.append(replace(segment, from_step=to_step + 1, abandoned=True))
+        kept, cut = list(self.segments or [LineageSegment(branch=0, from_step=0)]), []
+        while len(kept) > 1 and (kept[-1].from_step >= to_step if to_seq is None else kept[-1].seq > to_seq):
+            cut.append(replace(kept.pop(), abandoned=True))
+        for place in range(len(kept) - 1, -1, -1):
+            segment = kept[place]
+            if segment.to_step is not None and segment.to_step <= to_step:
+                break  # as do all before it
+            kept[place] = replace(segment, to_step=to_step)
+            cut.append(replace(segment, from_step=to_step + 1, abandoned=True))
+        self.abandoned += reversed(cut)
         self.segments = [*kept, LineageSegment(branch=event.branch, from_step=to_step, seq=event.seq)]
-        self.checkpoints = [saved for saved in self.checkpoints if self.holds(saved.branch, saved.step)]
+        self._on_branch.clear()
+        self._turned = True
         if to_seq is not None:
-            self.events = [seen for seen in self.events if seen.seq <= to_seq]
+            del self.events[bisect_right(self.events, to_seq, key=attrgetter("seq")) :]
+
+    @property
+    def checkpoints(self) -> list[Event]:
+        """`checkpoint_saved` events of the current line, oldest first, whenever they were written."""
+        if self._turned:
+            self._saved = [saved for saved in self._saved if self.holds(saved.branch, saved.step)]
+            self._turned = False
+        return self._saved
 
     # ---- rows
     @property
@@ -113,7 +139,10 @@ class Lineage:
         """Whether the state of `branch` at `step` (a row, a checkpoint) is on the current line."""
         if not self.segments:
             return True
-        return any(segment.covers(branch, step) for segment in self.segments)
+        if not self._on_branch:
+            for segment in self.segments:
+                self._on_branch.setdefault(segment.branch, []).append(segment)
+        return any(segment.covers(branch, step) for segment in self._on_branch.get(branch, ()))
 
     def branch_after(self, step: int) -> int:
         """The branch on which step + 1 was, or will be, trained."""

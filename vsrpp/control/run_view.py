@@ -17,11 +17,11 @@ from typing import Any
 from vsrpp.config.schema import LossTerm, loss_terms
 from vsrpp.control import alerts
 from vsrpp.control.backlog import open_marks
-from vsrpp.control.best import PSNR_Y, BestRule, best_checkpoint, checkpoint_metrics, score
+from vsrpp.control.best import PSNR_Y, BestRule, ScoredCheckpoints, checkpoint_metrics, score
 from vsrpp.control.config_history import CONFIG_EVENTS, ConfigHistory
 from vsrpp.control.delivery_status import BEHIND_AFTER_S, delivery
 from vsrpp.control.edits import run_config_of
-from vsrpp.control.lineage import TURNS, Lineage
+from vsrpp.control.lineage import SEGMENT_EVENTS, TURNS, Lineage, lineage
 from vsrpp.control.narrate import Narration, narrate
 from vsrpp.control.numbers import RunNumbers, numbers
 from vsrpp.control.phrases import Explanation, Part, verbatim
@@ -49,6 +49,9 @@ FAILURES = ("failed", "out_of_memory", "non_finite")
 DELIVERY_EVERY_S = 3.0
 UPLOAD_EVERY_S = 1.0
 """Refresh interval of the delivery state during an upload."""
+KEPT_EVENTS = 5000
+"""The newest events that a view has; older ones are read where they are needed, so that memory does not grow."""
+VALIDATION_FIELDS = (("psnr_y",), ("bicubic_psnr_y",), ("ssim_y",), ("bicubic_ssim_y",), ("by_hand",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +70,13 @@ class ValidationRow:
     """Whether it was requested by a command."""
 
     @classmethod
-    def of(cls, event: Event) -> ValidationRow:
-        """From a `validated` event."""
-        figures = {
-            name: finite(event.data.get(name)) for name in ("psnr_y", "bicubic_psnr_y", "ssim_y", "bicubic_ssim_y")
-        }
-        by_hand = bool(event.data.get("by_hand"))
-        return cls(time=event.time, step=event.step, branch=event.branch, by_hand=by_hand, **figures)
+    def of(cls, found: tuple[Any, ...]) -> ValidationRow:
+        """From the `VALIDATION_FIELDS` of a `validated` event."""
+        at, step, branch, psnr_y, bicubic_psnr_y, ssim_y, bicubic_ssim_y, by_hand = found
+        return cls(
+            time=at, step=step, branch=branch, psnr_y=finite(psnr_y), bicubic_psnr_y=finite(bicubic_psnr_y),
+            ssim_y=finite(ssim_y), bicubic_ssim_y=finite(bicubic_ssim_y), by_hand=by_hand is not None,
+        )  # fmt: skip
 
     @property
     def gain(self) -> float | None:
@@ -94,12 +97,17 @@ class SavedCheckpoint:
     size_bytes: int | None
 
     @classmethod
-    def of(cls, event: Event, line: Lineage) -> SavedCheckpoint:
-        """From a `checkpoint_saved` event of the line."""
+    def of_step(cls, reader: RunReader, step: int, line: Lineage) -> SavedCheckpoint | None:
+        """The newest one of a step on the line; None if the record has none."""
+        events = [event for event in reader.events_at("checkpoint_saved", step) if line.holds(event.branch, step)]
+        if not events:
+            return None
+        event = events[-1]
+        of_state = lineage(reader.events_at("validated", step), keep_events=False)
         size = finite(event.data.get("size_bytes"))
         return cls(
             step=event.step, branch=event.branch, revision=int(event.data.get("revision", event.revision)), time=event.time,
-            psnr_y=score(checkpoint_metrics(line, event), PSNR_Y),
+            psnr_y=score(checkpoint_metrics(of_state, event), PSNR_Y),
             size_bytes=None if size is None else int(size),
         )  # fmt: skip
 
@@ -131,7 +139,11 @@ class RunView:
     metrics: Mapping[str, float] = field(default_factory=dict)
     """The newest value of every metric; may be NaN."""
     events: Sequence[Event] = ()
-    """Oldest first; of a long record possibly only the newest."""
+    """Oldest first; of a long record only the newest."""
+    event_counts: Mapping[str, int] = field(default_factory=dict)
+    """Type -> number of events in the whole record."""
+    line: Lineage = field(default_factory=Lineage)
+    """The segments of the current line and the abandoned ones."""
     validations: Sequence[ValidationRow] = ()
     """Oldest first."""
     checkpoint_steps: Sequence[int] = ()
@@ -304,19 +316,23 @@ class RunView:
 class RunViewReader:
     """The open record of one run, with the data kept between two looks. Only one thread at a time may call `look`."""
 
-    def __init__(self, paths: RunPaths, *, keep_events: int | None = None) -> None:
-        """`keep_events`: how many of the newest events to keep; None keeps all. Raises NotFound without a run.db."""
+    def __init__(self, paths: RunPaths, *, keep_events: int = KEPT_EVENTS) -> None:
+        """`keep_events`: how many of the newest events to keep; with 0, no validations are read either.
+
+        Raises NotFound without a run.db.
+        """
         self.paths = paths
         self.reader = RunReader(paths.run_db)
         self._seq = 0
         self._kept: deque[Event] = deque(maxlen=keep_events)
         self._events: tuple[Event, ...] = ()
-        self._config_events: list[Event] = []
+        self._counts: Mapping[str, int] = {}
         self._config = ConfigHistory()
         self._run_config: dict[str, Any] = {}
         self._validations: tuple[ValidationRow, ...] = ()
         self._line = Lineage(keep_events=False)
-        self._saved: dict[int, SavedCheckpoint] = {}
+        self._scored = ScoredCheckpoints(PSNR_Y)
+        self._saved: tuple[SavedCheckpoint, ...] = ()
         self._best: BestDocument | None = None
         self._best_branch: int | None = None
         self._plateau = False
@@ -346,8 +362,8 @@ class RunViewReader:
             steps_per_s=finite(trainer.get("steps_per_s")),
             numbers=numbers(self._metrics, trainer, state, self._config.live, self._run_config),
             updated=trainer.get("time"), now=now, config=self._config, run_config=self._run_config, metrics=self._metrics,
-            events=self._events, validations=self._validations, checkpoint_steps=self._steps_on_disk,
-            checkpoints=tuple(self._saved[step] for step in self._steps_on_disk if step in self._saved),
+            events=self._events, event_counts=self._counts, line=self._line, validations=self._validations,
+            checkpoint_steps=self._steps_on_disk, checkpoints=self._saved,
             best=self._best, best_branch=self._best_branch,
             backlog=self._backlog, remote_copy=self._remote_copy[0], remote_copy_why=self._remote_copy[1],
             plateau=self._plateau, probation=trainer.get("probation"), ended_because=self._why_ended(state, trainer),
@@ -367,36 +383,43 @@ class RunViewReader:
     # ---- events
     def _read_events(self) -> None:
         """Add new events. Views already returned keep theirs: changed containers are replaced, not modified."""
-        fresh = list(self.reader.events(after_seq=self._seq))
-        if not fresh:
+        head, after = self.reader.head()[0], self._seq
+        if head <= after:
             return
-        self._seq = fresh[-1].seq
-        self._kept.extend(fresh)
+        self._seq = head
+        counts = self.reader.event_counts(after_seq=after, to_seq=head)
+        self._counts = {type: self._counts.get(type, 0) + counts.get(type, 0) for type in {**self._counts, **counts}}
+        skipped = max(after, head - (self._kept.maxlen or 0))
+        self._kept.extend(self.reader.events(after_seq=skipped, limit=head - skipped))
         self._events = tuple(self._kept)
-        types = {event.type for event in fresh}
-        if types & set(CONFIG_EVENTS):
-            self._config_events += [event for event in fresh if event.type in CONFIG_EVENTS]
-            self._config = ConfigHistory.of(self._config_events)
-        if types & {"started", "restored"}:
+        if not after:
+            self._config = ConfigHistory.of_record(self.reader)
+        elif counts.keys() & set(CONFIG_EVENTS):
+            self._config = self._config.with_events(self.reader.events(after_seq=after, types=CONFIG_EVENTS))
+        if counts.keys() & {"started", "restored"}:
             self._run_config = run_config_of(self.reader)
-        self._validations += tuple(ValidationRow.of(event) for event in fresh if event.type == "validated")
-        for event in fresh:
-            self._note(event)
-        if types & {"checkpoint_saved", "validated", *TURNS}:
-            self._saved = {saved.step: SavedCheckpoint.of(saved, self._line) for saved in self._line.checkpoints}
-            best = best_checkpoint(self._line, BestRule.of(self._run_config))
-            self._best = None if best is None else best.to_json()
-            self._best_branch = None if best is None else best.branch
+        if counts.keys() & {*SEGMENT_EVENTS}:
+            self._line = self._line.with_events(self.reader.events(after_seq=after, types=SEGMENT_EVENTS))
+        if "validated" in counts and self._kept.maxlen:
+            rows = self.reader.fields("validated", *VALIDATION_FIELDS, after_seq=after, to_seq=head)
+            self._validations += tuple(map(ValidationRow.of, rows))
+        if counts.keys() & {"plateau_detected", *PLATEAU_ENDS}:
+            last = self.reader.last_event("plateau_detected", *PLATEAU_ENDS)
+            self._plateau = last is not None and last.type == "plateau_detected"
+        if counts.keys() & FINAL_STATES:
+            self._end = self.reader.last_event(*FINAL_STATES)
+        if counts.keys() & {"checkpoint_saved", "validated", *TURNS}:
+            self._find_best()
         self._delivery_at = 0.0
 
-    def _note(self, event: Event) -> None:
-        self._line.add(event)
-        if event.type == "plateau_detected":
-            self._plateau = True
-        elif event.type in PLATEAU_ENDS:
-            self._plateau = False
-        if event.type in FINAL_STATES:
-            self._end = event
+    def _find_best(self) -> None:
+        rule = BestRule.of(self._run_config)
+        if self._scored.key != rule.key:
+            self._scored = ScoredCheckpoints(rule.key)
+        self._scored.read(self.reader)
+        best = self._scored.best(self._line, rule)
+        self._best = None if best is None else best.to_json()
+        self._best_branch = None if best is None else best.branch
 
     def _read_metrics(self) -> None:
         newest = self.reader.newest_metric_id()
@@ -407,6 +430,8 @@ class RunViewReader:
     def _read_delivery(self, state: str) -> None:
         """Read the backlog, the remote copy, and the checkpoints on disk, which are removed only after their upload."""
         self._steps_on_disk = tuple(checkpoint_steps(self.paths))
+        on_disk = (SavedCheckpoint.of_step(self.reader, step, self._line) for step in self._steps_on_disk)
+        self._saved = tuple(saved for saved in on_disk if saved is not None)
         try:
             self._read_marks(open_marks(self.paths), state)
         except StoreDamaged as error:
@@ -418,15 +443,15 @@ class RunViewReader:
         try:
             alert_state = alerts.state(self.reader, marks, self._run_config)
             self._backlog = {**delivery(self.reader, marks, state), "alerts": alert_state}
-            self._remote_copy = newest_remote_copy(self._line, marks)
+            self._remote_copy = newest_remote_copy(self.reader, self._line, marks)
         finally:
             if marks:
                 marks.close()
 
 
-def view_run(paths: RunPaths) -> RunView:
+def view_run(paths: RunPaths, *, keep_events: int = KEPT_EVENTS) -> RunView:
     """The current state of the run, for a single look. Raises NotFound without a run.db."""
-    reading = RunViewReader(paths)
+    reading = RunViewReader(paths, keep_events=keep_events)
     try:
         return reading.look()
     finally:
@@ -435,4 +460,4 @@ def view_run(paths: RunPaths) -> RunView:
 
 def status(paths: RunPaths) -> dict[str, Any]:
     """The document of `status --json` (keys: `vsrpp.documents`). Raises NotFound without a run.db."""
-    return view_run(paths).to_json()
+    return view_run(paths, keep_events=0).to_json()

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from vsrpp import config
 from vsrpp import manifest as manifests
 from vsrpp.config import schema
-from vsrpp.control.best import BestCheckpoint, BestRule, best_checkpoint
+from vsrpp.control.best import BestCheckpoint, BestRule, best_on_record
 from vsrpp.control.edits import current_config, run_config_of
-from vsrpp.control.lineage import line_of
 from vsrpp.paths import RunPaths, checkpoint_step
 from vsrpp.store import ChainCheck, Event, RunReader
 from vsrpp.store.signing import SIGNATURE, Verifier, short
@@ -58,6 +57,12 @@ def history(paths: RunPaths) -> list[Event]:
     """All events of a run, oldest first."""
     with RunReader(paths.run_db) as reader:
         return list(reader.events())
+
+
+def each_event(paths: RunPaths, *, after: int = 0, limit: int | None = None) -> Iterator[Event]:
+    """The events of a run after number `after`, oldest first, read one by one: a long history takes no memory."""
+    with RunReader(paths.run_db) as reader:
+        yield from reader.events(after_seq=after, limit=-1 if limit is None else limit)
 
 
 Anchor = tuple[str, int, str]
@@ -116,4 +121,4 @@ def manifest_of(paths: RunPaths, step: int) -> dict[str, Any] | None:
 
 def best_of(reader: RunReader) -> BestCheckpoint | None:
     """The best checkpoint of the current line by the run's own metric; None if none was validated."""
-    return best_checkpoint(line_of(reader), BestRule.of(run_config_of(reader)))
+    return best_on_record(reader, BestRule.of(run_config_of(reader)))

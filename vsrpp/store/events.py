@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from vsrpp.documents import EventType
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 EVENT_TYPES: frozenset[str] = frozenset(get_args(EventType))
 
 
@@ -33,9 +34,32 @@ class Event:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+class StoredEvent(NamedTuple):
+    """An event as its row: `data` is still the text that was written."""
+
+    seq: int
+    time: float
+    step: int
+    branch: int
+    type: str
+    revision: int
+    origin: str | None
+    author: str | None
+    reason: str | None
+    data: str
+    hash: str
+
+    def decoded(self) -> Event:
+        """Raises ValueError if the data is not JSON."""
+        return Event(
+            seq=self.seq, time=self.time, step=self.step, branch=self.branch, type=self.type, revision=self.revision,
+            origin=self.origin, author=self.author, reason=self.reason, data=json.loads(self.data), hash=self.hash,
+        )  # fmt: skip
+
+
 def canonical(value: Any) -> str:
     """The canonical JSON of a value: sorted keys, no spaces, plain UTF-8. Raises ValueError for NaN and infinities."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def jsonable(value: Any) -> Any:

@@ -74,6 +74,18 @@ class Marks:
         rows = self._db.execute("SELECT key, data FROM items WHERE sink = ? AND kind = ? ORDER BY time", (sink, kind))
         return {key: self._db.parsed(data, kind=dict) for key, data in rows}
 
+    def keys(self, sink: str, kind: str) -> list[str]:
+        """The keys of the items of a kind."""
+        return [row[0] for row in self._db.execute("SELECT key FROM items WHERE sink = ? AND kind = ?", (sink, kind))]
+
+    def item_values(self, sink: str, kind: str, name: str) -> dict[str, Any]:
+        """Key -> the value of `name` of every item that has one, without decoding the items."""
+        rows = self._db.execute(
+            "SELECT key, json_extract(data, ?) AS value FROM items WHERE sink = ? AND kind = ? AND value IS NOT NULL",
+            (f'$."{name}"', sink, kind),
+        )
+        return dict(rows.fetchall())
+
     def set_fact(self, key: str, value: Any) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (key, time.time(), canonical(jsonable(value)))

@@ -7,7 +7,7 @@ import itertools
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from vsrpp.store import messages
 from vsrpp.store.chain import ChainCheck, genesis, link, verify_chain
 from vsrpp.store.db import StoreConnection, connect_reader, connect_writer
 from vsrpp.store.environment import environment_fault
-from vsrpp.store.events import EVENT_TYPES, Event, canonical, jsonable
+from vsrpp.store.events import EVENT_TYPES, Event, StoredEvent, canonical, jsonable
 from vsrpp.store.signing import Signer, Verifier, short
 from vsrpp.store.state_file import StateFile, read_state_file
 
@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS events (
     seq INTEGER PRIMARY KEY, time REAL NOT NULL, step INTEGER NOT NULL, branch INTEGER NOT NULL, type TEXT NOT NULL,
     revision INTEGER NOT NULL, origin TEXT, author TEXT, reason TEXT, data TEXT NOT NULL, hash TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS events_type ON events (type, step);
+CREATE INDEX IF NOT EXISTS events_newest ON events (type);
 CREATE TABLE IF NOT EXISTS metric_keys (id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS metrics (
     id INTEGER PRIMARY KEY, key_id INTEGER NOT NULL, branch INTEGER NOT NULL, step INTEGER NOT NULL,
@@ -46,6 +47,9 @@ LOCKED_S = 0.25
 """How long one write of the trainer waits for a lock: steps go on meanwhile, and it tries again."""
 RETRY_S = 1.0
 """Time between two tries, in the middle of a step, to write a record that could not be written."""
+_NEWEST = 2**63 - 1
+"""A sequence number above all others."""
+_COLUMNS = "seq, time, step, branch, type, revision, origin, author, reason, data, hash"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +122,67 @@ class RunReader:
         return events_in(self._db, after_seq=after_seq, types=types, limit=limit)
 
     def last_event(self, *types: str) -> Event | None:
+        newest = " UNION ALL ".join(["SELECT (SELECT max(seq) FROM events WHERE type = ?) AS seq"] * len(types))
         row = self._db.execute(
-            "SELECT seq, time, step, branch, type, revision, origin, author, reason, data, hash FROM events"
-            f" WHERE type IN ({','.join('?' * len(types))}) ORDER BY seq DESC LIMIT 1",
-            types,
+            f"SELECT {_COLUMNS} FROM events WHERE seq = (SELECT max(seq) FROM ({newest}))", types
         ).fetchone()
         return None if row is None else _event(self._db, row)
+
+    def event(self, seq: int) -> Event | None:
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM events WHERE seq = ?", (seq,)).fetchone()
+        return None if row is None else _event(self._db, row)
+
+    def events_at(self, type: str, step: int) -> list[Event]:
+        """The events of one type at a step, on any branch, oldest first."""
+        query = f"SELECT {_COLUMNS} FROM events WHERE type = ? AND step = ? ORDER BY seq"
+        return [_event(self._db, row) for row in self._db.execute(query, (type, step))]
+
+    def count_events(self, *types: str, after_seq: int = 0) -> int:
+        """How many events of these types there are; reads only the index."""
+        query = f"SELECT count(*) FROM events WHERE type IN ({_marks(types)}) AND seq > ?"
+        return int(self._db.execute(query, (*types, after_seq)).fetchone()[0])
+
+    def event_counts(self, *, after_seq: int = 0, to_seq: int = _NEWEST) -> dict[str, int]:
+        """Type -> how many events there are; reads only the index."""
+        query = "SELECT type, count(*) FROM events WHERE seq > ? AND seq <= ? GROUP BY type"
+        return dict(self._db.execute(query, (after_seq, to_seq)).fetchall())
+
+    def seq_of_revision(self, types: Iterable[str], revision: int) -> int | None:
+        """The newest event of these types with that revision."""
+        type_list = sorted(types)
+        query = f"SELECT max(seq) FROM events WHERE type IN ({_marks(type_list)}) AND revision = ?"
+        seq: int | None = self._db.execute(query, (*type_list, revision)).fetchone()[0]
+        return seq
+
+    def fields(
+        self, type: str, *paths: tuple[str | int, ...], after_seq: int = 0, to_seq: int = _NEWEST,
+        newest_first: bool = False,
+    ) -> Iterator[tuple[Any, ...]]:  # fmt: skip
+        """(time, step, branch, *values) of every event of a type, oldest first unless asked otherwise.
+
+        SQLite takes the values out of the data, at a fraction of the cost of decoding whole events. A path is the keys
+        and indices from the outside in; a number or a text comes as it is, true as "true", anything else as None.
+        """
+        places = ["$" + "".join(f"[{key}]" if isinstance(key, int) else f'."{key}"' for key in path) for path in paths]
+        value = (
+            ", CASE json_type(data, ?) WHEN 'true' THEN 'true' WHEN 'false' THEN NULL WHEN 'array' THEN NULL"
+            " WHEN 'object' THEN NULL ELSE json_extract(data, ?) END"
+        )
+        return self._db.execute(
+            f"SELECT time, step, branch{value * len(places)} FROM events"
+            f" WHERE type = ? AND seq > ? AND seq <= ? ORDER BY seq{' DESC' if newest_first else ''}",
+            (*(place for place in places for _ in range(2)), type, after_seq, to_seq),
+        )
+
+    def newest_changes(self, types: Iterable[str], *, to_seq: int = _NEWEST) -> dict[str, int]:
+        """Key -> the newest event of these types, up to `to_seq`, with a change of it in `changes`."""
+        type_list = sorted(types)
+        rows = self._db.execute(
+            "SELECT json_extract(c.value, '$.key'), max(e.seq) FROM events e, json_each(e.data, '$.changes') c"
+            f" WHERE e.type IN ({_marks(type_list)}) AND e.seq <= ? GROUP BY 1",
+            (*type_list, to_seq),
+        )
+        return {str(key): seq for key, seq in rows}
 
     def head(self) -> tuple[int, str]:
         """(sequence number, hash) of the newest event; (0, the run's genesis hash) before the first."""
@@ -132,7 +191,8 @@ class RunReader:
 
     def verify(self, anchors: Iterable[tuple[str, int, str]] = ()) -> ChainCheck:
         try:
-            return verify_chain(self.events(), self.run_id, anchors, recorded_head=self.meta("head"))
+            rows = self._db.execute(f"SELECT {_COLUMNS} FROM events ORDER BY seq")
+            return verify_chain(map(StoredEvent._make, rows), self.run_id, anchors, recorded_head=self.meta("head"))
         except (sqlite3.Error, ValueError, TypeError) as error:
             return ChainCheck(False, 0, "", None, f"the record cannot be read: {error}".removesuffix("."))
 
@@ -174,11 +234,14 @@ class RunReader:
         self, key: str, *, branch: int | None = None, from_step: int = 0, to_step: int | None = None
     ) -> list[MetricRow]:
         """All rows of one metric, ordered by branch and step."""
+        where, values = "k.key = ? AND m.step >= ?", list[str | int]((key, from_step))
+        for condition, value in (("m.step <= ?", to_step), ("m.branch = ?", branch)):
+            if value is not None:  # an optional condition in SQL would keep SQLite from using the index
+                where, values = f"{where} AND {condition}", [*values, value]
         rows = self._db.execute(
             "SELECT m.id, k.key, m.branch, m.step, m.time, m.value FROM metrics m JOIN metric_keys k ON k.id = m.key_id"
-            " WHERE k.key = ? AND m.step >= ? AND (? IS NULL OR m.step <= ?) AND (? IS NULL OR m.branch = ?)"
-            " ORDER BY m.branch, m.step",
-            (key, from_step, to_step, to_step, branch, branch),
+            f" WHERE {where} ORDER BY m.branch, m.step",
+            values,
         )
         return [_metric(self._db, row) for row in rows]
 
@@ -498,14 +561,22 @@ def events_in(
     db: StoreConnection, *, after_seq: int = 0, types: Iterable[str] | None = None, limit: int = -1
 ) -> Iterator[Event]:
     """The events of an open run.db, oldest first."""
-    type_list = sorted(types) if types is not None else None
-    where = f" AND type IN ({','.join('?' * len(type_list))})" if type_list is not None else ""
-    rows = db.execute(
-        f"SELECT seq, time, step, branch, type, revision, origin, author, reason, data, hash FROM events"
-        f" WHERE seq > ?{where} ORDER BY seq LIMIT ?",
-        (after_seq, *(type_list or ()), limit),
-    )
+    values: list[str | int]
+    if types is None:
+        where, values = "seq > ?", [after_seq]
+    else:
+        type_list = sorted(types)
+        where, values = _OF_TYPES.format(marks=_marks(type_list)), [*type_list, after_seq]
+    rows = db.execute(f"SELECT {_COLUMNS} FROM events WHERE {where} ORDER BY seq LIMIT ?", (*values, limit))
     return (_event(db, row) for row in rows)
+
+
+_OF_TYPES = "seq IN (SELECT seq FROM events WHERE type IN ({marks}) AND seq > ?)"
+"""Reads the index for the numbers first: without it, SQLite would sort whole events."""
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ",".join("?" * len(values))
 
 
 def _event(db: StoreConnection, row: tuple[Any, ...]) -> Event:

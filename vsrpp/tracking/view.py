@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from vsrpp.control import effect
 from vsrpp.control.best import BestCheckpoint, BestRule, best_checkpoint
+from vsrpp.control.config_history import sets
 from vsrpp.control.lineage import Lineage
 from vsrpp.store import Event
 
@@ -95,15 +96,10 @@ def _thinned(events: list[Event]) -> list[Event]:
             keep.add(scored)
         if event.type == "validated" and effect.psnr_y_of(event) is not None:
             scored = place
-        if place < oldest and _sets_log_every(event):
+        if place < oldest and sets(event, effect.LOG_EVERY):
             interval = place
     keep.update(place for place in (scored, interval) if place is not None)
     return [event for place, event in enumerate(events) if place in keep]
-
-
-def _sets_log_every(event: Event) -> bool:
-    changes = event.data.get("changes") or []
-    return event.type == "started" or any(isinstance(c, dict) and c.get("key") == "log_every" for c in changes)
 
 
 def final_state(event: Event | None) -> str | None:

@@ -184,8 +184,7 @@ class CheckpointManager:
         if self.at_step != step or not manifest:
             return
         branch = int(manifest["branch"])
-        saved = self._recorder.writer.events(types=("checkpoint_saved",))
-        if any((event.branch, event.step) == (branch, step) for event in saved):
+        if any(event.branch == branch for event in self._recorder.writer.events_at("checkpoint_saved", step)):
             return
         files = manifest["files"]
         self._recorder.emit(
@@ -209,7 +208,7 @@ class CheckpointManager:
 
     def look_for_best(self) -> None:
         """Find the best score on the current line: at the start, and after a rollback."""
-        line, present_step = control.line_of(self._recorder.writer), self._recorder.step
+        line, present_step = self._recorder.line, self._recorder.step
         ranks = [
             self._rank(saved.metrics)
             for saved in control.local_checkpoints(self._paths, line)
@@ -245,7 +244,7 @@ class CheckpointManager:
         """
         uploaded = self._uploaded()
         local_only = self._config["checkpoint_upload"] == "local"
-        line = control.line_of(self._recorder.writer)
+        line = self._recorder.line
         rows, left_behind = [], []
         for saved in control.local_checkpoints(self._paths, line):
             step, set_aside = saved.step, saved.folder != self._paths.checkpoint(saved.step).root
@@ -269,7 +268,7 @@ class CheckpointManager:
 
     def _uploaded(self) -> set[str]:
         """`branch/step` of the checkpoints whose upload the tracking server has confirmed."""
-        items: dict[str, dict[str, Any]] = from_marks(
-            self._paths.delivery_db, lambda marks: marks.items(MLFLOW, "checkpoint"), {}
+        items: dict[str, Any] = from_marks(
+            self._paths.delivery_db, lambda marks: marks.item_values(MLFLOW, "checkpoint", "model_id"), {}
         )
-        return {key for key, item in items.items() if item.get("model_id")}
+        return set(items)

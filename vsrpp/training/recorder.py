@@ -8,6 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from vsrpp import control
+from vsrpp.control.lineage import SEGMENT_EVENTS
 from vsrpp.controller.controller import Outcome
 from vsrpp.distributed.process_group import of_the_whole
 from vsrpp.store import Command, Event, RunWriter
@@ -19,6 +21,7 @@ from vsrpp.training.step import StepResult
 from vsrpp.training.throttle import Throttle
 from vsrpp.training.validation import Scores
 
+_LINE = ("validated", *SEGMENT_EVENTS)
 _ONCE_A_STEP = frozenset(
     {
         "plateau_detected",
@@ -54,6 +57,8 @@ class RunRecorder:
         self._untold: deque[Event] = deque()
         """Events that `on_event` has not been called with."""
         self._known: set[tuple[str, int, int, str]] = set()
+        self.line = control.lineage(writer.events(types=_LINE), keep_events=False)
+        """The current line, kept up to date; without its checkpoints, of which those on disk matter here."""
         self._sidecar_look = Throttle(1.0)
 
     @property
@@ -79,6 +84,8 @@ class RunRecorder:
             author=author, reason=reason, data=data,
         )  # fmt: skip
         self.revision = event.revision
+        if event.type in _LINE:
+            self.line.add(event)
         self._untold.append(event)
         self._tell()
         return event
