@@ -18,4 +18,4 @@ def test_every_command_and_face_is_timed() -> None:
     table = json.loads(subprocess.run(asked, stdout=subprocess.PIPE, check=True, timeout=300).stdout)
     names = {row["what"].split(",")[0] for row in table}
     assert names >= {"status RUN", "history RUN --verify", "compare RUN OTHER", "panel /runs", "terminal UI"}
-    assert all(row["short_s"] >= 0 and row["long_s"] >= 0 for row in table)
+    assert all(row["short_processor_s"] >= 0 and row["long_processor_s"] >= 0 for row in table)

@@ -6,10 +6,13 @@ rich is imported when something is first printed in colour or as a table, so tha
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -388,20 +391,25 @@ def print_json(document: Any) -> None:
 
 
 def print_json_rows(rows: Iterable[Any]) -> None:
-    """Print one document that is a list, row by row, as `print_json` would print all of it."""
-    if _documents.holding:
-        _documents.held.append(list(rows))
-        return
+    """Print one document that is a list, as `print_json` would, without holding it in memory: a file holds it."""
+    held = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - `_write` closes it
     before = "[\n  "
     for row in rows:
         text = escape_json(json.dumps(redact_data(row), indent=2, ensure_ascii=False, allow_nan=False))
-        print(before + text.replace("\n", "\n  "), end="")
+        held.write(before + text.replace("\n", "\n  "))
         before = ",\n  "
-    print("[]" if before.startswith("[") else "\n]", flush=True)
+    held.write("[]" if before.startswith("[") else "\n]")
+    print_json(held)
 
 
 def _write(document: Any, stream: Any) -> None:
     if stream is None:
+        return
+    if isinstance(document, io.TextIOBase):
+        document.seek(0)
+        shutil.copyfileobj(document, stream)
+        print(file=stream, flush=True)
+        document.close()
         return
     text = json.dumps(redact_data(document), indent=2, ensure_ascii=False, allow_nan=False)
     print(escape_json(text), file=stream, flush=True)

@@ -52,8 +52,8 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> Decoded:
 def without_index(run: SyntheticRun, folder: Path) -> sqlite3.Connection:
     """The record as an older version wrote it, without the newer index."""
     folder.mkdir()
-    old = sqlite3.connect(folder / "run.db")
-    run.writer._db.backup(old)
+    with sqlite3.connect(run.paths.run_db) as new, sqlite3.connect(folder / "run.db") as old:
+        new.backup(old)
     old.execute("DROP INDEX events_newest")
     old.commit()
     return old

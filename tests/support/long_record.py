@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tests.support.synthetic import SyntheticRun
-from vsrpp.store import Event, Marks
+from vsrpp.store import Event, Marks, RunWriter
 from vsrpp.store.chain import link
 from vsrpp.store.events import canonical
 
@@ -33,12 +34,15 @@ def long_record(runs: Path, *, events: int, rows: int, run_id: str = "20260101-1
     """A stopped run with that many events and metric rows, all of it marked as uploaded."""
     run = SyntheticRun(runs, run_id, max_steps=10**7)
     body = list(_events(run, events - 2))
-    run.writer._db.execute("BEGIN")
-    run.writer._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, body))
-    run.writer.set_meta("head", body[-1].seq)
-    _metrics(run, body, rows)
-    run.writer._db.execute("COMMIT")
-    run.writer._head = (body[-1].seq, body[-1].hash)
+    run.writer.record(1, 0, {**run.row(1), **{f"val/{name}": 25.0 for name in ("psnr_y", "bicubic_psnr_y", "ssim_y")}})
+    run.writer.close()
+    db = sqlite3.connect(run.paths.run_db)
+    db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", map(_row, body))
+    db.execute("INSERT OR REPLACE INTO meta VALUES ('head', ?)", (str(body[-1].seq),))
+    _metrics(db, run, body, rows)
+    db.commit()
+    db.close()
+    run.writer = RunWriter(run.paths.run_db)
     _folders(run, [event for event in body if event.type == "checkpoint_saved"][-KEPT_ON_DISK:], body)
     run.say("stopped", alive=False)
     run.event("stopped", _origin="cli", _author="anna", _reason="enough")
@@ -101,19 +105,18 @@ def _row(event: Event) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _metrics(run: SyntheticRun, body: list[Event], rows: int) -> None:
+def _metrics(db: sqlite3.Connection, run: SyntheticRun, body: list[Event], rows: int) -> None:
     """About `rows` metric rows: all metrics of a row at every `LOG_EVERY`-th step, each on its branch."""
-    values = {**run.row(1), **{f"val/{name}": 25.0 for name in ("psnr_y", "bicubic_psnr_y", "ssim_y")}}
-    ids = {key: run.writer._key_id(key) for key in values}
+    values = db.execute("SELECT key_id, value FROM metrics").fetchall()
     branch_at = {event.step // LOG_EVERY: event.branch for event in body}
     steps = rows // len(values)
     spread = max(1, max(branch_at) // max(1, steps))
-    run.writer._db.executemany(
+    db.executemany(
         "INSERT INTO metrics (key_id, branch, step, time, value) VALUES (?, ?, ?, ?, ?)",
         (
-            (ids[key], branch_at.get(place, run.branch), place * LOG_EVERY, 1.7e9 + place, value * (1 + 1 / place))
+            (key, branch_at.get(place, run.branch), place * LOG_EVERY, 1.7e9 + place, value * (1 + 1 / place))
             for place in range(spread, spread * (steps + 1), spread)
-            for key, value in values.items()
+            for key, value in values
         ),
     )
     run.step = max(run.step, spread * steps * LOG_EVERY)
@@ -134,9 +137,7 @@ def _marks(run: SyntheticRun, saved: list[Event]) -> None:
     for sink in ("mlflow", "mlflow.artifacts", "mlflow.timeline", "tensorboard"):
         marks.advance(sink, metric_id=run.writer.newest_metric_id(), event_seq=run.writer.head()[0])
     marks.set_fact("end_state", {"state": "stopped", "seq": run.writer.head()[0]})
-    marks._db.execute("BEGIN")
     for event in saved:
         item = {"model_id": f"m-{event.seq}", "bytes": 9_400_000, "off_host": "s3://models/run"}
         marks.put_item("mlflow", "checkpoint", f"{event.branch}/{event.step}", item)
-    marks._db.execute("COMMIT")
     marks.close()

@@ -212,10 +212,10 @@ def test_a_view_from_the_browser_is_forced_into_its_range(raw: dict[str, object]
 
 def test_the_timeline_filters_by_kind(runs: Path) -> None:
     run = full_run(runs)
-    events = shown_of(runs, run).events
-    edits = render(timeline.timeline(events, "edits", EN), EN)
+    shown = shown_of(runs, run)
+    edits = render(timeline.timeline(shown, "edits", EN), EN)
     assert "config refused" in edits and "checkpoint saved" not in edits
-    assert "No such events" in render(timeline.timeline(events, "faults", EN), EN)
+    assert "No such events" in render(timeline.timeline(shown, "faults", EN), EN)
 
 
 def test_the_recorded_numbers_are_shown_with_their_parts_and_the_cost_only_with_a_price(runs: Path) -> None:

@@ -48,8 +48,7 @@ class MlflowArtifacts:
         """Events whose rejected uploads are retried."""
 
     def pending(self) -> int:
-        waiting = self._reader.events(after_seq=self._marks.position(ARTIFACTS)[1], types=ARTIFACT_EVENTS)
-        return sum(1 for _ in waiting)
+        return self._reader.count_events(*ARTIFACT_EVENTS, after_seq=self._marks.position(ARTIFACTS)[1])
 
     def work(self, hurry: bool) -> bool:
         self.waits_for_rows = not self._rows.opened
