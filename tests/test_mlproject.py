@@ -58,6 +58,8 @@ def test_a_run_that_is_taken_up_keeps_its_own_preset_and_data() -> None:
 def test_faces_are_switched_off_by_flags() -> None:
     assert command("main", panel="off", tensorboard="False")[-2:] == ["--no-panel", "--no-tensorboard"]
     assert "--no-panel" not in command("main", panel="on")
+    assert "--no-token" in command("main", panel_token="off") and "--no-token" in command("panel", panel_token="off")
+    assert "--no-token" not in command("main", panel_token="on")
 
 
 @pytest.mark.parametrize(

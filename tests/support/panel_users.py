@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from tests.support.waiting import wait_until
 from vsrpp.cli.panel import ui_package
 from vsrpp.control import Role
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 CHEAP = (2**4, 8, 1)
 
@@ -20,3 +25,16 @@ def auth_file(file: Path, **people: str) -> Path:
     file.write_text("# people\n" + "".join(lines))
     file.chmod(0o600)
     return file
+
+
+def sign_in(page: Page, name: str, password: str) -> None:
+    """Fill in the form of the sign-in page until the pause after a wrong password is over."""
+
+    def signed_in() -> bool:
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Password").fill(password)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_load_state()
+        return "/login" not in page.url
+
+    wait_until(signed_in, 60, "the end of the pause")

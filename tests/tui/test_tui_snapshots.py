@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.tui_driving import RUN_ID, Driven, drive
 from tests.support.tui_fakes import half_way
+from vsrpp.control.panel_links import announced
 
 FOLDER = Path(__file__).parent / "snapshots"
 SIZES = ((80, 24), (120, 40), (60, 20))
@@ -48,6 +49,19 @@ def test_the_screen_looks_as_it_did(tmp_path: Path, name: str, size: tuple[int, 
     drive(run, script, size=size)
     run.close()
     _compare(FOLDER / f"{name}_{size[0]}x{size[1]}.txt", shot[0], size)
+
+
+def test_the_help_shows_the_link_to_a_panel_of_these_runs(tmp_path: Path) -> None:
+    run = half_way(tmp_path / "runs" / RUN_ID)
+
+    async def script(ui: Driven) -> None:
+        await ui.shows("1230")
+        await ui.press("question_mark")
+        await ui.shows("http://localhost:5055/?token=")
+
+    with announced("http://localhost:5055/", tmp_path / "runs", "token"):
+        drive(run, script, size=(120, 40))
+    run.close()
 
 
 def test_the_overview_in_german_without_unicode(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.panel_browser import PanelProcess, browser, open_page
-from tests.support.panel_users import auth_file
+from tests.support.panel_users import auth_file, sign_in
 from tests.support.processes import TrainingProcess, train_command
 from tests.support.waiting import wait_until
 from vsrpp import control
@@ -350,9 +350,7 @@ def test_login_in_the_browser(chromium: Browser, training: RunPaths, tmp_path: P
         page.get_by_label("Password").fill("wrong")
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_selector(".notice.bad")
-        page.get_by_label("Name").fill("anna")
-        page.get_by_label("Password").fill("open sesame")
-        page.get_by_role("button", name="Sign in").click()
+        sign_in(page, "anna", "open sesame")
         ready(page)
         field(page, "grad_clip").fill("3")
         page.wait_for_selector("#preview .diff")

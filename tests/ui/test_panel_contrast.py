@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.panel_browser import PanelProcess, browser, open_page
-from tests.support.panel_users import auth_file
+from tests.support.panel_users import auth_file, sign_in
 from tests.support.synthetic import SyntheticRun, deliver, full_run, job_records
 
 if TYPE_CHECKING:
@@ -159,9 +159,7 @@ def test_the_sign_in_page_and_a_page_whose_panel_is_gone_have_it_too(
         page.get_by_role("button", name="Sign in").click()
         page.wait_for_selector(".notice.bad")
         assert failures(page) == []
-        page.get_by_label("Name").fill("anna")
-        page.get_by_label("Password").fill("open sesame")
-        page.get_by_role("button", name="Sign in").click()
+        sign_in(page, "anna", "open sesame")
         page.wait_for_selector("svg.chart")
         panel.stop()
         page.wait_for_selector("#offline:not([hidden])", timeout=60_000)
