@@ -7,7 +7,7 @@ import resource
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ def full_disk(limit_bytes: int = 4096, pid: int | None = None) -> Iterator[None]
     try:
         yield
     finally:
-        resource.prlimit(process, resource.RLIMIT_FSIZE, before)
+        with suppress(ProcessLookupError):
+            resource.prlimit(process, resource.RLIMIT_FSIZE, before)
 
 
 def while_it_waits(run_db: Path, then: Callable[[], Any], call: Callable[[], Any]) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,13 +14,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.faults import locked, while_it_waits
+from tests.support.faults import full_disk, locked, while_it_waits
+from tests.support.processes import TrainingProcess, train_command, vsrpp
 from tests.support.rank_0 import Rank0, decision
 from tests.support.runs import Steered
+from tests.support.waiting import wait_until
 from vsrpp import control
+from vsrpp.control import run_state
 from vsrpp.errors import START_AGAIN, VsrppError
+from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader
-from vsrpp.training import storage_wait
+from vsrpp.training import config_file, storage_wait
+from vsrpp.training.config_file import RuntimeConfigFile
 
 Make = Callable[..., Rank0]
 
@@ -211,3 +218,46 @@ def test_an_edit_is_applied_although_the_file_cannot_be_rewritten(
     run.step()
     assert json.loads(run.paths.runtime_config.read_text())["revision"] == 1
     assert [type for type in run.types() if type.startswith("output_")] == ["output_lost", "output_back"]
+
+
+def test_a_config_file_that_is_a_mount_point_is_written_in_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "runtime_config.json"
+    path.write_text('{"revision": 0}')
+    inode = path.stat().st_ino
+    file = RuntimeConfigFile(path)
+    file.accept()
+
+    def busy(self: Path, target: Path) -> Path:  # what the kernel says of a mount point
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(Path, "replace", busy)
+    monkeypatch.setattr(config_file, "exchange_files", lambda one, other: False)
+    file.write('{"revision": 1}')
+    assert json.loads(path.read_text())["revision"] == 1 and path.stat().st_ino == inode
+    path.write_text('{"revision": 1, "max_lr": 0.0002}')
+    file.write('{"revision": 2}')  # somebody saved in between
+    save = file.look()
+    assert save is not None and save.values["max_lr"] == 0.0002
+    assert [entry.name for entry in tmp_path.iterdir()] == ["runtime_config.json"]
+
+
+# ---- as a person meets it
+def test_a_full_disk_is_waited_out_by_a_live_run(tmp_path: Path, tiny_clip: Path) -> None:
+    with TrainingProcess(tmp_path, train_command(tiny_clip, max_steps=100_000)) as training:
+        paths = RunPaths(training.run_dir())
+        with RunReader(paths.run_db) as reader:
+            wait_until(lambda: reader.state().get("step", 0) > 3, 240, "steps")
+            with full_disk(pid=training.process.pid):
+                wait_until(lambda: reader.state().get("state") == "waiting", what="a wait")
+                shown = vsrpp(tmp_path, "status", paths.run_id)
+                assert "waiting since" in shown.stdout and "cannot be written: disk I/O error" in shown.stdout
+                waited_at = reader.state()["step"]
+            wait_until(lambda: reader.state()["step"] > waited_at + 3, what="further steps")
+            with full_disk(pid=training.process.pid):
+                wait_until(lambda: reader.state().get("state") == "waiting", what="a second wait")
+                training.process.send_signal(signal.SIGTERM)
+                assert training.wait() == START_AGAIN
+            assert run_state(reader) == "stopped" and reader.verify().ok
+            assert reader.last_event("storage_back") is not None and reader.last_event("stopped") is None
