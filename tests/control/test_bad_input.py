@@ -52,7 +52,7 @@ class Decider:
             "started", step=0, branch=0, revision=0, data={"run_config": self.run_config, "config": live}
         )
         self.say()
-        recorder: Any = SimpleNamespace(step=0, emit=self._emit)
+        recorder: Any = SimpleNamespace(step=0, emit=self._emit, writer=self.writer)
         self.control = LiveConfig(self.paths, self.run_config, control.ConfigHistory.of([started]), recorder)
         self.control.open_file(fresh=True)
         self.answered = {"applied": 0, "refused": 0}

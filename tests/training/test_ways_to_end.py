@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from tests.support.processes import TrainingProcess, train_command
 from tests.support.runs import AlteredBatches, Steered
 from tests.support.waiting import wait_until
 from vsrpp import control
+from vsrpp.checkpoints.files import load_checkpoint
 from vsrpp.errors import START_AGAIN_SIGNALS, VsrppError
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader
@@ -89,3 +91,40 @@ def failing(run: Steered, step: int, error: Exception) -> None:
         return lr, truth
 
     AlteredBatches(run.context, alter)
+
+
+@pytest.mark.parametrize("within", ["a validation that is due", "the last step's"])
+def test_a_failed_validation_leaves_a_checkpoint_that_resumes_to_the_same_bits(
+    tmp_path: Path, tiny_clip: Path, within: str
+) -> None:
+    steps = 10 if within == "the last step's" else 14
+    whole = Steered.new(tmp_path / "whole", tiny_clip, max_steps=steps)
+    whole.train()
+    run = Steered.new(tmp_path / "run", tiny_clip, max_steps=steps)
+
+    def fail(*_: Any, **__: Any) -> Any:
+        raise ValueError("a metric failed")
+
+    run.context.validator.run = fail
+    with pytest.raises(VsrppError, match="a metric failed") as failure:
+        run.train()
+    assert failure.value.exit_code == 1
+    assert run.types()[-2:] == ["checkpoint_saved", "failed"] and run.events[-2].step == 10
+    resumed = Steered.resumed(run.paths)
+    assert resumed.train() == "finished"
+    assert resumed.weights() == whole.weights()
+    ends = [load_checkpoint(ended.paths.checkpoint(steps))[0].rest for ended in (whole, run)]
+    assert ends[0]["controller"] == ends[1]["controller"] and "unfinished" not in ends[1]
+    assert control.verify(run.paths).ok
+
+
+def test_a_killed_data_worker_leaves_a_checkpoint(tmp_path: Path, tiny_clip: Path) -> None:
+    def kill_one(_: Steered) -> None:
+        os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
+
+    run = Steered.new(tmp_path, tiny_clip, {5: kill_one}, num_workers=1, max_steps=100_000)
+    with pytest.raises(VsrppError, match="worker") as failure:
+        run.train()
+    assert failure.value.exit_code == 1
+    assert run.types()[-2:] == ["checkpoint_saved", "failed"]
+    assert run.events[-2].data["reason"] == "failed" and run.events[-2].step == run.events[-1].step
