@@ -24,7 +24,7 @@ DESIGNED = (
     "run_id", "run_dir", "state", "step", "max_steps", "revision", "branch", "phase", "lr", "losses", "config", "best",
     "psnr_y", "bicubic_psnr_y", "checkpoints", "backlog", "steps_per_s", "eta_s", "name", "ssim_y", "bicubic_ssim_y",
     "off_host", "off_host_why", "convergence", "score", "momentum", "time", "device_use", "hours", "cost",
-    "ended_because", "probation", "updated",
+    "ended_because", "waiting", "probation", "updated",
 )  # fmt: skip
 
 

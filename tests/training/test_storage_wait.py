@@ -138,7 +138,7 @@ def test_a_moved_run_folder_is_waited_for_and_not_made_again(rank_0: Make) -> No
     while_it_waits(away / "run.db", move_back, run.step)
     assert was_there == [False] and run.waits[0].because["reason_code"] == "because.folder_moved"
     run.checkpoints.collect(wait=True)
-    assert control.checkpoint_steps(run.paths) == [10] or run.checkpoints.fault
+    assert "checkpoint_failed" in run.types() and control.checkpoint_steps(run.paths) == []
 
 
 # ---- the last checkpoint
@@ -173,7 +173,7 @@ def test_a_run_without_its_last_checkpoint_is_neither_finished_nor_ends_with_0(
         run.step()
     error = run.ending.failed(ended.value)
     assert error.exit_code == code and run.types()[-1] == "stopped" and "finished" not in run.types()
-    assert control.status(run.paths)["ended_because"] == name or "last checkpoint" in str(error)
+    assert "the last checkpoint cannot be written" in str(error) and control.status(run.paths)["state"] == "stopped"
 
 
 def test_a_finished_run_without_its_last_checkpoint_is_resumed_to_the_same_bits(
