@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +28,7 @@ from vsrpp.training.recorder import RunRecorder
 from vsrpp.training.replay_cursor import ReplayCursor
 from vsrpp.training.rollback import Rollback
 from vsrpp.training.start import Prepared
+from vsrpp.training.state import TrainingState
 from vsrpp.training.status import RunStatus
 from vsrpp.training.step import StepResult
 from vsrpp.training.storage_wait import StorageWait, Wait
@@ -43,7 +44,9 @@ def _nothing() -> None: ...
 class FakeState:
     """A step counter that can be captured and restored."""
 
+    run_config: dict[str, Any]
     step: int = 0
+    real: TrainingState | None = None
     asked_quality: tuple[float, float] | None = None
     unfinished: dict[str, Any] | None = None
     skipped_in_a_row: int = 0
@@ -54,9 +57,10 @@ class FakeState:
     convergence: Any = field(default_factory=lambda: SimpleNamespace(values=dict, state=lambda: "unknown"))
 
     def capture(self, live: dict[str, Any]) -> Snapshot:
-        weights = {"weight": torch.full((2,), float(self.step))}
-        rest: dict[str, Any] = {"optimizer": {}, "controller": {}, "recent": [], "random": {}, "skipped_in_a_row": 0}
-        return Snapshot(self.step, dict(live), weights, dict(weights), rest)
+        """The state of a real network that was never trained, so that it can be restored."""
+        if self.real is None:
+            self.real = TrainingState(self.run_config, torch.device("cpu"), fresh=False)
+        return replace(self.real.capture(live), step=self.step)
 
     def restore(self, snapshot: Snapshot) -> None:
         self.step, self.skipped_in_a_row = snapshot.step, 0
@@ -103,7 +107,7 @@ class Rank0:
             self.paths, writer, run_config, None, torch.device("cpu"), control.ConfigHistory.of([started]),
             control.lineage([started]), base_seq=started.seq, group=group,
         )  # fmt: skip
-        self.state = FakeState()
+        self.state = FakeState(run_config)
         self.validated_at: list[tuple[int, bool]] = []
         self._psnr_y = psnr_y
         self.run = RunContext(
