@@ -49,6 +49,7 @@ TRAIN_OPTIONS: dict[str, list[str]] = {
     "--json": [],
     "--no-panel": [],
     "--no-tensorboard": [],
+    "--no-token": [],
     "--devices": ["2"],
     "--nodes": ["2"],
     "--rendezvous": ["127.0.0.1:29511"],
@@ -63,8 +64,10 @@ NEED_ANOTHER = {
     "--rendezvous": "--nodes", "--max-restarts": "--devices",
 }  # fmt: skip
 """Refused alone, and an option that they work with; `--node-rank` needs two."""
-TRUE_ANYWAY = {("--check", "--no-panel"), ("--check", "--no-tensorboard")}
-"""The second asks for nothing to be started, and the first starts nothing."""
+TRUE_ANYWAY = {
+    ("--check", "--no-panel"), ("--check", "--no-tensorboard"), ("--check", "--no-token"), ("--no-panel", "--no-token")
+}  # fmt: skip
+"""The second asks for nothing to be started or asked for, and the first starts nothing that would."""
 
 PLUGIN = """
 from vsrpp.plugins import loss_term
@@ -264,18 +267,21 @@ def test_ranks_that_are_started_again_do_not_repeat_the_edits_of_their_first_sta
 INDEPENDENT: dict[str, set[str]] = {
     "set": {"--reason", "--author", "--dry-run", "--base-revision", "--probation", "--revert-if", "--yes", "--wait"},
     "rollback": {"--step", "--revision", "--reason", "--author", "--yes", "--wait"},
-    "history": {"--verify", "--after", "--limit"},
+    "history": {"--verify", "--key", "--local", "--after", "--limit"},
     "restore": {"--step", "--out"},
-    "replay": {"--devices", "--trust-code", "--allow-changed-code"},
+    "replay": {"--data", "--devices", "--trust-code", "--allow-changed-code"},
     "evaluate": {"--data", "--scale", "--degradation", "--start", "--count", "--profile", "--trust-code"},
     "upscale": {
         "--codec", "--crf", "--fps", "--chunk", "--overlap", "--tile", "--tile-overlap", "--device", "--no-audio",
         "--trust-code", "--overwrite",
     },
-    "data": {"--sheet", "--overwrite", "--set", "--plugin"},
+    "data": {"--sheet", "--overwrite", "--set", "--plugin", "--read-all"},
     "compare": {"--html", "--png", "--log-artifact"},
     "promote": {"--alias", "--name"},
-    "panel": {"--host", "--port", "--auth", "--lang", "--with-parent"},
+    "panel": {
+        "--host", "--port", "--auth", "--no-token", "--lang", "--with-parent", "--links", "--add-user", "--role",
+        "--hash-auth",
+    },
 }  # fmt: skip
 """The options of the other commands with more than two. Each acts whatever the others are, except in the pairs below."""
 EXCLUDED: list[tuple[list[str], str]] = [
@@ -288,6 +294,12 @@ EXCLUDED: list[tuple[list[str], str]] = [
     (["rollback", "latest", "--step", "4", "--revision", "0"], "not allowed with argument"),
     (["data", "tiny.mkv", "--overwrite"], "--overwrite requires --sheet FILE."),
     (["data", "pack", "tiny.mkv", "out", "--sheet", "a.png"], "data pack writes no contact sheet"),
+    (["data", "pack", "tiny.mkv", "out", "--read-all"], "--read-all has no effect on data pack"),
+    (["history", "latest", "--key", "public.pem"], "--key belongs to --verify"),
+    (["history", "latest", "--local"], "--local belongs to --verify"),
+    (["panel", "--links", "--hash-auth", "people"], "one of"),
+    (["panel", "--role", "viewer"], "--add-user"),
+    (["panel", "--add-user", "anna"], "--auth"),
     (["upscale", "latest", "tiny.mkv", "out.mkv", "--codec", "ffv1", "--crf", "5"], "--crf refused: ffv1 has no quality"),
     (["upscale", "latest", "tiny.mkv", "out", "--crf", "5"], "--crf refused: png has no quality"),
     (["upscale", "latest", "tiny.mkv", "out.mkv", "--fps", "25"], "--fps refused: the input is a video"),

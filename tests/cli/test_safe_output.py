@@ -39,6 +39,8 @@ EACH: dict[str, list[list[str]]] = {
     "data": [[HOSTILE], [WEBHOOK]],
     "plugins": [["--plugin", HOSTILE], ["--plugin", WEBHOOK]],
     "compare": [[RUN, RUN, "--html", "page.html"], [RUN, HOSTILE], [RUN, "f" * 32]],
+    "backup": [[RUN, "copy.db"], [RUN, HOSTILE], [HOSTILE, "copy.tar"]],
+    "rebuild": [[RUN], [HOSTILE], ["f" * 32]],
     "sync": [["f" * 32]],
     "promote": [[f"{RUN}@best", "--alias", HOSTILE]],
     "panel": [[HOSTILE]],
