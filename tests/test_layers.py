@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "schedule": {"config", "plugins"},
     "store": {"errors", "paths", "documents", "safe_text"},
     "control": LEAVES | {"config", "schedule", "store"},
-    **{room: {"config", "resize", "errors", "formats", "plugins", "private_files"} for room in SCIENCE},
+    **{room: {"config", "resize", "errors", "formats", "plugins", "private_files", "safe_text"} for room in SCIENCE},
     "controller": {"config", "control", "plugins"},
     "distributed": {"errors"},
     "checkpoints": LEAVES | {"config", "plugins"},

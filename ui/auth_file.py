@@ -11,6 +11,7 @@ from pathlib import Path
 
 from vsrpp.control import Role
 from vsrpp.control.panel_links import open_private
+from vsrpp.formats import size
 
 from . import refusals
 from .passwords import PasswordHash
@@ -130,7 +131,7 @@ def _text(file: Path) -> str:
     except UnicodeDecodeError as error:
         raise refusals.AUTH_UNREADABLE(file=str(file), why="not UTF-8 text") from error
     if len(raw) > LARGEST_FILE:
-        raise refusals.AUTH_UNREADABLE(file=str(file), why="larger than 1 MiB")
+        raise refusals.AUTH_UNREADABLE(file=str(file), why=f"larger than {size(LARGEST_FILE)}")
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise refusals.AUTH_OPEN(file=str(file))
     return text

@@ -199,7 +199,8 @@ def _each(value: Any, change: Any) -> Any:
     if isinstance(value, Mapping):
         return {(change(key) if isinstance(key, str) else key): _each(one, change) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_each(one, change) for one in value]
+        changed = [_each(one, change) for one in value]
+        return tuple(changed) if type(value) is tuple else changed
     return value
 
 

@@ -258,7 +258,7 @@ def test_tags_that_are_off_are_left_alone_and_that_is_said_once(
             "all",
             "Everyone who reaches http://h:5000, which is used without a login, can steer this run by",
         ),
-        ("https://ann:pw@h", "all", "Everyone whom https://ann@h lets write to it can steer this run by"),
+        ("https://ann:pw@h", "all", "Everyone whom https://h lets write to it can steer this run by"),
         ("sqlite:////tmp/m.db", "all", "Everyone who may write /tmp/m.db can steer this run by"),
         ("sqlite:////tmp/m.db", "safe", "Everyone who may write /tmp/m.db can edit its safe tier, pause, resume,"),
         ("http://h:5000", "off", "Tags in MLflow do not steer this run (mlflow_tags = off)."),

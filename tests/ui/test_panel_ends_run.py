@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from vsrpp_ui import form
+from vsrpp_ui.door import Visitor
 from vsrpp_ui.messages import texts
 from vsrpp_ui.pages.config import config_page
 from vsrpp_ui.snapshot import RunWatches
 
 from tests.support.tui_fakes import FakeRun, half_way
+from vsrpp.control import Role
 
 
 @pytest.fixture
@@ -27,7 +29,10 @@ def test_the_first_press_says_that_it_ends_the_run_and_the_second_confirms(run: 
     blocks = config_page(RunWatches(run.paths.root.parent), texts("en"), "en")
     button = next(id for id, block in blocks.blocks.items() if block.elem_id == "apply")
     apply = next(fn.fn for fn in blocks.fns.values() if (button, "click") in fn.targets)
-    order, nobody = form.keys(), SimpleNamespace(request=None)
+    order, nobody = (
+        form.keys(),
+        SimpleNamespace(request=SimpleNamespace(state=SimpleNamespace(visitor=Visitor(None, Role.OWNER)))),
+    )
 
     def press(told: str, **typed: Any) -> tuple[str, str]:
         values = {key: form.to_widget(key, run.live[key]) for key in order} | typed

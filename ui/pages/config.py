@@ -287,13 +287,15 @@ class _Page:
             changes = self._edited(typed, start, snapshot)
             if not changes:
                 return [self._told("info", self.t("nothing")), "", gr.skip(), *nothing_new]
+            visitor = visitor_of(request)
+            steering.check_edit(visitor, changes, snapshot)
             edit, paths = json.dumps(changes, sort_keys=True), self.watches.paths(run_id)
             if edit != told and control.preview(paths, changes, base_revision=start, confirmed=True).ends_run:
                 return [self._told("warn", self.t("ends_run.again")), edit, gr.skip(), *nothing_new]
             probation = _terms(*trial) if trial else None
             on_trial: dict[str, Any] = {"probation": probation} if probation else {}
             answer = steering.edit(
-                visitor_of(request), paths, changes, snapshot, reason=str(reason).strip() or None,
+                visitor, paths, changes, snapshot, reason=str(reason).strip() or None,
                 base_revision=start, confirmed=edit == told, **on_trial,
             )  # fmt: skip
         except VsrppError as error:

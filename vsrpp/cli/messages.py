@@ -64,7 +64,7 @@ PANEL_ONE_OF = Reason(
 )
 ADD_USER_WITHOUT_FILE = Reason("refused.add_user", "--add-user needs the file: vsrpp panel --auth FILE --add-user NAME")
 ROLE_WITHOUT_USER = Reason(
-    "refused.role", "--role is for --add-user, and --auth has no effect on --links and --hash-auth."
+    "refused.usage.role", "--role is for --add-user, and --auth has no effect on --links and --hash-auth."
 )
 PASSWORDS_DIFFER = Reason("refused.passwords", "the two passwords differ. Nothing was changed.")
 NO_PANEL_RUNS = Reason(

@@ -71,7 +71,7 @@ def _password() -> str:
     if sys.stdin is not None and sys.stdin.isatty():
         first, second = getpass.getpass("Password: "), getpass.getpass("Again: ")
     else:
-        lines = [line.rstrip("\r\n") for line in (sys.stdin or ())][:2]
+        lines = sys.stdin.read().splitlines()[:2] if sys.stdin is not None else []
         first = lines[0] if lines else ""
         second = lines[1] if len(lines) > 1 else first
     if first != second:

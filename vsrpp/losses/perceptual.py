@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from vsrpp.errors import VsrppError
 from vsrpp.losses import messages
+from vsrpp.safe_text import public
 
-WEIGHTS_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
+WEIGHTS_URL = public("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth")
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CONV_CHANNELS = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512, 512, 512, 512))

@@ -49,7 +49,7 @@ def delivered(run: RunPaths) -> DeliveredRun | None:
     if not isinstance(fact, dict) or not fact.get("run_id") or not fact.get("uri"):
         return None
     given = paths.tracking_uri(run.root.parent)  # the record has the address without its password
-    uri = given if redact(given, path=True) == fact["uri"] else str(fact["uri"])
+    uri = given if redact(given, path=True) == redact(str(fact["uri"]), path=True) else str(fact["uri"])
     return DeliveredRun(mlflow_run_id=str(fact["run_id"]), uri=uri)
 
 
