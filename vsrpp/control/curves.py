@@ -27,7 +27,7 @@ FINE_BUCKETS = 4096
 CHUNK_STEPS = 25_000
 """Steps reduced by one SQL statement, between two checks of the time budget."""
 EXACT_STEPS = 40_000
-"""A view of at most this many steps is read in full detail instead of from the kept buckets."""
+"""A view of at most this many steps that leaves out older ones is read by itself, not from the kept buckets."""
 _HUGE = 1.7976931348623157e308
 
 
@@ -143,24 +143,20 @@ class CurveReader:
         with self._lock:
             deadline = time.monotonic() + budget_s
             pieces = self._pieces() if line is None else list(line)
-            complete, tracks, first, last, began = True, [], math.inf, -1, False
+            tracks, first, last = [], math.inf, -1
             for key in keys:
                 key_id = self._key_id(key)
                 for branch in self._branches(key_id):
                     low, high = self._extent(key_id, branch)
                     first, last = min(first, low), max(last, high)
-                    track = self._tracks.setdefault((key_id, branch), _Track())
-                    if track.done < high and began and time.monotonic() > deadline:
-                        complete = False
-                    elif track.done < high:
-                        began = True  # at least one chunk per call, to guarantee progress
-                        complete &= self._catch_up(key_id, branch, track, high, deadline)
-                    tracks.append((key, key_id, branch, track))
+                    tracks.append((key, key_id, branch, self._tracks.setdefault((key_id, branch), _Track()), high))
             stop = last if to_step is None else to_step
             width = bucket_width(stop - max(from_step, 0) + 1, max_points)
+            detail = from_step > first and stop - from_step <= EXACT_STEPS  # needs nothing of what is older
+            complete = detail or self._catch_up_all(tracks, deadline)
             series = []
-            for key, key_id, branch, track in tracks:
-                points = self._view(key_id, branch, track, width, from_step, stop)
+            for key, key_id, branch, track, _high in tracks:
+                points = self._view(key_id, branch, track, width, from_step, stop, detail=detail)
                 series += _cut(key, branch, points, pieces)
             return Curves(tuple(series), 0 if first is math.inf else int(first), max(0, last), complete)
 
@@ -211,6 +207,19 @@ class CurveReader:
         high = self._db.execute(f"SELECT max(step) {where}", (key_id, branch)).fetchone()[0]
         return int(low), int(high)
 
+    def _catch_up_all(self, tracks: Sequence[tuple[str, int, int, _Track, int]], deadline: float) -> bool:
+        """Read what the tracks lack. False if the time ran out first; at least one chunk is read, to guarantee progress."""
+        complete, began = True, False
+        for _key, key_id, branch, track, high in tracks:
+            if track.done >= high:
+                continue
+            if began and time.monotonic() > deadline:
+                complete = False
+            else:
+                began = True
+                complete &= self._catch_up(key_id, branch, track, high, deadline)
+        return complete
+
     def _catch_up(self, key_id: int, branch: int, track: _Track, high: int, deadline: float) -> bool:
         """Read the rows after the kept ones. False if the time ran out first."""
         if track.done < 0:
@@ -238,8 +247,10 @@ class CurveReader:
             for step, low, high, mean, n, good, last in rows
         ]
 
-    def _view(self, key_id: int, branch: int, track: _Track, width: int, from_step: int, to_step: int) -> list[Point]:
-        if width < track.width and to_step - from_step <= EXACT_STEPS:
+    def _view(
+        self, key_id: int, branch: int, track: _Track, width: int, from_step: int, to_step: int, *, detail: bool
+    ) -> list[Point]:
+        if detail or (width < track.width and to_step - from_step <= EXACT_STEPS):
             return self._buckets(key_id, branch, width, from_step - 1, to_step)
         view = track.view(max(width, track.width))
         return [point for point in view.values() if from_step <= point.step <= to_step]

@@ -96,7 +96,9 @@ class SnapshotReader:
             self._trends = self._read_trends(view, layers)
         self._had_layers = layers
         if curves and (fresh or not self._charts_done):
-            read = self._curves.read(CHART_KEYS, max_points=CHART_POINTS, budget_s=CURVES_BUDGET_S)
+            read = self._curves.read(
+                CHART_KEYS, max_points=CHART_POINTS, budget_s=CURVES_BUDGET_S, line=view.line.pieces()
+            )
             self._charts, self._left_behind = _courses(read.series)
             self._charts_done = read.complete
         elif not curves:
@@ -111,7 +113,9 @@ class SnapshotReader:
         keys = [key for key in view.metrics if key.startswith(prefixes)]
         keys += [key for key in ("lr", "plateau/counter") if key in view.metrics]
         log_every = int(view.values.get("log_every") or 10)
-        read = self._curves.read(keys, max_points=TREND_POINTS, from_step=max(0, view.step - TREND_ROWS * log_every))
+        read = self._curves.read(
+            keys, max_points=TREND_POINTS, from_step=max(0, view.step - TREND_ROWS * log_every), line=view.line.pieces()
+        )
         return _present_line(read.series)
 
 
