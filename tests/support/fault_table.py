@@ -6,8 +6,8 @@ from tests.support import faults_access, faults_environment, faults_files
 from tests.support.faulting import Fault
 
 FAULTS: list[Fault] = [*faults_environment.FAULTS, *faults_files.FAULTS, *faults_access.FAULTS]
-SHORT = frozenset({"run folder full for some seconds", "SIGHUP (closed terminal)"})
-"""One of each kind that no other test does with a whole process."""
+SHORT = frozenset({"run folder full for some seconds", "unreadable frame while training"})
+"""What no other test does to a whole process, one of a kind."""
 NOT_TRIED = {
     "a power failure": "needs a machine to switch off; kill -9 and full synchronisation of events stand in for it",
     "NFS, Lustre, GPFS": "no server here; the store then uses a rollback journal instead of WAL, which the tests cover",

@@ -47,7 +47,7 @@ def checkpoints_full_then_room(lab: Lab, row: Row) -> None:
     with lab.train() as run, mounted(run.paths.checkpoints, size="2m"):
         with full(run.paths.checkpoints):
             row.check(run.until_state("waiting"), f"it does not wait: {run.says('❌|finished|failed')}")
-            row.said = run.says("wait|❌")
+            row.said = run.says("waiting at|❌")
         row.code = run.wait(120)
         row.state = state_of(run.paths)
         lab.compare(row, run.paths, resumed=False, sha256=lab.bench.reference())
@@ -59,7 +59,7 @@ def checkpoints_full_then_sigterm(lab: Lab, row: Row) -> None:
             row.check(run.until_state("waiting"), f"it does not wait: {run.says('❌|finished|failed')}")
             signal_main(run, signal.SIGTERM)
             run.wait(60)
-        row.said = run.says("not saved|wait|❌")
+        row.said = run.says("[Nn]ot saved|❌")
         lab.end(row, run)
         row.check(row.code == 75, f"exits with {row.code}, not 75")
 
@@ -72,7 +72,7 @@ def run_folder_full(lab: Lab, row: Row, *, devices: int = 1) -> None:
             stood = at_step(run.paths)
             time.sleep(HOLD_S)
             row.check(at_step(run.paths) == stood, "it trains on without a record")
-        row.said = run.says("wait|❌")
+        row.said = run.says("waiting at|❌")
         lab.end(row, run, devices=devices)
         row.check(row.code == 0, f"exits with {row.code}")
 
@@ -114,7 +114,7 @@ def record_locked(lab: Lab, row: Row) -> None:
         with locked(run.paths.run_db):
             row.check(run.until_state("waiting", 30), f"it does not wait: {last_line(run.output)}")
             time.sleep(HOLD_S)
-        row.said = run.says("wait|lock")
+        row.said = run.says("waiting at")
         lab.end(row, run)
         row.check(row.code == 0, f"exits with {row.code}")
 
@@ -141,7 +141,7 @@ def run_folder_read_only(lab: Lab, row: Row) -> None:
         with read_only(paths.root):
             time.sleep(HOLD_S)
             row.check(run.process.poll() is None or run.process.returncode == 0, f"it ends: {last_line(run.output)}")
-        row.said = run.says("wait|❌|[Rr]ead-only")
+        row.said = run.says("waiting at|❌|[Rr]ead-only")
         lab.end(row, run)
         row.check(row.code == 0, f"exits with {row.code}")
 
@@ -154,7 +154,7 @@ def run_folder_moved(lab: Lab, row: Row) -> None:
         wait_until(lambda: "wait" in run.output or run.process.poll() is not None, 60)
         row.check(run.process.poll() is None, f"it ends with {run.process.returncode}: {last_line(run.output)}")
         row.check(not paths.root.exists(), "the folder is made again at the old path: two halves")
-        row.said = run.says("wait|❌")
+        row.said = run.says("waiting at|❌")
         shutil.rmtree(paths.root, ignore_errors=True)
         aside.rename(paths.root)
         lab.end(row, run)
