@@ -171,7 +171,7 @@ def config_update(change: dict[str, Any]) -> str:
 def _waits(storage_wait_s: float | None) -> str:
     """What the run does on a full disk."""
     span = "for as long as it takes" if storage_wait_s is None else f"for at most {duration(storage_wait_s)}"
-    return f"If its disk is full or cannot be written, the run waits {span} (storage_wait_s)"
+    return f"If the disk is full or cannot be written, the run waits {span} (storage_wait_s)"
 
 
 def _plain_line(progress: TrainingProgress) -> str:
