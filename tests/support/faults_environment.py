@@ -225,8 +225,8 @@ def validation_failed(lab: Lab, row: Row) -> None:
     metric, trouble = lab.folder / "frail.py", lab.folder / "trouble"
     metric.write_text(
         "from pathlib import Path\nfrom vsrpp.plugins import metric\n\n"
-        "@metric(name='frail', label='Frail', higher_is_better=True)\n"
-        f"def frail(output, truth):\n    if Path({str(trouble)!r}).exists():\n"
+        "@metric(name='frail', label='Frail', lower_is_better=True)\n"
+        f"def frail(pred, truth):\n    if Path({str(trouble)!r}).exists():\n"
         "        raise RuntimeError('the metric broke')\n    return 1.0\n"
     )
     with lab.train("--plugin", str(metric)) as run:
