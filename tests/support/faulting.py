@@ -216,7 +216,7 @@ def last_line(text: str) -> str:
 
 def one_line(row: Row, done: subprocess.CompletedProcess[str], code: int | tuple[int, ...]) -> None:
     """Check that a command failed with one line that blames neither the program nor the reader."""
-    said = [line for line in done.stderr.splitlines() if line.strip()]
+    said = [line for line in done.stderr.splitlines() if line.startswith(("vsrpp:", "Traceback"))]
     row.said, row.code = row.said or last_line(done.stderr or done.stdout), done.returncode
     codes = (code,) if isinstance(code, int) else code
     row.check(done.returncode in codes, f"exits with {done.returncode}, not {codes}: {last_line(done.stderr)}")

@@ -6,10 +6,10 @@ import threading
 from dataclasses import dataclass
 
 from vsrpp import paths
-from vsrpp.control.backlog import open_marks
 from vsrpp.errors import VsrppError
 from vsrpp.paths import RunPaths
 from vsrpp.safe_text import redact
+from vsrpp.store import from_marks
 from vsrpp.tracking import environment, messages, remote
 from vsrpp.tracking.environment import address
 from vsrpp.tracking.failures import classify
@@ -38,14 +38,8 @@ class ServerHead:
 
 
 def delivered(run: RunPaths) -> DeliveredRun | None:
-    """Where a run was uploaded, by its own marks; None if it never was."""
-    marks = open_marks(run)
-    if marks is None:
-        return None
-    try:
-        fact = marks.fact("mlflow_run")
-    finally:
-        marks.close()
+    """Where a run was uploaded, by its own marks; None if it never was, or if they cannot be read."""
+    fact = from_marks(run.delivery_db, lambda marks: marks.fact("mlflow_run"), None)
     if not isinstance(fact, dict) or not fact.get("run_id") or not fact.get("uri"):
         return None
     given = paths.tracking_uri(run.root.parent)  # the record has the address without its password
