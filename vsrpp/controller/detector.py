@@ -39,7 +39,10 @@ class Decision:
     plateau: bool
     """True while the counter is above the live `plateau_patience`."""
     counter: float
-    """Steps without improvement, at most the patience unless there is a plateau. A step with slight improvement or too much noise to tell counts less than one."""
+    """Steps without improvement, at most the patience unless there is a plateau.
+
+    A step with slight improvement or too much noise to tell counts less than one.
+    """
     ema: float | None
     """Smoothed loss; None before the first finite one."""
     best: float | None
@@ -47,7 +50,7 @@ class Decision:
     threshold: float
     """Minimum relative improvement at present (fraction)."""
     improved: tuple[str, ...]
-    """Signals that improved at this step (`loss`, `ema`, `trend`, `quality`); any of them resets the counter."""
+    """Signals that improved at this step: `loss`, `ema`, `trend` and `quality` reset the counter, `run` does not."""
     detected: bool
     """A plateau begins at this step."""
     cleared: bool
@@ -199,8 +202,6 @@ class Detector(ABC):
             return f"improvement seen in {' and '.join(improved)}"
         if self.note:
             return self.note
-        if self.counter > patience:
-            return "the loss or the validations improve again, seen over the whole run"
         return f"patience is now {patience:g}, above the count of {self.counter:.0f}"
 
 

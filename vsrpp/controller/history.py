@@ -115,7 +115,8 @@ class History:
         if not self._sums:
             points = [point for level in self.levels for point in reversed(level)]
             self._ages = [-point[0] for point in points]
-            sums, (x0, y0) = [(0.0, 0.0, 0.0, 0.0, 0.0)], points[0][:2] if points else (0.0, 0.0)
+            x0, y0 = points[0][:2] if points else (0.0, 0.0)
+            sums: list[tuple[float, ...]] = [_NOTHING]
             sw = sx = sxx = sy = sxy = 0.0
             for x, y, w in points:
                 x -= x0

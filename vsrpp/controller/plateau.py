@@ -23,7 +23,10 @@ def version(run_config: Mapping[str, Any]) -> int:
 
 
 def make(kind: str, run_config: Mapping[str, Any] | None = None) -> Detector:
-    """A new detector: `vsrpp` (trend test, in the run's `controller_version`), `brief`, or that of a plug-in of the run. Raises ValueError for any other name."""
+    """A new detector: `vsrpp` (in the run's `controller_version`), `brief`, or that of a plug-in of the run.
+
+    Raises ValueError for any other name.
+    """
     run_config = run_config or {}
     if kind == LongRunDetector.kind and version(run_config) >= 2:
         return LongRunDetector()

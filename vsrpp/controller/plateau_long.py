@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from vsrpp.controller.detector import Decision, Observation
@@ -39,7 +40,10 @@ CONTRADICT_Z = 1.0
 """A series contradicts a plateau if its own fall, minus this many standard errors, is worth having."""
 
 LEAST_AGE, AGE_RATIO = 16.0, 1.3
-"""The broken line is tried with its corner at these ages in steps: 16, and each next one 1.3 times that, up to half the run."""
+"""The broken line is tried with its corner at these ages in steps: 16, and each next one 1.3 times that, up to half the run.
+
+None lies before the step at which progress last ended a plateau.
+"""
 
 REACH = 4.0
 """The line before the corner reaches back this many times the length after it (of the logarithm of the step)."""
@@ -68,6 +72,8 @@ class LongRunDetector(TrendDetector):
         super()._forget()
         self.losses, self.qualities = History(), History(QUALITY_NOISE)
         self.step, self.max_steps = 0, math.inf
+        self.ended = 0
+        """Step at which progress last ended a plateau: the next one must be flat since a later step."""
         self.flat, self.looked = False, LOOK_STEPS
         self.exponents: dict[str, float] = {}
 
@@ -79,7 +85,12 @@ class LongRunDetector(TrendDetector):
         if quality is not None and math.isfinite(quality):
             self.qualities.add(math.log(max(1, step)), quality)
             self.looked = LOOK_STEPS
-        return super().update(step, loss, live, quality=quality, grace=grace)
+        decision = super().update(step, loss, live, quality=quality, grace=grace)
+        if decision.cleared and self.held:
+            decision = replace(decision, improved=("run",), reason=f"improvement seen in {_RUN}")
+        if decision.cleared and decision.improved:
+            self.ended = step
+        return decision
 
     def _observe(self, loss: float) -> Observation:
         """A loss without noise that does not move counts from the first step: there is nothing to tell it from."""
@@ -111,7 +122,7 @@ class LongRunDetector(TrendDetector):
 
     def _is_flat(self) -> bool:
         now, worth, age = math.log(max(1, self.step)), self.worth(), LEAST_AGE
-        while age <= self.step / 2:
+        while age <= min(self.step / 2, self.step - self.ended):
             knot = math.log(self.step - age)
             age *= AGE_RATIO
             falls = self._falls(knot, now - knot, worth)
@@ -129,7 +140,7 @@ class LongRunDetector(TrendDetector):
     def _falls(self, knot: float, length: float, worth: float) -> list[tuple[float, float]]:
         """(exponent of the fall since the knot, its error) of the loss and of the validations.
 
-        Empty without the loss's, or where even a known level at the knot, and all points at the end, would leave both too uncertain.
+        Empty without the loss's, or if the points after the knot could not tell, wherever they lie.
         """
         known = sum(
             history.points_since(knot) / max(history.variance, LEAST_ERROR**2) * unit * unit
@@ -163,4 +174,5 @@ class LongRunDetector(TrendDetector):
         self.exponents = dict(state["exponents"])
 
 
-_LONG = ("confirmed", "flat", "looked")
+_LONG = ("confirmed", "ended", "flat", "looked")
+_RUN = "the loss or the validations of the whole run"
