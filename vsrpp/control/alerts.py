@@ -23,6 +23,7 @@ from vsrpp.store import Marks, RunReader
 SINK = "alerts"
 EVENTS = {
     "plateau": ("plateau_detected",),
+    "lr_floor": ("lr_floor",),
     "non_finite": ("non_finite",),
     "bad_sample": ("bad_sample",),
     "revert": ("config_reverted",),

@@ -21,7 +21,7 @@ from vsrpp.texts import Texts
 
 GROUPS: dict[str, frozenset[str]] = {
     "edits": frozenset({"config_applied", "config_refused", "config_reverted", "config_confirmed", "rolled_back"}),
-    "plateau": frozenset({"plateau_detected", "plateau_cleared", "safety_reset", "phase_changed"}),
+    "plateau": frozenset({"plateau_detected", "plateau_cleared", "safety_reset", "lr_floor", "phase_changed"}),
     "validation": frozenset({"validated"}),
     "checkpoint": frozenset({"checkpoint_saved", "checkpoint_failed"}),
     "life": frozenset({"started", "paused", "resumed", "restored", "rolled_back", "stopped", "finished", "failed"}),
@@ -37,7 +37,7 @@ GROUPS: dict[str, frozenset[str]] = {
 FILTERS = ("all", *GROUPS)
 _TONES = {
     "config_applied": "good", "config_refused": "bad", "config_reverted": "warn", "config_confirmed": "good",
-    "rolled_back": "warn", "plateau_detected": "warn", "plateau_cleared": "good", "safety_reset": "warn",
+    "rolled_back": "warn", "plateau_detected": "warn", "plateau_cleared": "good", "safety_reset": "warn", "lr_floor": "warn",
     "validated": "info", "checkpoint_failed": "bad", "paused": "warn", "resumed": "good", "restored": "good",
     "failed": "bad", "non_finite": "bad", "out_of_memory": "bad", "tracking_lost": "warn", "tracking_back": "good",
     "face_failed": "warn", "bad_sample": "warn", "finished": "good", "output_lost": "warn", "output_back": "good",
@@ -45,7 +45,7 @@ _TONES = {
 }  # fmt: skip
 _SIGNS = {
     "config_applied": "⚙️", "config_refused": "⛔", "config_reverted": "↩", "config_confirmed": "✔",
-    "plateau_detected": "▬", "plateau_cleared": "↘", "safety_reset": "⟲", "phase_changed": "◆", "validated": "👁",
+    "plateau_detected": "▬", "plateau_cleared": "↘", "safety_reset": "⟲", "lr_floor": "⤓", "phase_changed": "◆", "validated": "👁",
     "checkpoint_saved": "●", "checkpoint_failed": "✖", "started": "▶", "paused": "⏸", "resumed": "▶", "restored": "✅",
     "rolled_back": "↶", "stopped": "■", "finished": "✔", "tracking_lost": "☁", "tracking_back": "☁", "failed": "✖",
     "non_finite": "✖", "bad_sample": "⚠️", "out_of_memory": "✖", "face_failed": "✖", "output_lost": "✖", "output_back": "✔",
@@ -63,7 +63,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "event": tuple(sorted(EVENT_TYPES)),
     "phase": ("warmup", "settling", "stable", "aggressive", "cooldown"),
     "saved": ("due", "best", "asked", "start", "stop", "failed", "end"),
-    "signal": ("loss", "ema", "trend", "quality"),
+    "signal": ("loss", "ema", "trend", "quality", "run"),
     "output": ("pictures", "config_file", "tensorboard"),
     "trouble": KINDS,
     "origin": ("panel", "terminal", "cli", "api", "file", "mlflow", "probation", "non_finite"),
@@ -188,6 +188,8 @@ def _own_reason(event_type: str, data: dict[str, Any]) -> Phrase | None:
         return _why("safety", data)
     if event_type == "plateau_detected":
         return _filled("reason.plateau", data, ("counter", "patience"))
+    if event_type == "lr_floor":
+        return _filled("reason.lr_floor", data, ("lr_factor", "max_steps"))
     signals = data.get("signals")
     if event_type == "plateau_cleared" and isinstance(signals, list) and signals:
         return Phrase("reason.improved", {"signals": PhraseList(tuple(_known("signal", name) for name in signals))})

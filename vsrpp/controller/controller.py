@@ -17,6 +17,8 @@ from vsrpp.config.schema import loss_terms
 from vsrpp.controller import plateau
 from vsrpp.controller.detector import Decision
 from vsrpp.controller.effects import (
+    LEAST_FACTOR,
+    LEAST_RECOVERABLE,
     MOST_SHIFT,
     SHIFT_STEP,
     L1Steadiness,
@@ -24,6 +26,7 @@ from vsrpp.controller.effects import (
     acted_factor,
     effective_factor,
     effective_weights,
+    recovered_factor,
     set_weights,
 )
 from vsrpp.controller.phases import AGGRESSIVE, COOLDOWN, PHASES, SETTLING, WARMUP, Facts, next_transition
@@ -45,7 +48,7 @@ BIG_RATE_CHANGE = 1.5
 
 @dataclass(frozen=True, slots=True)
 class ControllerEvent:
-    """An event to record. `type` is plateau_detected, plateau_cleared, safety_reset or phase_changed."""
+    """An event to record. `type` is plateau_detected, plateau_cleared, lr_floor, safety_reset or phase_changed."""
 
     type: str
     reason: str
@@ -83,6 +86,9 @@ class Controller:
         self.warmup_steps = int(run_config.get("warmup_steps") or 0)
         self.sharpness_threshold = float(run_config.get("sharpness_threshold") or SHARPNESS_THRESHOLD)
         self.terms = tuple(term.name for term in loss_terms(run_config))
+        self.recovers = plateau.version(run_config) >= 2
+        """Whether progress undoes a reduction of the rate; in version 1 it is permanent."""
+        self.recovering = False
         self.detector = plateau.make(run_config.get("detector") or "vsrpp", run_config)
         self._of_detector = registry.live_parameters(run_config, "detector", str(run_config.get("detector")))
         self.norms = Norms()
@@ -135,7 +141,7 @@ class Controller:
         for key in self._of_detector:
             setattr(self.detector, key, live[key])
         decision = self.detector.update(step, measured, live, quality=quality, grace=grace)
-        events = self._edges(decision, live)
+        events = self._edges(step, decision, live)
         events += self._advance(step, finite, decision, live)
         self._drift(live)
         settings = self.effective(live)
@@ -156,7 +162,7 @@ class Controller:
     def state(self) -> dict[str, Any]:
         """Everything a decision depends on, as JSON values; floats survive a round trip exactly."""
         return {
-            **{name: getattr(self, name) for name in _PLAIN},
+            **{name: getattr(self, name) for name in self._plain()},
             "seen_live": dict(self.seen_live),
             "norms": list(self.norms.recent),
             "l1": [self.steadiness.mean, self.steadiness.variance, self.steadiness.part],
@@ -166,11 +172,14 @@ class Controller:
     def load(self, state: Mapping[str, Any]) -> None:
         """Restore a `state()`. Raises ValueError if it is of another detector."""
         self.detector.load(state["detector"])
-        for name in _PLAIN:
+        for name in self._plain():
             setattr(self, name, state[name])
         self.seen_live = dict(state["seen_live"])
         self.norms = Norms(state["norms"])
         self.steadiness.mean, self.steadiness.variance, self.steadiness.part = state["l1"]
+
+    def _plain(self) -> tuple[str, ...]:
+        return (*_PLAIN, "recovering") if self.recovers else _PLAIN
 
     def _notice_edits(self, live: Mapping[str, Any]) -> None:
         """Restart the detector after an edit that changes the loss curve: of weights, or a large one of the rate."""
@@ -196,16 +205,17 @@ class Controller:
         wanted = set_weights(live, self.terms)
         return loss - sum((used[term] - wanted[term]) * terms.get(term, 0.0) for term in self.terms)
 
-    def _edges(self, decision: Decision, live: Mapping[str, Any]) -> list[ControllerEvent]:
+    def _edges(self, step: int, decision: Decision, live: Mapping[str, Any]) -> list[ControllerEvent]:
         """Events for a plateau that begins or ends. When one begins, the rate factor is changed."""
         if not live["adaptive"]:
             self.factor, self.shift = 1.0, 0.0
         self.factor = effective_factor(live, self.factor)
+        self._recover(decision, live)
         if not (decision.detected or decision.cleared):
             return []
-        before = self.factor
+        before, least = self.factor, LEAST_RECOVERABLE if self.recovers else LEAST_FACTOR
         if decision.detected:
-            self.factor = acted_factor(live, before)
+            self.factor = acted_factor(live, before, least)
         elif live["plateau_action"] == "boost_lr":
             self.factor = 1.0
         data = {
@@ -215,7 +225,21 @@ class Controller:
             "lr_factor_before": before,
             "lr_factor": self.factor,
         }
-        return [ControllerEvent("plateau_detected" if decision.detected else "plateau_cleared", decision.reason, data)]
+        edge = ControllerEvent("plateau_detected" if decision.detected else "plateau_cleared", decision.reason, data)
+        if self.recovers and self.factor == least < before and step < live["max_steps"] / 2:
+            return [edge, _floor(step, self.factor, live)]
+        return [edge]
+
+    def _recover(self, decision: Decision, live: Mapping[str, Any]) -> None:
+        """Give back a reduced rate while there is progress: from an improvement to the next plateau."""
+        if not self.recovers or live["plateau_action"] != "reduce_lr":
+            return
+        if decision.plateau:
+            self.recovering = False
+        elif decision.improved:
+            self.recovering = True
+        if self.recovering:
+            self.factor = recovered_factor(live, self.factor)
 
     def _advance(self, step: int, finite: bool, decision: Decision, live: Mapping[str, Any]) -> list[ControllerEvent]:
         """Take the transition that the table allows now, if any."""
@@ -290,6 +314,12 @@ def _counted(decision: Decision, live: Mapping[str, Any]) -> dict[str, Any]:
     numbers = {key: value for key, value in known.items() if value is not None}
     patience = live["plateau_patience"]
     return {"counter": decision.counter, "patience": patience, "threshold": decision.threshold, **numbers}
+
+
+def _floor(step: int, factor: float, live: Mapping[str, Any]) -> ControllerEvent:
+    """The rate is as low as `reduce_lr` makes it before the schedule is half over."""
+    reason = f"reduced to {factor:g} of the scheduled rate at step {step} of {live['max_steps']}, before half of the schedule"
+    return ControllerEvent("lr_floor", reason, {"lr_factor": factor, "max_steps": live["max_steps"]})
 
 
 _PLAIN = ("phase", "phase_steps", "shift", "factor", "sharpness", "restarted")

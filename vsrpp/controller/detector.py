@@ -39,7 +39,10 @@ class Decision:
     plateau: bool
     """True while the counter is above the live `plateau_patience`."""
     counter: float
-    """Steps without improvement. A step with slight improvement or too much noise to tell counts less than one."""
+    """Steps without improvement, at most the patience unless there is a plateau.
+
+    A step with slight improvement or too much noise to tell counts less than one.
+    """
     ema: float | None
     """Smoothed loss; None before the first finite one."""
     best: float | None
@@ -47,7 +50,7 @@ class Decision:
     threshold: float
     """Minimum relative improvement at present (fraction)."""
     improved: tuple[str, ...]
-    """Signals that improved at this step (`loss`, `ema`, `trend`, `quality`); any of them resets the counter."""
+    """Signals that improved at this step: `loss`, `ema`, `trend` and `quality` reset the counter, `run` does not."""
     detected: bool
     """A plateau begins at this step."""
     cleared: bool
@@ -129,6 +132,15 @@ class Detector(ABC):
     def _load_own(self, state: Mapping[str, Any]) -> None:
         """Restore `_own_state`."""
 
+    @property
+    def reported(self) -> bool:
+        """Whether the last decision was a plateau."""
+        return self.held
+
+    def _verdict(self, candidate: bool) -> bool:
+        """Whether there is a plateau; `candidate`: the count is above the patience. Called once per step."""
+        return candidate
+
     def restart(self, reason: str, *, keep_trend: bool = False) -> None:
         """Reset the count after a rollback, a restart or a large live edit.
 
@@ -169,8 +181,10 @@ class Detector(ABC):
         return True
 
     def _decide(self, improved: tuple[str, ...], patience: float) -> Decision:
-        plateau = self.counter > patience
-        detected, cleared = plateau and not self.held, self.held and not plateau
+        before, candidate = self.reported, self.counter > patience
+        self.held = candidate
+        plateau = self._verdict(candidate)
+        detected, cleared = plateau and not before, before and not plateau
         numbers = self._numbers()
         reason = ""
         if detected:
@@ -179,11 +193,9 @@ class Detector(ABC):
             reason = self._why_cleared(improved, patience)
         if improved or plateau or cleared:
             self.note = ""
-        self.held = plateau
         threshold = adaptive_threshold(self.ema if self.ema is not None else 0.0)
-        return Decision(
-            plateau, self.counter, self.ema, self.best, threshold, improved, detected, cleared, reason, numbers
-        )
+        counter = self.counter if plateau else min(self.counter, patience)
+        return Decision(plateau, counter, self.ema, self.best, threshold, improved, detected, cleared, reason, numbers)
 
     def _why_cleared(self, improved: tuple[str, ...], patience: float) -> str:
         if improved:

@@ -32,7 +32,11 @@ PERCEPTUAL_STEP = 0.002
 """Maximum change per step of the perceptual weight (fraction of the user's weight)."""
 
 REDUCE_FACTOR, LEAST_FACTOR = 0.5, 0.1
-"""`reduce_lr` halves the factor on the scheduled rate at each plateau, down to a tenth; the reduction is permanent."""
+"""`reduce_lr` halves the factor on the scheduled rate at each plateau, down to a tenth; the reduction is permanent
+(`controller_version` 1)."""
+
+LEAST_RECOVERABLE = 0.25
+"""Minimum factor of `reduce_lr` from `controller_version` 2 on, where progress undoes the reduction."""
 
 BOOST_FACTOR, MOST_FACTOR = 1.5, 2.0
 """`boost_lr` multiplies the factor by 1.5 at each plateau, up to 2; the boost ends with the plateau."""
@@ -111,10 +115,15 @@ def effective_factor(live: Mapping[str, Any], factor: float) -> float:
     return 1.0
 
 
-def acted_factor(live: Mapping[str, Any], factor: float) -> float:
-    """The factor after a plateau was detected, under the current action."""
+def acted_factor(live: Mapping[str, Any], factor: float, least: float = LEAST_FACTOR) -> float:
+    """The factor after a plateau was detected, under the current action; `reduce_lr` does not go below `least`."""
     step = {"reduce_lr": REDUCE_FACTOR, "boost_lr": BOOST_FACTOR}.get(live["plateau_action"], 1.0)
-    return effective_factor(live, effective_factor(live, factor) * step)
+    return max(least, effective_factor(live, effective_factor(live, factor) * step))
+
+
+def recovered_factor(live: Mapping[str, Any], factor: float) -> float:
+    """The factor of `reduce_lr` one step later while there is progress: it doubles in `plateau_patience` steps, up to 1."""
+    return min(1.0, factor * float(2 ** (1 / float(live["plateau_patience"]))))
 
 
 class Norms:

@@ -8,6 +8,7 @@ from typing import Any
 
 from vsrpp.controller.detector import Detector
 from vsrpp.controller.plateau_brief import BriefDetector
+from vsrpp.controller.plateau_long import LongRunDetector
 from vsrpp.controller.plateau_trend import TrendDetector
 from vsrpp.plugins import registry
 
@@ -16,11 +17,21 @@ _TRIED = 50
 """Losses that a plug-in's detector is tried on."""
 
 
+def version(run_config: Mapping[str, Any]) -> int:
+    """`controller_version` of a run; 1 for records from before there was a second one."""
+    return int(run_config.get("controller_version") or 1)
+
+
 def make(kind: str, run_config: Mapping[str, Any] | None = None) -> Detector:
-    """A new detector: `vsrpp` (trend test), `brief`, or that of a plug-in of the run. Raises ValueError for any other name."""
+    """A new detector: `vsrpp` (in the run's `controller_version`), `brief`, or that of a plug-in of the run.
+
+    Raises ValueError for any other name.
+    """
+    run_config = run_config or {}
+    if kind == LongRunDetector.kind and version(run_config) >= 2:
+        return LongRunDetector()
     if kind in DETECTORS:
         return DETECTORS[kind]()
-    run_config = run_config or {}
     provided = registry.provided(run_config, "detector", kind)
     if provided is None:
         raise ValueError(f"detector = {kind!r}: must be one of {', '.join(DETECTORS)}")

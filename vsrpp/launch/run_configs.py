@@ -20,9 +20,17 @@ from vsrpp.paths import CheckpointPaths
 from vsrpp.plugins import naming, trust
 from vsrpp.plugins import record as plugin_record
 
-_NOT_INHERITED = ("revision", "preset", "max_hours", "pretrained", "pretrained_partial", "signing_key")
+_NOT_INHERITED = (
+    "revision",
+    "preset",
+    "max_hours",
+    "pretrained",
+    "pretrained_partial",
+    "signing_key",
+    "controller_version",
+)
 """Keys that a run does not inherit from the checkpoint it starts from: the budget belonged to the other run, the weights
-come from the checkpoint, and the key is that of whoever started the other run."""
+come from the checkpoint, the key is that of whoever started the other run, and a new run takes the newest controller."""
 _PATHS = ("data", "val_data", "perceptual_weights", "pretrained")
 
 

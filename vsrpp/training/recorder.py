@@ -27,6 +27,7 @@ _ONCE_A_STEP = frozenset(
         "plateau_detected",
         "plateau_cleared",
         "safety_reset",
+        "lr_floor",
         "phase_changed",
         "validated",
         "checkpoint_saved",

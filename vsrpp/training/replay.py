@@ -34,7 +34,9 @@ from vsrpp.training.status import TrainingProgress
 
 COMPARED = ("loss/", "lr", "lr_factor", "grad_norm", "grad_clip", "weight/", "val/", "plateau/")
 """Metrics that follow from the record, unlike speeds and system metrics."""
-DECISIONS = frozenset({"plateau_detected", "plateau_cleared", "safety_reset", "phase_changed", "non_finite"})
+DECISIONS = frozenset(
+    {"plateau_detected", "plateau_cleared", "safety_reset", "lr_floor", "phase_changed", "non_finite"}
+)
 WEIGHTS = "model.safetensors"
 
 Rows = dict[tuple[int, int, str], float]
