@@ -125,9 +125,7 @@ def controlled(losses, run=NEWEST, **live):
     controller, found, live = Controller(run), [], {**LIVE, **live}
     factors = []
     for n, loss in enumerate(losses, 1):
-        seen = controller.update(
-            n, loss=loss, terms={"l1": loss}, quality=None, sharpness=0.9, finite=True, live=live
-        )
+        seen = controller.update(n, loss=loss, terms={"l1": loss}, quality=None, sharpness=0.9, finite=True, live=live)
         found += [(n, event) for event in seen.events]
         factors.append(seen.lr_factor)
     return found, factors

@@ -211,11 +211,11 @@ def clip_of_frames(lab: Lab) -> Path:
 
 def unreadable_sample(lab: Lab, row: Row, *, workers: int = 0) -> None:
     data = clip_of_frames(lab)
+    bad = data / "two" / "00000005.png"
+    bad.write_bytes(bad.read_bytes()[:200])
     with lab.train("--set", "reading=originals", data=data, num_workers=workers) as run:
-        paths = run.until(30)
-        bad = data / "two" / "00000005.png"
-        bad.write_bytes(bad.read_bytes()[:200])
         run.wait(120)
+        paths = run.paths
         row.said = run.says(bad.name)
         row.check(bad.name in run.output, "it does not name the file")
         row.code, row.state = run.process.returncode, state_of(paths)

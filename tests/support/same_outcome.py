@@ -42,6 +42,7 @@ LATER_KEYS: dict[str, Any] = {
     "mlflow_tags": "all", "signing_key": None,
     "alerts_link_local": False, "shared_runs": False,
     "controller_version": 1,
+    "validation_version": 1, "network_version": 1,
 }  # fmt: skip
 """Keys of a run config that older code does not know, each with the value that means what the older code does."""
 MANIFEST = ("format", "step", "branch", "revision", "reason", "metrics")
@@ -194,9 +195,10 @@ def _checkpoint_facts(folder: Path, events: list[dict[str, Any]]) -> Iterator[tu
 
 
 def _known_lines(run_config: Path) -> str:
-    """The text of a run config without LATER_KEYS that have the old meaning."""
+    """The text of a run config without what is not compared, and without LATER_KEYS that have the old meaning."""
     later = {yaml.safe_dump({key: value}).strip() for key, value in LATER_KEYS.items()}
-    return "\n".join(line for line in run_config.read_text().splitlines() if line not in later)
+    lines = run_config.read_text().splitlines()
+    return "\n".join(line for line in lines if line not in later and line.split(":")[0] not in NOT_COMPARED)
 
 
 def _sha256(path: Path) -> str:

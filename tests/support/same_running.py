@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 
 from tests.support import steered_vsrpp
+from tests.support.same_outcome import LATER_KEYS
 from tests.support.same_scenarios import NETWORKS, SETS, Life, Scenario
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,6 +47,12 @@ class Tree:
     name: str
     root: Path
     cache: Path
+
+    @property
+    def old_rules(self) -> dict[str, int]:
+        """The keys that make this tree compute as version 1 of each of its parts did, which older trees do not know."""
+        known = json.loads((self.root / "schemas" / "run_config.schema.json").read_text())["properties"]
+        return {key: value for key, value in LATER_KEYS.items() if key.endswith("_version") and key in known}
 
 
 class Workspace:
@@ -92,7 +99,7 @@ class Workspace:
         """Train a scenario and return its folder. `keep_killed` copies the folder of the killed run to `killed_copy(folder)`."""
         folder = self.new_folder(f"{network}-{processes}-{scenario.name}-{tree.name}")
         for number, life in enumerate(scenario.lives):
-            sets = {**SETS, **NETWORKS[network], **scenario.sets}
+            sets = {**SETS, **NETWORKS[network], **scenario.sets, **tree.old_rules}
             words = start_words(self.clip, sets) if number == 0 else resume_words(folder)
             self.live(tree, folder, processes, words, life, nan=scenario.nan)
             if life.killed and keep_killed:

@@ -104,6 +104,7 @@ def _reopened(source: StartSource, say: Callable[[str], None]) -> list[dict[str,
 def _inherited(source: StartSource) -> dict[str, Any]:
     run_config, live = checkpoint_run_config(source.folder), checkpoint_live_config(source.folder)
     known = config.parameters(run_config)
+    run_config.setdefault("network_version", 1)  # what the weights of an older run were trained for
     return {key: value for key, value in {**run_config, **live}.items() if key in known and key not in _NOT_INHERITED}
 
 

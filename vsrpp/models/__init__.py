@@ -6,7 +6,7 @@ The `forward` of a `Network` maps (N, T, 3, h, w) in [0, 1] to (N, T, 3, H, W), 
 from __future__ import annotations
 
 from vsrpp.models.cost import StepCost, step_cost
-from vsrpp.models.foreign import blocks_of, flow_network_of
+from vsrpp.models.foreign import blocks_of, flow_network_of, recurrences_of
 from vsrpp.models.network import Network
 from vsrpp.models.pretrained import Loaded, load_pretrained
 from vsrpp.models.registry import build, check, describe, differing_keys, exact, names
@@ -24,5 +24,6 @@ __all__ = [
     "flow_network_of",
     "load_pretrained",
     "names",
+    "recurrences_of",
     "step_cost",
 ]

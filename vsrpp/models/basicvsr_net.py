@@ -131,6 +131,9 @@ class BasicVsrNet(Network):
     def trunks(self) -> list[nn.Module]:
         return [self.backward_trunk, self.forward_trunk]
 
+    def recurrences(self) -> dict[str, nn.Module]:
+        return {"backward": self.backward_trunk, "forward": self.forward_trunk}
+
     def flow_network(self) -> nn.Module:
         return self.spynet
 

@@ -54,6 +54,12 @@ def trunks_of(model: nn.Module) -> list[nn.Module]:
     return [model] if own is None else list(own())
 
 
+def recurrences_of(model: nn.Module) -> dict[str, nn.Module]:
+    """The modules that return a hidden state, by direction; {} if the network names none."""
+    own = _own(model, "recurrences")
+    return {} if own is None else dict(own())
+
+
 def facts_of(model: nn.Module) -> dict[str, Any]:
     """The network's own facts for the record."""
     own = _own(model, "facts")

@@ -38,6 +38,11 @@ class Network(nn.Module, ABC):
         """The modules that run once per frame and take most of the time; `torch.compile` is applied to them."""
         return []
 
+    def recurrences(self) -> dict[str, nn.Module]:
+        """The modules that return the hidden state of a direction, called once per frame, by direction: `backward` runs from
+        the last frame to the first. Validation measures the state. {} for a network without a recurrence."""
+        return {}
+
     def flow_network(self) -> nn.Module | None:
         """The part that estimates optical flow and trains at its own rate; None if the network has none."""
         return None

@@ -14,14 +14,16 @@ from vsrpp.models.network import Network
 from vsrpp.models.vsrpp_net import VsrppNet
 from vsrpp.plugins import registry
 
-NETWORK_KEYS = {"network": "vsrpp", "n_feats": None, "n_blocks": None, "scale": None, "gated_fusion": False}
-"""The run config keys that determine the shape of a network's weights, with the value assumed for older runs without it."""
+NETWORK_KEYS = {
+    "network": "vsrpp", "n_feats": None, "n_blocks": None, "scale": None, "gated_fusion": False, "network_version": 1
+}  # fmt: skip
+"""The run config keys that determine what a network's weights mean, with the value assumed for older runs without it."""
 
 
 def _vsrpp(run_config: Mapping[str, Any]) -> Network:
     return VsrppNet(
         scale=run_config["scale"], n_feats=run_config["n_feats"], n_blocks=run_config["n_blocks"],
-        gated_fusion=run_config.get("gated_fusion", False),
+        gated_fusion=run_config.get("gated_fusion", False), version=run_config.get("network_version", 1),
     )  # fmt: skip
 
 
