@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import json
 import math
 import random
@@ -138,7 +139,7 @@ def test_reduced_rate_recovers_with_progress_and_never_falls_below_a_quarter():
     assert min(factors) == 0.25 and factors[3999] == 0.25
     assert factors[-1] == 1.0
     rising = factors[4000:]
-    assert all(later >= earlier for earlier, later in zip(rising, rising[1:], strict=False))
+    assert all(later >= earlier for earlier, later in itertools.pairwise(rising))
     floors = [(n, event) for n, event in found if event.type == "lr_floor"]
     assert len(floors) == 1 and floors[0][1].data == {"lr_factor": 0.25, "max_steps": LONG}
 

@@ -83,12 +83,13 @@ def test_validation_is_the_same_from_cache_originals_packed_copy_and_evaluate(tm
             np.testing.assert_array_equal(ours.lr(1, 11), theirs.lr(1, 11))
     seen: list[np.ndarray] = []
 
-    def upscale(frames: np.ndarray) -> np.ndarray:
-        seen.append(frames)
-        return resize_u8(frames, 4)
+    def upscale(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        for frame in frames:
+            seen.append(frame)
+            yield resize_u8(frame, 4)
 
     evaluate_path(str(tmp_path / "clips" / "000"), upscale, 4, start=29, count=6, degradation=NAME)
-    np.testing.assert_array_equal(seen[0], cached.val[0].lr(1, 7))
+    np.testing.assert_array_equal(np.stack(seen), cached.val[0].lr(1, 7))
 
 
 def test_other_code_and_other_parameters_are_other_data(tmp_path: Path, file: Path) -> None:

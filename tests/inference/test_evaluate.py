@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +69,13 @@ def test_bd_frames_are_blurred_by_the_field_s_kernel(tmp_path: Path) -> None:
     path = str(write_frames(tmp_path / "clip", truth))
     seen: list[np.ndarray] = []
 
-    def upscale(frames: np.ndarray) -> np.ndarray:
-        seen.append(frames)
-        return resize_u8(frames, 4)
+    def upscale(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        for frame in frames:
+            seen.append(frame)
+            yield resize_u8(frame, 4)
 
     assert evaluate_path(path, upscale, 4, degradation="bd")["degradation"] == "bd"
-    assert np.array_equal(seen[0], bd(truth))
+    assert np.array_equal(np.stack(seen), bd(truth))
     with raises(data_messages.DEGRADATION_SCALE, degradation="bd", scale=2):
         evaluate_path(path, bicubic_of(2), 2, degradation="bd")
 

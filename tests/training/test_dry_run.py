@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from tests.support.processes import train_command, vsrpp
+from tests.support.reasons import raises
 from tests.support.runs import configs, open_in_process, train
 from tests.support.waiting import free_port
 from vsrpp.cli.dry_run import lines
 from vsrpp.launch.dry_run_job import unreachable
 from vsrpp.paths import CheckpointPaths
-from vsrpp.training import dry_run
+from vsrpp.training import dry_run, memory, messages
 from vsrpp.training.dry_run import DryRun
 from vsrpp.training.forecast import Measured, forecast, occasions, oddities
 from vsrpp.training.open_run import open_run
@@ -107,13 +107,15 @@ def test_a_missing_perceptual_weight_file_is_found_before_the_run(tmp_path: Path
     assert "❌" in "\n".join(lines(seen, configs(tiny_clip)[0]))
 
 
-def test_a_validation_clip_larger_than_memory_is_not_scored(
+def test_a_validation_that_cannot_fit_into_memory_is_refused_before_the_run(
     tmp_path: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dry_run.psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    monkeypatch.setattr(memory, "there_is", lambda _device: 1000)
     seen = tried(tmp_path / "runs", tiny_clip)
-    assert "validation clip tiny needs" in seen.problems[0]
+    assert "validation clip tiny refused: scoring 5 frames of 96×64 at once needs at least" in seen.problems[0]
     assert seen.measured is None and list(tmp_path.iterdir()) == []
+    with raises(messages.VALIDATION_TOO_LARGE, clip="tiny", frames=5):
+        open_in_process(tmp_path / "runs", tiny_clip)
 
 
 def test_a_disk_too_small_for_what_is_kept_is_found(

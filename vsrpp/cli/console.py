@@ -66,6 +66,8 @@ class Console:
             f"{safe(facts['network'])} ×{facts['scale']}{'' if foreign else sizes} on {facts['device']}"
             f" ({threads}), {facts['precision']}; {run.windows} training windows, {run.val_frames} validation frames"
         )
+        if run.val_sample is not None:
+            self.say(safe(run.val_sample))
         self.say(
             f"{millions(run.parameters)} parameters; a step takes {flops(run.step_flops)}"
             f" and about {size(run.step_memory_bytes)} of memory"

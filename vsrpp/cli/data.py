@@ -93,6 +93,8 @@ def _run_config(path: str, settings: list[str], plugins: list[str]) -> dict[str,
 
 
 def _print(description: dict[str, Any], sample: str) -> None:
+    from vsrpp.data import sample_line
+
     kind, windows = description["kind"], description["samples_per_epoch"]
     say(f"{bold(kind)}: {windows} training windows of {sample}")
     clips = description["clips"]
@@ -101,6 +103,8 @@ def _print(description: dict[str, Any], sample: str) -> None:
         Column(title="SMALL FRAMES"), Column(title="SPLIT"),
     ]  # fmt: skip
     print_table(columns, [_row(clip) for clip in clips[:_LONGEST_LIST]])
+    if line := sample_line(description["validation"]):
+        say(safe(line))
     if len(clips) > _LONGEST_LIST:
         val = sum("val" in clip["split"] for clip in clips)
         say(f"… and {len(clips) - _LONGEST_LIST} more (all: --json); {len(clips)} clips, {val} of them for validation")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from vsrpp.formats import duration, flops, size
 from vsrpp.output import bold, green, red, yellow
+from vsrpp.safe_text import safe
 
 if TYPE_CHECKING:
     from vsrpp.launch.console import DryRun
@@ -21,9 +22,13 @@ def lines(report: DryRun, run_config: Mapping[str, Any]) -> list[str]:
 
 
 def _rows(report: DryRun, run_config: Mapping[str, Any]) -> dict[str, str]:
+    from vsrpp.data import sample_line
+
     rows = {}
     if report.windows:
         rows["data"] = f"{report.windows} training windows, {report.val_frames} validation frames"
+        if line := sample_line(report.val_sample):
+            rows["validation"] = safe(line.removeprefix("validation "))
     if report.cost is not None:
         rows["network"] = (
             f"{run_config['network']} ×{run_config['scale']}, {report.cost.parameters:,} parameters; a step takes"

@@ -11,6 +11,7 @@ from vsrpp.data.sample import sample_clip
 from vsrpp.data.sources import Clip, iter_frames, read_frames
 from vsrpp.data.split import Span, Split
 from vsrpp.data.trainset import TrainSet
+from vsrpp.data.val_sample import sample_line, val_sample_of
 
 __all__ = [
     "Clip",
@@ -30,5 +31,7 @@ __all__ = [
     "read_all",
     "read_frames",
     "sample_clip",
+    "sample_line",
+    "val_sample_of",
     "with_absolute_paths",
 ]

@@ -72,14 +72,19 @@ class StoredClip:
         """None: no frame has files of its own."""
         return ()
 
-    def gt(self) -> NDArray[np.uint8]:
-        """(T, height, width, 3) uint8, read-only, mapped. Raises VsrppError if the file is gone or torn."""
-        size = (self.source_height, self.source_width) if self.uncut else (self.height, self.width)
-        return _mapped(self.folder / "gt.bin", (self.frames, *size, 3))[:, : self.height, : self.width]
+    def gt(self, *, keep: bool = True) -> NDArray[np.uint8]:
+        """(T, height, width, 3) uint8, read-only, mapped. Raises VsrppError if the file is gone or torn.
 
-    def lr(self) -> NDArray[np.uint8]:
-        """(T, height / scale, width / scale, 3) uint8, read-only, mapped."""
-        return _mapped(self.folder / "lr.bin", (self.frames, self.height // self.scale, self.width // self.scale, 3))
+        keep: leave it mapped for the next call. What is read of it then counts as memory of this process.
+        """
+        size = (self.source_height, self.source_width) if self.uncut else (self.height, self.width)
+        mapped = (_mapped if keep else _map)(self.folder / "gt.bin", (self.frames, *size, 3))
+        return mapped[:, : self.height, : self.width]
+
+    def lr(self, *, keep: bool = True) -> NDArray[np.uint8]:
+        """(T, height / scale, width / scale, 3) uint8, read-only, mapped. keep: see `gt`."""
+        shape = (self.frames, self.height // self.scale, self.width // self.scale, 3)
+        return (_mapped if keep else _map)(self.folder / "lr.bin", shape)
 
 
 def decoded_bytes(frames: int, width: int, height: int, scale: int) -> int:
@@ -207,11 +212,16 @@ def locked(path: Path) -> Iterator[None]:
         yield
 
 
-@lru_cache(maxsize=256)
-def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
-    """A memory-mapped file. Each mapping holds a file descriptor, so a large dataset cannot keep all clips mapped."""
+def _map(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+    """A memory-mapped file, unmapped with the last array on it."""
     try:
         return np.memmap(path, np.uint8, "r", shape=shape).view(np.ndarray)
     except (OSError, ValueError) as error:
         cause = getattr(error, "strerror", None) or "it is shorter than its frames"
         raise messages.DECODED_FILE_LOST(file=path, cause=cause) from error
+
+
+@lru_cache(maxsize=256)
+def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+    """The file, left mapped. Each mapping holds a file descriptor, so a large dataset cannot keep all clips mapped."""
+    return _map(path, shape)

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp.data import messages
+from vsrpp.data import messages, val_sample
 from vsrpp.data.block import MixEntry, read_block
 from vsrpp.data.build import ProgressCallback
+from vsrpp.data.degradation_table import GIVEN
 from vsrpp.data.plan import PlannedClip, check_frames, check_size, check_trainable, open_clips, plan
 from vsrpp.data.readers import Source
 from vsrpp.data.sampling import Sampling
@@ -23,6 +24,8 @@ from vsrpp.data.split import AnyClip, Span, Split, split
 from vsrpp.data.trainset import TrainSet
 
 DECODE_CACHE_GIB = 20.0
+SAMPLED_FROM_VERSION = 2
+"""The `validation_version` from which on a sample of long footage is scored. Before, all of it was."""
 AUTO_VAL_CLIPS = 30
 """Maximum number of clips taken from a layout's own validation set, unless `data.val` names it."""
 _SMALLEST_SIDE = 11
@@ -31,9 +34,11 @@ _SMALLEST_SIDE = 11
 
 @dataclass(frozen=True)
 class ValClip:
-    """Consecutive frames to validate on; training never sees them."""
+    """Consecutive frames held out for validation; training never sees them."""
 
     span: Span
+    runs: tuple[range, ...] = ()
+    """The frames to compare, counted from the span's first, if only a sample is (`val_sample`); empty for all of them."""
 
     @property
     def name(self) -> str:
@@ -46,18 +51,29 @@ class ValClip:
         return self.span.frames
 
     @property
+    def compared(self) -> list[int]:
+        """The frames that are compared, counted from the clip's first. The others are at most read as their context."""
+        return [*chain(*self.runs)] if self.runs else [*range(self.frames)]
+
+    @property
     def scored(self) -> list[int]:
-        """The frames that are scored, counted from the clip's first: all of them, or im4 alone for Vimeo-90K."""
-        scored = [number - self.span.start for number in self.span.clip.scored]
-        return scored or list(range(self.frames))
+        """The frames that are scored, counted from the clip's first: all compared ones, or im4 alone for Vimeo-90K."""
+        compared = self.compared
+        return sorted({number - self.span.start for number in self.span.clip.scored} & {*compared}) or compared
+
+    @property
+    def parts(self) -> list[Span]:
+        """The compared frames as spans of the whole clip."""
+        start = self.span.start
+        return [Span(self.span.clip, start + run.start, start + run.stop) for run in self.runs] or [self.span]
 
     def lr(self, start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
         """Frames start … stop-1 (counted within this clip) as a (T, h, w, 3) uint8 copy."""
-        return self._copy(self.span.clip.lr(), start, stop)
+        return self._copy(self.span.clip.lr(keep=False), start, stop)
 
     def gt(self, start: int = 0, stop: int | None = None) -> NDArray[np.uint8]:
         """Frames start … stop-1 as a (T, H, W, 3) uint8 copy; H and W are multiples of scale."""
-        return self._copy(self.span.clip.gt(), start, stop)
+        return self._copy(self.span.clip.gt(keep=False), start, stop)
 
     def _copy(self, frames: Any, start: int, stop: int | None) -> NDArray[np.uint8]:
         numbers = range(self.span.start, self.span.stop)[start:stop]
@@ -75,6 +91,7 @@ class Data:
     split: Split
     train: TrainSet
     val: list[ValClip]
+    """The clips that are scored: of long footage a sample of `split.val`."""
     fingerprint: str
     """SHA-256 over the contents of the source files, in order; independent of paths and names."""
 
@@ -82,6 +99,11 @@ class Data:
     def samples_per_epoch(self) -> int:
         """The number of temporal windows available for training, at all frame intervals together."""
         return len(self.train)
+
+    @property
+    def val_frames(self) -> tuple[int, int]:
+        """How many frames a validation compares, and how many are held out."""
+        return sum(len(clip.compared) for clip in self.val), sum(span.frames for span in self.split.val)
 
 
 @dataclass(frozen=True)
@@ -131,8 +153,8 @@ def open_data(
 ) -> Data:
     """All training and validation data of a run; clips that are not in cache_dir yet are decoded into it.
 
-    Reads data, val_data, val_fraction, scale, crop_size, seed, degradation, reading, decode_cache_gib, and the keys of
-    `Sampling`.
+    Reads data, val_data, val_fraction, val_frames, validation_version, scale, crop_size, seed, degradation, reading,
+    decode_cache_gib, and the keys of `Sampling`.
     While decoding, calls progress(clip name, frames done, frames expected). Raises NotFound for a missing path, Refused
     for data that cannot be trained on or that needs more space than decode_cache_gib allows or the disk has.
     """
@@ -184,8 +206,22 @@ def _data(run_config: Mapping[str, Any], located: LocatedData, clips: list[AnyCl
         whole_split.train, seed=run_config["seed"], sampling=sampling, crop_size=run_config["crop_size"],
         scale=run_config["scale"], mix=list(zip(located.weights, counts, strict=True)),
     )  # fmt: skip
-    val = [ValClip(span) for span in whole_split.val]
+    val = _sampled(whole_split.val, run_config, held_out=not located.val)
     return Data(located.kind, tuple(clips), whole_split, train, val, _fingerprint(clips[:in_mix], clips[in_mix:]))
+
+
+def _sampled(spans: list[Span], run_config: Mapping[str, Any], *, held_out: bool) -> list[ValClip]:
+    """The validation clips. Of those that were chosen automatically, at most `val_frames` frames altogether.
+
+    Sets with a protocol of their own are scored whole: the clips that a layout reserves, and the pairs of val_data.
+    """
+    limit = run_config.get("val_frames") if run_config.get("validation_version", 1) >= SAMPLED_FROM_VERSION else None
+    long = [s for s in spans if s.clip.split != "val" and (held_out or s.clip.degradation != GIVEN)]
+    if limit is None or sum(span.frames for span in long) <= limit:
+        return [ValClip(span) for span in spans]
+    runs = {id(span): part for span, part in zip(long, val_sample.spread([s.frames for s in long], limit), strict=True)}
+    kept = [(span, runs.get(id(span), [range(span.frames)])) for span in spans]
+    return [ValClip(span, () if part == [range(span.frames)] else tuple(part)) for span, part in kept if part]
 
 
 def _split(
@@ -205,9 +241,10 @@ def _split(
 
 
 def describe(data: Data) -> dict[str, Any]:
-    """The data as JSON values, for `vsrpp data --json`: kind, clips, samples_per_epoch, sampling, fingerprint.
+    """The data as JSON values, for `vsrpp data --json`: kind, clips, samples_per_epoch, sampling, validation, fingerprint.
 
     A clip's split is `train`, `val`, `train+val` (its last frames validate) or `left out` (it is also in val_data).
+    `validation` is `val_sample_of` the data.
     """
     train, val = ({}, {})  # type: dict[int, int], dict[int, int]
     for counted, spans in ((train, data.split.train), (val, data.split.val)):
@@ -218,6 +255,7 @@ def describe(data: Data) -> dict[str, Any]:
         "clips": [_row(clip, train.get(id(clip), 0), val.get(id(clip), 0)) for clip in data.clips],
         "samples_per_epoch": data.samples_per_epoch,
         "sampling": data.train.sampling.to_json(),
+        "validation": val_sample.val_sample_of(data),
         "fingerprint": data.fingerprint or None,
     }
 

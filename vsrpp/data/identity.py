@@ -19,14 +19,16 @@ def datasets(data: Data, run_config: Mapping[str, Any]) -> list[dict[str, Any]]:
     `digest` is a SHA-256 over the contents of the clips and the range of frames used of each (`Data.fingerprint` covers
     contents only). The same frames have the same digest regardless of path and name.
     """
-    block = read_block(run_config)
+    block, scored = read_block(run_config), [part for clip in data.val for part in clip.parts]
     return [
-        _row("training", block.train, data.split.train, data.samples_per_epoch, "windows"),
-        _row("validation", block.val or block.train, data.split.val, sum(s.frames for s in data.split.val), "frames"),
+        _row("training", block.train, data.split.train, len(data.split.train), data.samples_per_epoch, "windows"),
+        _row("validation", block.val or block.train, scored, len(data.val), sum(s.frames for s in scored), "frames"),
     ]
 
 
-def _row(context: str, entries: Sequence[MixEntry], spans: Sequence[Span], samples: int, unit: str) -> dict[str, Any]:
+def _row(
+    context: str, entries: Sequence[MixEntry], spans: Sequence[Span], clips: int, samples: int, unit: str
+) -> dict[str, Any]:
     contents = [[span.clip.content_sha256, span.start, span.stop] for span in spans]
     sizes = sorted({(span.clip.width, span.clip.height) for span in spans})
     return {
@@ -34,7 +36,7 @@ def _row(context: str, entries: Sequence[MixEntry], spans: Sequence[Span], sampl
         "name": " + ".join(Path(entry.path).name or entry.path for entry in entries),
         "source": ", ".join(entry.path for entry in entries),
         "digest": hashlib.sha256(json.dumps(contents).encode()).hexdigest(),
-        "clips": len(spans),
+        "clips": clips,
         "frames": sum(span.frames for span in spans),
         "samples": samples,
         "sample_unit": unit,

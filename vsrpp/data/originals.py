@@ -80,12 +80,12 @@ class OriginalClip:
         """The files that a frame is read from."""
         return tuple(source.files[number] for source in (self.source, self.source.lq) if source is not None)
 
-    def gt(self) -> Frames:
-        """(T, height, width, 3) uint8, read when indexed."""
+    def gt(self, *, keep: bool = True) -> Frames:
+        """(T, height, width, 3) uint8, read when indexed. `keep` has no effect: nothing is mapped."""
         return Frames((self.frames, self.height, self.width, 3), self._gt)
 
-    def lr(self) -> Frames:
-        """(T, height / scale, width / scale, 3) uint8, read or computed when indexed."""
+    def lr(self, *, keep: bool = True) -> Frames:
+        """(T, height / scale, width / scale, 3) uint8, read or computed when indexed. `keep` has no effect."""
         make = self._given if self.degradation == GIVEN else self._made
         return Frames((self.frames, self.height // self.scale, self.width // self.scale, 3), make)
 

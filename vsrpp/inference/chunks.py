@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 
 import numpy as np
 import torch
@@ -67,8 +67,45 @@ def upscale_chunks(
     Memory is bounded in the number of frames only; `upscale_stream` also bounds it in the frame size.
     """
     for chunk in chunk_plan(frames, chunk_frames, overlap):
-        upscaled = _upscale(model, read(chunk.read_start, chunk.read_stop), torch.device(device), precision)
-        yield upscaled[chunk.keep_start - chunk.read_start : chunk.keep_stop - chunk.read_start]
+        small = read(chunk.read_start, chunk.read_stop)
+        yield upscale_chunk(model, small, chunk, device=device, precision=precision)
+
+
+def upscale_chunk(
+    model: nn.Module, lr_u8: Frames, chunk: Chunk, *, device: torch.device | str, precision: str = "fp32"
+) -> Frames:
+    """The upscaled frames that a chunk keeps, (n, H, W, 3) uint8, from those it reads. See `upscale_chunks`."""
+    upscaled = _upscale(model, lr_u8, torch.device(device), precision)
+    return upscaled[chunk.keep_start - chunk.read_start : chunk.keep_stop - chunk.read_start]
+
+
+def upscale_iter(
+    model: nn.Module,
+    frames: Iterable[Frames],
+    *,
+    device: torch.device | str,
+    chunk_frames: int,
+    overlap: int,
+    whole: int = 0,
+    precision: str = "fp32",
+) -> Iterator[Frames]:
+    """The frames of `upscale_chunks`, one by one, for a clip that is read once and whose length is not known.
+
+    A clip of up to `whole` frames is one chunk. Holds at most chunk_frames + 2 · overlap input frames, or `whole` + 1.
+    """
+    source = iter(frames)
+    window = list(islice(source, whole + 1))
+    start, size = 0, chunk_frames if len(window) > whole else max(len(window), 1)
+    for kept in count(0, size):
+        del window[: max(0, kept - overlap) - start]
+        start = max(0, kept - overlap)
+        window += islice(source, max(0, kept + size + overlap - start - len(window)))
+        known = start + len(window)
+        if known <= kept:
+            return
+        chunk = Chunk(start, min(known, kept + size + overlap), kept, min(known, kept + size))
+        small = np.stack(window[: chunk.read_stop - start])
+        yield from upscale_chunk(model, small, chunk, device=device, precision=precision)
 
 
 def upscale_frames(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,20 +15,22 @@ from PIL import Image
 
 from vsrpp import metrics, resize
 from vsrpp.data import added
+from vsrpp.data import messages as data_messages
 from vsrpp.data.build import content_sha256
-from vsrpp.data.degradation_table import BLOCK_FRAMES, DEFAULT, TABLE, Draw, checked, degrade_blocks
+from vsrpp.data.degradation_table import BLOCK_FRAMES, DEFAULT, TABLE, Draw, checked
 from vsrpp.data.layouts import LayoutQuery, find
 from vsrpp.data.readers import Source
-from vsrpp.data.sources import read_frames
+from vsrpp.data.sources import iter_frames
 from vsrpp.inference import messages
+from vsrpp.metrics import ClipScorer, FramePair
 from vsrpp.paths import CheckpointPaths
 
 if TYPE_CHECKING:
     from vsrpp.models import Network
 
-Frames = NDArray[np.uint8]
-Upscale = Callable[[Frames], Frames]
-"""(T, h, w, 3) uint8 -> (T, H, W, 3) uint8."""
+Frame = NDArray[np.uint8]
+Upscale = Callable[[Iterator[Frame]], Iterable[Frame]]
+"""The frames of a clip in order, (h, w, 3) uint8 -> as many, (H, W, 3) uint8. It reads ahead as far as it has to."""
 
 WHOLE_CLIP_FRAMES = 128
 """Clips up to this length are processed at once, as for published figures; longer ones in chunks."""
@@ -37,7 +42,7 @@ SMALLEST_SIDE = 11
 
 def bicubic_of(scale: int) -> Upscale:
     """MATLAB-compatible bicubic upscaling by `scale`, the baseline of published tables."""
-    return lambda frames: resize.resize_u8(frames, scale)
+    return lambda frames: (resize.resize_u8(frame, scale) for frame in frames)
 
 
 def load_network(folder: CheckpointPaths) -> tuple[Network, dict[str, Any]]:
@@ -71,14 +76,15 @@ def network_of(folder: CheckpointPaths) -> tuple[Upscale, int, str]:
     """
     import torch
 
-    from vsrpp.inference.chunks import upscale_frames
+    from vsrpp.inference.chunks import upscale_iter
 
     model, run_config = load_network(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
-    def upscale(frames: Frames) -> Frames:
-        chunk = None if len(frames) <= WHOLE_CLIP_FRAMES else WHOLE_CLIP_FRAMES
-        return upscale_frames(model, frames, device=device, chunk_frames=chunk, overlap=OVERLAP)
+    def upscale(frames: Iterator[Frame]) -> Iterator[Frame]:
+        return upscale_iter(
+            model, frames, device=device, chunk_frames=WHOLE_CLIP_FRAMES, overlap=OVERLAP, whole=WHOLE_CLIP_FRAMES
+        )
 
     return upscale, int(run_config["scale"]), str(run_config.get("degradation") or DEFAULT)
 
@@ -117,43 +123,87 @@ def evaluate_path(
 def _evaluate(
     source: Source, upscale: Upscale, scale: int, start: int, count: int | None, profile: Path | None
 ) -> dict[str, Any]:
-    truth = read_frames(source, start, count)
-    height, width = (side - side % scale for side in truth.shape[1:3])
-    if min(height, width) < max(SMALLEST_SIDE, scale):
-        raise messages.TOO_SMALL_TO_SCORE(path=source.path, width=truth.shape[2], height=truth.shape[1], scale=scale)
-    truth = np.ascontiguousarray(truth[:, :height, :width])
-    if source.lq is None:
-        reduced = _reduced(source, truth, scale, start)
-    else:
-        reduced = np.ascontiguousarray(read_frames(source.lq, start, count)[:, : height // scale, : width // scale])
-    scored = [n - start for n in source.scored if start <= n < start + len(truth)] or list(range(len(truth)))
-    output = upscale(reduced)
+    pairs = _Pairs(source, scale, start, count)
+    scored, scorer, picture = _scored(source, start, count), ClipScorer(rgb=True), metrics.ProfileLines()
+    for_upscale, for_truth = tee(pairs.read())  # holds the frames that `upscale` has read ahead
+    outputs = upscale(small for small, _ in for_upscale)
+    for number, (output, (small, truth)) in enumerate(zip(outputs, for_truth, strict=True)):
+        scorer.add(FramePair(number, output, truth), scored=scored is None or number in scored)
+        if profile is not None:
+            picture.add([resize.resize_u8(small, scale), output, truth])
     if profile is not None:
-        save_profile(profile, [resize.resize_u8(reduced, scale), output, truth])
+        save_profile(profile, picture.picture())
     return {
-        "name": source.name, "frames": len(scored), "paired": source.lq is not None,
-        **metrics.evaluate_frames(output[scored], truth[scored]),
-        "tdiff_y": metrics.temporal_difference_y(output, truth),
+        "name": source.name, "frames": len(scorer.frames), "paired": source.lq is not None,
+        **scorer.frames.means(), "tdiff_y": scorer.steps.running_means().get("tdiff_y"),
     }  # fmt: skip
 
 
-def _reduced(source: Source, truth: Frames, scale: int, start: int) -> Frames:
-    """The small frames a run would validate on, generated from `truth`. start: the number of its first frame."""
-    method = TABLE[source.degradation]
-    draw = Draw.of_clip(content_sha256(source)) if method.per_sample else Draw(0, 0)
-    if not method.by_blocks:
-        return method.degrade(truth, draw, scale=scale, first_frame=start)
-    before = start % BLOCK_FRAMES
-    blocks = -(-(before + len(truth)) // BLOCK_FRAMES)
-    whole = read_frames(source, start - before, blocks * BLOCK_FRAMES)[:, : truth.shape[1], : truth.shape[2]]
-    small = degrade_blocks(method, whole, draw, scale=scale, first_frame=start - before)
-    return small[before : before + len(truth)]
+def _scored(source: Source, start: int, count: int | None) -> Container[int] | None:
+    """The frames to score, counted from `start`; None for all."""
+    if not source.scored:
+        return None
+    frames = source.format.header(source)[0]  # exact: only layouts of frame files name frames to score
+    stop = frames if count is None else min(frames, start + count)
+    return [n - start for n in source.scored if start <= n < stop] or None
 
 
-def save_profile(path: Path, clips: list[Frames]) -> None:
-    """Save the temporal profiles of clips of equal size side by side as a PNG. Raises Refused if that fails."""
+@dataclass(frozen=True)
+class _Pairs:
+    """Frames start … start+count-1 of a clip with their small frames, read once, in order."""
+
+    source: Source
+    scale: int
+    start: int
+    count: int | None
+
+    def read(self) -> Iterator[tuple[Frame, Frame]]:
+        """(small, truth) of each frame. Raises Refused if there are none, or if they are too small to score."""
+        pairs = self._given() if self.source.lq is not None else self._made()
+        first = next(pairs, None)
+        if first is None:
+            raise data_messages.NO_SUCH_FRAME(path=self.source.path, frame=self.start)
+        return chain([first], pairs)
+
+    def _given(self) -> Iterator[tuple[Frame, Frame]]:
+        assert self.source.lq is not None
+        small = iter_frames(self.source.lq, self.start, self.count)
+        for truth, reduced in zip(iter_frames(self.source, self.start, self.count), small, strict=True):
+            truth = self._cropped(truth)
+            height, width = (side // self.scale for side in truth.shape[:2])
+            yield np.ascontiguousarray(reduced[:height, :width]), truth
+
+    def _made(self) -> Iterator[tuple[Frame, Frame]]:
+        """The small frames a run would validate on: a clip is degraded in blocks, counted from its first frame."""
+        method = TABLE[self.source.degradation]
+        draw = Draw.of_clip(content_sha256(self.source)) if method.per_sample else Draw(0, 0)
+        before, read = 0, self.count
+        if method.by_blocks:
+            before = self.start % BLOCK_FRAMES
+            read = None if self.count is None else -(-(before + self.count) // BLOCK_FRAMES) * BLOCK_FRAMES
+        frames, number = iter_frames(self.source, self.start - before, read), self.start - before
+        stop = math.inf if self.count is None else self.start + self.count
+        while block := [self._cropped(frame) for frame in islice(frames, BLOCK_FRAMES)]:
+            small = method.degrade(np.stack(block), draw, scale=self.scale, first_frame=number)
+            for place, truth in enumerate(block):
+                if self.start <= number + place < stop:
+                    yield small[place], truth
+            number += len(block)
+
+    def _cropped(self, truth: Frame) -> Frame:
+        """Height and width as multiples of scale."""
+        height, width = (side - side % self.scale for side in truth.shape[:2])
+        if min(height, width) < max(SMALLEST_SIDE, self.scale):
+            raise messages.TOO_SMALL_TO_SCORE(
+                path=self.source.path, width=truth.shape[1], height=truth.shape[0], scale=self.scale
+            )
+        return np.ascontiguousarray(truth[:height, :width])
+
+
+def save_profile(path: Path, profile: Frame) -> None:
+    """Save a temporal profile as a PNG. Raises Refused if that fails."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(metrics.temporal_profile(clips)).save(path, format="PNG")
+        Image.fromarray(profile).save(path, format="PNG")
     except OSError as error:
         raise messages.PROFILE_NOT_WRITTEN(path=path, cause=error) from None

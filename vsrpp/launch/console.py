@@ -29,6 +29,9 @@ class RunFacts:
     windows: int
     """Training windows per epoch."""
     val_frames: int
+    """Frames that a validation scores."""
+    val_sample: str | None
+    """Which frames of long footage these are, in one line; None if all that are held out are scored."""
     parameters: int
     step_flops: float
     """Estimated floating-point operations per step."""

@@ -229,10 +229,12 @@ def wait_line(wait: Wait) -> str:
 
 def _facts(run: Prepared) -> RunFacts:
     from vsrpp import models
+    from vsrpp.data import sample_line, val_sample_of
 
     cost = models.step_cost(run.run_config)
     return RunFacts(
         paths=run.paths, run_config=run.run_config, windows=run.data.samples_per_epoch,
-        val_frames=sum(clip.frames for clip in run.data.val), parameters=cost.parameters, step_flops=cost.flops,
+        val_frames=run.data.val_frames[0], val_sample=sample_line(val_sample_of(run.data)),
+        parameters=cost.parameters, step_flops=cost.flops,
         step_memory_bytes=cost.memory_bytes, exact=models.exact(run.run_config),
     )  # fmt: skip

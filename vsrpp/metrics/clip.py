@@ -31,7 +31,19 @@ def evaluate_frames(pred: NDArray[Any], gt: NDArray[Any], *, rgb: bool = True) -
             raise ValueError(f"{name} must be (T, H, W, 3) uint8 with T >= 1, not {frames.shape} {frames.dtype}")
     if pred.shape != gt.shape:
         raise ValueError(f"pred and gt must have the same shape, not {pred.shape} and {gt.shape}")
-    return _mean([_frame_figures(ours, truth, rgb) for ours, truth in zip(pred, gt, strict=True)])
+    return _mean(
+        [frame_figures(ours, truth, (to_y(ours), to_y(truth)), rgb) for ours, truth in zip(pred, gt, strict=True)]
+    )
+
+
+def frame_figures(
+    pred: NDArray[Any], gt: NDArray[Any], lumas: tuple[NDArray[Any], NDArray[Any]], rgb: bool
+) -> dict[str, float]:
+    """psnr_y and ssim_y of a frame, and with rgb psnr_rgb and ssim_rgb. lumas: `to_y` of pred and gt."""
+    figures = {"psnr_y": min(psnr(*lumas), PSNR_CAP_DB), "ssim_y": ssim(*lumas)}
+    if rgb:
+        figures |= {"psnr_rgb": min(psnr(pred, gt), PSNR_CAP_DB), "ssim_rgb": ssim(pred, gt)}
+    return figures
 
 
 def mean_over_clips(clips: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -51,14 +63,6 @@ def quality(psnr_y: float, ssim_y: float) -> float:
         return 0.0
     low, high = QUALITY_PSNR_DB
     return 0.5 * _clip01((psnr_y - low) / (high - low)) + 0.5 * _clip01(ssim_y)
-
-
-def _frame_figures(pred: NDArray[Any], gt: NDArray[Any], rgb: bool) -> dict[str, float]:
-    pred_y, gt_y = to_y(pred), to_y(gt)
-    figures = {"psnr_y": min(psnr(pred_y, gt_y), PSNR_CAP_DB), "ssim_y": ssim(pred_y, gt_y)}
-    if rgb:
-        figures |= {"psnr_rgb": min(psnr(pred, gt), PSNR_CAP_DB), "ssim_rgb": ssim(pred, gt)}
-    return figures
 
 
 def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from vsrpp.metrics.image import to_y
 
 PROFILE_MIN_HEIGHT = 96
 """Minimum height of a profile in pixels; its rows are repeated to reach it."""
+
+PROFILE_MAX_FRAMES = 1000
+"""Frames that a profile shows: a picture of more lines helps nobody, and memory must not depend on a clip's length."""
 
 
 def temporal_difference_y(pred: NDArray[Any], gt: NDArray[Any]) -> float | None:
@@ -37,6 +41,26 @@ def temporal_profile(clips: list[NDArray[np.uint8]], row: int | None = None) -> 
 
     row: default the middle one. Rows are repeated evenly until the picture is at least PROFILE_MIN_HEIGHT high.
     """
-    chosen = clips[0].shape[1] // 2 if row is None else row
-    lines = np.concatenate([clip[:, chosen] for clip in clips], axis=1)
-    return np.repeat(lines, -(-PROFILE_MIN_HEIGHT // len(lines)), axis=0)
+    profile = ProfileLines(row)
+    for frames in zip(*clips, strict=True):
+        profile.add(frames)
+    return profile.picture()
+
+
+class ProfileLines:
+    """The `temporal_profile` of clips whose frames arrive one after another: of the first PROFILE_MAX_FRAMES frames."""
+
+    def __init__(self, row: int | None = None) -> None:
+        self._row = row
+        self._lines: list[NDArray[np.uint8]] = []
+
+    def add(self, frames: Sequence[NDArray[np.uint8]]) -> None:
+        """The next frame of each clip, (H, W, 3)."""
+        if len(self._lines) < PROFILE_MAX_FRAMES:
+            row = frames[0].shape[0] // 2 if self._row is None else self._row
+            self._lines.append(np.concatenate([frame[row] for frame in frames]))
+
+    def picture(self) -> NDArray[np.uint8]:
+        """(h, n·W, 3) uint8."""
+        lines = np.stack(self._lines)
+        return np.repeat(lines, -(-PROFILE_MIN_HEIGHT // len(lines)), axis=0)

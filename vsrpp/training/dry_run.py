@@ -21,7 +21,7 @@ import torch
 
 from vsrpp import formats, models
 from vsrpp.checkpoints.documents import read_manifest
-from vsrpp.data import Data
+from vsrpp.data import val_sample_of
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths
 from vsrpp.store import Event, RunReader
@@ -33,8 +33,6 @@ from vsrpp.training.open_run import open_run
 from vsrpp.training.start import Prepared, prepare_new
 
 STEPS = 3
-HELD_WHILE_SCORING = 4
-"""Copies of a validation clip in memory at once: ground truth, output (twice while its chunks are joined), bicubic."""
 NEARLY_FULL = 0.9
 
 
@@ -47,6 +45,9 @@ class DryRun:
     device: str = ""
     windows: int = 0
     val_frames: int = 0
+    """Frames that a validation scores."""
+    val_sample: dict[str, Any] | None = None
+    """`vsrpp.data.val_sample_of`."""
     cost: models.StepCost | None = None
     peak_bytes: int = 0
     """Peak memory: of the device on CUDA, else of this process."""
@@ -100,9 +101,7 @@ def _try(
     )  # fmt: skip
     try:
         _look_at_run(seen, run)
-        _look_at_memory(seen, run)
-        if seen.problems:
-            return
+        seen.memory_bytes = psutil.virtual_memory().available
         opened, times = _train(run, say)
     finally:
         run.writer.close()
@@ -124,31 +123,10 @@ def _tried(run_config: dict[str, Any], live: Mapping[str, Any]) -> dict[str, Any
 
 def _look_at_run(seen: DryRun, run: Prepared) -> None:
     seen.device, seen.windows = run.run_config["device"], run.data.samples_per_epoch
-    seen.val_frames = sum(clip.frames for clip in run.data.val)
+    seen.val_frames, seen.val_sample = run.data.val_frames[0], val_sample_of(run.data)
     seen.cost = models.step_cost(run.run_config)
     if not models.exact(run.run_config) and run.device.type == "cuda":
         seen.warnings.append(f"network {run.run_config['network']} cannot be replayed bit for bit on CUDA.")
-
-
-def _look_at_memory(seen: DryRun, run: Prepared) -> None:
-    """Report a validation clip too large for memory: scoring it would get the process killed."""
-    seen.memory_bytes = psutil.virtual_memory().available
-    name, size = _largest(run.data)
-    if size > seen.memory_bytes:
-        seen.problems.append(
-            f"scoring validation clip {name} needs {formats.size(size)} of memory,"
-            f" but only {formats.size(seen.memory_bytes)} are free."
-            " Use shorter validation clips (val_data) or a smaller val_fraction."
-        )
-
-
-def _largest(data: Data) -> tuple[str, int]:
-    """(name, bytes needed to score it) of the most expensive validation clip."""
-    sizes = [
-        (clip.name, HELD_WHILE_SCORING * clip.frames * clip.span.clip.height * clip.span.clip.width * 3)
-        for clip in data.val
-    ]
-    return max(sizes, key=lambda item: item[1], default=("", 0))
 
 
 def _train(run: Prepared, say: Callable[[str], None]) -> tuple[RunContext, dict[str, float]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -23,16 +23,12 @@ def of(run_config: Mapping[str, Any]) -> Metrics:
     return registry.all_of(run_config, "metric")
 
 
-def scored(
-    metrics: Metrics, frames: NDArray[np.uint8], truth: NDArray[np.uint8], numbers: Sequence[int]
-) -> dict[str, float]:
-    """Each metric's mean over the frames with these numbers, both clips (T, H, W, 3) uint8. Raises VsrppError if one fails."""
-    sums = dict.fromkeys(metrics, 0.0)
-    for number in numbers if metrics else ():
-        pair = [torch.from_numpy(clip[number]).permute(2, 0, 1).float() / 255 for clip in (frames, truth)]
-        for name, metric in metrics.items():
-            sums[name] += _value(name, metric, *pair)
-    return {name: total / len(numbers) for name, total in sums.items()}
+def of_frame(metrics: Metrics, frame: NDArray[np.uint8], truth: NDArray[np.uint8]) -> dict[str, float]:
+    """Each metric of a frame, (H, W, 3) uint8. Raises VsrppError if one fails."""
+    if not metrics:
+        return {}
+    pair = [torch.from_numpy(pixels).permute(2, 0, 1).float() / 255 for pixels in (frame, truth)]
+    return {name: _value(name, metric, *pair) for name, metric in metrics.items()}
 
 
 def check(run_config: Mapping[str, Any]) -> None:

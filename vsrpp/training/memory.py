@@ -27,6 +27,18 @@ def there_is(device: torch.device) -> int:
     return free if limit == resource.RLIM_INFINITY else min(free, limit)
 
 
+def scoring_bytes(run_config: Mapping[str, Any], frames: int, height: int, width: int) -> int:
+    """What upscaling that many frames to height × width at once needs at least: the output, put together from its frames,
+    and of a network that ships one hidden state per frame.
+    """
+    values = 2 * height * width * 3
+    if run_config["network"] in models.names():
+        values += (
+            int(run_config["n_feats"]) * (height // int(run_config["scale"])) * (width // int(run_config["scale"]))
+        )
+    return (4 if run_config["precision"] == "fp32" else 2) * frames * values
+
+
 def advice(run_config: Mapping[str, Any], device: torch.device, has_bytes: int, ranks: int = 1) -> str:
     """One line: the sizes that did not fit, the memory they need, and every single change that would fit.
 

@@ -83,6 +83,11 @@ DISK_TOO_SMALL = Reason(
     "{folder} has {free} free; {count} checkpoints of this network need {needed}. Keep fewer (--set keep_last=3) or use"
     " another disk (--run-dir).",
 )
+VALIDATION_TOO_LARGE = Reason(
+    "refused.validation_memory",
+    "validation clip {clip} refused: scoring {frames} frames of {width}×{height} at once needs at least {needed} of memory on"
+    " {device}, which has {has}. Use smaller validation frames (val_data).",
+)
 LOCK_UNUSABLE = Reason(
     "refused.lock_unusable",
     "{file} cannot be opened as a lock: {why}. It must be a plain file; delete it and try again.",

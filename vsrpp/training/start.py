@@ -24,7 +24,7 @@ from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.control.world_sizes import STARTS, world_sizes
 from vsrpp.controller import plateau
-from vsrpp.data import Data, added, datasets, moved, open_data
+from vsrpp.data import Data, added, datasets, moved, open_data, val_sample_of
 from vsrpp.data.build import ProgressCallback
 from vsrpp.data.unreadable import BadFrames
 from vsrpp.distributed.process_group import ProcessGroup
@@ -35,11 +35,12 @@ from vsrpp.plugins import trust
 from vsrpp.private_files import make_folder, open_lock
 from vsrpp.store import RunReader, RunWriter, set_aside_if_damaged, signing
 from vsrpp.store.db import on_network_file_system
-from vsrpp.training import bad_samples, foreign_metrics, messages, optimizers
+from vsrpp.training import bad_samples, foreign_metrics, memory, messages, optimizers
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.optimizers import optimizer_name
 from vsrpp.training.preflight import Preflight
 from vsrpp.training.state import check_restores
+from vsrpp.training.validation import largest_chunk
 
 _BYTES_PER_WEIGHT = 4 * 4
 """Bytes per parameter in a checkpoint: weights, EMA and two moments in fp32."""
@@ -106,6 +107,7 @@ def prepare_new(
         loaded = _check_pretrained(run_config, say)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=_decoding(say))
     _check_disk(runs, run_config)
+    _check_scoring(run_config, data, device)
     preflight.hold(run_config, data, device)
     folder = RunPaths(runs / (run_id() or uuid.uuid4().hex))
     if folder.run_db.exists():
@@ -201,6 +203,7 @@ def _prepared_resume(
     device = resolve_machine(run_config, preflight.group.local_rank)
     resume = f"vsrpp train --resume {folder.run_id}"
     data = open_recorded(run_config, started.data, moved_to, resume, run_id=folder.run_id, progress=_decoding(say))
+    _check_scoring(run_config, data, device)
     preflight.hold(run_config, data, device)
     if ranks[-1] != preflight.group.world_size:
         say(
@@ -325,6 +328,7 @@ def _started(
         "data_fingerprint": data.fingerprint,
         "data_clips": moved.clip_digests(data),
         "datasets": datasets(data, run_config),
+        **({"validation_sample": sample} if (sample := val_sample_of(data)) else {}),
         "parent": lineage,
         "code_version": code_version(),
         "pretrained_sha256": pretrained_sha256(run_config) if lineage is None else None,
@@ -415,6 +419,18 @@ def _check_disk(runs: Path, run_config: dict[str, Any]) -> None:
         raise messages.DISK_TOO_SMALL(
             folder=str(runs), free=formats.size(free), count=run_config["keep_last"], needed=formats.size(needed)
         )
+
+
+def _check_scoring(run_config: dict[str, Any], data: Data, device: torch.device) -> None:
+    """Check that a validation fits into memory; the first one may come after hours. Raises Refused."""
+    for clip in data.val:
+        frames, height, width = largest_chunk(clip), clip.span.clip.height, clip.span.clip.width
+        needed, has = memory.scoring_bytes(run_config, frames, height, width), memory.there_is(device)
+        if needed > has:
+            raise messages.VALIDATION_TOO_LARGE(
+                clip=clip.name, frames=frames, width=width, height=height, needed=formats.size(needed),
+                has=formats.size(has), device=device,
+            )  # fmt: skip
 
 
 def _lock(folder: RunPaths) -> IO[str]:

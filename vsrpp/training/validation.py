@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +19,8 @@ from torch import nn
 from vsrpp import metrics, resize
 from vsrpp.data import ValClip
 from vsrpp.distributed.process_group import ProcessGroup
-from vsrpp.inference.chunks import upscale_frames
+from vsrpp.inference.chunks import chunk_plan, upscale_chunk
+from vsrpp.metrics import ClipScorer, FramePair, FrameTable, ProfileLines
 from vsrpp.paths import RunPaths
 from vsrpp.training import foreign_metrics
 from vsrpp.training.side_products import SideProducts
@@ -42,6 +45,8 @@ class Scores:
     images: list[dict[str, Any]] = field(default_factory=list)
     """[{path, profile, clip, frame, width, height}], paths relative to the run folder: bicubic | output | ground truth,
     side by side; the profile shows one pixel row of each over time."""
+    frames: list[FrameTable] = field(default_factory=list)
+    """Of each of `clips` the values of its scored frames; not on record."""
 
     @property
     def figures(self) -> dict[str, float]:
@@ -56,6 +61,7 @@ class Scored:
     number: int
     row: dict[str, Any]
     figures: dict[str, float]
+    frames: FrameTable
     picture: Picture | None
 
 
@@ -116,7 +122,10 @@ class Validator:
         quality, sharpness = self._group.broadcast((means.get("quality", 0.0), means.get("sharpness", 0.0)))
         if not self._group.is_rank_0:
             return Scores(step, quality, sharpness)
-        return Scores(step, quality, sharpness, means, [clip.row for clip in scored], self._keep_pictures(scored, step))
+        return Scores(
+            step, quality, sharpness, means, [clip.row for clip in scored], self._keep_pictures(scored, step),
+            [clip.frames for clip in scored],
+        )  # fmt: skip
 
     def _keep_pictures(self, scored: Sequence[Scored], step: int) -> list[dict[str, Any]]:
         if self._paths is None:
@@ -143,31 +152,93 @@ class Validator:
         return sorted((clip for share in self._group.gather(own) for clip in share), key=lambda clip: clip.number)
 
     def _score(self, model: nn.Module, number: int, *, picture: bool) -> Scored:
-        clip = self.clips[number]
-        lr, gt = clip.lr(), clip.gt()
-        output = upscale_frames(
-            model, lr, device=self._device, chunk_frames=CHUNK_FRAMES, overlap=OVERLAP, precision=self._precision
-        )
-        scored = clip.scored
-        if number not in self._bicubic:
-            self._bicubic[number] = self._figures(resize.resize_u8(lr, self._scale), gt, scored)
-        figures = {**self._figures(output, gt, scored), "sharpness": sharpness_ratio(output[scored], gt[scored])}
-        figures |= {f"bicubic_{name}": value for name, value in self._bicubic[number].items()}
-        row = {"name": clip.name, "frames": len(scored), **figures}
-        return Scored(number, row, figures, self._picture(clip, lr, output, gt) if picture else None)
+        """Chunk by chunk: memory does not depend on the clip's length."""
+        clip, baseline = self.clips[number], None if number in self._bicubic else _Figures(self._metrics)
+        figures, drawing = _Figures(self._metrics, sharpness=True), _Drawing(clip) if picture else None
+        compared, scored = set(clip.compared), set(clip.scored)
+        for chunk in chunk_plan(clip.frames, CHUNK_FRAMES, OVERLAP):
+            frames = sorted(compared.intersection(range(chunk.keep_start, chunk.keep_stop)))
+            if not frames:
+                continue
+            lr = clip.lr(chunk.read_start, chunk.read_stop)
+            output = upscale_chunk(model, lr, chunk, device=self._device, precision=self._precision)
+            for frame in frames:
+                upscaled, truth = output[frame - chunk.keep_start], clip.gt(frame, frame + 1)[0]
+                figures.add(FramePair(frame, upscaled, truth), scored=frame in scored)
+                if baseline is not None or drawing is not None:
+                    enlarged = resize.resize_u8(lr[frame - chunk.read_start], self._scale)
+                    if baseline is not None:
+                        baseline.add(FramePair(frame, enlarged, truth), scored=frame in scored)
+                    if drawing is not None:
+                        drawing.add(frame, [enlarged, upscaled, truth])
+        if baseline is not None:
+            self._bicubic[number] = baseline.means()
+        means = {**figures.means(), **{f"bicubic_{name}": value for name, value in self._bicubic[number].items()}}
+        row = {"name": clip.name, "frames": len(scored), **means}
+        return Scored(number, row, means, figures.frames(), drawing.picture() if drawing is not None else None)
 
-    def _figures(self, frames: NDArray[np.uint8], gt: NDArray[np.uint8], scored: list[int]) -> dict[str, float]:
-        return {**_figures(frames, gt, scored), **foreign_metrics.scored(self._metrics, frames, gt, scored)}
 
-    def _picture(
-        self, clip: ValClip, lr: NDArray[np.uint8], output: NDArray[np.uint8], gt: NDArray[np.uint8]
-    ) -> Picture:  # fmt: skip
-        frame = clip.frames // 2
-        clips = [resize.resize_u8(lr, self._scale), output, gt]
-        height, width = gt.shape[1:3]
+def largest_chunk(clip: ValClip) -> int:
+    """The most frames of a clip that are in memory at once."""
+    chunks = chunk_plan(clip.frames, CHUNK_FRAMES, OVERLAP)
+    return max((chunk.read_stop - chunk.read_start for chunk in chunks), default=0)
+
+
+class _Figures:
+    """The metrics of one clip, frame by frame."""
+
+    def __init__(self, foreign: foreign_metrics.Metrics, *, sharpness: bool = False) -> None:
+        self._foreign = foreign
+        self._sharpness = sharpness
+        self._scorer = ClipScorer(rgb=False, added=self._added)
+
+    def _added(self, pair: FramePair) -> dict[str, float]:
+        edges = {"edges": _edges(pair.pred_y), "truth_edges": _edges(pair.truth_y)} if self._sharpness else {}
+        return {**foreign_metrics.of_frame(self._foreign, pair.pred, pair.truth), **edges}
+
+    def add(self, pair: FramePair, *, scored: bool) -> None:
+        self._scorer.add(pair, scored=scored)
+
+    def means(self) -> dict[str, float]:
+        """All but tdiff_y, which compares successive frames, are of the scored frames only."""
+        figures, others = self._scorer.means(), self._scorer.others.running_means()
+        sharpness = {"sharpness": _ratio(others.pop("edges"), others.pop("truth_edges"))} if self._sharpness else {}
+        return {**figures, "quality": metrics.quality(figures["psnr_y"], figures["ssim_y"]), **others, **sharpness}
+
+    def frames(self) -> FrameTable:
+        """The values of each scored frame; tdiff_y is NaN where the frame before was not compared."""
+        made, others = self._scorer.frames, dict(self._scorer.others.columns)
+        steps = dict(self._scorer.steps.items("tdiff_y"))
+        if self._sharpness:
+            edges = zip(others.pop("edges"), others.pop("truth_edges"), strict=True)
+            others["sharpness"] = array("d", (_ratio(*pair) for pair in edges))
+        tdiff_y = array("d", (steps.get(number, math.nan) for number in made.numbers))
+        return FrameTable(made.numbers, {**made.columns, **others, "tdiff_y": tdiff_y})
+
+
+class _Drawing:
+    """Collects the pictures of a clip while it is scored."""
+
+    def __init__(self, clip: ValClip) -> None:
+        self._clip = clip
+        compared = clip.compared
+        self._frame = compared[len(compared) // 2]
+        self._shown = next((run for run in clip.runs if self._frame in run), range(clip.frames))
+        self._profile = ProfileLines()
+        self._beside: NDArray[np.uint8] | None = None
+
+    def add(self, number: int, shown: list[NDArray[np.uint8]]) -> None:
+        """The next frame: bicubic, output, truth. The profile shows consecutive frames alone."""
+        if number in self._shown:
+            self._profile.add(shown)
+        if number == self._frame:
+            self._beside = np.concatenate(shown, axis=1)
+
+    def picture(self) -> Picture:
+        assert self._beside is not None
+        height, width = self._beside.shape[0], self._beside.shape[1] // 3
         return Picture(
-            clip.name, frame, width, height, _png(np.concatenate([shown[frame] for shown in clips], axis=1)),
-            _png(metrics.temporal_profile(clips)),
+            self._clip.name, self._frame, width, height, _png(self._beside), _png(self._profile.picture())
         )  # fmt: skip
 
 
@@ -177,29 +248,16 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def sharpness_ratio(output: NDArray[np.uint8], truth: NDArray[np.uint8]) -> float:
-    """Ratio of mean absolute luma gradients, output to ground truth: 1 is equally sharp, bicubic ×4 about 0.6.
+def _ratio(edges: float, truth_edges: float) -> float:
+    """`sharpness`: mean absolute luma gradients, output to truth: 1 is equally sharp, bicubic ×4 about 0.6.
 
-    Frames (T, H, W, 3) uint8. A ground truth without any edge gives 1.
+    A ground truth without any edge gives 1.
     """
-    truth_edges = _edges(truth)
-    return _edges(output) / truth_edges if truth_edges > 0 else 1.0
+    return edges / truth_edges if truth_edges > 0 else 1.0
 
 
-def _edges(frames: NDArray[np.uint8]) -> float:
-    total = 0.0
-    for frame in frames:
-        y = metrics.to_y(frame)
-        total += float(np.abs(np.diff(y, axis=0)).mean() + np.abs(np.diff(y, axis=1)).mean())
-    return total / len(frames)
-
-
-def _figures(frames: NDArray[np.uint8], gt: NDArray[np.uint8], scored: list[int]) -> dict[str, float]:
-    """Metrics of a whole clip; all but tdiff_y, which compares successive frames, use only the `scored` frames."""
-    figures = metrics.evaluate_frames(frames[scored], gt[scored], rgb=False)
-    tdiff_y = metrics.temporal_difference_y(frames, gt)
-    steady = {} if tdiff_y is None else {"tdiff_y": tdiff_y}
-    return {**figures, **steady, "quality": metrics.quality(figures["psnr_y"], figures["ssim_y"])}
+def _edges(y: NDArray[np.float64]) -> float:
+    return float(np.abs(np.diff(y, axis=0)).mean() + np.abs(np.diff(y, axis=1)).mean())
 
 
 def _means(clips: Sequence[dict[str, float]]) -> dict[str, float]:
