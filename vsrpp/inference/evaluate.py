@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from vsrpp.data.layouts import LayoutQuery, find
 from vsrpp.data.readers import Source
 from vsrpp.data.sources import read_frames
 from vsrpp.inference import messages
+from vsrpp.metrics.meter import ClipMeter, ExtraMeasures, mean_of_clips
 from vsrpp.paths import CheckpointPaths
 
 if TYPE_CHECKING:
@@ -30,7 +31,6 @@ Upscale = Callable[[Frames], Frames]
 WHOLE_CLIP_FRAMES = 128
 """Clips up to this length are processed at once, as for published figures; longer ones in chunks."""
 OVERLAP = 16
-_NOT_AVERAGED = ("name", "frames", "paired", "tdiff_y")
 SMALLEST_SIDE = 11
 """SSIM's window."""
 
@@ -85,56 +85,81 @@ def network_of(folder: CheckpointPaths) -> tuple[Upscale, int, str]:
 
 def evaluate_path(
     path: str, upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None, profile: Path | None = None,
-    degradation: str = DEFAULT,
+    degradation: str = DEFAULT, extra: ExtraMeasures | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Scores `upscale` on frames start … start+count-1 of every clip at `path`, which holds the ground truth.
 
-    Returns psnr_y, ssim_y, psnr_rgb, ssim_rgb and tdiff_y (means over frames, then clips), frames, scale, degradation, and
-    the same figures for each of `clips`. tdiff_y is `metrics.temporal_difference_y`, None for single frames.
-    The small frames are the dataset's own (Vid4's BIx4 or BDx4, by `degradation`) or generated as in validation. If a
-    layout names test clips, only those are scored (REDS4); of Vimeo-90K only im4.
-    profile: PNG to save the temporal profile to, bicubic | output | truth; NAME_CLIP.png if there are several clips.
+    Returns what `evaluate_sources` does. The small frames are the dataset's own (Vid4's BIx4 or BDx4, by `degradation`) or
+    generated as in validation. If a layout names test clips, only those are scored (REDS4); of Vimeo-90K only im4.
     Raises NotFound or Refused for data that cannot be read or is too small.
     """
+    sources = scored_sources(path, scale, degradation)
+    figures = evaluate_sources(sources, upscale, scale, start=start, count=count, profile=profile, extra=extra)
+    return figures | {"degradation": degradation}
+
+
+def scored_sources(path: str, scale: int, degradation: str = DEFAULT) -> list[Source]:
+    """The clips at a path that are scored. Raises NotFound or Refused."""
     checked(degradation, scale)
     _, located = find(path, query=LayoutQuery(scale, degradation))
-    sources = [source for source in located if source.split == "val"] or located
+    return [source for source in located if source.split == "val"] or located
+
+
+def evaluate_sources(
+    sources: Sequence[Source], upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None,
+    profile: Path | None = None, extra: ExtraMeasures | None = None, border: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """Scores `upscale` on frames start … start+count-1 of these clips.
+
+    Returns psnr_y, ssim_y, psnr_rgb, ssim_rgb, tdiff_y and `extra` (means over frames, then clips), frames, scale, and the
+    same figures for each of `clips`, with those of each frame under `per_frame`. tdiff_y is None for single frames.
+    profile: PNG to save the temporal profile to, bicubic | output | truth; NAME_CLIP.png if there are several clips.
+    border: pixels cut off on each side before anything is measured. Raises Refused for data that cannot be read or is too small.
+    """
     clips = []
     for source in sources:
         picture = profile
         if profile is not None and len(sources) > 1:
             picture = profile.with_name(f"{profile.stem}_{source.name.replace('/', '_')}{profile.suffix}")
-        clips.append(_evaluate(source, upscale, scale, start, count, picture))
-    means = metrics.mean_over_clips([{k: v for k, v in row.items() if k not in _NOT_AVERAGED} for row in clips])
-    steady = [row["tdiff_y"] for row in clips if row["tdiff_y"] is not None]
-    tdiff = sum(steady) / len(steady) if steady else None
-    frames = sum(row["frames"] for row in clips)
-    return {
-        **means, "tdiff_y": tdiff, "frames": frames, "scale": scale, "degradation": degradation, "clips": clips
-    }  # fmt: skip
+        clips.append(_evaluate(source, upscale, scale, start, count, picture, ClipMeter(extra, border=border)))
+    return averaged(clips, scale)
+
+
+def averaged(clips: list[dict[str, Any]], scale: int) -> dict[str, Any]:
+    """The figures of an evaluation from those of its clips."""
+    return {**mean_of_clips(clips), "frames": sum(row["frames"] for row in clips), "scale": scale, "clips": clips}
+
+
+def check_size(source: Source, width: int, height: int, scale: int) -> tuple[int, int]:
+    """(width, height) cut to multiples of `scale`. Raises Refused if SSIM's window does not fit."""
+    cut_width, cut_height = width - width % scale, height - height % scale
+    if min(cut_width, cut_height) < max(SMALLEST_SIDE, scale):
+        raise messages.TOO_SMALL_TO_SCORE(path=source.path, width=width, height=height, scale=scale)
+    return cut_width, cut_height
 
 
 def _evaluate(
-    source: Source, upscale: Upscale, scale: int, start: int, count: int | None, profile: Path | None
+    source: Source, upscale: Upscale, scale: int, start: int, count: int | None, profile: Path | None, meter: ClipMeter
 ) -> dict[str, Any]:
     truth = read_frames(source, start, count)
-    height, width = (side - side % scale for side in truth.shape[1:3])
-    if min(height, width) < max(SMALLEST_SIDE, scale):
-        raise messages.TOO_SMALL_TO_SCORE(path=source.path, width=truth.shape[2], height=truth.shape[1], scale=scale)
+    width, height = check_size(source, truth.shape[2], truth.shape[1], scale)
     truth = np.ascontiguousarray(truth[:, :height, :width])
     if source.lq is None:
         reduced = _reduced(source, truth, scale, start)
     else:
         reduced = np.ascontiguousarray(read_frames(source.lq, start, count)[:, : height // scale, : width // scale])
-    scored = [n - start for n in source.scored if start <= n < start + len(truth)] or list(range(len(truth)))
     output = upscale(reduced)
     if profile is not None:
         save_profile(profile, [resize.resize_u8(reduced, scale), output, truth])
-    return {
-        "name": source.name, "frames": len(scored), "paired": source.lq is not None,
-        **metrics.evaluate_frames(output[scored], truth[scored]),
-        "tdiff_y": metrics.temporal_difference_y(output, truth),
-    }  # fmt: skip
+    scored = scored_frames(source, start, len(truth))
+    for number, (ours, theirs) in enumerate(zip(output, truth, strict=True), start):
+        meter.add(ours, theirs, number=number, scored=number in scored)
+    return {"name": source.name, "paired": source.lq is not None, **meter.result()}
+
+
+def scored_frames(source: Source, start: int, count: int) -> set[int]:
+    """The numbers of the frames that are scored, among frames start … start+count-1 of a clip."""
+    return {n for n in source.scored if start <= n < start + count} or set(range(start, start + count))
 
 
 def _reduced(source: Source, truth: Frames, scale: int, start: int) -> Frames:
