@@ -1,4 +1,4 @@
-"""Random weight files in the layouts of torchvision, lpips and DISTS_pytorch, and frames to compare: the same on every machine."""
+"""Random weight files in the layouts of torchvision, lpips and DISTS_pytorch, and frames to compare; always the same."""
 
 from __future__ import annotations
 

@@ -44,12 +44,11 @@ def differences(a: Sequence[Mapping[str, Any]], b: Sequence[Mapping[str, Any]]) 
     """A minus B in each measure that all clips of both have; each clip has `per_frame`, in the same order and numbering.
 
     Frames next to each other are alike, so the interval comes from a block bootstrap over the frames of each clip, in blocks
-    of about the square root of their number (circular: Politis and Romano 1992); the clips are taken as given. Of clips with a single frame, the
-    clips are resampled. Raises ValueError for clips or frames that differ.
+    of about the square root of their number (circular: Politis and Romano 1992); the clips are taken as given. Of clips with a
+    single frame, the clips are resampled. Raises ValueError for clips or frames that differ.
     """
-    if [(clip["name"], clip["per_frame"]["frame"]) for clip in a] != [
-        (clip["name"], clip["per_frame"]["frame"]) for clip in b
-    ]:
+    frames_of_a, frames_of_b = ([(clip["name"], clip["per_frame"]["frame"]) for clip in clips] for clips in (a, b))
+    if frames_of_a != frames_of_b:
         raise ValueError("two evaluations can be compared only on the same frames of the same clips")
     found = {}
     for name in MEASURES:
