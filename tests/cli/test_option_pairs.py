@@ -270,7 +270,10 @@ INDEPENDENT: dict[str, set[str]] = {
     "history": {"--verify", "--key", "--local", "--after", "--limit"},
     "restore": {"--step", "--out"},
     "replay": {"--data", "--devices", "--trust-code", "--allow-changed-code"},
-    "evaluate": {"--data", "--scale", "--degradation", "--start", "--count", "--profile", "--trust-code"},
+    "evaluate": {
+        "--data", "--scale", "--degradation", "--start", "--count", "--profile", "--trust-code", "--frames", "--against",
+        "--fail-if", "--by", "--suite", "--root", "--table", "--lpips-weights", "--dists-weights", "--tof", "--log",
+    },
     "upscale": {
         "--codec", "--crf", "--fps", "--chunk", "--overlap", "--tile", "--tile-overlap", "--device", "--no-audio",
         "--trust-code", "--overwrite",
@@ -300,6 +303,23 @@ EXCLUDED: list[tuple[list[str], str]] = [
     (["panel", "--links", "--hash-auth", "people"], "one of"),
     (["panel", "--role", "viewer"], "--add-user"),
     (["panel", "--add-user", "anna"], "--auth"),
+    (["evaluate", "--data", "tiny.mkv"], "give a run, a checkpoint, bicubic, or --frames DIR"),
+    (["evaluate", "bicubic"], "give --data PATH, or --suite NAMES --root DIR"),
+    (["evaluate", "bicubic", "--frames", "runs", "--data", "tiny.mkv"], "--frames refused: it stands in place of RUN"),
+    (["evaluate", "bicubic", "--data", "tiny.mkv", "--suite", "vid4", "--root", "."], "--suite refused: --data names"),
+    (["evaluate", "bicubic", "--suite", "vid4"], "--suite refused: it needs --root DIR"),
+    (["evaluate", "bicubic", "--data", "tiny.mkv", "--root", "."], "--root refused: it is for --suite"),
+    (["evaluate", "bicubic", "--data", "tiny.mkv", "--table", "latex"], "--table refused: it is for --suite"),
+    (["evaluate", "bicubic", "--data", "tiny.mkv", "--fail-if", "psnr_y < 0"], "--fail-if refused: it needs --against"),
+    (["evaluate", "latest", "--data", "tiny.mkv", "--against", "bicubic", "--by", "mean"], "--by refused: it is for"),
+    (["evaluate", "bicubic", "--data", "tiny.mkv", "--log"], "--log refused: only a checkpoint has a model in MLflow"),
+    (["evaluate", "--frames", "runs", "--data", "tiny.mkv", "--log"], "--log refused"),
+    (["evaluate", "--frames", "runs", "--data", "tiny.mkv", "--profile", "a.png"], "--profile refused"),
+    (["evaluate", "--frames", "runs", "--data", "tiny.mkv", "--degradation", "bd"], "--degradation refused"),
+    *(
+        (["evaluate", "bicubic", "--suite", "vid4", "--root", ".", *words], "a suite has its own protocol")
+        for words in (["--scale", "4"], ["--start", "1"], ["--count", "2"], ["--profile", "a.png"])
+    ),
     (["upscale", "latest", "tiny.mkv", "out.mkv", "--codec", "ffv1", "--crf", "5"], "--crf refused: ffv1 has no quality"),
     (["upscale", "latest", "tiny.mkv", "out", "--crf", "5"], "--crf refused: png has no quality"),
     (["upscale", "latest", "tiny.mkv", "out.mkv", "--fps", "25"], "--fps refused: the input is a video"),

@@ -34,7 +34,12 @@ EACH: dict[str, list[list[str]]] = {
     "rollback": [[RUN, "--step", "20"]],
     "restore": [[RUN, "--step", "best", "--out", "out"], ["f" * 32, "--out", "out2"]],
     "replay": [["f" * 32]],
-    "evaluate": [[HOSTILE, "--data", WEBHOOK], [f"{RUN}@7"]],
+    "evaluate": [
+        [HOSTILE, "--data", WEBHOOK], [f"{RUN}@7"], ["--frames", HOSTILE, "--data", "sample"],
+        ["bicubic", "--suite", HOSTILE, "--root", "."], ["bicubic", "--suite", "vid4", "--root", WEBHOOK],
+        ["bicubic", "--data", "sample", "--against", HOSTILE], ["bicubic", "--data", "sample", "--lpips-weights", HOSTILE],
+        ["bicubic", "--data", "sample", "--against", "bicubic", "--fail-if", HOSTILE],
+    ],
     "upscale": [[HOSTILE, HOSTILE, "x.mp4"], ["models:/x@y", "sample", "x.mp4"]],
     "data": [[HOSTILE], [WEBHOOK]],
     "plugins": [["--plugin", HOSTILE], ["--plugin", WEBHOOK]],

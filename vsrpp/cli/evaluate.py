@@ -1,100 +1,187 @@
-"""The command evaluate: measures the quality of a network."""
+"""The command evaluate: measures the quality of a network, of bicubic or of another program's frames, and compares two."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vsrpp import manifest as manifests
-from vsrpp import paths
-from vsrpp.cli import early, messages
+from vsrpp import control, paths
+from vsrpp.cli import early
+from vsrpp.cli.contenders import Contender, ScoredClips, common_scale, first_contender, second_contender
+from vsrpp.cli.evaluate_request import EvaluationRequest
+from vsrpp.cli.evaluate_tables import print_clips, print_difference, print_suites
 from vsrpp.cli.own_document import keep_document
-from vsrpp.errors import ProofFailed
-from vsrpp.launch.checkpoint_source import checkpoint_folder
-from vsrpp.output import Column, print_json, print_table, say
-from vsrpp.paths import CheckpointPaths
+from vsrpp.errors import NotFound, ProofFailed, VsrppError
+from vsrpp.output import green, print_json, say
 from vsrpp.plugins import trust
 from vsrpp.safe_text import safe
+from vsrpp.tracking import uri_of
+
+if TYPE_CHECKING:
+    from vsrpp.metrics.gate import By, GateRule
+    from vsrpp.metrics.meter import ExtraMeasures
 
 _FIGURES = (
     "psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "tdiff_y", "frames", "scale", "degradation", "run_id", "step",
 )  # fmt: skip
-"""The keys of the document, besides `clips`."""
+"""The keys of the document, besides `clips` or `suites`."""
 
 
 def evaluate(
-    source: str, *, data: str, scale: int | None, degradation: str | None, start: int, count: int | None,
-    profile: Path | None, trust_code: Sequence[str], run_dir: Path | None, as_json: bool,
+    source: str | None, *, frames: Path | None, against: str | None, fail_if: str | None, by: str | None,
+    data: str | None, suite: str | None, root: Path | None, table: str | None, scale: int | None,
+    degradation: str | None, start: int, count: int | None, profile: Path | None, lpips_weights: Sequence[str],
+    dists_weights: Sequence[str], tof: bool, log: bool, trust_code: Sequence[str], run_dir: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
-    """Score a run, a checkpoint or `bicubic`. Raises Refused, NotFound or ProofFailed."""
-    if start < 0 or (count is not None and count < 1):
-        raise messages.EVALUATE_RANGE()
+    """Score A (a run, a checkpoint, `bicubic`, or frames), and B. Raises Refused, NotFound, or ProofFailed if --fail-if holds."""
+    request = EvaluationRequest(
+        source=source, frames=frames, against=against, fail_if=fail_if, by=by, data=data, suite=suite, root=root,
+        table=table, scale=scale, degradation=degradation, start=start, count=count, profile=profile,
+        lpips_weights=lpips_weights, dists_weights=dists_weights, tof=tof, log=log, trust_code=trust_code,
+    )  # fmt: skip
     runs = paths.runs_dir(run_dir)
-    early.check_input(data)
-    if profile is not None:
-        early.check_folder_of(profile)
-    if source != "bicubic":
-        early.check_checkpoint(source, runs)
+    suites, rules = request.check(runs)
     trust.allow(trust_code)
-    asked: dict[str, Any] = dict.fromkeys(_FIGURES) | {"clips": []}
-    with keep_document(asked, ProofFailed, as_json=as_json, verified=False):
-        folder = None if source == "bicubic" else checkpoint_folder(source, runs)
-        from vsrpp.inference import evaluate as scoring
+    from vsrpp.metrics.extra import extra_measures
 
-        if folder is None:
-            scale, trained_on = scale or 4, "bicubic"
-            upscale = scoring.bicubic_of(scale)
-        else:
-            asked |= _scored(folder)
-            upscale, network_scale, trained_on = scoring.network_of(folder)
-            if scale not in (None, network_scale):
-                raise messages.EVALUATE_SCALE(scale=scale, network=network_scale)
-            scale = network_scale
-    figures = scoring.evaluate_path(
-        data, upscale, scale, start=start, count=count, profile=profile, degradation=degradation or trained_on
-    )
+    extra = extra_measures(request.files(lpips_weights), request.files(dists_weights), tof=tof)
+    document: dict[str, Any] = dict.fromkeys(_FIGURES) | {"clips": []}
+    with keep_document(document, ProofFailed, as_json=as_json, verified=False):
+        a = first_contender(request, runs, document)
+        b = second_contender(request, runs)
+    sets = _sets(request, suites, [a] if b is None else [a, b])
+    results = [_scored(request, clips, a, b, extra) for clips in sets]
+    _fill(document, suites, results)
+    failures = _gate(rules, "interval" if by == "interval" else "mean", results, document)
+    if not as_json:
+        _print(request, a, b, sets, results)
+    with keep_document(document, VsrppError, as_json=as_json):  # the figures are not lost with the server
+        if log:
+            line = _log(a, sets, results, document, runs)
+            if not as_json:
+                say(green(line))
+        if failures:
+            from vsrpp.metrics.messages import GATE_FAILED
+
+            raise GATE_FAILED(why=f"{failures[0]}.")
+    for line in document["gate"]["verdicts"] if rules and not as_json else ():
+        say(green(line))
     if as_json:
-        print_json({**asked, **figures})
-    else:
-        say(f"run {safe(str(asked['run_id']))}, checkpoint of step {asked['step']}" if folder else "bicubic")
-        _print(figures, scale)
+        print_json(document)
     return 0
 
 
-def _scored(folder: CheckpointPaths) -> dict[str, Any]:
-    """The run ID and step of the scored checkpoint; None if its manifest, not yet verified, does not say."""
+def _sets(request: EvaluationRequest, suites: Sequence[str], contenders: Sequence[Contender]) -> list[ScoredClips]:
+    """What is scored: each suite, or the one path. Raises NotFound or Refused before anything is scored."""
+    from vsrpp.data.degradation_table import DEFAULT
+    from vsrpp.inference import messages
+    from vsrpp.inference import suites as known
+    from vsrpp.inference.evaluate import scored_sources
+
+    scale = common_scale(request.scale, contenders)
+    trained_on = next((one.trained_on for one in contenders if one.trained_on is not None), DEFAULT)
+    if not suites:
+        assert request.data is not None
+        degradation = request.degradation or trained_on
+        sources = scored_sources(request.data, scale, degradation)
+        name = "sample" if request.data == "sample" else Path(request.data).expanduser().resolve().name
+        return [ScoredClips(name=name, sources=sources, scale=scale, degradation=degradation)]
+    assert request.root is not None
+    sets = []
+    for suite in suites:
+        if scale != known.SCALE:
+            raise messages.SUITE_SCALE(suite=suite, scale=known.SCALE, network=scale)
+        degradation = known.degradation_of(suite, request.degradation, trained_on)
+        sources = known.suite_sources(suite, request.root.expanduser(), degradation)
+        border = known.SUITES[suite].border
+        sets.append(
+            ScoredClips(name=suite, sources=sources, scale=scale, degradation=degradation, border=border, suite=suite)
+        )
+    return sets
+
+
+def _scored(
+    request: EvaluationRequest, clips: ScoredClips, a: Contender, b: Contender | None, extra: ExtraMeasures
+) -> dict[str, Any]:
+    """A's figures; with B, its own under `against`, and `difference`: measure -> A minus B."""
+    from vsrpp.metrics.difference import differences
+
+    figures = a.score(clips, extra, start=request.start, count=request.count, profile=request.profile)
+    if extra.weights:
+        figures["weights"] = extra.weights
+    if b is None:
+        return figures
+    others = b.score(clips, extra, start=request.start, count=request.count)
+    gaps = differences(figures["clips"], others["clips"])
+    identity = {"title": b.title, "run_id": b.run_id, "step": b.step}
+    return figures | {"against": identity | others, "difference": gaps}
+
+
+def _fill(document: dict[str, Any], suites: Sequence[str], results: Sequence[dict[str, Any]]) -> None:
+    """Put what was found into the document for programs."""
+    plain = [dict(row) for row in results]
+    for row in plain:
+        if "difference" in row:
+            row["difference"] = {name: gap.to_json() for name, gap in row["difference"].items()}
+    if not suites:
+        document |= plain[0]
+        return
+    from vsrpp.inference.suites import SUITES
+
+    del document["clips"]
+    document["suites"] = [
+        SUITES[name].to_json() | {"suite": name} | row for name, row in zip(suites, plain, strict=True)
+    ]
+
+
+def _gate(rules: Sequence[GateRule], by: By, results: Sequence[dict[str, Any]], document: dict[str, Any]) -> list[str]:
+    """The sentences of the rules of --fail-if that hold on any set. Noted in the document as `gate`."""
+    if not rules:
+        return []
+    from vsrpp.metrics.gate import verdicts
+
+    said = [verdict for row in results for verdict in verdicts(rules, row["difference"], by)]
+    failures = [sentence for failed, sentence in said if failed]
+    document["gate"] = {
+        "fail_if": " or ".join(map(str, rules)), "by": by, "failed": bool(failures),
+        "verdicts": [sentence for _, sentence in said],
+    }  # fmt: skip
+    return failures
+
+
+def _log(
+    a: Contender, sets: Sequence[ScoredClips], results: Sequence[dict[str, Any]], document: dict[str, Any], runs: Path
+) -> str:
+    """Log A's figures to its checkpoint's model; returns a line for people. Raises NotFound or VsrppError."""
+    from vsrpp.data.build import content_sha256
+    from vsrpp.tracking.evaluated import log_evaluation
+
+    assert a.run_id is not None
+    assert a.step is not None
+    uri = paths.tracking_uri(runs)
     try:
-        manifest = manifests.read(folder)
-    except (OSError, ValueError):
-        manifest = {}
-    return {key: manifest.get(key) for key in ("run_id", "step")}
+        uri = uri_of(control.find_run(a.run_id, runs), uri)
+    except NotFound:
+        early.asking(uri)
+    figures = {clips.name: row for clips, row in zip(sets, results, strict=True)}
+    contents = {clips.name: ",".join(map(content_sha256, clips.sources)) for clips in sets}
+    model_id = log_evaluation(a.run_id, a.step, a.branch, uri, figures, contents, document)
+    document["logged_model"] = model_id
+    return f"✅ logged to {model_id}, the model of step {a.step} in MLflow"
 
 
-def _print(figures: dict[str, Any], scale: int) -> None:
-    clips = figures["clips"]
-    reduced = sum(not clip["paired"] for clip in clips)
-    say(f"×{scale}; small frames: {_small_frames(reduced, len(clips), figures['degradation'])}")
-    titles = ("FRAMES", "PSNR-Y", "SSIM-Y", "PSNR-RGB", "SSIM-RGB", "TDIFF-Y")
-    columns = [Column(title="CLIP"), *(Column(title=title, right=True, keep=True) for title in titles)]
-    print_table(
-        columns, [_row(row) for row in (clips if len(clips) == 1 else [*clips, {**figures, "name": "mean over clips"}])]
-    )
-
-
-def _row(row: dict[str, Any]) -> list[str]:
-    return [
-        safe(row["name"]), str(row["frames"]), f"{row['psnr_y']:.3f}", f"{row['ssim_y']:.4f}", f"{row['psnr_rgb']:.3f}",
-        f"{row['ssim_rgb']:.4f}", _tdiff(row["tdiff_y"]),
-    ]  # fmt: skip
-
-
-def _small_frames(reduced: int, clips: int, degradation: str) -> str:
-    if not reduced:
-        return "given"
-    others = f" of {reduced} clips, given for the other {clips - reduced}" if reduced < clips else ""
-    return f"made ({degradation}){others}"
-
-
-def _tdiff(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+def _print(
+    request: EvaluationRequest, a: Contender, b: Contender | None, sets: Sequence[ScoredClips],
+    results: Sequence[dict[str, Any]],
+) -> None:  # fmt: skip
+    say(safe(a.line))
+    if request.suite is not None:
+        print_suites(request.table or "text", [a, *([] if b is None else [b])], sets, results)
+    else:
+        print_clips(results[0], a.frames is None)
+    for clips, row in zip(sets, results, strict=True):
+        if b is not None:
+            say()
+            say(f"A − B{f', {clips.name}' if clips.suite else ''}; A: {safe(a.line)}; B: {safe(b.line)}")
+            print_difference(row["difference"])

@@ -46,6 +46,10 @@ PACK_CONFIG = Reason(
 )
 EVALUATE_RANGE = Reason("refused.range.frames", "--start must be at least 0 and --count at least 1.")
 EVALUATE_SCALE = Reason("refused.scale", "--scale {scale} refused: this network upscales by {network}.")
+EVALUATE_NO_EFFECT = Reason("refused.usage.evaluate", "{option} refused: {why}.")
+EVALUATE_SCALES = Reason(
+    "refused.scale.differ", "--against refused: A upscales by {scale}, B by {against}; they cannot be compared."
+)
 FRAME_RATE = Reason(
     "refused.range.fps", "--fps {fps} refused: must be above 0 and at most 1000, such as 25, 29.97 or 30000/1001."
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, tee
 from pathlib import Path
@@ -22,7 +22,7 @@ from vsrpp.data.layouts import LayoutQuery, find
 from vsrpp.data.readers import Source
 from vsrpp.data.sources import iter_frames
 from vsrpp.inference import messages
-from vsrpp.metrics import ClipScorer, FramePair
+from vsrpp.metrics.meter import ClipMeter, ExtraMeasures, mean_of_clips
 from vsrpp.paths import CheckpointPaths
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ Upscale = Callable[[Iterator[Frame]], Iterable[Frame]]
 WHOLE_CLIP_FRAMES = 128
 """Clips up to this length are processed at once, as for published figures; longer ones in chunks."""
 OVERLAP = 16
-_NOT_AVERAGED = ("name", "frames", "paired", "tdiff_y")
 SMALLEST_SIDE = 11
 """SSIM's window."""
 
@@ -91,61 +90,82 @@ def network_of(folder: CheckpointPaths) -> tuple[Upscale, int, str]:
 
 def evaluate_path(
     path: str, upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None, profile: Path | None = None,
-    degradation: str = DEFAULT,
+    degradation: str = DEFAULT, extra: ExtraMeasures | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Scores `upscale` on frames start … start+count-1 of every clip at `path`, which holds the ground truth.
 
-    Returns psnr_y, ssim_y, psnr_rgb, ssim_rgb and tdiff_y (means over frames, then clips), frames, scale, degradation, and
-    the same figures for each of `clips`. tdiff_y is `metrics.temporal_difference_y`, None for single frames.
-    The small frames are the dataset's own (Vid4's BIx4 or BDx4, by `degradation`) or generated as in validation. If a
-    layout names test clips, only those are scored (REDS4); of Vimeo-90K only im4.
-    profile: PNG to save the temporal profile to, bicubic | output | truth; NAME_CLIP.png if there are several clips.
+    Returns what `evaluate_sources` does. The small frames are the dataset's own (Vid4's BIx4 or BDx4, by `degradation`) or
+    generated as in validation. If a layout names test clips, only those are scored (REDS4); of Vimeo-90K only im4.
     Raises NotFound or Refused for data that cannot be read or is too small.
     """
+    sources = scored_sources(path, scale, degradation)
+    figures = evaluate_sources(sources, upscale, scale, start=start, count=count, profile=profile, extra=extra)
+    return figures | {"degradation": degradation}
+
+
+def scored_sources(path: str, scale: int, degradation: str = DEFAULT) -> list[Source]:
+    """The clips at a path that are scored. Raises NotFound or Refused."""
     checked(degradation, scale)
     _, located = find(path, query=LayoutQuery(scale, degradation))
-    sources = [source for source in located if source.split == "val"] or located
+    return [source for source in located if source.split == "val"] or located
+
+
+def evaluate_sources(
+    sources: Sequence[Source], upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None,
+    profile: Path | None = None, extra: ExtraMeasures | None = None, border: int = 0,
+) -> dict[str, Any]:  # fmt: skip
+    """Scores `upscale` on frames start … start+count-1 of these clips.
+
+    Returns psnr_y, ssim_y, psnr_rgb, ssim_rgb, tdiff_y and `extra` (means over frames, then clips), frames, scale, and the
+    same figures for each of `clips`, with those of each frame under `per_frame`. tdiff_y is None for single frames.
+    profile: PNG to save the temporal profile to, bicubic | output | truth; NAME_CLIP.png if there are several clips.
+    border: pixels cut off on each side before anything is measured. Raises Refused for data that cannot be read or is too small.
+    """
     clips = []
     for source in sources:
         picture = profile
         if profile is not None and len(sources) > 1:
             picture = profile.with_name(f"{profile.stem}_{source.name.replace('/', '_')}{profile.suffix}")
-        clips.append(_evaluate(source, upscale, scale, start, count, picture))
-    means = metrics.mean_over_clips([{k: v for k, v in row.items() if k not in _NOT_AVERAGED} for row in clips])
-    steady = [row["tdiff_y"] for row in clips if row["tdiff_y"] is not None]
-    tdiff = sum(steady) / len(steady) if steady else None
-    frames = sum(row["frames"] for row in clips)
-    return {
-        **means, "tdiff_y": tdiff, "frames": frames, "scale": scale, "degradation": degradation, "clips": clips
-    }  # fmt: skip
+        clips.append(_evaluate(source, upscale, scale, start, count, picture, ClipMeter(extra, border=border)))
+    return averaged(clips, scale)
+
+
+def averaged(clips: list[dict[str, Any]], scale: int) -> dict[str, Any]:
+    """The figures of an evaluation from those of its clips."""
+    return {**mean_of_clips(clips), "frames": sum(row["frames"] for row in clips), "scale": scale, "clips": clips}
+
+
+def check_size(source: Source, width: int, height: int, scale: int) -> tuple[int, int]:
+    """(width, height) cut to multiples of `scale`. Raises Refused if SSIM's window does not fit."""
+    cut_width, cut_height = width - width % scale, height - height % scale
+    if min(cut_width, cut_height) < max(SMALLEST_SIDE, scale):
+        raise messages.TOO_SMALL_TO_SCORE(path=source.path, width=width, height=height, scale=scale)
+    return cut_width, cut_height
 
 
 def _evaluate(
-    source: Source, upscale: Upscale, scale: int, start: int, count: int | None, profile: Path | None
+    source: Source, upscale: Upscale, scale: int, start: int, count: int | None, profile: Path | None, meter: ClipMeter
 ) -> dict[str, Any]:
     pairs = _Pairs(source, scale, start, count)
-    scored, scorer, picture = _scored(source, start, count), ClipScorer(rgb=True), metrics.ProfileLines()
+    scored, picture = _scored(source, start, count), metrics.ProfileLines()
     for_upscale, for_truth = tee(pairs.read())  # holds the frames that `upscale` has read ahead
     outputs = upscale(small for small, _ in for_upscale)
-    for number, (output, (small, truth)) in enumerate(zip(outputs, for_truth, strict=True)):
-        scorer.add(FramePair(number, output, truth), scored=scored is None or number in scored)
+    for number, (output, (small, truth)) in enumerate(zip(outputs, for_truth, strict=True), start):
+        meter.add(output, truth, number=number, scored=scored is None or number in scored)
         if profile is not None:
             picture.add([resize.resize_u8(small, scale), output, truth])
     if profile is not None:
         save_profile(profile, picture.picture())
-    return {
-        "name": source.name, "frames": len(scorer.frames), "paired": source.lq is not None,
-        **scorer.frames.means(), "tdiff_y": scorer.steps.running_means().get("tdiff_y"),
-    }  # fmt: skip
+    return {"name": source.name, "paired": source.lq is not None, **meter.result()}
 
 
 def _scored(source: Source, start: int, count: int | None) -> Container[int] | None:
-    """The frames to score, counted from `start`; None for all."""
+    """The numbers of the frames to score; None for all."""
     if not source.scored:
         return None
     frames = source.format.header(source)[0]  # exact: only layouts of frame files name frames to score
     stop = frames if count is None else min(frames, start + count)
-    return [n - start for n in source.scored if start <= n < stop] or None
+    return [n for n in source.scored if start <= n < stop] or None
 
 
 @dataclass(frozen=True)
@@ -192,11 +212,7 @@ class _Pairs:
 
     def _cropped(self, truth: Frame) -> Frame:
         """Height and width as multiples of scale."""
-        height, width = (side - side % self.scale for side in truth.shape[:2])
-        if min(height, width) < max(SMALLEST_SIDE, self.scale):
-            raise messages.TOO_SMALL_TO_SCORE(
-                path=self.source.path, width=truth.shape[1], height=truth.shape[0], scale=self.scale
-            )
+        width, height = check_size(self.source, truth.shape[1], truth.shape[0], self.scale)
         return np.ascontiguousarray(truth[:height, :width])
 
 

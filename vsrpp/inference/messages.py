@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import Reason, VsrppError
+from vsrpp.errors import NotFound, Reason, VsrppError
 
 # Input
 
@@ -80,3 +80,36 @@ TOO_SMALL_TO_SCORE = Reason(
     "refused.inference.too_small_to_score", "{path} refused: {width}×{height} is too small to score at ×{scale}."
 )
 PROFILE_NOT_WRITTEN = Reason("refused.inference.profile_not_written", "{path} could not be written: {cause}.")
+
+# Frames of another program
+
+NO_OUTPUT_FRAMES = Reason(
+    "not_found.inference.output_frames",
+    "{path} has no frames of clip {clip}: expected a folder or a video of that name.",
+    NotFound,
+)
+OUTPUT_SIZE = Reason(
+    "refused.inference.output_size",
+    "{path} refused: its frames are {width}×{height}, the ground truth's are {gt_width}×{gt_height}.",
+)
+OUTPUT_COUNT = Reason(
+    "refused.inference.output_count",
+    "{path} refused: it has {more} frames than the ground truth of clip {clip}, which it matches for {frames}.",
+)
+
+# Standard suites
+
+UNKNOWN_SUITE = Reason("refused.inference.suite", "suite {suite} refused: must be one of {suites}.")
+SUITE_MISSING = Reason("not_found.inference.suite", "suite {suite} not found in {root}: expected {expected}.", NotFound)
+SUITE_INCOMPLETE = Reason("refused.inference.suite_incomplete", "suite {suite} refused: {path} lacks {missing}.")
+SUITE_FRAMES = Reason(
+    "refused.inference.suite_frames", "suite {suite} refused: {path} has {frames} frames, not {expected}."
+)
+SUITE_DEGRADATION = Reason(
+    "refused.inference.suite_degradation",
+    "suite {suite} refused: papers report it with {degradations}, not {degradation}; score it with --data instead.",
+)
+SUITE_SCALE = Reason(
+    "refused.inference.suite_scale",
+    "suite {suite} refused: it is for ×{scale}, and this network upscales by {network}.",
+)

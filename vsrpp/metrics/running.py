@@ -39,6 +39,8 @@ class FramePair:
 
 FrameMetric = Callable[[FramePair], Mapping[str, float]]
 """Values of one frame by name; every frame gives the same names."""
+StepMetric = Callable[[FramePair, FramePair], Mapping[str, float]]
+"""Values of the step from a frame to the next, by name."""
 
 
 @dataclass
@@ -79,17 +81,18 @@ class FrameTable:
 class ClipScorer:
     """Compares the frames of a clip with the truth, in order, one at a time."""
 
-    def __init__(self, *, rgb: bool, added: FrameMetric | None = None) -> None:
-        """rgb: as in `evaluate_frames`. added: further values of each scored frame."""
+    def __init__(self, *, rgb: bool, added: FrameMetric | None = None, steps: StepMetric | None = None) -> None:
+        """rgb: as in `evaluate_frames`. added, steps: further values of each scored frame, and of each step."""
         self._rgb = rgb
         self._added = added
+        self._added_steps = steps
         self.frames = FrameTable()
         """`evaluate_frames` of each scored frame."""
         self.others = FrameTable()
         """What `added` gives for it."""
         self.steps = FrameTable()
-        """`tdiff_y` of each frame whose predecessor was compared, too; scored or not."""
-        self._before: tuple[int, FloatImage] | None = None
+        """`tdiff_y`, and what `steps` gives, of each frame whose predecessor was compared, too; scored or not."""
+        self._before: tuple[FramePair, FloatImage] | None = None
 
     def add(self, pair: FramePair, *, scored: bool = True) -> None:
         """Compare the next frame. Frames that were left out since the last one end a run: no step crosses them."""
@@ -98,9 +101,11 @@ class ClipScorer:
             if self._added is not None:
                 self.others.add(pair.number, self._added(pair))
         error = pair.pred_y - pair.truth_y
-        if self._before is not None and self._before[0] == pair.number - 1:
-            self.steps.add(pair.number, {"tdiff_y": float(np.abs(error - self._before[1]).mean())})
-        self._before = pair.number, error
+        if self._before is not None and self._before[0].number == pair.number - 1:
+            before, error_before = self._before
+            more = self._added_steps(before, pair) if self._added_steps is not None else {}
+            self.steps.add(pair.number, {"tdiff_y": float(np.abs(error - error_before).mean()), **more})
+        self._before = pair, error
 
     def means(self) -> dict[str, float]:
         """`evaluate_frames` of the scored frames; with `temporal_difference_y` as tdiff_y unless no two frames are neighbours."""

@@ -108,3 +108,8 @@ EXPERIMENT_DELETED = Remark(
 )
 RUN_DELETED = Remark("because.run_deleted", "the MLflow run {run} is deleted: restore it in the UI to continue")
 FILE_GONE = Remark("because.file_gone", "the file no longer exists")
+NO_MODEL_TO_LOG_TO = Reason(
+    "not_found.tracking.model_to_log_to",
+    "the checkpoint of step {step} of run {run} is not on the tracking server; upload it with vsrpp sync first.",
+    NotFound,
+)

@@ -14,7 +14,7 @@ from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.lineage import TURNS, turned_to
 from vsrpp.paths import CheckpointPaths
 from vsrpp.store import Event, verify_chain
-from vsrpp.tracking import messages, remote, restore
+from vsrpp.tracking import evaluated, messages, remote, restore
 from vsrpp.tracking.connection import RUN_ID_TAG
 from vsrpp.tracking.report import TIMELINE
 
@@ -96,7 +96,7 @@ def rows_of(client: Any, run: Any, events: list[Event], keys: tuple[str, ...] = 
     """The rows of metrics whose names start with one of `keys`; per metric, oldest first."""
     branches = _Branches(events, client.get_metric_history(run.info.run_id, BRANCH_KEY))
     for key in sorted(run.data.metrics):
-        if not key.startswith(keys):
+        if not key.startswith(keys) or key.startswith(evaluated.PREFIX):
             continue
         history = client.get_metric_history(run.info.run_id, key)
         for metric in sorted(history, key=lambda metric: (metric.timestamp, metric.step)):
