@@ -52,15 +52,19 @@ class ProfileLines:
 
     def __init__(self, row: int | None = None) -> None:
         self._row = row
-        self._lines: list[NDArray[np.uint8]] = []
+        self._lines = bytearray()  # one block: small ones between the frames' would keep the heap from being reused
+        self._shape = (0, 0, 3)
 
     def add(self, frames: Sequence[NDArray[np.uint8]]) -> None:
         """The next frame of each clip, (H, W, 3)."""
-        if len(self._lines) < PROFILE_MAX_FRAMES:
+        lines, width, _ = self._shape
+        if lines < PROFILE_MAX_FRAMES:
             row = frames[0].shape[0] // 2 if self._row is None else self._row
-            self._lines.append(np.concatenate([frame[row] for frame in frames]))
+            for frame in frames:
+                self._lines += frame[row].tobytes()
+            self._shape = (lines + 1, width or sum(frame.shape[1] for frame in frames), 3)
 
     def picture(self) -> NDArray[np.uint8]:
         """(h, n·W, 3) uint8."""
-        lines = np.stack(self._lines)
+        lines = np.frombuffer(bytes(self._lines), np.uint8).reshape(self._shape)
         return np.repeat(lines, -(-PROFILE_MIN_HEIGHT // len(lines)), axis=0)
