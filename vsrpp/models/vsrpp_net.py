@@ -126,7 +126,9 @@ class VsrppNet(Network):
 
     exact = True
 
-    def __init__(self, *, scale: int, n_feats: int, n_blocks: int, gated_fusion: bool = False, version: int = 2) -> None:
+    def __init__(
+        self, *, scale: int, n_feats: int, n_blocks: int, gated_fusion: bool = False, version: int = 2
+    ) -> None:
         super().__init__()
         self.scale, self.n_feats, self.n_blocks = scale, n_feats, n_blocks
         self.gated_fusion, self.version = gated_fusion, version

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,11 @@ from vsrpp import metrics, resize
 from vsrpp.data import ValClip
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.inference.chunks import upscale_frames
+from vsrpp.inference.window import CHUNK_FRAMES, validated_window, validation_overlap
 from vsrpp.paths import RunPaths
-from vsrpp.training import foreign_metrics
+from vsrpp.training import foreign_metrics, recurrence
 from vsrpp.training.side_products import SideProducts
 
-CHUNK_FRAMES = 16
-OVERLAP = 4
 PICTURE_CLIPS = 4
 """Maximum number of clips with pictures: they are for viewing, and all of them are uploaded."""
 
@@ -42,6 +41,8 @@ class Scores:
     images: list[dict[str, Any]] = field(default_factory=list)
     """[{path, profile, clip, frame, width, height}], paths relative to the run folder: bicubic | output | ground truth,
     side by side; the profile shows one pixel row of each over time."""
+    window: int | None = None
+    """The longest clip that the network read at once; None under validation version 1, which does not record it."""
 
     @property
     def figures(self) -> dict[str, float]:
@@ -94,8 +95,12 @@ class Validator:
     def __init__(
         self, clips: Sequence[ValClip], scale: int, device: torch.device, precision: str, group: ProcessGroup,
         paths: RunPaths | None = None, metrics_: foreign_metrics.Metrics | None = None,
+        run_config: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        """`paths`: the run folder, for the pictures; None on ranks above 0. `metrics_`: those of plug-ins."""
+        """`paths`: the run folder, for the pictures; None on ranks above 0. `metrics_`: those of plug-ins.
+
+        `run_config`: decides the rules (`validation_version`); None means version 1.
+        """
         self.clips = clips
         self._scale = scale
         self._device = device
@@ -105,18 +110,23 @@ class Validator:
         self.side_products = SideProducts()
         """Where a failure to write pictures is reported."""
         self._metrics = metrics_ or {}
+        self._run_config = run_config or {}
+        self._overlap = validation_overlap(self._run_config)
+        self._by_version_1 = self._run_config.get("validation_version", 1) == 1
         self._bicubic: dict[int, dict[str, float]] = {}
 
     def run(
         self, model: nn.Module, step: int, *, pictures: bool, between: Callable[[], None] = lambda: None
     ) -> Scores:  # fmt: skip
         """Score `model` on every clip, all ranks together; with `pictures`, rank 0 writes some of the outputs."""
-        scored = self.score(model, pictures=pictures, between=between)
+        scored = self.score(model, pictures=pictures, between=between, step=step)
         means = _means([clip.figures for clip in scored])
         quality, sharpness = self._group.broadcast((means.get("quality", 0.0), means.get("sharpness", 0.0)))
         if not self._group.is_rank_0:
             return Scores(step, quality, sharpness)
-        return Scores(step, quality, sharpness, means, [clip.row for clip in scored], self._keep_pictures(scored, step))
+        window = None if self._by_version_1 else validated_window(self._run_config)
+        rows = [clip.row for clip in scored]
+        return Scores(step, quality, sharpness, means, rows, self._keep_pictures(scored, step), window)
 
     def _keep_pictures(self, scored: Sequence[Scored], step: int) -> list[dict[str, Any]]:
         if self._paths is None:
@@ -129,7 +139,7 @@ class Validator:
         return kept
 
     def score(
-        self, model: nn.Module, *, pictures: bool, between: Callable[[], None] = lambda: None
+        self, model: nn.Module, *, pictures: bool, between: Callable[[], None] = lambda: None, step: int = 0
     ) -> list[Scored]:  # fmt: skip
         """Score `model` on this rank's clips; returns all clips in order on rank 0, none elsewhere.
 
@@ -138,23 +148,30 @@ class Validator:
         """
         own = []
         for number in range(self._group.rank, len(self.clips), self._group.world_size):
-            own.append(self._score(model, number, picture=pictures and number < PICTURE_CLIPS))
+            own.append(self._score(model, number, step, picture=pictures and number < PICTURE_CLIPS))
             between()
         return sorted((clip for share in self._group.gather(own) for clip in share), key=lambda clip: clip.number)
 
-    def _score(self, model: nn.Module, number: int, *, picture: bool) -> Scored:
+    def _score(self, model: nn.Module, number: int, step: int, *, picture: bool) -> Scored:
         clip = self.clips[number]
         lr, gt = clip.lr(), clip.gt()
         output = upscale_frames(
-            model, lr, device=self._device, chunk_frames=CHUNK_FRAMES, overlap=OVERLAP, precision=self._precision
+            model, lr, device=self._device, chunk_frames=CHUNK_FRAMES, overlap=self._overlap, precision=self._precision
         )
         scored = clip.scored
         if number not in self._bicubic:
             self._bicubic[number] = self._figures(resize.resize_u8(lr, self._scale), gt, scored)
         figures = {**self._figures(output, gt, scored), "sharpness": sharpness_ratio(output[scored], gt[scored])}
         figures |= {f"bicubic_{name}": value for name, value in self._bicubic[number].items()}
+        figures |= self._stability(model, clip, step)
         row = {"name": clip.name, "frames": len(scored), **figures}
         return Scored(number, row, figures, self._picture(clip, lr, output, gt) if picture else None)
+
+    def _stability(self, model: nn.Module, clip: ValClip, step: int) -> dict[str, float]:
+        if self._by_version_1:
+            return {}
+        frames = int(self._run_config["num_frames"])
+        return recurrence.measure(model, clip, frames, self._scale, device=self._device, precision=self._precision)
 
     def _figures(self, frames: NDArray[np.uint8], gt: NDArray[np.uint8], scored: list[int]) -> dict[str, float]:
         return {**_figures(frames, gt, scored), **foreign_metrics.scored(self._metrics, frames, gt, scored)}
