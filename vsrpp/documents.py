@@ -13,7 +13,8 @@ RunState = Literal[
 EventType = Literal[
     "config_applied", "config_refused", "config_reverted", "config_confirmed",
     "plateau_detected", "plateau_cleared", "safety_reset", "lr_floor", "phase_changed",
-    "validated", "checkpoint_saved", "checkpoint_failed",
+    "validated", "recurrence_unstable", "below_bicubic", "quality_fell", "validation_recovered",
+    "checkpoint_saved", "checkpoint_failed",
     "started", "paused", "resumed", "restored", "rolled_back", "stopped", "finished",
     "tracking_lost", "tracking_back", "face_failed", "output_lost", "output_back", "storage_back",
     "non_finite", "bad_sample", "out_of_memory", "failed",

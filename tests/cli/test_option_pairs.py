@@ -110,7 +110,7 @@ def outcome(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             run_config = given.get("run_config") or {"name": None}
             return SimpleNamespace(
                 paths=RunPaths(folder / "new"), run_config=run_config, finish=lambda _: None, follow=lambda _: None,
-                data=SimpleNamespace(samples_per_epoch=1, val=[]),
+                data=SimpleNamespace(samples_per_epoch=1, val=[], val_frames=(0, 0)),
             )  # fmt: skip
 
         return note

@@ -34,7 +34,7 @@ def other_account(lab: Lab, row: Row) -> None:
     """Another account of the host, without a token, asks the panel to stop a live run."""
     with lab.train(max_steps=100_000) as run:
         paths = run.until(10)
-        with PanelProcess(lab.folder) as panel:
+        with PanelProcess(lab.folder, token=True) as panel:
             address = panel.url.split("?")[0].rstrip("/")
             body = json.dumps({"do": "stop", "run": paths.run_id}).encode()
             request = urllib.request.Request(
@@ -58,7 +58,7 @@ def large_bodies(lab: Lab, row: Row) -> None:
     """200 MB to /login and /panel/do: refused before they are read."""
     import psutil
 
-    with PanelProcess(lab.folder) as panel:
+    with PanelProcess(lab.folder, token=True) as panel:
         address = panel.url.split("?")[0].rstrip("/")
         process = psutil.Process(panel.process.pid)
         before = process.memory_info().rss

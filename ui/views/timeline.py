@@ -50,7 +50,8 @@ def _row(event: Event, t: Texts) -> TimelineRow:
 MARK_KINDS = {
     "config_applied": "edit", "config_reverted": "rollback", "rolled_back": "rollback", "plateau_detected": "plateau",
     "safety_reset": "plateau", "lr_floor": "plateau", "checkpoint_saved": "checkpoint", "non_finite": "fault",
-    "out_of_memory": "fault", "failed": "fault", "bad_sample": "fault",
+    "out_of_memory": "fault", "failed": "fault", "bad_sample": "fault", "recurrence_unstable": "fault",
+    "below_bicubic": "fault", "quality_fell": "fault",
 }  # fmt: skip
 
 

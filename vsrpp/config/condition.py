@@ -1,4 +1,4 @@
-"""Conditions that revert an edit on probation: `loss > 2x`, `psnr_y < -0.5`, `grad_norm > 5x or loss > 1.5x`."""
+"""Conditions that revert an edit on probation: `loss > 2x`, `psnr_y < -0.5`, `loss > 1.5x or gain_window < 0`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from dataclasses import dataclass
 
 from vsrpp.config import messages
 
-METRICS = ("loss", "grad_norm", "quality", "psnr_y")
-VALIDATED = frozenset({"quality", "psnr_y"})
-"""Metrics that only a validation provides."""
+VALIDATED = ("quality", "psnr_y", "gain_window", "gain_train_window", "recurrence_growth")
+METRICS = ("loss", "grad_norm", *VALIDATED)
+"""Metrics that only a validation provides, the last three only of a network with a recurrence."""
+ABSOLUTE = frozenset({"gain_window", "gain_train_window", "recurrence_growth"})
+"""Metrics compared with 0 or 1 by nature: without `x`, the condition is about their value, not its change."""
 _FORM = re.compile(
     r"^\s*(?P<metric>\w+)\s*(?P<op>[<>])\s*(?P<value>[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*(?P<times>x?)\s*$"
 )
@@ -19,13 +21,13 @@ _FORM = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A comparison of a metric with its value before the edit."""
+    """A comparison of a metric with its value before the edit; of one in ABSOLUTE, with a number."""
 
     metric: str
     above: bool
     value: float
     times: bool
-    """Whether `value` is a multiple of the earlier value (`2x`) or a difference from it (`-0.5`)."""
+    """Whether `value` is a multiple of the earlier value (`2x`); if not, a difference from it (`-0.5`), or the value."""
 
     def holds(self, before: float, now: float) -> bool:
         """Whether to revert. False if the values cannot be compared (with `x`, an earlier value of 0 or NaN)."""
@@ -34,7 +36,7 @@ class Condition:
                 return False
             measure = now / before
         else:
-            measure = now - before
+            measure = now if self.metric in ABSOLUTE else now - before
         return measure > self.value if self.above else measure < self.value
 
     def __str__(self) -> str:

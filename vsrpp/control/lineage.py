@@ -169,6 +169,10 @@ class Lineage:
         """The figures of the newest validation of that state; empty if it was not validated."""
         return self._validated.get((branch, step), {})
 
+    def validations(self) -> list[tuple[int, dict[str, float]]]:
+        """(step, figures) of the validations on the line, oldest first."""
+        return self.along((branch, step, figures) for (branch, step), figures in self._validated.items())
+
     # ---- the config in force
     def config_spans(self) -> list[ConfigSpan]:
         """The live config along the line, oldest first; a turn takes effect at the step it went back to."""

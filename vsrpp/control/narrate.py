@@ -22,7 +22,9 @@ from vsrpp.texts import Texts
 GROUPS: dict[str, frozenset[str]] = {
     "edits": frozenset({"config_applied", "config_refused", "config_reverted", "config_confirmed", "rolled_back"}),
     "plateau": frozenset({"plateau_detected", "plateau_cleared", "safety_reset", "lr_floor", "phase_changed"}),
-    "validation": frozenset({"validated"}),
+    "validation": frozenset(
+        {"validated", "recurrence_unstable", "below_bicubic", "quality_fell", "validation_recovered"}
+    ),
     "checkpoint": frozenset({"checkpoint_saved", "checkpoint_failed"}),
     "life": frozenset({"started", "paused", "resumed", "restored", "rolled_back", "stopped", "finished", "failed"}),
     "faults": frozenset(
@@ -41,7 +43,8 @@ _TONES = {
     "validated": "info", "checkpoint_failed": "bad", "paused": "warn", "resumed": "good", "restored": "good",
     "failed": "bad", "non_finite": "bad", "out_of_memory": "bad", "tracking_lost": "warn", "tracking_back": "good",
     "face_failed": "warn", "bad_sample": "warn", "finished": "good", "output_lost": "warn", "output_back": "good",
-    "storage_back": "good",
+    "storage_back": "good", "recurrence_unstable": "warn", "below_bicubic": "warn", "quality_fell": "warn",
+    "validation_recovered": "good",
 }  # fmt: skip
 _SIGNS = {
     "config_applied": "⚙️", "config_refused": "⛔", "config_reverted": "↩", "config_confirmed": "✔",
@@ -49,7 +52,7 @@ _SIGNS = {
     "checkpoint_saved": "●", "checkpoint_failed": "✖", "started": "▶", "paused": "⏸", "resumed": "▶", "restored": "✅",
     "rolled_back": "↶", "stopped": "■", "finished": "✔", "tracking_lost": "☁", "tracking_back": "☁", "failed": "✖",
     "non_finite": "✖", "bad_sample": "⚠️", "out_of_memory": "✖", "face_failed": "✖", "output_lost": "✖", "output_back": "✔",
-    "storage_back": "✔",
+    "storage_back": "✔", "recurrence_unstable": "⚠️", "below_bicubic": "⚠️", "quality_fell": "⚠️", "validation_recovered": "✔",
 }  # fmt: skip
 _WHY = {
     "warmed_up": ("warmup_steps",), "in_warmup": ("step", "warmup_steps"), "settled": ("settling_steps",),
@@ -73,7 +76,7 @@ BUILT_KEYS = {
     **{f"{kind}.{{}}": names for kind, names in KNOWN.items()},
     "why.{}": tuple(_WHY),
     "event.{}.{}": ("config_reverted.to", "config_reverted.from_to", "rolled_back.to", "rolled_back.from_to"),
-    "event.{}.of": ("output_lost", "output_back"),
+    "event.{}.of": ("output_lost", "output_back", "validation_recovered"),
 }
 """The keys put together here, for the test that holds catalogues and code against each other."""
 
@@ -333,6 +336,29 @@ def _tell_bad_sample(event: Event, data: dict[str, Any]) -> Told:
     return _headline(event), _error(data)
 
 
+def _tell_unstable(event: Event, data: dict[str, Any]) -> Told:
+    gains = {name: formats.signed(finite(data.get(f"gain_{name}"))) for name in ("window", "train_window")}
+    growth = finite(data.get("growth"))
+    parts: list[Part] = [Phrase("detail.window_gains", gains)]
+    return _headline(event), parts + (
+        [Phrase("detail.growth", {"growth": formats.number(growth, 3)})] if growth else []
+    )
+
+
+def _tell_below(event: Event, data: dict[str, Any]) -> Told:
+    return _headline(event), [Phrase("detail.gain", {"gain": formats.signed(finite(data.get("gain")))})]
+
+
+def _tell_fell(event: Event, data: dict[str, Any]) -> Told:
+    shown = {name: formats.decibels(finite(data.get(key))) for name, key in (("psnr", "psnr_y"), ("best", "best"))}
+    return _headline(event), [Phrase("detail.fell", {**shown, "step": formats.whole(data.get("best_step"))})]
+
+
+def _tell_recovered(event: Event, data: dict[str, Any]) -> Told:
+    what = data.get("what")
+    return (Phrase("event.validation_recovered.of", {"what": _known("event", what)}) if what else _headline(event)), []
+
+
 def _tell_lost(event: Event, data: dict[str, Any]) -> Told:
     return _headline(event), _error(data) or ([_known("trouble", data["class"])] if data.get("class") else [])
 
@@ -380,6 +406,7 @@ _TELL: dict[str, Callable[[Event, dict[str, Any]], Told]] = {
     "validated": _tell_validated, "checkpoint_saved": _tell_saved, "checkpoint_failed": _tell_save_failed,
     "started": _tell_started, "restored": _tell_restored, "stopped": _tell_stopped, "finished": _tell_stopped,
     "non_finite": _tell_non_finite, "tracking_lost": _tell_lost, "tracking_back": _tell_back, "face_failed": _tell_face,
-    "bad_sample": _tell_bad_sample,
+    "bad_sample": _tell_bad_sample, "recurrence_unstable": _tell_unstable, "below_bicubic": _tell_below,
+    "quality_fell": _tell_fell, "validation_recovered": _tell_recovered,
     "output_lost": _tell_output, "output_back": _tell_output, "storage_back": _tell_storage_back,
 }  # fmt: skip

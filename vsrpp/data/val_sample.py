@@ -5,16 +5,32 @@ so that every run of the same data and config scores the same frames.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from vsrpp.formats import counted
-
-if TYPE_CHECKING:
-    from vsrpp.data.dataset import Data
 
 RUN_FRAMES = 16
 """Frames of a run: a chunk of validation, so that a frame gets the score it has when its whole clip is scored."""
 _RUNS_SHOWN = 4
+
+
+class ScoredClip(Protocol):
+    """A clip of which the frames of `parts`, each with `start` and `stop`, are scored."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def parts(self) -> Sequence[Any]: ...
+
+
+class ScoredData(Protocol):
+    """Data with validation clips."""
+
+    @property
+    def val(self) -> Sequence[ScoredClip]: ...
+    @property
+    def val_frames(self) -> tuple[int, int]:
+        """How many frames are scored, of how many that are held out."""
 
 
 def spread(lengths: Sequence[int], limit: int) -> list[list[range]]:
@@ -43,7 +59,7 @@ def spread(lengths: Sequence[int], limit: int) -> list[list[range]]:
     ]
 
 
-def val_sample_of(data: Data) -> dict[str, Any] | None:
+def val_sample_of(data: ScoredData) -> dict[str, Any] | None:
     """The sample of long footage that is scored: {frames, of, runs, clips: [{name, frames: [[first, last], …]}]}.
 
     Frames are counted from the first of their clip. None if every frame that is held out is scored.

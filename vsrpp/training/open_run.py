@@ -103,6 +103,7 @@ def _context(
         group,
         paths,
         foreign_metrics.of(run_config),
+        run_config,
     )
     return RunContext(
         run_config=run_config, data=data, device=device, group=group, state=state, throughput=throughput,

@@ -16,6 +16,7 @@ from vsrpp.store import Command, Event, RunWriter
 from vsrpp.training.activity import adam_momentum
 from vsrpp.training.bad_samples import BadSamples
 from vsrpp.training.context import RunContext
+from vsrpp.training.findings import RECOVERED, TYPES, findings
 from vsrpp.training.progress import score
 from vsrpp.training.step import StepResult
 from vsrpp.training.throttle import Throttle
@@ -32,6 +33,8 @@ _ONCE_A_STEP = frozenset(
         "validated",
         "checkpoint_saved",
         "non_finite",
+        *TYPES,
+        RECOVERED,
     }
 )
 """Events that follow from recorded ones: a resume produces them again, and they are not written twice."""
@@ -127,13 +130,31 @@ class RunRecorder:
             self.emit(event.type, reason=event.reason, data={**event.data, "phase": outcome.phase})
 
     def validated(self, scores: Scores) -> None:
-        """Record a scheduled validation."""
+        """Record a scheduled validation, and what it says about the run's health."""
         self.row({**scores.figures, "events/validation": 1.0})
+        first = self._is_first(scores)
         self.emit("validated", data={**_validation(scores), "by_hand": False})
+        if first:
+            self._judge(scores)
 
     def validated_on_request(self, scores: Scores, command: Command) -> Event | None:
         self.row({**scores.figures, "events/validation": 1.0})
-        return self.emit_asked("validated", command, **_validation(scores), by_hand=True)
+        first = self._is_first(scores)
+        event = self.emit_asked("validated", command, **_validation(scores), by_hand=True)
+        if first:
+            self._judge(scores)
+        return event
+
+    def _is_first(self, scores: Scores) -> bool:
+        """Whether this state is to be judged: not twice, but again if a kill may have come before the verdict."""
+        return bool(self._known) or not self.line.validation_at(self.branch, scores.step)
+
+    def _judge(self, scores: Scores) -> None:
+        if self._run.run_config.get("validation_version", 1) == 1:
+            return
+        before = [(step, figures) for step, figures in self.line.validations() if step < scores.step]
+        for found in findings(before, scores.step, scores.figures, int(self._run.live["max_steps"])):
+            self.emit(found.type, data=found.data)
 
     def emit_asked(self, type: str, command: Command, **data: Any) -> Event | None:
         """Append the event of a command."""
@@ -173,8 +194,9 @@ class RunRecorder:
 
 
 def _validation(scores: Scores) -> dict[str, Any]:
-    return {**scores.means, "clips": scores.clips, "images": scores.images}
+    window = {} if scores.window is None else {"window": scores.window}
+    return {**scores.means, **window, "clips": scores.clips, "images": scores.images}
 
 
 def _identity(type: str, step: int, branch: int, data: Mapping[str, Any]) -> tuple[str, int, int, str]:
-    return (type, step, branch, str(data.get("phase", "")) if type == "phase_changed" else "")
+    return (type, step, branch, str(data.get({"phase_changed": "phase", RECOVERED: "what"}.get(type, ""), "")))

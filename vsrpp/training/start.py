@@ -424,7 +424,7 @@ def _check_disk(runs: Path, run_config: dict[str, Any]) -> None:
 def _check_scoring(run_config: dict[str, Any], data: Data, device: torch.device) -> None:
     """Check that a validation fits into memory; the first one may come after hours. Raises Refused."""
     for clip in data.val:
-        frames, height, width = largest_chunk(clip), clip.span.clip.height, clip.span.clip.width
+        frames, height, width = largest_chunk(clip, run_config), clip.span.clip.height, clip.span.clip.width
         needed, has = memory.scoring_bytes(run_config, frames, height, width), memory.there_is(device)
         if needed > has:
             raise messages.VALIDATION_TOO_LARGE(

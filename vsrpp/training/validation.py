@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,13 +20,12 @@ from vsrpp import metrics, resize
 from vsrpp.data import ValClip
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.inference.chunks import chunk_plan, upscale_chunk
+from vsrpp.inference.window import CHUNK_FRAMES, validated_window, validation_overlap
 from vsrpp.metrics import ClipScorer, FramePair, FrameTable, ProfileLines
 from vsrpp.paths import RunPaths
-from vsrpp.training import foreign_metrics
+from vsrpp.training import foreign_metrics, recurrence
 from vsrpp.training.side_products import SideProducts
 
-CHUNK_FRAMES = 16
-OVERLAP = 4
 PICTURE_CLIPS = 4
 """Maximum number of clips with pictures: they are for viewing, and all of them are uploaded."""
 
@@ -47,6 +46,8 @@ class Scores:
     side by side; the profile shows one pixel row of each over time."""
     frames: list[FrameTable] = field(default_factory=list)
     """Of each of `clips` the values of its scored frames; not on record."""
+    window: int | None = None
+    """The longest clip that the network read at once; None under validation version 1, which does not record it."""
 
     @property
     def figures(self) -> dict[str, float]:
@@ -100,8 +101,12 @@ class Validator:
     def __init__(
         self, clips: Sequence[ValClip], scale: int, device: torch.device, precision: str, group: ProcessGroup,
         paths: RunPaths | None = None, metrics_: foreign_metrics.Metrics | None = None,
+        run_config: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        """`paths`: the run folder, for the pictures; None on ranks above 0. `metrics_`: those of plug-ins."""
+        """`paths`: the run folder, for the pictures; None on ranks above 0. `metrics_`: those of plug-ins.
+
+        `run_config`: decides the rules (`validation_version`); None means version 1.
+        """
         self.clips = clips
         self._scale = scale
         self._device = device
@@ -111,6 +116,9 @@ class Validator:
         self.side_products = SideProducts()
         """Where a failure to write pictures is reported."""
         self._metrics = metrics_ or {}
+        self._run_config = run_config or {}
+        self._overlap = validation_overlap(self._run_config)
+        self._by_version_1 = self._run_config.get("validation_version", 1) == 1
         self._bicubic: dict[int, dict[str, float]] = {}
 
     def run(
@@ -122,9 +130,10 @@ class Validator:
         quality, sharpness = self._group.broadcast((means.get("quality", 0.0), means.get("sharpness", 0.0)))
         if not self._group.is_rank_0:
             return Scores(step, quality, sharpness)
+        window = None if self._by_version_1 else validated_window(self._run_config)
         return Scores(
             step, quality, sharpness, means, [clip.row for clip in scored], self._keep_pictures(scored, step),
-            [clip.frames for clip in scored],
+            [clip.frames for clip in scored], window,
         )  # fmt: skip
 
     def _keep_pictures(self, scored: Sequence[Scored], step: int) -> list[dict[str, Any]]:
@@ -156,7 +165,7 @@ class Validator:
         clip, baseline = self.clips[number], None if number in self._bicubic else _Figures(self._metrics)
         figures, drawing = _Figures(self._metrics, sharpness=True), _Drawing(clip) if picture else None
         compared, scored = set(clip.compared), set(clip.scored)
-        for chunk in chunk_plan(clip.frames, CHUNK_FRAMES, OVERLAP):
+        for chunk in chunk_plan(clip.frames, CHUNK_FRAMES, self._overlap):
             frames = sorted(compared.intersection(range(chunk.keep_start, chunk.keep_stop)))
             if not frames:
                 continue
@@ -174,13 +183,20 @@ class Validator:
         if baseline is not None:
             self._bicubic[number] = baseline.means()
         means = {**figures.means(), **{f"bicubic_{name}": value for name, value in self._bicubic[number].items()}}
+        means |= self._stability(model, clip)
         row = {"name": clip.name, "frames": len(scored), **means}
         return Scored(number, row, means, figures.frames(), drawing.picture() if drawing is not None else None)
 
+    def _stability(self, model: nn.Module, clip: ValClip) -> dict[str, float]:
+        if self._by_version_1:
+            return {}
+        frames = int(self._run_config["num_frames"])
+        return recurrence.measure(model, clip, frames, self._scale, device=self._device, precision=self._precision)
 
-def largest_chunk(clip: ValClip) -> int:
+
+def largest_chunk(clip: ValClip, run_config: Mapping[str, Any]) -> int:
     """The most frames of a clip that are in memory at once."""
-    chunks = chunk_plan(clip.frames, CHUNK_FRAMES, OVERLAP)
+    chunks = chunk_plan(clip.frames, CHUNK_FRAMES, validation_overlap(run_config))
     return max((chunk.read_stop - chunk.read_start for chunk in chunks), default=0)
 
 
