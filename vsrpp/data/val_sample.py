@@ -5,12 +5,9 @@ so that every run of the same data and config scores the same frames.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vsrpp.formats import counted
-
-if TYPE_CHECKING:
-    from vsrpp.data.dataset import Data
 
 RUN_FRAMES = 16
 """Frames of a run: a chunk of validation, so that a frame gets the score it has when its whole clip is scored."""
@@ -43,24 +40,8 @@ def spread(lengths: Sequence[int], limit: int) -> list[list[range]]:
     ]
 
 
-def val_sample_of(data: Data) -> dict[str, Any] | None:
-    """The sample of long footage that is scored: {frames, of, runs, clips: [{name, frames: [[first, last], …]}]}.
-
-    Frames are counted from the first of their clip. None if every frame that is held out is scored.
-    """
-    frames, held_out = data.val_frames
-    if frames == held_out:
-        return None
-    return {
-        "frames": frames, "of": held_out, "runs": sum(len(clip.parts) for clip in data.val),
-        "clips": [
-            {"name": clip.name, "frames": [[part.start, part.stop - 1] for part in clip.parts]} for clip in data.val
-        ],
-    }  # fmt: skip
-
-
 def sample_line(sample: Mapping[str, Any] | None) -> str | None:
-    """One line on `val_sample_of`, with the first frames of a few runs; None without a sample."""
+    """One line on `dataset.val_sample_of`, with the first frames of a few runs; None without a sample."""
     if sample is None:
         return None
     runs = [f"{clip['name']} {first}–{last}" for clip in sample["clips"] for first, last in clip["frames"]]
