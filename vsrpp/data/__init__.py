@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vsrpp.data.block import with_absolute_paths
-from vsrpp.data.dataset import Data, ValClip, describe, find_all, look_at_data, open_data
+from vsrpp.data.dataset import Data, ValClip, describe, find_all, look_at_data, open_data, val_sample_of
 from vsrpp.data.identity import datasets
 from vsrpp.data.layouts import find, inspect
 from vsrpp.data.read_all import read_all
@@ -11,7 +11,7 @@ from vsrpp.data.sample import sample_clip
 from vsrpp.data.sources import Clip, iter_frames, read_frames
 from vsrpp.data.split import Span, Split
 from vsrpp.data.trainset import TrainSet
-from vsrpp.data.val_sample import sample_line, val_sample_of
+from vsrpp.data.val_sample import sample_line
 
 __all__ = [
     "Clip",

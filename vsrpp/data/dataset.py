@@ -255,9 +255,25 @@ def describe(data: Data) -> dict[str, Any]:
         "clips": [_row(clip, train.get(id(clip), 0), val.get(id(clip), 0)) for clip in data.clips],
         "samples_per_epoch": data.samples_per_epoch,
         "sampling": data.train.sampling.to_json(),
-        "validation": val_sample.val_sample_of(data),
+        "validation": val_sample_of(data),
         "fingerprint": data.fingerprint or None,
     }
+
+
+def val_sample_of(data: Data) -> dict[str, Any] | None:
+    """The sample of long footage that is scored: {frames, of, runs, clips: [{name, frames: [[first, last], …]}]}.
+
+    Frames are counted from the first of their clip. None if every frame that is held out is scored.
+    """
+    frames, held_out = data.val_frames
+    if frames == held_out:
+        return None
+    return {
+        "frames": frames, "of": held_out, "runs": sum(len(clip.parts) for clip in data.val),
+        "clips": [
+            {"name": clip.name, "frames": [[part.start, part.stop - 1] for part in clip.parts]} for clip in data.val
+        ],
+    }  # fmt: skip
 
 
 def _row(clip: AnyClip, train_frames: int, val_frames: int) -> dict[str, Any]:

@@ -5,32 +5,13 @@ so that every run of the same data and config scores the same frames.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from vsrpp.formats import counted
 
 RUN_FRAMES = 16
 """Frames of a run: a chunk of validation, so that a frame gets the score it has when its whole clip is scored."""
 _RUNS_SHOWN = 4
-
-
-class ScoredClip(Protocol):
-    """A clip of which the frames of `parts`, each with `start` and `stop`, are scored."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def parts(self) -> Sequence[Any]: ...
-
-
-class ScoredData(Protocol):
-    """Data with validation clips."""
-
-    @property
-    def val(self) -> Sequence[ScoredClip]: ...
-    @property
-    def val_frames(self) -> tuple[int, int]:
-        """How many frames are scored, of how many that are held out."""
 
 
 def spread(lengths: Sequence[int], limit: int) -> list[list[range]]:
@@ -59,24 +40,8 @@ def spread(lengths: Sequence[int], limit: int) -> list[list[range]]:
     ]
 
 
-def val_sample_of(data: ScoredData) -> dict[str, Any] | None:
-    """The sample of long footage that is scored: {frames, of, runs, clips: [{name, frames: [[first, last], …]}]}.
-
-    Frames are counted from the first of their clip. None if every frame that is held out is scored.
-    """
-    frames, held_out = data.val_frames
-    if frames == held_out:
-        return None
-    return {
-        "frames": frames, "of": held_out, "runs": sum(len(clip.parts) for clip in data.val),
-        "clips": [
-            {"name": clip.name, "frames": [[part.start, part.stop - 1] for part in clip.parts]} for clip in data.val
-        ],
-    }  # fmt: skip
-
-
 def sample_line(sample: Mapping[str, Any] | None) -> str | None:
-    """One line on `val_sample_of`, with the first frames of a few runs; None without a sample."""
+    """One line on `dataset.val_sample_of`, with the first frames of a few runs; None without a sample."""
     if sample is None:
         return None
     runs = [f"{clip['name']} {first}–{last}" for clip in sample["clips"] for first, last in clip["frames"]]
