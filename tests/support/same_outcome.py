@@ -41,7 +41,7 @@ LATER_KEYS: dict[str, Any] = {
     "lr_peak_at": 0.3, "optimizer": "adamw", "beta1": 0.9, "beta2": 0.99, "storage_wait_s": None,
     "mlflow_tags": "all", "signing_key": None,
     "alerts_link_local": False, "shared_runs": False,
-    "validation_version": 1, "network_version": 1,
+    "validation_version": 1, "network_version": 1, "num_frames_schedule": None,
 }  # fmt: skip
 """Keys of a run config that older code does not know, each with the value that means what the older code does."""
 MANIFEST = ("format", "step", "branch", "revision", "reason", "metrics")

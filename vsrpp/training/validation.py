@@ -15,6 +15,7 @@ from PIL import Image
 from torch import nn
 
 from vsrpp import metrics, resize
+from vsrpp.config.frame_schedule import frames_at
 from vsrpp.data import ValClip
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.inference.chunks import upscale_frames
@@ -170,7 +171,7 @@ class Validator:
     def _stability(self, model: nn.Module, clip: ValClip, step: int) -> dict[str, float]:
         if self._by_version_1:
             return {}
-        frames = int(self._run_config["num_frames"])
+        frames = frames_at(self._run_config, step - 1)  # of the step that the weights come from
         return recurrence.measure(model, clip, frames, self._scale, device=self._device, precision=self._precision)
 
     def _figures(self, frames: NDArray[np.uint8], gt: NDArray[np.uint8], scored: list[int]) -> dict[str, float]:
