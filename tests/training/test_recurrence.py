@@ -46,7 +46,7 @@ def test_growth_is_measured_per_frame_and_version_2_bounds_it(clip: ValClip) -> 
     figures = {v: measure(exploding(v), clip, 3, 4, device=torch.device("cpu"), precision="fp32") for v in (1, 2)}
     assert {f"val/{name}" for name in figures[1]} == FIGURES
     assert figures[1]["recurrence_growth"] > 1.3
-    assert figures[2]["recurrence_growth"] < 1.05
+    assert figures[2]["recurrence_growth"] < 1.1
     assert figures[1]["hidden_backward_first"] > 10 * figures[2]["hidden_backward_first"]
 
 

@@ -13,7 +13,8 @@ def frame_schedule(run_config: Mapping[str, Any]) -> FrameSchedule:
     """The schedule of a checked run config: `0: 3, 2000: 7` gives ((0, 3), (2000, 7)). Steps before the first entry have
     `num_frames`, as has every step of a run without a schedule."""
     text = run_config.get("num_frames_schedule") or ""
-    entries = dict(map(int, entry.split(":")) for entry in text.strip(" {}").split(",") if entry.strip())
+    pairs = (entry.split(":") for entry in text.strip(" {}").split(",") if entry.strip())
+    entries = {int(step): int(frames) for step, frames in pairs}
     return tuple(sorted({0: int(run_config["num_frames"]), **entries}.items()))
 
 

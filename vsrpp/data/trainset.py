@@ -96,7 +96,7 @@ class TrainSet:
 
     def __len__(self) -> int:
         """The number of windows of the longest samples at all intervals: the length of an epoch; indexes beyond are valid."""
-        longest = (self._windows_up_to[self.sampling.longest, interval] for interval in self.sampling.intervals)
+        longest = (self._windows_up_to[self.sampling.longest, interval] for interval in set(self.sampling.intervals))
         return sum(windows[-1] for sources in longest for windows in sources)
 
     def frames_of(self, index: int) -> int:
