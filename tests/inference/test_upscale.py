@@ -230,6 +230,10 @@ def test_the_command_upscales_with_the_ema_weights_of_a_run(tmp_path: Path) -> N
     assert said["frames"] == 24
     assert said["output_size"] == [192, 128]
     assert Path(said["output"]).is_file()
+    assert (said["window"], said["validated_window"]) == (16, 32)
+    longer = vsrpp(tmp_path, "upscale", "latest", str(tmp_path / "tiny.mkv"), "longer.mkv", "--chunk", "32")
+    assert "A window of 48 frames" in longer.stderr
+    assert "validated at 32 frames" in longer.stderr
     again = vsrpp(tmp_path, "upscale", "latest", str(tmp_path / "tiny.mkv"), "big.mkv")
     assert again.returncode == 2
     assert again.stderr.count("\n") == 1

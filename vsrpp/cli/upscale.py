@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from vsrpp import paths
 from vsrpp.cli import early, messages
 from vsrpp.formats import duration
+from vsrpp.inference.window import validated_window, window
 from vsrpp.launch.checkpoint_source import checkpoint_folder
 from vsrpp.output import LiveLine, green, has_live_line, print_json, say, yellow
 from vsrpp.plugins import trust
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from vsrpp.inference.chunks import StreamBounds
     from vsrpp.inference.upscale import UpscaleProgress
 
+LONGER = (
+    "A window of {window} frames is longer than the run was validated at: validated at {validated} frames. "
+    "A recurrence may be worse over longer clips; lower --chunk or --overlap."
+)
 _TERMINAL_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
 
 
@@ -50,15 +55,20 @@ def upscale(
         bounds=bounds, codec=codec, crf=crf, fps=rate, audio=audio, overwrite=overwrite,
         precision=run_config["precision"] if torch_device.type == "cuda" else "fp32",
     )  # fmt: skip
+    reads, validated = window(chunk, overlap), validated_window(run_config)
+    if reads > validated:
+        say(yellow(f"⚠️  {LONGER.format(window=reads, validated=validated)}"), stderr=True)
     line = _ProgressLine()
     try:
         report = run(model, str(input), str(output), options, device=torch_device, on_progress=line.show)
     finally:
         line.end()
     if as_json:
-        print_json({**report, "checkpoint": str(folder.root), "device": torch_device.type})
+        windows = {"window": reads, "validated_window": validated}
+        print_json({**report, "checkpoint": str(folder.root), "device": torch_device.type, **windows})
     else:
         _print(report)
+        say(f"Window: {reads} frames, {chunk} of them kept; validated at {validated} frames.")
     return 0
 
 

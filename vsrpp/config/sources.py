@@ -135,6 +135,8 @@ def read_file(file: Path) -> dict[str, Any]:
 def _listed(key: Any, value: Any) -> Any:
     """The text of a parameter that lists numbers, which YAML may also hold as a list or a single number."""
     parameter = schema.parameter(key) if isinstance(key, str) else None
+    if isinstance(value, dict) and key == "num_frames_schedule":
+        return ", ".join(f"{step}: {frames}" for step, frames in value.items())
     if parameter is None or not parameter.lists_numbers:
         return value
     if isinstance(value, list):

@@ -205,6 +205,7 @@ def _data(run_config: Mapping[str, Any], located: LocatedData, clips: list[AnyCl
     train = TrainSet(
         whole_split.train, seed=run_config["seed"], sampling=sampling, crop_size=run_config["crop_size"],
         scale=run_config["scale"], mix=list(zip(located.weights, counts, strict=True)),
+        batch_size=run_config.get("batch_size", 1),
     )  # fmt: skip
     val = _sampled(whole_split.val, run_config, held_out=not located.val)
     return Data(located.kind, tuple(clips), whole_split, train, val, _fingerprint(clips[:in_mix], clips[in_mix:]))

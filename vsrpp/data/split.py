@@ -76,9 +76,9 @@ def split(
     if val_clips or len(clips) >= WHOLE_CLIPS_FROM:
         result = _whole_clips(clips, val_clips, CLIPS_FRACTION if fraction is None else fraction)
     else:
-        result = _tails(clips, sampling.num_frames, FRAMES_FRACTION if fraction is None else fraction)
+        result = _tails(clips, sampling.longest, FRAMES_FRACTION if fraction is None else fraction)
     for span in result.train:
-        if not span.windows(sampling.num_frames, sampling.widest):
+        if not span.windows(sampling.longest, sampling.widest):
             raise messages.TOO_FEW_LEFT(
                 path=span.clip.path, left=span.frames, frames=span.clip.frames, need=sampling.need, lower=sampling.lower,
                 validating=span.clip.frames - span.frames,

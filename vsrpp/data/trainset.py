@@ -55,15 +55,16 @@ class TrainSet:
 
     def __init__(
         self, spans: Sequence[Span], *, seed: int, sampling: Sampling, crop_size: int, scale: int,
-        mix: Sequence[tuple[float, int]] | None = None,
+        mix: Sequence[tuple[float, int]] | None = None, batch_size: int = 1,
     ) -> None:  # fmt: skip
         """mix: (weight, number of spans) of each source, in the order of the spans; by default all are one source.
+        batch_size: samples per step of all ranks, which a schedule of the number of frames needs.
 
         Raises ValueError unless every span has frames for the widest interval and fits the crop, and crop_size is a
         multiple of scale.
         """
         fits = [
-            span.windows(sampling.num_frames, sampling.widest) and min(span.clip.height, span.clip.width) >= crop_size
+            span.windows(sampling.longest, sampling.widest) and min(span.clip.height, span.clip.width) >= crop_size
             for span in spans
         ]
         if not fits or not all(fits) or crop_size % scale:
@@ -73,6 +74,7 @@ class TrainSet:
         self.sampling = sampling
         self.crop_size = crop_size
         self.scale = scale
+        self.batch_size = batch_size
         drawn = {span.clip.degradation for span in spans}
         self._per_sample = {name: TABLE[name] for name in sorted(drawn) if name in TABLE and TABLE[name].per_sample}
         """Degradations of samples; carried along, as a worker's own table lacks those of plug-ins."""
@@ -84,16 +86,22 @@ class TrainSet:
         """Thresholds for a 64-bit word: below the first, the first source is drawn, and so on."""
         self._spans_before = [0, *accumulate(counts)]
         self._windows_up_to = {
-            interval: [
-                list(accumulate(span.windows(sampling.num_frames, interval) for span in spans[start:stop]))
+            (frames, interval): [
+                list(accumulate(span.windows(frames, interval) for span in spans[start:stop]))
                 for start, stop in pairwise(self._spans_before)
             ]
+            for frames in sampling.lengths
             for interval in sampling.intervals
         }
 
     def __len__(self) -> int:
-        """The number of windows at all intervals, i.e. the length of an epoch; indexes beyond it are valid."""
-        return sum(windows[-1] for sources in self._windows_up_to.values() for windows in sources)
+        """The number of windows of the longest samples at all intervals: the length of an epoch; indexes beyond are valid."""
+        longest = (self._windows_up_to[self.sampling.longest, interval] for interval in set(self.sampling.intervals))
+        return sum(windows[-1] for sources in longest for windows in sources)
+
+    def frames_of(self, index: int) -> int:
+        """The number of frames of sample `index`."""
+        return self.sampling.frames_at(index // self.batch_size)
 
     def sample(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Sample `index` >= 0: lr (T, 3, h, w) and gt (T, 3, H, W), float32 in [0, 1], contiguous."""
@@ -102,7 +110,7 @@ class TrainSet:
 
     def sample_u8(self, index: int) -> Pixels:
         """The same sample as uint8, before the division by 255: a quarter of the bytes to send between processes."""
-        return self._read(self._drawn(index))
+        return self._read(self._drawn(index, self.frames_of(index)))
 
     def readable_u8(self, index: int, bad: BadFrames) -> tuple[Pixels, list[Unreadable]]:
         """Sample `index`, or the next one if it has a frame that counts as bad for `index` or that cannot be read.
@@ -112,7 +120,7 @@ class TrainSet:
         """
         met: list[Unreadable] = []
         for candidate in range(index, index + _MOST_REPLACEMENTS):
-            drawn = self._drawn(candidate)
+            drawn = self._drawn(candidate, self.frames_of(index))  # as long as the other samples of its batch
             if bad and any(bad.counts_for((drawn.span, frame), index) for frame in drawn.frames):
                 continue
             if any((one.span, one.frame) == (drawn.span, frame) for one in met for frame in drawn.frames):
@@ -136,13 +144,13 @@ class TrainSet:
             fields={name: value if isinstance(value, (int, float)) else str(value) for name, value in error.fields.items()},
         )  # fmt: skip
 
-    def _drawn(self, index: int) -> _Drawn:
+    def _drawn(self, index: int, frames: int) -> _Drawn:
         # Philox is counter-based: (seed, index) is the key, so samples share no state. Only raw words and integer
         # arithmetic are used, because numpy guarantees these across versions but not the methods of Generator.
         words = np.random.Philox(key=[self.seed % _UINT64, index]).random_raw(9).tolist()
         source = bisect_right(self._drawn_below, words[7])
         interval = self.sampling.intervals[_below(words[8], len(self.sampling.intervals))]
-        windows = self._windows_up_to[interval][source]
+        windows = self._windows_up_to[frames, interval][source]
         window = _below(words[0], windows[-1])
         which = bisect_right(windows, window)
         number = self._spans_before[source] + which
@@ -150,7 +158,7 @@ class TrainSet:
         first = window - (windows[which - 1] if which else 0)
         side = self.crop_size // self.scale
         return _Drawn(
-            index, number, span.numbers(first, self.sampling.num_frames, interval),
+            index, number, span.numbers(first, frames, interval),
             top=_below(words[1], span.clip.height // self.scale - side + 1),
             left=_below(words[2], span.clip.width // self.scale - side + 1),
             flips=self.sampling.turns([word >> 63 for word in words[3:7]]),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vsrpp.inference.tiles import blend, fade_in, lay_over, tile_spans
+from vsrpp.inference.window import CHUNK_FRAMES, OVERLAP
 from vsrpp.models.precision import autocast
 
 Frames = NDArray[np.uint8]
@@ -62,8 +63,9 @@ def upscale_chunks(
     Chunking changes the result: the network is recurrent in both directions, so every output frame depends on the whole
     clip, and no overlap shorter than the clip reproduces the whole clip's result exactly. A chunk starts from an empty
     hidden state `overlap` frames before the first frame it keeps. How quickly that start is forgotten depends on the
-    weights; no bound is known. The whole clip is not always better either, because beyond the `num_frames` of training the
-    recurrence runs longer than it was trained for. With overlap ≥ frames each chunk reads, and costs, the whole clip.
+    weights; no bound is known. The whole clip is not always better either: beyond the frames of a training sample the
+    recurrence runs longer than it was trained for, which validation measures (`vsrpp.training.recurrence`). With
+    overlap ≥ frames each chunk reads, and costs, the whole clip.
     Memory is bounded in the number of frames only; `upscale_stream` also bounds it in the frame size.
     """
     for chunk in chunk_plan(frames, chunk_frames, overlap):
@@ -137,9 +139,9 @@ def upscale_frames(
 class StreamBounds:
     """How much of a clip `upscale_stream` holds at once. Raises ValueError for inconsistent values."""
 
-    chunk_frames: int = 16
+    chunk_frames: int = CHUNK_FRAMES
     """Frames kept of each chunk."""
-    overlap: int = 8
+    overlap: int = OVERLAP
     """Frames read on either side of a chunk. On either side of a cut, half as many are cross-faded between chunks."""
     tile: int = 256
     """Side of a tile in input pixels; 0 processes whole frames."""

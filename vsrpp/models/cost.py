@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vsrpp.config.frame_schedule import most_frames
 from vsrpp.models import registry
 from vsrpp.models.foreign import flow_network_of
 from vsrpp.models.spynet import COARSEST
@@ -48,7 +49,7 @@ def step_cost(run_config: Mapping[str, Any]) -> StepCost:
     parameters, flops, kept = _of_size({**run_config, "gradient_checkpointing": False})
     if run_config.get("gradient_checkpointing", False):
         _, _, outside = _of_size(run_config)
-        calls = 2 * int(run_config["num_frames"])
+        calls = 2 * most_frames(run_config)
         kept = outside + (kept - outside) / calls + calls * _hidden_bytes(run_config)
     kept /= int(run_config.get("accumulate", 1))
     if run_config.get("precision", "fp32") != "fp32":
@@ -65,7 +66,7 @@ def _of_foreign(run_config: Mapping[str, Any]) -> StepCost:
 
     with torch.random.fork_rng(devices=[]):
         model = registry.build(run_config)
-        side, frames = int(run_config["crop_size"]) // int(run_config["scale"]), int(run_config["num_frames"])
+        side, frames = int(run_config["crop_size"]) // int(run_config["scale"]), most_frames(run_config)
         counter = FlopCounterMode(display=False)
         with counter:
             _, kept = _forward(model, torch.zeros(1, frames, 3, side, side), threads=torch.get_num_threads())
@@ -99,7 +100,7 @@ def _of_depth(run_config: Mapping[str, Any], n_blocks: int) -> tuple[int, float,
     two, three = (_forward(model, torch.zeros(1, frames, 3, small, small)) for frames in (2, 3))
     side = int(run_config["crop_size"]) // int(run_config["scale"])
     times = int(run_config["batch_size"]) * (side / small) ** 2
-    flops, kept = (times * _line(a, b, int(run_config["num_frames"]) - 1) for a, b in zip(two, three, strict=True))
+    flops, kept = (times * _line(a, b, most_frames(run_config) - 1) for a, b in zip(two, three, strict=True))
     return sum(parameter.numel() for parameter in model.parameters()), flops, kept
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vsrpp.config.frame_schedule import most_frames
 from vsrpp.models.network import Network
 from vsrpp.plugins import registry
 
@@ -78,7 +79,7 @@ def fit(model: Any, run_config: Mapping[str, Any], name: str) -> nn.Module:
         model.scale = scale = run_config["scale"]
     if scale != run_config["scale"]:
         raise trial.refusal(f"its scale is {scale!r} and the run's is {run_config['scale']}")
-    side, frames = int(run_config["crop_size"]) // scale, int(run_config["num_frames"])
+    side, frames = int(run_config["crop_size"]) // scale, most_frames(run_config)
     lr = torch.zeros(1, frames, 3, side, side)
     training = model.training
     try:

@@ -39,8 +39,10 @@ class Network(nn.Module, ABC):
         return []
 
     def recurrences(self) -> dict[str, nn.Module]:
-        """The modules that return the hidden state of a direction, called once per frame, by direction: `backward` runs from
-        the last frame to the first. Validation measures the state. {} for a network without a recurrence."""
+        """The modules that return the hidden state, called once per frame, by direction; `backward` runs from the last frame.
+
+        Validation measures them. {} for a network without a recurrence.
+        """
         return {}
 
     def flow_network(self) -> nn.Module | None:

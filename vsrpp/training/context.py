@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 
 from vsrpp.checkpoints.snapshot import Snapshot
+from vsrpp.config.frame_schedule import frames_at
 from vsrpp.controller.controller import Outcome
 from vsrpp.data import Data
 from vsrpp.distributed.process_group import ProcessGroup
@@ -142,6 +143,6 @@ class RunContext:
 
     def figures(self) -> dict[str, float]:
         """This rank's speed, activity and system metrics since the last row."""
-        frames = int(self.run_config["batch_size"]) * int(self.run_config["num_frames"])
+        frames = int(self.run_config["batch_size"]) * frames_at(self.run_config, self.state.step - 1)
         speed = self.throughput.row(self.state.step, frames)
         return {**speed, **self.train_step.activity.values(), **self.system.latest}

@@ -21,6 +21,7 @@ import torch
 
 from vsrpp import formats, models
 from vsrpp.checkpoints.documents import read_manifest
+from vsrpp.config.frame_schedule import most_frames
 from vsrpp.data import val_sample_of
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths
@@ -116,9 +117,10 @@ def _try(
 
 
 def _tried(run_config: dict[str, Any], live: Mapping[str, Any]) -> dict[str, Any]:
-    """The run in its most expensive phase: a flow network that is frozen at first counts as learning."""
+    """The run in its most expensive phase: with its longest samples, and a flow network that is frozen at first learning."""
     thaws = int(run_config["flow_freeze_steps"]) < int(live["max_steps"])
-    return {**run_config, "max_hours": None, **({"flow_freeze_steps": 0} if thaws else {})}
+    longest = {"num_frames": most_frames(run_config), "num_frames_schedule": None}
+    return {**run_config, **longest, "max_hours": None, **({"flow_freeze_steps": 0} if thaws else {})}
 
 
 def _look_at_run(seen: DryRun, run: Prepared) -> None:

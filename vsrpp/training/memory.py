@@ -11,6 +11,7 @@ import psutil
 import torch
 
 from vsrpp import formats, models
+from vsrpp.config.frame_schedule import most_frames
 
 SIZES = ("batch_size", "num_frames", "crop_size")
 SMALLEST = {"batch_size": 1, "num_frames": 2, "crop_size": 16}
@@ -46,6 +47,7 @@ def advice(run_config: Mapping[str, Any], device: torch.device, has_bytes: int, 
 
     The estimates are those of `models.step_cost`, raised if they are below the amount that was not enough.
     """
+    run_config = {**run_config, "num_frames": most_frames(run_config), "num_frames_schedule": None}
     sizes = ", ".join(f"{key} {run_config[key]}" for key in SIZES)
     try:
         estimated = _needs(run_config, ranks)

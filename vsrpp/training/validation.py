@@ -17,6 +17,7 @@ from PIL import Image
 from torch import nn
 
 from vsrpp import metrics, resize
+from vsrpp.config.frame_schedule import frames_at
 from vsrpp.data import ValClip
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.inference.chunks import chunk_plan, upscale_chunk
@@ -190,7 +191,7 @@ class Validator:
     def _stability(self, model: nn.Module, clip: ValClip) -> dict[str, float]:
         if self._by_version_1:
             return {}
-        frames = int(self._run_config["num_frames"])
+        frames = frames_at(self._run_config, step - 1)  # of the step that the weights come from
         return recurrence.measure(model, clip, frames, self._scale, device=self._device, precision=self._precision)
 
 

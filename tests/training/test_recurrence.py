@@ -1,0 +1,98 @@
+"""The recurrence at validations: its hidden state and its gain by window length, the events, and the old rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.support.runs import Steered, configs
+from vsrpp import models, paths
+from vsrpp.data import ValClip, open_data
+from vsrpp.data.split import Span
+from vsrpp.models.vsrpp_net import STATE_LEAK, VsrppNet, bounded
+from vsrpp.training.recurrence import measure
+
+FIGURES = {
+    "val/gain_window", "val/gain_train_window", "val/recurrence_growth",
+    *(f"val/hidden_{way}_{end}" for way in ("forward", "backward") for end in ("first", "last")),
+}  # fmt: skip
+
+
+def exploding(version: int) -> VsrppNet:
+    """A network whose trunks multiply a hidden state by 1.4."""
+    torch.manual_seed(0)
+    model = VsrppNet(scale=4, n_feats=4, n_blocks=1, version=version)
+    for trunk in (model.backward_trunk, model.forward_trunk):
+        conv = trunk.head[0]
+        assert isinstance(conv, torch.nn.Conv2d)
+        torch.nn.init.constant_(conv.weight, 0.01)
+        with torch.no_grad():
+            for channel in range(4):
+                conv.weight[channel, 3 + channel, 1, 1] = 1.4
+            conv.bias.fill_(0.1)  # type: ignore[union-attr]
+    return model
+
+
+@pytest.fixture
+def clip(tiny_clip: Path) -> ValClip:
+    """All 24 frames of the tiny clip."""
+    whole = open_data(configs(tiny_clip, scale=4)[0], cache_dir=paths.cache_dir()).clips[0]
+    return ValClip(Span(whole, 0, whole.frames))
+
+
+def test_growth_is_measured_per_frame_and_version_2_bounds_it(clip: ValClip) -> None:
+    figures = {v: measure(exploding(v), clip, 3, 4, device=torch.device("cpu"), precision="fp32") for v in (1, 2)}
+    assert {f"val/{name}" for name in figures[1]} == FIGURES
+    assert figures[1]["recurrence_growth"] > 1.3
+    assert figures[2]["recurrence_growth"] < 1.1
+    assert figures[1]["hidden_backward_first"] > 10 * figures[2]["hidden_backward_first"]
+
+
+def test_a_network_that_names_no_recurrence_or_a_short_clip_has_no_figures(clip: ValClip) -> None:
+    cpu = torch.device("cpu")
+    model = exploding(1)
+    assert measure(model, clip, clip.frames, 4, device=cpu, precision="fp32") == {}
+    model.recurrences = dict  # type: ignore[method-assign, assignment]
+    assert measure(model, clip, 3, 4, device=cpu, precision="fp32") == {}
+
+
+def test_a_state_of_any_size_is_read_bounded() -> None:
+    for size in (1e-3, 1.0, 1e6):
+        read = bounded(torch.full((1, 4, 2, 2), size))
+        assert float(read.square().mean().sqrt()) <= STATE_LEAK
+    assert torch.equal(bounded(torch.zeros(1, 4, 2, 2)), torch.zeros(1, 4, 2, 2))
+
+
+def test_a_run_config_without_a_network_version_builds_the_old_arithmetic() -> None:
+    config = {"network": "vsrpp", "scale": 4, "n_feats": 4, "n_blocks": 1}
+    built = {}
+    for name, version in (("old", {}), ("1", {"network_version": 1}), ("2", {"network_version": 2})):
+        torch.manual_seed(0)
+        model = models.build(config | version)
+        torch.nn.init.normal_(model.upsampler[-1].weight)
+        built[name] = model(torch.rand(1, 3, 3, 8, 8, generator=torch.Generator().manual_seed(1)))
+    assert torch.equal(built["old"], built["1"])
+    assert not torch.equal(built["1"], built["2"])
+
+
+def test_validations_record_the_figures_and_tell_an_unstable_recurrence_once(tmp_path: Path, tiny_clip: Path) -> None:
+    def spoil(run: Steered) -> None:
+        run.context.state.model_ema.load_state_dict(exploding(1).state_dict())
+
+    sets = {"n_feats": 4, "n_blocks": 1, "num_frames": 3, "network_version": 1, "max_steps": 20, "validate_every": 10,
+            "scale": 4, "val_fraction": 0.5, "max_lr": 1e-5, "ema_decay": 0.99999}  # fmt: skip
+    run = Steered.new(tmp_path, tiny_clip, {9: spoil, 19: spoil}, **sets)
+    assert run.train() == "finished"
+    validated = [event for event in run.events if event.type == "validated"]
+    assert {f"val/{name}" for name in validated[0].data} >= FIGURES
+    assert validated[0].data["window"] == 32
+    assert [event.step for event in run.events if event.type == "recurrence_unstable"] == [10]
+
+
+def test_version_1_of_validation_neither_measures_nor_tells(tmp_path: Path, tiny_clip: Path) -> None:
+    run = Steered.new(tmp_path, tiny_clip, validation_version=1, num_frames=2, max_steps=10, validate_every=10)
+    run.train()
+    validated = next(event for event in run.events if event.type == "validated")
+    assert not {"window", "gain_window", "recurrence_growth"} & validated.data.keys()
