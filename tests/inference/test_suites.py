@@ -17,7 +17,7 @@ from vsrpp import metrics
 from vsrpp.cli import main
 from vsrpp.data.degradations import bd
 from vsrpp.inference import messages
-from vsrpp.inference.suites import SUITES, degradation_of, parse_suites, suite_sources
+from vsrpp.inference.suites import SUITES, check_scale, degradation_of, parse_suites, suite_sources
 from vsrpp.resize import resize_u8
 
 FRAMES = 4
@@ -41,8 +41,8 @@ def make_suite(root: Path, name: str, pattern: str) -> Path:
     return root
 
 
-def evaluated(capsys: pytest.CaptureFixture[str], *words: Any, code: int = 0) -> Any:
-    assert main(["evaluate", *map(str, words), "--json"]) == code
+def evaluated(capsys: pytest.CaptureFixture[str], *words: Any) -> Any:
+    assert main(["evaluate", *map(str, words), "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -135,7 +135,7 @@ def test_the_table_comes_as_text_markdown_and_latex(tmp_path: Path, capsys: pyte
     assert "Bicubic        " in said["text"]
 
 
-def test_a_network_of_another_scale_has_no_suite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    make_suite(tmp_path, "reds4", "REDS4/GT/{clip}")
-    document = evaluated(capsys, "bicubic", "--suite", "reds4", "--root", tmp_path, "--scale", "2", code=2)
-    assert document["reason_code"] == "refused.usage.evaluate"
+def test_a_network_of_another_scale_has_no_suite() -> None:
+    check_scale("reds4", 4)
+    with raises(messages.SUITE_SCALE, scale=4, network=2):
+        check_scale("reds4", 2)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsrpp import control, paths
-from vsrpp.cli import early
+from vsrpp.cli import early, messages
 from vsrpp.cli.contenders import Contender, ScoredClips, common_scale, first_contender, second_contender
 from vsrpp.cli.evaluate_request import EvaluationRequest
 from vsrpp.cli.evaluate_tables import print_clips, print_difference, print_suites
@@ -62,9 +62,7 @@ def evaluate(
             if not as_json:
                 say(green(line))
         if failures:
-            from vsrpp.metrics.messages import GATE_FAILED
-
-            raise GATE_FAILED(why=f"{failures[0]}.")
+            raise messages.GATE_FAILED(why=failures[0])
     for line in document["gate"]["verdicts"] if rules and not as_json else ():
         say(green(line))
     if as_json:
@@ -75,7 +73,6 @@ def evaluate(
 def _sets(request: EvaluationRequest, suites: Sequence[str], contenders: Sequence[Contender]) -> list[ScoredClips]:
     """What is scored: each suite, or the one path. Raises NotFound or Refused before anything is scored."""
     from vsrpp.data.degradation_table import DEFAULT
-    from vsrpp.inference import messages
     from vsrpp.inference import suites as known
     from vsrpp.inference.evaluate import scored_sources
 
@@ -90,8 +87,7 @@ def _sets(request: EvaluationRequest, suites: Sequence[str], contenders: Sequenc
     assert request.root is not None
     sets = []
     for suite in suites:
-        if scale != known.SCALE:
-            raise messages.SUITE_SCALE(suite=suite, scale=known.SCALE, network=scale)
+        known.check_scale(suite, scale)
         degradation = known.degradation_of(suite, request.degradation, trained_on)
         sources = known.suite_sources(suite, request.root.expanduser(), degradation)
         border = known.SUITES[suite].border

@@ -50,6 +50,7 @@ EVALUATE_NO_EFFECT = Reason("refused.usage.evaluate", "{option} refused: {why}."
 EVALUATE_SCALES = Reason(
     "refused.scale.differ", "--against refused: A upscales by {scale}, B by {against}; they cannot be compared."
 )
+GATE_FAILED = Reason("proof_failed.gate", "{why}.", ProofFailed)
 FRAME_RATE = Reason(
     "refused.range.fps", "--fps {fps} refused: must be above 0 and at most 1000, such as 25, 29.97 or 30000/1001."
 )

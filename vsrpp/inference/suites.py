@@ -108,6 +108,12 @@ def parse_suites(text: str) -> list[str]:
     return names
 
 
+def check_scale(name: str, scale: int) -> None:
+    """Raises Refused for a network of another scale."""
+    if scale != SCALE:
+        raise messages.SUITE_SCALE(suite=name, scale=SCALE, network=scale)
+
+
 def degradation_of(name: str, asked: str | None, trained_on: str) -> str:
     """Asked for, else what the network was trained on if the suite is reported with it, else the suite's usual one.
 

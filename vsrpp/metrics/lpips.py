@@ -55,17 +55,21 @@ class Lpips(nn.Module):
 
     def forward(self, ours: Tensor, truth: Tensor) -> Tensor:
         """Raises Refused for pictures that are too small for the network."""
-        if min(ours.shape[-2:]) < _SMALLEST[self.net]:
-            raise messages.TOO_SMALL_TO_MEASURE(
-                measure="LPIPS", side=_SMALLEST[self.net], width=ours.shape[-1], height=ours.shape[-2]
-            )
-        total = torch.zeros(len(ours), device=ours.device)
-        for head, one, other in zip(self.heads, self._compared(ours), self._compared(truth), strict=True):
-            total = total + (head * (one - other) ** 2).sum(dim=1).mean(dim=(1, 2))
-        return total
+        return self.compare(self.compared(ours), self.compared(truth))
 
-    def _compared(self, pictures: Tensor) -> list[Tensor]:
-        """The features of the compared layers, each pixel of length 1."""
+    def compare(self, ours: list[Tensor], truth: list[Tensor]) -> Tensor:
+        """The distance of two batches of pictures from what `compared` gives for them."""
+        terms = zip(self.heads, ours, truth, strict=True)
+        return torch.stack([(head * (one - other) ** 2).sum(dim=1).mean(dim=(1, 2)) for head, one, other in terms]).sum(
+            dim=0
+        )
+
+    def compared(self, pictures: Tensor) -> list[Tensor]:
+        """The features of the compared layers, each pixel of length 1. Raises Refused for pictures that are too small."""
+        if min(pictures.shape[-2:]) < _SMALLEST[self.net]:
+            raise messages.TOO_SMALL_TO_MEASURE(
+                measure="LPIPS", side=_SMALLEST[self.net], width=pictures.shape[-1], height=pictures.shape[-2]
+            )
         found = []
         x = (2 * pictures - 1 - self.shift) / self.scale
         for number, layer in enumerate(self.features):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import ProofFailed, Reason
+from vsrpp.errors import Reason
 
 # ---- weight files of LPIPS and DISTS
 WEIGHT_FILE = Reason("refused.metrics.weight_file", "{option} {path} refused: {cause}.")
@@ -33,4 +33,3 @@ GATE_DIRECTION = Reason(
     "--fail-if {text} refused: it would fail when A is better, since {better} {measure} is better; turn the comparison "
     "round, or exchange A and B.",
 )
-GATE_FAILED = Reason("proof_failed.gate", "{why}", ProofFailed)

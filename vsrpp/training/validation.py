@@ -126,7 +126,7 @@ class Validator:
         self, model: nn.Module, step: int, *, pictures: bool, between: Callable[[], None] = lambda: None
     ) -> Scores:  # fmt: skip
         """Score `model` on every clip, all ranks together; with `pictures`, rank 0 writes some of the outputs."""
-        scored = self.score(model, pictures=pictures, between=between)
+        scored = self.score(model, pictures=pictures, between=between, step=step)
         means = _means([clip.figures for clip in scored])
         quality, sharpness = self._group.broadcast((means.get("quality", 0.0), means.get("sharpness", 0.0)))
         if not self._group.is_rank_0:
@@ -148,7 +148,7 @@ class Validator:
         return kept
 
     def score(
-        self, model: nn.Module, *, pictures: bool, between: Callable[[], None] = lambda: None
+        self, model: nn.Module, *, pictures: bool, between: Callable[[], None] = lambda: None, step: int = 1
     ) -> list[Scored]:  # fmt: skip
         """Score `model` on this rank's clips; returns all clips in order on rank 0, none elsewhere.
 
@@ -157,11 +157,11 @@ class Validator:
         """
         own = []
         for number in range(self._group.rank, len(self.clips), self._group.world_size):
-            own.append(self._score(model, number, picture=pictures and number < PICTURE_CLIPS))
+            own.append(self._score(model, number, step, picture=pictures and number < PICTURE_CLIPS))
             between()
         return sorted((clip for share in self._group.gather(own) for clip in share), key=lambda clip: clip.number)
 
-    def _score(self, model: nn.Module, number: int, *, picture: bool) -> Scored:
+    def _score(self, model: nn.Module, number: int, step: int, *, picture: bool) -> Scored:
         """Chunk by chunk: memory does not depend on the clip's length."""
         clip, baseline = self.clips[number], None if number in self._bicubic else _Figures(self._metrics)
         figures, drawing = _Figures(self._metrics, sharpness=True), _Drawing(clip) if picture else None
@@ -184,11 +184,11 @@ class Validator:
         if baseline is not None:
             self._bicubic[number] = baseline.means()
         means = {**figures.means(), **{f"bicubic_{name}": value for name, value in self._bicubic[number].items()}}
-        means |= self._stability(model, clip)
+        means |= self._stability(model, clip, step)
         row = {"name": clip.name, "frames": len(scored), **means}
         return Scored(number, row, means, figures.frames(), drawing.picture() if drawing is not None else None)
 
-    def _stability(self, model: nn.Module, clip: ValClip) -> dict[str, float]:
+    def _stability(self, model: nn.Module, clip: ValClip, step: int) -> dict[str, float]:
         if self._by_version_1:
             return {}
         frames = frames_at(self._run_config, step - 1)  # of the step that the weights come from
