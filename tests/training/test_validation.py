@@ -19,7 +19,10 @@ from vsrpp import metrics, resize
 from vsrpp.data import ValClip, open_data
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.inference.chunks import upscale_frames
-from vsrpp.training.validation import CHUNK_FRAMES, OVERLAP, Scored, Validator
+from vsrpp.inference.window import validation_overlap
+from vsrpp.training.validation import CHUNK_FRAMES, Scored, Validator
+
+VERSION_1 = validation_overlap({})
 
 LENGTH = CHUNK_FRAMES + 14
 START = 60 - LENGTH
@@ -77,7 +80,7 @@ def test_the_figures_are_those_of_whole_arrays_to_the_last_bit(
 ) -> None:
     clip = ValClip(replace(clip.span, clip=replace(clip.span.clip, scored=scored)))  # type: ignore[type-var]
     lr, gt = clip.lr(), clip.gt()
-    output = upscale_frames(network, lr, device="cpu", chunk_frames=CHUNK_FRAMES, overlap=OVERLAP)
+    output = upscale_frames(network, lr, device="cpu", chunk_frames=CHUNK_FRAMES, overlap=VERSION_1)
     bicubic = resize.resize_u8(lr, 4)
     assert clip.scored == ([3, 20] if scored else list(range(LENGTH)))
     expected: dict[str, float] = {"sharpness": edges(output[clip.scored]) / edges(gt[clip.scored])}
@@ -132,7 +135,7 @@ def test_chunks_without_a_sampled_frame_are_not_upscaled(clip: ValClip, network:
         score(replace(clip, runs=(range(CHUNK_FRAMES),)), network)
     finally:
         handle.remove()
-    assert upscaled == CHUNK_FRAMES + OVERLAP
+    assert upscaled == CHUNK_FRAMES + VERSION_1
 
 
 def test_peak_memory_does_not_grow_with_the_clip(tmp_path: Path, network: nn.Module) -> None:
