@@ -72,7 +72,7 @@ def _dists(network: Dists) -> FrameMeasure:
     network = network.to(device).eval()
 
     def measure(ours: Frame, truth: Frame) -> float:
-        with torch.no_grad():
+        with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             return float(network(_pictures(ours, device), _pictures(truth, device)))
 
     return measure
@@ -95,7 +95,7 @@ def _lpips(network: Lpips) -> FrameMeasure:
         return found
 
     def measure(ours: Frame, truth: Frame) -> float:
-        with torch.no_grad():
+        with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             return float(network.compare(features(ours), features(truth)))
 
     return measure
