@@ -73,7 +73,7 @@ def test_live_defaults_of_base_are_those_of_the_design():
         "checkpoint_every": 1000,
         "max_steps": 300000,
         "adaptive": True,
-        "plateau_action": "reduce_lr",
+        "plateau_action": "none",
     }
 
 
