@@ -3,7 +3,7 @@
 A curve is a clean logarithm of the loss plus noise, and a validation quality that follows the clean curve. A step is
 `falling` where the clean curve's exponent, −d ln(loss) / d ln(step), is at least FALLING_EXPONENT, flat below FLAT_EXPONENT,
 and otherwise not scored. A false plateau is one that begins in a falling step. A true one must be found within the allowed
-delay: DELAY_SHARE of the run's length, but at least LEAST_DELAY steps.
+delay: 5 % of the run's length, but at least 2,000 steps.
 
 The ideal test knows when the fall stopped, its exponent p, and the noise. It compares "flat since step T" with "falls on
 with p" by the likelihood of every loss and every validation of the allowed delay, whose separation in standard errors is
@@ -26,13 +26,12 @@ from typing import Any
 
 import numpy as np
 
-from vsrpp.controller import plateau
+from vsrpp.controller import plateau, plateau_long
 
 STEPS = 300_000
 PATIENCE = 250
 CADENCES = (500, 5000, 0)
 """Steps between validations; 0: none."""
-DELAY_SHARE, LEAST_DELAY = 0.05, 2000
 FALLING_EXPONENT, FLAT_EXPONENT = 0.03, 0.003
 STARTED = 1000
 """Steps at the beginning that are not scored."""
@@ -68,6 +67,14 @@ def exponents(clean: np.ndarray) -> np.ndarray:
 def labelled(clean: np.ndarray) -> Clean:
     exponent = exponents(clean)
     return clean, exponent >= FALLING_EXPONENT, exponent < FLAT_EXPONENT
+
+
+def guarded(falling: np.ndarray, flat: np.ndarray) -> np.ndarray:
+    """`falling` without the allowed delay after each flat stretch: what a plateau's begin may take, its end may too."""
+    kept = falling.copy()
+    for stop in np.flatnonzero(flat[:-1] & ~flat[1:]) + 1:
+        kept[stop : stop + allowed_delay(len(flat))] = False
+    return kept
 
 
 def _steps(steps: int) -> np.ndarray:
@@ -124,17 +131,22 @@ FAMILIES: dict[str, Callable[[np.random.Generator, int], Clean]] = {
 
 
 def recorded(steps: int) -> Iterator[tuple[str, Clean]]:
-    """The recorded runs, stretched to this length: their probes, averaged over nine, and their own labels."""
+    """The recorded runs, stretched to this length, with their own labels where the local exponent agrees.
+
+    Their probes are averaged over 420 steps, the width that labelled them: the wander of the weights, which would not grow
+    with the run, is not part of the shape.
+    """
     for path in sorted(CURVES.glob("*.json")):
         document = json.loads(path.read_text(encoding="utf-8"))
         probes, factor = np.log(document["probes"]), steps / len(document["loss"])
-        padded = np.pad(probes, 4, mode="edge")
-        smooth = np.convolve(padded, np.ones(9) / 9, mode="valid")
+        padded = np.pad(probes, 10, mode="reflect", reflect_type="odd")
+        smooth = np.convolve(padded, np.ones(21) / 21, mode="valid")
         at = (np.arange(len(probes)) + 0.5) * document["probe_every"] * factor
         falling, flat = np.zeros(steps, bool), np.zeros(steps, bool)
         for start, stop, label in document["segments"]:
             (falling if label == "falling" else flat)[int(start * factor) : int(stop * factor)] = True
-        yield f"recorded:{path.stem}", (np.interp(_steps(steps), at, smooth), falling, flat)
+        clean = np.interp(_steps(steps), at, smooth)
+        yield f"recorded:{path.stem}", (clean, falling & (exponents(clean) >= FALLING_EXPONENT), flat)
 
 
 def noise(rng: np.random.Generator, steps: int, *, correlated: bool) -> tuple[np.ndarray, float]:
@@ -154,6 +166,7 @@ def curve(family: str, made: Clean, rng: np.random.Generator, *, correlated: boo
     """Add noise and validations: the quality rises by half as much as the loss suggests, up to as much."""
     clean, falling, flat = (values.copy() for values in made)
     falling[:STARTED] = flat[:STARTED] = False
+    falling = guarded(falling, flat)
     disturbed, variance = noise(rng, len(clean), correlated=correlated)
     gain, jitter = QUALITY_GAIN * rng.uniform(0.5, 1.0), 10 ** rng.uniform(math.log10(2e-4), -3)
     quality = 0.75 - gain * (clean - clean[0]) + jitter * rng.standard_normal(len(clean))
@@ -173,7 +186,7 @@ def curves(steps: int, seeds: int, first_seed: int = FIRST_SEED) -> Iterator[Lon
 
 
 def allowed_delay(steps: int) -> int:
-    return max(round(DELAY_SHARE * steps), LEAST_DELAY)
+    return round(plateau_long.allowed_delay(steps))
 
 
 def ideal_z(it: LongCurve, start: int, delay: int, every: int) -> float:

@@ -41,7 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "store": {"errors", "paths", "documents", "safe_text"},
     "control": LEAVES | {"config", "schedule", "store"},
     **{room: {"config", "resize", "errors", "formats", "plugins", "private_files", "safe_text"} for room in SCIENCE},
-    "controller": {"config", "control", "plugins"},
+    "controller": {"config", "control", "plugins", "formats"},
     "distributed": {"errors"},
     "checkpoints": LEAVES | {"config", "plugins"},
     "inference": LEAVES | SCIENCE | {"checkpoints", "plugins"},

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import json
 import math
 import random
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -139,7 +139,7 @@ def test_reduced_rate_recovers_with_progress_and_never_falls_below_a_quarter():
     assert min(factors) == 0.25 and factors[3999] == 0.25
     assert factors[-1] == 1.0
     rising = factors[4000:]
-    assert all(later >= earlier for earlier, later in itertools.pairwise(rising))
+    assert all(later >= earlier for earlier, later in pairwise(rising))
     floors = [(n, event) for n, event in found if event.type == "lr_floor"]
     assert len(floors) == 1 and floors[0][1].data == {"lr_factor": 0.25, "max_steps": LONG}
 
@@ -157,6 +157,26 @@ def test_version_1_reduces_for_good():
 def test_no_safety_reset_and_no_cut_on_a_slow_fall():
     found, factors = controlled(power_law(12_000))
     assert not [event.type for _, event in found if event.type != "phase_changed"] and set(factors) == {1.0}
+
+
+def test_version_1_decides_as_it_always_did():
+    """Decisions recorded with the code that had no version: steps, rate factors and phases."""
+    rng = random.Random(7)
+    losses = [0.02 * (min(n, 1500) / 5000) ** -0.067 * math.exp(rng.gauss(0, 0.05)) for n in range(1, 3001)]
+    controller, found = Controller({}), []
+    for n, loss in enumerate(losses, 1):
+        quality, sharpness = (0.6, 0.6) if n % 500 == 0 else (None, None)
+        seen = controller.update(
+            n, loss=loss, terms={"l1": loss}, quality=quality, sharpness=sharpness, finite=True,
+            live={**LIVE, "plateau_action": "reduce_lr"},
+        )  # fmt: skip
+        found += [(n, event.type, event.data.get("lr_factor") or event.data["to"]) for event in seen.events]
+    assert found == [
+        (100, "phase_changed", "stable"), (1832, "plateau_detected", 0.5), (1832, "phase_changed", "aggressive"),
+        (2082, "phase_changed", "cooldown"), (2132, "phase_changed", "stable"), (2133, "phase_changed", "aggressive"),
+        (2136, "plateau_cleared", 0.5), (2383, "phase_changed", "cooldown"), (2433, "phase_changed", "stable"),
+        (2984, "plateau_detected", 0.25), (2984, "phase_changed", "aggressive"),
+    ]  # fmt: skip
 
 
 @pytest.mark.slow

@@ -13,8 +13,9 @@ SETS: dict[str, Any] = {
     "n_feats": 4, "n_blocks": 1, "num_frames": 2, "crop_size": 32, "batch_size": 2, "scale": 2, "warmup_steps": 4,
     "torch_threads": 1, "num_workers": 0, "device": "cpu", "val_fraction": 0.2, "max_steps": 24, "log_every": 2,
     "validate_every": 10, "checkpoint_every": 10, "max_lr": 1e-3, "control_interval": 4, "keep_last": 100,
+    "plateau_action": "reduce_lr",
 }  # fmt: skip
-"""`keep_last` keeps every checkpoint, because pruning depends on when MLflow has them."""
+"""`plateau_action` was that by default. `keep_last` keeps every checkpoint, because pruning depends on when MLflow has them."""
 NETWORKS: dict[str, dict[str, Any]] = {
     "vsrpp": {"network": "vsrpp"},
     "basicvsr": {"network": "basicvsr", "scale": 4, "flow_freeze_steps": 6},

@@ -147,6 +147,8 @@ def test_a_run_from_a_checkpoint_is_tried_from_there(tmp_path: Path, tiny_clip: 
     )  # fmt: skip
     assert seen.problems == []
     assert seen.forecast is not None and seen.forecast.steps == 30
+    assert seen.controller.startswith("no plateau is possible: it takes until step 361")
+    assert any(line.startswith("controller") and seen.controller in line for line in lines(seen, configs(tiny_clip)[0]))
 
 
 def test_a_loss_that_is_not_finite_is_a_problem(

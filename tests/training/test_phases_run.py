@@ -12,7 +12,7 @@ from vsrpp.store import RunReader
 
 PROVOKED = {
     "max_steps": 420, "log_every": 10, "validate_every": 100, "detector": "brief", "checkpoint_every": 10_000,
-    "max_lr": 1e-5, "min_lr": 1e-8,
+    "max_lr": 1e-5, "min_lr": 1e-8, "plateau_action": "reduce_lr",
     "plateau_patience": 50, "plateau_safety_threshold": 5000, "cooldown_duration": 20, "sharpness_threshold": 1.0,
 }  # fmt: skip
 """A rate too low to learn with, the least patience there is, and the detector that counts every step whole."""

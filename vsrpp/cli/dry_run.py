@@ -34,6 +34,8 @@ def _rows(report: DryRun, run_config: Mapping[str, Any]) -> dict[str, str]:
             f"{run_config['network']} ×{run_config['scale']}, {report.cost.parameters:,} parameters; a step takes"
             f" {flops(report.cost.flops)} and, estimated, {size(report.cost.memory_bytes)}"
         )
+    if report.controller:
+        rows["controller"] = report.controller
     return {**rows, **_measured_rows(report)} if report.measured is not None else rows
 
 

@@ -27,14 +27,21 @@ from vsrpp.controller.plateau_trend import BLOCK_STEPS, LEAST_NOISE, TrendDetect
 SHORT_RUN = 10_000
 """Up to this `max_steps`, a candidate is a plateau."""
 
-WORTH = 0.06
+WORTH = 0.04
 """A fall of the loss worth having over the steps that remain (of its logarithm)."""
 
-LARGEST_EXPONENT = 0.04
+LARGEST_EXPONENT = 0.035
 """A fall with an exponent above this is never a plateau, however few steps remain. BasicVSR's loss falls with 0.067."""
 
-CONFIRM_Z = 0.9
-"""Standard errors added to the fall before it is compared with what is worth having; 0 while the plateau lasts."""
+CONFIRM_Z, CONFIRM_GROWTH = 1.0, 1.0
+"""Standard errors added to the fall before it is compared with what is worth having; none while the plateau lasts.
+
+A stretch shorter than the allowed delay needs more, because a run has more of them: `CONFIRM_Z` times the root of
+1 + `CONFIRM_GROWTH` times the logarithm of delay over length.
+"""
+
+DELAY_SHARE, LEAST_DELAY = 0.05, 2000.0
+"""The allowed delay of a plateau's detection: this fraction of the run, and at least this many steps."""
 
 CONTRADICT_Z = 1.0
 """A series contradicts a plateau if its own fall, minus this many standard errors, is worth having."""
@@ -59,6 +66,11 @@ LOOK_STEPS = 64
 
 LEAST_ERROR = 1e-9
 """Minimum error of an exponent, to avoid dividing by zero on a noiseless curve."""
+
+
+def allowed_delay(max_steps: float) -> float:
+    """Steps within which a plateau should be found in a run of this length, where its noise allows."""
+    return LEAST_DELAY if math.isinf(max_steps) else max(DELAY_SHARE * max_steps, LEAST_DELAY)
 
 
 class LongRunDetector(TrendDetector):
@@ -123,30 +135,36 @@ class LongRunDetector(TrendDetector):
     def _is_flat(self) -> bool:
         now, worth, age = math.log(max(1, self.step)), self.worth(), LEAST_AGE
         while age <= min(self.step / 2, self.step - self.ended):
-            knot = math.log(self.step - age)
+            knot, now_age = math.log(self.step - age), age
             age *= AGE_RATIO
-            falls = self._falls(knot, now - knot, worth)
+            certainty = self._certainty(now_age)
+            falls = self._falls(knot, now - knot, worth / certainty)
             if not falls or any(fall - CONTRADICT_Z * error > worth for fall, error in falls):
                 continue
             information = sum(error**-2 for _, error in falls)
             fall, error = sum(fall * error**-2 for fall, error in falls) / information, information**-0.5
-            if CONFIRM_Z * error >= worth:
+            if certainty * error >= worth:
                 continue
             self.exponents = {"exponent": fall, "exponent_error": error, "exponent_worth": worth}
-            if max(0.0, fall) + (0.0 if self.confirmed else CONFIRM_Z * error) < worth:
+            if max(0.0, fall) + (0.0 if self.confirmed else certainty * error) < worth:
                 return True
         return False
 
-    def _falls(self, knot: float, length: float, worth: float) -> list[tuple[float, float]]:
+    def _certainty(self, length: float) -> float:
+        """Standard errors that a stretch of this many steps needs."""
+        shorter = max(0.0, math.log(allowed_delay(self.max_steps) / length))
+        return CONFIRM_Z * math.sqrt(1 + CONFIRM_GROWTH * shorter)
+
+    def _falls(self, knot: float, length: float, most_error: float) -> list[tuple[float, float]]:
         """(exponent of the fall since the knot, its error) of the loss and of the validations.
 
-        Empty without the loss's, or if the points after the knot could not tell, wherever they lie.
+        Empty without the loss's, or if the points after the knot leave a larger error than `most_error`, wherever they lie.
         """
         known = sum(
             history.points_since(knot) / max(history.variance, LEAST_ERROR**2) * unit * unit
             for history, unit in ((self.losses, 1.0), (self.qualities, QUALITY_PER_FALL))
         )
-        if known * length * length < (CONFIRM_Z / worth) ** 2:
+        if known * length * length * most_error * most_error < 1:
             return []
         start = knot - REACH * length
         loss, quality = self.losses.after(knot, start), self.qualities.after(knot, start)

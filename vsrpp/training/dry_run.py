@@ -22,6 +22,7 @@ import torch
 from vsrpp import formats, models
 from vsrpp.checkpoints.documents import read_manifest
 from vsrpp.config.frame_schedule import most_frames
+from vsrpp.controller.outlook import outlook
 from vsrpp.data import val_sample_of
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths
@@ -57,6 +58,8 @@ class DryRun:
     losses: list[float] = field(default_factory=list)
     measured: Measured | None = None
     forecast: Forecast | None = None
+    controller: str = ""
+    """What the controller could do in a run of this length."""
     free_bytes: int = 0
     """Free space on the disk of the runs."""
     store_bytes: int = 0
@@ -95,6 +98,7 @@ def _try(
     parent: CheckpointPaths | None,
 ) -> None:  # fmt: skip
     start = int(read_manifest(parent)["step"]) if parent else 0
+    seen.controller = outlook(run_config, live, start)
     seen.warnings += oddities(run_config, live, cores=len(os.sched_getaffinity(0)), start=start)
     short = {**live, "max_steps": start + STEPS, "log_every": 1}
     run = prepare_new(
