@@ -36,6 +36,4 @@ def test_an_almost_untrained_small_network_diverges_in_version_1_alone(tmp_path:
     old, new = json.loads(done.stdout)["rows"]
     assert (old["version"], new["version"]) == (1, 2)
     assert old["spread"] < -0.05 < new["spread"]
-    again = subprocess.run(command, env=environment(tmp_path), capture_output=True, text=True, timeout=300)
-    assert "| small | 1 | 0 |" in again.stdout
     assert len(kept.read_text().splitlines()) == 2

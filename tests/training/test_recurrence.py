@@ -11,7 +11,9 @@ from tests.support.runs import Steered, configs
 from vsrpp import models, paths
 from vsrpp.data import ValClip, open_data
 from vsrpp.data.split import Span
+from vsrpp.launch import run_configs
 from vsrpp.models.vsrpp_net import STATE_LEAK, VsrppNet, bounded
+from vsrpp.paths import CheckpointPaths
 from vsrpp.training.recurrence import measure
 
 FIGURES = {
@@ -96,3 +98,13 @@ def test_version_1_of_validation_neither_measures_nor_tells(tmp_path: Path, tiny
     run.train()
     validated = next(event for event in run.events if event.type == "validated")
     assert not {"window", "gain_window", "recurrence_growth"} & validated.data.keys()
+
+
+@pytest.mark.parametrize(("recorded", "kept"), [({}, 1), ({"network_version": 2}, 2)], ids=["older run", "newer run"])
+def test_a_run_from_a_checkpoint_keeps_its_network_version(
+    recorded: dict[str, int], kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    monkeypatch.setattr(run_configs, "checkpoint_run_config", lambda _: {"network": "vsrpp", "n_feats": 4, **recorded})
+    monkeypatch.setattr(run_configs, "checkpoint_live_config", lambda _: {})
+    source = run_configs.StartSource(folder=CheckpointPaths(Path("x")), lineage={})
+    assert run_configs.inherited(source)["network_version"] == kept

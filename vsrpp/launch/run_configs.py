@@ -59,7 +59,7 @@ def resolve(
     Raises Refused or NotFound.
     """
     file = config.config_file(request.config) if request.config else None
-    parent = {**_inherited(source), "device": "auto"} if source is not None else None
+    parent = {**inherited(source), "device": "auto"} if source is not None else None
     values = config.assigned_values(None, file, _settings(request), parent=parent)
     if source is not None:
         _check_weights(values)
@@ -101,7 +101,8 @@ def _reopened(source: StartSource, say: Callable[[str], None]) -> list[dict[str,
     return plugin_record.reopen(run_config, texts, source.folder.root, say=say, current=True)
 
 
-def _inherited(source: StartSource) -> dict[str, Any]:
+def inherited(source: StartSource) -> dict[str, Any]:
+    """What a run takes over from the checkpoint it starts from: both configs, apart from what belongs to the other run."""
     run_config, live = checkpoint_run_config(source.folder), checkpoint_live_config(source.folder)
     known = config.parameters(run_config)
     run_config.setdefault("network_version", 1)  # what the weights of an older run were trained for

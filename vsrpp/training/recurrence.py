@@ -34,8 +34,8 @@ def measure(
 
     `gain_window` and `gain_train_window` (dB of PSNR-Y over bicubic, of the same frames read with the window of inference
     and in windows of `train_frames` frames), `hidden_DIRECTION_first` and `_last` (mean absolute hidden state at the
-    window's first and last frame), `recurrence_growth` (the state's factor per frame beyond `train_frames`, of the direction
-    that grows most). {} for a network that names no recurrence.
+    window's first and last frame), `recurrence_growth` (the state's factor per frame, over the second half of the frames
+    beyond `train_frames`, of the direction that grows most). {} for a network that names no recurrence.
     """
     chunks = chunk_plan(clip.frames, CHUNK_FRAMES, OVERLAP)
     chunk = chunks[len(chunks) // 2]
@@ -74,11 +74,15 @@ def _in_short_windows(upscaled: Any, kept: slice, length: int, frames: int) -> N
 
 
 def _growth(sizes: list[float], train_frames: int) -> float:
-    """The factor per frame by which a state has grown since the last frame that training sees."""
-    before, after = sizes[train_frames - 1], sizes[-1]
+    """The factor per frame by which a state grows, over the second half of the frames that training does not see.
+
+    A bounded state that is still filling up has settled by then; one that diverges has not.
+    """
+    start = (train_frames + len(sizes) - 2) // 2
+    before, after = sizes[start], sizes[-1]
     if not math.isfinite(after) or not before:
         return MOST_GROWTH if after else 1.0
-    return min(MOST_GROWTH, (after / before) ** (1.0 / (len(sizes) - train_frames)))
+    return min(MOST_GROWTH, (after / before) ** (1.0 / (len(sizes) - 1 - start)))
 
 
 def _finite(size: float) -> float:
