@@ -264,7 +264,8 @@ def test_roll_back_from_the_checkpoint_table(visit: Callable[..., Page], trainin
     event = events(training, "rolled_back")[-1]
     assert (event.data["to_step"], event.origin) == (step, "panel")
     seen = visit("monitoring")
-    seen.wait_for_selector(".mark.rollback", state="attached")
+    marks = seen.locator(".mark title", has_text="rolled back")
+    marks.first.wait_for(state="attached")
     assert seen.locator("path.faint").count() > 0
 
 
