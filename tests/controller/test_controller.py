@@ -437,6 +437,7 @@ EDITS = st.fixed_dictionaries(
         "plateau_action": st.sampled_from(["none", "reduce_lr", "boost_lr"]),
         "grad_clip": st.floats(0.1, 10),
         "max_lr": st.floats(1e-5, 1e-3),
+        "max_steps": st.sampled_from([10_000, 300_000]),
     },
 )
 MAYBE = st.none() | FLOATS
@@ -466,11 +467,11 @@ def play(controller, chunks, live, step=0):
     return outcomes
 
 
-@pytest.mark.parametrize("kind", ["vsrpp", "brief"])
-@settings(max_examples=25, deadline=None)
+@pytest.mark.parametrize(("kind", "version"), [("vsrpp", 1), ("vsrpp", 2), ("brief", 1)])
+@settings(max_examples=20, deadline=None)
 @given(before=CHUNKS, after=CHUNKS)
-def test_no_sequence_breaks_it_and_the_state_survives_json_at_any_step(kind, before, after):
-    run = {"warmup_steps": 20, "detector": kind}
+def test_no_sequence_breaks_it_and_the_state_survives_json_at_any_step(kind, version, before, after):
+    run = {"warmup_steps": 20, "detector": kind, "controller_version": version}
     whole, live = Controller(run), {**LIVE}
     outcomes = play(whole, before, live)
     resumed = Controller(run)
@@ -484,7 +485,9 @@ def test_no_sequence_breaks_it_and_the_state_survives_json_at_any_step(kind, bef
         assert 0.95 <= sum(outcome.weights.values()) <= 1.05
         assert LEAST_FACTOR <= outcome.lr_factor <= MOST_FACTOR and 0 < outcome.clip <= 10
         assert outcome.phase in PHASES and all(math.isfinite(value) for value in outcome.metrics.values())
-    alive = play(whole, [(1500, 0.05, 0.1, None, 0.5, True, {"adaptive": True})], live, step + len(later))
+    alive = play(
+        whole, [(1500, 0.05, 0.1, None, 0.5, True, {"adaptive": True, "max_steps": 10_000})], live, step + len(later)
+    )
     assert {outcome.phase for outcome in alive} >= {STABLE, AGGRESSIVE, COOLDOWN}, "no dead state"
 
 
