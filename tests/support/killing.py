@@ -100,7 +100,7 @@ class Trainers:
 
     def _whole(self) -> Trainer:
         """`vsrpp train`, then `vsrpp train --resume`."""
-        upload = "all" if self.tracking else "local"
+        upload = "mlflow" if self.tracking else "local"
         words = train_command(self.data, **{**SETS, "checkpoint_upload": upload, "batch_size": self.devices})
         if self._trainer is not None:
             words = ["train", "--resume", self.run().run_id, "--no-panel", "--no-tensorboard"]
