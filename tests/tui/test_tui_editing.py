@@ -117,12 +117,12 @@ def test_a_comma_is_taken_as_a_decimal_point(run: FakeRun) -> None:
 def test_a_choice_is_made_with_the_arrows(run: FakeRun) -> None:
     async def script(ui: Driven) -> None:
         await ui.press("enter", "2", "5", "enter", "down")
-        await ui.shows("plateau_action reduce_lr → boost_lr")
+        await ui.shows("plateau_action none → reduce_lr")
         await ui.press("enter", "enter")
         await ui.shows("Applied at step 1230")
 
     drive(run, script)
-    assert run.seen[0].payload["changes"] == {"plateau_action": "boost_lr"}
+    assert run.seen[0].payload["changes"] == {"plateau_action": "reduce_lr"}
 
 
 def test_somebody_elses_change_meanwhile_is_not_overwritten(run: FakeRun) -> None:
