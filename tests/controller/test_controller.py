@@ -485,7 +485,9 @@ def test_no_sequence_breaks_it_and_the_state_survives_json_at_any_step(kind, ver
         assert 0.95 <= sum(outcome.weights.values()) <= 1.05
         assert LEAST_FACTOR <= outcome.lr_factor <= MOST_FACTOR and 0 < outcome.clip <= 10
         assert outcome.phase in PHASES and all(math.isfinite(value) for value in outcome.metrics.values())
-    alive = play(whole, [(1500, 0.05, 0.1, None, 0.5, True, {"adaptive": True, "max_steps": 10_000})], live, step + len(later))
+    alive = play(
+        whole, [(1500, 0.05, 0.1, None, 0.5, True, {"adaptive": True, "max_steps": 10_000})], live, step + len(later)
+    )
     assert {outcome.phase for outcome in alive} >= {STABLE, AGGRESSIVE, COOLDOWN}, "no dead state"
 
 
