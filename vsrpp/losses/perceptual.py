@@ -12,7 +12,7 @@ from vsrpp.errors import VsrppError
 from vsrpp.losses import messages
 from vsrpp.safe_text import public
 
-WEIGHTS_URL = public("https://download.pytorch.org/models/vgg19-dcbb9e9d.pth")
+WEIGHTS_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 CONV_CHANNELS = ((64, 64), (128, 128), (256, 256, 256, 256), (512, 512, 512, 512), (512, 512, 512, 512))
@@ -65,7 +65,7 @@ class VggFeatureLoss(nn.Module):
 
 def _load(features: nn.Sequential, path: Path) -> None:
     def refused(cause: str) -> VsrppError:
-        return messages.PERCEPTUAL_FILE(path=path, cause=cause, url=WEIGHTS_URL)
+        return messages.PERCEPTUAL_FILE(path=path, cause=cause, url=public(WEIGHTS_URL))
 
     if not path.is_file():
         raise refused("no such file")
