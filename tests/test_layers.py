@@ -16,6 +16,7 @@ PACKAGE = ROOT / "vsrpp"
 
 LEAVES = {
     "errors", "paths", "resize", "formats", "documents", "texts", "safe_text", "private_files", "smallfiles", "manifest",
+    "frame_schedule",
 }  # fmt: skip
 SCIENCE = {"models", "losses", "data", "metrics"}
 CONTROL = {"config", "schedule", "store", "control"}
@@ -30,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "documents": set(),
     "paths": set(),
     "resize": set(),
+    "frame_schedule": set(),
     "smallfiles": set(),
     "manifest": {"paths", "smallfiles"},
     "output": {"errors", "safe_text"},
@@ -40,7 +42,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "schedule": {"config", "plugins"},
     "store": {"errors", "paths", "documents", "safe_text"},
     "control": LEAVES | {"config", "schedule", "store"},
-    **{room: {"config", "resize", "errors", "formats", "plugins", "private_files", "safe_text"} for room in SCIENCE},
+    **{
+        room: {"config", "resize", "errors", "formats", "plugins", "private_files", "safe_text", "frame_schedule"}
+        for room in SCIENCE
+    },
     "controller": {"config", "control", "plugins", "formats"},
     "distributed": {"errors"},
     "checkpoints": LEAVES | {"config", "plugins"},

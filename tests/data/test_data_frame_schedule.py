@@ -8,10 +8,10 @@ import pytest
 
 from tests.support.runs import Steered, configs
 from vsrpp import config, models, paths
-from vsrpp.config.frame_schedule import frame_schedule, frames_at, most_frames
 from vsrpp.data import open_data
 from vsrpp.data.loader import Batches
 from vsrpp.errors import Refused
+from vsrpp.frame_schedule import frame_schedule, frames_at, most_frames
 
 SCHEDULE = "0: 2, 3: 4"
 

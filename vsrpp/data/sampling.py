@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vsrpp.config.frame_schedule import FrameSchedule, frame_schedule
+from vsrpp.frame_schedule import FrameSchedule, frame_schedule
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vsrpp.config.frame_schedule import most_frames
+from vsrpp.frame_schedule import most_frames
 from vsrpp.models import registry
 from vsrpp.models.foreign import flow_network_of
 from vsrpp.models.spynet import COARSEST

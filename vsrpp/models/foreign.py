@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from vsrpp.config.frame_schedule import most_frames
+from vsrpp.frame_schedule import most_frames
 from vsrpp.models.network import Network
 from vsrpp.plugins import registry
 

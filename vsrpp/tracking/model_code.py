@@ -16,9 +16,9 @@ FOLDER = "code"
 """MLflow's folder that is put first on `sys.path` when the model is loaded."""
 UPSCALER = "upscaler.py"
 CARRIED = (
-    "documents.py", "errors.py", "resize.py", "safe_text.py", "models/*.py", "plugins/__init__.py", "plugins/declare.py",
-    "plugins/importer.py", "plugins/messages.py", "plugins/registry.py", "plugins/source.py", "inference/__init__.py",
-    "inference/chunks.py", "inference/tiles.py", "inference/window.py",
+    "documents.py", "errors.py", "frame_schedule.py", "resize.py", "safe_text.py", "models/*.py", "plugins/__init__.py",
+    "plugins/declare.py", "plugins/importer.py", "plugins/messages.py", "plugins/registry.py", "plugins/source.py",
+    "inference/__init__.py", "inference/chunks.py", "inference/tiles.py", "inference/window.py",
 )  # fmt: skip
 _IMPORT = re.compile(r"^(\s*(?:from|import)\s+)vsrpp\b", re.MULTILINE)
 

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import torch
 
 from vsrpp.checkpoints.snapshot import Snapshot
-from vsrpp.config.frame_schedule import frames_at
 from vsrpp.controller.controller import Outcome
 from vsrpp.data import Data
 from vsrpp.distributed.process_group import ProcessGroup
+from vsrpp.frame_schedule import frames_at
 from vsrpp.training.batches import BatchFeed
 from vsrpp.training.cadence import out_of_patience
 from vsrpp.training.side_products import SideProducts

@@ -21,10 +21,10 @@ import torch
 
 from vsrpp import formats, models
 from vsrpp.checkpoints.documents import read_manifest
-from vsrpp.config.frame_schedule import most_frames
 from vsrpp.controller.outlook import outlook
 from vsrpp.data import val_sample_of
 from vsrpp.errors import VsrppError
+from vsrpp.frame_schedule import most_frames
 from vsrpp.paths import CheckpointPaths
 from vsrpp.store import Event, RunReader
 from vsrpp.training import messages

@@ -11,7 +11,7 @@ import psutil
 import torch
 
 from vsrpp import formats, models
-from vsrpp.config.frame_schedule import most_frames
+from vsrpp.frame_schedule import most_frames
 
 SIZES = ("batch_size", "num_frames", "crop_size")
 SMALLEST = {"batch_size": 1, "num_frames": 2, "crop_size": 16}

@@ -17,9 +17,9 @@ from PIL import Image
 from torch import nn
 
 from vsrpp import metrics, resize
-from vsrpp.config.frame_schedule import frames_at
 from vsrpp.data import ValClip
 from vsrpp.distributed.process_group import ProcessGroup
+from vsrpp.frame_schedule import frames_at
 from vsrpp.inference.chunks import chunk_plan, upscale_chunk
 from vsrpp.inference.window import CHUNK_FRAMES, validated_window, validation_overlap
 from vsrpp.metrics import ClipScorer, FramePair, FrameTable, ProfileLines
