@@ -16,7 +16,8 @@ ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-# How fast this machine draws examples, or runs one, proves nothing; and what is tried today is what was tried yesterday.
+# How fast this machine draws examples, or runs one, proves nothing; and what is tried today is what was tried yesterday,
+# as long as the same files run together: Hypothesis also tries constants of our modules that are imported by then.
 settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 

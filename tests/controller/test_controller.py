@@ -8,7 +8,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from vsrpp.config.schema import loss_terms
@@ -445,6 +445,8 @@ CHUNKS = st.lists(
     st.tuples(st.integers(1, 80), FLOATS, FLOATS, MAYBE, MAYBE, st.booleans(), EDITS),
     max_size=6,
 )
+HUGE_QUALITY = [(1, 0.05, 0.1, 1.4e154, None, True, {}), (3, 0.05, 0.1, 0.0, None, True, {})]
+"""Its square is no longer a finite number."""
 
 
 def play(controller, chunks, live, step=0):
@@ -469,6 +471,7 @@ def play(controller, chunks, live, step=0):
 
 @pytest.mark.parametrize(("kind", "version"), [("vsrpp", 1), ("vsrpp", 2), ("brief", 1)])
 @settings(max_examples=20, deadline=None)
+@example(before=HUGE_QUALITY, after=HUGE_QUALITY)
 @given(before=CHUNKS, after=CHUNKS)
 def test_no_sequence_breaks_it_and_the_state_survives_json_at_any_step(kind, version, before, after):
     run = {"warmup_steps": 20, "detector": kind, "controller_version": version}

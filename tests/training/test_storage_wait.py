@@ -26,6 +26,7 @@ from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader
 from vsrpp.training import config_file, storage_wait
 from vsrpp.training.config_file import RuntimeConfigFile
+from vsrpp.training.turn import Turn
 
 Make = Callable[..., Rank0]
 
@@ -95,6 +96,35 @@ def test_other_ranks_are_told_to_keep_waiting(rank_0: Make, monkeypatch: pytest.
     run.run.next_turn = 0
     while_it_waits(run.paths.run_db, unlock.close, run.step)
     assert decision(run.run.group.heard[heard]) == "wait"
+
+
+def test_other_ranks_are_told_to_keep_waiting_before_the_run_ends(rank_0: Make) -> None:
+    unlock = ExitStack()
+
+    def lock(_step: int) -> float:
+        unlock.enter_context(locked(run.paths.run_db))
+        return 30.0
+
+    run = rank_0(ranks=2, max_steps=1, psnr_y=lock)
+    heard = len(run.run.group.heard)
+    assert while_it_waits(run.paths.run_db, unlock.close, run.step) == "finished"
+    told = [decision(turn) for turn in run.run.group.heard[heard:] if isinstance(turn, Turn)]
+    assert told == ["on record", "wait", "finished"]
+
+
+def test_a_signal_in_a_wait_has_its_patience_even_if_the_limit_is_over_before(
+    rank_0: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_wait, "PATIENCE_AFTER_SIGNAL_S", 1.2)
+    run = rank_0(storage_wait_s=1)
+    run.step()
+    with locked(run.paths.run_db):
+        run.ending.signal = "SIGTERM"
+        run.recorder.emit("face_failed", data={"face": "panel"})
+        with pytest.raises(VsrppError) as ended:
+            run.step()
+        error = run.ending.failed(ended.value)
+    assert (error.fields["ended"], error.exit_code) == ("SIGTERM", START_AGAIN)
 
 
 @pytest.mark.parametrize(

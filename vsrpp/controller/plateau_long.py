@@ -61,6 +61,9 @@ QUALITY_PER_FALL = 0.3
 QUALITY_NOISE = 0.001
 """Standard deviation of a validation's quality, as assumed until there are enough validations to measure it."""
 
+MOST_QUALITY = 1e6
+"""Larger values are ignored: none is a quality, which is in [0, 1], and their squares would overflow the noise estimate."""
+
 LOOK_STEPS = 64
 """Steps between two tests while a candidate lasts."""
 
@@ -94,7 +97,7 @@ class LongRunDetector(TrendDetector):
     ) -> Decision:
         self.step, self.max_steps = step, float(live.get("max_steps", math.inf))
         self.looked += 1
-        if quality is not None and math.isfinite(quality):
+        if quality is not None and abs(quality) <= MOST_QUALITY:
             self.qualities.add(math.log(max(1, step)), quality)
             self.looked = LOOK_STEPS
         decision = super().update(step, loss, live, quality=quality, grace=grace)
