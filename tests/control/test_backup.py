@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -107,6 +108,23 @@ def test_nothing_is_overwritten_and_another_name_is_refused(run: RunPaths, tmp_p
     with raises(messages.BACKUP_UNWRITTEN):
         control.backup(run, tmp_path / "no" / "folder" / "x.tar")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", "there.tar"]
+
+
+@pytest.mark.parametrize("name", ["x.tar", "x.db"])
+def test_a_file_that_appears_while_the_backup_is_made_is_not_replaced(
+    run: RunPaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    file, sync = tmp_path / name, os.fsync
+
+    def meanwhile(handle: int) -> None:
+        file.write_text("precious")
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", meanwhile)
+    with raises(messages.BACKUP_EXISTS, file=str(file)):
+        control.backup(run, file)
+    assert file.read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs", name]
 
 
 def test_a_damaged_record_makes_no_backup(run: RunPaths, tmp_path: Path) -> None:

@@ -94,9 +94,13 @@ def test_a_record_signed_with_the_forgers_own_key_is_told_apart(signed: Signed, 
     assert signed.fault() == f"{signed.not_by_key} event 1 (started)"
 
 
-def test_a_signature_of_another_run_or_event_does_not_count(signed: Signed) -> None:
+def test_a_signature_of_another_run_or_event_does_not_count(signed: Signed, tmp_path: Path) -> None:
     signed.sql("UPDATE signatures SET signature = (SELECT signature FROM signatures WHERE seq = 1) WHERE seq = 2")
     assert signed.fault().startswith(f"{signed.not_by_key} event 2 ")
+    signature = read_signer(tmp_path / "key.pem").of_event("run", 2, "00ff")
+    assert signed.verifier.holds_event(signature, "run", 2, "00ff")
+    for other in (("run2", 2, "00ff"), ("run", 3, "00ff"), ("run", 2, "00fe")):
+        assert not signed.verifier.holds_event(signature, *other)
 
 
 @pytest.mark.parametrize(

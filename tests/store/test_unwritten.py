@@ -147,3 +147,11 @@ def test_an_older_versions_newer_state_wins(writer: RunWriter) -> None:
     writer.set_state({"state": "training", "process": {"pid": 2}}, at=2e10)
     with RunReader(writer.path) as reader:
         assert reader.state()["state"] == "training"
+
+
+def test_a_state_file_that_is_a_link_is_done_without(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "trainer_state").symlink_to(victim)
+    assert not StateFile(tmp_path / "trainer_state").put({"state": "waiting"})
+    assert victim.read_text() == "precious"

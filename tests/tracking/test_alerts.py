@@ -22,10 +22,11 @@ from vsrpp.control import alerts
 from vsrpp.errors import Refused
 from vsrpp.store import Marks, RunReader
 from vsrpp.tracking import Delivery, Report
+from vsrpp.tracking import webhook as webhooks
 from vsrpp.tracking.alerts import INTERVAL_S, Alerts, AlertWatch, message
 from vsrpp.tracking.engine import Engine
 from vsrpp.tracking.sync import sync
-from vsrpp.tracking.webhook import post
+from vsrpp.tracking.webhook import WebhookError, post
 
 SECRET = "T0123/B456/very-secret"
 
@@ -175,6 +176,14 @@ def test_a_redirect_is_not_followed(runs: Path, webhook: Webhook) -> None:
     assert webhook.got == []
 
 
+@pytest.mark.parametrize("link_local", [False, True])
+def test_a_redirect_is_an_error_wherever_it_may_be_posted_to(webhook: Webhook, link_local: bool) -> None:
+    webhook.answers = [302]
+    with pytest.raises(WebhookError, match="302"):
+        post(webhook.url, {"text": "hello"}, "k", link_local=link_local)
+    assert webhook.got == []
+
+
 @pytest.mark.parametrize(
     "host",
     ["169.254.169.254", "[fe80::1]", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]",
@@ -188,13 +197,17 @@ def test_a_link_local_webhook_is_refused_unless_allowed(host: str) -> None:
     assert alerts.take_out({"alerts_url": url, "alerts_link_local": True}) == url
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize("name", ["metadata.example", "2852039166", "0xA9FEA9FE"])
-def test_a_name_that_leads_to_a_link_local_address_is_not_posted_to(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_leads_to_a_link_local_address_is_not_posted_to(
+    scheme: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "TIMEOUT_S", 1.0)
     found = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("169.254.169.254", 80))
     real = socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *a, **k: [found] if host == name else real(host, *a, **k))
     with pytest.raises(OSError, match="alerts_link_local"):
-        post(f"http://{name}/{SECRET}", {}, "k")
+        post(f"{scheme}://{name}/{SECRET}", {}, "k")
 
 
 def test_a_name_is_reached_at_the_address_that_was_checked(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import select
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message
 from vsrpp_ui import app as panel
+from vsrpp_ui import guard
 from vsrpp_ui.door import Door
 from vsrpp_ui.guard import LARGEST_BODY
 from vsrpp_ui.guesses import KEPT, LONGEST_PAUSE_S, Guesses
@@ -250,6 +253,27 @@ def test_a_body_of_200_megabytes_is_refused_before_it_is_read(
     status, sent = send(served.port, path, 200 * 2**20, chunked, token=links["owner"].partition("=")[2])
     assert status == 413 and sent < 32 * 2**20
     assert peak_mib(served.process.pid) - before_mib < 16
+
+
+@pytest.mark.parametrize(("declared", "status"), [(200 * 2**20, 413), (2, 408)])
+def test_a_body_that_never_comes_is_not_waited_for(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, declared: int, status: int
+) -> None:
+    """One that is declared too large is refused at once; the patience of the other is over."""
+    monkeypatch.setattr(guard, "BODY_S", 60.0 if status == 413 else 0.05)
+    sent: list[Message] = []
+
+    async def never() -> Message:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    async def keep(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost:5050"), (b"content-length", str(declared).encode())]
+    scope = {"type": "http", "method": "POST", "path": "/panel/live/runs", "query_string": b"", "headers": headers}
+    asyncio.run(asyncio.wait_for(panel.build(runs=runs)(scope, never, keep), 30.0))
+    assert sent[0]["status"] == status
 
 
 def test_a_body_of_the_allowed_size_is_read(runs: Path) -> None:
