@@ -22,14 +22,14 @@ PROGRESS = """
 import sys, time
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from vsrpp.cli import console
+from vsrpp.training.status import TrainingProgress
 shown = console.Console()
 shown.say("begins")
 enough = Path(sys.argv[1])
 for step in count(1):
-    shown.progress(SimpleNamespace(step=step, max_steps=100000, state="training", phase="stable", loss=0.00393, lr=1e-3,
-        steps_per_s=12.79, eta_s=7790.0, psnr_y=43.12, bicubic_psnr_y=41.0))
+    shown.progress(TrainingProgress(step=step, max_steps=100000, state="training", phase="stable",
+        loss=0.00393, lr=1e-3, steps_per_s=12.79, eta_s=7790.0, psnr_y=43.12, bicubic_psnr_y=41.0))
     if step % 20 == 0:
         shown.say(f"message {step}")
     if step % 20 == 0 and enough.exists():
