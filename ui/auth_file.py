@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import secrets
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsrpp.control import Role
-from vsrpp.control.panel_links import open_private
-from vsrpp.formats import size
+from vsrpp.private_files import replace_private
+from vsrpp.smallfiles import read_small
 
 from . import refusals
 from .passwords import PasswordHash
@@ -120,18 +118,12 @@ def _user(line: str) -> PanelUser | None:
 def _text(file: Path) -> str:
     """Raises NotFound for what cannot be read, Refused for what others can read or no person wrote."""
     try:
+        text = read_small(file, LARGEST_FILE).decode("utf-8")
         mode = file.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise refusals.AUTH_UNREADABLE(file=str(file), why="not a file")
-        with file.open("rb") as source:
-            raw = source.read(LARGEST_FILE + 1)
-        text = raw.decode("utf-8")
     except OSError as error:
         raise refusals.AUTH_UNREADABLE(file=str(file), why=error.strerror) from error
     except UnicodeDecodeError as error:
         raise refusals.AUTH_UNREADABLE(file=str(file), why="not UTF-8 text") from error
-    if len(raw) > LARGEST_FILE:
-        raise refusals.AUTH_UNREADABLE(file=str(file), why=f"larger than {size(LARGEST_FILE)}")
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise refusals.AUTH_OPEN(file=str(file))
     return text
@@ -139,12 +131,7 @@ def _text(file: Path) -> str:
 
 def _write(file: Path, lines: Iterable[str]) -> None:
     """Replace the file at once, readable by the account alone."""
-    draft = file.with_name(f".{file.name}-{secrets.token_hex(6)}")
     try:
-        with open(draft, "x", encoding="utf-8", opener=open_private) as out:
-            out.writelines(f"{line}\n" for line in lines)
-        draft.replace(file)
+        replace_private(file, "".join(f"{line}\n" for line in lines))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise refusals.AUTH_UNWRITABLE(file=str(file), why=error.strerror) from error
