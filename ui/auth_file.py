@@ -1,4 +1,4 @@
-"""The file of those who may sign in: one `name:role:scrypt$…` a line, # begins a comment. Read, written, converted."""
+"""The file of users who may sign in, one `name:role:scrypt$…` per line, # for comments: read, written, converted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OTHER_HASHES = ("$apr1$", "$2a$", "$2b$", "$2y$", "$1$", "$5$", "$6$", "$y$", "
 
 @dataclass(frozen=True, slots=True)
 class PanelUser:
-    """Somebody who may sign in."""
+    """A user who may sign in."""
 
     name: str
     role: Role
@@ -33,8 +33,8 @@ class PanelUser:
 
 
 def read_users(file: Path) -> dict[str, PanelUser]:
-    """Name -> user. Raises NotFound without the file; Refused if others can read it, for a line of another kind, or if
-    it holds nobody."""
+    """Name -> user. Raises NotFound without the file; Refused if others can read it, for a malformed line, or if
+    it lists no user."""
     users: dict[str, PanelUser] = {}
     for number, line in _entries(_text(file)):
         user = _user(line)
@@ -54,13 +54,13 @@ def check_name(name: str) -> None:
 
 
 def check_password(password: str) -> None:
-    """Raises Refused for one that is too short, or longer than a sign-in takes."""
+    """Raises Refused for one that is too short, or longer than a sign-in accepts."""
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         raise refusals.PASSWORD_LENGTH(shortest=SHORTEST_PASSWORD, longest=LONGEST_PASSWORD)
 
 
 def put_user(file: Path, name: str, role: Role, password: str) -> bool:
-    """Add somebody, or change role and password of who is there; returns whether that was the case.
+    """Add a user, or change role and password of an existing one; returns whether the user existed.
 
     A missing file is created, readable by the account alone. Raises Refused; VsrppError if it cannot be written.
     """
@@ -116,7 +116,7 @@ def _user(line: str) -> PanelUser | None:
 
 
 def _text(file: Path) -> str:
-    """Raises NotFound for what cannot be read, Refused for what others can read or no person wrote."""
+    """Raises NotFound if it cannot be read as a small text file, Refused if others can read it."""
     try:
         text = read_small(file, LARGEST_FILE).decode("utf-8")
         mode = file.stat().st_mode

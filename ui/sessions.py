@@ -1,4 +1,4 @@
-"""Signed cookies of those who were let in, and which of them have ended before their time."""
+"""Signed session cookies, and the list of sessions that were ended before they expired."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Sessions:
         self._forget_old()
 
     def begin(self, who: str, credential: str) -> str:
-        """The cookie of somebody let in by `credential`: it ends when that changes."""
+        """A new cookie for somebody let in by `credential`; it becomes invalid when that changes."""
         body = f"{int(time.time()) + SESSION_S}:{secrets.token_urlsafe(12)}:{who}".encode()
         return f"{base64.urlsafe_b64encode(body).decode().rstrip('=')}.{self._sign(body, credential)}"
 
@@ -45,7 +45,7 @@ class Sessions:
         return found[2] if found is not None and not self._has_ended(found[1]) else None
 
     def end(self, cookie: str, credential_of: Callable[[str], str | None]) -> None:
-        """From now on the cookie is nobody's, in every panel of the account."""
+        """Invalidate a cookie in every panel of the account."""
         found = self._open(cookie, credential_of)
         if found is None:
             return
@@ -98,7 +98,7 @@ class Sessions:
             return
 
     def _forget_old(self) -> None:
-        """Drop what has expired anyway from a file that has become long."""
+        """Drop sessions that have expired anyway, from the file once it is long."""
         self._look()
         now = time.time()
         self._ended = {nonce: until for nonce, until in self._ended.items() if until > now}

@@ -140,7 +140,7 @@ def has_terminal() -> bool:
 
 
 def terminal_width() -> int:
-    """Columns of the terminal; so many that nothing is cut where there is none."""
+    """Columns of the terminal; without one, enough that nothing is cut."""
     target = console()
     return target.width if target.is_terminal else 10_000
 
@@ -149,7 +149,8 @@ def say(text: str = "", *, stderr: bool = False, hang: int | None = None) -> Non
     """Print lines as they are, never read as markup; colours of `green` and its kin are kept, addresses redacted.
 
     What a person or a file provided goes through `safe` first: here a line break is one of ours.
-    With `hang`, a line that is too long for a terminal is wrapped between words, its rest indented by so many columns.
+    With `hang`, a line that is too long for a terminal is wrapped between words and continued with that
+    many columns of indent.
     """
     text, target = redact_text(text), console(stderr=stderr)
     if text.isprintable() and not target.is_terminal:  # nothing to lay out: a long history is many lines

@@ -1,4 +1,4 @@
-"""Opens files and makes folders that other accounts of the host shall not read or replace."""
+"""Opens files and makes folders that other accounts of the host must not read or replace."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class AccountKeys:
         return base64.urlsafe_b64encode(self.derived(f"token {role.word}")).decode().rstrip("=")
 
     def role_of(self, token: str) -> Role | None:
-        """The role that a token gives; None for a wrong one. Takes the same time for every answer."""
+        """The role that a token gives; None for a wrong one. Takes the same time in every case."""
         given, found = token.encode(errors="replace"), None
         for role in Role:
             if hmac.compare_digest(given, self.token(role).encode()):
