@@ -6,9 +6,10 @@ from pathlib import Path
 
 from vsrpp import control, paths
 from vsrpp.cli import early
+from vsrpp.cli.json_output import print_json
 from vsrpp.errors import NotFound
 from vsrpp.formats import counted, size
-from vsrpp.output import green, print_json, say, yellow
+from vsrpp.output import green, say, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.safe_text import safe
 from vsrpp.tracking import uri_of
