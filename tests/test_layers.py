@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "frame_schedule": set(),
     "smallfiles": set(),
     "manifest": {"paths", "smallfiles"},
-    "output": {"errors", "safe_text"},
+    "output": {"safe_text"},
     "texts": {"safe_text"},
     "formats": {"config", "safe_text"},
     "config": {"errors", "paths", "documents", "safe_text", "smallfiles"},

@@ -12,7 +12,7 @@ import pytest
 from tests.support.runs import Steered
 from vsrpp.control import alerts
 from vsrpp.errors import Refused
-from vsrpp.private_files import make_folder, open_lock, private_file
+from vsrpp.private_files import make_folder, open_lock, private_file, replace_private
 from vsrpp.tracking.lock import FILE_NAME, DeliveryLock
 
 
@@ -71,3 +71,16 @@ def test_a_lock_keeps_its_content_and_a_private_file_its_mode(tmp_path: Path) ->
     assert (tmp_path / "lock").read_text() == "1234"
     with open(tmp_path / "file", "w", encoding="utf-8", opener=private_file):
         assert mode(tmp_path / "file") == 0o600
+
+
+def test_a_private_file_is_replaced_at_once_and_a_failure_leaves_what_was_there(tmp_path: Path, umask: int) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    (tmp_path / "file").symlink_to(victim)
+    replace_private(tmp_path / "file", "grün\n")
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "grün\n" and mode(tmp_path / "file") == 0o600
+    assert victim.read_text() == "precious"
+    (tmp_path / "folder" / "in the way").mkdir(parents=True)
+    with pytest.raises(OSError):
+        replace_private(tmp_path / "folder", "")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder", "victim"], "no draft is left"

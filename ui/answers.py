@@ -14,25 +14,25 @@ from vsrpp.safe_text import escape_json
 from . import refusals
 
 DONE, PENDING = 200, 202
-_STATUSES = {
+_BY_CLASS = {
     Refused.exit_code: 400,
     NotFound.exit_code: 404,
     NotLive.exit_code: 409,
     TimedOut.exit_code: 504,
 }
-_OF_THEIR_OWN = {
+_BY_REASON = {
     refusals.ROLE.code: 403,
     refusals.ROLE_EDIT.code: 403,
     refusals.ROLE_EDIT_ENDS.code: 403,
     refusals.REQUEST_TOO_SLOW.code: 408,
     refusals.REQUEST_TOO_LARGE.code: 413,
 }
-"""Reasons for which HTTP has a status of its own."""
+"""Reasons with a more specific HTTP status than that of their class."""
 
 
 def http_status(error: VsrppError) -> int:
     """The HTTP status of a failure: its reason's own, else by the exit code of its class; 500 for every other."""
-    return _OF_THEIR_OWN.get(error.reason_code) or _STATUSES.get(error.exit_code, 500)
+    return _BY_REASON.get(error.reason_code) or _BY_CLASS.get(error.exit_code, 500)
 
 
 def json_answer(document: Mapping[str, Any], status: int = DONE) -> Response:

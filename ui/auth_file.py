@@ -1,17 +1,15 @@
-"""The file of those who may sign in: one `name:role:scrypt$…` a line, # begins a comment. Read, written, converted."""
+"""The file of users who may sign in, one `name:role:scrypt$…` per line, # for comments: read, written, converted."""
 
 from __future__ import annotations
 
-import contextlib
-import secrets
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from vsrpp.control import Role
-from vsrpp.control.panel_links import open_private
-from vsrpp.formats import size
+from vsrpp.private_files import replace_private
+from vsrpp.smallfiles import read_small
 
 from . import refusals
 from .passwords import PasswordHash
@@ -24,7 +22,7 @@ _OTHER_HASHES = ("$apr1$", "$2a$", "$2b$", "$2y$", "$1$", "$5$", "$6$", "$y$", "
 
 @dataclass(frozen=True, slots=True)
 class PanelUser:
-    """Somebody who may sign in."""
+    """A user who may sign in."""
 
     name: str
     role: Role
@@ -35,8 +33,8 @@ class PanelUser:
 
 
 def read_users(file: Path) -> dict[str, PanelUser]:
-    """Name -> user. Raises NotFound without the file; Refused if others can read it, for a line of another kind, or if
-    it holds nobody."""
+    """Name -> user. Raises NotFound without the file; Refused if others can read it, for a malformed line, or if
+    it lists no user."""
     users: dict[str, PanelUser] = {}
     for number, line in _entries(_text(file)):
         user = _user(line)
@@ -56,13 +54,13 @@ def check_name(name: str) -> None:
 
 
 def check_password(password: str) -> None:
-    """Raises Refused for one that is too short, or longer than a sign-in takes."""
+    """Raises Refused for one that is too short, or longer than a sign-in accepts."""
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         raise refusals.PASSWORD_LENGTH(shortest=SHORTEST_PASSWORD, longest=LONGEST_PASSWORD)
 
 
 def put_user(file: Path, name: str, role: Role, password: str) -> bool:
-    """Add somebody, or change role and password of who is there; returns whether that was the case.
+    """Add a user, or change role and password of an existing one; returns whether the user existed.
 
     A missing file is created, readable by the account alone. Raises Refused; VsrppError if it cannot be written.
     """
@@ -118,20 +116,14 @@ def _user(line: str) -> PanelUser | None:
 
 
 def _text(file: Path) -> str:
-    """Raises NotFound for what cannot be read, Refused for what others can read or no person wrote."""
+    """Raises NotFound if it cannot be read as a small text file, Refused if others can read it."""
     try:
+        text = read_small(file, LARGEST_FILE).decode("utf-8")
         mode = file.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise refusals.AUTH_UNREADABLE(file=str(file), why="not a file")
-        with file.open("rb") as source:
-            raw = source.read(LARGEST_FILE + 1)
-        text = raw.decode("utf-8")
     except OSError as error:
         raise refusals.AUTH_UNREADABLE(file=str(file), why=error.strerror) from error
     except UnicodeDecodeError as error:
         raise refusals.AUTH_UNREADABLE(file=str(file), why="not UTF-8 text") from error
-    if len(raw) > LARGEST_FILE:
-        raise refusals.AUTH_UNREADABLE(file=str(file), why=f"larger than {size(LARGEST_FILE)}")
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise refusals.AUTH_OPEN(file=str(file))
     return text
@@ -139,12 +131,7 @@ def _text(file: Path) -> str:
 
 def _write(file: Path, lines: Iterable[str]) -> None:
     """Replace the file at once, readable by the account alone."""
-    draft = file.with_name(f".{file.name}-{secrets.token_hex(6)}")
     try:
-        with open(draft, "x", encoding="utf-8", opener=open_private) as out:
-            out.writelines(f"{line}\n" for line in lines)
-        draft.replace(file)
+        replace_private(file, "".join(f"{line}\n" for line in lines))
     except OSError as error:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
         raise refusals.AUTH_UNWRITABLE(file=str(file), why=error.strerror) from error

@@ -1,6 +1,6 @@
-"""Who comes in, and as what: by the account's token, by name and password, or anybody where neither is asked for.
+"""Who may enter, and with which role: by the account's token, by name and password, or anyone if neither is required.
 
-A file of users replaces the token. Whoever is let in is a `Visitor`, which everything that steers a run asks for.
+A file of users replaces the token. Whoever is let in is a `Visitor`, which everything that steers a run requires.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Visitor:
 
 
 class Door:
-    """Asks for what `asks` says. `keys` are the account's; without them and without users, nobody is asked."""
+    """Requires what `asks` says. `keys` are the account's; without them and without users, it requires nothing."""
 
     def __init__(self, users: Path | None, keys: AccountKeys | None) -> None:
         """Raises what `read_users` does."""
@@ -72,7 +72,7 @@ class Door:
         return self._keys.role_of(token) if self._keys is not None and self.asks == "token" else None
 
     def check(self, name: str, password: str) -> bool:
-        """Whether the two belong together; takes as long for a name that is not there."""
+        """Whether the two belong together; takes as long for an unknown name."""
         user = self._users.get(name)
         expected = user.password if user is not None else self._nobody
         return expected is not None and expected.matches(password) and user is not None
@@ -96,7 +96,7 @@ class Door:
         answer.delete_cookie(cookie_name(request), httponly=True, samesite="lax")
 
     def _credential(self, who: str) -> str | None:
-        """What a session hangs on: it ends when password, role or token change."""
+        """What a session depends on: it ends when password, role or token change."""
         if self.asks == "login":
             user: PanelUser | None = self._users.get(who)
             return None if user is None else str(user)

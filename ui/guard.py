@@ -1,4 +1,4 @@
-"""What stands before every request: which host it is meant for, how large it may be, who asks, what may be reached."""
+"""Request guard: Host, Origin, size of the body, token or session, and which addresses exist."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class Guard:
         await self._app(scope, receive, send)
 
     def _refusal(self, request: Request) -> Response | None:
-        """None, with the visitor in the request's state, for who may go on."""
+        """The refusal; None if the request may proceed, with the visitor in its state."""
         path = request.scope["path"]
         host = _host(request.headers.get("host", ""))
         # A page of elsewhere whose name was made to point here (DNS rebinding) still says its own name.
@@ -117,7 +117,7 @@ class Guard:
         return self._ask(request, path) if request.state.visitor is None else None
 
     def _enter(self, request: Request) -> Response:
-        """Let in who has the right token, and take it out of the address."""
+        """Begin a session for a valid token, and take the token out of the address."""
         role = self._door.role_of(request.query_params[TOKEN])
         if self._door.asks == "token" and role is None:
             return Response(self._ask_for_link(request, True), 403, UNSEEN, "text/html")
@@ -129,7 +129,7 @@ class Guard:
         return answer
 
     def _ask(self, request: Request, path: str) -> Response:
-        """What a stranger gets: the way in for a page, a bare 401 for everything else."""
+        """What a stranger gets: for a page, the way to sign in; for everything else, a bare 401."""
         if request.method == "GET" and (path == "/" or path.strip("/") in PAGES):
             if self._door.asks == "token":
                 return Response(self._ask_for_link(request, False), 401, {"Cache-Control": "no-store"}, "text/html")
@@ -153,8 +153,10 @@ def _limit_kib(path: str) -> int:
 
 
 async def _body(headers: Headers, receive: Receive, limit_kib: int) -> bytes | VsrppError:
-    """The whole body, with or without a declared length; what is wrong with it as soon as that is known: it is larger than
-    the limit, or too slow. Holds no more than the limit."""
+    """The whole body, with or without a declared length, or the refusal as soon as it is too large or too slow.
+
+    Never holds more than the limit.
+    """
     too_large, limit = refusals.REQUEST_TOO_LARGE(limit_kib=limit_kib), limit_kib * 1024
     declared = headers.get("content-length", "0")
     if not declared.isdecimal() or len(declared) > 12 or int(declared) > limit:
@@ -181,7 +183,7 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
 
 
 def _again(body: bytes, receive: Receive) -> Receive:
-    """The body once more, for the app; then whatever comes."""
+    """Gives the app the body that was already read, then whatever follows."""
     left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 FREE_FAILURES = 3
-"""So many failures cost a second each; after that, the pause doubles."""
+"""The first failures cost a second each; after these, the pause doubles."""
 LONGEST_PAUSE_S = 60.0
 FORGOTTEN_AFTER_S = 900.0
 KEPT = 2048

@@ -20,7 +20,7 @@ from typing import Any
 
 from vsrpp import control
 from vsrpp.errors import NotFound
-from vsrpp.private_files import private_file
+from vsrpp.private_files import private_file, replace_private
 from vsrpp.safe_text import safe
 
 from . import refusals
@@ -191,11 +191,7 @@ class Jobs:
         return kept[1]
 
     def _write(self, job: Job) -> None:
-        file = self._home / f"{job.id}.json"
-        draft = file.with_suffix(".new")
-        with open(draft, "w", encoding="utf-8", opener=private_file) as out:
-            json.dump(asdict(job), out)
-        draft.replace(file)
+        replace_private(self._home / f"{job.id}.json", json.dumps(asdict(job)))
 
     def _forget_old(self) -> None:
         ended = [job_view.job.id for job_view in self.all() if job_view.state not in ("running", "ending")]

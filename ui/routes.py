@@ -150,9 +150,9 @@ def picture_file(watches: RunWatches, run_id: str, path: str) -> Path:
 
 def sign_in(t: Texts, target: str, *, wrong: bool = False, wait_s: int = 0) -> str:
     """The page that asks for name and password; plain HTML, works without any script."""
-    return render(piece("sign_in", language=t.language, target=target, wrong=wrong, wait_s=wait_s), t)
+    return render(piece("sign_in", target=target, wrong=wrong, wait_s=wait_s), t)
 
 
 def ask_for_link(t: Texts, *, wrong: bool = False) -> str:
     """The page that says where the link with the token is found."""
-    return render(piece("ask_for_link", language=t.language, wrong=wrong), t)
+    return render(piece("ask_for_link", wrong=wrong), t)

@@ -1,4 +1,4 @@
-"""Signed cookies of those who were let in, and which of them have ended before their time."""
+"""Signed session cookies, and the list of sessions that were ended before they expired."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from vsrpp.control.panel_links import open_private
+from vsrpp.private_files import private_file, replace_private
 
 SESSION_S = 7 * 24 * 3600
 LONG_FILE = 64 * 1024
@@ -35,7 +35,7 @@ class Sessions:
         self._forget_old()
 
     def begin(self, who: str, credential: str) -> str:
-        """The cookie of somebody let in by `credential`: it ends when that changes."""
+        """A new cookie for somebody let in by `credential`; it becomes invalid when that changes."""
         body = f"{int(time.time()) + SESSION_S}:{secrets.token_urlsafe(12)}:{who}".encode()
         return f"{base64.urlsafe_b64encode(body).decode().rstrip('=')}.{self._sign(body, credential)}"
 
@@ -45,7 +45,7 @@ class Sessions:
         return found[2] if found is not None and not self._has_ended(found[1]) else None
 
     def end(self, cookie: str, credential_of: Callable[[str], str | None]) -> None:
-        """From now on the cookie is nobody's, in every panel of the account."""
+        """Invalidate a cookie in every panel of the account."""
         found = self._open(cookie, credential_of)
         if found is None:
             return
@@ -55,7 +55,7 @@ class Sessions:
             if self._file is not None:
                 with contextlib.suppress(OSError):
                     self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                    with open(self._file, "a", encoding="utf-8", opener=open_private) as out:
+                    with open(self._file, "a", encoding="utf-8", opener=private_file) as out:
                         out.write(f"{int(until)} {nonce}\n")
 
     def _open(self, cookie: str, credential_of: Callable[[str], str | None]) -> tuple[float, str, str] | None:
@@ -88,7 +88,7 @@ class Sessions:
             status = self._file.stat()
             if self._read_at == (status.st_mtime_ns, status.st_size):
                 return
-            with open(self._file, encoding="utf-8", errors="replace", opener=open_private) as lines:
+            with open(self._file, encoding="utf-8", errors="replace", opener=private_file) as lines:
                 for line in lines:
                     until, _, nonce = line.strip().partition(" ")
                     if until.isdecimal() and nonce:
@@ -98,14 +98,11 @@ class Sessions:
             return
 
     def _forget_old(self) -> None:
-        """Drop what has expired anyway from a file that has become long."""
+        """Drop sessions that have expired anyway, from the file once it is long."""
         self._look()
         now = time.time()
         self._ended = {nonce: until for nonce, until in self._ended.items() if until > now}
         if self._file is None or self._read_at is None or self._read_at[1] < LONG_FILE:
             return
         with contextlib.suppress(OSError):
-            draft = self._file.with_suffix(f".{secrets.token_hex(4)}")
-            with open(draft, "w", encoding="utf-8", opener=open_private) as out:
-                out.writelines(f"{int(until)} {nonce}\n" for nonce, until in self._ended.items())
-            draft.replace(self._file)
+            replace_private(self._file, "".join(f"{int(until)} {nonce}\n" for nonce, until in self._ended.items()))

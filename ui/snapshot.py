@@ -115,7 +115,7 @@ class RunWatches:
             return watch
 
     def forget(self, run_id: str) -> None:
-        """Open the run anew at the next look: its record was damaged, and may have been replaced."""
+        """Reopen the run at the next look: its record was damaged, and may have been replaced."""
         with self._lock:
             watch = self._open.pop(run_id, None)
         if watch is not None:

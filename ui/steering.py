@@ -77,7 +77,7 @@ def _fields(visitor: Visitor, needed: Role) -> dict[str, str]:
 
 
 def _ends(changes: Mapping[str, Any], snapshot: RunView) -> bool:
-    """Whether an edit sets `max_steps` to where the run is already, or to what is no number."""
+    """Whether an edit sets `max_steps` to a step that the run has already reached."""
     if "max_steps" not in changes:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Printing, for the command line and the launcher: one console for each stream, JSON for scripts.
+"""Printing, for the command line and the launcher: one console for each stream, lines, tables and a live line.
 
 rich is imported when something is first printed in colour or as a table, so that importing this costs nothing.
 """
@@ -6,20 +6,15 @@ rich is imported when something is first printed in colour or as a table, so tha
 from __future__ import annotations
 
 import contextlib
-import io
-import json
 import os
 import re
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from vsrpp.errors import VsrppError
-from vsrpp.safe_text import escape_json, printable, redact_data, redact_text, safe
+from vsrpp.safe_text import printable, redact_text, safe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -140,7 +135,7 @@ def has_terminal() -> bool:
 
 
 def terminal_width() -> int:
-    """Columns of the terminal; so many that nothing is cut where there is none."""
+    """Columns of the terminal; without one, enough that nothing is cut."""
     target = console()
     return target.width if target.is_terminal else 10_000
 
@@ -149,7 +144,8 @@ def say(text: str = "", *, stderr: bool = False, hang: int | None = None) -> Non
     """Print lines as they are, never read as markup; colours of `green` and its kin are kept, addresses redacted.
 
     What a person or a file provided goes through `safe` first: here a line break is one of ours.
-    With `hang`, a line that is too long for a terminal is wrapped between words, its rest indented by so many columns.
+    With `hang`, a line that is too long for a terminal is wrapped between words and continued with that
+    many columns of indent.
     """
     text, target = redact_text(text), console(stderr=stderr)
     if text.isprintable() and not target.is_terminal:  # nothing to lay out: a long history is many lines
@@ -335,94 +331,3 @@ def _bar(target: Console, share: float, width: int) -> list[Any]:
     bar = ProgressBar(total=1.0, completed=min(1.0, max(0.0, share)), width=width, complete_style="green",
                       finished_style="green")  # fmt: skip
     return list(target.render(bar, target.options.update(width=width)))
-
-
-# ---- documents for scripts
-class _Documents:
-    """What `--json` prints: one document, held back until the command has ended, so that an error can complete it."""
-
-    def __init__(self) -> None:
-        self.holding = False
-        self.stream: Any = None
-        """Standard output, while everything else that is printed goes to standard error; None if it is closed."""
-        self.held: list[Any] = []
-
-
-_documents = _Documents()
-
-
-@contextlib.contextmanager
-def one_document() -> Iterator[None]:
-    """Within this, what `print_json` is given is held until `release`; whatever else is printed goes to standard error."""
-    _documents.holding, _documents.stream, _documents.held = True, sys.stdout, []
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        _documents.holding, _documents.stream, _documents.held = False, None, []
-
-
-def release(error: VsrppError | None = None) -> None:
-    """Print the one document: the command's own, completed by an error's code and reason, or the error's."""
-    document = _documents.held[-1] if _documents.held else None
-    if error is not None:
-        own = error_document(error)
-        verdict = {"code": own["code"], "reason_code": own["reason_code"]}
-        document = {**document, **verdict} if isinstance(document, dict) else own
-    elif not _documents.held:
-        return
-    _write(document, _documents.stream)
-
-
-def error_document(error: VsrppError) -> dict[str, Any]:
-    """An error for programs."""
-    return {
-        "status": "error", "code": error.exit_code, "reason_code": error.reason_code, "message": str(error),
-        "fields": _plain(error.fields),
-    }  # fmt: skip
-
-
-def print_json(document: Any) -> None:
-    """Print one document, or hold it within `one_document`."""
-    if _documents.holding:
-        _documents.held.append(document)
-    else:
-        _write(document, sys.stdout)
-
-
-def print_json_rows(rows: Iterable[Any]) -> None:
-    """Print one document that is a list, as `print_json` would, without holding it in memory: a file holds it."""
-    held = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - `_write` closes it
-    before = "[\n  "
-    for row in rows:
-        text = escape_json(json.dumps(redact_data(row), indent=2, ensure_ascii=False, allow_nan=False))
-        held.write(before + text.replace("\n", "\n  "))
-        before = ",\n  "
-    held.write("[]" if before.startswith("[") else "\n]")
-    print_json(held)
-
-
-def _write(document: Any, stream: Any) -> None:
-    if stream is None:
-        return
-    if isinstance(document, io.TextIOBase):
-        document.seek(0)
-        shutil.copyfileobj(document, stream)
-        print(file=stream, flush=True)
-        document.close()
-        return
-    text = json.dumps(redact_data(document), indent=2, ensure_ascii=False, allow_nan=False)
-    print(escape_json(text), file=stream, flush=True)
-
-
-def _plain(fields: dict[str, Any]) -> dict[str, Any]:
-    """Fields as JSON has them: what it does not know, such as a path or nan, as text."""
-    return {key: value if _is_plain(value) else str(value) for key, value in fields.items()}
-
-
-def _is_plain(value: Any) -> bool:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError):
-        return False
-    return True

@@ -1,8 +1,10 @@
-"""Opens files and makes folders that other accounts of the host shall not read or replace."""
+"""Opens files and makes folders that other accounts of the host must not read or replace."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 from pathlib import Path
 from typing import IO
 
@@ -12,6 +14,19 @@ _NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 def private_file(path: str, flags: int) -> int:
     """An `opener` for `open`: a new file is for its owner alone, and a link is not followed (OSError)."""
     return os.open(path, flags | _NO_LINK, 0o600)
+
+
+def replace_private(file: Path, text: str) -> None:
+    """Put a file with this text at the path at once, for its owner alone. Raises OSError, and then leaves no draft."""
+    draft = file.with_name(f".{file.name}-{secrets.token_hex(6)}")
+    try:
+        with open(draft, "x", encoding="utf-8", opener=private_file) as out:
+            out.write(text)
+        draft.replace(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
 
 
 def open_no_link(path: Path, flags: int) -> int:

@@ -1,8 +1,8 @@
 """What a string from a person, a file or a library may contain once it is shown or recorded.
 
 `redact` shortens an address to what is public: never its user, password, query or fragment. `redact_text` does so for
-every address inside a sentence. `printable` makes characters visible that would steer a terminal, forge a line or turn
-text around. Both work by a list of what may stay, so that an odd password cannot slip through.
+every address inside a sentence. `printable` makes characters visible that would steer a terminal, forge a line or reverse
+text. What of an address may be shown is listed, not what is hidden, so that an odd password cannot slip through.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _NAMES = frozenset({"models", "runs"})
 """Schemes of names within a server: `models:/vsrpp@best`."""
 _ENVIRONMENT = (("MLFLOW_TRACKING_URI", True), ("MLFLOW_REGISTRY_URI", True), ("VSRPP_ALERTS_URL", False))
 _SHORTEST = 6
-"""Characters of an address that is looked for in texts as a whole."""
+"""Characters; a shorter address is not searched for in texts."""
 
 _public: set[str] = set()
 """Addresses that may be shown as they are."""
@@ -73,7 +73,7 @@ def _remember_parts(address: str, *, path: bool) -> None:
 
 
 def public(text: str) -> str:
-    """The text, whose addresses `redact_text` shall leave as they are: the panel's link for its owner, say."""
+    """The same text; from now on `redact_text` leaves its addresses as they are. For the panel's link."""
     _public.update(_trimmed(text[match.start() : _end(text, match.end())]) for match in _START.finditer(text))
     return text
 
@@ -124,8 +124,8 @@ def _read_environment() -> None:
 
 
 def printable(text: str) -> str:
-    """The text on one line, with control characters, line breaks, marks of writing direction and halves of characters
-    made visible: `\\x1b`, `\\n`, `\\u202e`. A tab becomes a space.
+    """The text on one line, with control characters, line breaks, bidirectional marks and lone surrogates made
+    visible: `\\x1b`, `\\n`, `\\u202e`. A tab becomes a space.
     """
     return text if text.isprintable() else _UNSHOWN.sub(lambda match: _visible(match[0]), text)
 

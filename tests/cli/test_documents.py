@@ -15,10 +15,10 @@ from tests.support.processes import environment, vsrpp
 from tests.support.reasons import raises
 from vsrpp import config, control
 from vsrpp.cli import early, main, panel
+from vsrpp.cli.json_output import one_document, print_json, release
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.messages import NO_CHECKPOINT_REF
 from vsrpp.errors import NotFound, ProofFailed
-from vsrpp.output import one_document, print_json, release
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunWriter
 from vsrpp.tracking import registry

@@ -52,7 +52,7 @@ def smoothed(points: Sequence[Point], amount: float) -> list[tuple[int, float]]:
 
 
 def joined(series: Sequence[Series]) -> list[Series]:
-    """The pieces of the run's present line as one series each; what was left behind stays apart."""
+    """The pieces of the run's present line as one series each; abandoned branches stay separate."""
     whole: dict[str, Series] = {}
     for segment in sorted(series, key=lambda piece: piece.points[0].step if piece.points else 0):
         if not segment.abandoned:

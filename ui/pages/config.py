@@ -196,7 +196,7 @@ class _Page:
         return self._html(Notice(kind, text).piece())
 
     def _updates(self, raw: dict[str, Any], snapshot: RunView) -> list[Any]:
-        """The values for the widgets. `interactive` stays untouched where it can: Gradio mounts the widget anew."""
+        """The values for the widgets. `interactive` stays untouched where it can: Gradio remounts the widget for it."""
         fixed = form.fixed_weights(snapshot.run_config)
         return [gr.update(value=raw[key], interactive=False) if key in fixed else raw[key] for key in self.keys]
 

@@ -129,7 +129,7 @@ def _checkpoint(row: Mapping[str, Any], chosen: ChosenRun, t: Texts) -> Checkpoi
 
 
 def checkpoint_verbs(row: Mapping[str, Any], chosen: ChosenRun) -> list[str]:
-    """What can be done with a checkpoint: one that was left behind, or is nowhere any more, cannot be gone back to."""
+    """What can be done with a checkpoint; nothing with one that is abandoned or no longer stored anywhere."""
     kept = bool(row.get("here") or row.get("uploaded")) and not row.get("abandoned")
     back = chosen.live and bool(row.get("here")) and not row.get("abandoned")
     can = {"rollback": back, "restore": kept, "from": kept, "promote": bool(row.get("uploaded")) and kept}

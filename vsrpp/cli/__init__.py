@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _answer(words: list[str]) -> int:
     """Run one command, and print its document for `--json`; returns the exit status."""
+    from vsrpp.cli.json_output import one_document, release
     from vsrpp.cli.parser import wants_json
-    from vsrpp.output import one_document, release
 
     as_json = wants_json(words)
     with one_document() if as_json else contextlib.nullcontext():
@@ -84,7 +84,7 @@ def _write_error_file(error: VsrppError) -> None:
     """Write the error for the program that started this one, if it asked for that; of several ranks, only rank 0."""
     file = os.environ.get(ERROR_FILE)
     if file and os.environ.get("RANK", "0") == "0":
-        from vsrpp.output import error_document
+        from vsrpp.cli.json_output import error_document
 
         with contextlib.suppress(OSError):
             Path(file).write_text(json.dumps(error_document(error)), encoding="utf-8")

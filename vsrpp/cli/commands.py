@@ -7,12 +7,13 @@ from typing import Any, Literal
 
 from vsrpp import config, control, paths
 from vsrpp.cli import messages
+from vsrpp.cli.json_output import print_json
 from vsrpp.cli.own_document import keep_document
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.documents import ChangeDocument, ProblemDocument
 from vsrpp.errors import Refused, VsrppError
 from vsrpp.formats import value
-from vsrpp.output import green, print_json, say, yellow
+from vsrpp.output import green, say, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
 

@@ -10,10 +10,11 @@ from typing import Any
 from vsrpp import control, paths
 from vsrpp.cli import early, messages
 from vsrpp.cli.compare_tables import print_section, sections
+from vsrpp.cli.json_output import print_json
 from vsrpp.control import compare as comparing
 from vsrpp.control.compare import Record
 from vsrpp.errors import NotFound
-from vsrpp.output import bold, dim, green, print_json, say
+from vsrpp.output import bold, dim, green, say
 from vsrpp.safe_text import safe
 from vsrpp.tracking import uri_of
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from vsrpp import control
 from vsrpp.cli.dry_run import lines
+from vsrpp.cli.json_output import print_json
 from vsrpp.control.narrate import narrate
 from vsrpp.formats import counted, duration, flops, millions, size, value
-from vsrpp.output import LiveLine, bold, dim, green, has_live_line, print_json, red, say, say_over, yellow
+from vsrpp.output import LiveLine, bold, dim, green, has_live_line, red, say, say_over, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.plugins import registry
 from vsrpp.safe_text import safe

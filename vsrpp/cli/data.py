@@ -8,7 +8,8 @@ from typing import Any
 
 from vsrpp import formats, paths
 from vsrpp.cli import early, messages, yaml_notes
-from vsrpp.output import Column, LiveLine, bold, has_live_line, print_json, print_table, say
+from vsrpp.cli.json_output import print_json
+from vsrpp.output import Column, LiveLine, bold, has_live_line, print_table, say
 from vsrpp.safe_text import safe
 
 _CONFIG_SUFFIXES = (".yaml", ".yml")

@@ -11,9 +11,10 @@ from vsrpp.cli import early, messages
 from vsrpp.cli.contenders import Contender, ScoredClips, common_scale, first_contender, second_contender
 from vsrpp.cli.evaluate_request import EvaluationRequest
 from vsrpp.cli.evaluate_tables import print_clips, print_difference, print_suites
+from vsrpp.cli.json_output import print_json
 from vsrpp.cli.own_document import keep_document
 from vsrpp.errors import NotFound, ProofFailed, VsrppError
-from vsrpp.output import green, print_json, say
+from vsrpp.output import green, say
 from vsrpp.plugins import trust
 from vsrpp.safe_text import safe
 from vsrpp.tracking import uri_of

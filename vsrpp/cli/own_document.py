@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from vsrpp.cli.json_output import print_json
 from vsrpp.errors import VsrppError
-from vsrpp.output import print_json
 
 
 @contextlib.contextmanager

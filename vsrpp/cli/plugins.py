@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from vsrpp.cli.json_output import print_json
 from vsrpp.formats import bound
-from vsrpp.output import Column, print_json, print_table, say, yellow
+from vsrpp.output import Column, print_table, say, yellow
 from vsrpp.plugins import listing
 from vsrpp.safe_text import safe
 

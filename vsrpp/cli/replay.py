@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from vsrpp import paths
 from vsrpp.cli import early
 from vsrpp.cli.console import Console
+from vsrpp.cli.json_output import print_json
 from vsrpp.cli.train import MODULE
 from vsrpp.launch import replay_job
 from vsrpp.launch.request import RankCommand, ReplayRequest
-from vsrpp.output import green, print_json, say, say_over
+from vsrpp.output import green, say, say_over
 
 if TYPE_CHECKING:
     from vsrpp.launch.console import ReplayVerdict, TrainingProgress

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from vsrpp import control, paths
 from vsrpp.cli import early, messages
+from vsrpp.cli.json_output import print_json
 from vsrpp.cli.own_document import keep_document
 from vsrpp.control import CheckpointRef
 from vsrpp.errors import NotFound, ProofFailed
 from vsrpp.formats import counted
 from vsrpp.launch.checkpoint_source import run_and_ref
-from vsrpp.output import green, print_json, say, yellow
+from vsrpp.output import green, say, yellow
 from vsrpp.safe_text import safe
 from vsrpp.tracking import uri_of
 

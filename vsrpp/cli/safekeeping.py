@@ -1,4 +1,4 @@
-"""The commands backup and rebuild: a copy of a run, and a run folder made anew from the tracking server."""
+"""The commands backup and rebuild: copy a run, and rebuild a run folder from the tracking server."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from pathlib import Path
 
 from vsrpp import control, paths
 from vsrpp.cli import early
+from vsrpp.cli.json_output import print_json
 from vsrpp.errors import NotFound
 from vsrpp.formats import counted, size
-from vsrpp.output import green, print_json, say, yellow
+from vsrpp.output import green, say, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.safe_text import safe
 from vsrpp.tracking import uri_of
@@ -31,7 +32,7 @@ def backup(run: str, *, file: Path, run_dir: Path | None, as_json: bool) -> int:
 
 
 def rebuild(run: str, *, run_dir: Path | None, as_json: bool) -> int:
-    """Make a damaged run folder anew from MLflow. Raises Refused, NotFound or ProofFailed."""
+    """Rebuild a damaged run folder from MLflow. Raises Refused, NotFound or ProofFailed."""
     runs = paths.runs_dir(run_dir)
     folder = _folder(run, runs)
     uri = paths.tracking_uri(runs) if folder is None else uri_of(folder, paths.tracking_uri(folder.root.parent))

@@ -11,25 +11,14 @@ from typing import Any
 from vsrpp import control, paths
 from vsrpp.cli import early, messages
 from vsrpp.cli.delivery import delivery_lines
+from vsrpp.cli.json_output import print_json, print_json_rows
 from vsrpp.config import schema
 from vsrpp.control import ENDED_STATES, FINAL_STATES
 from vsrpp.control.narrate import narrate, probation_terms
 from vsrpp.control.numbers import TIME_PARTS
 from vsrpp.errors import VsrppError
 from vsrpp.formats import bound, clock, duration, minute, moment, value
-from vsrpp.output import (
-    Column,
-    bold,
-    dim,
-    green,
-    print_json,
-    print_json_rows,
-    print_table,
-    red,
-    say,
-    terminal_width,
-    yellow,
-)
+from vsrpp.output import Column, bold, dim, green, print_table, red, say, terminal_width, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.safe_text import safe
 from vsrpp.store import Event, RunReader

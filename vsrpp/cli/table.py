@@ -86,7 +86,9 @@ WAIT = Option(
 )  # fmt: skip
 REASON = Option(name="reason", flag="--reason", metavar="TEXT", help="why; recorded with the change")
 AUTHOR = Option(name="author", flag="--author", metavar="NAME", help="who makes it (default: the login name)")
-YES = Option(name="confirmed", flag="--yes", kind="switch", help="do it even if it ends the run now; refused otherwise")
+YES = Option(
+    name="confirmed", flag="--yes", kind="switch", help="confirm a change that ends the run now (refused otherwise)"
+)
 LANGUAGE = Option(
     name="lang", flag="--lang", choices=("en", "de"), help="language of the pages (default: the browser's)"
 )
@@ -104,7 +106,7 @@ CHANGED_CODE = Option(
 
 NO_TOKEN = Option(
     name="panel_token", flag="--no-token", kind="switch", default=True,
-    help="let the panel ask for no token: every account on this host can then steer its runs",
+    help="do not require a token for the panel: every account on this host can then steer its runs",
 )  # fmt: skip
 
 
@@ -296,10 +298,10 @@ COMMANDS: tuple[CommandSpec, ...] = (
             Option(name="profile", flag="--profile", kind="path", metavar="FILE.png",
                    help="save one row of pixels over time: bicubic, output and truth side by side"),
             Option(name="lpips_weights", flag="--lpips-weights", kind="list", metavar="FILE",
-                   help="also measure LPIPS, and tLP over time: torchvision's AlexNet or VGG16 file, and a second time"
+                   help="also measure LPIPS, and tLP over time; give it twice: torchvision's AlexNet or VGG16 file, and"
                    " lpips/weights/v0.1/alex.pth or vgg.pth (docs/upscaling.md)"),
             Option(name="dists_weights", flag="--dists-weights", kind="list", metavar="FILE",
-                   help="also measure DISTS: torchvision's VGG16 file, and a second time weights.pt of DISTS_pytorch"),
+                   help="also measure DISTS; give it twice: torchvision's VGG16 file, and weights.pt of DISTS_pytorch"),
             Option(name="tof", flag="--tof", kind="switch", help="also measure tOF over time; needs opencv-python-headless"),
             Option(name="log", flag="--log", kind="switch",
                    help="log A's figures to its checkpoint's model in MLflow"),
@@ -373,11 +375,11 @@ COMMANDS: tuple[CommandSpec, ...] = (
     ),
     CommandSpec(name="sync", entry="restore.sync", help="upload pending records to the tracking server", options=(RUN,)),
     CommandSpec(
-        name="backup", entry="safekeeping.backup", help="copy a run, which may be training, to a new file",
+        name="backup", entry="safekeeping.backup", help="copy a run to a new file, even while it trains",
         options=(
             RUN,
             Option(name="file", kind="path", metavar="FILE",
-                   help="NAME.tar: the run folder with its whole checkpoints; NAME.db: the record alone"),
+                   help="NAME.tar: the run folder with its intact checkpoints; NAME.db: the record alone"),
         ),
     ),
     CommandSpec(

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from vsrpp import paths
 from vsrpp.cli import early, messages
+from vsrpp.cli.json_output import print_json
 from vsrpp.formats import duration
 from vsrpp.inference.window import validated_window, window
 from vsrpp.launch.checkpoint_source import checkpoint_folder
-from vsrpp.output import LiveLine, green, has_live_line, print_json, say, yellow
+from vsrpp.output import LiveLine, green, has_live_line, say, yellow
 from vsrpp.plugins import trust
 from vsrpp.safe_text import safe
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from vsrpp import control
 from vsrpp.cli import early, messages
+from vsrpp.cli.json_output import print_json
 from vsrpp.formats import counted
-from vsrpp.output import green, print_json, say, yellow
+from vsrpp.output import green, say, yellow
 from vsrpp.paths import RunPaths
 from vsrpp.safe_text import safe
 from vsrpp.store import ChainCheck, RunReader

@@ -1,4 +1,4 @@
-"""Who may do what to a run: the roles, and the one table of what each action needs. Every way in asks it."""
+"""Who may do what to a run: the roles, and the one table of what each action needs. Every entry point checks it."""
 
 from __future__ import annotations
 

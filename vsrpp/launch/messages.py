@@ -185,7 +185,7 @@ SIDECAR_ENDED = Remark("because.sidecar_ended", "exited with code {code}")
 
 WAITS = Remark(
     "launch.waits",
-    "waiting at step {step}: {why}. The run goes on as soon as it can write; to end it: Ctrl-C or SIGTERM.",
+    "waiting at step {step}: {why}. The run continues as soon as it can write; to end it: Ctrl-C or SIGTERM.",
 )
-WAIT_OVER = Remark("launch.wait_over", "the run goes on at step {step} after a wait of {span} ({why})")
+WAIT_OVER = Remark("launch.wait_over", "the run continues at step {step} after a wait of {span} ({why})")
 WAIT_GIVEN_UP = Remark("launch.wait_given_up", "the run ended at step {step} after a wait of {span} ({why})")

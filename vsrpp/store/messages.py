@@ -23,7 +23,7 @@ RECORD_INCOMPLETE = Reason("failed.record_incomplete", f"{{path}} is incomplete:
 STORE_EMPTY = Reason("failed.store_empty", "{path} contains no run.", VsrppError)
 STORE_LOCKED = Reason(
     "failed.store_locked",
-    "{path} has been locked by another process for {timeout_s} s, so nothing was sent; the run itself goes on.",
+    "{path} has been locked by another process for {timeout_s} s, so nothing was sent; training continues.",
     VsrppError,
 )
 STORE_UNWRITTEN = Reason("failed.store_write", "{path} cannot be written, so nothing was sent: {why}.", VsrppError)

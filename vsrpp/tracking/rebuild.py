@@ -47,7 +47,7 @@ class RebuiltRun:
 
 
 def replace(folder: RunPaths, uri: str) -> RebuiltRun:
-    """Build the folder of a run with a damaged record anew from MLflow at `uri`. The old folder is moved, not removed.
+    """Rebuild the folder of a run with a damaged record from MLflow at `uri`. The old folder is moved, not removed.
 
     Raises Refused for a run that is training, or whose record holds; otherwise like `rebuild`.
     """

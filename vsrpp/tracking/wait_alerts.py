@@ -24,7 +24,7 @@ class WaitAlerts:
     """Does nothing without a webhook address, or if `alerts_on` does not name checkpoint_failed."""
 
     def __init__(self, url: str | None, run_id: str, run_config: Mapping[str, Any]) -> None:
-        """`url` is read at the start: the run folder that has it may be what is gone."""
+        """`url` is read at the start, because the folder that contains it may be the one that was moved."""
         self._url = url if url and alerts.tells_of_waits(run_config) else None
         self._run_id = run_id
         self._name = run_config.get("name")

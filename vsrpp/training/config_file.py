@@ -13,7 +13,6 @@ import json
 import os
 import pwd
 import shutil
-import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.errors import VsrppError
+from vsrpp.smallfiles import NotPlain, TooLarge, read_small
 from vsrpp.training import messages
 
 MAX_BYTES = 1024 * 1024
@@ -160,12 +160,11 @@ class RuntimeConfigFile:
 def parse_file(path: Path) -> tuple[dict[str, Any], bytes]:
     """The values of a saved file, and its bytes. Raises Refused if it cannot be read as a config."""
     try:
-        about = path.stat()
-        if not stat.S_ISREG(about.st_mode):
-            raise messages.FILE_NOT_REGULAR()
-        if about.st_size > MAX_BYTES:
-            raise messages.FILE_TOO_LARGE(size=f"{about.st_size:,}", limit=f"{MAX_BYTES:,}")
-        content = path.read_bytes()
+        content = read_small(path, MAX_BYTES)
+    except NotPlain:
+        raise messages.FILE_NOT_REGULAR() from None
+    except TooLarge as error:
+        raise messages.FILE_TOO_LARGE(size=f"{error.size:,}", limit=f"{MAX_BYTES:,}") from None
     except FileNotFoundError:
         raise messages.FILE_GONE() from None
     except OSError as error:
@@ -208,7 +207,7 @@ def _signature(path: Path) -> tuple[int, ...] | None:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes() if path.stat().st_size <= MAX_BYTES and path.is_file() else b""
+        return read_small(path, MAX_BYTES)
     except OSError:
         return b""
 

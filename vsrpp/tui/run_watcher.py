@@ -120,7 +120,7 @@ class SnapshotReader:
 
 
 def _present_line(series: Any) -> dict[str, list[Value]]:
-    """The means of every metric's buckets on the line that leads to now; what was left behind is left out."""
+    """The means of every metric's buckets on the line that leads to now; abandoned branches are left out."""
     means: dict[str, list[Value]] = {}
     for piece in series:
         if not piece.abandoned:

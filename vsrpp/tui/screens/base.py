@@ -146,7 +146,7 @@ class RunScreen(Screen[None]):
 
     # ---- drawing
     def redraw(self) -> None:
-        """Draw everything anew; only what differs reaches the terminal."""
+        """Redraw everything; only what differs reaches the terminal."""
         if not self._composed or not self.size.width:
             return
         width = self.size.width
