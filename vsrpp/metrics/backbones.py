@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from vsrpp.digests import file_sha256
 from vsrpp.metrics import messages
 
 _VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
@@ -42,7 +42,7 @@ def vgg16() -> nn.Sequential:
 
 def fingerprint(path: Path) -> dict[str, str]:
     """{file, sha256} of a weight file."""
-    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {"file": path.name, "sha256": file_sha256(path)}
 
 
 def read_files(paths: Sequence[Path], option: str) -> dict[str, Tensor]:

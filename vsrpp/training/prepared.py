@@ -12,11 +12,12 @@ from typing import IO, Any
 import torch
 
 from vsrpp import formats
-from vsrpp.checkpoints.files import file_sha256, versions
+from vsrpp.checkpoints.files import versions
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control import ConfigHistory, Lineage
 from vsrpp.data import Data
 from vsrpp.data.unreadable import BadFrames
+from vsrpp.digests import file_sha256
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.paths import RunPaths
 from vsrpp.private_files import open_lock
