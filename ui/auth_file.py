@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsrpp.control import Role
-from vsrpp.control.panel_links import open_private
 from vsrpp.formats import size
+from vsrpp.private_files import private_file
 
 from . import refusals
 from .passwords import PasswordHash
@@ -141,7 +141,7 @@ def _write(file: Path, lines: Iterable[str]) -> None:
     """Replace the file at once, readable by the account alone."""
     draft = file.with_name(f".{file.name}-{secrets.token_hex(6)}")
     try:
-        with open(draft, "x", encoding="utf-8", opener=open_private) as out:
+        with open(draft, "x", encoding="utf-8", opener=private_file) as out:
             out.writelines(f"{line}\n" for line in lines)
         draft.replace(file)
     except OSError as error:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from vsrpp.control.panel_links import open_private
+from vsrpp.private_files import private_file
 
 SESSION_S = 7 * 24 * 3600
 LONG_FILE = 64 * 1024
@@ -55,7 +55,7 @@ class Sessions:
             if self._file is not None:
                 with contextlib.suppress(OSError):
                     self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                    with open(self._file, "a", encoding="utf-8", opener=open_private) as out:
+                    with open(self._file, "a", encoding="utf-8", opener=private_file) as out:
                         out.write(f"{int(until)} {nonce}\n")
 
     def _open(self, cookie: str, credential_of: Callable[[str], str | None]) -> tuple[float, str, str] | None:
@@ -88,7 +88,7 @@ class Sessions:
             status = self._file.stat()
             if self._read_at == (status.st_mtime_ns, status.st_size):
                 return
-            with open(self._file, encoding="utf-8", errors="replace", opener=open_private) as lines:
+            with open(self._file, encoding="utf-8", errors="replace", opener=private_file) as lines:
                 for line in lines:
                     until, _, nonce = line.strip().partition(" ")
                     if until.isdecimal() and nonce:
@@ -106,6 +106,6 @@ class Sessions:
             return
         with contextlib.suppress(OSError):
             draft = self._file.with_suffix(f".{secrets.token_hex(4)}")
-            with open(draft, "w", encoding="utf-8", opener=open_private) as out:
+            with open(draft, "w", encoding="utf-8", opener=private_file) as out:
                 out.writelines(f"{int(until)} {nonce}\n" for nonce, until in self._ended.items())
             draft.replace(self._file)

@@ -24,6 +24,7 @@ from vsrpp.control import messages
 from vsrpp.control.roles import Role
 from vsrpp.control.runs import process_alive, process_identity
 from vsrpp.errors import Refused
+from vsrpp.private_files import private_file
 from vsrpp.safe_text import public
 
 TOKEN = "token"
@@ -94,14 +95,9 @@ def account() -> str | None:
         return None
 
 
-def open_private(file: str | Path, flags: int) -> int:
-    """An opener for files that only the account reads; follows no link."""
-    return os.open(file, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
-
-
 def _read(file: Path) -> bytes:
     """Raises OSError, or Refused."""
-    with open(file, "rb", opener=open_private) as source:
+    with open(file, "rb", opener=private_file) as source:
         status = os.fstat(source.fileno())
         if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise messages.PANEL_SECRET_OPEN(file=str(file))
@@ -120,7 +116,7 @@ def _create(file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = file.with_name(f".{file.name}-{secrets.token_hex(6)}")
     try:
-        with open(draft, "xb", opener=open_private) as out:
+        with open(draft, "xb", opener=private_file) as out:
             out.write(base64.b64encode(secrets.token_bytes(_SECRET_BYTES)))
         with contextlib.suppress(FileExistsError):
             os.link(draft, file)
@@ -166,7 +162,7 @@ def announced(url: str, runs: Path, asks: Asks) -> Iterator[None]:
                 old.unlink(missing_ok=True)
         draft = file.with_suffix(".new")
         draft.unlink(missing_ok=True)
-        with open(draft, "w", encoding="utf-8", opener=open_private) as out:
+        with open(draft, "w", encoding="utf-8", opener=private_file) as out:
             json.dump(asdict(record), out)
         draft.replace(file)
     try:
@@ -204,7 +200,7 @@ def _lives(panel: RunningPanel) -> bool:
 def _record(file: Path) -> RunningPanel | None:
     """None for what is no record of ours."""
     try:
-        with open(file, "rb", opener=open_private) as source:
+        with open(file, "rb", opener=private_file) as source:
             if os.fstat(source.fileno()).st_uid != os.geteuid():
                 return None
             fields = json.loads(source.read(_LONGEST_RECORD))
