@@ -16,12 +16,15 @@ PACKAGE = ROOT / "vsrpp"
 
 LEAVES = {
     "errors", "paths", "resize", "formats", "documents", "texts", "safe_text", "private_files", "smallfiles", "manifest",
-    "frame_schedule",
+    "frame_schedule", "digests",
 }  # fmt: skip
 SCIENCE = {"models", "losses", "data", "metrics"}
 CONTROL = {"config", "schedule", "store", "control"}
 FACES = {"api", "cli", "tui", "ui"}
 ENGINE = {"controller", "distributed", "checkpoints", "inference", "training", "launch"}
+SCIENCE_MAY_IMPORT = {
+    "config", "resize", "errors", "formats", "plugins", "private_files", "safe_text", "frame_schedule", "digests",
+}  # fmt: skip
 FACES_MAY_IMPORT = (LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking"}) - {"training", "models"}
 
 MAY_IMPORT: dict[str, set[str]] = {
@@ -33,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "resize": set(),
     "frame_schedule": set(),
     "smallfiles": set(),
+    "digests": set(),
     "manifest": {"paths", "smallfiles"},
     "output": {"safe_text"},
     "texts": {"safe_text"},
@@ -42,10 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "schedule": {"config", "plugins"},
     "store": {"errors", "paths", "documents", "safe_text"},
     "control": LEAVES | {"config", "schedule", "store"},
-    **{
-        room: {"config", "resize", "errors", "formats", "plugins", "private_files", "safe_text", "frame_schedule"}
-        for room in SCIENCE
-    },
+    **dict.fromkeys(SCIENCE, SCIENCE_MAY_IMPORT),
     "controller": {"config", "control", "plugins", "formats"},
     "distributed": {"errors"},
     "checkpoints": LEAVES | {"config", "plugins"},

@@ -26,7 +26,7 @@ from vsrpp.errors import VsrppError
 from vsrpp.launch import supervisor, train_job
 from vsrpp.paths import RunPaths
 from vsrpp.plugins import trust
-from vsrpp.training import start
+from vsrpp.training import resume, start
 
 Outcome = dict[str, Any] | str
 """What would be started, or why not."""
@@ -118,7 +118,7 @@ def outcome(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     monkeypatch.chdir(folder)
     monkeypatch.setattr(trust, "allow", noting("trust", "sha256s"))
     monkeypatch.setattr(start, "prepare_new", noting("new", "run_config", "live"))
-    monkeypatch.setattr(start, "prepare_resume", noting("resume", "folder"))
+    monkeypatch.setattr(resume, "prepare_resume", noting("resume", "folder"))
     monkeypatch.setattr(train_job.Delivery, "start", noting("delivery"))
     monkeypatch.setattr(train_job, "Sidecars", noting("sidecars", "paths", end=True))
     monkeypatch.setattr(train_job, "dry_run", noting("check", "run_config", "live", end=True))

@@ -14,7 +14,7 @@ from tests.support.long_record import KEPT_ON_DISK, long_record
 from tests.support.synthetic import SyntheticRun
 from vsrpp import control
 from vsrpp.control import RunViewReader
-from vsrpp.control.run_view import KEPT_EVENTS
+from vsrpp.control.run_view_reader import KEPT_EVENTS
 from vsrpp.store import RunReader
 from vsrpp.store.events import StoredEvent
 

@@ -15,7 +15,8 @@ import pytest
 from tests.support.delivering import lost, uploading
 from tests.support.synthetic import SyntheticRun, full_run
 from vsrpp import control
-from vsrpp.control.run_view import RunView, RunViewReader, view_run
+from vsrpp.control.run_view import RunView
+from vsrpp.control.run_view_reader import RunViewReader, view_run
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader, RunWriter
 from vsrpp.texts import english
@@ -139,7 +140,7 @@ def test_delivery_is_looked_at_again_after_an_event_and_while_something_goes_out
     assert reading.look().backlog["rows"] == waiting + 1
     uploading(run.paths, "checkpoint 20", 1_000_000, 4_000_000)
     assert reading.look().backlog["uploading"] is None, "nothing new: the folder is left alone"
-    monkeypatch.setattr("vsrpp.control.run_view.DELIVERY_EVERY_S", 0.0)
+    monkeypatch.setattr("vsrpp.control.run_view_reader.DELIVERY_EVERY_S", 0.0)
     assert reading.look().backlog["uploading"]["done_bytes"] == 1_000_000
     reading.close()
 

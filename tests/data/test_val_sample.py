@@ -15,7 +15,9 @@ from tests.support.clips import piece, run_config, write_frames, write_video
 from tests.support.runs import open_in_process
 from vsrpp.cli import main
 from vsrpp.data import Data, datasets, open_data, val_sample_of
+from vsrpp.data.dataset import SMALLEST_SIDE
 from vsrpp.data.val_sample import RUN_FRAMES, spread
+from vsrpp.metrics import SSIM_MIN_SIZE
 from vsrpp.store import RunReader
 from vsrpp.training.validation import CHUNK_FRAMES
 
@@ -52,6 +54,10 @@ def test_runs_are_spread_over_the_clip_and_over_the_clips() -> None:
 
 def test_a_run_is_a_chunk_of_validation() -> None:
     assert RUN_FRAMES == CHUNK_FRAMES
+
+
+def test_the_smallest_validation_frame_is_the_window_of_ssim() -> None:
+    assert SMALLEST_SIDE == SSIM_MIN_SIZE
 
 
 def test_only_the_sample_of_held_out_footage_validates(tmp_path: Path, footage: Path) -> None:

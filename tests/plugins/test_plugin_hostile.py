@@ -23,7 +23,7 @@ from vsrpp.cli import main
 from vsrpp.errors import Refused
 from vsrpp.paths import RunPaths
 from vsrpp.plugins import messages, trust
-from vsrpp.training.start import prepare_resume
+from vsrpp.training.resume import prepare_resume
 
 MARKER = "import os\nopen(os.environ['TEST_MARKER'], 'a').close()\n"
 

@@ -19,7 +19,7 @@ from vsrpp.cli import main
 from vsrpp.paths import RunPaths
 from vsrpp.plugins import messages, registry
 from vsrpp.training.replay import Original, replay
-from vsrpp.training.start import prepare_resume
+from vsrpp.training.resume import prepare_resume
 
 WATCHED = EXTRAS.replace(
     "fft(pred, truth, *, fft_power):", "fft(pred, truth, *, fft_power):\n    SEEN.append(fft_power)"

@@ -255,7 +255,8 @@ def be_a_trainer(folder: Path, data: Path) -> int:
     """Start or resume the run like `vsrpp train`, without uploads."""
     from vsrpp.training.loop import train
     from vsrpp.training.open_run import open_run
-    from vsrpp.training.start import prepare_new, prepare_resume
+    from vsrpp.training.resume import prepare_resume
+    from vsrpp.training.start import prepare_new
 
     runs = folder / "runs"
     there = next((path.parent for path in runs.glob("*/runtime_config.json")), None) if runs.is_dir() else None

@@ -23,11 +23,11 @@ from vsrpp.training.context import RunContext
 from vsrpp.training.ending import RunEnding
 from vsrpp.training.live_config import LiveConfig
 from vsrpp.training.loop import between_steps
+from vsrpp.training.prepared import Prepared
 from vsrpp.training.probation import Probations
 from vsrpp.training.recorder import RunRecorder
 from vsrpp.training.replay_cursor import ReplayCursor
 from vsrpp.training.rollback import Rollback
-from vsrpp.training.start import Prepared
 from vsrpp.training.state import TrainingState
 from vsrpp.training.status import RunStatus
 from vsrpp.training.step import StepResult

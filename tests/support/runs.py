@@ -72,7 +72,7 @@ class Steered:
     @classmethod
     def resumed(cls, paths: Any, at: dict[int, Callable[[Steered], Any]] | None = None, **edit: Any) -> Steered:
         """`edit`: what `--resume --set` changes."""
-        from vsrpp.training.start import prepare_resume
+        from vsrpp.training.resume import prepare_resume
 
         return cls(prepare_resume(paths, say=lambda _: None, edit=edit), at)
 

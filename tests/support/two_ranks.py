@@ -30,7 +30,8 @@ from vsrpp.training import loop
 from vsrpp.training import replay as replaying
 from vsrpp.training.open_run import join_run
 from vsrpp.training.preflight import Preflight, attend
-from vsrpp.training.start import prepare_new, prepare_resume
+from vsrpp.training.resume import prepare_resume
+from vsrpp.training.start import prepare_new
 
 SETS: dict[str, Any] = {"batch_size": 2, "control_interval": 4, "max_steps": 24, "validate_every": 12}
 FOREVER = 1_000_000

@@ -13,11 +13,11 @@ from tests.support.made_runs import MadeRun, made_run
 from tests.support.reasons import raises
 from tests.support.servers import Server, client_of, models_of
 from vsrpp.cli import main
+from vsrpp.digests import file_sha256
 from vsrpp.errors import NotFound, Refused
 from vsrpp.launch.checkpoint_source import checkpoint_folder
 from vsrpp.tracking import messages
 from vsrpp.tracking.registry import promote
-from vsrpp.tracking.restore import sha256
 from vsrpp.tracking.sync import sync
 
 
@@ -30,11 +30,11 @@ def run(runs: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> MadeRun:
 
 
 def weights(address: str, runs: Path) -> str:
-    return sha256(checkpoint_folder(address, runs).model)
+    return file_sha256(checkpoint_folder(address, runs).model)
 
 
 def test_an_alias_is_pointed_moved_and_moved_back(run: MadeRun, uri: str, runs: Path) -> None:
-    first, second = (sha256(run.paths.checkpoint(step).model) for step in (100, 200))
+    first, second = (file_sha256(run.paths.checkpoint(step).model) for step in (100, 200))
     best = promote(run.run_id, "best", alias="champion", uri=uri)
     assert (best.step, best.version, best.previous_version, best.uri) == (100, 1, None, "models:/vsrpp@champion")
     assert weights("models:/vsrpp@champion", runs) == first
@@ -119,4 +119,4 @@ def test_the_same_over_http(runs: Path, server: Server, monkeypatch: pytest.Monk
     run = made_run(runs)
     assert sync(run.paths.root, server.uri).delivered
     assert promote(run.run_id, "best", alias="champion", uri=server.uri).version == 1
-    assert weights("models:/vsrpp@champion", runs) == sha256(run.paths.checkpoint(100).model)
+    assert weights("models:/vsrpp@champion", runs) == file_sha256(run.paths.checkpoint(100).model)

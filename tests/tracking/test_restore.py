@@ -10,9 +10,10 @@ import pytest
 from tests.support.made_runs import MadeRun, made_run
 from tests.support.reasons import raises
 from tests.support.servers import models_of, the_run
+from vsrpp.digests import file_sha256
 from vsrpp.errors import NotFound, ProofFailed
 from vsrpp.tracking import messages
-from vsrpp.tracking.restore import restore, sha256
+from vsrpp.tracking.restore import restore
 from vsrpp.tracking.runs import server_runs, tag_as_tool
 from vsrpp.tracking.sync import sync
 
@@ -32,7 +33,7 @@ def gone(run: MadeRun, tmp_path: Path) -> MadeRun:
 
 
 def _content(folder: Path) -> dict[str, str]:
-    return {path.name: sha256(path) for path in folder.iterdir()}
+    return {path.name: file_sha256(path) for path in folder.iterdir()}
 
 
 def test_local_first(run: MadeRun, uri: str, runs: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from vsrpp.data.moved import moved
 from vsrpp.store import RunReader
 from vsrpp.training import messages
 from vsrpp.training.replay import Original, replay
-from vsrpp.training.start import prepare_resume
+from vsrpp.training.resume import prepare_resume
 
 SETS: dict[str, Any] = {"reading": "originals", "max_steps": 14}
 

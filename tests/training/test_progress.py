@@ -194,7 +194,7 @@ def test_a_validation_is_not_part_of_the_speed(tmp_path: Path, tiny_clip: Path) 
 def test_used_up_hours_end_the_run_with_a_checkpoint_and_more_of_them_let_it_go_on(
     tmp_path: Path, tiny_clip: Path
 ) -> None:
-    from vsrpp.training.start import prepare_resume
+    from vsrpp.training.resume import prepare_resume
 
     run = Steered.new(tmp_path, tiny_clip, max_steps=1_000_000, validate_every=100_000, max_hours=0.001)
     assert run.train() == "stopped"

@@ -186,7 +186,7 @@ def test_a_run_of_one_process_goes_on_with_two(facts: dict[str, Any], one: Steer
 
 
 def test_a_run_of_two_processes_goes_on_with_one(facts: dict[str, Any], one: Steered) -> None:
-    from vsrpp.training.start import prepare_resume
+    from vsrpp.training.resume import prepare_resume
 
     said: list[str] = []
     run = Steered(prepare_resume(RunPaths(Path(facts["on_one_rank"]["run"])), say=said.append))

@@ -13,8 +13,8 @@ from tests.support.runs import Steered, configs
 from vsrpp import config
 from vsrpp.errors import Refused
 from vsrpp.models.precision import autocast
+from vsrpp.training.machine import resolve_machine
 from vsrpp.training.replay import Original, replay
-from vsrpp.training.start import resolve_machine
 
 
 def gradient(folder: Path, data: Path, **sets: Any) -> tuple[list[torch.Tensor], dict[str, float]]:

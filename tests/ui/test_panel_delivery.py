@@ -61,7 +61,7 @@ def test_an_upload_has_a_bar_its_bytes_and_its_pace(runs: Path) -> None:
 
 
 def test_an_uploads_progress_is_read_anew_every_second(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vsrpp.control.run_view.UPLOAD_EVERY_S", 0.0)
+    monkeypatch.setattr("vsrpp.control.run_view_reader.UPLOAD_EVERY_S", 0.0)
     run = SyntheticRun(runs)
     uploading(run.paths, "checkpoint 20", 1_000_000, 4_000_000)
     watch = RunWatches(runs).run(run.paths.run_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import pickle
@@ -28,11 +27,11 @@ from vsrpp import manifest as manifests
 from vsrpp.checkpoints import messages
 from vsrpp.checkpoints.documents import checkpoint_live_config, one_line, read_manifest
 from vsrpp.checkpoints.snapshot import Snapshot
+from vsrpp.digests import file_sha256
 from vsrpp.errors import VsrppError
 from vsrpp.paths import CheckpointPaths, checkpoint_step
 from vsrpp.plugins import record as plugin_record
 
-_CHUNK = 1 << 20
 _STATE: dict[str, type | tuple[type, ...]] = {
     "step": int, "optimizer": dict, "controller": dict, "skipped_in_a_row": int, "recent": list, "random": dict
 }  # fmt: skip
@@ -291,15 +290,6 @@ def clear_torn(checkpoints: Path) -> None:
     if checkpoints.is_dir():
         for folder in checkpoints.glob(".step_*.part"):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def file_sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _sync_folder(folder: Path) -> None:

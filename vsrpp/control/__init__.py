@@ -28,7 +28,8 @@ from vsrpp.control.panel_links import account, owners_link
 from vsrpp.control.remote_copies import newest_remote_copy
 from vsrpp.control.roles import NEEDS, ROLE_WORDS, Role, needed_for_edit
 from vsrpp.control.run_rows import RunRow, runs
-from vsrpp.control.run_view import RunView, RunViewReader, status, view_run
+from vsrpp.control.run_view import RunView
+from vsrpp.control.run_view_reader import RunViewReader, status, view_run
 from vsrpp.control.runs import (
     ENDED_STATES,
     FINAL_STATES,

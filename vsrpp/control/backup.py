@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import sqlite3
@@ -17,12 +16,12 @@ from typing import IO, Any
 
 from vsrpp import manifest as manifests
 from vsrpp.control import messages
+from vsrpp.digests import rest_sha256
 from vsrpp.errors import NotFound, VsrppError
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import RunReader, StoreDamaged, copy_database
 
 SUFFIXES = (".tar", ".db")
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,7 +145,7 @@ def _add_checkpoint(
                 return None
             listed = manifests.files_of(manifest, folder)
             files = {name: opened.enter_context((folder.root / name).open("rb")) for name in listed}
-            if any(_sha256(files[name]) != sha256 for name, sha256 in listed.items()):
+            if any(rest_sha256(files[name]) != sha256 for name, sha256 in listed.items()):
                 return None
         except (OSError, ValueError):
             return None
@@ -155,13 +154,6 @@ def _add_checkpoint(
         for file, content in contents.items():
             _add_content(archive, f"{paths.run_id}/{name}/{file}", content)
         return int(manifest["step"])
-
-
-def _sha256(file: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while chunk := file.read(_CHUNK):
-        digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _add(archive: tarfile.TarFile, paths: RunPaths, file: Path, left_out: list[str]) -> None:

@@ -19,7 +19,7 @@ from vsrpp.control.lineage import SEGMENT_EVENTS, LineageSegment, lineage
 from vsrpp.formats import finite
 from vsrpp.paths import RunPaths
 from vsrpp.store.db import connect_reader
-from vsrpp.store.run_store import events_in
+from vsrpp.store.run_reader import events_in
 
 KEPT_VIEWS = 4
 FINE_BUCKETS = 4096

@@ -97,19 +97,20 @@ def preview(
         step = int(reader.state().get("step", 0))
     problems = config.check_changes(history.live, changes, run_config)
     problems += [*stale_keys(history, changes, base_revision, run_config), *probation_problems(probation)]
-    end = None if problems else ending_change(config.diff(history.live, {**history.live, **changes}), step)
+    edited = {**history.live, **changes}
+    changed = config.diff(history.live, edited)
+    end = None if problems else ending_change(changed, step)
     if end is not None and not confirmed:
         problems.append(ends_run(end, step, paths.run_id))
     errors = [problem.to_json() for problem in problems]
     known = config.live_parameters(run_config)
     rows: list[PreviewChange] = [
         {"key": change.key, "old": change.old, "new": change.new, "tier": known[change.key].tier}
-        for change in config.diff(history.live, {**history.live, **changes})
+        for change in changed
         if change.key in known
     ]
     if errors:
         return Preview(revision=history.revision, changes=rows, errors=errors, ends_run=end is not None)
-    edited = {**history.live, **changes}
     weights = [term.key for term in loss_terms(run_config)]
     return Preview(
         revision=history.revision,

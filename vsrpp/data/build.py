@@ -18,6 +18,7 @@ from vsrpp.data.degradation_table import BLOCK_FRAMES, DEFAULT, TABLE, Draw, ide
 from vsrpp.data.degradations import Frames
 from vsrpp.data.pairs import check_size
 from vsrpp.data.readers import Source
+from vsrpp.digests import file_sha256
 
 META = "meta.json"
 
@@ -130,15 +131,6 @@ def content_sha256(source: Source) -> str:
     if source.format.one_file:
         return hashes[0]
     return hashlib.sha256("".join([*hashes, *source.identity]).encode()).hexdigest()
-
-
-def file_sha256(file: Path) -> str:
-    """SHA-256 of a file's bytes."""
-    digest = hashlib.sha256()
-    with file.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def check_hashes(folder: Path) -> None:

@@ -28,7 +28,7 @@ SAMPLED_FROM_VERSION = 2
 """The `validation_version` from which on a sample of long footage is scored. Before, all of it was."""
 AUTO_VAL_CLIPS = 30
 """Maximum number of clips taken from a layout's own validation set, unless `data.val` names it."""
-_SMALLEST_SIDE = 11
+SMALLEST_SIDE = 11
 """SSIM's window: smaller validation frames cannot be scored."""
 
 
@@ -191,7 +191,7 @@ def _planned(run_config: Mapping[str, Any], cache: Path, reading: str) -> tuple[
         if item.source.split != "val":
             check_trainable(item, crop_size, sampling)
     for item in planned:
-        check_size(item, max(_SMALLEST_SIDE, scale), "SSIM's window and scale need")
+        check_size(item, max(SMALLEST_SIDE, scale), "SSIM's window and scale need")
     return located, planned
 
 

@@ -15,6 +15,8 @@ from vsrpp.data.identity import datasets
 
 KEYS = ("data", "val_data")
 """The keys of a run config that hold paths of data."""
+_PATHS = ("path", "lq", "train", "val")
+"""The keys inside a block of data that hold paths, or what holds them."""
 _SAMPLE = "sample"
 _MOST_DIGESTS = 256
 
@@ -26,7 +28,7 @@ def moved(run_config: Mapping[str, Any], path: str) -> dict[str, Any]:
     the others are where they were. Raises NotFound if a part is in neither place.
     """
     new = str(with_absolute_paths(path))
-    old = list(dict.fromkeys(_paths({key: run_config.get(key) for key in KEYS})))
+    old = list(dict.fromkeys(_paths([run_config.get(key) for key in KEYS])))
     candidates = [{old[0]: new}] if len(old) == 1 or isinstance(run_config["data"], str) else []
     if len(old) > 1:
         base = os.path.commonpath([each for each in old if each != _SAMPLE])
@@ -42,8 +44,7 @@ def _paths(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
     if isinstance(value, Mapping):
-        named = [(key, item) for key, item in value.items() if key in ("path", "lq", "train", "val", *KEYS)]
-        return [path for _, item in named for path in _paths(item)]
+        return [path for key, item in value.items() if key in _PATHS for path in _paths(item)]
     return [path for item in value for path in _paths(item)] if isinstance(value, list) else []
 
 
@@ -51,9 +52,7 @@ def _replaced(value: Any, now: Mapping[str, str]) -> Any:
     if isinstance(value, str):
         return now.get(value, value)
     if isinstance(value, Mapping):
-        return {
-            key: _replaced(item, now) if key in ("path", "lq", "train", "val") else item for key, item in value.items()
-        }
+        return {key: _replaced(item, now) if key in _PATHS else item for key, item in value.items()}
     return [_replaced(item, now) for item in value] if isinstance(value, list) else value
 
 

@@ -15,12 +15,13 @@ from typing import Any
 
 from vsrpp.data import messages
 from vsrpp.data.block import MixEntry
-from vsrpp.data.build import META, ProgressCallback, build, file_sha256, write_synced
+from vsrpp.data.build import META, ProgressCallback, build, write_synced
 from vsrpp.data.cache import cache_name, locked
 from vsrpp.data.degradation_table import DEFAULT, identity_of
 from vsrpp.data.pack_index import INDEX, VERSION
 from vsrpp.data.plan import check_room
 from vsrpp.data.readers import Source
+from vsrpp.digests import file_sha256
 
 _MADE_OF = "made_of.txt"
 """Written last into a clip's folder: a hash of its source. A folder without this file is unfinished."""

@@ -35,8 +35,6 @@ Upscale = Callable[[Iterator[Frame]], Iterable[Frame]]
 WHOLE_CLIP_FRAMES = 128
 """Clips up to this length are processed at once, as for published figures; longer ones in chunks."""
 OVERLAP = 16
-SMALLEST_SIDE = 11
-"""SSIM's window."""
 
 
 def bicubic_of(scale: int) -> Upscale:
@@ -138,7 +136,7 @@ def averaged(clips: list[dict[str, Any]], scale: int) -> dict[str, Any]:
 def check_size(source: Source, width: int, height: int, scale: int) -> tuple[int, int]:
     """(width, height) cut to multiples of `scale`. Raises Refused if SSIM's window does not fit."""
     cut_width, cut_height = width - width % scale, height - height % scale
-    if min(cut_width, cut_height) < max(SMALLEST_SIDE, scale):
+    if min(cut_width, cut_height) < max(metrics.SSIM_MIN_SIZE, scale):
         raise messages.TOO_SMALL_TO_SCORE(path=source.path, width=width, height=height, scale=scale)
     return cut_width, cut_height
 

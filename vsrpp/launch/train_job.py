@@ -34,7 +34,7 @@ from vsrpp.tracking.wait_alerts import WaitAlerts
 
 if TYPE_CHECKING:
     from vsrpp.training.preflight import Preflight
-    from vsrpp.training.start import Prepared
+    from vsrpp.training.prepared import Prepared
     from vsrpp.training.storage_wait import Wait
 
 DRAIN_S = 120.0
@@ -157,7 +157,7 @@ def _resume(
         pinned=bool(request.deliver_to),
     )  # fmt: skip
     try:
-        from vsrpp.training.start import prepare_resume
+        from vsrpp.training.resume import prepare_resume
 
         prepared = prepare_resume(
             folder,

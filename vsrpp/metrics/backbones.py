@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ from vsrpp.metrics import messages
 
 _VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 """Output channels of each convolution, by stage."""
+ALEXNET_RELUS, VGG16_RELUS = (1, 4, 7, 9, 11), (3, 8, 15, 22, 29)
+"""The layers whose features are compared: all of AlexNet's ReLUs, and the last one of each of VGG16's stages."""
 
 
 def alexnet() -> nn.Sequential:
@@ -38,11 +39,6 @@ def vgg16() -> nn.Sequential:
             layers += [nn.Conv2d(channels, out, 3, padding=1), nn.ReLU()]
             channels = out
     return nn.Sequential(*layers)
-
-
-def fingerprint(path: Path) -> dict[str, str]:
-    """{file, sha256} of a weight file."""
-    return {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def read_files(paths: Sequence[Path], option: str) -> dict[str, Tensor]:

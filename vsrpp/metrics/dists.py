@@ -10,13 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsrpp.metrics import messages
-from vsrpp.metrics.backbones import load_features, read_files, vgg16
+from vsrpp.metrics.backbones import VGG16_RELUS, load_features, read_files, vgg16
 
 OPTION = "--dists-weights"
 FILES = "torchvision's weight file vgg16-397923af.pth and weights.pt of the package DISTS_pytorch"
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_LAYERS = (3, 8, 15, 22, 29)
-"""The last ReLU of each stage, as torchvision numbers them."""
 _CHANNELS = (3, 64, 128, 256, 512, 512)
 _STABLE = 1e-6
 _HANNING = (0.25, 0.5, 0.25)
@@ -73,7 +71,7 @@ class Dists(nn.Module):
         x = (pictures - self.mean) / self.std
         for number, layer in enumerate(self.features):
             x = self._l2_pool(x) if isinstance(layer, nn.MaxPool2d) else layer(x)
-            if number in _LAYERS:
+            if number in VGG16_RELUS:
                 found.append(x)
         return found
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from vsrpp.digests import file_sha256
 from vsrpp.metrics import messages
 from vsrpp.metrics.meter import ExtraMeasures, Frame, FrameMeasure, StepMeasure
 
@@ -37,19 +38,22 @@ def extra_measures(
     if tof:
         of_steps["tof"] = _tof()
     if lpips_weights:
-        from vsrpp.metrics.backbones import fingerprint
         from vsrpp.metrics.lpips import Lpips
 
         of_frames["lpips"] = _lpips(Lpips(lpips_weights))
         of_steps["tlp100"] = tlp100(of_frames["lpips"])
-        weights["lpips"] = [fingerprint(path) for path in lpips_weights]
+        weights["lpips"] = _fingerprints(lpips_weights)
     if dists_weights:
-        from vsrpp.metrics.backbones import fingerprint
         from vsrpp.metrics.dists import Dists
 
         of_frames["dists"] = _dists(Dists(dists_weights))
-        weights["dists"] = [fingerprint(path) for path in dists_weights]
+        weights["dists"] = _fingerprints(dists_weights)
     return ExtraMeasures(of_frames, of_steps, weights)
+
+
+def _fingerprints(files: Sequence[Path]) -> list[dict[str, str]]:
+    """{file, sha256} of weight files."""
+    return [{"file": path.name, "sha256": file_sha256(path)} for path in files]
 
 
 def _pictures(frame: Frame, device: torch.device) -> Tensor:

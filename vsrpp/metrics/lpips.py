@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vsrpp.metrics import messages
-from vsrpp.metrics.backbones import alexnet, load_features, read_files, vgg16
+from vsrpp.metrics.backbones import ALEXNET_RELUS, VGG16_RELUS, alexnet, load_features, read_files, vgg16
 
 OPTION = "--lpips-weights"
 FILES = (
@@ -17,8 +17,7 @@ FILES = (
     " (lpips/weights/v0.1/alex.pth or vgg.pth)"
 )
 _SHIFT, _SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
-_LAYERS = {"alex": (1, 4, 7, 9, 11), "vgg": (3, 8, 15, 22, 29)}
-"""The ReLUs that are compared, as torchvision numbers them."""
+_LAYERS = {"alex": ALEXNET_RELUS, "vgg": VGG16_RELUS}
 _SMALLEST = {"alex": 31, "vgg": 16}
 _HEADS = 5
 

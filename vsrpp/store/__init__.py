@@ -7,7 +7,8 @@ from vsrpp.store.events import EVENT_TYPES, Event
 from vsrpp.store.faults import StoreDamaged, StoreUnreadable
 from vsrpp.store.inbox import Answer, Command, Inbox, UnreadableCommand
 from vsrpp.store.marks import Marks, from_marks
-from vsrpp.store.run_store import STORE_VERSION, MetricRow, RunReader, RunWriter, Unwritten
+from vsrpp.store.run_reader import STORE_VERSION, MetricRow, RunReader
+from vsrpp.store.run_writer import RunWriter, Unwritten
 
 __all__ = [
     "EVENT_TYPES",

@@ -16,14 +16,13 @@ from vsrpp.control.best import BestRule
 from vsrpp.control.checkpoint_ref import CheckpointRef
 from vsrpp.control.lineage import line_of
 from vsrpp.control.local_checkpoints import local_checkpoints
+from vsrpp.digests import file_sha256
 from vsrpp.errors import NotFound
 from vsrpp.paths import CheckpointPaths
 from vsrpp.smallfiles import read_small
 from vsrpp.store import RunReader
 from vsrpp.tracking import messages
 from vsrpp.tracking.candidates import Candidate, CandidateList
-
-CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,17 +88,9 @@ def verify(
         path = folder / name
         if not path.is_file():
             raise messages.FILE_MISSING(file=name, holds=holds)
-        if sha256(path) != expected:
+        if file_sha256(path) != expected:
             raise messages.FILE_CHANGED(file=name, holds=holds)
     return manifest
-
-
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def place(

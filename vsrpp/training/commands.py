@@ -20,12 +20,12 @@ from vsrpp.training.context import RunContext
 from vsrpp.training.ending import RunEnding
 from vsrpp.training.live_config import LiveConfig
 from vsrpp.training.non_finite import find_return
+from vsrpp.training.prepared import Prepared
 from vsrpp.training.probation import Probations
 from vsrpp.training.recorder import RunRecorder
 from vsrpp.training.replay_cursor import ReplayCursor
 from vsrpp.training.requests import Request
 from vsrpp.training.rollback import Rollback
-from vsrpp.training.start import Prepared
 from vsrpp.training.status import RunStatus
 from vsrpp.training.storage_wait import WAITS_A_TIMEOUT, StorageWait
 from vsrpp.training.throttle import Throttle

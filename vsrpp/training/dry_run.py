@@ -32,7 +32,8 @@ from vsrpp.training.context import RunContext
 from vsrpp.training.forecast import Forecast, Measured, forecast, oddities
 from vsrpp.training.loop import train
 from vsrpp.training.open_run import open_run
-from vsrpp.training.start import Prepared, prepare_new
+from vsrpp.training.prepared import Prepared
+from vsrpp.training.start import prepare_new
 
 STEPS = 3
 NEARLY_FULL = 0.9

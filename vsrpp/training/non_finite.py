@@ -9,8 +9,8 @@ from typing import Any
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.documents import RemarkDocument
 from vsrpp.training import messages
+from vsrpp.training.prepared import Prepared
 from vsrpp.training.restore_points import lowered, newest_good
-from vsrpp.training.start import Prepared
 from vsrpp.training.state import TrainingState
 
 ORIGIN = "non_finite"

@@ -19,12 +19,13 @@ from vsrpp.training.context import RunContext
 from vsrpp.training.ending import RunEnding
 from vsrpp.training.live_config import LiveConfig
 from vsrpp.training.preflight import PreparedRank
+from vsrpp.training.prepared import Prepared
 from vsrpp.training.probation import Probations
 from vsrpp.training.ranks import NullCheckpoints, NullRecorder, NullStatus, Rank0sCommands, RankEnding
 from vsrpp.training.recorder import RunRecorder
 from vsrpp.training.replay_cursor import ReplayCursor
+from vsrpp.training.resume import spent_before
 from vsrpp.training.rollback import Rollback
-from vsrpp.training.start import Prepared, spent_before
 from vsrpp.training.state import TrainingState
 from vsrpp.training.status import RunStatus, TrainingProgress
 from vsrpp.training.step import TrainStep

@@ -29,7 +29,8 @@ from vsrpp.training.loop import train
 from vsrpp.training.machine import resolve_machine
 from vsrpp.training.open_run import open_run
 from vsrpp.training.preflight import Preflight
-from vsrpp.training.start import Prepared, code_version, open_recorded, pretrained_sha256
+from vsrpp.training.prepared import Prepared, code_version, pretrained_sha256
+from vsrpp.training.resume import open_recorded
 from vsrpp.training.status import TrainingProgress
 
 COMPARED = ("loss/", "lr", "lr_factor", "grad_norm", "grad_clip", "weight/", "val/", "plateau/")
