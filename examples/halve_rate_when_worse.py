@@ -30,11 +30,13 @@ def steer(run: Run, *, worse_by: float, probation: int, revert_if: str) -> Itera
     worse_by: dB of PSNR-Y below the best validation since the last change. Raises VsrppError if the run ends between a
     validation and the edit.
     """
-    best = float("-inf")
+    best, changed_at = float("-inf"), -1
     for event in run.follow("validated", "rolled_back", "config_reverted"):
         if event.type != "validated":
-            best = float("-inf")  # rolled back: the results since then no longer belong to the run
+            best, changed_at = float("-inf"), -1  # the results since then no longer belong to the run
             continue
+        if event.step <= changed_at:
+            continue  # a result from before the last change
         psnr_y = float(event.data["psnr_y"])
         if psnr_y >= best - worse_by:
             best = max(best, psnr_y)
@@ -45,7 +47,7 @@ def steer(run: Run, *, worse_by: float, probation: int, revert_if: str) -> Itera
             reason=f"validation worse: {psnr_y:.2f} dB at step {event.step}, best {best:.2f} dB",
         )  # fmt: skip
         yield answer
-        best = psnr_y
+        best, changed_at = psnr_y, answer.step or event.step
 
 
 def main() -> int:

@@ -21,6 +21,7 @@ import safetensors.torch
 import torch
 
 from tests.support.runs import Steered, configs
+from tests.support.waiting import wait_until
 from vsrpp.checkpoints import messages
 from vsrpp.cli import main
 from vsrpp.errors import VsrppError
@@ -261,6 +262,7 @@ def test_a_resume_uses_the_checkpoint_before_a_damaged_one(tmp_path: Path, tiny_
 
 def test_a_rollback_to_a_damaged_checkpoint_is_refused_and_training_goes_on(tmp_path: Path, tiny_clip: Path) -> None:
     def damage(run: Steered) -> None:
+        wait_until(run.paths.checkpoint(10).manifest.exists, what="checkpoint 10")
         IN_FILES["state without controller"](run.paths.checkpoint(10))
         match(run.paths.checkpoint(10))
         run.ask("rollback", step=10)
