@@ -44,13 +44,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors", "paths", "documents", "safe_text", "smallfiles"},
     "plugins": {"errors", "paths", "config"},
     "schedule": {"config", "plugins"},
+    "media": {"errors"},
     "store": {"errors", "paths", "documents", "safe_text"},
     "control": LEAVES | {"config", "schedule", "store"},
     **dict.fromkeys(SCIENCE, SCIENCE_MAY_IMPORT),
+    "data": SCIENCE_MAY_IMPORT | {"media"},
     "controller": {"config", "control", "plugins", "formats"},
     "distributed": {"errors"},
     "checkpoints": LEAVES | {"config", "plugins"},
-    "inference": LEAVES | SCIENCE | {"checkpoints", "plugins"},
+    "inference": LEAVES | SCIENCE | {"checkpoints", "plugins", "media"},
     "training": LEAVES | CONTROL | SCIENCE | {"plugins"} | {"controller", "distributed", "checkpoints", "inference"},
     "tracking": LEAVES | {"config", "store", "control"},
     "launch": LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking", "plugins"},
@@ -67,7 +69,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # MLflow copies this file into every logged model and runs it where the model is loaded; there it needs `models`.
 MODEL_CODE = PACKAGE / "tracking" / "upscaler.py"
 
-NEVER_TORCH = LEAVES | CONTROL | {"plugins", "output", "api", "tui", "ui"}
+NEVER_TORCH = LEAVES | CONTROL | {"media", "plugins", "output", "api", "tui", "ui"}
 NEVER_TRAINING = FACES | {"mlproject"}
 """Faces ask `control` and start processes through `launch`; how a network is made and trained is none of their business."""
 TORCH_IN_DATA = PACKAGE / "data" / "loader.py"

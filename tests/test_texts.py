@@ -36,7 +36,7 @@ TRANSLATES = {"t", "_t", "self", "english", "Phrase", "_filled"}
 BY_THE_CLI = {"trouble.{}", "means.{}"}
 """Built by the command line, which has no list of its own: the kinds are the narrator's."""
 ROOMS_WHOSE_REASONS_A_FACE_MEETS = ("config", "control", "store", "training")
-ROOMS_THAT_FAIL_A_RUN = ("data", "distributed", "plugins")
+ROOMS_THAT_FAIL_A_RUN = ("data", "distributed", "media", "plugins")
 """Of these, a face meets what ends a training that runs."""
 
 Entry = tuple[str, str]

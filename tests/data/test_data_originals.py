@@ -14,6 +14,7 @@ from tests.support.layouts import make_clips, make_pairs, make_vimeo
 from tests.support.reasons import raises
 from vsrpp.data import Data, messages, open_data
 from vsrpp.data.loader import Batches
+from vsrpp.media import messages as media_messages
 from vsrpp.resize import output_size, resize_part_u8, resize_u8
 
 
@@ -90,5 +91,5 @@ def test_a_frame_gone_after_the_start_is_refused_by_its_name(tmp_path: Path) -> 
     root = make_clips(tmp_path / "set")
     train = open_data(run_config(root, reading="originals"), cache_dir=tmp_path / "cache").train
     shutil.rmtree(root)
-    with raises(messages.UNREADABLE_IMAGE):
+    with raises(media_messages.UNREADABLE_IMAGE):
         train.sample_u8(0)

@@ -15,6 +15,7 @@ from tests.support.reasons import raises
 from vsrpp.data import inspect, messages, read_frames, sample_clip
 from vsrpp.data.layouts import find
 from vsrpp.errors import Refused
+from vsrpp.media import messages as media_messages
 
 
 def _refusal(path: Path) -> str:
@@ -126,7 +127,7 @@ def test_a_folder_one_level_too_high_is_refused_naming_the_right_one(tmp_path: P
 def test_frames_of_two_sizes_in_one_folder_are_refused_by_the_odd_ones_name(tmp_path: Path) -> None:
     write_frames(tmp_path, piece(3))
     Image.fromarray(piece(1, 48, 96)[0]).save(tmp_path / "00000001.png")
-    with raises(messages.FRAMES_DIFFER_IN_SIZE, path=tmp_path / "00000001.png", width=96, height=48):
+    with raises(media_messages.FRAMES_DIFFER_IN_SIZE, path=tmp_path / "00000001.png", width=96, height=48):
         inspect(tmp_path)
 
 
@@ -157,7 +158,7 @@ def test_a_single_image_is_refused_with_a_hint_at_its_folder(tmp_path: Path) -> 
 
 def test_deep_grey_frames_are_refused_rather_than_clipped(tmp_path: Path) -> None:
     Image.fromarray(np.full((32, 32), 40000, np.uint16)).save(tmp_path / "deep.png")
-    with raises(messages.DEEP_GREY, path=tmp_path / "deep.png"):
+    with raises(media_messages.DEEP_GREY, path=tmp_path / "deep.png"):
         read_frames(find(tmp_path)[1][0])
 
 
@@ -169,5 +170,7 @@ def test_a_video_that_changes_its_size_is_refused_at_that_frame(tmp_path: Path) 
             streams += [bytes(packet) for packet in container.demux(video=0)]
     (tmp_path / "joined.mpg").write_bytes(b"".join(streams))
     (source,) = find(tmp_path / "joined.mpg")[1]
-    with raises(messages.VIDEO_CHANGES_SIZE, path=source.path, width=96, height=48, first_width=96, first_height=64):
+    with raises(
+        media_messages.VIDEO_CHANGES_SIZE, path=source.path, width=96, height=48, first_width=96, first_height=64
+    ):
         read_frames(source)

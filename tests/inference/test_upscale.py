@@ -15,11 +15,12 @@ from torch import Tensor, nn
 
 from tests.support.clips import piece, write_frames, write_video
 from tests.support.reasons import raises
-from vsrpp.data.frames import iter_video
 from vsrpp.errors import NotFound, Refused
 from vsrpp.inference import messages
 from vsrpp.inference.chunks import StreamBounds
 from vsrpp.inference.upscale import UpscaleOptions, UpscaleProgress, upscale
+from vsrpp.media import messages as media_messages
+from vsrpp.media.video_reader import iter_video
 from vsrpp.models import Network
 
 
@@ -183,9 +184,9 @@ def test_a_refusal_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
         (folder, "o.mp4", {}, messages.NO_FRAME_RATE),
         (video, "mixed", {"overwrite": True}, messages.TARGET_HOLDS_OTHERS),
         (video, "o.mkv", {"fps": Fraction(25)}, messages.FPS_OF_VIDEO),
-        (tmp_path / "torn.mp4", "o.mkv", {}, messages.NOT_OPENED_AS_VIDEO),
-        (video, "o.webm", {"codec": "h264"}, messages.CODEC_NOT_HELD),
-        (video, "o.png", {}, messages.NOT_A_VIDEO_NAME),
+        (tmp_path / "torn.mp4", "o.mkv", {}, media_messages.NOT_OPENED_AS_VIDEO),
+        (video, "o.webm", {"codec": "h264"}, media_messages.CODEC_NOT_HELD),
+        (video, "o.png", {}, media_messages.NOT_A_VIDEO_NAME),
     ]:
         with raises(reason):
             run(source, tmp_path / target, **options)

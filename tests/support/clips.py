@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from vsrpp.data import sample_clip
-from vsrpp.data.frames import iter_video
+from vsrpp.media.video_reader import iter_video
 
 
 def bikes() -> Path:

@@ -13,6 +13,7 @@ from tests.support.clips import piece, write_frames
 from tests.support.reasons import raises
 from tests.support.runs import Steered, weights_of
 from vsrpp.data import messages as data_messages
+from vsrpp.media import messages as media_messages
 from vsrpp.paths import RunPaths
 from vsrpp.store import Event, RunReader
 from vsrpp.training import messages
@@ -68,7 +69,7 @@ def test_a_damaged_frame_is_on_record_and_resume_and_replay_have_its_samples_tho
     assert (events[0].data["clip"], events[0].data["frame"], events[0].data["rank"]) == ("001", 5, 0)
     assert events[0].data["from_index"] == 2 * events[0].step
     assert {index // 2 + 1 for index in events[0].data["indexes"]} == {events[0].step}
-    assert events[0].data["because"]["reason_code"] == data_messages.UNREADABLE_IMAGE.code
+    assert events[0].data["because"]["reason_code"] == media_messages.UNREADABLE_IMAGE.code
 
     killed = Steered.new(tmp_path / "runs", frames.root, **SETS)
     killed.die_at(25)

@@ -101,40 +101,6 @@ READER_FRAMES = Reason(
 
 # Videos and frames
 
-NOT_DECODABLE = Reason(
-    "refused.data.not_decodable", "{path} refused: it cannot be decoded past frame {frame} ({cause})."
-)
-NO_DECODABLE_FRAME = Reason(
-    "refused.data.no_decodable_frame", "{path} refused: its video stream contains no decodable frame."
-)
-NO_FRAME_SIZE = Reason(
-    "refused.data.no_frame_size",
-    "{path} refused: its video stream gives no frame size; the file is truncated or not a video.",
-)
-UNREADABLE_VIDEO = Reason("refused.data.unreadable_video", "{path} refused: it cannot be read ({cause}).")
-NOT_OPENED_AS_VIDEO = Reason(
-    "refused.data.not_opened_as_video", "{path} refused: it cannot be opened as a video ({cause})."
-)
-NO_VIDEO_STREAM = Reason("refused.data.no_video_stream", "{path} refused: it has no video stream.")
-VIDEO_CHANGES_SIZE = Reason(
-    "refused.data.video_changes_size",
-    "{path} refused: frame {frame} is {width}x{height}, the frames before it are {first_width}x{first_height}; "
-    "all frames of a clip must have one size.",
-)
-FRAMES_DIFFER_IN_SIZE = Reason(
-    "refused.data.frames_differ_in_size",
-    "{path} refused: it is {width}x{height}, the frames before it are {first_width}x{first_height}; "
-    "all frames of a clip must have one size.",
-)
-UNREADABLE_IMAGE = Reason("refused.data.unreadable_image", "{path} refused: it cannot be read as an image ({cause}).")
-READING_FAILED = Reason(
-    "failed.data.reading", "{path} could not be read ({cause}); the machine is at fault.", VsrppError
-)
-DEEP_GREY = Reason(
-    "refused.data.deep_grey", "{path} refused: more than 8 bits of grey (mode {mode}); convert it to 8 bits."
-)
-OF_A_FRAME = frozenset({UNREADABLE_IMAGE.code, DEEP_GREY.code, FRAMES_DIFFER_IN_SIZE.code})
-"""Errors about the file of one frame, whose samples can be replaced."""
 NO_SUCH_FRAME = Reason("refused.data.no_such_frame", "{path} has no frame {frame} (frames are counted from 0).")
 CHANGED_WHILE_READ = Reason(
     "refused.data.changed_while_read",

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp.data import messages
 from vsrpp.data.build import clip_identity, content_sha256
 from vsrpp.data.cache import cache_name
 from vsrpp.data.degradation_table import BLOCK_FRAMES, GIVEN, TABLE, Draw
-from vsrpp.data.frames import read_image
 from vsrpp.data.readers import Source
+from vsrpp.media import messages as media_messages
+from vsrpp.media.images import read_image
 
 Frame = NDArray[np.uint8]
 ReadPart = Callable[[int, slice, slice], Frame]
@@ -138,7 +138,7 @@ def open_originals(source: Source, scale: int, width: int, height: int, cache_di
 def _decoded(file: Path, width: int | None = None, height: int | None = None) -> Frame:
     frame = read_image(file)
     if width is not None and frame.shape[:2] != (height, width):
-        raise messages.FRAMES_DIFFER_IN_SIZE(
+        raise media_messages.FRAMES_DIFFER_IN_SIZE(
             path=file, width=frame.shape[1], height=frame.shape[0], first_width=width, first_height=height
         )
     return frame

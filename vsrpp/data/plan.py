@@ -11,12 +11,12 @@ from vsrpp import formats
 from vsrpp.data import messages
 from vsrpp.data.build import ProgressCallback
 from vsrpp.data.cache import StoredClip, decoded_bytes, find_stored, store
-from vsrpp.data.frames import images_size
 from vsrpp.data.originals import look_at, open_originals
 from vsrpp.data.pairs import check_size as check_pair
 from vsrpp.data.readers import Source
 from vsrpp.data.sampling import Sampling
 from vsrpp.data.split import AnyClip
+from vsrpp.media.images import images_size
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,12 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
-from vsrpp.data import messages
 from vsrpp.data.build import check_hashes
 from vsrpp.data.dataset import LocatedData
-from vsrpp.data.frames import read_image
 from vsrpp.data.readers import Source
 from vsrpp.errors import VsrppError
+from vsrpp.media import messages as media_messages
+from vsrpp.media.images import read_image
 
 _AT_ONCE = 32
 """Frames that a thread reads before it reports."""
@@ -59,7 +59,7 @@ def read_all(located: LocatedData, progress: Callable[[int, int], None]) -> Read
         for done, (source, rows) in enumerate(_in_order(pool, parts), start=1):
             for frame, file, read in rows:
                 if isinstance(read, tuple) and read != (first := sizes.setdefault(source.path, read)):
-                    read = messages.FRAMES_DIFFER_IN_SIZE(
+                    read = media_messages.FRAMES_DIFFER_IN_SIZE(
                         path=file, width=read[0], height=read[1], first_width=first[0], first_height=first[1]
                     )
                 if isinstance(read, VsrppError):

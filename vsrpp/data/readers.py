@@ -18,18 +18,10 @@ from numpy.typing import NDArray
 
 from vsrpp.data import messages
 from vsrpp.data.degradation_table import DEFAULT
-from vsrpp.data.frames import (
-    count_video,
-    image_size,
-    images_size,
-    iter_images,
-    iter_raw,
-    iter_video,
-    packet_count,
-    probe_video,
-    raw_shape,
-)
+from vsrpp.data.packed import iter_raw, raw_shape
 from vsrpp.errors import VsrppError
+from vsrpp.media.images import image_size, images_size, iter_images
+from vsrpp.media.video_reader import count_video, iter_video, packet_count, probe_video
 
 Frame = NDArray[np.uint8]
 

@@ -13,9 +13,7 @@ from numpy.typing import NDArray
 from vsrpp.data import messages
 from vsrpp.data.readers import Source
 from vsrpp.data.sample import sample_clip
-
-VIDEO_SUFFIXES = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".m2ts", ".wmv", ".flv", ".y4m")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+from vsrpp.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 
 @dataclass(frozen=True)

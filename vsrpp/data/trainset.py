@@ -21,6 +21,7 @@ from vsrpp.data.sampling import Sampling
 from vsrpp.data.split import Span
 from vsrpp.data.unreadable import BadFrames, Unreadable
 from vsrpp.errors import VsrppError
+from vsrpp.media.messages import OF_A_FRAME
 
 _UINT64 = 2**64
 _MOST_REPLACEMENTS = 1000
@@ -136,7 +137,7 @@ class TrainSet:
         """The frame that an error is about. Raises the error if it is not about a frame's file."""
         clip, file = self.spans[drawn.span].clip, error.fields.get("path")
         frame = next((frame for frame in drawn.frames if file in clip.files_of(frame)), None)
-        if frame is None or error.reason_code not in messages.OF_A_FRAME:
+        if frame is None or error.reason_code not in OF_A_FRAME:
             raise error
         return Unreadable(
             index=index, span=drawn.span, frame=frame, clip=clip.name, file=str(file), error=str(error),

@@ -9,10 +9,11 @@ from typing import Any
 
 from vsrpp.data import messages as data_messages
 from vsrpp.data.readers import Frame, Source
-from vsrpp.data.sources import VIDEO_SUFFIXES, clip_at, find_plain, iter_frames
+from vsrpp.data.sources import clip_at, find_plain, iter_frames
 from vsrpp.errors import VsrppError
 from vsrpp.inference import messages
 from vsrpp.inference.evaluate import averaged, check_size
+from vsrpp.media.suffixes import VIDEO_SUFFIXES
 from vsrpp.metrics.meter import ClipMeter, ExtraMeasures
 
 

@@ -10,21 +10,6 @@ SEVERAL_CLIPS = Reason(
     "refused.inference.several_clips",
     "{path} refused: it contains {clips} clips; upscale takes one video or one folder of frames.",
 )
-NO_VIDEO_STREAM = Reason("refused.inference.no_video_stream", "{path} refused: it has no video stream.")
-NOT_OPENED_AS_VIDEO = Reason(
-    "refused.inference.not_opened_as_video", "{path} refused: it cannot be opened as a video ({cause})."
-)
-NOT_DECODABLE = Reason(
-    "refused.inference.not_decodable", "{path} refused: it cannot be decoded past frame {frame} ({cause})."
-)
-NO_DECODABLE_FRAME = Reason(
-    "refused.inference.no_decodable_frame", "{path} refused: its video stream contains no decodable frame."
-)
-VIDEO_CHANGES_SIZE = Reason(
-    "refused.inference.video_changes_size",
-    "{path} refused: frame {frame} is {width}x{height}, the frames before it are {first_width}x{first_height}; "
-    "all frames of a clip must have one size.",
-)
 NO_FRAME_RATE = Reason(
     "refused.inference.no_frame_rate",
     "a folder of frames has no frame rate: give one, such as --fps 25 or --fps 30000/1001.",
@@ -43,26 +28,10 @@ TARGET_HOLDS_INPUT = Reason("refused.inference.target_holds_input", "{path} cont
 TARGET_EXISTS = Reason(
     "refused.inference.target_exists", "{path} already exists: choose another output, or replace it with --overwrite."
 )
-NOT_A_VIDEO_NAME = Reason(
-    "refused.inference.not_a_video_name",
-    "{path} refused: its name does not end in a video suffix ({suffixes}); frames go into a folder.",
-)
 TARGET_IS_FILE = Reason("refused.inference.target_is_file", "{path} is a file; frames go into a folder.")
 TARGET_HOLDS_OTHERS = Reason(
     "refused.inference.target_holds_others",
     "{path} refused: the folder contains more than frames, so --overwrite does not replace it.",
-)
-CODEC_NOT_HELD = Reason(
-    "refused.inference.codec_not_held", "codec {codec} refused: {suffix} files cannot hold it here ({cause})."
-)
-SOUND_NOT_HELD = Reason(
-    "refused.inference.sound_not_held",
-    "{suffix} cannot hold the input's sound ({codec}): use .mkv, or drop the sound with --no-audio.",
-)
-VIDEO_NOT_HELD = Reason("refused.inference.video_not_held", "{suffix} cannot hold this video ({cause}).")
-VIDEO_WITH_SOUND_NOT_HELD = Reason(
-    "refused.inference.video_with_sound_not_held",
-    "{suffix} cannot hold this video with its sound ({cause}). Try --no-audio, or an .mkv file.",
 )
 NOT_WRITTEN = Reason("failed.inference.not_written", "{path} could not be written: {cause}.", VsrppError)
 OUT_OF_MEMORY = Reason(

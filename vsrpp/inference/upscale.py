@@ -16,10 +16,15 @@ import av
 import torch
 
 from vsrpp.data.readers import Source
-from vsrpp.data.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, find_plain
+from vsrpp.data.sources import find_plain
 from vsrpp.inference import messages
 from vsrpp.inference.chunks import StreamBounds, upscale_stream
-from vsrpp.inference.video import CODECS, FolderWriter, OpenClip, VideoWriter, codec_for, read
+from vsrpp.media import messages as media_messages
+from vsrpp.media.folder_writer import FolderWriter
+from vsrpp.media.images import images_size, iter_images
+from vsrpp.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from vsrpp.media.video_reader import OpenClip, open_video
+from vsrpp.media.video_writer import CODECS, VideoWriter, codec_for
 from vsrpp.models import Network
 
 
@@ -65,7 +70,7 @@ def upscale(
     as_video = out.suffix.lower() in VIDEO_SUFFIXES
     _check_target(clip, out, options, as_video)
     building = out.with_name(f".{out.stem}.{os.getpid()}.part{out.suffix}")
-    opened = read(clip)
+    opened = _open(clip)
     size = (opened.width * model.scale, opened.height * model.scale)
     started, frames_done = time.monotonic(), 0
     codec = codec_for(out, options.codec) if as_video else "png"
@@ -80,7 +85,7 @@ def upscale(
             frames_done += 1
             on_progress(UpscaleProgress(frames_done, opened.expected, time.monotonic() - started))
         if not frames_done:
-            raise messages.NO_DECODABLE_FRAME(path=clip.path)
+            raise media_messages.NO_DECODABLE_FRAME(path=clip.path)
         writer.finish()
         _put(building, out)
     except torch.OutOfMemoryError:
@@ -111,12 +116,19 @@ def _input(path: str) -> Source:
     return sources[0]
 
 
+def _open(clip: Source) -> OpenClip:
+    if clip.kind == "video":
+        return open_video(clip.path)
+    width, height = images_size(clip.files)
+    return OpenClip(width, height, iter_images(clip.files), len(clip.files))
+
+
 def _check_target(clip: Source, out: Path, options: UpscaleOptions, as_video: bool) -> None:
     source_path = clip.path.resolve()
     if out.resolve() == source_path:
         raise messages.TARGET_IS_INPUT(path=out)
     if not as_video and (options.codec or out.suffix.lower() in IMAGE_SUFFIXES):
-        raise messages.NOT_A_VIDEO_NAME(path=out, suffixes=" ".join(VIDEO_SUFFIXES))
+        raise media_messages.NOT_A_VIDEO_NAME(path=out, suffixes=" ".join(VIDEO_SUFFIXES))
     if as_video and clip.kind == "frames" and options.fps is None:
         raise messages.NO_FRAME_RATE()
     if options.fps is not None and clip.kind == "video":

@@ -1,14 +1,12 @@
-"""Reads and writes clips frame by frame: videos with PyAV, keeping time stamps, colours and sound, or folders of pictures.
+"""Encodes videos with PyAV, keeping the input's time stamps, colours, sound and subtitles.
 
-Colours: frames are 8-bit RGB between decoder and encoder. Both conversions use the input's matrix and range, so the output
-keeps them. If the input does not name its matrix, BT.601 is assumed below 720 lines and BT.709 from there on, as players
-do; the output then names it, because players would otherwise guess from the larger size.
+Colours: frames are 8-bit RGB. The conversion uses the input's matrix and range, so the output keeps them. If the input does
+not name its matrix, the output names the one it was read with, because players would otherwise guess from the larger size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -16,18 +14,13 @@ from typing import Any
 import av
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from vsrpp.data.readers import Source
-from vsrpp.data.sources import VIDEO_SUFFIXES
-from vsrpp.inference import messages
+from vsrpp.media import messages
+from vsrpp.media.colours import FULL_RANGE, sws_matrix
+from vsrpp.media.suffixes import VIDEO_SUFFIXES
+from vsrpp.media.video_reader import OpenClip
 
 Frame = NDArray[np.uint8]
-UNSPECIFIED = 2
-"""FFmpeg's number for an unspecified matrix, primaries or transfer function."""
-BT709, BT601 = 1, 6
-HD_LINES = 720
-FULL_RANGE = 2
 CODECS = {
     "h264": ("libx264", {"crf": "16", "preset": "medium"}),
     "hevc": ("libx265", {"crf": "18", "preset": "medium", "x265-params": "log-level=error"}),
@@ -44,92 +37,6 @@ def codec_for(path: Path, asked: str | None) -> str:
     if path.suffix.lower() not in VIDEO_SUFFIXES:
         raise messages.NOT_A_VIDEO_NAME(path=path, suffixes=" ".join(VIDEO_SUFFIXES))
     return asked or _BY_SUFFIX.get(path.suffix.lower(), "h264")
-
-
-@dataclass(slots=True)
-class OpenClip:
-    """A clip being read. `stamps` holds the time stamps of frames that were read but not yet written."""
-
-    width: int
-    height: int
-    frames: Iterator[Frame]
-    expected: int | None
-    """Number of frames according to the container; used only for progress."""
-    rate: Fraction | None = None
-    time_base: Fraction | None = None
-    stamps: list[tuple[int, int]] = field(default_factory=list)
-    """(pts, duration) in `time_base`."""
-    container: Any = None
-    notes: list[str] = field(default_factory=list)
-    """What cannot be copied to the output, one line each."""
-    matrix: int = BT709
-    full_range: bool = False
-    rotation: int = 0
-
-
-def read(source: Source) -> OpenClip:
-    """Open a clip. Raises Refused if it cannot be read."""
-    if source.kind == "frames":
-        from vsrpp.data.frames import images_size, iter_images
-
-        width, height = images_size(source.files)
-        return OpenClip(width, height, iter_images(source.files), len(source.files))
-    try:
-        container = av.open(str(source.path))
-        if not container.streams.video:
-            container.close()
-            raise messages.NO_VIDEO_STREAM(path=source.path)
-    except (av.error.FFmpegError, OSError) as error:
-        raise messages.NOT_OPENED_AS_VIDEO(path=source.path, cause=error) from None
-    stream = container.streams.video[0]
-    stream.thread_type = "AUTO"
-    context = stream.codec_context
-    rate = stream.average_rate or stream.guessed_rate or Fraction(25)
-    expected = stream.frames or (int(container.duration / av.time_base * rate) if container.duration else None)
-    opened = OpenClip(context.width, context.height, iter(()), expected, rate, stream.time_base, container=container)
-    unnamed = context.colorspace in (UNSPECIFIED, 0)
-    opened.matrix = (BT709 if context.height >= HD_LINES else BT601) if unnamed else int(context.colorspace)
-    opened.full_range = context.color_range == FULL_RANGE or (context.pix_fmt or "").startswith("yuvj")
-    if context.format is not None and any(component.bits > 8 for component in context.format.components):
-        opened.notes.append(f"the input has more than 8 bits a channel ({context.pix_fmt}); the output has 8")
-    opened.frames = _decoded(source.path, opened)
-    return opened
-
-
-def _decoded(path: Path, opened: OpenClip) -> Iterator[Frame]:
-    frames_done, last = 0, None
-    step = max(1, round(1 / (opened.rate * opened.time_base))) if opened.rate and opened.time_base else 1
-    try:
-        for frame in opened.container.decode(video=0):
-            if (frame.width, frame.height) != (opened.width, opened.height):
-                raise messages.VIDEO_CHANGES_SIZE(
-                    path=path, frame=frames_done, width=frame.width, height=frame.height,
-                    first_width=opened.width, first_height=opened.height,
-                )  # fmt: skip
-            opened.rotation = frame.rotation
-            stamp = frame.pts if frame.pts is not None else (0 if last is None else last + step)
-            last = stamp if last is None else max(stamp, last + 1)
-            opened.stamps.append((last, frame.duration or 0))
-            yield _rgb(frame, opened)
-            frames_done += 1
-    except av.error.FFmpegError as error:
-        raise messages.NOT_DECODABLE(path=path, frame=frames_done, cause=error) from None
-
-
-def _rgb(frame: av.VideoFrame, opened: OpenClip) -> Frame:
-    if frame.format.is_rgb:
-        return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-    frame.colorspace = opened.matrix
-    picture = frame.reformat(
-        format="rgb24", src_colorspace=_sws(opened.matrix), src_color_range=2 if opened.full_range else 1,
-        dst_color_range=2, interpolation="BICUBIC",
-    )  # fmt: skip
-    return np.asarray(picture.to_ndarray(), np.uint8)
-
-
-def _sws(matrix: int) -> int:
-    """swscale's number for a matrix: FFmpeg's own where swscale supports it, else swscale's default (BT.601)."""
-    return matrix if matrix in (1, 4, 5, 6, 7, 9) else 5
 
 
 class VideoWriter:
@@ -208,7 +115,7 @@ class VideoWriter:
         picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
         if not self._lossless:
             picture = picture.reformat(
-                format=self._stream.codec_context.pix_fmt, dst_colorspace=_sws(self._reading.matrix),
+                format=self._stream.codec_context.pix_fmt, dst_colorspace=sws_matrix(self._reading.matrix),
                 src_color_range=2, dst_color_range=2 if self._reading.full_range else 1, interpolation="BICUBIC",
             )  # fmt: skip
             picture.colorspace = self._reading.matrix
@@ -245,22 +152,3 @@ class VideoWriter:
         self._container.close()
         if self._input is not None:
             self._input.close()
-
-
-class FolderWriter:
-    """Saves frames as PNG files, named like the input's frames or numbered."""
-
-    def __init__(self, folder: Path, names: tuple[str, ...] = ()) -> None:
-        self._folder, self._names, self._written = folder, names, 0
-        folder.mkdir(parents=True)
-
-    def write(self, frame: Frame) -> None:
-        name = self._names[self._written] if self._names else f"{self._written:08d}"
-        Image.fromarray(frame).save(self._folder / f"{name}.png", compress_level=3)
-        self._written += 1
-
-    def finish(self) -> None:
-        """Nothing to do; every frame is already written."""
-
-    def close(self) -> None:
-        """Nothing to close."""
