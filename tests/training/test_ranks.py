@@ -52,7 +52,7 @@ def half_of_one(tmp_path_factory: pytest.TempPathFactory, clips: Path) -> Steere
 
 def together(processes: int, folder: Path, clips: Path, alone: RunPaths, *scenarios: str) -> dict[str, Any]:
     """The results of this many processes in these scenarios of `two_ranks`."""
-    env = {**environment(folder), "OMP_NUM_THREADS": "1", "VSRPP_RANK_TIMEOUT_S": str(TIMEOUT_S)}
+    env = {**environment(folder), "OMP_NUM_THREADS": "1", "PYTHONFAULTHANDLER": "1", "VSRPP_RANK_TIMEOUT_S": str(TIMEOUT_S)}
     script = Path(__file__).parents[1] / "support" / "two_ranks.py"
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), script,
