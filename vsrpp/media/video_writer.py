@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vsrpp.media import messages
-from vsrpp.media.colours import FULL_RANGE, sws_matrix
+from vsrpp.media.colours import FULL_RANGE, LIMITED_RANGE, from_rgb
 from vsrpp.media.suffixes import VIDEO_SUFFIXES
 from vsrpp.media.video_reader import OpenClip
 
@@ -79,8 +79,8 @@ class VideoWriter:
             if given.sample_aspect_ratio:
                 context.sample_aspect_ratio = given.sample_aspect_ratio
         if not self._lossless:
-            context.colorspace = opened.matrix
-            context.color_range = FULL_RANGE if opened.full_range else 1
+            context.colorspace = opened.colours.matrix
+            context.color_range = FULL_RANGE if opened.colours.full_range else LIMITED_RANGE
 
     def _carry_over(self) -> None:
         """Add an output stream for each input stream that the output format can hold."""
@@ -112,14 +112,7 @@ class VideoWriter:
         if self._written == 0 and self._reading.rotation:
             self._stream.set_display_rotation(self._reading.rotation)
         stamp, duration = self._reading.stamps.pop(0) if self._reading.stamps else (self._written, 0)
-        picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
-        if not self._lossless:
-            picture = picture.reformat(
-                format=self._stream.codec_context.pix_fmt, dst_colorspace=sws_matrix(self._reading.matrix),
-                src_color_range=2, dst_color_range=2 if self._reading.full_range else 1, interpolation="BICUBIC",
-            )  # fmt: skip
-            picture.colorspace = self._reading.matrix
-            picture.color_range = FULL_RANGE if self._reading.full_range else 1
+        picture = from_rgb(frame, self._reading.colours, self._stream.codec_context.pix_fmt)
         picture.pts, picture.time_base = stamp, self._time_base
         if duration:
             picture.duration = duration
