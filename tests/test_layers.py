@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"errors", "paths", "documents", "safe_text", "smallfiles"},
     "plugins": {"errors", "paths", "config"},
     "schedule": {"config", "plugins"},
-    "store": {"errors", "paths", "documents", "safe_text"},
+    "store": {"errors", "paths", "documents", "safe_text", "smallfiles"},
     "control": LEAVES | {"config", "schedule", "store"},
     **dict.fromkeys(SCIENCE, SCIENCE_MAY_IMPORT),
     "controller": {"config", "control", "plugins", "formats"},
