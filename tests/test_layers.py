@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plugins": {"errors", "paths", "config"},
     "schedule": {"config", "plugins"},
     "media": {"errors"},
-    "store": {"errors", "paths", "documents", "safe_text"},
+    "store": {"errors", "paths", "documents", "safe_text", "smallfiles"},
     "control": LEAVES | {"config", "schedule", "store"},
     **dict.fromkeys(SCIENCE, SCIENCE_MAY_IMPORT),
     "data": SCIENCE_MAY_IMPORT | {"media"},

@@ -16,7 +16,7 @@ from vsrpp.data import Data, messages, open_data
 from vsrpp.data.degradation_table import TABLE, AddedDegradation, add_degradation
 from vsrpp.data.loader import Batches
 from vsrpp.data.pack import pack
-from vsrpp.inference.evaluate import evaluate_path
+from vsrpp.inference.evaluate import FrameByFrame, evaluate_path
 from vsrpp.resize import resize_u8
 
 NAME = "grain.py:grain"
@@ -83,12 +83,11 @@ def test_validation_is_the_same_from_cache_originals_packed_copy_and_evaluate(tm
             np.testing.assert_array_equal(ours.lr(1, 11), theirs.lr(1, 11))
     seen: list[np.ndarray] = []
 
-    def upscale(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        for frame in frames:
-            seen.append(frame)
-            yield resize_u8(frame, 4)
+    def upscale(frame: np.ndarray) -> np.ndarray:
+        seen.append(frame)
+        return resize_u8(frame, 4)
 
-    evaluate_path(str(tmp_path / "clips" / "000"), upscale, 4, start=29, count=6, degradation=NAME)
+    evaluate_path(str(tmp_path / "clips" / "000"), FrameByFrame(upscale), 4, start=29, count=6, degradation=NAME)
     np.testing.assert_array_equal(np.stack(seen), cached.val[0].lr(1, 7))
 
 

@@ -1,4 +1,4 @@
-"""Decides which frames train and which validate; no frame does both.
+"""Decides which frames train and which validate; no frame does both, and validation reads none that train, not even as context.
 
 - With validation data: all of it validates, or, if its layout names validation clips, only those. All other clips train,
   except those also in the validation data and those the layout excludes from training (REDS4, Vimeo-90K's test list).
