@@ -6,8 +6,7 @@ frames. A container's frame count and duration are often wrong, so training coun
 A packet that cannot be decoded costs its frames, not the film: the frames around it keep their time stamps. What a file
 promises is compared with what was decoded (`OpenClip.problems`).
 
-`version` is the run config's `reader_version`. Version 1 converts colours with FFmpeg's fast conversion, takes an unnamed
-matrix for BT.601, ignores rotation, and fails at the first bad packet. Runs on record keep it.
+`version` is the run config's `reader_version` (`vsrpp.media.READER_VERSION`).
 """
 
 from __future__ import annotations
@@ -27,14 +26,12 @@ import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from vsrpp.media import messages
+from vsrpp.media import READER_VERSION, messages
 from vsrpp.media.cause import cause_of
 from vsrpp.media.colours import HLG, PQ, Colours, Pixels, alpha_of, colours_of, depth_of, to_rgb
 from vsrpp.media.siting import siting_of
 from vsrpp.media.timing import filled_stamps
 
-NEWEST = 2
-"""The newest `reader_version`."""
 _INTERLACED = (2, 3, 4, 5)
 """FFmpeg's numbers of the field orders of interlaced video."""
 _EVEN = 20
@@ -130,7 +127,9 @@ def frames_of(count: int) -> str:
     return f"{count} frame{'s' * (count != 1)}"
 
 
-def iter_video(path: Path, version: int = NEWEST, notes: list[str] | None = None) -> Iterator[NDArray[np.uint8]]:
+def iter_video(
+    path: Path, version: int = READER_VERSION, notes: list[str] | None = None
+) -> Iterator[NDArray[np.uint8]]:
     """Every frame of a video as (H, W, 3) uint8, upright, in presentation order.
 
     Appends to `notes`, once all frames were read, what a person should know about them. Raises Refused, naming file and
@@ -148,7 +147,7 @@ def iter_video(path: Path, version: int = NEWEST, notes: list[str] | None = None
             notes += [*opened.notes, *opened.problems]
 
 
-def count_video(path: Path, version: int = NEWEST) -> tuple[int, int, int]:
+def count_video(path: Path, version: int = READER_VERSION) -> tuple[int, int, int]:
     """(frames, width, height) of a video, by decoding all of it without converting colours. Raises Refused."""
     width, height = probe_video(path, version)
     if version == 1:
@@ -158,7 +157,7 @@ def count_video(path: Path, version: int = NEWEST) -> tuple[int, int, int]:
         return sum(1 for _ in pictures), width, height
 
 
-def probe_video(path: Path, version: int = NEWEST) -> tuple[int, int]:
+def probe_video(path: Path, version: int = READER_VERSION) -> tuple[int, int]:
     """(width, height) of a video's frames, upright. Raises Refused if the video is not readable."""
     with _open(path) as container:
         context = container.streams.video[0].codec_context
