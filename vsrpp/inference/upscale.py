@@ -21,7 +21,7 @@ from vsrpp.inference import messages
 from vsrpp.inference.chunks import StreamBounds, upscale_stream
 from vsrpp.media import messages as media_messages
 from vsrpp.media.folder_writer import FolderWriter
-from vsrpp.media.images import images_size, iter_images
+from vsrpp.media.images import open_images
 from vsrpp.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vsrpp.media.video_reader import OpenClip, open_video
 from vsrpp.media.video_writer import CODECS, VideoWriter, codec_for
@@ -105,7 +105,7 @@ def upscale(
     return {
         "input": str(clip.path), "output": str(out), "frames": frames_done, "scale": model.scale,
         "input_size": [opened.width, opened.height], "output_size": list(size), "codec": codec,
-        "seconds": time.monotonic() - started, "notes": opened.notes,
+        "seconds": time.monotonic() - started, "notes": [*opened.notes, *opened.problems],
     }  # fmt: skip
 
 
@@ -118,9 +118,8 @@ def _input(path: str) -> Source:
 
 def _open(clip: Source) -> OpenClip:
     if clip.kind == "video":
-        return open_video(clip.path)
-    width, height = images_size(clip.files)
-    return OpenClip(width, height, iter_images(clip.files), len(clip.files))
+        return open_video(clip.path, deep=False)
+    return open_images(clip.files, deep=False)
 
 
 def _check_target(clip: Source, out: Path, options: UpscaleOptions, as_video: bool) -> None:

@@ -9,6 +9,7 @@ from vsrpp.errors import Reason, VsrppError
 NOT_DECODABLE = Reason(
     "refused.media.not_decodable", "{path} refused: it cannot be decoded past frame {frame} ({cause})."
 )
+INCOMPLETE = Reason("refused.media.incomplete", "{path} refused (strict): {problems}.")
 NO_DECODABLE_FRAME = Reason(
     "refused.media.no_decodable_frame", "{path} refused: its video stream contains no decodable frame."
 )
@@ -43,7 +44,8 @@ READING_FAILED = Reason(
     "failed.media.reading", "{path} could not be read ({cause}); the machine is at fault.", VsrppError
 )
 DEEP_GREY = Reason(
-    "refused.media.deep_grey", "{path} refused: more than 8 bits of grey (mode {mode}); convert it to 8 bits."
+    "refused.media.deep_grey",
+    "{path} refused: its depth is not supported (mode {mode}); convert it to 8 or 16 bits a channel.",
 )
 OF_A_FRAME = frozenset({UNREADABLE_IMAGE.code, DEEP_GREY.code, FRAMES_DIFFER_IN_SIZE.code})
 """Errors about the file of one frame, whose samples can be replaced."""
