@@ -5,6 +5,7 @@ A container's frame count and duration are often wrong, so frames are counted by
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import struct
@@ -39,6 +40,17 @@ _OF_THE_MACHINE = frozenset(
     }
 )  # fmt: skip
 """Errors that say nothing about a file: too many open ones, or a file server that does not answer."""
+_NO_VIDEO = frozenset(
+    {
+        "tty", "bin", "xbin", "idf", "adf", "image2", "png_pipe", "jpeg_pipe", "webp_pipe", "bmp_pipe", "tiff_pipe", "hls",
+        "applehttp", "concat", "dash",
+    }
+)  # fmt: skip
+"""FFmpeg's formats of text that it draws, of single pictures, and of lists of other files."""
+_HAS_DURATION = frozenset({"matroska", "webm", "flv", "asf"})
+_LAST_S = 5.0
+_EARLY_S = 0.5
+"""A video that ends this much before its duration is cut off."""
 _READERS = 4
 _READ_AHEAD = 16
 
@@ -98,6 +110,46 @@ def packet_count(path: Path) -> int:
             return sum(1 for packet in container.demux(video=0) if packet.size)
         except av.error.FFmpegError as error:
             raise messages.UNREADABLE_VIDEO(path=path, cause=_cause(error)) from None
+
+
+def is_video(path: Path) -> bool:
+    """Whether FFmpeg finds a video in a file, whatever its name. Single pictures, text and playlists are none."""
+    try:
+        with av.open(str(path), options={"protocol_whitelist": "file"}) as container:
+            return bool(container.streams.video) and not _NO_VIDEO & {*container.format.name.split(",")}
+    except (av.error.FFmpegError, OSError, ValueError):
+        return False
+
+
+def promised_frames(path: Path) -> int | None:
+    """The number of frames that a video's header promises; None if it holds no count. Raises Refused."""
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        counted, rate = stream.frames, stream.average_rate
+        seconds = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else 0.0
+    shown = round(seconds * float(rate)) if rate else 0  # an edit list may show fewer frames than the file holds
+    return min(counted, shown or counted) or None
+
+
+def cut_off_at(path: Path) -> tuple[float, float] | None:
+    """(seconds that the header promises, second at which the data ends) of a video that ends early; None if it does not.
+
+    For containers whose header has a duration but no number of frames. Reads the last seconds of a file that is complete.
+    """
+    with _open(path) as container:
+        if not _HAS_DURATION & {*container.format.name.split(",")} or not container.duration:
+            return None
+        promised = container.duration / av.time_base
+        start = (container.start_time or 0) / av.time_base
+        with contextlib.suppress(av.error.FFmpegError):
+            container.seek(int(max(0.0, start + promised - _LAST_S) * av.time_base))
+        end = start
+        with contextlib.suppress(av.error.FFmpegError):
+            for packet in container.demux():
+                if packet.pts is not None and packet.time_base:
+                    end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    ends = end - min(start, 0.0)
+    return (promised, ends) if ends < promised - _EARLY_S else None
 
 
 def iter_images(files: Sequence[Path]) -> Iterator[Frame]:

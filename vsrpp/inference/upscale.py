@@ -16,7 +16,8 @@ import av
 import torch
 
 from vsrpp.data.readers import Source
-from vsrpp.data.sources import IMAGE_SUFFIXES, VIDEO_SUFFIXES, find_plain
+from vsrpp.data.sources import FIRST_VIDEO_SUFFIXES as VIDEO_SUFFIXES
+from vsrpp.data.sources import IMAGE_SUFFIXES, find_plain
 from vsrpp.inference import messages
 from vsrpp.inference.chunks import StreamBounds, upscale_stream
 from vsrpp.inference.video import CODECS, FolderWriter, OpenClip, VideoWriter, codec_for, read

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vsrpp.data.readers import Source
-from vsrpp.data.sources import VIDEO_SUFFIXES
+from vsrpp.data.sources import FIRST_VIDEO_SUFFIXES as VIDEO_SUFFIXES
 from vsrpp.inference import messages
 
 Frame = NDArray[np.uint8]
