@@ -23,7 +23,8 @@ CONTROL = {"config", "schedule", "store", "control"}
 FACES = {"api", "cli", "tui", "ui"}
 ENGINE = {"controller", "distributed", "checkpoints", "inference", "training", "launch"}
 SCIENCE_MAY_IMPORT = {
-    "config", "resize", "errors", "formats", "plugins", "private_files", "safe_text", "frame_schedule", "digests",
+    "config", "resize", "errors", "documents", "formats", "plugins", "private_files", "safe_text", "frame_schedule",
+    "digests",
 }  # fmt: skip
 FACES_MAY_IMPORT = (LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking"}) - {"training", "models"}
 

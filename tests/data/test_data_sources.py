@@ -132,7 +132,7 @@ def test_frames_of_two_sizes_in_one_folder_are_refused_by_the_odd_ones_name(tmp_
 
 
 def test_frames_and_videos_in_one_folder_are_refused(tmp_path: Path) -> None:
-    write_frames(tmp_path, piece(1))
+    write_frames(tmp_path, piece(3))
     write_video(tmp_path / "v.mkv", piece(1))
     with raises(messages.FRAMES_AND_VIDEOS, path=tmp_path, frame="00000000.png", video="v.mkv"):
         inspect(tmp_path)

@@ -9,7 +9,7 @@ from typing import Any
 from vsrpp import formats, paths
 from vsrpp.cli import early, messages, yaml_notes
 from vsrpp.cli.json_output import print_json
-from vsrpp.output import Column, LiveLine, bold, has_live_line, print_table, say
+from vsrpp.output import Column, LiveLine, bold, has_live_line, print_table, say, yellow
 from vsrpp.safe_text import safe
 
 _CONFIG_SUFFIXES = (".yaml", ".yml")
@@ -73,6 +73,8 @@ def _describe(run_config: dict[str, Any], sheet: Path | None, read: dict[str, An
         print_json({**description, "sheet": str(sheet) if sheet else None, "read": read})
         return 0
     _print(description, opened.train.sampling.describe())
+    for line in opened.survey.lines(None):
+        say(yellow(f"⚠️  {safe(line)}"))
     if sheet is not None:
         say(f"contact sheet of {drawn} of {len(clips)} clips: {safe(str(sheet))}")
     return 0

@@ -11,6 +11,7 @@ from vsrpp.data import added, messages
 from vsrpp.data.degradation_table import DEFAULT, checked
 from vsrpp.data.layouts import LayoutQuery, find
 from vsrpp.data.readers import Source
+from vsrpp.data.survey import Survey
 
 _PATHS = ("path", "lq")
 
@@ -28,10 +29,10 @@ class MixEntry:
     max_clips: int | None = None
     """Upper limit on the number of clips, taken evenly spaced; None takes all."""
 
-    def find(self, scale: int) -> tuple[str, list[Source]]:
+    def find(self, scale: int, survey: Survey | None = None) -> tuple[str, list[Source]]:
         """Returns (kind, clips). Raises what `layouts.find` raises."""
         checked(self.degradation, scale)
-        return find(self.path, self.kind, query=LayoutQuery(scale, self.degradation), lq=self.lq)
+        return find(self.path, self.kind, query=LayoutQuery(scale, self.degradation), lq=self.lq, survey=survey)
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ class Degradation(ABC):
 
 class _Bicubic(Degradation):
     name = "bicubic"
-    folders = ("LQ", "LR", "lq", "lr", "BIx{scale}")
+    folders = ("LQ", "LR", "BIx{scale}")
     published = True
 
     def degrade(self, frames: Frames, draw: Draw, *, scale: int, first_frame: int = 0) -> Frames:

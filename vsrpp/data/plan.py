@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vsrpp import formats
@@ -16,6 +17,7 @@ from vsrpp.data.pairs import check_size as check_pair
 from vsrpp.data.readers import Source
 from vsrpp.data.sampling import Sampling
 from vsrpp.data.split import AnyClip
+from vsrpp.data.survey import Survey
 from vsrpp.media.images import images_size
 
 
@@ -71,9 +73,14 @@ def check_frames(path: Path, frames: int, sampling: Sampling, mirrors: bool) -> 
 
 
 def open_clips(
-    planned: Sequence[PlannedClip], scale: int, cache: Path, limit_gib: float, progress: ProgressCallback
-) -> list[AnyClip]:
-    """Every clip, ready to read.
+    planned: Sequence[PlannedClip],
+    scale: int,
+    cache: Path,
+    limit_gib: float,
+    progress: ProgressCallback,
+    survey: Survey,
+) -> list[AnyClip | None]:
+    """Every clip, ready to read; None for one that the survey leaves out.
 
     Raises Refused, before the first clip is decoded, if the cache limit or the disk does not have enough space.
     """
@@ -83,7 +90,11 @@ def open_clips(
         raise messages.OVER_CACHE_LIMIT(size=formats.size(total), limit=limit_gib)
     check_room(sum(item.size for item in planned if not item.stored), cache, "decodes")
     room = limit - total
-    return [_open(item, scale, cache, item.size + room, progress) for item in planned]
+    opened: list[AnyClip | None] = []
+    for item in planned:
+        make = partial(_open, item, scale, cache, item.size + room, progress)
+        opened.append(survey.usable_source(item.source, make))
+    return opened
 
 
 def _open(item: PlannedClip, scale: int, cache: Path, limit: int, progress: ProgressCallback) -> AnyClip:

@@ -81,6 +81,8 @@ class Source:
     """Whether a sample longer than the clip plays it forwards and backwards (Vimeo-90K: 7 frames as 14)."""
     record: ClipRecord | None = None
     """The clip as a plug-in's reader knows it; None for formats that ship."""
+    entry: str = ""
+    """The source of the mix that it is of: `train[0]`, `val[1]`."""
 
     @property
     def format(self) -> Format:

@@ -159,7 +159,7 @@ def count_video(path: Path, version: int = READER_VERSION) -> tuple[int, int, in
 
 def probe_video(path: Path, version: int = READER_VERSION) -> tuple[int, int]:
     """(width, height) of a video's frames, upright. Raises Refused if the video is not readable."""
-    with _open(path) as container:
+    with open_container(path) as container:
         context = container.streams.video[0].codec_context
         if not context.width or not context.height:
             raise messages.NO_FRAME_SIZE(path=path)
@@ -172,7 +172,7 @@ def probe_video(path: Path, version: int = READER_VERSION) -> tuple[int, int]:
 
 def packet_count(path: Path) -> int:
     """The number of packets of a video: an upper bound on its frames that needs no decoding. Raises Refused."""
-    with _open(path) as container:
+    with open_container(path) as container:
         try:
             return sum(1 for packet in container.demux(video=0) if packet.size)
         except av.error.FFmpegError as error:
@@ -197,7 +197,7 @@ def open_video(path: Path, *, deep: bool = True, deinterlace: bool = False, stri
 
 def _opened(path: Path, *, deinterlace: bool = False, strict: bool = False) -> tuple[OpenClip, Iterator[av.VideoFrame]]:
     """A clip without `frames`, and its decoded pictures. The first one is decoded, because it tells what follows."""
-    container = _open(path)
+    container = open_container(path)
     stream = _film(container)
     context = stream.codec_context
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -358,7 +358,7 @@ class _Film:
         """The last frames, which a decoder with threads drops if a packet among the last cannot be decoded."""
         after = self._last
         assert after is not None
-        with _open(self._path) as container:
+        with open_container(self._path) as container:
             stream = container.streams[self._opened.stream.index]
             stream.thread_type = "SLICE"
             failed = 0
@@ -467,7 +467,8 @@ def _stamped(opened: OpenClip, pictures: Iterator[av.VideoFrame]) -> Iterator[av
         yield picture
 
 
-def _open(path: Path) -> InputContainer:
+def open_container(path: Path) -> InputContainer:
+    """A file with a video stream, for decoding in threads. Raises Refused."""
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, OSError) as error:
@@ -483,7 +484,7 @@ def _open(path: Path) -> InputContainer:
 def _iter_version_1(path: Path) -> Iterator[NDArray[np.uint8]]:
     frames_done = 0
     size = None
-    with _open(path) as container:
+    with open_container(path) as container:
         try:
             for frame in container.decode(video=0):
                 size = size or (frame.width, frame.height)
@@ -502,7 +503,7 @@ def _iter_version_1(path: Path) -> Iterator[NDArray[np.uint8]]:
 
 def _count_version_1(path: Path) -> int:
     frames = 0
-    with _open(path) as container:
+    with open_container(path) as container:
         try:
             for _ in container.decode(video=0):
                 frames += 1

@@ -113,6 +113,7 @@ def _started(
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "data_fingerprint": data.fingerprint,
         "data_clips": moved.clip_digests(data),
+        **data.survey.record(),
         "datasets": datasets(data, run_config),
         **({"validation_sample": sample} if (sample := val_sample_of(data)) else {}),
         "parent": lineage,
