@@ -128,7 +128,8 @@ def _pack(path: str, folder: Path, settings: list[str], plugins: list[str], as_j
     run_config = _run_config(path, settings, plugins)
     added.join(run_config)
     packed = pack(
-        path, folder, scale=run_config["scale"], degradation=run_config["degradation"], progress=_progress("packing")
+        path, folder, scale=run_config["scale"], degradation=run_config["degradation"],
+        reader_version=run_config["reader_version"], progress=_progress("packing"),
     )  # fmt: skip
     if as_json:
         print_json(packed)

@@ -8,7 +8,7 @@ pairs      GT and LQ (or HR and LR) side by side, or two paths of a `data:` bloc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from vsrpp.data.degradation_table import DEFAULT, TABLE
 from vsrpp.data.pack_index import INDEX, packed_sources
 from vsrpp.data.readers import ADDED, Source
 from vsrpp.data.sources import Clip, clip_at, entries_of, find_plain, measure
+from vsrpp.media import READER_VERSION
 
 REDS4 = ("000", "011", "015", "020")
 """The REDS clips that papers exclude from training and report on."""
@@ -37,6 +38,13 @@ class LayoutQuery:
 
     scale: int = 4
     degradation: str = DEFAULT
+    reader_version: int = READER_VERSION
+    """Which sizes the frames of a pair have."""
+
+    def pairs(self, ground: Sequence[Source], small: Sequence[Source]) -> list[Source]:
+        """See `pairs.matched`."""
+        large, lq = ([source.read_by(self.reader_version) for source in sources] for sources in (ground, small))
+        return pairs.matched(large, lq, self.scale)
 
 
 def find(
@@ -50,7 +58,7 @@ def find(
     """
     query = query or LayoutQuery()
     if lq is not None:
-        return "pairs", pairs.matched(find_plain(path)[1], find_plain(lq)[1], query.scale)
+        return "pairs", query.pairs(find_plain(path)[1], find_plain(lq)[1])
     recognised = _recognise(Path(path).expanduser().absolute(), kind, query) if str(path) != "sample" else None
     if recognised is None:
         if kind in LAYOUTS:
@@ -177,7 +185,7 @@ def _beside(ground: Path, small: Path | None, query: LayoutQuery) -> list[Source
     sources = find_plain(ground)[1]
     if small is None:
         return [replace(source, degradation=query.degradation) for source in sources]
-    return pairs.matched(sources, find_plain(small)[1], query.scale)
+    return query.pairs(sources, find_plain(small)[1])
 
 
 @dataclass(frozen=True)

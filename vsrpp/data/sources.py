@@ -93,7 +93,9 @@ def clip_at(path: Path, name: str) -> Source:
 
 def measure(source: Source) -> Clip:
     """A source with its number of frames and size. A video is decoded once to count its frames."""
-    frames, width, height = (source.format.measured or source.format.header)(source)
+    frames, width, height = (
+        source.format.measured(source) if source.format.measured else source.format.header(source, [])
+    )
     return Clip(source.name, source.kind, source.path, frames, width, height)
 
 

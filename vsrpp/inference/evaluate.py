@@ -161,7 +161,7 @@ def _scored(source: Source, start: int, count: int | None) -> Container[int] | N
     """The numbers of the frames to score; None for all."""
     if not source.scored:
         return None
-    frames = source.format.header(source)[0]  # exact: only layouts of frame files name frames to score
+    frames = source.format.header(source, [])[0]  # exact: only layouts of frame files name frames to score
     stop = frames if count is None else min(frames, start + count)
     return [n for n in source.scored if start <= n < stop] or None
 
