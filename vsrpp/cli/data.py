@@ -94,7 +94,7 @@ def _run_config(path: str, settings: list[str], plugins: list[str]) -> dict[str,
 
 
 def _print(description: dict[str, Any], sample: str) -> None:
-    from vsrpp.data import sample_line
+    from vsrpp.data import note_lines, sample_line
 
     kind, windows = description["kind"], description["samples_per_epoch"]
     say(f"{bold(kind)}: {windows} training windows of {sample}")
@@ -106,6 +106,8 @@ def _print(description: dict[str, Any], sample: str) -> None:
     print_table(columns, [_row(clip) for clip in clips[:_LONGEST_LIST]])
     if line := sample_line(description["validation"]):
         say(safe(line))
+    for line in note_lines((clip["name"], clip["notes"]) for clip in clips):
+        say(f"⚠️  {safe(line)}")
     if len(clips) > _LONGEST_LIST:
         val = sum("val" in clip["split"] for clip in clips)
         say(f"… and {len(clips) - _LONGEST_LIST} more (all: --json); {len(clips)} clips, {val} of them for validation")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain, islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,7 +154,7 @@ def _evaluate(
             picture.add([resize.resize_u8(small, scale), output, truth])
     if profile is not None:
         save_profile(profile, picture.picture())
-    return {"name": source.name, "paired": source.lq is not None, **meter.result()}
+    return {"name": source.name, "paired": source.lq is not None, "notes": pairs.notes, **meter.result()}
 
 
 def _scored(source: Source, start: int, count: int | None) -> Container[int] | None:
@@ -174,6 +174,8 @@ class _Pairs:
     scale: int
     start: int
     count: int | None
+    notes: list[str] = field(default_factory=list)
+    """What of the clip's files is not in its frames."""
 
     def read(self) -> Iterator[tuple[Frame, Frame]]:
         """(small, truth) of each frame. Raises Refused if there are none, or if they are too small to score."""
@@ -186,7 +188,7 @@ class _Pairs:
     def _given(self) -> Iterator[tuple[Frame, Frame]]:
         assert self.source.lq is not None
         small = iter_frames(self.source.lq, self.start, self.count)
-        for truth, reduced in zip(iter_frames(self.source, self.start, self.count), small, strict=True):
+        for truth, reduced in zip(iter_frames(self.source, self.start, self.count, self.notes), small, strict=True):
             truth = self._cropped(truth)
             height, width = (side // self.scale for side in truth.shape[:2])
             yield np.ascontiguousarray(reduced[:height, :width]), truth
@@ -199,7 +201,7 @@ class _Pairs:
         if method.by_blocks:
             before = self.start % BLOCK_FRAMES
             read = None if self.count is None else -(-(before + self.count) // BLOCK_FRAMES) * BLOCK_FRAMES
-        frames, number = iter_frames(self.source, self.start - before, read), self.start - before
+        frames, number = iter_frames(self.source, self.start - before, read, self.notes), self.start - before
         stop = math.inf if self.count is None else self.start + self.count
         while block := [self._cropped(frame) for frame in islice(frames, BLOCK_FRAMES)]:
             small = method.degrade(np.stack(block), draw, scale=self.scale, first_frame=number)
