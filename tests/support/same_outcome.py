@@ -42,7 +42,7 @@ LATER_KEYS: dict[str, Any] = {
     "mlflow_tags": "all", "signing_key": None,
     "alerts_link_local": False, "shared_runs": False,
     "controller_version": 1,
-    "validation_version": 1, "network_version": 1, "val_frames": 400, "num_frames_schedule": None,
+    "validation_version": 1, "network_version": 1, "reader_version": 1, "val_frames": 400, "num_frames_schedule": None,
 }  # fmt: skip
 """Keys of a run config that older code does not know, each with the value that means what the older code does."""
 MANIFEST = ("format", "step", "branch", "revision", "reason", "metrics")

@@ -96,7 +96,7 @@ def _run_config(path: str, settings: list[str], plugins: list[str]) -> dict[str,
 
 
 def _print(description: dict[str, Any], sample: str) -> None:
-    from vsrpp.data import sample_line
+    from vsrpp.data import note_lines, sample_line
 
     kind, windows = description["kind"], description["samples_per_epoch"]
     say(f"{bold(kind)}: {windows} training windows of {sample}")
@@ -108,6 +108,8 @@ def _print(description: dict[str, Any], sample: str) -> None:
     print_table(columns, [_row(clip) for clip in clips[:_LONGEST_LIST]])
     if line := sample_line(description["validation"]):
         say(safe(line))
+    for line in note_lines((clip["name"], clip["notes"]) for clip in clips):
+        say(f"⚠️  {safe(line)}")
     if len(clips) > _LONGEST_LIST:
         val = sum("val" in clip["split"] for clip in clips)
         say(f"… and {len(clips) - _LONGEST_LIST} more (all: --json); {len(clips)} clips, {val} of them for validation")
@@ -130,7 +132,8 @@ def _pack(path: str, folder: Path, settings: list[str], plugins: list[str], as_j
     run_config = _run_config(path, settings, plugins)
     added.join(run_config)
     packed = pack(
-        path, folder, scale=run_config["scale"], degradation=run_config["degradation"], progress=_progress("packing")
+        path, folder, scale=run_config["scale"], degradation=run_config["degradation"],
+        reader_version=run_config["reader_version"], progress=_progress("packing"),
     )  # fmt: skip
     if as_json:
         print_json(packed)

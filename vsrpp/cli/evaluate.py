@@ -190,11 +190,15 @@ def _print(
     request: EvaluationRequest, a: Contender, b: Contender | None, sets: Sequence[ScoredClips],
     results: Sequence[dict[str, Any]],
 ) -> None:  # fmt: skip
+    from vsrpp.data import note_lines
+
     say(safe(a.line))
     if request.suite is not None:
         print_suites(request.table or "text", [a, *([] if b is None else [b])], sets, results)
     else:
         print_clips(results[0], a.frames is None)
+    for line in note_lines((clip["name"], clip.get("notes", ())) for row in results for clip in row["clips"]):
+        say(f"⚠️  {safe(line)}")
     for clips, row in zip(sets, results, strict=True):
         if b is not None:
             say()

@@ -373,7 +373,7 @@ def _row(clip: AnyClip, train_frames: int, val_frames: int) -> dict[str, Any]:
     role = "+".join(["train"] * bool(train_frames) + ["val"] * bool(val_frames)) or "left out"
     row: dict[str, Any] = {"name": clip.name, "split": role, "frames": clip.frames}
     row |= {"width": clip.source_width, "height": clip.source_height, "paired": clip.degradation == "given"}
-    row |= {"degradation": clip.degradation, "path": str(clip.path)}
+    row |= {"degradation": clip.degradation, "path": str(clip.path), "notes": list(clip.notes)}
     return row | {"train_frames": train_frames, "val_frames": val_frames}
 
 

@@ -20,6 +20,7 @@ from vsrpp.data.pack_index import INDEX, packed_sources
 from vsrpp.data.readers import ADDED, Source
 from vsrpp.data.sources import Clip, clip_at, entries_of, find_plain, measure
 from vsrpp.data.survey import Survey, some
+from vsrpp.media import READER_VERSION
 
 REDS4 = ("000", "011", "015", "020")
 """The REDS clips that papers exclude from training and report on."""
@@ -45,6 +46,13 @@ class LayoutQuery:
 
     scale: int = 4
     degradation: str = DEFAULT
+    reader_version: int = READER_VERSION
+    """Which sizes the frames of a pair have."""
+
+    def pairs(self, ground: Sequence[Source], small: Sequence[Source], survey: Survey) -> list[Source]:
+        """See `pairs.matched`."""
+        large, lq = ([source.read_by(self.reader_version) for source in sources] for sources in (ground, small))
+        return pairs.matched(large, lq, self.scale, survey)
 
 
 def find(
@@ -60,7 +68,7 @@ def find(
     """
     query, survey = query or LayoutQuery(), survey or Survey()
     if lq is not None:
-        return "pairs", pairs.matched(find_plain(path, survey)[1], find_plain(lq, survey)[1], query.scale, survey)
+        return "pairs", query.pairs(find_plain(path, survey)[1], find_plain(lq, survey)[1], survey)
     root = Path(path).expanduser().absolute()
     recognised = _recognise(root, kind, query, survey) if str(path) != "sample" else None
     if recognised is None:
@@ -232,7 +240,7 @@ def _beside(ground: Path, small: Path | None, query: LayoutQuery, survey: Survey
     sources = find_plain(ground, survey)[1]
     if small is None:
         return [replace(source, degradation=query.degradation) for source in sources]
-    return pairs.matched(sources, find_plain(small, survey)[1], query.scale, survey)
+    return query.pairs(sources, find_plain(small, survey)[1], survey)
 
 
 def _train_val(root: Path, query: LayoutQuery, survey: Survey) -> list[Source] | None:

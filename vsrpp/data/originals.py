@@ -61,12 +61,15 @@ class OriginalClip:
     source_width: int
     source_height: int
     scale: int
+    notes: tuple[str, ...] = ()
+    """As for `StoredClip`."""
 
     name = property(lambda self: self.source.name)
     path = property(lambda self: self.source.path)
     split = property(lambda self: self.source.split)
     scored = property(lambda self: self.source.scored)
     mirrors = property(lambda self: self.source.mirrors)
+    reader_version = property(lambda self: self.source.reader_version)
     degradation = property(lambda self: self.source.degradation)
     width = property(lambda self: self.source_width // self.scale * self.scale)
     height = property(lambda self: self.source_height // self.scale * self.scale)
@@ -74,7 +77,7 @@ class OriginalClip:
     @property
     def identity(self) -> str:
         """As for `StoredClip`."""
-        return clip_identity(self.content_sha256, self.source.degradation, self.lq_sha256)
+        return clip_identity(self.content_sha256, self.source.degradation, self.lq_sha256, self.reader_version)
 
     def files_of(self, number: int) -> tuple[Path, ...]:
         """The files that a frame is read from."""
@@ -90,14 +93,15 @@ class OriginalClip:
         return Frames((self.frames, self.height // self.scale, self.width // self.scale, 3), make)
 
     def _whole(self, number: int) -> Frame:
-        return _decoded(self.source.files[number], self.source_width, self.source_height)[: self.height, : self.width]
+        frame = _decoded(self.source.files[number], self.reader_version, self.source_width, self.source_height)
+        return frame[: self.height, : self.width]
 
     def _gt(self, number: int, rows: slice, columns: slice) -> Frame:
         return self._whole(number)[rows, columns]
 
     def _given(self, number: int, rows: slice, columns: slice) -> Frame:
         assert self.source.lq is not None
-        return _decoded(self.source.lq.files[number])[rows, columns]
+        return _decoded(self.source.lq.files[number], self.reader_version)[rows, columns]
 
     def _made(self, number: int, rows: slice, columns: slice) -> Frame:
         """Computed from the ground truth. Of a degradation per sample, for validation only: training degrades its crops."""
@@ -117,12 +121,14 @@ def _block(clip: OriginalClip, block: int) -> NDArray[np.uint8]:
     return TABLE[clip.degradation].degrade(truth, draw, scale=clip.scale, first_frame=first)
 
 
-def look_at(source: Source, scale: int, width: int, height: int) -> OriginalClip:
+def look_at(source: Source, scale: int, width: int, height: int, notes: Sequence[str] = ()) -> OriginalClip:
     """The clip for display, with its path in place of its content hash, so that no file has to be read."""
-    return OriginalClip(source, str(source.path.resolve()), "", len(source.files), width, height, scale)
+    return OriginalClip(source, str(source.path.resolve()), "", len(source.files), width, height, scale, tuple(notes))
 
 
-def open_originals(source: Source, scale: int, width: int, height: int, cache_dir: Path) -> OriginalClip:
+def open_originals(
+    source: Source, scale: int, width: int, height: int, cache_dir: Path, notes: Sequence[str] = ()
+) -> OriginalClip:
     """The clip with its content hashes. They are computed once and kept in the cache folder, keyed by size and mtime."""
     kept = cache_dir / f"{cache_name(source, scale)}.sha256"
     try:
@@ -131,12 +137,12 @@ def open_originals(source: Source, scale: int, width: int, height: int, cache_di
         content, lq = content_sha256(source), content_sha256(source.lq) if source.lq else ""
         cache_dir.mkdir(parents=True, exist_ok=True)
         kept.write_text(f"{content}\n{lq}", encoding="utf-8")
-    return OriginalClip(source, content, lq, len(source.files), width, height, scale)
+    return OriginalClip(source, content, lq, len(source.files), width, height, scale, tuple(notes))
 
 
 @lru_cache(maxsize=_DECODED_FRAMES)
-def _decoded(file: Path, width: int | None = None, height: int | None = None) -> Frame:
-    frame = read_image(file)
+def _decoded(file: Path, version: int, width: int | None = None, height: int | None = None) -> Frame:
+    frame = read_image(file, version)
     if width is not None and frame.shape[:2] != (height, width):
         raise media_messages.FRAMES_DIFFER_IN_SIZE(
             path=file, width=frame.shape[1], height=frame.shape[0], first_width=width, first_height=height

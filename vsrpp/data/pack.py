@@ -22,24 +22,26 @@ from vsrpp.data.pack_index import INDEX, VERSION
 from vsrpp.data.plan import check_room
 from vsrpp.data.readers import Source
 from vsrpp.digests import file_sha256
+from vsrpp.media import READER_VERSION
 
 _MADE_OF = "made_of.txt"
 """Written last into a clip's folder: a hash of its source. A folder without this file is unfinished."""
 
 
 def pack(
-    path: str, out: Path, *, scale: int, degradation: str = DEFAULT, progress: ProgressCallback | None = None
-) -> dict[str, Any]:
+    path: str, out: Path, *, scale: int, degradation: str = DEFAULT, reader_version: int = READER_VERSION,
+    progress: ProgressCallback | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Pack every clip of a path into the new folder `out`; returns {path, kind, clips, frames, bytes}.
 
-    The small frames are those of a run at `scale` with `degradation`. Calls progress(clip name, frames done, frames
-    expected) as `open_data` does. Raises Refused if `out` exists, the disk lacks space, or a file cannot be read or
-    written.
+    The frames are those of a run at `scale` with `degradation` and `reader_version`. Calls progress(clip name, frames
+    done, frames expected) as `open_data` does. Raises Refused if `out` exists, the disk lacks space, or a file cannot be
+    read or written.
     """
     out = out.expanduser().absolute()
     if out.exists():
         raise messages.PACK_EXISTS(path=out)
-    kind, sources = MixEntry(path, degradation=degradation).find(scale)
+    kind, sources = MixEntry(path, degradation=degradation, reader_version=reader_version).find(scale)
     if kind == "packed":
         raise messages.ALREADY_PACKED(path=path)
     building = out.with_name(f"{out.name}.partial")
@@ -111,5 +113,5 @@ def _row(folder: Path, source: Source) -> dict[str, Any]:
 def _size(source: Source, scale: int) -> tuple[int, int]:
     """(frames, bytes) of a packed clip; upper bounds for a video."""
     assert not source.format.stored
-    frames, width, height = source.format.header(source)
+    frames, width, height = source.format.header(source, [])
     return frames, 3 * frames * (width * height + (width // scale) * (height // scale))

@@ -33,6 +33,8 @@ class PlannedClip:
     height: int
     size: int
     """Bytes it needs in the cache; 0 if it is read without decoding into the cache."""
+    notes: tuple[str, ...] = ()
+    """What its headers say that is not in the frames."""
     reading: str = "cache"
     """`cache`, `originals`, or `look`: like `originals`, but without hashing the contents."""
 
@@ -42,14 +44,15 @@ def plan(source: Source, scale: int, cache: Path, reading: str) -> PlannedClip:
     singly = source.format.frame_files
     stored = None if reading == "originals" and singly else find_stored(source, scale, cache)
     uncached = reading != "cache" and singly and not stored
+    notes: list[str] = []
     if stored:
         frames, width, height = stored.frames, stored.source_width, stored.source_height
     else:
-        frames, width, height = source.format.header(source)
+        frames, width, height = source.format.header(source, notes)
     if uncached and source.lq is not None:
-        check_pair(source.lq.path, (width, height), images_size(source.lq.files), scale)
+        check_pair(source.lq.path, (width, height), images_size(source.lq.files, source.reader_version), scale)
     size = 0 if uncached or source.kind == "packed" else decoded_bytes(frames, width, height, scale)
-    return PlannedClip(source, stored, frames, width, height, size, reading if uncached else "cache")
+    return PlannedClip(source, stored, frames, width, height, size, tuple(notes), reading if uncached else "cache")
 
 
 def check_trainable(item: PlannedClip, crop_size: int, sampling: Sampling) -> None:
@@ -99,9 +102,9 @@ def open_clips(
 
 def _open(item: PlannedClip, scale: int, cache: Path, limit: int, progress: ProgressCallback) -> AnyClip:
     if item.reading == "look":
-        return look_at(item.source, scale, item.width, item.height)
+        return look_at(item.source, scale, item.width, item.height, item.notes)
     if item.reading == "originals":
-        return open_originals(item.source, scale, item.width, item.height, cache)
+        return open_originals(item.source, scale, item.width, item.height, cache, item.notes)
     return item.stored or store(item.source, scale, cache, item.frames, limit, progress)
 
 

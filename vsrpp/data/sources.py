@@ -40,14 +40,16 @@ class Clip:
     height: int
 
 
-def iter_frames(clip: Clip | Source, start: int = 0, count: int | None = None) -> Iterator[NDArray[np.uint8]]:
-    """Frames start … start+count-1, or all from start on if count is None, each (H, W, 3) uint8 RGB.
+def iter_frames(
+    clip: Clip | Source, start: int = 0, count: int | None = None, notes: list[str] | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Frames start … start+count-1, or all from start on if count is None, each (H, W, 3) uint8 RGB. notes: see `Source.frames`.
 
     A video is always decoded from its beginning, because seeking lands on keyframes and frames have no reliable numbers.
     """
     source = clip if isinstance(clip, Source) else clip_at(clip.path, clip.name)
     stop = None if count is None else start + count
-    return source.frames(start, stop)
+    return source.frames(start, stop, notes)
 
 
 def read_frames(clip: Clip | Source, start: int = 0, count: int | None = None) -> NDArray[np.uint8]:
@@ -215,7 +217,9 @@ _LMDB_FILE = "data.mdb"
 
 def measure(source: Source) -> Clip:
     """A source with its number of frames and size. A video is decoded once to count its frames."""
-    frames, width, height = (source.format.measured or source.format.header)(source)
+    frames, width, height = (
+        source.format.measured(source) if source.format.measured else source.format.header(source, [])
+    )
     return Clip(source.name, source.kind, source.path, frames, width, height)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -201,14 +201,14 @@ def _evaluate(
         raise data_messages.NO_SUCH_FRAME(path=source.path, frame=start)
     if profile is not None:
         save_profile(profile, picture.picture())
-    return {"name": source.name, "paired": source.lq is not None, **meter.result()}
+    return {"name": source.name, "paired": source.lq is not None, "notes": pairs.notes, **meter.result()}
 
 
 def _scored(source: Source, start: int, stop: int | None) -> Container[int] | None:
     """The numbers of the frames to score; None for all."""
     if not source.scored:
         return None
-    frames = source.format.header(source)[0]  # exact: only layouts of frame files name frames to score
+    frames = source.format.header(source, [])[0]  # exact: only layouts of frame files name frames to score
     return [n for n in source.scored if start <= n < min(frames, frames if stop is None else stop)] or None
 
 
@@ -220,6 +220,8 @@ class _Pairs:
     scale: int
     start: int
     count: int | None
+    notes: list[str] = field(default_factory=list)
+    """What of the clip's files is not in its frames."""
 
     def read(self) -> Iterator[tuple[Frame, Frame]]:
         """(small, truth) of each frame. Raises Refused for frames that are too small to score."""
@@ -228,7 +230,7 @@ class _Pairs:
     def _given(self) -> Iterator[tuple[Frame, Frame]]:
         assert self.source.lq is not None
         small = iter_frames(self.source.lq, self.start, self.count)
-        for truth, reduced in zip(iter_frames(self.source, self.start, self.count), small, strict=True):
+        for truth, reduced in zip(iter_frames(self.source, self.start, self.count, self.notes), small, strict=True):
             truth = self._cropped(truth)
             height, width = (side // self.scale for side in truth.shape[:2])
             yield np.ascontiguousarray(reduced[:height, :width]), truth
@@ -241,7 +243,7 @@ class _Pairs:
         if method.by_blocks:
             before = self.start % BLOCK_FRAMES
             read = None if self.count is None else -(-(before + self.count) // BLOCK_FRAMES) * BLOCK_FRAMES
-        frames, number = iter_frames(self.source, self.start - before, read), self.start - before
+        frames, number = iter_frames(self.source, self.start - before, read, self.notes), self.start - before
         stop = math.inf if self.count is None else self.start + self.count
         while block := [self._cropped(frame) for frame in islice(frames, BLOCK_FRAMES)]:
             small = method.degrade(np.stack(block), draw, scale=self.scale, first_frame=number)

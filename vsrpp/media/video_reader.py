@@ -132,7 +132,7 @@ def iter_video(
 ) -> Iterator[NDArray[np.uint8]]:
     """Every frame of a video as (H, W, 3) uint8, upright, in presentation order.
 
-    Appends to `notes`, once all frames were read, what a person should know about them. Raises Refused, naming file and
+    Appends to `notes` what a person should know about them; what is missing, once all were read. Raises Refused, naming file and
     frame, if the video has no decodable frame or changes its size.
     """
     if version == 1:
@@ -140,11 +140,13 @@ def iter_video(
         return
     with closing(open_video(path, deep=False)) as opened:
         turn = opened.rotation // 90
+        told = [] if notes is None else notes
+        told += opened.notes
+        known = len(opened.notes)
         for frame in opened.frames:
             opened.stamps.clear()
             yield np.ascontiguousarray(np.rot90(frame, turn)) if turn else frame
-        if notes is not None:
-            notes += [*opened.notes, *opened.problems]
+        told += [*opened.notes[known:], *opened.problems]
 
 
 def count_video(path: Path, version: int = READER_VERSION) -> tuple[int, int, int]:

@@ -20,7 +20,7 @@ from vsrpp.checkpoints.files import load_checkpoint, versions
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control import ConfigHistory
 from vsrpp.controller import plateau
-from vsrpp.data import Data, added, datasets, moved, open_data, val_sample_of
+from vsrpp.data import Data, added, datasets, moved, note_lines, open_data, val_sample_of
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.plugins import record as plugin_record
 from vsrpp.plugins import trust
@@ -66,6 +66,8 @@ def prepare_new(
     elif run_config["pretrained"]:
         loaded = _check_pretrained(run_config, say)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=decoding(say))
+    for line in note_lines((clip.name, clip.notes) for clip in data.clips):
+        say(f"⚠️  {line}")
     _check_disk(runs, run_config)
     check_scoring(run_config, data, device)
     preflight.hold(run_config, data, device)
