@@ -176,4 +176,7 @@ RETURNED = Remark("because.non_finite", _SKIPPED)
 PROBATION_NON_FINITE = Remark("because.probation_non_finite", "a loss or gradient was not finite")
 PROBATION_HELD = Remark("because.probation_held", "{condition} held: {metric} went from {before} to {now}")
 PROBATION_PASSED = Remark("because.probation_passed", "nothing held within {steps} steps")
+PROBATION_UNKNOWN = Remark(
+    "because.probation_unknown", "nothing held within {steps} steps, but this run does not measure {metrics}"
+)
 PROBATION_RUN_OVER = Remark("because.probation_run_over", "the run is over")
