@@ -170,7 +170,24 @@ def _check_pretrained(run_config: dict[str, Any], say: Callable[[str], None]) ->
     with torch.random.fork_rng(devices=[]):
         loaded = models.load_pretrained(models.build(run_config), run_config["pretrained"], partial=partial)
     say(f"Starting from pretrained weights: {loaded.line}")
+    if note := _other_arithmetic(run_config):
+        say(f"⚠️  {note}")
     return loaded
+
+
+def _other_arithmetic(run_config: dict[str, Any]) -> str | None:
+    """A line if the weights of network vsrpp were, or may have been, trained under another `network_version`."""
+    if run_config.get("network") != "vsrpp":
+        return None
+    file, ours = Path(run_config["pretrained"]), int(run_config.get("network_version", 1))
+    folder = CheckpointPaths(file.absolute().parent)
+    if not folder.run_config.is_file():
+        return messages.WEIGHTS_OF_UNKNOWN_VERSION.sentence(file=file.name, ours=ours)
+    theirs = checkpoint_run_config(folder)
+    version = int(theirs.get("network_version", 1))
+    if theirs.get("network") != "vsrpp" or version == ours:
+        return None
+    return messages.WEIGHTS_OF_OTHER_VERSION.sentence(file=file.name, theirs=version, ours=ours)
 
 
 def _check_disk(runs: Path, run_config: dict[str, Any]) -> None:
