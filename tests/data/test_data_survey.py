@@ -20,6 +20,7 @@ from vsrpp.cli import main
 from vsrpp.data import Data, describe, messages, open_data
 from vsrpp.data.frames import cut_off_at, is_video, promised_frames
 from vsrpp.data.layouts import find
+from vsrpp.data.pack import pack
 from vsrpp.data.sequence import numbering
 from vsrpp.data.survey import KEY, Survey
 from vsrpp.errors import Reason, Refused
@@ -203,6 +204,19 @@ def test_small_frames_that_do_not_fit_the_settings_are_named(tmp_path: Path) -> 
     assert [remark["reason_code"] for remark in data.survey.remarks] == [messages.SMALL_NOT_USED.code]
 
 
+def test_a_folder_val_is_held_out_like_val_data_also_when_it_is_packed(tmp_path: Path) -> None:
+    for part, start in (("train", 0), ("val", 60)):
+        _small(tmp_path / "it" / part / "c1", 40, start)
+    sampled = {"validation_version": 2, "val_frames": 16}
+    data = _open(tmp_path, tmp_path / "it", **sampled)
+    assert [(clip.name, clip.split) for clip in data.clips] == [("train/c1", "train"), ("val/c1", "")]
+    assert data.val_frames == (16, 40)
+    packed = pack(str(tmp_path / "it"), tmp_path / "packed", scale=4)
+    assert (packed["left_out"], packed["remarks"]) == ([], [])
+    again = _open(tmp_path, tmp_path / "packed", **sampled)
+    assert (again.fingerprint, again.val_frames, again.val[0].runs) == (data.fingerprint, (16, 40), data.val[0].runs)
+
+
 def test_if_every_clip_is_bad_the_first_reason_is_the_refusal(tmp_path: Path) -> None:
     for clip in ("a", "b"):
         _small(tmp_path / "it" / clip, 2)
@@ -364,6 +378,20 @@ def test_the_command_lists_all_that_is_left_out(tmp_path: Path, capsys: pytest.C
     assert main(["data", str(root), "--set", "num_frames=3", "--set", "crop_size=32"]) == 0
     shown = capsys.readouterr().out
     assert all(f"clip {name} is left out" in shown for name in ("empty", "no", "short", "tiny"))
+
+
+def test_the_contact_sheet_is_not_written_into_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = _two(tmp_path / "it")
+    for inside in (root / "sheet.png", root / "c1" / "sheet.png"):
+        assert main(["data", str(root), "--set", "num_frames=3", "--sheet", str(inside)]) == 2
+        assert not inside.exists()
+    assert "it lies in the data" in capsys.readouterr().err
+
+
+def test_an_evaluation_names_the_clips_it_scored_in_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    without(_small(tmp_path / "it"), "00000002.png")
+    assert main(["evaluate", "bicubic", "--data", str(tmp_path / "it"), "--json"]) == 0
+    assert [one["reason_code"] for one in json.loads(capsys.readouterr().out)["remarks"]] == ["data.frames_missing"]
 
 
 def test_a_survey_shows_few_lines_and_counts_the_others() -> None:
