@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -361,14 +362,16 @@ def test_a_run_records_what_it_leaves_out_and_resumes_and_replays_with_that(tmp_
     root = tmp_path / "it"
     for number in range(6):
         _small(root / f"{number:03d}", start=20 * number)
-    without(root, *(f"003/{number:08d}.png" for number in range(1, 8)))
+    bad = os.fsdecode(b"\xe9003")
+    (root / "003").rename(root / bad)
+    without(root, *(f"{bad}/{number:08d}.png" for number in range(1, 8)))
     run = Steered.new(tmp_path / "runs", root, {3: lambda run: run.ask("stop")}, max_steps=6)
     run.train()
     with RunReader(run.paths.run_db) as reader:
         started = reader.last_event("started")
     assert started is not None
-    assert [(one["entry"], one["clip"]) for one in started.data[KEY]] == [("train[0]", "003")]
-    _small(root / "003", start=60)
+    assert [(one["entry"], one["clip"]) for one in started.data[KEY]] == [("train[0]", r"\udce9003")]
+    _small(root / bad, start=60)
     Steered.resumed(run.paths).train()
     assert replay(Original.of(run.paths), tmp_path / "replays").identical
 

@@ -50,11 +50,15 @@ def data(
 def _read_all(path: str, run_config: dict[str, Any], as_json: bool) -> dict[str, Any]:
     """What reading every frame has found, as JSON. Raises Refused, after listing them, if there are unreadable files."""
     from vsrpp.data import find_all, read_all
+    from vsrpp.data.survey import Survey
 
-    read = read_all(find_all(run_config), _share_read())
+    survey = Survey.of(None)
+    read = read_all(find_all(run_config, survey), _share_read())
     if read.unreadable:
         if as_json:
-            print_json({"read": read.to_json()})
+            print_json({"read": read.to_json(), **survey.to_json()})
+        else:
+            _print_notes(survey)
         for problem in () if as_json else read.unreadable:
             say(f"✖ {safe(problem.clip)}, frame {problem.frame}: {safe(problem.error)}")
         raise messages.DATA_UNREADABLE(path=path, count=len(read.unreadable), readable=f"{read.frames:,}")
