@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from tests.support.runs import Steered
 from vsrpp.cli import main
 from vsrpp.data import Data, describe, messages, open_data
 from vsrpp.data.layouts import find
+from vsrpp.data.pack import pack
 from vsrpp.data.sequence import numbering
 from vsrpp.data.survey import KEY, Survey
 from vsrpp.errors import Reason, Refused
@@ -204,6 +206,19 @@ def test_small_frames_that_do_not_fit_the_settings_are_named(tmp_path: Path) -> 
     assert [remark["reason_code"] for remark in data.survey.remarks] == [messages.SMALL_NOT_USED.code]
 
 
+def test_a_folder_val_is_held_out_like_val_data_also_when_it_is_packed(tmp_path: Path) -> None:
+    for part, start in (("train", 0), ("val", 60)):
+        _small(tmp_path / "it" / part / "c1", 40, start)
+    sampled = {"validation_version": 2, "val_frames": 16}
+    data = _open(tmp_path, tmp_path / "it", **sampled)
+    assert [(clip.name, clip.split) for clip in data.clips] == [("train/c1", "train"), ("val/c1", "")]
+    assert data.val_frames == (16, 40)
+    packed = pack(str(tmp_path / "it"), tmp_path / "packed", scale=4)
+    assert (packed["left_out"], packed["remarks"]) == ([], [])
+    again = _open(tmp_path, tmp_path / "packed", **sampled)
+    assert (again.fingerprint, again.val_frames, again.val[0].runs) == (data.fingerprint, (16, 40), data.val[0].runs)
+
+
 def test_if_every_clip_is_bad_the_first_reason_is_the_refusal(tmp_path: Path) -> None:
     for clip in ("a", "b"):
         _small(tmp_path / "it" / clip, 2)
@@ -348,14 +363,16 @@ def test_a_run_records_what_it_leaves_out_and_resumes_and_replays_with_that(tmp_
     root = tmp_path / "it"
     for number in range(6):
         _small(root / f"{number:03d}", start=20 * number)
-    without(root, *(f"003/{number:08d}.png" for number in range(1, 8)))
+    bad = os.fsdecode(b"\xe9003")
+    (root / "003").rename(root / bad)
+    without(root, *(f"{bad}/{number:08d}.png" for number in range(1, 8)))
     run = Steered.new(tmp_path / "runs", root, {3: lambda run: run.ask("stop")}, max_steps=6)
     run.train()
     with RunReader(run.paths.run_db) as reader:
         started = reader.last_event("started")
     assert started is not None
-    assert [(one["entry"], one["clip"]) for one in started.data[KEY]] == [("train[0]", "003")]
-    _small(root / "003", start=60)
+    assert [(one["entry"], one["clip"]) for one in started.data[KEY]] == [("train[0]", r"\udce9003")]
+    _small(root / bad, start=60)
     Steered.resumed(run.paths).train()
     assert replay(Original.of(run.paths), tmp_path / "replays").identical
 
@@ -365,6 +382,20 @@ def test_the_command_lists_all_that_is_left_out(tmp_path: Path, capsys: pytest.C
     assert main(["data", str(root), "--set", "num_frames=3", "--set", "crop_size=32"]) == 0
     shown = capsys.readouterr().out
     assert all(f"clip {name} is left out" in shown for name in ("empty", "no", "short", "tiny"))
+
+
+def test_the_contact_sheet_is_not_written_into_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = _two(tmp_path / "it")
+    for inside in (root / "sheet.png", root / "c1" / "sheet.png"):
+        assert main(["data", str(root), "--set", "num_frames=3", "--sheet", str(inside)]) == 2
+        assert not inside.exists()
+    assert "it lies in the data" in capsys.readouterr().err
+
+
+def test_an_evaluation_names_the_clips_it_scored_in_part(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    without(_small(tmp_path / "it"), "00000002.png")
+    assert main(["evaluate", "bicubic", "--data", str(tmp_path / "it"), "--json"]) == 0
+    assert [one["reason_code"] for one in json.loads(capsys.readouterr().out)["remarks"]] == ["data.frames_missing"]
 
 
 def test_a_survey_shows_few_lines_and_counts_the_others() -> None:

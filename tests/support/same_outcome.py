@@ -26,7 +26,7 @@ ROWS_OF_THE_MACHINE = ("speed/", "system/", "progress/spent_s", "progress/eta_s"
 NOT_COMPARED = frozenset(
     {
         "command", "line", "message", "error", "size_bytes", "versions", "host", "code_version", "training_state.pt",
-        "reason_code", "fields", "remarks", "because", "run_config.yaml", "alerts_on", "data_clips",
+        "reason_code", "fields", "remarks", "because", "run_config.yaml", "alerts_on", "data_clips", "clips_left_out",
     }
 )  # fmt: skip
 """Keys of an event's data and of an answer: wording, and what the older code does not know.

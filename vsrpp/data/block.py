@@ -75,6 +75,15 @@ def read_block(run_config: Mapping[str, Any]) -> Block:
     return Block(train, val)
 
 
+def folders_of(run_config: Mapping[str, Any]) -> list[Path]:
+    """The folders that a run config names as data, resolved."""
+    block = read_block(run_config)
+    paths = [
+        path for entry in (*block.train, *block.val) for path in (entry.path, entry.lq) if path and path != "sample"
+    ]
+    return [folder for path in paths if (folder := Path(path).expanduser().resolve()).is_dir()]
+
+
 def with_absolute_paths(data: Any) -> Any:
     """`data` or `val_data` of a config with absolute paths, so that a run can be resumed from any working directory."""
     if isinstance(data, Mapping):

@@ -18,9 +18,8 @@ from vsrpp.data import messages, sequence, val_sample
 from vsrpp.data.block import MixEntry, read_block
 from vsrpp.data.build import ProgressCallback
 from vsrpp.data.degradation_table import GIVEN
-from vsrpp.data.layouts import TRAIN_VAL
 from vsrpp.data.plan import PlannedClip, check_frames, check_size, check_trainable, open_clips, plan
-from vsrpp.data.readers import Source
+from vsrpp.data.readers import HELD_OUT, Source
 from vsrpp.data.sampling import Sampling
 from vsrpp.data.split import AnyClip, Span, Split, split, too_short
 from vsrpp.data.survey import READING, Survey
@@ -153,11 +152,12 @@ def find_all(run_config: Mapping[str, Any], survey: Survey | None = None) -> Loc
     for place, entry in enumerate(block.train):
         kind, sources = _find(entry, f"train[{place}]", scale, survey)
         kinds.add(kind)
-        if kind == TRAIN_VAL and not block.val:
-            val += [replace(source, split="") for source in _validating(entry, sources)]
-        groups.append(_group(entry, sources, bool(block.val) or kind == TRAIN_VAL))
+        groups.append(_group(entry, sources, bool(block.val)))
+        if not block.val:
+            val += _spread([source for source in sources if source.split == HELD_OUT], AUTO_VAL_CLIPS)
     for place, entry in enumerate(block.val):
         val += _validating(entry, _find(entry, f"val[{place}]", scale, survey)[1])
+    val = [replace(source, split="") if source.split == HELD_OUT else source for source in val]
     return LocatedData(
         kinds.pop() if len(block.train) == 1 else "mix", groups, [entry.weight for entry in block.train], val
     )
@@ -171,7 +171,7 @@ def _find(entry: MixEntry, name: str, scale: int, survey: Survey) -> tuple[str, 
 
 def _group(entry: MixEntry, sources: list[Source], validates_elsewhere: bool) -> list[Source]:
     kept = [source for source in sources if source.split == "val"]
-    train = _spread([source for source in sources if source.split != "val"], entry.max_clips)
+    train = _spread([source for source in sources if not source.validates], entry.max_clips)
     if not train:
         raise messages.ALL_RESERVED(path=entry.path)
     return train if validates_elsewhere else train + _spread(kept, AUTO_VAL_CLIPS)
@@ -179,7 +179,7 @@ def _group(entry: MixEntry, sources: list[Source], validates_elsewhere: bool) ->
 
 def _validating(entry: MixEntry, sources: list[Source]) -> list[Source]:
     """The clips that the layout reserves for validation, or all clips if it reserves none."""
-    return _spread([source for source in sources if source.split == "val"] or sources, entry.max_clips)
+    return _spread([source for source in sources if source.validates] or sources, entry.max_clips)
 
 
 def _spread(sources: list[Source], limit: int | None) -> list[Source]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from vsrpp.data import messages, pairs
 from vsrpp.data.degradation_table import DEFAULT, TABLE
 from vsrpp.data.pack_index import INDEX, packed_sources
-from vsrpp.data.readers import ADDED, Source
+from vsrpp.data.readers import ADDED, HELD_OUT, Source
 from vsrpp.data.sources import Clip, clip_at, entries_of, find_plain, measure
 from vsrpp.data.survey import Survey, some
 from vsrpp.media import READER_VERSION
@@ -255,7 +255,9 @@ def _train_val(root: Path, query: LayoutQuery, survey: Survey) -> list[Source] |
     if others:
         survey.remark(messages.NOT_USED, path=root, names=some([entry.name for entry in others]))
     return [
-        source for folder, split in ((train, "train"), (val, "val")) for source in _part(folder, split, query, survey)
+        source
+        for folder, split in ((train, "train"), (val, HELD_OUT))
+        for source in _part(folder, split, query, survey)
     ]
 
 

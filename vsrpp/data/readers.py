@@ -60,6 +60,10 @@ class Reader(Protocol):
         """Frames start … start+count-1 as (T, H, W, 3) uint8 RGB; fewer if the clip ends before, none beyond its end."""
 
 
+HELD_OUT = "held out"
+"""`Source.split` of a folder of validation clips beside one of training clips: they are treated like those of `val_data`."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A clip that was found but not yet read."""
@@ -71,7 +75,7 @@ class Source:
     files: tuple[Path, ...]
     """The video file, or the frames in natural order."""
     split: str = ""
-    """`train` or `val` if the layout assigns one, else empty."""
+    """`train`, `val` or HELD_OUT if the layout assigns one, else empty."""
     lq: Source | None = None
     """The small frames of a pair; None if they are generated."""
     degradation: str = DEFAULT
@@ -91,6 +95,11 @@ class Source:
     def format(self) -> Format:
         """How it is read."""
         return FORMATS[self.kind]
+
+    @property
+    def validates(self) -> bool:
+        """Whether its layout assigns it to validation."""
+        return self.split in ("val", HELD_OUT)
 
     @property
     def identity(self) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ every clip must be usable, and a folder is read as it was when they were written
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ from vsrpp.data.readers import Source
 from vsrpp.documents import RemarkDocument
 from vsrpp.errors import Refused, Remark, VsrppError
 from vsrpp.media.messages import OF_A_FILE
+from vsrpp.safe_text import printable
 
 T = TypeVar("T")
 
@@ -35,6 +38,8 @@ class LeftOut:
     entry: str
     """The source of the mix that it is of: `train[0]`, `val[1]`."""
     clip: str
+    digest: str
+    """Of the clip's name, which a record may hold in another spelling."""
     stage: str
     """FINDING or READING."""
     path: str
@@ -58,11 +63,13 @@ class Survey:
     tolerant: bool = False
     """Whether a clip that cannot be used is left out. If not, its error is raised."""
     recorded: Mapping[tuple[str, str, str], LeftOut] = field(default_factory=dict)
-    """By (entry, stage, clip): the clips that are left out without looking at them."""
+    """By (entry, stage, digest): the clips that are left out without looking at them."""
     entry: str = ""
     """The source of the mix that is being looked at."""
     remarks: list[RemarkDocument] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    _names: set[tuple[str, str]] = field(default_factory=set)
+    """(entry, name) of the clips that are left out."""
 
     @classmethod
     def of(cls, started: Mapping[str, Any] | None) -> Survey:
@@ -70,7 +77,7 @@ class Survey:
         if started is None:
             return cls(tolerant=True)
         known = [LeftOut(**row) for row in started.get(KEY) or ()]
-        return cls(first_rules=KEY not in started, recorded={(one.entry, one.stage, one.clip): one for one in known})
+        return cls(first_rules=KEY not in started, recorded={(one.entry, one.stage, one.digest): one for one in known})
 
     def remark(self, remark: Remark, **fields: Any) -> None:
         """Note something that a person should know."""
@@ -79,8 +86,9 @@ class Survey:
 
     def usable(self, clip: str, path: Path, make: Callable[[], T], *, stage: str = FINDING) -> T | None:
         """What `make` returns; None if the clip is left out. Raises the error of a clip that must not be left out."""
-        known = self.recorded.get((self.entry, stage, clip))
+        known = self.recorded.get((self.entry, stage, _digest(clip)))
         if known is not None:
+            self._names.add((self.entry, clip))
             if known not in self.left_out:
                 self.left_out.append(known)
             return None
@@ -101,16 +109,17 @@ class Survey:
         """Leave a clip out because of an error. Raises it if the clip must not be left out."""
         if not self.tolerant or error.reason_code not in messages.OF_A_CLIP | OF_A_FILE:
             raise error
+        self._names.add((self.entry, clip))
         self.left_out.append(
             LeftOut(
-                entry=self.entry, clip=clip, stage=stage, path=str(path), error=str(error),
-                reason_code=error.reason_code, fields=_plain(error.fields),
+                entry=self.entry, clip=printable(clip), digest=_digest(clip), stage=stage, path=printable(str(path)),
+                error=str(error), reason_code=error.reason_code, fields=_plain(error.fields),
             )
         )  # fmt: skip
 
     def names_left_out(self) -> set[str]:
         """The names of the clips left out of the source that is being looked at."""
-        return {one.clip for one in self.left_out if one.entry == self.entry}
+        return {name for entry, name in self._names if entry == self.entry}
 
     def check_any_left(self, entry: str) -> None:
         """Raises the first error of a source whose clips were all left out."""
@@ -136,6 +145,10 @@ def _first(lines: list[str], most: int | None) -> list[str]:
     if most is None or len(lines) <= most + 1:
         return lines
     return [*lines[:most], messages.MORE_LINES.sentence(count=len(lines) - most)]
+
+
+def _digest(name: str) -> str:
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
 
 
 def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def scored_sources(path: str, scale: int, degradation: str = DEFAULT) -> list[So
     """The clips at a path that are scored. Raises NotFound or Refused."""
     checked(degradation, scale)
     _, located = find(path, query=LayoutQuery(scale, degradation))
-    return [source for source in located if source.split == "val"] or located
+    return [source for source in located if source.validates] or located
 
 
 def evaluate_sources(
