@@ -1,4 +1,4 @@
-"""Reads frames from files: videos with PyAV, folders of images with Pillow. RGB24, one frame at a time, in order.
+"""Reads frames from files: videos with PyAV, folders of images with `decode` or Pillow. RGB24, one frame at a time, in order.
 
 A container's frame count and duration are often wrong, so frames are counted by decoding them.
 """
@@ -17,13 +17,11 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import InputContainer
-from numpy.typing import NDArray
 from PIL import Image
 
 from vsrpp.data import messages
+from vsrpp.data.decode import Corner, Frame, decode_rgb8
 from vsrpp.errors import VsrppError
-
-Frame = NDArray[np.uint8]
 
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
 _DAMAGED = (
@@ -122,11 +120,23 @@ def read_image(file: Path) -> Frame:
     Raises Refused if the file is not readable, or for grey images of more than 8 bits, which Pillow would clip, not scale;
     VsrppError if not the file, but the machine is at fault.
     """
+    return read_corner(file).pixels
+
+
+def read_corner(file: Path, rows: int | None = None, columns: int | None = None) -> Corner:
+    """At least the first rows and columns of an image, all by default. Raises what `read_image` raises.
+
+    A file that is damaged below these rows is refused, too.
+    """
+    return decode_rgb8(file, rows, columns) or _with_pillow(file)
+
+
+def _with_pillow(file: Path) -> Corner:
     try:
         with Image.open(file) as image:
             if image.mode in _DEEP_MODES:
                 raise messages.DEEP_GREY(path=file, mode=image.mode)
-            return np.asarray(image.convert("RGB"))
+            return Corner(np.asarray(image.convert("RGB")), image.height, image.width)
     except _DAMAGED as error:
         at_fault = getattr(error, "errno", None) in _OF_THE_MACHINE
         reason = messages.READING_FAILED if at_fault else messages.UNREADABLE_IMAGE
