@@ -1,11 +1,12 @@
 """A fast decoder for the frames that most data sets hold: PNG files with 8 bits, RGB or RGBA, not interlaced.
 
-It returns the pixels that Pillow returns, or None for everything else, whatever is wrong or unusual with the file. The caller
-then reads the file with Pillow, whose answer or error counts.
+It returns the pixels that Pillow returns, or None for every other file, damaged ones included. The caller then reads it
+with Pillow, whose pixels or error count.
 
 A crop needs the rows above its last one and, of these, the pixels left of its last column: a PNG row is coded as differences
-from the pixels to the left and above. So a decoder may stop early, and it never skips the start. Rows below are not inflated,
-but every chunk's CRC is checked, so that a file damaged anywhere is still noticed.
+from the pixels to the left and above. So a decoder may stop early, but cannot skip the start. Rows below are not inflated, but
+every chunk's CRC is checked: a file that was damaged anywhere after it was written is noticed. Only a writer's own mistake in
+these rows, with CRCs that match it, is not, until they are read.
 
 isal inflates twice as fast as zlib. The differences are undone by FFmpeg's SIMD code: it gets the part of the rows that is
 needed as a PNG file that is stored, not compressed.
