@@ -1,4 +1,4 @@
-"""Reads images one at a time, in order: with Pillow, or with FFmpeg if they have 16 bits a channel.
+"""Reads images one at a time, in order: with `decode` or Pillow, or with FFmpeg if they have 16 bits a channel.
 
 `version` is the run config's `reader_version` (`vsrpp.media.READER_VERSION`).
 """
@@ -26,6 +26,7 @@ from vsrpp.errors import VsrppError
 from vsrpp.media import READER_VERSION, messages
 from vsrpp.media.cause import cause_of
 from vsrpp.media.colours import Colours, Pixels, to_rgb
+from vsrpp.media.decode import Corner, decode_rgb8
 from vsrpp.media.video_reader import OpenClip
 
 _DEEP_MODES = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")
@@ -114,6 +115,25 @@ def read_image(file: Path, version: int = READER_VERSION, bits: int = 8) -> Pixe
     Raises Refused if the file is not readable or has more than 16 bits a channel; VsrppError if not the file, but the machine
     is at fault.
     """
+    quickly = decode_rgb8(file) if bits == 8 else None
+    return quickly.pixels if quickly is not None else _read(file, version, bits)
+
+
+def read_corner(
+    file: Path, version: int = READER_VERSION, rows: int | None = None, columns: int | None = None
+) -> Corner:
+    """At least the first rows and columns of an image, uint8, all by default. Raises what `read_image` raises.
+
+    A file that is damaged below these rows is refused, too.
+    """
+    corner = decode_rgb8(file, rows, columns)
+    if corner is not None:
+        return corner
+    pixels = _read(file, version, 8)
+    return Corner(pixels, *pixels.shape[:2])
+
+
+def _read(file: Path, version: int, bits: int) -> Pixels:
     with _damage_told(file), Image.open(file) as image:
         if version == 1:
             return _read_version_1(file, image)
