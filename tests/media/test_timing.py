@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -55,7 +56,7 @@ def test_unknown_and_colliding_stamps_get_a_step(given: list[int | None], expect
 def test_filled_stamps_increase_and_keep_what_was_in_order(stamps: list[int | None], step: int) -> None:
     made = filled(stamps, step)
     assert len(made) == len(stamps)
-    assert all(before < after for before, after in zip(made, made[1:], strict=False))
+    assert all(before < after for before, after in pairwise(made))
     known = [stamp for stamp in stamps if stamp is not None]
     if len(known) == len(stamps) and known == sorted(set(known)):
         assert made == known
@@ -84,7 +85,7 @@ def test_decoding_stamps_increase_and_never_exceed_their_presentation(gaps: list
         order += [group[-1], *group[:-1]]
     order = [shown[0], *(stamp for stamp in order if stamp != shown[0])]
     made = list(decoding_stamps(order, delay, 40))
-    assert all(before < after for before, after in zip(made, made[1:], strict=False))
+    assert all(before < after for before, after in pairwise(made))
     assert all(decoded <= presented for decoded, presented in zip(made, order, strict=True))
 
 

@@ -13,18 +13,23 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from vsrpp.data.readers import Source
 from vsrpp.data.sources import find_plain
 from vsrpp.inference import messages
 from vsrpp.inference.chunks import StreamBounds, upscale_stream
 from vsrpp.media import messages as media_messages
+from vsrpp.media.containers import CONTAINERS, codec_for, is_video_target
+from vsrpp.media.encoder import CODECS, Encoding, FrameEncoder
+from vsrpp.media.encoding_plan import plan_encoding
 from vsrpp.media.folder_writer import FolderWriter
 from vsrpp.media.images import images_size, iter_images
-from vsrpp.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from vsrpp.media.suffixes import IMAGE_SUFFIXES
 from vsrpp.media.video_reader import OpenClip, open_video
-from vsrpp.media.video_writer import CODECS, VideoWriter, codec_for
+from vsrpp.media.video_writer import VideoWriter, trial
 from vsrpp.models import Network
 
 
@@ -34,8 +39,10 @@ class UpscaleOptions:
 
     bounds: StreamBounds
     codec: str | None = None
-    """h264, hevc, vp9 or ffv1; None chooses by the output's suffix."""
+    """h264, hevc, av1, vp9 or ffv1; None chooses by the output's suffix and the input's depth."""
     crf: int | None = None
+    pix_fmt: str | None = None
+    """FFmpeg's name of the output's pixel format; None: 4:2:0 with the input's depth, RGB for ffv1."""
     fps: Fraction | None = None
     """Frames per second of a video made from a folder of frames. An input video keeps its own."""
     audio: bool = True
@@ -67,17 +74,26 @@ def upscale(
     next to it, renamed when complete, and removed if anything fails. Raises NotFound, Refused or VsrppError.
     """
     clip, out = _input(source), Path(target).expanduser().absolute()
-    as_video = out.suffix.lower() in VIDEO_SUFFIXES
+    as_video = is_video_target(target)
     _check_target(clip, out, options, as_video)
     building = out.with_name(f".{out.stem}.{os.getpid()}.part{out.suffix}")
     opened = _open(clip)
     size = (opened.width * model.scale, opened.height * model.scale)
     started, frames_done = time.monotonic(), 0
-    codec = codec_for(out, options.codec) if as_video else "png"
     out.parent.mkdir(parents=True, exist_ok=True)
-    writer: VideoWriter | FolderWriter | None = None
+    writer: _VideoFile | FolderWriter | None = None
+    codec = "png"
     try:
-        writer = _writer(clip, building, opened, size, codec, options)
+        if as_video:
+            encoding = plan_encoding(
+                out, opened, size, source=clip.path if clip.kind == "video" else None, codec=options.codec,
+                crf=options.crf, pix_fmt=options.pix_fmt, rate=options.fps,
+            )  # fmt: skip
+            codec = encoding.codec
+            writer = _VideoFile(clip, building, opened, encoding, audio=options.audio)
+        else:
+            names = tuple(file.stem for file in clip.files) if clip.kind == "frames" else ()
+            writer = FolderWriter(building, names if len(set(names)) == len(names) else ())
         for frame in upscale_stream(
             model, opened.frames, device=device, bounds=options.bounds, precision=options.precision
         ):
@@ -87,6 +103,8 @@ def upscale(
         if not frames_done:
             raise media_messages.NO_DECODABLE_FRAME(path=clip.path)
         writer.finish()
+        if isinstance(writer, _VideoFile):
+            opened.notes += writer.notes
         _put(building, out)
     except torch.OutOfMemoryError:
         raise messages.OUT_OF_MEMORY(
@@ -127,14 +145,16 @@ def _check_target(clip: Source, out: Path, options: UpscaleOptions, as_video: bo
     source_path = clip.path.resolve()
     if out.resolve() == source_path:
         raise messages.TARGET_IS_INPUT(path=out)
-    if not as_video and (options.codec or out.suffix.lower() in IMAGE_SUFFIXES):
-        raise media_messages.NOT_A_VIDEO_NAME(path=out, suffixes=" ".join(VIDEO_SUFFIXES))
+    if not as_video and options.pix_fmt:
+        raise media_messages.PIX_FMT_OF_FRAMES()
+    if not as_video and options.codec:
+        raise media_messages.NOT_A_VIDEO_NAME(path=out, suffixes=" ".join(CONTAINERS))
     if as_video and clip.kind == "frames" and options.fps is None:
         raise messages.NO_FRAME_RATE()
     if options.fps is not None and clip.kind == "video":
         raise messages.FPS_OF_VIDEO()
     codec = codec_for(out, options.codec) if as_video else "png"
-    if options.crf is not None and "crf" not in CODECS.get(codec, ("", {}))[1]:
+    if options.crf is not None and (codec not in CODECS or not CODECS[codec].most_crf):
         raise messages.CRF_WITHOUT_EFFECT(output=codec)
     if not out.exists():
         return
@@ -148,18 +168,33 @@ def _check_target(clip: Source, out: Path, options: UpscaleOptions, as_video: bo
         raise messages.TARGET_HOLDS_INPUT(path=out)
 
 
-def _writer(
-    clip: Source, building: Path, opened: OpenClip, size: tuple[int, int], codec: str, options: UpscaleOptions
-) -> VideoWriter | FolderWriter:
-    if codec == "png":
-        names = tuple(file.stem for file in clip.files) if clip.kind == "frames" else ()
-        return FolderWriter(building, names if len(set(names)) == len(names) else ())
-    rate = options.fps or opened.rate
-    assert rate is not None
-    return VideoWriter(
-        building, clip.path if clip.kind == "video" else None, opened, size, codec=codec, rate=rate, crf=options.crf,
-        audio=options.audio,
-    )  # fmt: skip
+class _VideoFile:
+    """Encodes frames into a file."""
+
+    def __init__(self, clip: Source, building: Path, opened: OpenClip, encoding: Encoding, *, audio: bool) -> None:
+        source = clip.path if clip.kind == "video" else None
+        trial(building, source, encoding, audio=audio)
+        self._stamps, self._encoding = opened.stamps, encoding
+        self._encoder, self._writer = FrameEncoder(encoding), VideoWriter(building, source, encoding, audio=audio)
+        self._written = 0
+
+    @property
+    def notes(self) -> list[str]:
+        return self._writer.notes
+
+    def write(self, frame: NDArray[np.uint8]) -> None:
+        stamp = self._stamps.pop(0) if self._stamps else (self._written, 0)
+        for packet in self._encoder.encode(frame, stamp):
+            self._writer.write(packet)
+        self._written += 1
+
+    def finish(self) -> None:
+        for packet in self._encoder.flush():
+            self._writer.write(packet)
+        self._writer.finish()
+
+    def close(self) -> None:
+        self._writer.close()
 
 
 def _put(building: Path, out: Path) -> None:

@@ -27,7 +27,9 @@ def frame_rate(text: str) -> Fraction:
         raise ValueError(f"{text} is not a frame rate")
     if "." in text:
         digits = 10 ** len(text.strip().rpartition(".")[2])
-        rate = next((ntsc for ntsc in _NTSC if digits >= 100 and int(ntsc * digits + Fraction(1, 2)) == rate * digits), rate)
+        rate = next(
+            (ntsc for ntsc in _NTSC if digits >= 100 and int(ntsc * digits + Fraction(1, 2)) == rate * digits), rate
+        )
     return rate.limit_denominator(100_000)
 
 

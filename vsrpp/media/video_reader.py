@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from vsrpp.media import messages
 from vsrpp.media.cause import cause_of
 from vsrpp.media.colours import BT601, BT709, FULL_RANGE, HD_LINES, UNSPECIFIED, sws_matrix
+from vsrpp.media.timing import filled_stamps
 
 Frame = NDArray[np.uint8]
 
@@ -115,6 +116,8 @@ class OpenClip:
     matrix: int = BT709
     full_range: bool = False
     rotation: int = 0
+    bits: int = 8
+    """Bits per channel: frames are uint8 if 8, else uint16 at full scale."""
 
 
 def open_video(path: Path) -> OpenClip:
@@ -135,19 +138,18 @@ def open_video(path: Path) -> OpenClip:
 
 
 def _decoded(path: Path, opened: OpenClip) -> Iterator[Frame]:
-    frames_done, last = 0, None
+    frames_done = 0
     step = max(1, round(1 / (opened.rate * opened.time_base))) if opened.rate and opened.time_base else 1
     try:
-        for frame in opened.container.decode(video=0):
+        decoded = ((frame, frame.pts) for frame in opened.container.decode(video=0))
+        for frame, stamp in filled_stamps(decoded, step):
             if (frame.width, frame.height) != (opened.width, opened.height):
                 raise messages.VIDEO_CHANGES_SIZE(
                     path=path, frame=frames_done, width=frame.width, height=frame.height,
                     first_width=opened.width, first_height=opened.height,
                 )  # fmt: skip
             opened.rotation = frame.rotation
-            stamp = frame.pts if frame.pts is not None else (0 if last is None else last + step)
-            last = stamp if last is None else max(stamp, last + 1)
-            opened.stamps.append((last, frame.duration or 0))
+            opened.stamps.append((stamp, frame.duration or 0))
             yield _rgb(frame, opened)
             frames_done += 1
     except av.error.FFmpegError as error:

@@ -1,0 +1,158 @@
+"""Encodes frames into packets, which `video_writer.VideoWriter` puts into a file together with the input's other streams.
+
+A film may be encoded by several encoders of one `Encoding`, one after another: the packets of each begin with a keyframe and
+depend on no frame outside, so finished ones can be kept while the next are computed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import numpy as np
+from av.codec.context import Flags
+from numpy.typing import NDArray
+
+from vsrpp.media import messages
+from vsrpp.media.cause import cause_of
+from vsrpp.media.colours import FULL_RANGE, sws_matrix
+from vsrpp.media.containers import Container
+
+Frame = NDArray[np.uint8] | NDArray[np.uint16]
+"""(H, W, 3), RGB; uint8, or uint16 at full scale."""
+
+
+class VideoCodec(NamedTuple):
+    """A codec that is written."""
+
+    encoder: str
+    """FFmpeg's name of the encoder."""
+    options: dict[str, str]
+    """The defaults are visually lossless."""
+    depths: tuple[int, ...]
+    """Bits per channel that it is written with."""
+    most_crf: int = 0
+    """The coarsest quality factor; 0 if it has none."""
+
+
+CODECS = {
+    "h264": VideoCodec("libx264", {"crf": "16", "preset": "medium"}, (8,), 51),
+    "hevc": VideoCodec("libx265", {"crf": "18", "preset": "medium"}, (8, 10, 12), 51),
+    "av1": VideoCodec("libsvtav1", {"crf": "18", "preset": "6"}, (8, 10), 63),
+    "vp9": VideoCodec("libvpx-vp9", {"crf": "20", "b:v": "0", "row-mt": "1"}, (8,), 63),
+    "ffv1": VideoCodec("ffv1", {"level": "3"}, (8, 10, 12, 16)),
+}
+"""By the name on the command line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """All that is decided about an output video before its first frame; made by `encoding_plan.plan_encoding`."""
+
+    out: Path
+    container: Container
+    codec: str
+    size: tuple[int, int]
+    """(width, height) as encoded, after `turn`."""
+    bits: int
+    pix_fmt: str
+    options: dict[str, str]
+    """Of the encoder."""
+    rate: Fraction
+    """Frames per second; of an uneven input, the average."""
+    time_base: Fraction
+    """Unit of the time stamps of frames and packets, in seconds."""
+    matrix: int
+    full_range: bool
+    primaries: int
+    transfer: int
+    sample_aspect: Fraction | None
+    turn: int = 0
+    """Degrees by which the pixels of each frame are turned, counter-clockwise: what the container cannot say."""
+    rotation: int = 0
+    """Degrees by which players are told to turn them, counter-clockwise."""
+
+    @property
+    def step(self) -> int:
+        """Ticks of `time_base` from a frame to the next, at the average rate."""
+        return max(1, round(1 / (self.rate * self.time_base)))
+
+    @property
+    def rgb(self) -> bool:
+        """Whether the video holds RGB itself."""
+        return self.pix_fmt.startswith(("bgr", "rgb", "gbr"))
+
+    def describe(self, context: Any) -> None:
+        """Set an encoder's size, pixel format, time base, colours and what its container asks for."""
+        context.width, context.height = self.size
+        context.framerate = self.rate
+        context.time_base, context.pix_fmt = self.time_base, self.pix_fmt
+        context.color_primaries, context.color_trc = self.primaries, self.transfer
+        if self.sample_aspect:
+            context.sample_aspect_ratio = self.sample_aspect
+        if not self.rgb:
+            context.colorspace = self.matrix
+            context.color_range = FULL_RANGE if self.full_range else 1
+        header = int(Flags.global_header)
+        context.flags = int(context.flags) | header if self.container.global_header else int(context.flags) & ~header
+
+
+class FrameEncoder:
+    """Encodes frames into packets, the first a keyframe. Raises Refused if the encoder does not take the settings."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        self._encoding = encoding
+        self._context: Any = av.CodecContext.create(CODECS[encoding.codec].encoder, "w")
+        self._context.options = dict(encoding.options)
+        encoding.describe(self._context)
+        try:
+            self._context.open()
+        except (av.error.FFmpegError, ValueError) as error:
+            raise self._refused(error) from None
+
+    @property
+    def header(self) -> bytes:
+        """What a file's header says about the stream; the same for each encoder of an `Encoding`."""
+        return bytes(self._context.extradata or b"")
+
+    def encode(self, frame: Frame, stamp: tuple[int, int]) -> list[av.Packet]:
+        """The packets that are ready after this frame, (H, W, 3). `stamp` is (pts, duration) in the time base.
+
+        Raises Refused if the encoder fails.
+        """
+        turned: Frame = np.rot90(frame, self._encoding.turn // 90)
+        picture = self._picture(turned)
+        picture.pts, picture.time_base = stamp[0], self._encoding.time_base
+        if stamp[1]:
+            picture.duration = stamp[1]
+        return self._packets(picture)
+
+    def flush(self) -> list[av.Packet]:
+        """The remaining packets; nothing can be encoded afterwards."""
+        return self._packets(None)
+
+    def _packets(self, picture: Any) -> list[av.Packet]:
+        try:
+            return list(self._context.encode(picture))
+        except (av.error.FFmpegError, ValueError) as error:
+            raise self._refused(error) from None
+
+    def _picture(self, frame: Frame) -> Any:
+        plan = self._encoding
+        form = "rgb24" if frame.dtype == np.uint8 else "rgb48le"
+        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=form)
+        if plan.rgb:
+            return picture.reformat(format=plan.pix_fmt)
+        picture = picture.reformat(
+            format=plan.pix_fmt, dst_colorspace=sws_matrix(plan.matrix), src_color_range=2,
+            dst_color_range=2 if plan.full_range else 1, interpolation="BICUBIC",
+        )  # fmt: skip
+        picture.colorspace = plan.matrix
+        picture.color_range = FULL_RANGE if plan.full_range else 1
+        return picture
+
+    def _refused(self, error: Exception) -> Exception:
+        return messages.VIDEO_NOT_HELD(suffix=self._encoding.out.suffix, cause=cause_of(error))
