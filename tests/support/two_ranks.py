@@ -225,7 +225,16 @@ def main() -> None:
         group.broadcast(("over", ()))
     else:
         follow(group, folder / f"disk{group.rank}")
+    before = gloo_threads()
     group.close()
+    if group.is_rank_0:
+        (folder / "threads.json").write_text(json.dumps([before, gloo_threads()]))
+
+
+def gloo_threads() -> int:
+    """The threads in which gloo runs collectives."""
+    names = [(task / "comm").read_text().strip() for task in Path("/proc/self/task").iterdir()]
+    return names.count("pt_gloo_runloop")
 
 
 def follow(group: ProcessGroup, disk: Path) -> None:

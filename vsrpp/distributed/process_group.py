@@ -7,6 +7,7 @@ as torchrun does: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR, MASTER_PORT.
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import time
@@ -208,11 +209,16 @@ class ProcessGroup:
         return self._talk if self._prepared else self._preparing
 
     def close(self) -> None:
-        """Leave the group. Call it before the process ends."""
+        """Leave the group. Call it before the process ends.
+
+        gloo's threads end with the last reference to their group; they abort a process whose interpreter ends before them.
+        """
         if self.heartbeat is not None:
             self.heartbeat.close()
         if self.joined:
+            gc.collect()  # DDP refers to itself, and must not outlive its group
             dist.destroy_process_group()
+            self._talk = self._preparing = None
 
 
 LATE = 0.9

@@ -14,15 +14,11 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 from av.codec.context import Flags
-from numpy.typing import NDArray
 
 from vsrpp.media import messages
 from vsrpp.media.cause import cause_of
-from vsrpp.media.colours import FULL_RANGE, sws_matrix
+from vsrpp.media.colours import FULL_RANGE, LIMITED_RANGE, Colours, Pixels, from_rgb
 from vsrpp.media.containers import Container
-
-Frame = NDArray[np.uint8] | NDArray[np.uint16]
-"""(H, W, 3), RGB; uint8, or uint16 at full scale."""
 
 
 class VideoCodec(NamedTuple):
@@ -65,10 +61,7 @@ class Encoding:
     """Frames per second; of an uneven input, the average."""
     time_base: Fraction
     """Unit of the time stamps of frames and packets, in seconds."""
-    matrix: int
-    full_range: bool
-    primaries: int
-    transfer: int
+    colours: Colours
     sample_aspect: Fraction | None
     turn: int = 0
     """Degrees by which the pixels of each frame are turned, counter-clockwise: what the container cannot say."""
@@ -90,12 +83,12 @@ class Encoding:
         context.width, context.height = self.size
         context.framerate = self.rate
         context.time_base, context.pix_fmt = self.time_base, self.pix_fmt
-        context.color_primaries, context.color_trc = self.primaries, self.transfer
+        context.color_primaries, context.color_trc = self.colours.primaries, self.colours.transfer
         if self.sample_aspect:
             context.sample_aspect_ratio = self.sample_aspect
         if not self.rgb:
-            context.colorspace = self.matrix
-            context.color_range = FULL_RANGE if self.full_range else 1
+            context.colorspace = self.colours.matrix
+            context.color_range = FULL_RANGE if self.colours.full_range else LIMITED_RANGE
         header = int(Flags.global_header)
         context.flags = int(context.flags) | header if self.container.global_header else int(context.flags) & ~header
 
@@ -118,13 +111,13 @@ class FrameEncoder:
         """What a file's header says about the stream; the same for each encoder of an `Encoding`."""
         return bytes(self._context.extradata or b"")
 
-    def encode(self, frame: Frame, stamp: tuple[int, int]) -> list[av.Packet]:
+    def encode(self, frame: Pixels, stamp: tuple[int, int]) -> list[av.Packet]:
         """The packets that are ready after this frame, (H, W, 3). `stamp` is (pts, duration) in the time base.
 
         Raises Refused if the encoder fails.
         """
-        turned: Frame = np.rot90(frame, self._encoding.turn // 90)
-        picture = self._picture(turned)
+        turned: Pixels = np.ascontiguousarray(np.rot90(frame, self._encoding.turn // 90))
+        picture = from_rgb(turned, self._encoding.colours, self._encoding.pix_fmt)
         picture.pts, picture.time_base = stamp[0], self._encoding.time_base
         if stamp[1]:
             picture.duration = stamp[1]
@@ -139,20 +132,6 @@ class FrameEncoder:
             return list(self._context.encode(picture))
         except (av.error.FFmpegError, ValueError) as error:
             raise self._refused(error) from None
-
-    def _picture(self, frame: Frame) -> Any:
-        plan = self._encoding
-        form = "rgb24" if frame.dtype == np.uint8 else "rgb48le"
-        picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format=form)
-        if plan.rgb:
-            return picture.reformat(format=plan.pix_fmt)
-        picture = picture.reformat(
-            format=plan.pix_fmt, dst_colorspace=sws_matrix(plan.matrix), src_color_range=2,
-            dst_color_range=2 if plan.full_range else 1, interpolation="BICUBIC",
-        )  # fmt: skip
-        picture.colorspace = plan.matrix
-        picture.color_range = FULL_RANGE if plan.full_range else 1
-        return picture
 
     def _refused(self, error: Exception) -> Exception:
         return messages.VIDEO_NOT_HELD(suffix=self._encoding.out.suffix, cause=cause_of(error))

@@ -45,9 +45,8 @@ def plan_encoding(
         rate = _even_rate(source, opened, rate, out.suffix)
     encoding = Encoding(
         out=out, container=container, codec=name, size=size, bits=depth_of(chosen), pix_fmt=chosen,
-        options=_options(name, crf), rate=rate, time_base=opened.time_base or 1 / rate, matrix=opened.matrix,
-        full_range=opened.full_range, primaries=given.color_primaries if given else 2,
-        transfer=given.color_trc if given else 2, sample_aspect=_sample_aspect(given, turn), turn=turn,
+        options=_options(name, crf), rate=rate, time_base=opened.time_base or 1 / rate, colours=opened.colours,
+        sample_aspect=_sample_aspect(given, turn), turn=turn,
         rotation=0 if turn else opened.rotation,
     )  # fmt: skip
     opened.notes += _cuts(encoding, opened)

@@ -31,6 +31,13 @@ FRAMES_DIFFER_IN_SIZE = Reason(
     "{path} refused: it is {width}x{height}, the frames before it are {first_width}x{first_height}; "
     "all frames of a clip must have one size.",
 )
+UNKNOWN_MATRIX = Reason(
+    "refused.media.unknown_matrix",
+    "{path} refused: its colours use a matrix that is not supported ({matrix}); convert it to BT.709 or BT.2020 first.",
+)
+UNKNOWN_PIXELS = Reason(
+    "refused.media.unknown_pixels", "{path} refused: its pixel format is not RGB, grey or YUV ({pix_fmt})."
+)
 UNREADABLE_IMAGE = Reason("refused.media.unreadable_image", "{path} refused: it cannot be read as an image ({cause}).")
 READING_FAILED = Reason(
     "failed.media.reading", "{path} could not be read ({cause}); the machine is at fault.", VsrppError

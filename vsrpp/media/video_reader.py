@@ -3,15 +3,15 @@
 `iter_video`, `count_video` and `probe_video` serve training, `open_video` serves upscaling, which also needs time stamps and
 colours. A container's frame count and duration are often wrong, so training counts frames by decoding them.
 
-Colours: frames are 8-bit RGB. The conversion of `open_video` uses the input's matrix and range. If the input does not name
-its matrix, BT.601 is assumed below 720 lines and BT.709 from there on, as players do.
+Colours: frames are 8-bit RGB, converted exactly (`vsrpp.media.colours`) by the input's matrix and range.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
+from vsrpp.errors import VsrppError
 from vsrpp.media import messages
 from vsrpp.media.cause import cause_of
-from vsrpp.media.colours import BT601, BT709, FULL_RANGE, HD_LINES, UNSPECIFIED, sws_matrix
+from vsrpp.media.colours import Colours, colours_of, to_rgb
 from vsrpp.media.timing import filled_stamps
 
 Frame = NDArray[np.uint8]
@@ -113,8 +114,8 @@ class OpenClip:
     container: Any = None
     notes: list[str] = field(default_factory=list)
     """What cannot be copied to the output, one line each."""
-    matrix: int = BT709
-    full_range: bool = False
+    colours: Colours = field(default_factory=Colours)
+    """Of the first frame."""
     rotation: int = 0
     bits: int = 8
     """Bits per channel: frames are uint8 if 8, else uint16 at full scale."""
@@ -128,21 +129,30 @@ def open_video(path: Path) -> OpenClip:
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
     expected = stream.frames or (int(container.duration / av.time_base * rate) if container.duration else None)
     opened = OpenClip(context.width, context.height, iter(()), expected, rate, stream.time_base, container=container)
-    unnamed = context.colorspace in (UNSPECIFIED, 0)
-    opened.matrix = (BT709 if context.height >= HD_LINES else BT601) if unnamed else int(context.colorspace)
-    opened.full_range = context.color_range == FULL_RANGE or (context.pix_fmt or "").startswith("yuvj")
     if context.format is not None and any(component.bits > 8 for component in context.format.components):
         opened.notes.append(f"the input has more than 8 bits a channel ({context.pix_fmt}); the output has 8")
-    opened.frames = _decoded(path, opened)
+    try:
+        decoded = container.decode(video=0)
+        first = next(decoded, None)
+        if first is None:
+            raise messages.NO_DECODABLE_FRAME(path=path)
+        opened.colours = colours_of(path, first)
+        opened.rotation = first.rotation
+    except av.error.FFmpegError as error:
+        container.close()
+        raise messages.NOT_DECODABLE(path=path, frame=0, cause=cause_of(error)) from None
+    except VsrppError:
+        container.close()
+        raise
+    opened.frames = _decoded(path, opened, chain([first], decoded))
     return opened
 
 
-def _decoded(path: Path, opened: OpenClip) -> Iterator[Frame]:
+def _decoded(path: Path, opened: OpenClip, frames: Iterable[av.VideoFrame]) -> Iterator[Frame]:
     frames_done = 0
     step = max(1, round(1 / (opened.rate * opened.time_base))) if opened.rate and opened.time_base else 1
     try:
-        decoded = ((frame, frame.pts) for frame in opened.container.decode(video=0))
-        for frame, stamp in filled_stamps(decoded, step):
+        for frame, stamp in filled_stamps(((frame, frame.pts) for frame in frames), step):
             if (frame.width, frame.height) != (opened.width, opened.height):
                 raise messages.VIDEO_CHANGES_SIZE(
                     path=path, frame=frames_done, width=frame.width, height=frame.height,
@@ -150,18 +160,7 @@ def _decoded(path: Path, opened: OpenClip) -> Iterator[Frame]:
                 )  # fmt: skip
             opened.rotation = frame.rotation
             opened.stamps.append((stamp, frame.duration or 0))
-            yield _rgb(frame, opened)
+            yield np.asarray(to_rgb(frame, opened.colours), np.uint8)
             frames_done += 1
     except av.error.FFmpegError as error:
         raise messages.NOT_DECODABLE(path=path, frame=frames_done, cause=cause_of(error)) from None
-
-
-def _rgb(frame: av.VideoFrame, opened: OpenClip) -> Frame:
-    if frame.format.is_rgb:
-        return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
-    frame.colorspace = opened.matrix
-    picture = frame.reformat(
-        format="rgb24", src_colorspace=sws_matrix(opened.matrix), src_color_range=2 if opened.full_range else 1,
-        dst_color_range=2, interpolation="BICUBIC",
-    )  # fmt: skip
-    return np.asarray(picture.to_ndarray(), np.uint8)
