@@ -18,7 +18,8 @@ from tests.support.reasons import raises
 from vsrpp.errors import NotFound, Refused
 from vsrpp.inference import messages
 from vsrpp.inference.chunks import StreamBounds
-from vsrpp.inference.upscale import UpscaleOptions, UpscaleProgress, upscale
+from vsrpp.inference.progress import UpscaleProgress
+from vsrpp.inference.upscale import UpscaleEars, UpscaleOptions, upscale
 from vsrpp.media import messages as media_messages
 from vsrpp.media.video_reader import iter_video
 from vsrpp.models import Network
@@ -164,9 +165,11 @@ def test_progress_says_how_far_and_how_long(tmp_path: Path) -> None:
     seen: list[UpscaleProgress] = []
     upscale(
         Nearest(), str(source), str(tmp_path / "o"), UpscaleOptions(bounds=StreamBounds()), device=torch.device("cpu"),
-        on_progress=seen.append,
+        ears=UpscaleEars(on_progress=seen.append),
     )  # fmt: skip
-    assert [(item.frames, item.expected) for item in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [(item.frames, item.expected) for item in seen] == [(0, 4), (0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    assert seen[0].eta_s is None
+    assert seen[1].share == 1
     assert seen[-1].eta_s == 0
 
 

@@ -142,10 +142,10 @@ ENTRIES: tuple[ProjectEntry, ...] = (
     ),
     ProjectEntry(
         name="upscale", command="upscale",
-        help="Upscale a video file or a folder of frames, in bounded memory.",
+        help="Upscale videos or folders of frames, in bounded memory.",
         parameters=(
             _p("run", "latest", option="source", help="RUN, RUN@STEP, RUN@best, or a checkpoint folder."),
-            _p("input", MUST_BE_GIVEN),
+            _p("input", MUST_BE_GIVEN, option="inputs", help="A video, a folder of frames, or a folder of these."),
             _p("output", MUST_BE_GIVEN),
             _p("codec", help="h264, hevc, vp9 or ffv1. Not given: by the suffix."),
             _p("crf"),
@@ -156,7 +156,11 @@ ENTRIES: tuple[ProjectEntry, ...] = (
             _p("tile_overlap"),
             _p("audio", "on", help="on or off: copy audio and subtitles."),
             _p("trust_code"),
-            _p("overwrite", "off", help="on or off: replace an existing output."),
+            _p("resume", "off", help="on or off: go on with an unfinished output; of several inputs, leave out those that have"
+               " an output."),
+            _p("strict", "off", help="on or off: refuse an input that is damaged or cut off."),
+            _p("keep_going", "off", help="on or off: exit with 0, not 1, if an input is cut off."),
+            _p("overwrite", "off", help="on or off: replace an existing or unfinished output."),
             _RUN_DIR,
         ),
     ),
