@@ -14,6 +14,7 @@ from vsrpp.cli.json_output import print_json
 from vsrpp.formats import duration
 from vsrpp.inference.window import validated_window, window
 from vsrpp.launch.checkpoint_source import checkpoint_folder
+from vsrpp.media.timing import frame_rate
 from vsrpp.output import LiveLine, green, has_live_line, say, yellow
 from vsrpp.plugins import trust
 from vsrpp.safe_text import safe
@@ -32,16 +33,15 @@ _TERMINAL_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
 
 
 def upscale(
-    source: str, input: Path, output: Path, *, codec: str | None, crf: int | None, fps: str | None, chunk: int,
-    overlap: int, tile: int, tile_overlap: int, device: str, audio: bool, trust_code: Sequence[str], overwrite: bool,
-    run_dir: Path | None,
-    as_json: bool,
+    source: str, input: Path, output: str, *, codec: str | None, crf: int | None, pix_fmt: str | None, fps: str | None,
+    chunk: int, overlap: int, tile: int, tile_overlap: int, device: str, audio: bool, trust_code: Sequence[str],
+    overwrite: bool, run_dir: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Upscale `input` into `output`, which errors leave unchanged. Raises Refused, NotFound, ProofFailed, VsrppError."""
     rate = _frame_rate(fps)
     runs = paths.runs_dir(run_dir)
     early.check_input(input)
-    early.check_new_file(output, overwrite=overwrite)
+    early.check_new_file(Path(output), overwrite=overwrite)
     early.check_checkpoint(source, runs)
     folder = checkpoint_folder(source, runs)
     trust.allow(trust_code)
@@ -53,7 +53,7 @@ def upscale(
     bounds = _bounds(chunk, overlap, tile, tile_overlap)
     model, run_config = load_network(folder)
     options = UpscaleOptions(
-        bounds=bounds, codec=codec, crf=crf, fps=rate, audio=audio, overwrite=overwrite,
+        bounds=bounds, codec=codec, crf=crf, pix_fmt=pix_fmt, fps=rate, audio=audio, overwrite=overwrite,
         precision=run_config["precision"] if torch_device.type == "cuda" else "fp32",
     )  # fmt: skip
     reads, validated = window(chunk, overlap), validated_window(run_config)
@@ -61,7 +61,7 @@ def upscale(
         say(yellow(f"⚠️  {LONGER.format(window=reads, validated=validated)}"), stderr=True)
     line = _ProgressLine()
     try:
-        report = run(model, str(input), str(output), options, device=torch_device, on_progress=line.show)
+        report = run(model, str(input), output, options, device=torch_device, on_progress=line.show)
     finally:
         line.end()
     if as_json:
@@ -77,12 +77,9 @@ def _frame_rate(text: str | None) -> Fraction | None:
     if text is None:
         return None
     try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise messages.FRAME_RATE(fps=text)
-    return rate.limit_denominator(100_000)
+        return frame_rate(text)
+    except ValueError:
+        raise messages.FRAME_RATE(fps=text) from None
 
 
 def _device(name: str) -> torch.device:

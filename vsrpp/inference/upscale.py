@@ -25,9 +25,10 @@ from vsrpp.media import messages as media_messages
 from vsrpp.media.containers import CONTAINERS, codec_for, is_video_target
 from vsrpp.media.encoder import CODECS, Encoding, FrameEncoder
 from vsrpp.media.encoding_plan import plan_encoding
-from vsrpp.media.folder_writer import FolderWriter
+from vsrpp.media.folder_writer import FolderWriter, folder_turn
 from vsrpp.media.images import images_size, iter_images
-from vsrpp.media.suffixes import IMAGE_SUFFIXES
+from vsrpp.media.inputs import is_video
+from vsrpp.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from vsrpp.media.video_reader import OpenClip, open_video
 from vsrpp.media.video_writer import VideoWriter, trial
 from vsrpp.models import Network
@@ -93,7 +94,8 @@ def upscale(
             writer = _VideoFile(clip, building, opened, encoding, audio=options.audio)
         else:
             names = tuple(file.stem for file in clip.files) if clip.kind == "frames" else ()
-            writer = FolderWriter(building, names if len(set(names)) == len(names) else ())
+            names = names if len(set(names)) == len(names) else ()
+            writer = FolderWriter(building, names, turn=folder_turn(opened))
         for frame in upscale_stream(
             model, opened.frames, device=device, bounds=options.bounds, precision=options.precision
         ):
@@ -128,6 +130,9 @@ def upscale(
 
 
 def _input(path: str) -> Source:
+    file = Path(path).expanduser().absolute()
+    if file.is_file() and file.suffix.lower() not in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES) and is_video(file):
+        return Source(file.stem, "video", file, (file,))
     kind, sources = find_plain(path)
     if kind not in ("video", "frames") or len(sources) != 1:
         raise messages.SEVERAL_CLIPS(path=path, clips=len(sources))
