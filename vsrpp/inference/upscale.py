@@ -125,7 +125,7 @@ def upscale(
     return {
         "input": str(clip.path), "output": str(out), "frames": frames_done, "scale": model.scale,
         "input_size": [opened.width, opened.height], "output_size": list(size), "codec": codec,
-        "seconds": time.monotonic() - started, "notes": opened.notes,
+        "seconds": time.monotonic() - started, "notes": [*opened.notes, *opened.problems],
     }  # fmt: skip
 
 
@@ -141,7 +141,7 @@ def _input(path: str) -> Source:
 
 def _open(clip: Source) -> OpenClip:
     if clip.kind == "video":
-        return open_video(clip.path)
+        return open_video(clip.path, deep=False)
     width, height = images_size(clip.files)
     return OpenClip(width, height, iter_images(clip.files), len(clip.files))
 
