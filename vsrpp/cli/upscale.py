@@ -21,6 +21,7 @@ from vsrpp.formats import duration, size
 from vsrpp.inference.batch import Task, tasks_of
 from vsrpp.inference.window import validated_window, window
 from vsrpp.launch.checkpoint_source import checkpoint_folder
+from vsrpp.media.timing import frame_rate
 from vsrpp.output import LiveLine, green, has_live_line, say, yellow
 from vsrpp.plugins import trust
 from vsrpp.safe_text import safe
@@ -42,9 +43,10 @@ _TERMINAL_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
 
 
 def upscale(
-    source: str, inputs: Sequence[Path], output: Path, *, codec: str | None, crf: int | None, fps: str | None, chunk: int,
-    overlap: int, tile: int, tile_overlap: int, device: str, audio: bool, trust_code: Sequence[str], resume: bool,
-    strict: bool, keep_going: bool, overwrite: bool, run_dir: Path | None, as_json: bool,
+    source: str, inputs: Sequence[Path], output: str, *, codec: str | None, crf: int | None, pix_fmt: str | None,
+    fps: str | None, chunk: int, overlap: int, tile: int, tile_overlap: int, device: str, audio: bool,
+    trust_code: Sequence[str], resume: bool, strict: bool, keep_going: bool, overwrite: bool, run_dir: Path | None,
+    as_json: bool,
 ) -> int:  # fmt: skip
     """Upscale the inputs into `output`; returns 1 if one of several fails, or an input is cut off and not `keep_going`.
 
@@ -55,10 +57,10 @@ def upscale(
         runs = paths.runs_dir(run_dir)
         for path in inputs:
             early.check_input(path)
-        if len(inputs) == 1 and (inputs[0].is_file() or not output.is_dir()) and not resume:
-            early.check_new_file(output, overwrite=overwrite)
         early.check_checkpoint(source, runs)
-        tasks = tasks_of([str(path) for path in inputs], str(output), as_videos=rate is not None)
+        tasks = tasks_of([str(path) for path in inputs], output, as_videos=rate is not None)
+        if tasks is None:
+            early.check_new_file(Path(output), overwrite=overwrite)
         folder = checkpoint_folder(source, runs)
         trust.allow(trust_code)
         from vsrpp.inference.evaluate import load_network
@@ -68,8 +70,8 @@ def upscale(
         bounds = _bounds(chunk, overlap, tile, tile_overlap)
         model, run_config = load_network(folder)
         options = UpscaleOptions(
-            bounds=bounds, codec=codec, crf=crf, fps=rate, audio=audio, overwrite=overwrite, resume=resume, strict=strict,
-            precision=run_config["precision"] if torch_device.type == "cuda" else "fp32",
+            bounds=bounds, codec=codec, crf=crf, pix_fmt=pix_fmt, fps=rate, audio=audio, overwrite=overwrite,
+            resume=resume, strict=strict, precision=run_config["precision"] if torch_device.type == "cuda" else "fp32",
         )  # fmt: skip
         reads, validated = window(chunk, overlap), validated_window(run_config)
         if reads > validated:
@@ -78,7 +80,7 @@ def upscale(
             "checkpoint": str(folder.root), "device": torch_device.type, "window": reads, "validated_window": validated
         }  # fmt: skip
         work = _Work(model, options, torch_device, facts)
-        documents = _several(work, tasks) if tasks is not None else [work.run(Task(str(inputs[0]), str(output)))]
+        documents = _several(work, tasks) if tasks is not None else [work.run(Task(str(inputs[0]), output))]
     if as_json:
         print_json(documents if tasks is not None else documents[0])
     else:
@@ -163,12 +165,9 @@ def _frame_rate(text: str | None) -> Fraction | None:
     if text is None:
         return None
     try:
-        rate = Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        rate = Fraction(0)
-    if not 0 < rate <= 1000:
-        raise messages.FRAME_RATE(fps=text)
-    return rate.limit_denominator(100_000)
+        return frame_rate(text)
+    except ValueError:
+        raise messages.FRAME_RATE(fps=text) from None
 
 
 def _device(name: str) -> torch.device:

@@ -138,14 +138,14 @@ class FolderSegments:
 
     notes: Sequence[str] = ()
 
-    def __init__(self, part: Part, length: int, names: tuple[str, ...]) -> None:
-        """`names` are those of the input's frames, if they have any."""
+    def __init__(self, part: Part, length: int, names: tuple[str, ...], *, turn: int) -> None:
+        """`names` are those of the input's frames, if they have any; each is turned by `turn` degrees."""
         self._part, self._length = part, length
         self.frames = part.frames()
         self._folder = part.folder / "frames"
         if self.frames and not self._folder.is_dir():
             raise messages.SEGMENT_DAMAGED(path=self._folder)
-        self._writer = FolderWriter(self._folder, names, self.frames)
+        self._writer = FolderWriter(self._folder, names, self.frames, turn=turn)
         self._start, self._files = self.frames, list[Path]()
 
     def write(self, frame: Frame, stamp: Stamp) -> None:

@@ -22,9 +22,9 @@ import numpy as np
 import torch
 
 from vsrpp.data.readers import Source
-from vsrpp.data.sources import find_plain
 from vsrpp.errors import out_of_memory
 from vsrpp.inference import messages
+from vsrpp.inference.batch import SINGLE, clips_at
 from vsrpp.inference.chunks import StreamBounds, upscale_stream
 from vsrpp.inference.part import Job, Part, fingerprint, part_of
 from vsrpp.inference.pipeline import ReadAhead, WriteBehind
@@ -36,6 +36,7 @@ from vsrpp.media.cause import cause_of
 from vsrpp.media.containers import CONTAINERS, codec_for, is_video_target
 from vsrpp.media.encoder import CODECS, Encoding
 from vsrpp.media.encoding_plan import plan_encoding
+from vsrpp.media.folder_writer import folder_turn
 from vsrpp.media.images import images_size, iter_images
 from vsrpp.media.suffixes import IMAGE_SUFFIXES
 from vsrpp.media.video_reader import OpenClip, open_video
@@ -89,7 +90,7 @@ def upscale(
     as_video = is_video_target(target)
     _check_target(clip, out, options, as_video)
     started = clock()
-    opened = _open(clip)
+    opened = _open(clip, options)
     size = (opened.width * model.scale, opened.height * model.scale)
     encoding = _encoding(clip, out, opened, size, options) if as_video else None
     job = _job(model, clip, encoding, options, device)
@@ -97,7 +98,7 @@ def upscale(
         out.parent.mkdir(parents=True, exist_ok=True)
         with part_of(out, job, resume=options.resume, discard=options.overwrite) as part:
             try:
-                segments = _segments(part, clip, encoding, options)
+                segments = _segments(part, clip, opened, encoding, options)
                 opened.notes += segments.notes
                 needs = check_requirements(model, opened, out, options.bounds, device, encoding, segments.frames)
                 ears.on_start(needs, segments.frames)
@@ -117,13 +118,12 @@ def upscale(
     except OSError as error:
         raise messages.NOT_WRITTEN(path=out, cause=cause_of(error)) from None
     finally:
-        if opened.container is not None:
-            opened.container.close()
+        opened.close()
     return {
         "input": str(clip.path), "output": str(out), "frames": frames, "resumed_at": segments.frames,
         "scale": model.scale, "input_size": [opened.width, opened.height], "output_size": list(size),
         "codec": encoding.codec if encoding else "png", "seconds": clock() - started,
-        "missing_frames": getattr(opened, "missing", 0), "notes": list(dict.fromkeys(opened.notes)),
+        "missing_frames": opened.missing, "notes": list(dict.fromkeys([*opened.notes, *opened.problems])),
     }  # fmt: skip
 
 
@@ -171,15 +171,15 @@ def _from(opened: OpenClip, first: int) -> Iterator[tuple[int, Frame, Stamp]]:
 
 
 def _input(path: str) -> Source:
-    kind, sources = find_plain(path)
-    if kind not in ("video", "frames") or len(sources) != 1:
+    kind, sources = clips_at(path)
+    if kind not in SINGLE:
         raise messages.SEVERAL_CLIPS(path=path, clips=len(sources))
     return sources[0]
 
 
-def _open(clip: Source) -> OpenClip:
+def _open(clip: Source, options: UpscaleOptions) -> OpenClip:
     if clip.kind == "video":
-        return open_video(clip.path)
+        return open_video(clip.path, strict=options.strict)
     width, height = images_size(clip.files)
     return OpenClip(width, height, iter_images(clip.files), len(clip.files))
 
@@ -218,11 +218,14 @@ def _encoding(clip: Source, out: Path, opened: OpenClip, size: tuple[int, int], 
     )  # fmt: skip
 
 
-def _segments(part: Part, clip: Source, encoding: Encoding | None, options: UpscaleOptions) -> Segments:
+def _segments(
+    part: Part, clip: Source, opened: OpenClip, encoding: Encoding | None, options: UpscaleOptions
+) -> Segments:
     length = segment_frames(options.bounds.chunk_frames)
     if encoding is None:
         names = tuple(file.stem for file in clip.files) if clip.kind == "frames" else ()
-        return FolderSegments(part, length, names if len(set(names)) == len(names) else ())
+        names = names if len(set(names)) == len(names) else ()
+        return FolderSegments(part, length, names, turn=folder_turn(opened))
     source = clip.path if clip.kind == "video" else None
     return VideoSegments(part, length, source, encoding, audio=options.audio)
 

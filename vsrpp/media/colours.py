@@ -212,7 +212,9 @@ def _samples(frame: av.VideoFrame, number: int) -> NDArray[Any]:
     """A plane as (h, w), without the padding of its lines; a view of the frame's memory."""
     plane = frame.planes[number]
     dtype = np.dtype(np.uint8 if frame.format.components[0].bits == 8 else np.uint16)
-    return np.frombuffer(memoryview(plane), dtype).reshape(plane.height, plane.line_size // dtype.itemsize)[:, : plane.width]
+    return np.frombuffer(memoryview(plane), dtype).reshape(plane.height, plane.line_size // dtype.itemsize)[
+        :, : plane.width
+    ]
 
 
 def _rescaled(samples: NDArray[Any], bits: int, top: int) -> NDArray[Any]:

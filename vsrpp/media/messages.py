@@ -9,6 +9,7 @@ from vsrpp.errors import Reason, VsrppError
 NOT_DECODABLE = Reason(
     "refused.media.not_decodable", "{path} refused: it cannot be decoded past frame {frame} ({cause})."
 )
+INCOMPLETE = Reason("refused.media.incomplete", "{path} refused (strict): {problems}.")
 NO_DECODABLE_FRAME = Reason(
     "refused.media.no_decodable_frame", "{path} refused: its video stream contains no decodable frame."
 )

@@ -15,25 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import av
-from av.stream import Disposition
 
 from vsrpp.media import messages
 from vsrpp.media.cause import cause_of
 from vsrpp.media.containers import Container, holders_of_sound
+from vsrpp.media.kept import in_words, is_cover, not_kept, tags_of
 from vsrpp.media.subtitles import STYLED, TEXT_CODECS, converter
 from vsrpp.media.timing import decoding_stamps
-
-_OF_A_FILE = (
-    "major_brand",
-    "minor_version",
-    "compatible_brands",
-    "encoder",
-    "duration",
-    "number_of_",
-    "bps",
-    "_statistics",
-)
-"""Beginnings of tags that describe the input's bytes, not its content."""
 
 
 @dataclass(slots=True)
@@ -78,14 +66,15 @@ class CopiedStreams:
         starts = [
             stream.start_time * stream.time_base
             for stream in self._source.streams
-            if stream.start_time is not None and stream.type in ("video", "audio") and not _is_cover(stream)
+            if stream.start_time is not None and stream.type in ("video", "audio") and not is_cover(stream)
         ]
         return min(starts, default=None)
 
     def _add_all(self, audio: bool) -> None:
         main = main_video(self._source)
         copy_tags(main, self._output.streams[0])
-        self._output.metadata.update(_tags(self._source.metadata))
+        self._kept = [main]
+        self._output.metadata.update(tags_of(self._source.metadata))
         unheld = []
         for stream in self._source.streams:
             if stream.index == main.index:
@@ -96,18 +85,22 @@ class CopiedStreams:
             elif stream.type == "subtitle":
                 if audio:
                     self._subtitle(stream)
-            elif _is_cover(stream):
+            elif is_cover(stream):
                 self._cover(stream)
             elif stream.type == "video":
                 self._further_video(stream)
             elif stream.type == "attachment":
                 self._attachment(stream)
-            else:
+            elif not self._holds_chapters(stream):
                 self.notes.append(f"dropped: a data stream ({getattr(stream, 'name', None) or 'unknown'})")
         if unheld:
             holders = holders_of_sound(unheld)
             or_use = f", or use {holders}" if holders else ""
             raise messages.SOUND_NOT_HELD(suffix=self._suffix, codec=", ".join(dict.fromkeys(unheld)), or_use=or_use)
+
+    def _holds_chapters(self, stream: Any) -> bool:
+        """Whether it is the track in which MP4 keeps the titles of chapters."""
+        return "mp4" in self._source.format.name and stream.frames == len(self._source.chapters())
 
     def _copy(self, stream: Any, held: frozenset[str] | None = None) -> Any:
         """The stream added to the output; None if the container cannot hold it."""
@@ -118,31 +111,34 @@ class CopiedStreams:
             made = self._output.add_stream_from_template(stream, opaque=True)
         except (av.error.FFmpegError, ValueError):
             return None
-        copy_tags(stream, made)
-        self._tracks[stream.index] = _Track(stream, made)
+        self._track(_Track(stream, made))
         return made
+
+    def _track(self, track: _Track) -> None:
+        copy_tags(track.source, track.output)
+        self._tracks[track.source.index] = track
+        self._kept.append(track.source)
 
     def _subtitle(self, stream: Any) -> None:
         if self._copy(stream, self._container.subtitles):
             return
         codec, text = _codec(stream), self._container.text
         if codec not in TEXT_CODECS or not text:
-            self.notes.append(f"dropped: {_named(stream)}; {self._suffix} cannot hold {codec}")
+            self.notes.append(f"dropped: {in_words(stream)}; {self._suffix} cannot hold {codec}")
             return
         made, convert = converter(self._output, stream, text)
-        copy_tags(stream, made)
-        self._tracks[stream.index] = _Track(stream, made, convert.convert)
+        self._track(_Track(stream, made, convert.convert))
         lost = ", without their styles" if codec in STYLED else ""
-        self.notes.append(f"converted: {_named(stream)}, from {codec} to {text}{lost}")
+        self.notes.append(f"converted: {in_words(stream)}, from {codec} to {text}{lost}")
 
     def _further_video(self, stream: Any) -> None:
         if self._copy(stream) is None:
-            self.notes.append(f"dropped: {_named(stream)}; {self._suffix} cannot hold {_codec(stream)}")
+            self.notes.append(f"dropped: {in_words(stream)}; {self._suffix} cannot hold {_codec(stream)}")
             return
         context = stream.codec_context
         step = max(1, round(1 / (stream.average_rate or 25) / stream.time_base))
         self._tracks[stream.index].decoding = _Decoding(context.reorder_depth if context.has_b_frames else 0, step)
-        self.notes.append(f"copied, not upscaled: {_named(stream)}")
+        self.notes.append(f"copied, not upscaled: {in_words(stream)}")
 
     def _cover(self, stream: Any) -> None:
         codec, how = _codec(stream), self._container.cover
@@ -234,6 +230,10 @@ class CopiedStreams:
         except av.error.FFmpegError as error:
             self.notes.append(f"sound and subtitles end where the input cannot be read ({cause_of(error)})")
 
+    def compare(self, out: Path, aspect: Fraction | None) -> None:
+        """Note what the finished file `out` does not say although the input does."""
+        self.notes += not_kept(self._source, self._kept, out, aspect, self._suffix)
+
     def close(self) -> None:
         self._source.close()
 
@@ -256,32 +256,17 @@ class _Decoding:
 
 def main_video(container: Any) -> Any:
     """The stream that is upscaled: the first video that is not a cover picture."""
-    return next((stream for stream in container.streams.video if not _is_cover(stream)), container.streams.video[0])
+    return next((stream for stream in container.streams.video if not is_cover(stream)), container.streams.video[0])
 
 
 def copy_tags(source: Any, target: Any) -> None:
     """Copy a stream's title, language, other tags and disposition."""
-    target.metadata.update(_tags(source.metadata))
+    target.metadata.update(tags_of(source.metadata))
     target.disposition = int(source.disposition)
-
-
-def _tags(metadata: dict[str, str]) -> dict[str, str]:
-    return {key: value for key, value in metadata.items() if not key.lower().startswith(_OF_A_FILE)}
-
-
-def _is_cover(stream: Any) -> bool:
-    return stream.type == "video" and bool(stream.disposition & Disposition.attached_pic)
 
 
 def _codec(stream: Any) -> str:
     return stream.codec_context.name if stream.codec_context is not None else "unknown"
-
-
-def _named(stream: Any) -> str:
-    """A stream in words: `subtitles "Signs" (ger)`."""
-    title, language = stream.metadata.get("title"), stream.metadata.get("language")
-    words = {"subtitle": "subtitles", "video": "a second video"}.get(stream.type, stream.type)
-    return words + (f' "{title}"' if title else "") + (f" ({language})" if language not in (None, "und") else "")
 
 
 def _first_packet(path: Path, index: int) -> bytes:

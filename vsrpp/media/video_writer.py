@@ -33,7 +33,7 @@ class VideoWriter:
     """
 
     def __init__(self, path: Path, source: Path | None, encoding: Encoding, *, audio: bool) -> None:
-        self._encoding = encoding
+        self._encoding, self._path = encoding, path
         container = encoding.container
         self._container: Any = av.open(
             str(path), "w", format=container.muxer, container_options=dict(container.options)
@@ -120,6 +120,8 @@ class VideoWriter:
             if self._streams and rest:
                 self._streams.copy_until(None, self._zero)
             self._container.close()
+            if self._streams:
+                self._streams.compare(self._path, self._encoding.sample_aspect)
         except (av.error.FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in FULL_DISK:
                 raise
