@@ -169,8 +169,7 @@ def unfinished(clip: Path, tmp_path: Path) -> Path:
 
 def test_another_job_is_refused_saying_what_differs(clip: Path, unfinished: Path, tmp_path: Path) -> None:
     other_clip = shutil.copy(clip, tmp_path / "in.mkv")
-    with open(other_clip, "r+b") as file:
-        file.truncate(os.path.getsize(other_clip) - 1)
+    os.truncate(other_clip, clip.stat().st_size - 1)
 
     class Other(Recurrent):
         def facts(self) -> dict[str, object]:

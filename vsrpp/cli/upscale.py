@@ -7,8 +7,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,6 @@ from vsrpp.cli import early, messages
 from vsrpp.cli.json_output import error_document, print_json
 from vsrpp.errors import START_AGAIN, START_AGAIN_SIGNALS, VsrppError
 from vsrpp.formats import duration, size
-from vsrpp.inference.batch import Task, tasks_of
 from vsrpp.inference.window import validated_window, window
 from vsrpp.launch.checkpoint_source import checkpoint_folder
 from vsrpp.media.timing import frame_rate
@@ -29,11 +27,11 @@ from vsrpp.safe_text import safe
 if TYPE_CHECKING:
     import torch
 
+    from vsrpp.inference.batch import Task
     from vsrpp.inference.chunks import StreamBounds
     from vsrpp.inference.progress import UpscaleProgress
     from vsrpp.inference.requirements import Requirements
-    from vsrpp.inference.upscale import UpscaleOptions
-    from vsrpp.models import Network
+    from vsrpp.inference.upscale import UpscaleEars
 
 LONGER = (
     "A window of {window} frames is longer than the run was validated at: validated at {validated} frames. "
@@ -52,19 +50,24 @@ def upscale(
 
     Errors leave an existing output unchanged. Raises Refused, NotFound, ProofFailed, VsrppError.
     """
+    if strict and keep_going:
+        raise messages.STRICT_KEEPS_GOING()
+    from vsrpp.inference.batch import Task, tasks_of
+
     with signals_interrupt():
         rate = _frame_rate(fps)
         runs = paths.runs_dir(run_dir)
         for path in inputs:
             early.check_input(path)
-        early.check_checkpoint(source, runs)
         tasks = tasks_of([str(path) for path in inputs], output, as_videos=rate is not None)
         if tasks is None:
             early.check_new_file(Path(output), overwrite=overwrite)
+        early.check_checkpoint(source, runs)
         folder = checkpoint_folder(source, runs)
         trust.allow(trust_code)
         from vsrpp.inference.evaluate import load_network
         from vsrpp.inference.upscale import UpscaleOptions
+        from vsrpp.inference.upscale import upscale as run
 
         torch_device = _device(device)
         bounds = _bounds(chunk, overlap, tile, tile_overlap)
@@ -79,8 +82,13 @@ def upscale(
         facts = {
             "checkpoint": str(folder.root), "device": torch_device.type, "window": reads, "validated_window": validated
         }  # fmt: skip
-        work = _Work(model, options, torch_device, facts)
-        documents = _several(work, tasks) if tasks is not None else [work.run(Task(str(inputs[0]), output))]
+
+        def one(task: Task) -> dict[str, Any]:
+            report = _heard(lambda ears: run(model, task.source, task.target, options, device=torch_device, ears=ears))
+            return {"status": "done", **report, **facts}
+
+        single = Task(str(inputs[0]), output)
+        documents = [one(single)] if tasks is None else _several(one, tasks, leave_out_existing=resume)
     if as_json:
         print_json(documents if tasks is not None else documents[0])
     else:
@@ -94,40 +102,30 @@ def upscale(
     return int(failed or (cut_off and not keep_going))
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """What all clips of a command have in common."""
+def _heard(run: Callable[[UpscaleEars], dict[str, Any]]) -> dict[str, Any]:
+    """Run one upscaling, and show on standard error how it goes."""
+    from vsrpp.inference.upscale import UpscaleEars
 
-    model: Network
-    options: UpscaleOptions
-    device: torch.device
-    facts: dict[str, Any]
-
-    def run(self, task: Task) -> dict[str, Any]:
-        """Upscale one clip; returns its document. Raises Refused, NotFound or VsrppError."""
-        from vsrpp.inference.upscale import UpscaleEars
-        from vsrpp.inference.upscale import upscale as run
-
-        line = _ProgressLine()
-        ears = UpscaleEars(on_start=_say_start, on_progress=line.show, on_kept=lambda frames: _say_kept(line, frames))
-        try:
-            report = run(self.model, task.source, task.target, self.options, device=self.device, ears=ears)
-        finally:
-            line.end()
-        return {"status": "done", **report, **self.facts}
+    line = _ProgressLine()
+    try:
+        return run(UpscaleEars(on_start=_say_start, on_progress=line.show, on_kept=lambda kept: _say_kept(line, kept)))
+    finally:
+        line.end()
 
 
-def _several(work: _Work, tasks: Sequence[Task]) -> list[dict[str, Any]]:
+def _several(
+    one: Callable[[Task], dict[str, Any]], tasks: Sequence[Task], *, leave_out_existing: bool
+) -> list[dict[str, Any]]:
     """One document for each clip; one that fails does not stop the others."""
     documents: list[dict[str, Any]] = []
     for number, task in enumerate(tasks, start=1):
         say(f"[{number}/{len(tasks)}] {safe(task.source)}", stderr=True)
         named = {"input": task.source, "output": str(Path(task.target).absolute())}
-        if work.options.resume and Path(task.target).exists():
+        if leave_out_existing and Path(task.target).exists():
             documents.append({"status": "skipped", **named})
             continue
         try:
-            documents.append(work.run(task))
+            documents.append(one(task))
         except VsrppError as error:
             say(f"vsrpp: {error}", stderr=True)
             documents.append({**error_document(error), **named})
