@@ -135,6 +135,20 @@ def test_a_full_disk_costs_no_finished_segment(share: float, clip: Path, tmp_pat
     assert model.calls <= 1
 
 
+@pytest.mark.parametrize(("name", "codec"), [("out.mp4", "hevc"), ("out.webm", "vp9"), ("out.mkv", "av1")])
+def test_segments_of_other_codecs_are_one_film(name: str, codec: str, clip: Path, tmp_path: Path) -> None:
+    target = tmp_path / name
+    with pytest.raises(KeyboardInterrupt):
+        run(clip, target, Recurrent(6, KeyboardInterrupt()), codec=codec, audio=False)
+    run(clip, target, codec=codec, audio=False, resume=True)
+    run(clip, tmp_path / f"whole{target.suffix}", codec=codec, audio=False)
+    with av.open(str(target)) as made, av.open(str(tmp_path / f"whole{target.suffix}")) as whole:
+        for one, other in zip(made.decode(video=0), whole.decode(video=0), strict=True):
+            assert one.time == other.time
+            assert abs(one.to_ndarray(format="gray").mean() - other.to_ndarray(format="gray").mean()) < 0.5
+        assert not list(made.decode(video=0))
+
+
 def test_a_damaged_input_that_was_refused_can_be_resumed_without_strict(tmp_path: Path) -> None:
     source = tmp_path / "in.mkv"
     write_video(source, piece(30, 48, 64), codec="libx264")
@@ -213,6 +227,13 @@ def test_a_part_without_a_finished_segment_is_removed(clip: Path, tmp_path: Path
     left.rename(part.folder)  # as after a kill
     run(clip, target)
     assert not hidden(tmp_path)
+
+
+def test_what_earlier_versions_left_is_removed_once_their_process_has_ended(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / ".out.999999999.part.mkv").write_bytes(b"left")
+    (tmp_path / f".out.{os.getpid()}.part.mkv").write_bytes(b"at work")
+    run(clip, tmp_path / "out.mkv")
+    assert [path.name for path in hidden(tmp_path)] == [f".out.{os.getpid()}.part.mkv"]
 
 
 def test_a_resume_without_a_part_starts_at_the_beginning(clip: Path, tmp_path: Path) -> None:

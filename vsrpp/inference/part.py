@@ -18,6 +18,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from vsrpp.inference import messages
 from vsrpp.private_files import open_lock
 from vsrpp.smallfiles import read_small
@@ -77,6 +79,7 @@ def part_of(out: Path, job: Job, *, resume: bool, discard: bool) -> Iterator[Par
     Without `resume`, a part with finished segments is refused unless `discard`. Parts without any, which no process is
     working on, are removed. Raises Refused if another process is at work on this output, or the part is of another job.
     """
+    _remove_old_parts(out)
     key = hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()[:16]
     own = out.with_name(f"{_prefix(out)}{key}.part")
     with contextlib.ExitStack() as locks:
@@ -140,6 +143,15 @@ def _parts(out: Path) -> list[Path]:
     if not out.parent.is_dir():
         return []
     return sorted(entry for entry in out.parent.iterdir() if pattern.fullmatch(entry.name) and entry.is_dir())
+
+
+def _remove_old_parts(out: Path) -> None:
+    """Remove what earlier versions have left of this output, in files and folders named by a process that has ended."""
+    pattern = re.compile(re.escape(f".{out.stem}.") + r"(\d+)\.part" + re.escape(out.suffix))
+    for entry in list(out.parent.iterdir()) if out.parent.is_dir() else []:
+        found = pattern.fullmatch(entry.name)
+        if found and not psutil.pid_exists(int(found[1])):
+            shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
 
 
 def _lock(folder: Path, out: Path) -> Part:

@@ -116,6 +116,8 @@ class VideoSegments:
         pts = [row[0] for segment in self._finished for row in segment["packets"]]
         times = decoding_stamps(pts, reordering(pts), self._encoding.step)
         for segment in self._finished:
+            if segment["header"] != self._finished[0]["header"]:  # by another version of the encoder
+                raise messages.SEGMENT_DAMAGED(path=self._data(segment["start"]))
             with self._data(segment["start"]).open("rb") as file:
                 for pts, duration, keyframe, size in segment["packets"]:
                     data = file.read(size)
