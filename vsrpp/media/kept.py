@@ -42,10 +42,11 @@ def in_words(stream: Any) -> str:
     return words + (f' "{title}"' if title else "") + (f" ({language})" if language not in (None, "und") else "")
 
 
-def not_kept(streams: Sequence[Any], out: Path, encoding: Encoding) -> list[str]:
+def not_kept(streams: Sequence[Any], out: Path, encoding: Encoding, *, whole: bool) -> list[str]:
     """What the file `out` does not say although the input does, one line each.
 
-    `streams` are those of the open input that were put into `out`, the one that was upscaled first.
+    `streams` are those of the open input that were put into `out`, the one that was upscaled first. Of a file that is not
+    `whole`, streams that lack are not told: some containers hold none without packets.
     """
     suffix = encoding.out.suffix
     with av.open(str(out)) as made:
@@ -58,7 +59,7 @@ def not_kept(streams: Sequence[Any], out: Path, encoding: Encoding) -> list[str]
             seen[stream.type] += 1
             name = "the video" if number == 0 else in_words(stream)
             if found is None:
-                lines.append(f"dropped: {name}; {suffix} does not hold it")
+                lines += [f"dropped: {name}; {suffix} does not hold it"] if whole else []
                 continue
             lines += _tags_lost(f"tags of {name}", stream.metadata, found.metadata, suffix)
             lost = Disposition(int(stream.disposition) & ~int(found.disposition))

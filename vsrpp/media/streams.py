@@ -236,9 +236,9 @@ class CopiedStreams:
         except av.error.FFmpegError as error:
             self.notes.append(f"sound and subtitles end where the input cannot be read ({cause_of(error)})")
 
-    def compare(self, out: Path, encoding: Encoding) -> None:
-        """Note what the finished file `out` does not say although the input does."""
-        self.notes += not_kept(self._kept, out, encoding)
+    def compare(self, out: Path, encoding: Encoding, *, whole: bool) -> None:
+        """Note what the finished file `out` does not say although the input does; if not `whole`, streams may lack."""
+        self.notes += not_kept(self._kept, out, encoding, whole=whole)
 
     def close(self) -> None:
         self._source.close()

@@ -118,13 +118,16 @@ class VideoWriter:
         return times[0], min(times)
 
     def finish(self, *, rest: bool = True) -> None:
-        """Copy the other streams' remaining packets, unless `rest` is False, and write the index. Raises as `write`."""
+        """Copy the other streams' remaining packets, only a second of them if not `rest`, and write the index.
+
+        Raises as `write`.
+        """
         try:
-            if self._streams and rest:
-                self._streams.copy_until(None, self._zero)
+            if self._streams:
+                self._streams.copy_until(None if rest else self._zero + 1, self._zero)
             self._container.close()
             if self._streams:
-                self._streams.compare(self._path, self._encoding)
+                self._streams.compare(self._path, self._encoding, whole=rest)
         except (av.error.FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in FULL_DISK:
                 raise
