@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,7 @@ def test_every_codec_of_every_container_keeps_each_frame_and_its_time(suffix: st
     assert not (tmp_path / f"trial{suffix}").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [1, 2])
 def test_a_film_of_one_or_two_frames_is_written(frames: int, tmp_path: Path) -> None:
     write(clip(EVEN[:frames], bits=10), tmp_path / "out.mp4", codec="hevc")
@@ -331,6 +333,7 @@ def test_without_audio_tags_chapters_fonts_and_cover_stay(tmp_path: Path) -> Non
     assert after == {**before, "streams": []}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suffix", "of", "to"), [(".mp4", "mov_text", ".mkv"), (".mkv", "srt", ".mp4"), (".mkv", "srt", ".webm")]
 )
@@ -377,6 +380,7 @@ def test_sound_that_breaks_off_does_not_cost_the_film(tmp_path: Path) -> None:
 # Depth, colours, shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "codec", "pix_fmt"),
     [("o.mp4", None, "yuv420p10le"), ("o.mkv", "av1", "yuv420p10le"), ("o.mkv", "ffv1", "gbrp10le")],
@@ -400,6 +404,7 @@ def test_ten_bits_stay_ten_bits_and_hdr_is_named(name: str, codec: str | None, p
     assert float(made.mastering.brightest) == 1000
 
 
+@pytest.mark.slow
 def test_twelve_bits_are_hevc_and_a_cut_is_told(tmp_path: Path) -> None:
     assert write(clip(EVEN, bits=12), tmp_path / "o.mkv") == []
     assert open_video(tmp_path / "o.mkv").stream.codec_context.pix_fmt == "yuv420p12le"
@@ -444,6 +449,7 @@ def marked(**fields: Any) -> OpenClip:
     return opened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".ts", ".avi", ".flv"])
 def test_a_turned_film_is_shown_upright_from_every_container(suffix: str, rotation: int, tmp_path: Path) -> None:
@@ -480,3 +486,16 @@ def test_frames_in_a_folder_are_upright_and_have_their_sixteen_bits(tmp_path: Pa
         assert picture.format.name == "rgb48be"
         assert np.array_equal(picture.to_ndarray(format="rgb48le"), np.rot90(frame))
     assert len(opened.notes) == 2
+
+
+def test_the_documented_table_is_that_of_the_containers() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "upscaling.md").read_text()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("| `.")]
+    told = {suffix: row for row in rows for suffix in re.findall(r"`(\.\w+)`", row[0])}
+    assert set(told) == set(CONTAINERS)
+    for suffix, container in CONTAINERS.items():
+        _, codecs, text_codec, rotation, fonts, chapters, cover = told[suffix]
+        assert codecs == ", ".join(container.codecs)
+        assert text_codec == (container.text.replace("srt", "all") or "no")
+        assert (rotation == "said", fonts == "yes") == (container.turns, container.attachments)
+        assert (chapters == "yes", cover == "yes") == (container.chapters, bool(container.cover))
