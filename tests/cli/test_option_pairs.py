@@ -325,6 +325,8 @@ EXCLUDED: list[tuple[list[str], str]] = [
     (["upscale", "latest", "tiny.mkv", "out.mkv", "--fps", "25"], "--fps refused: the input is a video"),
     (["upscale", "latest", "tiny.mkv", "out.mkv", "--strict", "--keep-going"], "--keep-going refused: --strict refuses"),
     (["upscale", "latest", "tiny.mkv", "out", "--codec", "h264"], "its name does not end in a video suffix"),
+    (["upscale", "latest", "tiny.mkv", "out", "--pix-fmt", "yuv444p"], "frames in a folder are PNG files in RGB"),
+    (["upscale", "latest", "tiny.mkv", "out.ma4"], "To write frames into a folder of this name, end it with /."),
 ]  # fmt: skip
 
 

@@ -62,7 +62,7 @@ class VideoSegments:
         self._start, self._count = self.frames, 0
         self._file: Any = None
         self._rows: list[list[int]] = []
-        self.notes = trial(self._joined, source, encoding, audio=audio)
+        self.notes: Sequence[str] = trial(self._joined, source, encoding, audio=audio)
 
     @property
     def _joined(self) -> Path:
@@ -106,6 +106,7 @@ class VideoSegments:
             for packet in self._packets():
                 writer.write(packet)
             writer.finish()
+            self.notes = writer.notes
         finally:
             writer.close()
         sync(self._joined)

@@ -99,7 +99,6 @@ def upscale(
         with part_of(out, job, resume=options.resume, discard=options.overwrite) as part:
             try:
                 segments = _segments(part, clip, opened, encoding, options)
-                opened.notes += segments.notes
                 needs = check_requirements(model, opened, out, options.bounds, device, encoding, segments.frames)
                 ears.on_start(needs, segments.frames)
                 frames = _run(model, opened, segments, options, device, ears, clock)
@@ -123,7 +122,7 @@ def upscale(
         "input": str(clip.path), "output": str(out), "frames": frames, "resumed_at": segments.frames,
         "scale": model.scale, "input_size": [opened.width, opened.height], "output_size": list(size),
         "codec": encoding.codec if encoding else "png", "seconds": clock() - started,
-        "missing_frames": opened.missing, "notes": list(dict.fromkeys([*opened.notes, *opened.problems])),
+        "missing_frames": opened.missing, "notes": list(dict.fromkeys([*opened.notes, *segments.notes, *opened.problems])),
     }  # fmt: skip
 
 

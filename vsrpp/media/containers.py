@@ -76,7 +76,7 @@ _M2TS = Container(
 
 CONTAINERS: dict[str, Container] = {
     ".mp4": _iso("mp4", "h264", "hevc", "av1", "vp9", "ffv1"),
-    ".m4v": _iso("mp4", "h264", "hevc", "av1", "vp9"),
+    ".m4v": _iso("mp4", "h264", "hevc", "av1", "vp9", "ffv1"),
     ".mov": _iso("mov", "h264", "hevc"),
     ".mkv": Container(
         muxer="matroska", codecs=("h264", "hevc", "av1", "vp9", "ffv1"), deep="hevc", text="srt", cover="attachment",

@@ -36,7 +36,7 @@ class VideoCodec(NamedTuple):
 
 CODECS = {
     "h264": VideoCodec("libx264", {"crf": "16", "preset": "medium"}, (8,), 51),
-    "hevc": VideoCodec("libx265", {"crf": "18", "preset": "medium"}, (8, 10, 12), 51),
+    "hevc": VideoCodec("libx265", {"crf": "18", "preset": "medium", "x265-params": "log-level=error"}, (8, 10, 12), 51),
     "av1": VideoCodec("libsvtav1", {"crf": "18", "preset": "6"}, (8, 10), 63),
     "vp9": VideoCodec("libvpx-vp9", {"crf": "20", "b:v": "0", "row-mt": "1"}, (8,), 63),
     "ffv1": VideoCodec("ffv1", {"level": "3"}, (8, 10, 12, 16)),
@@ -67,6 +67,8 @@ class Encoding:
     """Degrees by which the pixels of each frame are turned, counter-clockwise: what the container cannot say."""
     rotation: int = 0
     """Degrees by which players are told to turn them, counter-clockwise."""
+    stream: int = 0
+    """Index of the input's stream that is upscaled."""
 
     @property
     def step(self) -> int:

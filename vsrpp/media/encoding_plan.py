@@ -14,6 +14,7 @@ from vsrpp.media import messages
 from vsrpp.media.cause import cause_of
 from vsrpp.media.containers import codec_for, container_of
 from vsrpp.media.encoder import CODECS, Encoding
+from vsrpp.media.hdr import hdr_options
 from vsrpp.media.timing import is_even
 from vsrpp.media.video_reader import OpenClip
 
@@ -35,7 +36,7 @@ def plan_encoding(
     name = codec_for(out, codec, bits=asked_bits)
     _check_encoder(name)
     _check_crf(name, crf)
-    given = _given(opened)
+    given = opened.stream.codec_context if opened.stream is not None else None
     turn = 0 if container.turns else opened.rotation % 360
     size = (size[1], size[0]) if turn % 180 else size
     chosen = pix_fmt or _pix_fmt(name, opened.bits, size, given, opened.notes)
@@ -45,9 +46,9 @@ def plan_encoding(
         rate = _even_rate(source, opened, rate, out.suffix)
     encoding = Encoding(
         out=out, container=container, codec=name, size=size, bits=depth_of(chosen), pix_fmt=chosen,
-        options=_options(name, crf), rate=rate, time_base=opened.time_base or 1 / rate, colours=opened.colours,
-        sample_aspect=_sample_aspect(given, turn), turn=turn,
-        rotation=0 if turn else opened.rotation,
+        options=_options(name, crf, opened), rate=rate, time_base=opened.time_base or 1 / rate, colours=opened.colours,
+        sample_aspect=_sample_aspect(opened, turn), turn=turn,
+        rotation=0 if turn else opened.rotation, stream=opened.stream.index if opened.stream is not None else 0,
     )  # fmt: skip
     opened.notes += _cuts(encoding, opened)
     return encoding
@@ -108,21 +109,17 @@ def _pix_fmt(codec: str, bits: int, size: tuple[int, int], given: Any, notes: li
     return f"yuv420p{_SUFFIX_OF_DEPTH[depth]}"
 
 
-def _options(codec: str, crf: int | None) -> dict[str, str]:
+def _options(codec: str, crf: int | None, opened: OpenClip) -> dict[str, str]:
     options = dict(CODECS[codec].options)
     if crf is not None and "crf" in options:
         options["crf"] = str(crf)
-    if codec == "hevc":
-        options["x265-params"] = "log-level=error"
+    for name, value in hdr_options(codec, opened).items():
+        options[name] = f"{options[name]}:{value}" if name in options else value
     return options
 
 
-def _given(opened: OpenClip) -> Any:
-    return opened.container.streams.video[0].codec_context if opened.container is not None else None
-
-
-def _sample_aspect(given: Any, turn: int) -> Fraction | None:
-    aspect = given.sample_aspect_ratio if given is not None else None
+def _sample_aspect(opened: OpenClip, turn: int) -> Fraction | None:
+    aspect = opened.sample_aspect
     return 1 / aspect if aspect and turn % 180 else aspect
 
 
@@ -132,6 +129,8 @@ def _cuts(encoding: Encoding, opened: OpenClip) -> list[str]:
     notes = []
     if encoding.bits < opened.bits:
         notes.append(f"the input has {opened.bits} bits per channel, the output has {encoding.bits}")
+    if (opened.mastering or opened.content_light) and not hdr_options(encoding.codec, opened):
+        notes.append(f"dropped: mastering display and content light level; {encoding.codec} does not hold them")
     if encoding.turn:
         notes.append(f"the frames are turned by {encoding.turn}°, because {suffix} cannot tell players to do it")
     return notes
@@ -139,7 +138,7 @@ def _cuts(encoding: Encoding, opened: OpenClip) -> list[str]:
 
 def _even_rate(source: Path, opened: OpenClip, rate: Fraction, suffix: str) -> Fraction:
     """The constant rate of an input's frames. Raises Refused if they are uneven, which such a file cannot hold."""
-    stream = opened.container.streams.video[0]
+    stream = opened.stream
     try:
         with av.open(str(source)) as container:
             packets = container.demux(container.streams[stream.index])

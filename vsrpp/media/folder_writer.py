@@ -61,4 +61,10 @@ def folder_turn(opened: OpenClip) -> int:
     turn = opened.rotation % 360
     if turn:
         opened.notes.append(f"the frames are turned by {turn}°, because PNG files cannot tell viewers to do it")
+    if aspect := opened.sample_aspect:
+        opened.notes.append(
+            f"dropped: the shape of the pixels ({aspect.numerator}:{aspect.denominator}); PNG files do not hold it"
+        )
+    if opened.colours.hdr:
+        opened.notes.append("dropped: the names of the HDR colours; PNG files do not hold them")
     return turn

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 from av.stream import Disposition
+
+from vsrpp.media.colours import UNSPECIFIED
+from vsrpp.media.encoder import Encoding
 
 _OF_A_FILE = (
     "major_brand", "minor_version", "compatible_brands", "encoder", "duration", "number_of_", "bps", "_statistics",
@@ -40,14 +42,16 @@ def in_words(stream: Any) -> str:
     return words + (f' "{title}"' if title else "") + (f" ({language})" if language not in (None, "und") else "")
 
 
-def not_kept(source: Any, streams: Sequence[Any], out: Path, aspect: Fraction | None, suffix: str) -> list[str]:
+def not_kept(streams: Sequence[Any], out: Path, encoding: Encoding, *, whole: bool) -> list[str]:
     """What the file `out` does not say although the input does, one line each.
 
-    `source` is the open input, `streams` those of its streams that were put into `out`, the upscaled video first, and
-    `aspect` the pixel aspect ratio that the output should have.
+    `streams` are those of the open input that were put into `out`, the one that was upscaled first. Of a file that is not
+    `whole`, streams that lack are not told: some containers hold none without packets.
     """
+    suffix = encoding.out.suffix
     with av.open(str(out)) as made:
-        lines = _tags_lost("tags", source.metadata, made.metadata, suffix)
+        lines = _tags_lost("tags", streams[0].container.metadata, made.metadata, suffix)
+        lines += _appearance_lost(made.streams.video[0], encoding)
         seen: Counter[str] = Counter()
         for number, stream in enumerate(streams):
             same_type = [found for found in made.streams if found.type == stream.type and not is_cover(found)]
@@ -55,20 +59,29 @@ def not_kept(source: Any, streams: Sequence[Any], out: Path, aspect: Fraction | 
             seen[stream.type] += 1
             name = "the video" if number == 0 else in_words(stream)
             if found is None:
-                lines.append(f"dropped: {name}; {suffix} does not hold it")
+                lines += [f"dropped: {name}; {suffix} does not hold it"] if whole else []
                 continue
             lines += _tags_lost(f"tags of {name}", stream.metadata, found.metadata, suffix)
-            lost = Disposition(int(stream.disposition) & ~int(found.disposition) & ~int(Disposition.attached_pic))
+            lost = Disposition(int(stream.disposition) & ~int(found.disposition))
             if sum(other.type == stream.type for other in streams) == 1:
                 lost &= ~Disposition.default  # players have no choice
             if lost:
                 flags = ", ".join(flag.name or "" for flag in lost)
                 lines.append(f"dropped: the mark of {name} as {flags}; {suffix} does not hold it")
-        shown = made.streams.video[0].sample_aspect_ratio if made.streams.video else None
-        if aspect and aspect != 1 and shown != aspect:
-            lines.append(
-                f"dropped: the shape of the pixels ({aspect.numerator}:{aspect.denominator}); {suffix} does not hold it"
-            )
+    return lines
+
+
+def _appearance_lost(video: Any, encoding: Encoding) -> list[str]:
+    lines, suffix, context = [], encoding.out.suffix, video.codec_context
+    aspect = encoding.sample_aspect
+    if aspect and aspect != 1 and video.sample_aspect_ratio != aspect:
+        shape = f"{aspect.numerator}:{aspect.denominator}"
+        lines.append(f"dropped: the shape of the pixels ({shape}); {suffix} does not hold it")
+    named = {"primaries": (encoding.colours.primaries, context.color_primaries)}
+    named["transfer function"] = (encoding.colours.transfer, context.color_trc)
+    lost = [name for name, (before, after) in named.items() if before != UNSPECIFIED and after != before]
+    if lost:
+        lines.append(f"dropped: the names of the colours' {' and '.join(lost)}; {suffix} does not hold them")
     return lines
 
 

@@ -19,6 +19,7 @@ import av
 from vsrpp.media import messages
 from vsrpp.media.cause import cause_of
 from vsrpp.media.containers import Container, holders_of_sound
+from vsrpp.media.encoder import Encoding
 from vsrpp.media.kept import in_words, is_cover, not_kept, tags_of
 from vsrpp.media.subtitles import STYLED, TEXT_CODECS, converter
 from vsrpp.media.timing import decoding_stamps
@@ -39,8 +40,13 @@ class _Track:
 class CopiedStreams:
     """Copies the other streams of a video into an output container, packet by packet, in the order of time."""
 
-    def __init__(self, source: Path, output: Any, container: Container, suffix: str, *, audio: bool) -> None:
-        """Add the streams to `output`, whose first stream is the video. Raises Refused for sound it cannot hold."""
+    def __init__(
+        self, source: Path, main: int, output: Any, container: Container, suffix: str, *, audio: bool
+    ) -> None:  # fmt: skip
+        """Add the streams of `source` to `output`, whose first stream is its stream `main`, upscaled.
+
+        Raises Refused for sound that the output cannot hold.
+        """
         self.notes: list[str] = []
         self._output, self._container, self._suffix = output, container, suffix
         self._path = source
@@ -48,7 +54,7 @@ class CopiedStreams:
         self._tracks: dict[int, _Track] = {}
         self._covers: list[tuple[Any, bytes]] = []
         try:
-            self._add_all(audio)
+            self._add_all(main, audio)
         except BaseException:
             self._source.close()
             raise
@@ -70,8 +76,8 @@ class CopiedStreams:
         ]
         return min(starts, default=None)
 
-    def _add_all(self, audio: bool) -> None:
-        main = main_video(self._source)
+    def _add_all(self, main_index: int, audio: bool) -> None:
+        main = self._source.streams[main_index]
         copy_tags(main, self._output.streams[0])
         self._kept = [main]
         self._output.metadata.update(tags_of(self._source.metadata))
@@ -230,9 +236,9 @@ class CopiedStreams:
         except av.error.FFmpegError as error:
             self.notes.append(f"sound and subtitles end where the input cannot be read ({cause_of(error)})")
 
-    def compare(self, out: Path, aspect: Fraction | None) -> None:
-        """Note what the finished file `out` does not say although the input does."""
-        self.notes += not_kept(self._source, self._kept, out, aspect, self._suffix)
+    def compare(self, out: Path, encoding: Encoding, *, whole: bool) -> None:
+        """Note what the finished file `out` does not say although the input does; if not `whole`, streams may lack."""
+        self.notes += not_kept(self._kept, out, encoding, whole=whole)
 
     def close(self) -> None:
         self._source.close()
@@ -252,11 +258,6 @@ class _Decoding:
     def __call__(self, presented: int) -> int:
         self._asked.append(presented)
         return next(self._stamps)
-
-
-def main_video(container: Any) -> Any:
-    """The stream that is upscaled: the first video that is not a cover picture."""
-    return next((stream for stream in container.streams.video if not is_cover(stream)), container.streams.video[0])
 
 
 def copy_tags(source: Any, target: Any) -> None:

@@ -45,7 +45,9 @@ class VideoWriter:
         try:
             self._stream = self._add_video()
             if source is not None:
-                self._streams = CopiedStreams(source, self._container, container, encoding.out.suffix, audio=audio)
+                self._streams = CopiedStreams(
+                    source, encoding.stream, self._container, container, encoding.out.suffix, audio=audio
+                )
         except BaseException:
             self.close()
             raise
@@ -85,10 +87,11 @@ class VideoWriter:
     def write(self, packet: av.Packet) -> None:
         """Write the next packet, whose times are in the encoding's time base; the first is that of the first frame.
 
+        Its decoding time is from `decoding_stamps`: encoders give wrong ones for the first of a few frames.
         Raises Refused if the container cannot hold it, OSError if the disk is full.
         """
         unit = self._encoding.time_base
-        presented, decoded = packet.pts, packet.dts if packet.dts is not None else packet.pts
+        presented, decoded = packet.pts, packet.dts
         assert presented is not None and decoded is not None
         try:
             if not self._started:
@@ -115,13 +118,16 @@ class VideoWriter:
         return times[0], min(times)
 
     def finish(self, *, rest: bool = True) -> None:
-        """Copy the other streams' remaining packets, unless `rest` is False, and write the index. Raises as `write`."""
+        """Copy the other streams' remaining packets, only a second of them if not `rest`, and write the index.
+
+        Raises as `write`.
+        """
         try:
-            if self._streams and rest:
-                self._streams.copy_until(None, self._zero)
+            if self._streams:
+                self._streams.copy_until(None if rest else self._zero + 1, self._zero)
             self._container.close()
             if self._streams:
-                self._streams.compare(self._path, self._encoding.sample_aspect)
+                self._streams.compare(self._path, self._encoding, whole=rest)
         except (av.error.FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in FULL_DISK:
                 raise
@@ -153,6 +159,7 @@ def trial(path: Path, source: Path | None, encoding: Encoding, *, audio: bool) -
         try:
             encoder = FrameEncoder(encoding)
             for packet in [*encoder.encode(frame, (0, 0)), *encoder.flush()]:
+                packet.dts = packet.pts
                 writer.write(packet)
             writer.finish(rest=False)
         finally:
