@@ -22,6 +22,7 @@ from vsrpp.cli import main
 from vsrpp.cli.parser import build
 from vsrpp.cli.table import COMMANDS, TRAIN, command
 from vsrpp.cli.train import train as train_command
+from vsrpp.data.survey import Survey
 from vsrpp.errors import VsrppError
 from vsrpp.launch import supervisor, train_job
 from vsrpp.paths import RunPaths
@@ -110,7 +111,7 @@ def outcome(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             run_config = given.get("run_config") or {"name": None}
             return SimpleNamespace(
                 paths=RunPaths(folder / "new"), run_config=run_config, finish=lambda _: None, follow=lambda _: None,
-                data=SimpleNamespace(samples_per_epoch=1, val=[], val_frames=(0, 0)),
+                data=SimpleNamespace(samples_per_epoch=1, val=[], val_frames=(0, 0), survey=Survey()),
             )  # fmt: skip
 
         return note

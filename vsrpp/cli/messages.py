@@ -40,6 +40,10 @@ DATA_UNREADABLE = Reason(
     "{path}: {count} of its files cannot be read ({readable} frames can); repair or remove them.",
 )
 OVERWRITE_WITHOUT_SHEET = Reason("refused.usage.overwrite", "--overwrite requires --sheet FILE.")
+SHEET_IN_DATA = Reason(
+    "refused.usage.sheet_in_data",
+    "--sheet {path} refused: it lies in the data ({folder}), where it would be found as a picture; give another folder.",
+)
 PACK_WITHOUT_SHEET = Reason("refused.usage.pack", "data pack writes no contact sheet: omit --sheet and --overwrite.")
 PACK_CONFIG = Reason(
     "refused.pack", "{path} refused: a packed copy has one source; pack the sources of a mix one by one."

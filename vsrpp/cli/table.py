@@ -294,8 +294,8 @@ COMMANDS: tuple[CommandSpec, ...] = (
                    help="how small frames are made from ground truth, and which of a dataset's are used (default: the"
                    " network's training degradation; bicubic for bicubic)"),
             Option(name="start", flag="--start", kind="whole", metavar="N", default=0,
-                   help="first frame of each clip, counted from 0"),
-            Option(name="count", flag="--count", kind="whole", metavar="N", help="frames of each clip (default: all)"),
+                   help="first frame of each clip to score, counted from 0; the frames around are read as context"),
+            Option(name="count", flag="--count", kind="whole", metavar="N", help="frames of each clip to score (default: all)"),
             Option(name="profile", flag="--profile", kind="path", metavar="FILE.png",
                    help="save one row of pixels over time: bicubic, output and truth side by side"),
             Option(name="lpips_weights", flag="--lpips-weights", kind="list", metavar="FILE",

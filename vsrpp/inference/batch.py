@@ -10,8 +10,6 @@ from vsrpp.data.readers import Source
 from vsrpp.data.sources import find_plain
 from vsrpp.inference import messages
 from vsrpp.media.containers import CONTAINERS, is_video_target
-from vsrpp.media.inputs import is_video
-from vsrpp.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 _OTHERWISE = ".mkv"
 """The suffix of a video whose own kind is read only: Matroska holds nearly every sound and subtitle."""
@@ -36,7 +34,7 @@ def tasks_of(inputs: Sequence[str], output: str, *, as_videos: bool) -> list[Tas
     its suffix; a folder of frames becomes a folder of its name, or with `as_videos` a video. Raises NotFound; Refused if
     `output` is not a folder's name or two clips have one target.
     """
-    found = [(path, *clips_at(path)) for path in inputs]
+    found = [(path, *find_plain(path)) for path in inputs]
     if len(found) == 1 and found[0][1] in SINGLE:
         return None
     clips = [
@@ -51,14 +49,6 @@ def tasks_of(inputs: Sequence[str], output: str, *, as_videos: bool) -> list[Tas
             raise messages.SAME_TARGET(one=tasks[target].source, other=source, target=target)
         tasks[target] = Task(source, target)
     return list(tasks.values())
-
-
-def clips_at(path: str) -> tuple[str, list[Source]]:
-    """(kind, clips) of an input, as `find_plain`; a file is a video if FFmpeg opens it, whatever its name is."""
-    file = Path(path).expanduser().absolute()
-    if file.is_file() and file.suffix.lower() not in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES) and is_video(file):
-        return "video", [Source(file.stem, "video", file, (file,))]
-    return find_plain(path)
 
 
 def _name(clip: Source, as_videos: bool) -> str:

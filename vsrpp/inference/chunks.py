@@ -84,6 +84,19 @@ def upscale_chunk(
     return upscaled[chunk.keep_start - chunk.read_start : chunk.keep_stop - chunk.read_start]
 
 
+def part_to_read(
+    start: int, stop: int | None, *, chunk_frames: int, overlap: int, whole: int
+) -> tuple[int, int | None]:
+    """(first, end) of the frames that `upscale_iter` must be given for frames start … stop-1 of a clip.
+
+    None: up to the clip's end. The chunks are those of the whole clip, counted from its first frame.
+    """
+    first = 0 if start < whole else max(0, start // chunk_frames * chunk_frames - overlap)
+    if stop is None:
+        return first, None
+    return first, max(first + whole + 1, -(-stop // chunk_frames) * chunk_frames + overlap)
+
+
 def upscale_iter(
     model: nn.Module,
     frames: Iterable[Frames],
@@ -92,25 +105,28 @@ def upscale_iter(
     chunk_frames: int,
     overlap: int,
     whole: int = 0,
+    start: int = 0,
     precision: str = "fp32",
 ) -> Iterator[Frames]:
     """The frames of `upscale_chunks`, one by one, for a clip that is read once and whose length is not known.
 
     A clip of up to `whole` frames is one chunk. Holds at most chunk_frames + 2 · overlap input frames, or `whole` + 1.
+    Yields the frames from `start` on, as they are in the whole clip; `frames` then begin where `part_to_read` says.
     """
     source = iter(frames)
+    first, _ = part_to_read(start, None, chunk_frames=chunk_frames, overlap=overlap, whole=whole)
     window = list(islice(source, whole + 1))
-    start, size = 0, chunk_frames if len(window) > whole else max(len(window), 1)
-    for kept in count(0, size):
-        del window[: max(0, kept - overlap) - start]
-        start = max(0, kept - overlap)
-        window += islice(source, max(0, kept + size + overlap - start - len(window)))
-        known = start + len(window)
-        if known <= kept:
+    size = chunk_frames if first or len(window) > whole else max(len(window), 1)
+    for kept in count(start // size * size, size):
+        del window[: max(0, kept - overlap) - first]
+        first = max(0, kept - overlap)
+        window += islice(source, max(0, kept + size + overlap - first - len(window)))
+        known = first + len(window)
+        if known <= max(kept, start):
             return
-        chunk = Chunk(start, min(known, kept + size + overlap), kept, min(known, kept + size))
-        small = np.stack(window[: chunk.read_stop - start])
-        yield from upscale_chunk(model, small, chunk, device=device, precision=precision)
+        chunk = Chunk(first, min(known, kept + size + overlap), kept, min(known, kept + size))
+        small = np.stack(window[: chunk.read_stop - first])
+        yield from upscale_chunk(model, small, chunk, device=device, precision=precision)[max(0, start - kept) :]
 
 
 def upscale_frames(

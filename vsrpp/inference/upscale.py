@@ -22,9 +22,10 @@ import numpy as np
 import torch
 
 from vsrpp.data.readers import Source
+from vsrpp.data.sources import find_plain
 from vsrpp.errors import out_of_memory
 from vsrpp.inference import messages
-from vsrpp.inference.batch import SINGLE, clips_at
+from vsrpp.inference.batch import SINGLE
 from vsrpp.inference.chunks import StreamBounds, upscale_stream
 from vsrpp.inference.part import Job, Part, fingerprint, part_of
 from vsrpp.inference.pipeline import ReadAhead, WriteBehind
@@ -37,7 +38,7 @@ from vsrpp.media.containers import CONTAINERS, codec_for, is_video_target
 from vsrpp.media.encoder import CODECS, Encoding
 from vsrpp.media.encoding_plan import plan_encoding
 from vsrpp.media.folder_writer import folder_turn
-from vsrpp.media.images import images_size, iter_images
+from vsrpp.media.images import open_images
 from vsrpp.media.suffixes import IMAGE_SUFFIXES
 from vsrpp.media.video_reader import OpenClip, open_video
 from vsrpp.models import Network
@@ -170,7 +171,7 @@ def _from(opened: OpenClip, first: int) -> Iterator[tuple[int, Frame, Stamp]]:
 
 
 def _input(path: str) -> Source:
-    kind, sources = clips_at(path)
+    kind, sources = find_plain(path)
     if kind not in SINGLE:
         raise messages.SEVERAL_CLIPS(path=path, clips=len(sources))
     return sources[0]
@@ -179,8 +180,7 @@ def _input(path: str) -> Source:
 def _open(clip: Source, options: UpscaleOptions) -> OpenClip:
     if clip.kind == "video":
         return open_video(clip.path, strict=options.strict)
-    width, height = images_size(clip.files)
-    return OpenClip(width, height, iter_images(clip.files), len(clip.files))
+    return open_images(clip.files)
 
 
 def _check_target(clip: Source, out: Path, options: UpscaleOptions, as_video: bool) -> None:
