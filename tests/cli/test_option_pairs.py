@@ -276,7 +276,7 @@ INDEPENDENT: dict[str, set[str]] = {
     },
     "upscale": {
         "--codec", "--crf", "--fps", "--chunk", "--overlap", "--tile", "--tile-overlap", "--device", "--no-audio",
-        "--trust-code", "--overwrite",
+        "--trust-code", "--overwrite", "--deinterlace",
     },
     "data": {"--sheet", "--overwrite", "--set", "--plugin", "--read-all"},
     "compare": {"--html", "--png", "--log-artifact"},

@@ -33,7 +33,7 @@ _TERMINAL_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
 
 def upscale(
     source: str, input: Path, output: Path, *, codec: str | None, crf: int | None, fps: str | None, chunk: int,
-    overlap: int, tile: int, tile_overlap: int, device: str, audio: bool, trust_code: Sequence[str], overwrite: bool,
+    overlap: int, tile: int, tile_overlap: int, device: str, audio: bool, deinterlace: bool, trust_code: Sequence[str], overwrite: bool,
     run_dir: Path | None,
     as_json: bool,
 ) -> int:  # fmt: skip
@@ -53,7 +53,7 @@ def upscale(
     bounds = _bounds(chunk, overlap, tile, tile_overlap)
     model, run_config = load_network(folder)
     options = UpscaleOptions(
-        bounds=bounds, codec=codec, crf=crf, fps=rate, audio=audio, overwrite=overwrite,
+        bounds=bounds, codec=codec, crf=crf, fps=rate, audio=audio, deinterlace=deinterlace, overwrite=overwrite,
         precision=run_config["precision"] if torch_device.type == "cuda" else "fp32",
     )  # fmt: skip
     reads, validated = window(chunk, overlap), validated_window(run_config)

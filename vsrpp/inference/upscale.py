@@ -39,6 +39,8 @@ class UpscaleOptions:
     fps: Fraction | None = None
     """Frames per second of a video made from a folder of frames. An input video keeps its own."""
     audio: bool = True
+    deinterlace: bool = False
+    """Make whole frames of the fields of interlaced video."""
     overwrite: bool = False
     precision: str = "fp32"
 
@@ -70,7 +72,7 @@ def upscale(
     as_video = out.suffix.lower() in VIDEO_SUFFIXES
     _check_target(clip, out, options, as_video)
     building = out.with_name(f".{out.stem}.{os.getpid()}.part{out.suffix}")
-    opened = _open(clip)
+    opened = _open(clip, options)
     size = (opened.width * model.scale, opened.height * model.scale)
     started, frames_done = time.monotonic(), 0
     codec = codec_for(out, options.codec) if as_video else "png"
@@ -116,9 +118,9 @@ def _input(path: str) -> Source:
     return sources[0]
 
 
-def _open(clip: Source) -> OpenClip:
+def _open(clip: Source, options: UpscaleOptions) -> OpenClip:
     if clip.kind == "video":
-        return open_video(clip.path, deep=False)
+        return open_video(clip.path, deep=False, deinterlace=options.deinterlace)
     return open_images(clip.files, deep=False)
 
 
