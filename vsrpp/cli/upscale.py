@@ -33,9 +33,8 @@ _TERMINAL_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
 
 def upscale(
     source: str, input: Path, output: Path, *, codec: str | None, crf: int | None, fps: str | None, chunk: int,
-    overlap: int, tile: int, tile_overlap: int, device: str, audio: bool, deinterlace: bool, trust_code: Sequence[str], overwrite: bool,
-    run_dir: Path | None,
-    as_json: bool,
+    overlap: int, tile: int, tile_overlap: int, device: str, audio: bool, deinterlace: bool, trust_code: Sequence[str],
+    overwrite: bool, run_dir: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Upscale `input` into `output`, which errors leave unchanged. Raises Refused, NotFound, ProofFailed, VsrppError."""
     rate = _frame_rate(fps)
