@@ -277,7 +277,7 @@ INDEPENDENT: dict[str, set[str]] = {
     },
     "upscale": {
         "--codec", "--crf", "--fps", "--chunk", "--overlap", "--tile", "--tile-overlap", "--device", "--no-audio",
-        "--trust-code", "--overwrite", "--pix-fmt", "--resume", "--strict", "--keep-going",
+        "--trust-code", "--overwrite", "--deinterlace", "--pix-fmt", "--resume", "--strict", "--keep-going",
     },
     "data": {"--sheet", "--overwrite", "--set", "--plugin", "--read-all"},
     "compare": {"--html", "--png", "--log-artifact"},

@@ -183,6 +183,7 @@ ENTRIES: tuple[ProjectEntry, ...] = (
             _p("device"),
             _p("audio", "on", help="on or off: copy audio and subtitles."),
             _p("trust_code"),
+            _p("deinterlace", "off", help="on or off: make whole frames of the fields of interlaced video."),
             _p("resume", "off", help="on or off: go on with an unfinished output; of several inputs, leave out those that have"
                " an output."),
             _p("strict", "off", help="on or off: refuse an input that is damaged or cut off."),

@@ -337,6 +337,8 @@ COMMANDS: tuple[CommandSpec, ...] = (
             Option(name="device", flag="--device", choices=("auto", "cpu", "cuda"), default="auto",
                    help="device to compute on (default: CUDA if available)"),
             Option(name="audio", flag="--no-audio", kind="switch", default=True, help="copy neither audio nor subtitles"),
+            Option(name="deinterlace", flag="--deinterlace", kind="switch",
+                   help="make whole frames of the fields of interlaced video, as many as before"),
             TRUST_CODE,
             Option(name="resume", flag="--resume", kind="switch",
                    help="go on with an unfinished output; of several inputs, leave out those that have an output"),

@@ -43,8 +43,8 @@ _TERMINAL_INTERVAL_S, _PLAIN_INTERVAL_S = 0.2, 10.0
 def upscale(
     source: str, inputs: Sequence[Path], output: str, *, codec: str | None, crf: int | None, pix_fmt: str | None,
     fps: str | None, chunk: int, overlap: int, tile: int, tile_overlap: int, device: str, audio: bool,
-    trust_code: Sequence[str], resume: bool, strict: bool, keep_going: bool, overwrite: bool, run_dir: Path | None,
-    as_json: bool,
+    deinterlace: bool, trust_code: Sequence[str], resume: bool, strict: bool, keep_going: bool, overwrite: bool,
+    run_dir: Path | None, as_json: bool,
 ) -> int:  # fmt: skip
     """Upscale the inputs into `output`; returns 1 if one of several fails, or an input is cut off and not `keep_going`.
 
@@ -73,8 +73,9 @@ def upscale(
         bounds = _bounds(chunk, overlap, tile, tile_overlap)
         model, run_config = load_network(folder)
         options = UpscaleOptions(
-            bounds=bounds, codec=codec, crf=crf, pix_fmt=pix_fmt, fps=rate, audio=audio, overwrite=overwrite,
-            resume=resume, strict=strict, precision=run_config["precision"] if torch_device.type == "cuda" else "fp32",
+            bounds=bounds, codec=codec, crf=crf, pix_fmt=pix_fmt, fps=rate, audio=audio,
+            deinterlace=deinterlace, overwrite=overwrite, resume=resume, strict=strict,
+            precision=run_config["precision"] if torch_device.type == "cuda" else "fp32",
         )  # fmt: skip
         reads, validated = window(chunk, overlap), validated_window(run_config)
         if reads > validated:

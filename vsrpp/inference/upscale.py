@@ -57,6 +57,8 @@ class UpscaleOptions:
     fps: Fraction | None = None
     """Frames per second of a video made from a folder of frames. An input video keeps its own."""
     audio: bool = True
+    deinterlace: bool = False
+    """Make whole frames of the fields of interlaced video."""
     overwrite: bool = False
     """Replace an existing output, and start over where an unfinished one is not resumed."""
     resume: bool = False
@@ -179,7 +181,7 @@ def _input(path: str) -> Source:
 
 def _open(clip: Source, options: UpscaleOptions) -> OpenClip:
     if clip.kind == "video":
-        return open_video(clip.path, strict=options.strict)
+        return open_video(clip.path, deinterlace=options.deinterlace, strict=options.strict)
     return open_images(clip.files)
 
 
@@ -243,7 +245,8 @@ def _job(model: Network, clip: Source, encoding: Encoding | None, options: Upsca
         }  # fmt: skip
     return {
         "input": fingerprint(clip.files), "checkpoint": weights.hexdigest(), "scale": model.scale, **output,
-        **asdict(options.bounds), "audio": options.audio, "device": device.type, "precision": options.precision,
+        **asdict(options.bounds), "audio": options.audio, "deinterlace": options.deinterlace,
+        "device": device.type, "precision": options.precision,
     }  # fmt: skip
 
 
