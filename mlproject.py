@@ -92,6 +92,11 @@ def path(value: str) -> str:
     return str(caller_dir() / Path(value).expanduser())
 
 
+def target(value: str) -> str:
+    """A path to write to; a slash at its end is kept."""
+    return path(value) + "/" * value.endswith("/")
+
+
 def path_or_name(value: str) -> str:
     """A run ID, a models:/ address, a word such as `sample`, or a path if it exists."""
     if value in WORDS:
@@ -133,8 +138,8 @@ def check_of(option: Option) -> Check:
     if option.choices:
         return one_of(*map(str, option.choices))
     checks: dict[str, Check] = {
-        "whole": integer, "port": integer, "path": path, "place": path_or_name, "step": step,
-        "devices": devices, "switch": on_off,
+        "whole": integer, "port": integer, "path": path, "place": path_or_name, "target": target,
+        "step": step, "devices": devices, "switch": on_off,
     }  # fmt: skip
     return checks.get(option.kind, text)
 

@@ -26,7 +26,7 @@ SCIENCE_MAY_IMPORT = {
     "config", "resize", "errors", "documents", "formats", "plugins", "private_files", "safe_text", "frame_schedule",
     "digests",
 }  # fmt: skip
-FACES_MAY_IMPORT = (LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking"}) - {"training", "models"}
+FACES_MAY_IMPORT = (LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking", "media"}) - {"training", "models"}
 
 MAY_IMPORT: dict[str, set[str]] = {
     "safe_text": set(),

@@ -97,8 +97,8 @@ def test_faces_are_switched_off_by_flags() -> None:
         ),
         (
             "upscale",
-            {"run": "ab12", "input": "/i", "output": "/o", "fps": "25", "audio": "off", "overwrite": "on"},
-            ["upscale", "ab12", "/i", "/o", "--fps", "25", "--no-audio", "--overwrite"],
+            {"run": "ab12", "input": "/i", "output": "/o.d/", "fps": "25", "audio": "off", "overwrite": "on"},
+            ["upscale", "ab12", "/i", "/o.d/", "--fps", "25", "--no-audio", "--overwrite"],
         ),
         ("replay", {"run": "ab12", "devices": ""}, ["replay", "ab12"]),
         ("replay", {"run": "ab12", "devices": "1.0"}, ["replay", "ab12", "--devices", "1"]),

@@ -277,7 +277,7 @@ INDEPENDENT: dict[str, set[str]] = {
     },
     "upscale": {
         "--codec", "--crf", "--fps", "--chunk", "--overlap", "--tile", "--tile-overlap", "--device", "--no-audio",
-        "--trust-code", "--overwrite",
+        "--trust-code", "--overwrite", "--deinterlace", "--pix-fmt", "--resume", "--strict", "--keep-going",
     },
     "data": {"--sheet", "--overwrite", "--set", "--plugin", "--read-all"},
     "compare": {"--html", "--png", "--log-artifact"},
@@ -324,7 +324,10 @@ EXCLUDED: list[tuple[list[str], str]] = [
     (["upscale", "latest", "tiny.mkv", "out.mkv", "--codec", "ffv1", "--crf", "5"], "--crf refused: ffv1 has no quality"),
     (["upscale", "latest", "tiny.mkv", "out", "--crf", "5"], "--crf refused: png has no quality"),
     (["upscale", "latest", "tiny.mkv", "out.mkv", "--fps", "25"], "--fps refused: the input is a video"),
+    (["upscale", "latest", "tiny.mkv", "out.mkv", "--strict", "--keep-going"], "--keep-going refused: --strict refuses"),
     (["upscale", "latest", "tiny.mkv", "out", "--codec", "h264"], "its name does not end in a video suffix"),
+    (["upscale", "latest", "tiny.mkv", "out", "--pix-fmt", "yuv444p"], "frames in a folder are PNG files in RGB"),
+    (["upscale", "latest", "tiny.mkv", "out.ma4"], "To write frames into a folder of this name, end it with /."),
 ]  # fmt: skip
 
 

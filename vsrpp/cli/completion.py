@@ -26,5 +26,8 @@ def help(command: str | None) -> int:
 
 
 _FILES = {
-    option.name for spec in table.COMMANDS for option in spec.all_options() if option.kind in ("path", "place")
+    option.name
+    for spec in table.COMMANDS
+    for option in spec.all_options()
+    if option.kind in ("path", "place", "target")
 } | {"html", "png"}

@@ -61,6 +61,10 @@ FRAME_RATE = Reason(
 NO_CUDA = Reason(
     "refused.device", "--device cuda refused: torch finds no CUDA device here. Omit it, or use --device cpu."
 )
+STRICT_KEEPS_GOING = Reason(
+    "refused.usage.strict", "--keep-going refused: --strict refuses an input that is cut off. Omit one of them."
+)
+STOPPED_BY_SIGNAL = Reason("failed.interrupted.signal", "stopped by {signal}: continue with --resume.", VsrppError)
 BOUNDS = Reason("refused.range.bounds", "{why}.")
 HISTORY_RANGE = Reason("refused.range.history", "--after must be at least 0 and --limit at least 1.")
 VERIFY_MISSING = Reason("refused.verify_missing", "{option} belongs to --verify: give both.")

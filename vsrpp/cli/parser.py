@@ -166,6 +166,11 @@ def _some_path(text: str) -> Path:
     return Path(text)
 
 
+def _target(text: str) -> str:
+    _some_path(text)
+    return text
+
+
 def _whole(text: str) -> int:
     try:
         return config.read_whole(text)
@@ -190,7 +195,9 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-_TYPES: dict[str, Callable[[str], Any]] = {"path": _path, "whole": _whole, "port": _port, "seconds": _seconds}
+_TYPES: dict[str, Callable[[str], Any]] = {
+    "path": _path, "target": _target, "whole": _whole, "port": _port, "seconds": _seconds
+}  # fmt: skip
 
 
 def arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:

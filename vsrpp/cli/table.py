@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-Kind = Literal["text", "whole", "port", "seconds", "path", "place", "step", "devices", "switch", "list"]
+Kind = Literal["text", "whole", "port", "seconds", "path", "place", "target", "step", "devices", "switch", "list"]
 """The type of a value.
 
 `whole`: a whole number, including `1e3` and `100_000`. `port`: one from 0 to 65535. `seconds`: a finite number from 0 up.
-`path`: a file or folder. `place`: a name, or an existing path. `step`: a step, `best` or `latest`. `devices`: a number or
+`path`: a file or folder. `place`: a name, or an existing path. `target`: a file or folder
+to write, whose slash at the end says that it is a folder. `step`: a step, `best` or `latest`. `devices`: a number or
 `auto`. `switch`: takes no value. `list`: may be repeated.
 """
 
@@ -309,18 +310,22 @@ COMMANDS: tuple[CommandSpec, ...] = (
         ),
     ),
     CommandSpec(
-        name="upscale", entry="upscale.upscale", help="upscale a video file or a folder of frames",
+        name="upscale", entry="upscale.upscale", help="upscale videos or folders of frames",
         options=(
             Option(name="source", kind="place", metavar="RUN|CHECKPOINT",
                    help="a run (its newest checkpoint), RUN@STEP, RUN@best, or a checkpoint folder"),
-            Option(name="input", kind="path", metavar="INPUT", help="a video file or a folder of frames"),
-            Option(name="output", kind="path", metavar="OUTPUT", help="a video file, or a folder for frames"),
-            Option(name="codec", flag="--codec", choices=("h264", "hevc", "vp9", "ffv1"),
-                   help="video codec (default: by the suffix, mostly h264)"),
+            Option(name="inputs", kind="path", metavar="INPUT", nargs="+",
+                   help="a video, a folder of frames, or a folder of these; several need a folder as OUTPUT"),
+            Option(name="output", kind="target", metavar="OUTPUT",
+                   help="a video file, or a folder for frames or several videos (no suffix, or a / at the end)"),
+            Option(name="codec", flag="--codec", choices=("h264", "hevc", "av1", "vp9", "ffv1"),
+                   help="video codec (default: by the suffix, mostly h264; hevc above 8 bits)"),
             Option(name="crf", flag="--crf", kind="whole", metavar="N",
                    help="quality factor of the codec, lower is better (default: near lossless)"),
+            Option(name="pix_fmt", flag="--pix-fmt", metavar="NAME",
+                   help="FFmpeg's pixel format of the output, such as yuv444p (default: 4:2:0 with the input's depth)"),
             Option(name="fps", flag="--fps", metavar="RATE",
-                   help="frame rate for a folder of frames, such as 25 or 30000/1001"),
+                   help="frame rate for a folder of frames, such as 25, 29.97 or 30000/1001"),
             Option(name="chunk", flag="--chunk", kind="whole", metavar="N", default=16,
                    help="frames kept of each chunk (default: 16); fewer need less memory"),
             Option(name="overlap", flag="--overlap", kind="whole", metavar="N", default=8,
@@ -332,8 +337,16 @@ COMMANDS: tuple[CommandSpec, ...] = (
             Option(name="device", flag="--device", choices=("auto", "cpu", "cuda"), default="auto",
                    help="device to compute on (default: CUDA if available)"),
             Option(name="audio", flag="--no-audio", kind="switch", default=True, help="copy neither audio nor subtitles"),
+            Option(name="deinterlace", flag="--deinterlace", kind="switch",
+                   help="make whole frames of the fields of interlaced video, as many as before"),
             TRUST_CODE,
-            Option(name="overwrite", flag="--overwrite", kind="switch", help="replace an existing output"),
+            Option(name="resume", flag="--resume", kind="switch",
+                   help="go on with an unfinished output; of several inputs, leave out those that have an output"),
+            Option(name="strict", flag="--strict", kind="switch",
+                   help="refuse an input that is damaged or cut off (default: write what can be decoded)"),
+            Option(name="keep_going", flag="--keep-going", kind="switch",
+                   help="exit with 0, not 1, if an input is cut off"),
+            Option(name="overwrite", flag="--overwrite", kind="switch", help="replace an existing or unfinished output"),
         ),
     ),
     CommandSpec(

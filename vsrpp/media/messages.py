@@ -64,12 +64,51 @@ NOT_A_VIDEO_NAME = Reason(
     "refused.media.not_a_video_name",
     "{path} refused: its name does not end in a video suffix ({suffixes}); frames go into a folder.",
 )
+UNKNOWN_SUFFIX = Reason(
+    "refused.media.unknown_suffix",
+    "{path} refused: {suffix} is not a video suffix ({suffixes}). To write frames into a folder of this name, end it with /.",
+)
+NOT_WRITTEN_HERE = Reason(
+    "refused.media.not_written_here",
+    "{path} refused: {suffix} files can be read, but not written; use one of {suffixes}.",
+)
 CODEC_NOT_HELD = Reason(
-    "refused.media.codec_not_held", "codec {codec} refused: {suffix} files cannot hold it here ({cause})."
+    "refused.media.codec_not_held",
+    "codec {codec} refused: {suffix} files hold {codecs}. Files that hold {codec}: {suffixes}.",
+)
+DEPTH_NOT_HELD = Reason(
+    "refused.media.depth_not_held",
+    "{suffix} refused: it holds 8 bits per channel, the input has {bits}. Use one of {suffixes}, or cut to 8 bits with "
+    "--pix-fmt yuv420p.",
+)
+CODEC_DEPTH = Reason(
+    "refused.media.codec_depth",
+    "codec {codec} refused: it is written with 8 bits per channel, the input has {bits}. Use --codec {codecs}, or cut to "
+    "8 bits with --pix-fmt yuv420p.",
+)
+NO_ENCODER = Reason(
+    "refused.media.no_encoder", "codec {codec} refused: the FFmpeg of this PyAV has no encoder for it ({encoder})."
+)
+PIX_FMT = Reason("refused.media.pix_fmt", "--pix-fmt {pix_fmt} refused: {codec} encodes {formats}.")
+UNKNOWN_PIX_FMT = Reason(
+    "refused.media.unknown_pix_fmt",
+    "--pix-fmt {pix_fmt} refused: FFmpeg knows no such pixel format. Try yuv420p or yuv444p.",
+)
+PIX_FMT_OF_FRAMES = Reason(
+    "refused.media.pix_fmt_of_frames", "--pix-fmt refused: frames in a folder are PNG files in RGB."
+)
+PIX_FMT_SIZE = Reason(
+    "refused.media.pix_fmt_size",
+    "--pix-fmt {pix_fmt} refused: it needs even sides, and the output is {width}×{height}. Use yuv444p.",
+)
+CRF_RANGE = Reason("refused.media.crf_range", "--crf {crf} refused: must be between 0 and {most} for {codec}.")
+UNEVEN_RATE = Reason(
+    "refused.media.uneven_rate",
+    "{suffix} refused: it holds a constant frame rate only, and the input's frames are unevenly spaced. Use .mkv or .mp4.",
 )
 SOUND_NOT_HELD = Reason(
     "refused.media.sound_not_held",
-    "{suffix} cannot hold the input's sound ({codec}): use .mkv, or drop the sound with --no-audio.",
+    "{suffix} cannot hold the input's sound ({codec}): drop it with --no-audio{or_use}.",
 )
 VIDEO_NOT_HELD = Reason("refused.media.video_not_held", "{suffix} cannot hold this video ({cause}).")
 VIDEO_WITH_SOUND_NOT_HELD = Reason(
