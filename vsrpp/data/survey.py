@@ -111,8 +111,8 @@ class Survey:
         self._names.add((self.entry, clip))
         self.left_out.append(
             LeftOut(
-                entry=self.entry, clip=printable(clip), digest=_digest(clip), stage=stage, path=printable(str(path)), error=str(error),
-                reason_code=error.reason_code, fields=_plain(error.fields),
+                entry=self.entry, clip=printable(clip), digest=_digest(clip), stage=stage, path=printable(str(path)),
+                error=str(error), reason_code=error.reason_code, fields=_plain(error.fields),
             )
         )  # fmt: skip
 
