@@ -131,7 +131,9 @@ def upscale(
 
 def _input(path: str) -> Source:
     file = Path(path).expanduser().absolute()
-    if file.is_file() and file.suffix.lower() not in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES) and is_video(file):
+    if file.is_file() and file.suffix.lower() not in (*VIDEO_SUFFIXES, *IMAGE_SUFFIXES):
+        if not is_video(file):
+            raise media_messages.NOT_A_VIDEO(path=file)
         return Source(file.stem, "video", file, (file,))
     kind, sources = find_plain(path)
     if kind not in ("video", "frames") or len(sources) != 1:

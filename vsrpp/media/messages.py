@@ -21,6 +21,7 @@ UNREADABLE_VIDEO = Reason("refused.media.unreadable_video", "{path} refused: it 
 NOT_OPENED_AS_VIDEO = Reason(
     "refused.media.not_opened_as_video", "{path} refused: it cannot be opened as a video ({cause})."
 )
+NOT_A_VIDEO = Reason("refused.media.not_a_video", "{path} refused: FFmpeg does not recognise it as a video.")
 NO_VIDEO_STREAM = Reason("refused.media.no_video_stream", "{path} refused: it has no video stream.")
 VIDEO_CHANGES_SIZE = Reason(
     "refused.media.video_changes_size",
