@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import psutil
+
     from vsrpp import Run
     from vsrpp.store import Answer, Event
 
@@ -117,10 +120,24 @@ def start(config: dict[str, Any], home: Path, arm: Arm) -> Run:
     return vsrpp.train({**config, "seed": arm.seed, "torch_threads": 1}, runs=folder / f"runs{attempt}")
 
 
+def processes_of(run: Run) -> list[psutil.Process]:
+    """The training process that `start` started for a run; none once it has ended."""
+    import psutil
+
+    found = []
+    for process in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if str(run.paths.root.parent) in " ".join(process.cmdline()):
+                found.append(process)
+    return found
+
+
 def finish(run: Run) -> None:
-    """Wait until the run has ended. Raises SystemExit unless it finished."""
+    """Wait until the run has ended, and its process with it. Raises SystemExit unless the run finished."""
     for _ in run.follow(timeout_s=WAIT_S):
         pass
+    for process in processes_of(run):
+        process.wait(WAIT_S)
     if run.status().state != "finished":
         raise SystemExit(f"{run.paths.root}: {run.status().state}; see its train.log")
 
@@ -137,6 +154,7 @@ def edit_at(run: Run, step: int, changes: dict[str, Any], **terms: Any) -> Answe
     _until(lambda: any(saved.step == step for saved in run.checkpoints()), f"checkpoint {step} of {run.paths.root}")
     run.rollback(step, wait_s=WAIT_S).check()
     answer = run.set(changes, wait_s=WAIT_S, **terms).check()
+    assert answer.step == step, f"{run.run_id}: the edit of step {step} acted at step {answer.step}"
     run.resume(wait_s=WAIT_S).check()
     return answer
 
