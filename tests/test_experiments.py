@@ -127,6 +127,23 @@ def test_both_recipes_have_the_same_sizes(peers, tmp_path):
     assert (samples["num_frame"], samples["gt_size"]) == (ours["num_frames"], ours["crop_size"])
 
 
+@pytest.mark.slow
+def test_a_checkout_is_importable_without_the_modules_that_it_only_imports(tmp_path):
+    package = tmp_path / "checkout" / "basicsr"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise SystemExit('imported everything')")
+    (package / "arch.py").write_text("from lmdb import open_nothing\nfrom basicsr.version import __version__\n")
+    code = (
+        "import sys; sys.modules['lmdb'] = None; import peer_basicsr; from pathlib import Path\n"
+        f"replaced = peer_basicsr.importable(Path({str(package.parent)!r}))\n"
+        "import basicsr.arch; print('lmdb' in replaced, basicsr.arch.open_nothing)"
+    )
+    env = environment(tmp_path)
+    env["PYTHONPATH"] += f":{scripts.SCRIPTS}"
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=300)
+    assert done.stdout.split() == ["True", "None"], done.stderr
+
+
 def short(script: str, folder: Path, empty_store: Path) -> dict[str, Any]:
     shutil.copy(empty_store, folder / "mlflow.db")
     command = [sys.executable, str(scripts.SCRIPTS / script), str(folder), "--short", "--json"]
