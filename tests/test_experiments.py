@@ -119,11 +119,12 @@ def test_the_difference_of_the_peers_is_the_mean_over_the_seeds_that_both_have(p
 
 
 def test_both_recipes_have_the_same_sizes(peers, tmp_path):
-    ours = peers.recipe(tmp_path, peers.SIZES)
-    theirs = peers.options(tmp_path, peers.Arm("basicvsr", "basicsr", 3), peers.SIZES)
+    sizes = peers.sizes_of(short=False, steps=100)
+    ours = peers.recipe(tmp_path, sizes)
+    theirs = peers.options(tmp_path, peers.Arm("steps_100", "basicsr", 3), sizes)
     training, samples = theirs["train"], theirs["datasets"]["train"]
     assert theirs["manual_seed"] == 3 and training["total_iter"] == ours["max_steps"]
-    assert training["fix_flow"] == ours["flow_freeze_steps"] + 1 and training["optim_g"]["lr"] == ours["max_lr"]
+    assert training["fix_flow"] == ours["flow_freeze_steps"] + 1 == 21 and training["optim_g"]["lr"] == ours["max_lr"]
     assert (samples["num_frame"], samples["gt_size"]) == (ours["num_frames"], ours["crop_size"])
 
 
