@@ -6,25 +6,18 @@ import json
 import shutil
 import subprocess
 import sys
-from importlib.machinery import SourceFileLoader
-from importlib.util import module_from_spec, spec_from_loader
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "ab_controller"
+from tests.support import scripts
+
+SCRIPT = scripts.SCRIPTS / "ab_controller"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    loader = SourceFileLoader("ab_controller", str(SCRIPT))
-    spec = spec_from_loader(loader.name, loader)
-    assert spec is not None
-    module = module_from_spec(spec)
-    sys.modules[loader.name] = module
-    loader.exec_module(module)
-    return module
+    return scripts.load("ab_controller")
 
 
 def results(differences: dict[str, list[float]], cell: str = "demo") -> list[dict]:
