@@ -62,6 +62,11 @@ class RunPaths:
         return self.root / "images"
 
     @property
+    def exports(self) -> Path:
+        """Reports of the files that were exported from the run."""
+        return self.root / "exports"
+
+    @property
     def deliver_log(self) -> Path:
         """The log of the delivery process, for people; never parsed."""
         return self.root / "delivery.log"
