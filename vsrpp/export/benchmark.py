@@ -16,9 +16,9 @@ from vsrpp.paths import CheckpointPaths
 SIZE = (144, 176)
 """(h, w) of the frames."""
 _RUNS = 3
-"""Timed runs, after one that is not; the fastest counts."""
-_MEMORY_UNIT = 1024
-"""Bytes per unit of `ru_maxrss` on Linux."""
+"""Timed runs, after one that is not timed; the fastest counts."""
+_STATUS = Path("/proc/self/status")
+"""Linux's account of this process. `ru_maxrss` would also count the parent's memory at the start of the child."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ def benchmark(checkpoint: Path, file: Path, request: ExportRequest, threads: int
     """Frames per second and memory of the file and of PyTorch, for the report. Raises VsrppError if a process fails.
 
     frames_per_s: frames that come out, so a windowed file counts one for each window. memory_bytes: the peak beyond what
-    the process needed before it had loaded the network or the file.
+    the process needed before it had loaded the file, or before the network ran; None where there is no /proc.
     """
     rows = {
         name: _in_child(Measured(checkpoint=checkpoint, request=request, file=path, threads=threads), name)
@@ -45,14 +45,14 @@ def benchmark(checkpoint: Path, file: Path, request: ExportRequest, threads: int
     return {"size": list(SIZE), "threads": threads, **rows}
 
 
-def _in_child(job: Measured, name: str) -> dict[str, float]:
+def _in_child(job: Measured, name: str) -> dict[str, float | None]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_measure, args=(job, theirs))
     child.start()
     theirs.close()
     try:
-        answer: dict[str, float] | str = ours.recv()
+        answer: dict[str, float | None] | str = ours.recv()
     except EOFError:
         answer = "its process died"
     child.join()
@@ -71,10 +71,7 @@ def _measure(job: Measured, answer: Any) -> None:
         answer.send(" ".join(str(error).split())[:200] or type(error).__name__)
 
 
-def _measured(job: Measured) -> dict[str, float]:
-    import resource
-
-    import psutil
+def _measured(job: Measured) -> dict[str, float | None]:
     import torch
 
     from vsrpp.export.parity import given
@@ -84,7 +81,7 @@ def _measured(job: Measured) -> dict[str, float]:
     clip = torch.rand(1, job.request.frames, 3, *SIZE)
     frames, made = clip, job.request.frames
     run: Callable[[Any], Any] = network
-    before = psutil.Process().memory_info().rss
+    before = _bytes("VmRSS")
     if job.file is not None:
         from vsrpp.export.runners import load
 
@@ -97,5 +94,14 @@ def _measured(job: Measured) -> dict[str, float]:
             started = time.perf_counter()
             run(frames)
             times.append(time.perf_counter() - started)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _MEMORY_UNIT
-    return {"frames_per_s": made / min(times[1:]), "memory_bytes": max(0, peak - before)}
+    peak = _bytes("VmHWM")
+    used = None if peak is None or before is None else max(0, peak - before)
+    return {"frames_per_s": made / min(times[1:]), "memory_bytes": used}
+
+
+def _bytes(key: str) -> int | None:
+    try:
+        lines = _STATUS.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    return next((1024 * int(line.split()[1]) for line in lines if line.startswith(f"{key}:")), None)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vsrpp.models.precision import full
 from vsrpp.models.tracing import tracing
 from vsrpp.resize import weights_matrix
 
@@ -42,7 +43,7 @@ class BicubicUpscale(nn.Module):
 
     @torch.no_grad()
     def forward(self, pictures: Tensor) -> Tensor:
-        with torch.autocast(device_type=pictures.device.type, enabled=False):
+        with full(pictures.device):
             if tracing():
                 return self._convolved(pictures.float())
             height, width = pictures.shape[-2:]

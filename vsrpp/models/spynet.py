@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vsrpp.models.precision import full
 from vsrpp.models.tracing import tracing
 
 LEVELS = 6
@@ -30,7 +31,7 @@ def flow_warp(pictures: Tensor, flow: Tensor, *, padding: str = "zeros") -> Tens
     CUDA.
     """
     height, width = pictures.shape[-2:]
-    with torch.autocast(device_type=pictures.device.type, enabled=False):
+    with full(pictures.device):
         rows = torch.arange(height, device=flow.device, dtype=torch.float32)
         columns = torch.arange(width, device=flow.device, dtype=torch.float32)
         x = (columns + flow[:, 0].float()) * (2.0 / _last(columns)) - 1.0
@@ -75,7 +76,7 @@ class SpyNet(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
 
     def forward(self, reference: Tensor, other: Tensor) -> Tensor:
-        with torch.autocast(device_type=reference.device.type, enabled=False):
+        with full(reference.device):
             height, width = reference.shape[-2:]
             tall, wide = ((side + COARSEST - 1) // COARSEST * COARSEST for side in (height, width))
             flow = self._coarse_to_fine(*(_resized(picture.float(), tall, wide) for picture in (reference, other)))
