@@ -143,8 +143,7 @@ def test_entry_points_become_commands(entry_point: str, parameters: dict[str, st
         (
             "trian",
             [],
-            "unknown entry point 'trian': must be one of main, restore, rollback, replay, evaluate, upscale, export, panel,"
-            " sync",
+            f"unknown entry point 'trian': must be one of {', '.join(mlproject.ENTRY_POINTS)}",
         ),
     ],
 )

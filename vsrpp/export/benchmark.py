@@ -22,7 +22,7 @@ _STATUS = Path("/proc/self/status")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class BenchmarkJob:
     """What is measured in a child process."""
 
     checkpoint: Path
@@ -39,13 +39,13 @@ def benchmark(checkpoint: Path, file: Path, request: ExportRequest, threads: int
     the process needed before it had loaded the file, or before the network ran; None where there is no /proc.
     """
     rows = {
-        name: _in_child(Measured(checkpoint=checkpoint, request=request, file=path, threads=threads), name)
+        name: _in_child(BenchmarkJob(checkpoint=checkpoint, request=request, file=path, threads=threads), name)
         for name, path in ((request.form, file), ("pytorch", None))
     }
     return {"size": list(SIZE), "threads": threads, **rows}
 
 
-def _in_child(job: Measured, name: str) -> dict[str, float | None]:
+def _in_child(job: BenchmarkJob, name: str) -> dict[str, float | None]:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     child = context.Process(target=_measure, args=(job, theirs))
@@ -61,7 +61,7 @@ def _in_child(job: Measured, name: str) -> dict[str, float | None]:
     return answer
 
 
-def _measure(job: Measured, answer: Any) -> None:
+def _measure(job: BenchmarkJob, answer: Any) -> None:
     import torch
 
     try:
@@ -71,7 +71,7 @@ def _measure(job: Measured, answer: Any) -> None:
         answer.send(" ".join(str(error).split())[:200] or type(error).__name__)
 
 
-def _measured(job: Measured) -> dict[str, float | None]:
+def _measured(job: BenchmarkJob) -> dict[str, float | None]:
     import torch
 
     from vsrpp.export.parity import given
