@@ -60,12 +60,13 @@ def _record(report: dict[str, Any], folder: CheckpointPaths, branch: int, runs: 
     """Where the report was written: `report`, its file in the run folder; `mlflow`, or `mlflow_error` saying why not."""
     run_id, uri = report["run_id"], paths.tracking_uri(runs)
     recorded: dict[str, Any] = {"report": None, "mlflow": None, "mlflow_error": None}
-    with contextlib.suppress(NotFound):
+    with contextlib.suppress(NotFound, OSError):  # a checkpoint without a run here, a run folder of another account
         run = _run_of(folder, run_id, runs)
+        uri = uri_of(run, uri)
         file = run.exports / f"step_{report['step']:07d}_{Path(report['path']).name}.json"
         file.parent.mkdir(exist_ok=True)
         file.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        recorded["report"], uri = str(file), uri_of(run, uri)
+        recorded["report"] = str(file)
     if not early.has_server(uri):
         return recorded
     from vsrpp.tracking.exported import log_export

@@ -1,4 +1,7 @@
-"""Writes a network in each form. What a file needs is in it: no side file holds weights, no path of this machine remains."""
+"""Writes a network in each form. What a file needs is in it, and no side file holds weights.
+
+ONNX and torch.export files do not name paths of this machine; TorchScript keeps those of the code for its error messages.
+"""
 
 from __future__ import annotations
 
