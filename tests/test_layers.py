@@ -21,7 +21,7 @@ LEAVES = {
 SCIENCE = {"models", "losses", "data", "metrics"}
 CONTROL = {"config", "schedule", "store", "control"}
 FACES = {"api", "cli", "tui", "ui"}
-ENGINE = {"controller", "distributed", "checkpoints", "inference", "training", "launch"}
+ENGINE = {"controller", "distributed", "checkpoints", "inference", "export", "training", "launch"}
 SCIENCE_MAY_IMPORT = {
     "config", "resize", "errors", "documents", "formats", "plugins", "private_files", "safe_text", "frame_schedule",
     "digests",
@@ -54,6 +54,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "distributed": {"errors"},
     "checkpoints": LEAVES | {"config", "plugins"},
     "inference": LEAVES | SCIENCE | {"checkpoints", "plugins", "media"},
+    "export": LEAVES | SCIENCE | {"inference", "media"},
     "training": LEAVES | CONTROL | SCIENCE | {"plugins"} | {"controller", "distributed", "checkpoints", "inference"},
     "tracking": LEAVES | {"config", "store", "control"},
     "launch": LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking", "plugins"},

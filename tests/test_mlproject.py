@@ -100,6 +100,11 @@ def test_faces_are_switched_off_by_flags() -> None:
             {"run": "ab12", "input": "/i", "output": "/o.d/", "fps": "25", "audio": "off", "overwrite": "on"},
             ["upscale", "ab12", "/i", "/o.d/", "--fps", "25", "--no-audio", "--overwrite"],
         ),
+        (
+            "export",
+            {"run": "ab12@best", "output": "/n.onnx", "to": "onnx", "frames": "5.0", "windowed": "on", "fp16": "off"},
+            ["export", "ab12@best", "/n.onnx", "--to", "onnx", "--frames", "5", "--windowed"],
+        ),
         ("replay", {"run": "ab12", "devices": ""}, ["replay", "ab12"]),
         ("replay", {"run": "ab12", "devices": "1.0"}, ["replay", "ab12", "--devices", "1"]),
         ("rollback", {"run": "ab12", "step": "best"}, ["rollback", "ab12", "--step", "best"]),
@@ -139,7 +144,7 @@ def test_entry_points_become_commands(entry_point: str, parameters: dict[str, st
         (
             "trian",
             [],
-            "unknown entry point 'trian': must be one of main, restore, rollback, replay, evaluate, upscale, panel, sync",
+            f"unknown entry point 'trian': must be one of {', '.join(mlproject.ENTRY_POINTS)}",
         ),
     ],
 )

@@ -97,12 +97,12 @@ def imported_distributions() -> dict[str, str]:
 
 def test_everything_imported_is_declared_and_in_the_conda_environment() -> None:
     imported = imported_distributions()
-    assert {n: f for n, f in imported.items() if n not in declared()} == {}
+    assert {n: f for n, f in imported.items() if n not in declared("export")} == {}
     assert {n: f for n, f in imported.items() if n not in conda_pins()} == {}
 
 
 def test_conda_environment_holds_what_pyproject_asks_for_at_the_pinned_versions() -> None:
-    pins, wanted = conda_pins(), declared("sample")
+    pins, wanted = conda_pins(), declared("sample", "export")
     assert pins.keys() == wanted.keys()
     assert pins == {name: constraints()[name] for name in pins}
     for name, requirement in wanted.items():
@@ -125,7 +125,7 @@ def test_conda_environment_is_what_conda_and_mlflow_read() -> None:
 
 def test_constraints_pin_everything_declared_and_all_that_it_pulls_in() -> None:
     pins = constraints()
-    waiting, seen = list(declared("sample", "dev")), set()
+    waiting, seen = list(declared("sample", "export", "dev")), set()
     while waiting:
         name = waiting.pop()
         if name in seen:

@@ -70,6 +70,11 @@ class RunPaths:
         return self.validations / f"step_{step:07d}_branch_{branch}.json"
 
     @property
+    def exports(self) -> Path:
+        """Reports of the files that were exported from the run."""
+        return self.root / "exports"
+
+    @property
     def deliver_log(self) -> Path:
         """The log of the delivery process, for people; never parsed."""
         return self.root / "delivery.log"

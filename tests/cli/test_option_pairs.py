@@ -279,6 +279,7 @@ INDEPENDENT: dict[str, set[str]] = {
         "--codec", "--crf", "--fps", "--chunk", "--overlap", "--tile", "--tile-overlap", "--device", "--no-audio",
         "--trust-code", "--overwrite", "--deinterlace", "--pix-fmt", "--resume", "--strict", "--keep-going",
     },
+    "export": {"--to", "--frames", "--windowed", "--fp16", "--benchmark", "--trust-code", "--overwrite"},
     "data": {"--sheet", "--overwrite", "--set", "--plugin", "--read-all"},
     "compare": {"--html", "--png", "--log-artifact"},
     "promote": {"--alias", "--name"},
@@ -321,6 +322,10 @@ EXCLUDED: list[tuple[list[str], str]] = [
         (["evaluate", "bicubic", "--suite", "vid4", "--root", ".", *words], "a suite has its own protocol")
         for words in (["--scale", "4"], ["--start", "1"], ["--count", "2"], ["--profile", "a.png"])
     ),
+    (["export", "latest", "o.safetensors", "--to", "safetensors", "--frames", "5"], "--frames refused: a safetensors file"),
+    (["export", "latest", "o.safetensors", "--to", "safetensors", "--windowed"], "--windowed refused: a safetensors file"),
+    (["export", "latest", "o.safetensors", "--to", "safetensors", "--benchmark"], "--benchmark refused: a safetensors"),
+    (["export", "latest", "o.pt2", "--to", "pt2", "--windowed", "--frames", "6"], "with --windowed it must be odd"),
     (["upscale", "latest", "tiny.mkv", "out.mkv", "--codec", "ffv1", "--crf", "5"], "--crf refused: ffv1 has no quality"),
     (["upscale", "latest", "tiny.mkv", "out", "--crf", "5"], "--crf refused: png has no quality"),
     (["upscale", "latest", "tiny.mkv", "out.mkv", "--fps", "25"], "--fps refused: the input is a video"),

@@ -193,6 +193,22 @@ ENTRIES: tuple[ProjectEntry, ...] = (
         ),
     ),
     ProjectEntry(
+        name="export", command="export",
+        help="Export a network to ONNX, TorchScript, safetensors or torch.export, and compare the file with it.",
+        parameters=(
+            _p("run", "latest", option="source", help="RUN, RUN@STEP, RUN@best, or a checkpoint folder."),
+            _p("output", MUST_BE_GIVEN),
+            _p("to", "onnx", option="form", help="onnx, torchscript, safetensors or pt2."),
+            _p("frames"),
+            _p("windowed", "off", help="on or off: N frames stacked as channels in, the middle frame out."),
+            _p("fp16", "off", help="on or off: fp16 weights and arithmetic."),
+            _p("benchmark", "off", help="on or off: also measure frames per second and memory."),
+            _p("trust_code"),
+            _p("overwrite", "off", help="on or off: replace an existing output."),
+            _RUN_DIR,
+        ),
+    ),
+    ProjectEntry(
         name="panel", command="panel", help="Serve the web panel until it is interrupted.",
         parameters=(
             _LATEST,

@@ -350,6 +350,28 @@ COMMANDS: tuple[CommandSpec, ...] = (
         ),
     ),
     CommandSpec(
+        name="export", entry="export.export",
+        help="export a network to ONNX, TorchScript, safetensors or torch.export, and compare the file with it",
+        options=(
+            Option(name="source", kind="place", metavar="RUN|CHECKPOINT",
+                   help="a run (its newest checkpoint), RUN@STEP, RUN@best, or a checkpoint folder"),
+            Option(name="output", kind="path", metavar="OUT",
+                   help="the file: .onnx, .pt (TorchScript), .safetensors or .pt2 (torch.export)"),
+            Option(name="form", flag="--to", choices=("onnx", "torchscript", "safetensors", "pt2"), required=True,
+                   help="the form of the file; onnx needs the extra `export`"),
+            Option(name="frames", flag="--frames", kind="whole", metavar="N",
+                   help="frames of a clip, fixed in the file (default: 7)"),
+            Option(name="windowed", flag="--windowed", kind="switch",
+                   help="N frames stacked as channels in, the middle frame out, as players and VapourSynth call networks"),
+            Option(name="fp16", flag="--fp16", kind="switch",
+                   help="fp16 weights and arithmetic; inputs, outputs and optical flow stay fp32"),
+            Option(name="benchmark", flag="--benchmark", kind="switch",
+                   help="also measure frames per second and memory, of the file and of PyTorch, on the CPU"),
+            TRUST_CODE,
+            Option(name="overwrite", flag="--overwrite", kind="switch", help="replace an existing OUT"),
+        ),
+    ),
+    CommandSpec(
         name="data", entry="data.data", help="show how the trainer would read a path, or pack it",
         usage="vsrpp data PATH [--json] [--read-all] [--sheet FILE [--overwrite]] [--set KEY=VALUE]… [--plugin FILE]…\n"
         "       vsrpp data pack PATH OUT [--json] [--set KEY=VALUE]…",

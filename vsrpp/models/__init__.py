@@ -9,7 +9,7 @@ from vsrpp.models.cost import StepCost, step_cost
 from vsrpp.models.foreign import blocks_of, flow_network_of, recurrences_of
 from vsrpp.models.network import Network
 from vsrpp.models.pretrained import Loaded, load_pretrained
-from vsrpp.models.registry import build, check, describe, differing_keys, exact, names
+from vsrpp.models.registry import build, check, describe, differing_keys, exact, identity, names
 
 __all__ = [
     "Loaded",
@@ -22,6 +22,7 @@ __all__ = [
     "differing_keys",
     "exact",
     "flow_network_of",
+    "identity",
     "load_pretrained",
     "names",
     "recurrences_of",

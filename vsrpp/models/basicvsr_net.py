@@ -90,7 +90,7 @@ class BasicVsrNet(Network):
 
     def forward(self, lr: Tensor) -> Tensor:
         pictures = lr.unbind(dim=1)
-        nothing = lr.new_zeros(len(lr), self.n_feats, *lr.shape[-2:])
+        nothing = lr.new_zeros(lr.shape[0], self.n_feats, *lr.shape[-2:])
         to_next, to_previous = self._flows(lr)
         hidden, from_future = nothing, []
         for number in reversed(range(len(pictures))):

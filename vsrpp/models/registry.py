@@ -48,6 +48,11 @@ def differing_keys(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[t
     return [(key, mine, other) for key, mine, other in pairs if mine != other]
 
 
+def identity(run_config: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that determine a run config's network, with their values: what `build` needs to make it again."""
+    return {key: run_config.get(key, default) for key, default in _keys_of(run_config).items()}
+
+
 def exact(run_config: Mapping[str, Any]) -> bool:
     """Whether every operation of a run config's network has a deterministic backward on CUDA.
 

@@ -12,6 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vsrpp.models.precision import full
+from vsrpp.models.tracing import tracing
+
 LEVELS = 6
 CHANNELS = (8, 32, 64, 32, 16, 2)
 KERNEL = 7
@@ -28,13 +31,18 @@ def flow_warp(pictures: Tensor, flow: Tensor, *, padding: str = "zeros") -> Tens
     CUDA.
     """
     height, width = pictures.shape[-2:]
-    with torch.autocast(device_type=pictures.device.type, enabled=False):
+    with full(pictures.device):
         rows = torch.arange(height, device=flow.device, dtype=torch.float32)
         columns = torch.arange(width, device=flow.device, dtype=torch.float32)
-        x = (columns + flow[:, 0].float()) * (2.0 / max(width - 1, 1)) - 1.0
-        y = (rows[:, None] + flow[:, 1].float()) * (2.0 / max(height - 1, 1)) - 1.0
+        x = (columns + flow[:, 0].float()) * (2.0 / _last(columns)) - 1.0
+        y = (rows[:, None] + flow[:, 1].float()) * (2.0 / _last(rows)) - 1.0
         grid = torch.stack((x, y), dim=-1)
         return F.grid_sample(pictures.float(), grid, mode="bilinear", padding_mode=padding, align_corners=True)
+
+
+def _last(positions: Tensor) -> Tensor | int:
+    """The last of the positions 0, 1, …, but at least 1; in a traced graph as a tensor, because it depends on the size."""
+    return positions[-1].clamp(min=1.0) if tracing() else max(len(positions) - 1, 1)
 
 
 class FlowLevel(nn.Module):
@@ -68,12 +76,12 @@ class SpyNet(nn.Module):
         self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1))
 
     def forward(self, reference: Tensor, other: Tensor) -> Tensor:
-        with torch.autocast(device_type=reference.device.type, enabled=False):
+        with full(reference.device):
             height, width = reference.shape[-2:]
-            tall, wide = (-(-side // COARSEST) * COARSEST for side in (height, width))
+            tall, wide = ((side + COARSEST - 1) // COARSEST * COARSEST for side in (height, width))
             flow = self._coarse_to_fine(*(_resized(picture.float(), tall, wide) for picture in (reference, other)))
-            per_pixel = flow.new_tensor((width / wide, height / tall)).view(1, 2, 1, 1)
-            return _resized(flow, height, width) * per_pixel
+            x, y = _resized(flow, height, width).split(1, dim=1)
+            return torch.cat((x * (width / wide), y * (height / tall)), dim=1)
 
     def _coarse_to_fine(self, reference: Tensor, other: Tensor) -> Tensor:
         references, others = self._pyramid(reference), self._pyramid(other)
@@ -95,6 +103,6 @@ class SpyNet(nn.Module):
 
 
 def _resized(pictures: Tensor, height: int, width: int) -> Tensor:
-    if pictures.shape[-2:] == (height, width):
+    if not tracing() and pictures.shape[-2:] == (height, width):
         return pictures
     return F.interpolate(pictures, size=(height, width), mode="bilinear", align_corners=False)
