@@ -91,8 +91,7 @@ class Encoding:
         if not self.rgb:
             context.colorspace = self.colours.matrix
             context.color_range = FULL_RANGE if self.colours.full_range else LIMITED_RANGE
-        header = int(Flags.global_header)
-        context.flags = int(context.flags) | header if self.container.global_header else int(context.flags) & ~header
+        context.flags = int(context.flags) | int(Flags.global_header)
 
 
 class FrameEncoder:
