@@ -35,7 +35,9 @@ class VideoCodec(NamedTuple):
 
 
 CODECS = {
-    "h264": VideoCodec("libx264", {"crf": "16", "preset": "medium"}, (8,), 51),
+    "h264": VideoCodec(
+        "libx264", {"crf": "16", "preset": "medium", "x264-params": "cpu-independent=1"}, (8,), 51
+    ),  # without it, the bytes vary with the place of the pictures in memory
     "hevc": VideoCodec("libx265", {"crf": "18", "preset": "medium", "x265-params": "log-level=error"}, (8, 10, 12), 51),
     "av1": VideoCodec("libsvtav1", {"crf": "18", "preset": "6"}, (8, 10), 63),
     "vp9": VideoCodec("libvpx-vp9", {"crf": "20", "b:v": "0", "row-mt": "1"}, (8,), 63),
