@@ -14,7 +14,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vsrpp.cli.entry_points import ENTRIES, ProjectEntry
@@ -113,6 +113,8 @@ class EntryPoint:
     options: Mapping[str, Option]
     """Parameter -> its option."""
     required: frozenset[str] = frozenset()
+    implied: Mapping[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+    """Parameter -> (its value if it is not given, the parameters beside which it has none)."""
     takes_config_keys: bool = False
     """Whether other names may be keys of the run or live config."""
 
@@ -126,6 +128,7 @@ class EntryPoint:
             command=entry.command,
             options={parameter.name: parameter.of(entry.spec) for parameter in entry.parameters},
             required=frozenset(parameter.name for parameter in entry.parameters if parameter.required(entry.spec)),
+            implied={one.name: (one.implied, frozenset(one.unless)) for one in entry.parameters if one.implied},
             takes_config_keys=entry.takes_config_keys,
         )
 
@@ -178,11 +181,10 @@ def command_line(entry_point: str, arguments: Sequence[str]) -> tuple[list[str],
         if "://" in value and shown != value:
             raise WrongParameter(PASSWORD_REFUSED.format(name=name, shown=shown))
     run_dir = given.pop("run_dir", None)
-    if entry.takes_config_keys:
-        if any(setting.startswith(f"{SECRET}=") and setting != f"{SECRET}=" for setting in settings):
-            raise WrongParameter(SECRET_REFUSED)
-        if not given.keys() & {"config", "from", "resume"}:
-            given = {"preset": "demo", "data": "sample"} | given
+    if any(setting.startswith(f"{SECRET}=") and setting != f"{SECRET}=" for setting in settings):
+        raise WrongParameter(SECRET_REFUSED)
+    implied = {name: value for name, (value, unless) in entry.implied.items() if not given.keys() & unless}
+    given = implied | given
     return [entry.command, *flags(entry, given), *(word for s in settings for word in ("--set", s))], run_dir
 
 
@@ -196,11 +198,16 @@ def flags(entry: EntryPoint, given: Mapping[str, str]) -> Iterator[str]:
             continue
         if option.kind == "list":
             for word in split_words(name, value):
-                yield from (option.flag, plugin_path(word) if name == "plugin" else word)
+                yield from (option.flag, word_of(option)(word))
         elif option.kind != "switch":
             yield from (option.flag, value)
         elif (value == "on") != bool(option.default):
             yield option.flag
+
+
+def word_of(option: Option) -> Check:
+    """What becomes of each value of a list: relative paths start where `mlflow run` was called."""
+    return {"FILE": path, "FILE|MODULE": plugin_path}.get(option.metavar or "", text)
 
 
 def pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -23,7 +23,8 @@ CONTROL = {"config", "schedule", "store", "control"}
 FACES = {"api", "cli", "tui", "ui"}
 ENGINE = {"controller", "distributed", "checkpoints", "inference", "training", "launch"}
 SCIENCE_MAY_IMPORT = {
-    "config", "resize", "errors", "formats", "plugins", "private_files", "safe_text", "frame_schedule", "digests",
+    "config", "resize", "errors", "documents", "formats", "plugins", "private_files", "safe_text", "frame_schedule",
+    "digests",
 }  # fmt: skip
 FACES_MAY_IMPORT = (LEAVES | CONTROL | SCIENCE | ENGINE | {"output", "tracking", "media"}) - {"training", "models"}
 
@@ -45,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "plugins": {"errors", "paths", "config"},
     "schedule": {"config", "plugins"},
     "media": {"errors"},
-    "store": {"errors", "paths", "documents", "safe_text"},
+    "store": {"errors", "paths", "documents", "safe_text", "smallfiles"},
     "control": LEAVES | {"config", "schedule", "store"},
     **dict.fromkeys(SCIENCE, SCIENCE_MAY_IMPORT),
     "data": SCIENCE_MAY_IMPORT | {"media"},

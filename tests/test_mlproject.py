@@ -12,6 +12,7 @@ import pytest
 
 import mlproject
 from tests.support.processes import environment
+from vsrpp.cli import table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -132,7 +133,7 @@ def test_entry_points_become_commands(entry_point: str, parameters: dict[str, st
             mlproject.PASSWORD_REFUSED.format(name="deliver_to", shown="http://mlflow.example:5000/x"),
         ),
         ("main", ["--data"], "--data has no value: expected --name value"),
-        ("evaluate", ["--run", "ab"], "data is missing: -P data=…"),
+        ("upscale", ["--run", "ab", "--input", "x"], "output is missing: -P output=…"),
         ("evaluate", ["--run", "ab", "--data", "x", "--scale", "5"], "scale = 5 refused: must be one of 2, 3, 4"),
         ("sync", ["--run", "ab", "--max_lr", "1"], "unknown parameter max_lr: must be one of run, run_dir"),
         (
@@ -149,6 +150,27 @@ def test_a_wrong_parameter_is_one_line_and_exit_2(
     captured = capsys.readouterr()
     assert captured.err == f"mlproject: {line}\n"
     assert captured.out == ""
+
+
+def test_an_evaluation_has_every_option_of_the_command(called_in: Path) -> None:
+    for name in ("evaluate", "upscale"):
+        options = {option.name for option in table.command(name).all_options()} - {"as_json"}
+        assert {option.name for option in mlproject.ENTRY_POINTS[name].options.values()} == options
+    (called_in / "ours").mkdir()
+    words = command(
+        "evaluate", run="", frames="ours", against="bicubic", fail_if="psnr_y < -0.05", by="interval", data="sample",
+        start="3.0", count="8", tof="on", log="off", lpips_weights="a.pth '/w/b c.pth'",
+    )  # fmt: skip
+    assert words == [
+        "evaluate", "--frames", str(called_in / "ours"), "--against", "bicubic", "--fail-if", "psnr_y < -0.05",
+        "--by", "interval", "--data", "sample", "--start", "3", "--count", "8", "--tof",
+        "--lpips-weights", str(called_in / "a.pth"), "--lpips-weights", "/w/b c.pth",
+    ]  # fmt: skip
+    words = command("evaluate", run="", suite="reds4,vid4", root="sets", table="latex", log="on")
+    assert words == [
+        "evaluate", "latest", "--suite", "reds4,vid4", "--root", str(called_in / "sets"), "--table", "latex", "--log"
+    ]  # fmt: skip
+    assert command("evaluate", run="ab@20", frames="", data="sample")[1] == "ab@20"
 
 
 def test_relative_paths_are_from_where_mlflow_run_was_called(called_in: Path) -> None:

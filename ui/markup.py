@@ -18,7 +18,7 @@ from jinja2.ext import Extension
 from jinja2.lexer import Token, TokenStream
 
 from vsrpp import formats
-from vsrpp.control import NEEDS
+from vsrpp.control import needed_for
 from vsrpp.safe_text import printable
 
 from .messages import Texts
@@ -72,7 +72,7 @@ def _without_controls(value: object) -> object:
 
 def needs(action: str) -> str:
     """The class of a button for an action: the page's script bars it for visitors without the role."""
-    return f"needs-{NEEDS[action].word}"
+    return f"needs-{needed_for(action).word}"
 
 
 def _pixel(value: float) -> str:

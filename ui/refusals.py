@@ -51,7 +51,6 @@ ROLE_EDIT_ENDS = Reason(
     "max_steps = {max_steps} refused: it ends the run now; {who} has the role {role} here, and this needs {needed}. No edit"
     " was sent.",
 )
-NO_ROLE_DECLARED = Reason("refused.panel.role_undeclared", "{action} refused: no role is declared for it.")
 
 # ---- what a page asks
 NO_PAGE = Reason("not_found.panel.page", "There is no page {page}.", NotFound)

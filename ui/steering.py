@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vsrpp import config, control
-from vsrpp.control import NEEDS, Role, RunView
+from vsrpp.control import Role, RunView
 from vsrpp.paths import RunPaths
 from vsrpp.store import Answer
 
@@ -40,7 +40,7 @@ def check_edit(visitor: Visitor, changes: Mapping[str, Any], snapshot: RunView) 
     if beyond:
         needed = control.needed_for_edit(beyond, snapshot.run_config)
         raise refusals.ROLE_EDIT(keys=", ".join(beyond), **_fields(visitor, needed))
-    needed = NEEDS["edit.ending"]
+    needed = control.needed_for("edit.ending")
     if visitor.role < needed and _ends(changes, snapshot):
         raise refusals.ROLE_EDIT_ENDS(max_steps=changes["max_steps"], **_fields(visitor, needed))
 
@@ -64,9 +64,7 @@ def cancel(visitor: Visitor, jobs: Jobs, key: str) -> Job:
 
 
 def _allow(visitor: Visitor, action: str, word: str) -> None:
-    needed = NEEDS.get(action)
-    if needed is None:
-        raise refusals.NO_ROLE_DECLARED(action=word)
+    needed = control.needed_for(action)
     if visitor.role < needed:
         raise refusals.ROLE(action=word, **_fields(visitor, needed))
 

@@ -28,6 +28,7 @@ from vsrpp.control import (
     Preview,
     RunRow,
     RunView,
+    ValidationRecord,
     messages,
 )
 from vsrpp.control import messages as control_messages
@@ -45,6 +46,7 @@ _Events = list[Event]
 _Rows = list[MetricRow]
 _Checkpoints = list[LocalCheckpoint]
 _Keys = list[str]
+_Validations = list[ValidationRecord]
 
 
 class Run:
@@ -123,6 +125,13 @@ class Run:
         frame = pd.DataFrame(columns)
         frame.index.name = "step"
         return frame.sort_index()
+
+    def validations(self, *, left_behind: bool = False) -> _Validations:
+        """The validations on the line to the current state, by step, with the figures of each clip and each frame.
+
+        With `left_behind`, also those of branches abandoned by a rollback or a reverted probation.
+        """
+        return control.validations(self.paths, left_behind=left_behind)
 
     def checkpoints(self) -> _Checkpoints:
         """The complete checkpoints on disk that lead to the current state, by step."""

@@ -62,6 +62,14 @@ class RunPaths:
         return self.root / "images"
 
     @property
+    def validations(self) -> Path:
+        """The figures of each frame of the validations."""
+        return self.root / "validations"
+
+    def frame_figures(self, step: int, branch: int) -> Path:
+        return self.validations / f"step_{step:07d}_branch_{branch}.json"
+
+    @property
     def deliver_log(self) -> Path:
         """The log of the delivery process, for people; never parsed."""
         return self.root / "delivery.log"

@@ -48,10 +48,18 @@ def resize_u8(frames: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
     return out if frames.ndim == 4 else out[0]
 
 
-def resize_part_u8(frame: NDArray[np.uint8], scale: float, rows: slice, columns: slice) -> NDArray[np.uint8]:
-    """Some rows and columns (slices with start and stop) of one resized (H, W, C) frame; bit-identical to `resize_u8`."""
-    part = _resize_first(frame, scale, rows)
-    part = _resize_first(np.ascontiguousarray(part.swapaxes(0, 1)), scale, columns)
+def resize_part_u8(
+    frame: NDArray[np.uint8], scale: float, rows: slice, columns: slice, *, size: tuple[int, int] | None = None
+) -> NDArray[np.uint8]:
+    """Some rows and columns (slices with start and stop) of one resized (H, W, C) frame; bit-identical to `resize_u8`.
+
+    size: (H, W), if `frame` is only the upper left part of it, with all pixels that the result depends on.
+    """
+    height, width = size or frame.shape[:2]
+    taps, _ = _taps(width, output_size(width, scale), scale)
+    first, last = int(taps[:, columns].min()), int(taps[:, columns].max())
+    part = _resize_first(frame[:, first : last + 1], height, scale, rows)
+    part = _resize_first(np.ascontiguousarray(part.swapaxes(0, 1)), width, scale, columns, first_line=first)
     np.rint(part, out=part)
     return np.clip(part, 0, 255, out=part).swapaxes(0, 1).astype(np.uint8)
 
@@ -79,11 +87,18 @@ def _taps(in_size: int, out_size: int, scale: float) -> tuple[NDArray[np.int64],
     return np.minimum(taps, 2 * in_size - 1 - taps), weights / weights.sum(axis=0)  # the border as a mirror
 
 
-def _resize_first(image: NDArray[Any], scale: float, wanted: slice) -> NDArray[np.float32]:
-    """Resize the first axis of an (N, …) image; returns the `wanted` lines of the result, in float32."""
-    taps, weights = (table[:, wanted] for table in _taps(len(image), output_size(len(image), scale), scale))
+def _resize_first(
+    image: NDArray[Any], length: int, scale: float, wanted: slice, first_line: int = 0
+) -> NDArray[np.float32]:
+    """Resize the first axis of a (length, …) image; returns the `wanted` lines of the result, in float32.
+
+    image: from first_line on, up to the last line that they depend on.
+    """
+    taps, weights = (table[:, wanted] for table in _taps(length, output_size(length, scale), scale))
     first, last = int(taps.min()), int(taps.max())
-    lines = image[first : last + 1].reshape(last + 1 - first, -1).astype(np.float32, copy=False)
+    lines = (
+        image[first - first_line : last + 1 - first_line].reshape(last + 1 - first, -1).astype(np.float32, copy=False)
+    )
     out = np.zeros((taps.shape[1], lines.shape[1]), np.float32)
     term = np.empty_like(out)
     for tap, weight in zip(taps - first, weights.astype(np.float32), strict=True):

@@ -22,6 +22,7 @@ from vsrpp.cli import main
 from vsrpp.cli.parser import build
 from vsrpp.cli.table import COMMANDS, TRAIN, command
 from vsrpp.cli.train import train as train_command
+from vsrpp.data.survey import Survey
 from vsrpp.errors import VsrppError
 from vsrpp.launch import supervisor, train_job
 from vsrpp.paths import RunPaths
@@ -110,7 +111,7 @@ def outcome(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
             run_config = given.get("run_config") or {"name": None}
             return SimpleNamespace(
                 paths=RunPaths(folder / "new"), run_config=run_config, finish=lambda _: None, follow=lambda _: None,
-                data=SimpleNamespace(samples_per_epoch=1, val=[], val_frames=(0, 0)),
+                data=SimpleNamespace(samples_per_epoch=1, val=[], val_frames=(0, 0), survey=Survey()),
             )  # fmt: skip
 
         return note
@@ -276,7 +277,7 @@ INDEPENDENT: dict[str, set[str]] = {
     },
     "upscale": {
         "--codec", "--crf", "--fps", "--chunk", "--overlap", "--tile", "--tile-overlap", "--device", "--no-audio",
-        "--trust-code", "--overwrite", "--pix-fmt",
+        "--trust-code", "--overwrite", "--deinterlace", "--pix-fmt", "--resume", "--strict", "--keep-going",
     },
     "data": {"--sheet", "--overwrite", "--set", "--plugin", "--read-all"},
     "compare": {"--html", "--png", "--log-artifact"},
@@ -323,6 +324,7 @@ EXCLUDED: list[tuple[list[str], str]] = [
     (["upscale", "latest", "tiny.mkv", "out.mkv", "--codec", "ffv1", "--crf", "5"], "--crf refused: ffv1 has no quality"),
     (["upscale", "latest", "tiny.mkv", "out", "--crf", "5"], "--crf refused: png has no quality"),
     (["upscale", "latest", "tiny.mkv", "out.mkv", "--fps", "25"], "--fps refused: the input is a video"),
+    (["upscale", "latest", "tiny.mkv", "out.mkv", "--strict", "--keep-going"], "--keep-going refused: --strict refuses"),
     (["upscale", "latest", "tiny.mkv", "out", "--codec", "h264"], "its name does not end in a video suffix"),
     (["upscale", "latest", "tiny.mkv", "out", "--pix-fmt", "yuv444p"], "frames in a folder are PNG files in RGB"),
     (["upscale", "latest", "tiny.mkv", "out.ma4"], "To write frames into a folder of this name, end it with /."),

@@ -77,7 +77,7 @@ def test_a_backup_has_what_a_resume_needs_and_no_secret(run: RunPaths, tmp_path:
     names = {path.relative_to(restored.root).parts[0] for path in restored.root.rglob("*")}
     assert names == {
         "run.db", "inbox.db", "delivery.db", "run_config.yaml", "runtime_config.json", "plugins.json", "checkpoints",
-        "images",
+        "images", "validations",
     }  # fmt: skip
     assert control.checkpoint_steps(restored) == [10, 20]
     assert control.history(restored) == control.history(run)

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from tests.support.reasons import raises
 from vsrpp import config
-from vsrpp.control import roles
+from vsrpp.control import messages, roles
 from vsrpp.control.roles import Role
 from vsrpp.errors import Refused
 from vsrpp.store.inbox import COMMAND_KINDS
@@ -31,8 +32,10 @@ def test_every_command_has_a_lowest_role_and_all_above_may_do_it(kind: str) -> N
     assert [role for role in Role if allowed(role, kind, keys)] == [role for role in Role if role >= lowest]
 
 
-def test_an_action_that_no_role_names_is_the_owners() -> None:
-    assert [role for role in Role if allowed(role, "start_training")] == [Role.OWNER]
+def test_an_action_that_is_not_declared_is_nobodys() -> None:
+    assert not any(allowed(role, "start_training") for role in Role)
+    with raises(messages.NO_ROLE_DECLARED, action="start_training"):
+        roles.needed_for("command.start_training")
 
 
 def test_an_operator_edits_the_safe_tier_only() -> None:

@@ -8,6 +8,7 @@ import math
 import random
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -83,6 +84,35 @@ def test_rising_validations_speak_against_a_flat_loss():
 def test_a_loss_that_is_flat_without_noise_is_a_plateau_after_the_patience(patience, max_steps):
     said = feed(plateau.make("vsrpp", NEWEST), [0.05] * (patience + 2), max_steps=max_steps, patience=patience)
     assert [d.detected for d in said].index(True) == patience
+
+
+FALLS: dict[str, Callable[[float], float]] = {
+    "power": lambda n: 0.1 * max(n, 1) ** -0.067,
+    "exponential": lambda n: 0.05 + 0.1 * math.exp(-n / 700),
+    "linear": lambda n: 0.2 - 5e-5 * n,
+}
+
+
+@pytest.mark.parametrize("patience", [50, 600])
+@pytest.mark.parametrize("max_steps", [6000, 20_000, LONG])
+@pytest.mark.parametrize("fall", FALLS)
+def test_a_loss_that_falls_and_then_stands_still_is_a_plateau_after_the_patience(fall, max_steps, patience):
+    corner = 1500
+    losses = [FALLS[fall](min(n, corner)) for n in range(corner + patience * 11 // 10 + 1)]
+    said = feed(plateau.make("vsrpp", NEWEST), losses, max_steps=max_steps, patience=patience)
+    assert said[-1].plateau
+    if max_steps > SHORT_RUN:
+        assert not any(d.plateau for d in said[: corner + patience * 9 // 10])
+
+
+def test_a_state_of_before_resumes_and_one_of_a_loss_that_stands_still_goes_on():
+    whole, first, second = (plateau.make("vsrpp", NEWEST) for _ in range(3))
+    expected = feed(whole, [0.05] * 300)
+    feed(first, [0.05] * 200)
+    state = json.loads(json.dumps(first.state()))
+    second.load(state)
+    assert [second.update(201 + n, 0.05, LIVE) for n in range(100)] == expected[200:]
+    plateau.make("vsrpp", NEWEST).load({key: value for key, value in state.items() if key not in ("last", "still")})
 
 
 def test_in_a_short_run_the_candidate_is_the_verdict():

@@ -16,11 +16,14 @@ from vsrpp.data import Data, messages, open_data
 from vsrpp.data.degradation_table import TABLE, AddedDegradation, add_degradation
 from vsrpp.data.loader import Batches
 from vsrpp.data.pack import pack
-from vsrpp.inference.evaluate import evaluate_path
+from vsrpp.inference.evaluate import FrameByFrame, evaluate_path
 from vsrpp.resize import resize_u8
 
 NAME = "grain.py:grain"
 CODE = """
+import threading
+import time
+
 import numpy as np
 
 def grain(frames, rng, *, scale, strength):
@@ -28,6 +31,14 @@ def grain(frames, rng, *, scale, strength):
     noise = rng.integers(-strength, strength + 1, size=small.shape)
     frames[:] = 0
     return np.clip(small + noise, 0, 255).astype(np.uint8)
+
+running = threading.Lock()
+
+def alone(frames, rng, *, scale):
+    assert running.acquire(blocking=False)
+    time.sleep(0.01)
+    running.release()
+    return frames[:, ::scale, ::scale]
 
 def floats(frames, rng, *, scale):
     return frames[:, ::scale, ::scale] / 255
@@ -83,13 +94,17 @@ def test_validation_is_the_same_from_cache_originals_packed_copy_and_evaluate(tm
             np.testing.assert_array_equal(ours.lr(1, 11), theirs.lr(1, 11))
     seen: list[np.ndarray] = []
 
-    def upscale(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        for frame in frames:
-            seen.append(frame)
-            yield resize_u8(frame, 4)
+    def upscale(frame: np.ndarray) -> np.ndarray:
+        seen.append(frame)
+        return resize_u8(frame, 4)
 
-    evaluate_path(str(tmp_path / "clips" / "000"), upscale, 4, start=29, count=6, degradation=NAME)
+    evaluate_path(str(tmp_path / "clips" / "000"), FrameByFrame(upscale), 4, start=29, count=6, degradation=NAME)
     np.testing.assert_array_equal(np.stack(seen), cached.val[0].lr(1, 7))
+
+
+def test_a_function_is_called_from_one_thread_at_a_time(tmp_path: Path, file: Path) -> None:
+    _add(file, "alone")
+    assert _open(tmp_path, reading="originals").val[0].lr().any()
 
 
 def test_other_code_and_other_parameters_are_other_data(tmp_path: Path, file: Path) -> None:

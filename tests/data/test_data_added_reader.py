@@ -62,7 +62,7 @@ def _open(path: Path, cache: Path, **changes: Any) -> Data:
 
 @pytest.mark.parametrize("reading", ["cache", "originals"])
 def test_its_clips_train_and_validate_like_folders_of_frames(tmp_path: Path, file: Path, reading: str) -> None:
-    with pytest.raises(Refused, match="video suffix"):
+    with pytest.raises(Refused, match="FFmpeg finds no video"):
         _open(file, tmp_path / "cache")
     add_reader(AddedReader(NAME, Stacks(), "a"))
     data = _open(file, tmp_path / "cache", reading=reading)

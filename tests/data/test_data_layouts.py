@@ -77,7 +77,7 @@ def test_a_sequence_that_a_list_names_and_is_not_there_is_refused(tmp_path: Path
 
 def test_sequences_without_lists_are_refused_by_what_was_looked_for(tmp_path: Path) -> None:
     root = without(make_vimeo(tmp_path / "v"), "sep_trainlist.txt", "sep_testlist.txt")
-    with pytest.raises(Refused, match=r"neither sep_trainlist\.txt nor sep_testlist\.txt"):
+    with pytest.raises(Refused, match=r"none of sep_trainlist\.txt, sep_testlist\.txt, meta_info"):
         find(root)
 
 

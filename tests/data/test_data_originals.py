@@ -12,9 +12,11 @@ import pytest
 from tests.support.clips import piece, run_config, write_frames, write_video
 from tests.support.layouts import make_clips, make_pairs, make_vimeo
 from tests.support.reasons import raises
-from vsrpp.data import Data, messages, open_data
+from vsrpp.data import Data, messages, open_data, originals
 from vsrpp.data.loader import Batches
 from vsrpp.media import messages as media_messages
+from vsrpp.media.decode import Corner
+from vsrpp.media.images import read_corner
 from vsrpp.resize import output_size, resize_part_u8, resize_u8
 
 
@@ -52,6 +54,32 @@ def test_a_part_resized_has_the_bits_of_the_whole(scale: float) -> None:
     height, width = (output_size(side, scale) for side in frame.shape[:2])
     for rows, columns in ((slice(0, 3), slice(width - 5, width)), (slice(height // 2, height // 2 + 7), slice(4, 11))):
         np.testing.assert_array_equal(resize_part_u8(frame, scale, rows, columns), whole[rows, columns])
+
+
+@pytest.mark.parametrize(
+    ("make", "degradation"), [(make_clips, "bicubic"), (make_clips, "realistic"), (make_pairs, "bicubic")]
+)
+def test_a_sample_reads_each_file_once_and_no_further_than_its_crop_needs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Any, degradation: str
+) -> None:
+    config = run_config(make(tmp_path / "set"), reading="originals", crop_size=16, degradation=degradation)
+    train = open_data(config, cache_dir=tmp_path / "cache").train
+    read: list[tuple[Path, int, int]] = []
+
+    def counted(file: Path, version: int, rows: int, columns: int) -> Corner:
+        read.append((file, rows, columns))
+        return read_corner(file, version, rows, columns)
+
+    monkeypatch.setattr(originals, "read_corner", counted)
+    train.sample_u8(0)
+    assert len(read) == (10 if make is make_pairs else 5)
+    areas = []
+    for index in range(1, 10):
+        read.clear()
+        train.sample_u8(index)
+        assert len(read) == len({file for file, *_ in read})
+        areas += [rows * columns for _, rows, columns in read]
+    assert min(areas) < max(areas) / 2
 
 
 def test_a_video_is_decoded_all_the_same(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_frames_of_two_sizes_in_one_folder_are_refused_by_the_odd_ones_name(tmp_
 
 
 def test_frames_and_videos_in_one_folder_are_refused(tmp_path: Path) -> None:
-    write_frames(tmp_path, piece(1))
+    write_frames(tmp_path, piece(3))
     write_video(tmp_path / "v.mkv", piece(1))
     with raises(messages.FRAMES_AND_VIDEOS, path=tmp_path, frame="00000000.png", video="v.mkv"):
         inspect(tmp_path)
@@ -156,10 +156,12 @@ def test_a_single_image_is_refused_with_a_hint_at_its_folder(tmp_path: Path) -> 
         inspect(tmp_path / "00000000.png")
 
 
-def test_deep_grey_frames_are_refused_rather_than_clipped(tmp_path: Path) -> None:
+def test_deep_grey_frames_are_scaled_to_8_bits(tmp_path: Path) -> None:
     Image.fromarray(np.full((32, 32), 40000, np.uint16)).save(tmp_path / "deep.png")
+    source = find(tmp_path)[1][0]
+    assert (read_frames(source) == round(40000 / 257)).all()
     with raises(media_messages.DEEP_GREY, path=tmp_path / "deep.png"):
-        read_frames(find(tmp_path)[1][0])
+        read_frames(source.read_by(1))
 
 
 def test_a_video_that_changes_its_size_is_refused_at_that_frame(tmp_path: Path) -> None:

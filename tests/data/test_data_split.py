@@ -12,7 +12,7 @@ from tests.support.reasons import raises
 from vsrpp.data import messages
 from vsrpp.data.cache import StoredClip
 from vsrpp.data.sampling import Sampling
-from vsrpp.data.split import split
+from vsrpp.data.split import split, too_short
 
 FIVE = Sampling(5)
 
@@ -79,6 +79,9 @@ def test_nothing_left_to_train_on_is_refused() -> None:
         split(_clips(2, 30), _clips(2, 30), FIVE)
 
 
-def test_too_few_frames_left_to_train_on_are_refused_with_the_numbers() -> None:
-    with raises(messages.TOO_FEW_LEFT, path=Path("/clips/000"), left=4, frames=9, need="num_frames = 5", validating=5):
-        split(_clips(1, 9), [], FIVE)
+def test_a_clip_with_too_few_frames_left_to_train_on_is_told_with_the_numbers() -> None:
+    made = split([*_clips(1, 9), _clip(1, 30)], [], FIVE)
+    ((span, error),) = too_short(made.train, FIVE)
+    assert (span.clip.name, error.reason_code) == ("000", messages.TOO_FEW_LEFT.code)
+    told = (Path("/clips/000"), 4, 9, "num_frames = 5", 5)
+    assert tuple(error.fields[name] for name in ("path", "left", "frames", "need", "validating")) == told

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.clips import piece, run_config, write_frames, write_video
@@ -35,6 +35,7 @@ def opened(path: Path, cache: Path, **changes: Any) -> Data:
 
 
 @given(st.lists(st.integers(1, 300), min_size=1, max_size=40), st.integers(16, 500))
+@example([1, 1, 33, 64], 66)
 def test_a_sample_is_as_large_as_it_may_be_and_evenly_shared(lengths: list[int], limit: int) -> None:
     runs = spread(lengths, limit)
     taken = [sum(map(len, clip)) for clip in runs]

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tests.support.clips import piece, write_frames
 from tests.support.processes import train_command, vsrpp
 from tests.support.reasons import raises
 from tests.support.runs import open_in_process, train
+from vsrpp import models
 from vsrpp.data import messages as data_messages
 from vsrpp.data.degradations import bd
-from vsrpp.inference.evaluate import bicubic_of, evaluate_path, network_of
+from vsrpp.inference import evaluate as scoring
+from vsrpp.inference.evaluate import FrameByFrame, InWindows, bicubic_of, evaluate_path, network_of
 from vsrpp.resize import resize_u8
 from vsrpp.store import RunReader
 
@@ -36,15 +38,70 @@ def trained(runs: Path, data: Path, **sets: Any) -> tuple[Any, dict[str, Any]]:
 
 
 @pytest.mark.parametrize("degradation", ["bicubic", "bd", "realistic"])
-def test_evaluate_scores_the_frames_that_validation_saw(tmp_path: Path, tiny_clip: Path, degradation: str) -> None:
-    folder, validated = trained(tmp_path / "runs", tiny_clip, degradation=degradation)
+def test_evaluate_gives_a_clip_the_figures_that_validation_gave_it(
+    tmp_path: Path, tiny_clip: Path, degradation: str
+) -> None:
+    unseen = write_frames(tmp_path / "unseen", piece(16, 64, 96, start=60))
+    folder, validated = trained(tmp_path / "runs", tiny_clip, degradation=degradation, val_data=str(unseen))
     upscale, scale, its_own = network_of(folder)
     assert (scale, its_own) == (4, degradation)
-    unseen = 24 - validated["clips"][0]["frames"]
     for name, way in (("", upscale), ("bicubic_", bicubic_of(4))):
-        seen = evaluate_path(str(tiny_clip), way, 4, start=unseen, degradation=degradation)
+        seen = evaluate_path(str(unseen), way, 4, degradation=degradation)
         for figure in FIGURES:
             assert seen[figure] == pytest.approx(validated[name + figure], abs=1e-9), figure
+
+
+@pytest.mark.parametrize("degradation", ["bicubic", "bd", "realistic"])
+def test_bicubic_of_held_out_frames_has_the_figures_of_validation(
+    tmp_path: Path, tiny_clip: Path, degradation: str
+) -> None:
+    _, validated = trained(tmp_path / "runs", tiny_clip, degradation=degradation)
+    start = 24 - validated["clips"][0]["frames"]
+    seen = evaluate_path(str(tiny_clip), bicubic_of(4), 4, start=start, degradation=degradation)
+    for figure in FIGURES:
+        assert seen[figure] == pytest.approx(validated[f"bicubic_{figure}"], abs=1e-9), figure
+
+
+PARTS = [(0, 1), (0, 6), (3, None), (5, 2), (7, 3), (8, 1), (10, 2), (11, 9), (16, 4), (19, 1), (19, 8)]
+
+
+@pytest.mark.parametrize("whole", [20, 9, 6])
+def test_a_frame_has_one_score_whatever_part_of_its_clip_is_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: int
+) -> None:
+    """As one window, and in several; with degradations that work on the frame and on blocks of frames."""
+    monkeypatch.setattr(scoring, "WHOLE_CLIP_FRAMES", whole)
+    monkeypatch.setattr(scoring, "OVERLAP", 2)
+    torch.manual_seed(0)
+    network = models.build({"network": "vsrpp", "n_feats": 4, "n_blocks": 1, "scale": 4})
+    with torch.no_grad():
+        for part in network.parameters():  # untrained, it is bicubic
+            part.add_(torch.randn_like(part), alpha=0.1)
+    upscale, clip = (
+        InWindows(network.eval(), torch.device("cpu")),
+        str(write_frames(tmp_path / "clip", piece(20, 48, 64))),
+    )
+    for degradation in ("bicubic", "realistic"):
+        per_frame = evaluate_path(clip, upscale, 4, degradation=degradation)["clips"][0]["per_frame"]
+        for start, count in PARTS:
+            seen = evaluate_path(clip, upscale, 4, start=start, count=count, degradation=degradation)
+            stop = 20 if count is None else min(20, start + count)
+            part = seen["clips"][0]["per_frame"]
+            assert part["frame"] == list(range(start, stop))
+            for figure in ("psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb"):
+                assert part[figure] == per_frame[figure][start:stop], (figure, start, count)
+    with raises(data_messages.NO_SUCH_FRAME, frame=20):
+        evaluate_path(clip, upscale, 4, start=20)
+
+
+def test_no_more_than_the_context_of_a_part_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoring, "WHOLE_CLIP_FRAMES", 8)
+    monkeypatch.setattr(scoring, "OVERLAP", 2)
+    network = models.build({"network": "vsrpp", "n_feats": 4, "n_blocks": 1, "scale": 4})
+    reads = InWindows(network, torch.device("cpu")).reads
+    assert [reads(*part) for part in ((0, None), (3, 5), (8, 9), (17, 40), (17, None))] == [
+        (0, None), (0, 10), (6, 18), (14, 42), (14, None)
+    ]  # fmt: skip
 
 
 def test_a_single_frame_validates_without_a_temporal_measure(tmp_path: Path, tiny_clip: Path) -> None:
@@ -69,12 +126,11 @@ def test_bd_frames_are_blurred_by_the_field_s_kernel(tmp_path: Path) -> None:
     path = str(write_frames(tmp_path / "clip", truth))
     seen: list[np.ndarray] = []
 
-    def upscale(frames: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        for frame in frames:
-            seen.append(frame)
-            yield resize_u8(frame, 4)
+    def upscale(frame: np.ndarray) -> np.ndarray:
+        seen.append(frame)
+        return resize_u8(frame, 4)
 
-    assert evaluate_path(path, upscale, 4, degradation="bd")["degradation"] == "bd"
+    assert evaluate_path(path, FrameByFrame(upscale), 4, degradation="bd")["degradation"] == "bd"
     assert np.array_equal(np.stack(seen), bd(truth))
     with raises(data_messages.DEGRADATION_SCALE, degradation="bd", scale=2):
         evaluate_path(path, bicubic_of(2), 2, degradation="bd")

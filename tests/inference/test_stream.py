@@ -69,6 +69,40 @@ def test_every_frame_and_pixel_comes_out_once_and_in_its_place(
     assert np.array_equal(made, clip.repeat(2, axis=1).repeat(2, axis=2))
 
 
+@settings(deadline=None)
+@given(frames=st.integers(1, 30), chunk=st.integers(1, 9), overlap=st.integers(0, 9), chunks=st.integers(0, 10))
+def test_a_stream_that_starts_later_gives_the_rest_of_the_whole_one(
+    frames: int, chunk: int, overlap: int, chunks: int
+) -> None:
+    class Mixing(Nearest):
+        """Each output frame depends on all frames of its window."""
+
+        def forward(self, lr: Tensor) -> Tensor:
+            return super().forward(lr * 0.5 + lr.mean() * 0.5)
+
+    bounds = StreamBounds(chunk_frames=chunk, overlap=overlap, tile=0)
+    clip = np.random.default_rng(frames).integers(0, 256, (frames, 3, 4, 3), dtype=np.uint8)
+    works: list[int] = []
+    whole = list(upscale_stream(Mixing(), clip, device="cpu", bounds=bounds, on_work=works.append))
+    assert sum(works) == bounds.work(frames, 3, 4)
+    start = min(chunks * chunk, frames // chunk * chunk)
+    works.clear()
+    rest = list(
+        upscale_stream(
+            Mixing(), clip[bounds.reads_from(start) :], device="cpu", bounds=bounds, start=start, on_work=works.append
+        )
+    )
+    assert sum(works) == bounds.work(frames, 3, 4, start)
+    assert np.array_equal(np.array(rest), np.array(whole[start:]))
+
+
+def test_frames_of_16_bits_keep_them() -> None:
+    clip = np.random.default_rng(0).integers(0, 65536, (6, 13, 17, 3), dtype=np.uint16)
+    made = stream(Nearest(), clip, chunk_frames=4, overlap=2, tile=8, tile_overlap=2)
+    assert made.dtype == np.uint16
+    assert np.array_equal(made, clip.repeat(2, axis=1).repeat(2, axis=2))
+
+
 def test_an_empty_stream_gives_nothing() -> None:
     assert list(upscale_stream(Nearest(), [], device="cpu")) == []
 

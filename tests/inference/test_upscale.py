@@ -15,10 +15,12 @@ from torch import Tensor, nn
 
 from tests.support.clips import piece, write_frames, write_video
 from tests.support.reasons import raises
+from vsrpp.data import messages as data_messages
 from vsrpp.errors import NotFound, Refused
 from vsrpp.inference import messages
 from vsrpp.inference.chunks import StreamBounds
-from vsrpp.inference.upscale import UpscaleOptions, UpscaleProgress, upscale
+from vsrpp.inference.progress import UpscaleProgress
+from vsrpp.inference.upscale import UpscaleEars, UpscaleOptions, upscale
 from vsrpp.media import messages as media_messages
 from vsrpp.media.video_reader import iter_video
 from vsrpp.models import Network
@@ -164,10 +166,42 @@ def test_progress_says_how_far_and_how_long(tmp_path: Path) -> None:
     seen: list[UpscaleProgress] = []
     upscale(
         Nearest(), str(source), str(tmp_path / "o"), UpscaleOptions(bounds=StreamBounds()), device=torch.device("cpu"),
-        on_progress=seen.append,
+        ears=UpscaleEars(on_progress=seen.append),
     )  # fmt: skip
-    assert [(item.frames, item.expected) for item in seen] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert [(item.frames, item.expected) for item in seen] == [(0, 4), (0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    assert seen[0].eta_s is None
+    assert seen[1].share == 1
     assert seen[-1].eta_s == 0
+
+
+def test_the_remaining_time_is_within_half_again_after_a_tenth_of_the_work(tmp_path: Path) -> None:
+    now = 0.0
+
+    class Timed(Nearest):
+        """Takes a second for each frame, and a third more for every second tile."""
+
+        calls = 0
+
+        def forward(self, lr: Tensor) -> Tensor:
+            nonlocal now
+            now += lr.shape[1] * (1 + self.calls % 2 / 3)
+            self.calls += 1
+            return super().forward(lr)
+
+    source = write_frames(tmp_path / "in", piece(30, 48, 64))
+    seen: list[tuple[float, UpscaleProgress]] = []
+    upscale(
+        Timed(), str(source), str(tmp_path / "o"),
+        UpscaleOptions(bounds=StreamBounds(chunk_frames=4, overlap=2, tile=40, tile_overlap=8)),
+        device=torch.device("cpu"), clock=lambda: now, ears=UpscaleEars(on_progress=lambda told: seen.append((now, told))),
+    )  # fmt: skip
+    assert seen[0][1].frames == seen[0][1].work == 0  # something is said before the first tile
+    assert seen[-1][1].share == 1
+    late = [(at, told) for at, told in seen if told.share is not None and 0.1 <= told.share < 0.98]
+    assert len(late) > 20
+    for at, told in late:
+        assert told.eta_s is not None
+        assert 1 / 1.5 < told.eta_s / (now - at) < 1.5
 
 
 def test_a_refusal_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
@@ -190,7 +224,7 @@ def test_a_refusal_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
         (video, "o.png", {}, media_messages.NOT_A_VIDEO_NAME),
         (video, "o.ma4", {}, media_messages.UNKNOWN_SUFFIX),
         (video, "o.mp4", {"crf": 52}, media_messages.CRF_RANGE),
-        (tmp_path / "letter.txt", "o.mp4", {}, media_messages.NOT_A_VIDEO),
+        (tmp_path / "letter.txt", "o.mp4", {}, data_messages.NOT_A_VIDEO),
     ]:
         with raises(reason):
             run(source, tmp_path / target, **options)

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from vsrpp.data import sample_clip
+from vsrpp.media import READER_VERSION
 from vsrpp.media.video_reader import iter_video
 
 
@@ -73,6 +74,7 @@ def run_config(data: Path | str, **changes: Any) -> dict[str, Any]:
         "batch_size": 2,
         "seed": 0,
         "degradation": "bicubic",
+        "reader_version": READER_VERSION,
         "decode_cache_gib": 1.0,
     }
     return config | changes

@@ -16,7 +16,7 @@ from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.data.unreadable import BadFrames
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.paths import RunPaths
-from vsrpp.store import Answer, Event, Inbox, RunWriter
+from vsrpp.store import Answer, Event, FrameFigures, Inbox, RunWriter
 from vsrpp.training.checkpoint_manager import CheckpointManager
 from vsrpp.training.commands import RunCommands
 from vsrpp.training.context import RunContext
@@ -117,7 +117,10 @@ class Rank0:
             validator=SimpleNamespace(run=self._score),
         )  # fmt: skip
         self.events: list[Event] = []
-        self.recorder = RunRecorder(self.run, writer, branch=0, revision=0, on_event=self.events.append, watch=list)
+        self.recorder = RunRecorder(
+            self.run, writer, branch=0, revision=0, on_event=self.events.append, watch=list,
+            frame_figures=FrameFigures(self.paths),
+        )  # fmt: skip
         self.live_config = LiveConfig(self.paths, run_config, prepared.history, self.recorder, self.run.side_products)
         self.status = RunStatus(self.run, self.recorder, self.live_config, lambda _: None)
         cursor = ReplayCursor(prepared.line, started.seq, prepared.history, self.recorder, self.state)

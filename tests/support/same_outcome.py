@@ -26,7 +26,7 @@ ROWS_OF_THE_MACHINE = ("speed/", "system/", "progress/spent_s", "progress/eta_s"
 NOT_COMPARED = frozenset(
     {
         "command", "line", "message", "error", "size_bytes", "versions", "host", "code_version", "training_state.pt",
-        "reason_code", "fields", "remarks", "because", "run_config.yaml", "alerts_on", "data_clips",
+        "reason_code", "fields", "remarks", "because", "run_config.yaml", "alerts_on", "data_clips", "clips_left_out",
     }
 )  # fmt: skip
 """Keys of an event's data and of an answer: wording, and what the older code does not know.
@@ -42,7 +42,7 @@ LATER_KEYS: dict[str, Any] = {
     "mlflow_tags": "all", "signing_key": None,
     "alerts_link_local": False, "shared_runs": False,
     "controller_version": 1,
-    "validation_version": 1, "network_version": 1, "val_frames": 400, "num_frames_schedule": None,
+    "validation_version": 1, "network_version": 1, "reader_version": 1, "val_frames": 400, "num_frames_schedule": None,
 }  # fmt: skip
 """Keys of a run config that older code does not know, each with the value that means what the older code does."""
 MANIFEST = ("format", "step", "branch", "revision", "reason", "metrics")

@@ -55,10 +55,12 @@ def delivered(uri: str, runs: Path, run_config: dict[str, Any], more: dict[str, 
 
 
 @pytest.mark.slow
-def test_it_upscales_frames_as_the_network_does(uri: str, trained: tuple[Any, Any]) -> None:
+def test_it_upscales_frames_as_the_network_and_the_command_do(
+    uri: str, trained: tuple[Any, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     import mlflow
 
-    from vsrpp.inference.chunks import upscale_frames
+    from vsrpp.inference.chunks import StreamBounds, upscale_frames, upscale_stream
 
     model, network = trained
     before = mlflow.get_tracking_uri()
@@ -73,6 +75,19 @@ def test_it_upscales_frames_as_the_network_does(uri: str, trained: tuple[Any, An
     assert np.array_equal(upscaled, upscale_frames(network, frames, device="cpu"))
     with pytest.raises(Exception, match=r"uint8|dtype|schema"):
         loaded.predict(frames.astype(np.float64))
+    long = np.random.default_rng(1).integers(0, 256, (40, 8, 12, 3), dtype=np.uint8)
+    streamed, whole = (
+        np.stack(list(upscale_stream(network, iter(long), device="cpu"))),
+        upscale_frames(network, long, device="cpu"),
+    )
+    assert not np.array_equal(streamed, whole), "the window matters"
+    assert np.array_equal(loaded.predict(long), streamed)
+    caplog.clear()
+    assert np.array_equal(loaded.predict(long, params={"chunk_frames": 0}), whole)
+    assert "longer than the run was validated at" in caplog.text
+    bounds = StreamBounds()
+    stated = {param.name: param.default for param in loaded.metadata.get_params_schema().params}
+    assert stated == {"chunk_frames": bounds.chunk_frames, "overlap": bounds.overlap, "tile": bounds.tile}
     spec = (Path(model.artifact_location) / "MLmodel").read_text()
     assert model.model_id in spec
     assert str(Path(__file__).parents[2]) not in spec, "no path of this machine"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from tests.support.clips import tiny_clip
 from tests.support.reasons import raises
@@ -43,6 +45,30 @@ def test_a_run_at_another_scale_takes_what_fits_and_records_what_stayed_fresh(tm
     assert all(torch.equal(weights[key], theirs[key]) for key in listed["loaded"])
     assert f"{len(listed['loaded'])} of the network's {len(weights)} tensors" in line
     assert f"{len(listed['fresh'])} stay fresh" in line
+
+
+def test_weights_of_another_network_version_are_told(tmp_path: Path, clip: Path) -> None:
+    run_config, live = configs(clip, **TINY, scale=2)
+    folder = CheckpointPaths(tmp_path / "step_0000010")
+    folder.root.mkdir()
+    torch.save({"params": models.build(run_config).state_dict()}, folder.root / "x.pth")
+
+    def told(theirs: dict[str, Any] | None, ours: int) -> list[str]:
+        folder.run_config.unlink(missing_ok=True)
+        if theirs is not None:
+            folder.run_config.write_text(yaml.safe_dump({"network": "vsrpp", **theirs}))
+        said: list[str] = []
+        start = run_config | {"pretrained": str(folder.root / "x.pth"), "network_version": ours}
+        prepare_new(start, live, runs=tmp_path / "runs", run_id=lambda: None, say=said.append).writer.close()
+        return [line.removeprefix("⚠️  ") for line in said if "network_version" in line]
+
+    older = messages.WEIGHTS_OF_OTHER_VERSION.sentence(file="x.pth", theirs=1, ours=2)
+    assert told({}, 2) == told({"network_version": 1}, 2) == [older]
+    assert told({}, 1) == told({"network_version": 2}, 2) == []
+    assert told({"network_version": 2}, 1) == [
+        messages.WEIGHTS_OF_OTHER_VERSION.sentence(file="x.pth", theirs=2, ours=1)
+    ]
+    assert told(None, 2) == [messages.WEIGHTS_OF_UNKNOWN_VERSION.sentence(file="x.pth", ours=2)]
 
 
 def test_from_a_checkpoint_of_another_network_names_the_way_to_load_what_fits(tmp_path: Path, clip: Path) -> None:

@@ -14,6 +14,7 @@ from vsrpp.data.split import Span
 from vsrpp.launch import run_configs
 from vsrpp.models.vsrpp_net import STATE_LEAK, VsrppNet, bounded
 from vsrpp.paths import CheckpointPaths
+from vsrpp.training import messages
 from vsrpp.training.recurrence import measure
 
 FIGURES = {
@@ -91,6 +92,55 @@ def test_validations_record_the_figures_and_tell_an_unstable_recurrence_once(tmp
     assert {f"val/{name}" for name in validated[0].data} >= FIGURES
     assert validated[0].data["window"] == 32
     assert [event.step for event in run.events if event.type == "recurrence_unstable"] == [10]
+
+
+SMALL = {"n_feats": 4, "n_blocks": 1, "num_frames": 3, "network_version": 1, "max_steps": 30, "validate_every": 10,
+         "scale": 4, "val_fraction": 0.5, "max_lr": 1e-5, "ema_decay": 0.99999, "adaptive": False}  # fmt: skip
+
+
+def on_probation(run: Steered, revert_if: str) -> None:
+    payload = {"changes": {"grad_clip": 0.5}, "probation": {"steps": 12, "revert_if": revert_if}}
+    run.uids.append(run.inbox.put("edit", payload, origin="cli"))
+
+
+@pytest.mark.parametrize(
+    "revert_if", ["gain_window < -3", "recurrence_growth > 1.3", "loss > 1e9x or gain_window < -3"]
+)
+def test_a_recurrence_that_diverges_in_a_probation_reverts_the_edit(
+    tmp_path: Path, tiny_clip: Path, revert_if: str
+) -> None:
+    """Known only from the validation at step 20, in the middle of the probation; the whole state comes back."""
+
+    def spoil(run: Steered) -> None:
+        if "config_reverted" not in run.types():
+            model = exploding(1)
+            torch.nn.init.normal_(model.upsampler[-1].weight)  # untrained, it adds nothing to bicubic
+            run.context.state.model_ema.load_state_dict(model.state_dict())
+
+    whole = Steered.new(tmp_path / "a", tiny_clip, **SMALL)
+    whole.train()
+    run = Steered.new(tmp_path / "b", tiny_clip, {12: lambda r: on_probation(r, revert_if), 19: spoil}, **SMALL)
+    assert run.train() == "finished"
+    (reverted,) = [event for event in run.events if event.type == "config_reverted"]
+    metric = revert_if.rpartition(" or ")[2].split()[0]
+    assert (reverted.data["from_step"], reverted.data["to_step"]) == (20, 12)
+    assert reverted.data["because"]["fields"]["metric"] == metric
+    assert {metric} <= reverted.data["before"].keys() & reverted.data["now"].keys()
+    assert run.context.live["grad_clip"] != 0.5 and run.weights() == whole.weights()
+
+
+@pytest.mark.parametrize("sets", [{}, {"validation_version": 1}], ids=["measured", "not measured"])
+def test_a_condition_on_what_a_run_does_not_measure_is_said_to_be_unknown(
+    tmp_path: Path, tiny_clip: Path, sets: dict[str, int]
+) -> None:
+    revert_if = "gain_window < -1000 or recurrence_growth > 1000"
+    run = Steered.new(tmp_path, tiny_clip, {3: lambda r: on_probation(r, revert_if)}, **SMALL | sets)
+    assert run.train() == "finished"
+    (confirmed,) = [event for event in run.events if event.type == "config_confirmed"]
+    told = messages.PROBATION_PASSED.sentence(steps=12)
+    if sets:
+        told = messages.PROBATION_UNKNOWN.sentence(steps=12, metrics="gain_window, recurrence_growth")
+    assert (confirmed.step, confirmed.reason) == (15, told)
 
 
 def test_version_1_of_validation_neither_measures_nor_tells(tmp_path: Path, tiny_clip: Path) -> None:

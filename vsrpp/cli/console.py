@@ -69,6 +69,8 @@ class Console:
         )
         if run.val_sample is not None:
             self.say(safe(run.val_sample))
+        for line in run.data_notes:
+            self.say(yellow(f"⚠️  {safe(line)}"))
         self.say(
             f"{millions(run.parameters)} parameters; a step takes {flops(run.step_flops)}"
             f" and about {size(run.step_memory_bytes)} of memory"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vsrpp import formats, paths
 from vsrpp.cli import early, messages, yaml_notes
 from vsrpp.cli.json_output import print_json
-from vsrpp.output import Column, LiveLine, bold, has_live_line, print_table, say
+from vsrpp.output import Column, LiveLine, bold, has_live_line, print_table, say, yellow
 from vsrpp.safe_text import safe
+
+if TYPE_CHECKING:
+    from vsrpp.data.survey import Survey
 
 _CONFIG_SUFFIXES = (".yaml", ".yml")
 _LONGEST_LIST = 40
@@ -38,6 +41,8 @@ def data(
         early.check_new_file(sheet, overwrite=overwrite)
     early.check_input(arguments[0])
     run_config = _run_config(arguments[0], settings, plugins)
+    if sheet is not None:
+        _check_sheet(sheet.expanduser().resolve(), run_config)
     read = _read_all(arguments[0], run_config, as_json) if read_all else None
     return _describe(run_config, sheet, read, as_json)
 
@@ -45,17 +50,30 @@ def data(
 def _read_all(path: str, run_config: dict[str, Any], as_json: bool) -> dict[str, Any]:
     """What reading every frame has found, as JSON. Raises Refused, after listing them, if there are unreadable files."""
     from vsrpp.data import find_all, read_all
+    from vsrpp.data.survey import Survey
 
-    read = read_all(find_all(run_config), _share_read())
+    survey = Survey.of(None)
+    read = read_all(find_all(run_config, survey), _share_read())
     if read.unreadable:
         if as_json:
-            print_json({"read": read.to_json()})
+            print_json({"read": read.to_json(), **survey.to_json()})
+        else:
+            _print_notes(survey)
         for problem in () if as_json else read.unreadable:
             say(f"✖ {safe(problem.clip)}, frame {problem.frame}: {safe(problem.error)}")
         raise messages.DATA_UNREADABLE(path=path, count=len(read.unreadable), readable=f"{read.frames:,}")
     if not as_json:
         say(f"every frame can be read: {read.frames:,} in {read.clips:,} clip{'s' * (read.clips != 1)}")
     return read.to_json()
+
+
+def _check_sheet(sheet: Path, run_config: dict[str, Any]) -> None:
+    """Raises Refused for a picture inside a folder of the data, where it would be taken for a frame."""
+    from vsrpp.data.block import folders_of
+
+    for folder in folders_of(run_config):
+        if sheet.is_relative_to(folder):
+            raise messages.SHEET_IN_DATA(path=sheet, folder=folder)
 
 
 def _describe(run_config: dict[str, Any], sheet: Path | None, read: dict[str, Any] | None, as_json: bool) -> int:
@@ -73,6 +91,7 @@ def _describe(run_config: dict[str, Any], sheet: Path | None, read: dict[str, An
         print_json({**description, "sheet": str(sheet) if sheet else None, "read": read})
         return 0
     _print(description, opened.train.sampling.describe())
+    _print_notes(opened.survey)
     if sheet is not None:
         say(f"contact sheet of {drawn} of {len(clips)} clips: {safe(str(sheet))}")
     return 0
@@ -94,7 +113,7 @@ def _run_config(path: str, settings: list[str], plugins: list[str]) -> dict[str,
 
 
 def _print(description: dict[str, Any], sample: str) -> None:
-    from vsrpp.data import sample_line
+    from vsrpp.data import note_lines, sample_line
 
     kind, windows = description["kind"], description["samples_per_epoch"]
     say(f"{bold(kind)}: {windows} training windows of {sample}")
@@ -106,9 +125,16 @@ def _print(description: dict[str, Any], sample: str) -> None:
     print_table(columns, [_row(clip) for clip in clips[:_LONGEST_LIST]])
     if line := sample_line(description["validation"]):
         say(safe(line))
+    for line in note_lines((clip["name"], clip["notes"]) for clip in clips):
+        say(f"⚠️  {safe(line)}")
     if len(clips) > _LONGEST_LIST:
         val = sum("val" in clip["split"] for clip in clips)
         say(f"… and {len(clips) - _LONGEST_LIST} more (all: --json); {len(clips)} clips, {val} of them for validation")
+
+
+def _print_notes(survey: Survey) -> None:
+    for line in survey.lines(None):
+        say(yellow(f"⚠️  {safe(line)}"))
 
 
 def _row(clip: dict[str, Any]) -> list[str]:
@@ -124,11 +150,14 @@ def _pack(path: str, folder: Path, settings: list[str], plugins: list[str], as_j
     early.check_input(path)
     from vsrpp.data import added
     from vsrpp.data.pack import pack
+    from vsrpp.data.survey import Survey
 
     run_config = _run_config(path, settings, plugins)
     added.join(run_config)
+    survey = Survey.of(None)
     packed = pack(
-        path, folder, scale=run_config["scale"], degradation=run_config["degradation"], progress=_progress("packing")
+        path, folder, scale=run_config["scale"], degradation=run_config["degradation"],
+        reader_version=run_config["reader_version"], progress=_progress("packing"), survey=survey,
     )  # fmt: skip
     if as_json:
         print_json(packed)
@@ -137,6 +166,7 @@ def _pack(path: str, folder: Path, settings: list[str], plugins: list[str], as_j
             f"packed {packed['clips']} clips, {packed['frames']} frames, {formats.size(packed['bytes'])}:"
             f" --data {safe(packed['path'])}"
         )
+        _print_notes(survey)
     return 0
 
 

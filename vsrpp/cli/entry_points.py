@@ -22,6 +22,9 @@ class ProjectParameter:
     """Replaces the option's help."""
     default: Any = ""
     """Empty: not given."""
+    implied: str = ""
+    """The value if it is not given, unless one of `unless` is."""
+    unless: tuple[str, ...] = ()
 
     def of(self, spec: CommandSpec) -> Option:
         """The corresponding option. Raises StopIteration if the command has none."""
@@ -51,10 +54,13 @@ class ProjectEntry:
         return command(self.command)
 
 
-def _p(name: str, default: Any = "", *, option: str = "", help: str = "") -> ProjectParameter:
-    return ProjectParameter(name=name, default=default, option=option, help=help)
+def _p(
+    name: str, default: Any = "", *, option: str = "", help: str = "", implied: str = "", unless: tuple[str, ...] = ()
+) -> ProjectParameter:  # fmt: skip
+    return ProjectParameter(name=name, default=default, option=option, help=help, implied=implied, unless=unless)
 
 
+_TAKEN_UP = ("config", "from", "resume")
 _LATEST = _p("run", "latest", help="RUN.")
 _RUN_DIR = _p("run_dir")
 
@@ -64,9 +70,11 @@ ENTRIES: tuple[ProjectEntry, ...] = (
         help="Train. Besides the parameters below, every key of the run config and of the live config is one: -P n_feats=32"
         " -P max_lr=2e-4 -P batch_size=2 … (docs/parameters.md describes them).",
         parameters=(
-            _p("preset", help="demo (minutes on a CPU), base (one GPU) or large. Sets the default of every other parameter."
+            _p("preset", implied="demo", unless=_TAKEN_UP,
+               help="demo (minutes on a CPU), base (one GPU) or large. Sets the default of every other parameter."
                " Not given: as in `config`, `from` or `resume`, else demo."),
-            _p("data", help="A video file, a folder of videos, a folder of clips (folders of frames), a dataset, or `sample`:"
+            _p("data", implied="sample", unless=_TAKEN_UP,
+               help="A video file, a folder of videos, a folder of clips (folders of frames), a dataset, or `sample`:"
                " the clip that comes with the environment (MLflow's type `path` would reject that word). Not given: as"
                " for preset, else sample."),
             _p("config", help="A YAML file with keys of the run config and, flat or under `live:`, of the live config; or a"
@@ -126,26 +134,43 @@ ENTRIES: tuple[ProjectEntry, ...] = (
     ),
     ProjectEntry(
         name="evaluate", command="evaluate",
-        help="Compute PSNR and SSIM of a run, a checkpoint folder or `bicubic`, on frames with known ground truth.",
+        help="Measure the quality of a run, a checkpoint, `bicubic` or another program's frames, on frames with known ground"
+        " truth, and compare two.",
         parameters=(
-            _p("run", "latest", option="source", help="RUN, a checkpoint folder, or `bicubic`."),
-            _p("data", MUST_BE_GIVEN),
+            _p("run", option="source", implied="latest", unless=("frames",),
+               help="RUN, a checkpoint folder, or `bicubic`. Not given: latest, or none with frames."),
+            _p("frames", help="Output frames of any program, in a folder named like each clip, in place of run."),
+            _p("against", help="Score this, too, and print the difference: RUN, a checkpoint folder, `bicubic`, or a folder of"
+               " frames."),
+            _p("fail_if", help="With against: fail if this holds of the difference: -P fail_if=\"psnr_y < -0.05\""),
+            _p("by", help="mean or interval: what fail_if looks at, the mean, or the end of the interval that is unfavourable."
+               " Not given: mean."),
+            _p("data", help="Ground truth: a video, a folder of videos, of clips or of frames. This or suite must be given."),
+            _p("suite", help="In place of data: reds4, vid4, udm10, spmcs, vimeo-t, several separated by commas, each by its"
+               " own protocol."),
+            _p("root", help="With suite: the folder that holds them."),
+            _p("table", help="With suite: text, markdown or latex. Not given: text."),
             _p("scale", help="2, 3 or 4. Not given: the network's; 4 for bicubic."),
             _p("degradation", help="bicubic, bd or realistic: how small frames are made from ground truth. Not given:"
                " as in training."),
             _p("start"),
             _p("count"),
             _p("profile", help="PNG file for the temporal profile: one row of pixels over time."),
+            _p("lpips_weights", help="Also measure LPIPS, and tLP over time: two files, separated by a space"
+               " (docs/upscaling.md)."),
+            _p("dists_weights", help="Also measure DISTS: two files, separated by a space."),
+            _p("tof", "off", help="on or off: also measure tOF over time."),
+            _p("log", "off", help="on or off: log the figures to the checkpoint's model in MLflow."),
             _p("trust_code"),
             _RUN_DIR,
         ),
     ),
     ProjectEntry(
         name="upscale", command="upscale",
-        help="Upscale a video file or a folder of frames, in bounded memory.",
+        help="Upscale videos or folders of frames, in bounded memory.",
         parameters=(
             _p("run", "latest", option="source", help="RUN, RUN@STEP, RUN@best, or a checkpoint folder."),
-            _p("input", MUST_BE_GIVEN),
+            _p("input", MUST_BE_GIVEN, option="inputs", help="A video, a folder of frames, or a folder of these."),
             _p("output", MUST_BE_GIVEN),
             _p("codec", help="h264, hevc, av1, vp9 or ffv1. Not given: by the suffix."),
             _p("crf"),
@@ -155,9 +180,15 @@ ENTRIES: tuple[ProjectEntry, ...] = (
             _p("overlap"),
             _p("tile"),
             _p("tile_overlap"),
+            _p("device"),
             _p("audio", "on", help="on or off: copy audio and subtitles."),
             _p("trust_code"),
-            _p("overwrite", "off", help="on or off: replace an existing output."),
+            _p("deinterlace", "off", help="on or off: make whole frames of the fields of interlaced video."),
+            _p("resume", "off", help="on or off: go on with an unfinished output; of several inputs, leave out those that have"
+               " an output."),
+            _p("strict", "off", help="on or off: refuse an input that is damaged or cut off."),
+            _p("keep_going", "off", help="on or off: exit with 0, not 1, if an input is cut off."),
+            _p("overwrite", "off", help="on or off: replace an existing or unfinished output."),
             _RUN_DIR,
         ),
     ),

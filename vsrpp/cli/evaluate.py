@@ -14,7 +14,7 @@ from vsrpp.cli.evaluate_tables import print_clips, print_difference, print_suite
 from vsrpp.cli.json_output import print_json
 from vsrpp.cli.own_document import keep_document
 from vsrpp.errors import NotFound, ProofFailed, VsrppError
-from vsrpp.output import green, say
+from vsrpp.output import green, say, yellow
 from vsrpp.plugins import trust
 from vsrpp.safe_text import safe
 from vsrpp.tracking import uri_of
@@ -47,16 +47,19 @@ def evaluate(
     from vsrpp.metrics.extra import extra_measures
 
     extra = extra_measures(request.files(lpips_weights), request.files(dists_weights), tof=tof)
-    document: dict[str, Any] = dict.fromkeys(_FIGURES) | {"clips": []}
+    document: dict[str, Any] = dict.fromkeys(_FIGURES) | {"clips": [], "remarks": []}
     with keep_document(document, ProofFailed, as_json=as_json, verified=False):
         a = first_contender(request, runs, document)
         b = second_contender(request, runs)
     sets = _sets(request, suites, [a] if b is None else [a, b])
     results = [_scored(request, clips, a, b, extra) for clips in sets]
     _fill(document, suites, results)
+    remarks = _remarks(request, sets, results, document)
     failures = _gate(rules, "interval" if by == "interval" else "mean", results, document)
     if not as_json:
         _print(request, a, b, sets, results)
+        for line in remarks:
+            say(yellow(f"⚠️  {safe(line)}"))
     with keep_document(document, VsrppError, as_json=as_json):  # the figures are not lost with the server
         if log:
             line = _log(a, sets, results, document, runs)
@@ -132,6 +135,21 @@ def _fill(document: dict[str, Any], suites: Sequence[str], results: Sequence[dic
     ]
 
 
+def _remarks(
+    request: EvaluationRequest, sets: Sequence[ScoredClips], results: Sequence[dict[str, Any]], document: dict[str, Any]
+) -> list[str]:
+    """One line for each thing noticed in the scored data: frames missing in a sequence or in a video that is cut off."""
+    from vsrpp.data import sequence
+    from vsrpp.data.survey import Survey
+
+    whole, survey = request.start == 0 and request.count is None, Survey()
+    for clips, row in zip(sets, results, strict=True):
+        for source, figures in zip(clips.sources, row["clips"], strict=True):
+            sequence.remark(source, figures["frames"] if whole else None, survey)
+    document["remarks"] = survey.remarks
+    return survey.lines()
+
+
 def _gate(rules: Sequence[GateRule], by: By, results: Sequence[dict[str, Any]], document: dict[str, Any]) -> list[str]:
     """The sentences of the rules of --fail-if that hold on any set. Noted in the document as `gate`."""
     if not rules:
@@ -172,11 +190,15 @@ def _print(
     request: EvaluationRequest, a: Contender, b: Contender | None, sets: Sequence[ScoredClips],
     results: Sequence[dict[str, Any]],
 ) -> None:  # fmt: skip
+    from vsrpp.data import note_lines
+
     say(safe(a.line))
     if request.suite is not None:
         print_suites(request.table or "text", [a, *([] if b is None else [b])], sets, results)
     else:
         print_clips(results[0], a.frames is None)
+    for line in note_lines((clip["name"], clip.get("notes", ())) for row in results for clip in row["clips"]):
+        say(f"⚠️  {safe(line)}")
     for clips, row in zip(sets, results, strict=True):
         if b is not None:
             say()

@@ -40,6 +40,10 @@ DATA_UNREADABLE = Reason(
     "{path}: {count} of its files cannot be read ({readable} frames can); repair or remove them.",
 )
 OVERWRITE_WITHOUT_SHEET = Reason("refused.usage.overwrite", "--overwrite requires --sheet FILE.")
+SHEET_IN_DATA = Reason(
+    "refused.usage.sheet_in_data",
+    "--sheet {path} refused: it lies in the data ({folder}), where it would be found as a picture; give another folder.",
+)
 PACK_WITHOUT_SHEET = Reason("refused.usage.pack", "data pack writes no contact sheet: omit --sheet and --overwrite.")
 PACK_CONFIG = Reason(
     "refused.pack", "{path} refused: a packed copy has one source; pack the sources of a mix one by one."
@@ -57,6 +61,10 @@ FRAME_RATE = Reason(
 NO_CUDA = Reason(
     "refused.device", "--device cuda refused: torch finds no CUDA device here. Omit it, or use --device cpu."
 )
+STRICT_KEEPS_GOING = Reason(
+    "refused.usage.strict", "--keep-going refused: --strict refuses an input that is cut off. Omit one of them."
+)
+STOPPED_BY_SIGNAL = Reason("failed.interrupted.signal", "stopped by {signal}: continue with --resume.", VsrppError)
 BOUNDS = Reason("refused.range.bounds", "{why}.")
 HISTORY_RANGE = Reason("refused.range.history", "--after must be at least 0 and --limit at least 1.")
 VERIFY_MISSING = Reason("refused.verify_missing", "{option} belongs to --verify: give both.")

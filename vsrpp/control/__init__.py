@@ -26,7 +26,7 @@ from vsrpp.control.local_checkpoints import LocalCheckpoint, local_checkpoints
 from vsrpp.control.numbers import numbers
 from vsrpp.control.panel_links import account, owners_link
 from vsrpp.control.remote_copies import newest_remote_copy
-from vsrpp.control.roles import NEEDS, ROLE_WORDS, Role, needed_for_edit
+from vsrpp.control.roles import NEEDS, ROLE_WORDS, Role, needed_for, needed_for_edit
 from vsrpp.control.run_rows import RunRow, runs
 from vsrpp.control.run_view import RunView
 from vsrpp.control.run_view_reader import RunViewReader, status, view_run
@@ -42,6 +42,7 @@ from vsrpp.control.runs import (
     process_identity,
     run_state,
 )
+from vsrpp.control.validations import ValidationRecord, validations
 from vsrpp.control.views import (
     best_of,
     checkpoint_steps,
@@ -78,6 +79,7 @@ __all__ = [
     "RunRow",
     "RunView",
     "RunViewReader",
+    "ValidationRecord",
     "account",
     "apply",
     "backlog",
@@ -104,6 +106,7 @@ __all__ = [
     "local_runs",
     "manifest_anchors",
     "manifest_of",
+    "needed_for",
     "needed_for_edit",
     "newer_store",
     "newest_remote_copy",
@@ -121,6 +124,7 @@ __all__ = [
     "status",
     "steers",
     "upload",
+    "validations",
     "verify",
     "verify_signatures",
     "view_run",

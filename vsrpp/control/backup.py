@@ -111,8 +111,8 @@ def _folder(paths: RunPaths, target: Path) -> dict[str, Any]:
                 archive.add(copy, f"{paths.run_id}/{copy.name}")
             for file in (paths.run_config, paths.runtime_config, paths.root / "plugins.json"):
                 _add(archive, paths, file, left_out if file.exists() else [])
-            for picture in sorted(paths.images.rglob("*.png")):
-                _add(archive, paths, picture, left_out)
+            for file in [*sorted(paths.images.rglob("*.png")), *sorted(paths.validations.glob("*.json"))]:
+                _add(archive, paths, file, left_out)
             for checkpoint in _checkpoints(paths):
                 step = _add_checkpoint(archive, paths, checkpoint, hashes)
                 if step is None:

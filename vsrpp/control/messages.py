@@ -33,6 +33,7 @@ NO_VALIDATED_CHECKPOINT = Reason(
 
 # ---- commands to a run
 ROLE = Reason("refused.role", "{what} refused: the role {role} may not do this; it takes the role {needed}.")
+NO_ROLE_DECLARED = Reason("refused.role_undeclared", "{action} refused: no role is declared for it.")
 NOTHING_TO_SET = Reason("refused.empty", "Nothing to set: give KEY=VALUE.")
 NOT_LIVE_FINISHED = Reason(
     "not_live.finished",

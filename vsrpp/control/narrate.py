@@ -67,7 +67,7 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "phase": ("warmup", "settling", "stable", "aggressive", "cooldown"),
     "saved": ("due", "best", "asked", "start", "stop", "failed", "end"),
     "signal": ("loss", "ema", "trend", "quality", "run"),
-    "output": ("pictures", "config_file", "tensorboard"),
+    "output": ("pictures", "frame_figures", "config_file", "tensorboard"),
     "trouble": KINDS,
     "origin": ("panel", "terminal", "cli", "api", "file", "mlflow", "probation", "non_finite"),
 }

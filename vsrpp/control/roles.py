@@ -49,30 +49,37 @@ NEEDS: Mapping[str, Role] = {
     "job.replay": Role.OWNER,
     "job.cancel": Role.OWNER,
 }
-"""Action -> the lowest role that may take it. An action that is not declared here can be taken by nobody.
+"""Action -> the lowest role that may take it; ask `needed_for`.
 
 `edit.safe`, `edit.careful`: by the tier of a key; `edit.ending`: a `max_steps` that the run has passed.
 """
+
+
+def needed_for(action: str) -> Role:
+    """The lowest role that may take an action. Raises Refused for one that is not declared: nobody may take it."""
+    if action not in NEEDS:
+        raise messages.NO_ROLE_DECLARED(action=action.partition(".")[2] or action)
+    return NEEDS[action]
 
 
 def needed_for_edit(keys: Iterable[str], run_config: Mapping[str, Any] | None = None) -> Role:
     """The lowest role that may edit all of these keys, plug-ins' included; an unknown key needs the highest."""
     known = config.live_parameters(run_config)
     return max(
-        (NEEDS[f"edit.{known[key].tier}"] if key in known else Role.OWNER for key in keys), default=Role.OPERATOR
+        (needed_for(f"edit.{known[key].tier}") if key in known else Role.OWNER for key in keys), default=Role.OPERATOR
     )
 
 
 def check(role: Role, kind: str, keys: Iterable[str] = (), run_config: Mapping[str, Any] | None = None) -> None:
-    """Raises Refused if `role` may not send a command of this kind; for an edit, to all of `keys`.
+    """Raises Refused if `role` may not send a command of this kind, or nobody may; for an edit, to all of `keys`.
 
     Keys that no run accepts while it trains (unknown ones, the startup tier) are left to the refusal that says so.
     """
     if kind == "edit":
         known = config.live_parameters(run_config)
-        needs = {key: NEEDS[f"edit.{known[key].tier}"] for key in keys if key in known}
+        needs = {key: needed_for(f"edit.{known[key].tier}") for key in keys if key in known}
     else:
-        needs = {kind: NEEDS.get(f"command.{kind}", Role.OWNER)}
+        needs = {kind: needed_for(f"command.{kind}")}
     beyond = {what: needed for what, needed in needs.items() if needed > role}
     if beyond:
         raise messages.ROLE(what=", ".join(beyond), role=role.word, needed=max(beyond.values()).word)

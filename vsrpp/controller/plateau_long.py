@@ -10,6 +10,8 @@ broken line over the loss and the validations, both against the logarithm of the
 Worth having is a fall by `WORTH` over the steps that remain, if it continues as a power law of the step, but never less than
 the exponent `LARGEST_EXPONENT`. Where noise hides a fall of that size, there is no plateau.
 
+A loss that does not move at all (`LEAST_MOVE`) needs no test: it is a plateau after the patience, in a run of any length.
+
 In runs of up to `SHORT_RUN` steps the candidate is the verdict: a plateau of such a run ends before this test could tell.
 """
 
@@ -22,7 +24,7 @@ from typing import Any
 
 from vsrpp.controller.detector import Decision, Observation
 from vsrpp.controller.history import History
-from vsrpp.controller.plateau_trend import BLOCK_STEPS, LEAST_NOISE, TrendDetector
+from vsrpp.controller.plateau_trend import BLOCK_STEPS, LARGEST_LOSS, LEAST_NOISE, SMALLEST_LOSS, TrendDetector
 
 SHORT_RUN = 10_000
 """Up to this `max_steps`, a candidate is a plateau."""
@@ -71,6 +73,10 @@ LEAST_ERROR = 1e-9
 """Minimum error of an exponent, to avoid dividing by zero on a noiseless curve."""
 
 
+LEAST_MOVE = 1e-9
+"""Change of the loss's logarithm from step to step up to which it stands still: over 10 million steps, 1 %."""
+
+
 def allowed_delay(max_steps: float) -> float:
     """Steps within which a plateau should be found in a run of this length, where its noise allows."""
     return LEAST_DELAY if math.isinf(max_steps) else max(DELAY_SHARE * max_steps, LEAST_DELAY)
@@ -90,13 +96,17 @@ class LongRunDetector(TrendDetector):
         self.ended = 0
         """Step at which progress last ended a plateau: the next one must be flat since a later step."""
         self.flat, self.looked = False, LOOK_STEPS
+        self.last: float | None = None
+        """Logarithm of the newest loss."""
+        self.still, self.patience = 0, math.inf
+        """Steps with this loss, and the patience in force."""
         self.exponents: dict[str, float] = {}
 
     def update(
         self, step: int, loss: float, live: Mapping[str, Any], *, quality: float | None = None, grace: bool = False
     ) -> Decision:
         self.step, self.max_steps = step, float(live.get("max_steps", math.inf))
-        self.looked += 1
+        self.looked, self.patience = self.looked + 1, float(live["plateau_patience"])
         if quality is not None and abs(quality) <= MOST_QUALITY:
             self.qualities.add(math.log(max(1, step)), quality)
             self.looked = LOOK_STEPS
@@ -108,8 +118,15 @@ class LongRunDetector(TrendDetector):
         return decision
 
     def _observe(self, loss: float) -> Observation:
-        """A loss without noise that does not move counts from the first step: there is nothing to tell it from."""
-        seen = super()._observe(loss)
+        """A loss without noise that does not move counts from the first step: there is nothing to tell it from.
+
+        What the trend test sees a block later is the fall before.
+        """
+        seen, value = super()._observe(loss), math.log(min(max(loss, SMALLEST_LOSS), LARGEST_LOSS))
+        moved = self.last is not None and abs(value - self.last) > LEAST_MOVE
+        self.last, self.still = value, 1 if moved else self.still + 1
+        if not moved and (not seen.improved or self.still > BLOCK_STEPS):
+            return Observation(1.0, max(seen.backdated, float(self.still)), ())
         return seen if seen.improved or self.deviation > LEAST_NOISE else Observation(1.0, seen.backdated, ())
 
     def _add_block(self, mean: float) -> None:
@@ -126,7 +143,8 @@ class LongRunDetector(TrendDetector):
             self.flat, self.looked = False, LOOK_STEPS
         elif self.looked >= LOOK_STEPS:
             self.flat, self.looked = self._is_flat(), 0
-        self.confirmed = candidate and (self.flat or self.max_steps <= SHORT_RUN)
+        still = self.still > self.patience
+        self.confirmed = candidate and (self.flat or still or self.max_steps <= SHORT_RUN)
         return self.confirmed
 
     def worth(self) -> float:
@@ -182,7 +200,7 @@ class LongRunDetector(TrendDetector):
         return {**self.verdict, "candidate": self.counter, **self.exponents}
 
     def _own_state(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in _LONG}
+        own = {name: getattr(self, name) for name in (*_LONG, "last", "still")}
         histories = {"losses": self.losses.state(), "qualities": self.qualities.state()}
         return {**super()._own_state(), **own, **histories, "exponents": dict(self.exponents)}
 
@@ -190,6 +208,7 @@ class LongRunDetector(TrendDetector):
         super()._load_own(state)
         for name in _LONG:
             setattr(self, name, state[name])
+        self.last, self.still = state.get("last"), state.get("still", 0)
         self.losses.load(state["losses"])
         self.qualities.load(state["qualities"])
         self.exponents = dict(state["exponents"])

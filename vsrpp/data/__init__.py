@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vsrpp.data.block import with_absolute_paths
+from vsrpp.data.clip_notes import note_lines
 from vsrpp.data.dataset import Data, ValClip, describe, find_all, look_at_data, open_data, val_sample_of
 from vsrpp.data.identity import datasets
 from vsrpp.data.layouts import find, inspect
@@ -27,6 +28,7 @@ __all__ = [
     "inspect",
     "iter_frames",
     "look_at_data",
+    "note_lines",
     "open_data",
     "read_all",
     "read_frames",

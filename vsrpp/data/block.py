@@ -11,6 +11,8 @@ from vsrpp.data import added, messages
 from vsrpp.data.degradation_table import DEFAULT, checked
 from vsrpp.data.layouts import LayoutQuery, find
 from vsrpp.data.readers import Source
+from vsrpp.data.survey import Survey
+from vsrpp.media import READER_VERSION
 
 _PATHS = ("path", "lq")
 
@@ -27,11 +29,15 @@ class MixEntry:
     lq: str | None = None
     max_clips: int | None = None
     """Upper limit on the number of clips, taken evenly spaced; None takes all."""
+    reader_version: int = READER_VERSION
+    """How files become pixels."""
 
-    def find(self, scale: int) -> tuple[str, list[Source]]:
+    def find(self, scale: int, survey: Survey | None = None) -> tuple[str, list[Source]]:
         """Returns (kind, clips). Raises what `layouts.find` raises."""
         checked(self.degradation, scale)
-        return find(self.path, self.kind, query=LayoutQuery(scale, self.degradation), lq=self.lq)
+        query = LayoutQuery(scale, self.degradation, self.reader_version)
+        kind, sources = find(self.path, self.kind, query=query, lq=self.lq, survey=survey)
+        return kind, [source.read_by(self.reader_version) for source in sources]
 
 
 @dataclass(frozen=True)
@@ -52,18 +58,30 @@ def read_block(run_config: Mapping[str, Any]) -> Block:
     """
     added.join(run_config)
     data, val_data = run_config["data"], run_config.get("val_data")
+    version = run_config.get("reader_version", 1)
     degradation = run_config.get("degradation") or DEFAULT
     if isinstance(data, str):
         mix: Mapping[str, Any] = {"train": [{"path": data}]}
     else:
         mix = data
-    train = tuple(_entry(item, degradation, f"data.train[{place}]") for place, item in enumerate(mix["train"]))
-    val = tuple(_entry(item, degradation, f"data.val[{place}]") for place, item in enumerate(mix.get("val") or ()))
+    train = tuple(_entry(item, degradation, version, f"data.train[{place}]") for place, item in enumerate(mix["train"]))
+    val = tuple(
+        _entry(item, degradation, version, f"data.val[{place}]") for place, item in enumerate(mix.get("val") or ())
+    )
     if val_data and val:
         raise messages.VAL_DATA_TWICE(val_data=val_data)
     if val_data:
-        val = (MixEntry(val_data, degradation=degradation),)
+        val = (MixEntry(val_data, degradation=degradation, reader_version=version),)
     return Block(train, val)
+
+
+def folders_of(run_config: Mapping[str, Any]) -> list[Path]:
+    """The folders that a run config names as data, resolved."""
+    block = read_block(run_config)
+    paths = [
+        path for entry in (*block.train, *block.val) for path in (entry.path, entry.lq) if path and path != "sample"
+    ]
+    return [folder for path in paths if (folder := Path(path).expanduser().resolve()).is_dir()]
 
 
 def with_absolute_paths(data: Any) -> Any:
@@ -81,8 +99,9 @@ def _absolute(path: str) -> str:
     return path if path == "sample" else str(Path(path).expanduser().resolve())
 
 
-def _entry(item: Mapping[str, Any], degradation: str, where: str) -> MixEntry:
+def _entry(item: Mapping[str, Any], degradation: str, reader_version: int, where: str) -> MixEntry:
     if item.get("lq") and (item.get("degradation") or item.get("kind", "auto") not in ("auto", "pairs")):
         raise messages.NO_EFFECT_BESIDE_LQ(where=where)
     max_clips = item.get("max_clips")
-    return MixEntry(**{"degradation": degradation, **item, "max_clips": None if max_clips is None else int(max_clips)})
+    limit = None if max_clips is None else int(max_clips)
+    return MixEntry(**{"degradation": degradation, **item, "max_clips": limit, "reader_version": reader_version})

@@ -39,9 +39,10 @@ def build(
     shape: tuple[int, ...] = ()
     source_shape: tuple[int, ...] = ()
     content = content_sha256(source)
+    notes: list[str] = []
     progress(source.name, 0, expected)
     with (folder / "gt.bin").open("wb") as gt_file, (folder / "lr.bin").open("wb") as lr_file:
-        for frames, gt, lr in _reduced(source, scale, content):
+        for frames, gt, lr in _reduced(source, scale, content, notes):
             source_shape, shape = frames.shape[1:], gt.shape[1:]
             kept = gt if cut else frames
             written += kept.nbytes + lr.nbytes
@@ -65,15 +66,18 @@ def build(
         "degradation": source.degradation,
         "lq_sha256": content_sha256(source.lq) if source.lq else "",
         "uncut": not cut,
+        "reader_version": source.reader_version,
+        "notes": notes,
     }
     write_synced(folder / META, json.dumps(meta))
     return meta
 
 
-def _reduced(source: Source, scale: int, content: str) -> Iterator[tuple[Frames, Frames, Frames]]:
+def _reduced(source: Source, scale: int, content: str, notes: list[str]) -> Iterator[tuple[Frames, Frames, Frames]]:
     """Chunks of a clip: the original frames, the ground truth cropped to a multiple of scale, and the small frames."""
-    frames = source.frames()
-    small = source.lq.frames() if source.lq else None
+    lq_notes: list[str] = []
+    frames = source.frames(notes=notes)
+    small = source.lq.frames(notes=lq_notes) if source.lq else None
     draw = Draw.of_clip(content)
     frames_done = 0
     while chunk := list(islice(frames, BLOCK_FRAMES)):
@@ -87,13 +91,22 @@ def _reduced(source: Source, scale: int, content: str) -> Iterator[tuple[Frames,
         yield whole, gt, lr
     if small is not None and next(small, None) is not None:
         raise messages.MORE_LQ_FRAMES(path=_lq(source), gt_frames=frames_done, gt_path=source.path)
+    notes += [f"small frames: {note}" for note in lq_notes]
 
 
-def clip_identity(content: str, degradation: str, lq: str) -> str:
-    """Hash of everything training on a clip depends on, but not its path or name. For bicubic, the content hash."""
+def clip_identity(content: str, degradation: str, lq: str, reader_version: int) -> str:
+    """Hash of everything training on a clip depends on, but not its path or name. For bicubic, that of its pixels."""
+    content = pixels_identity(content, reader_version)
     if degradation == DEFAULT:
         return content
     return hashlib.sha256(json.dumps([content, identity_of(degradation), lq]).encode()).hexdigest()
+
+
+def pixels_identity(content: str, reader_version: int) -> str:
+    """Hash of what the pixels of a clip depend on: its content hash and how its files are read. For version 1, the former."""
+    if reader_version == 1:
+        return content
+    return hashlib.sha256(json.dumps([content, reader_version]).encode()).hexdigest()
 
 
 def _given(source: Source, small: list[Frames], whole: Frames, scale: int, done: int) -> Frames:

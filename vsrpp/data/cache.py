@@ -62,11 +62,15 @@ class StoredClip:
     scored: tuple[int, ...] = ()
     """Frames that validation scores; empty for all."""
     mirrors: bool = False
+    reader_version: int = 1
+    """How its files were read."""
+    notes: tuple[str, ...] = ()
+    """What of the files is not in the frames."""
 
     @property
     def identity(self) -> str:
         """Hash of everything training on it depends on; independent of path and name."""
-        return clip_identity(self.content_sha256, self.degradation, self.lq_sha256)
+        return clip_identity(self.content_sha256, self.degradation, self.lq_sha256, self.reader_version)
 
     def files_of(self, number: int) -> tuple[Path, ...]:
         """None: no frame has files of its own."""
@@ -104,6 +108,7 @@ def _stored_at(source: Source, scale: int, folder: Path) -> StoredClip | None:
     try:
         meta = json.loads((folder / META).read_text())
         meta.pop("sha256", None)
+        meta["notes"] = tuple(meta.get("notes", ()))
         clip = StoredClip(
             name=source.name, path=source.path, folder=folder, split=source.split, scored=source.scored,
             mirrors=source.mirrors, **meta,
@@ -175,12 +180,14 @@ def _stamp(source: Source, cache_dir: Path) -> Path:
 
 
 def cache_name(source: Source, scale: int) -> str:
-    """Cache folder name of a clip: a hash of its path, its files' sizes and mtimes, the scale and how lr is made."""
+    """Cache folder name of a clip: a hash of its path, its files' sizes and mtimes, the scale, and how gt and lr are made."""
     parts: list[Any] = [*_identity(source), scale, DEFAULT]
     if source.lq is not None:
         parts[-1:] = [source.degradation, *_identity(source.lq)]
     elif source.degradation != DEFAULT:
         parts[-1] = identity_of(source.degradation)
+    if source.reader_version > 1:
+        parts.append(f"reader {source.reader_version}")
     return hashlib.sha256(json.dumps([FORMAT, *parts]).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 

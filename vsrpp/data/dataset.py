@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp.data import messages, val_sample
+from vsrpp.data import messages, sequence, val_sample
 from vsrpp.data.block import MixEntry, read_block
 from vsrpp.data.build import ProgressCallback
 from vsrpp.data.degradation_table import GIVEN
 from vsrpp.data.plan import PlannedClip, check_frames, check_size, check_trainable, open_clips, plan
-from vsrpp.data.readers import Source
+from vsrpp.data.readers import HELD_OUT, Source
 from vsrpp.data.sampling import Sampling
-from vsrpp.data.split import AnyClip, Span, Split, split
+from vsrpp.data.split import AnyClip, Span, Split, split, too_short
+from vsrpp.data.survey import READING, Survey
 from vsrpp.data.trainset import TrainSet
+from vsrpp.errors import VsrppError
 
 DECODE_CACHE_GIB = 20.0
 SAMPLED_FROM_VERSION = 2
@@ -94,6 +97,8 @@ class Data:
     """The clips that are scored: of long footage a sample of `split.val`."""
     fingerprint: str
     """SHA-256 over the contents of the source files, in order; independent of paths and names."""
+    survey: Survey = field(default_factory=Survey)
+    """The clips that were found but are left out, and what else was noticed."""
 
     @property
     def samples_per_epoch(self) -> int:
@@ -116,22 +121,57 @@ class LocatedData:
     weights: list[float]
     val: list[Source]
 
+    @property
+    def all(self) -> list[Source]:
+        """The training clips of every source, then the validation clips."""
+        return [*chain(*self.groups), *self.val]
 
-def find_all(run_config: Mapping[str, Any]) -> LocatedData:
-    """Locate the clips of every path in a run config. Raises NotFound or Refused for the first unusable path."""
-    block, scale = read_block(run_config), run_config["scale"]
-    located = [entry.find(scale) for entry in block.train]
-    groups = [_group(entry, sources, bool(block.val)) for entry, (_, sources) in zip(block.train, located, strict=True)]
-    val = [source for entry in block.val for source in _validating(entry, entry.find(scale)[1])]
-    kinds = {kind for kind, _ in located}
+    @property
+    def in_mix(self) -> int:
+        """How many of `all` are clips of the training sources."""
+        return sum(map(len, self.groups))
+
+    def only(self, kept: Sequence[Source], survey: Survey) -> LocatedData:
+        """Without the clips that are not in `kept`. Raises the error of a source of which no clip is left."""
+        ids = {id(source) for source in kept}
+        groups = [[source for source in group if id(source) in ids] for group in [*self.groups, self.val]]
+        for before, after in zip([*self.groups, self.val], groups, strict=True):
+            left = after if before is self.val else [source for source in after if source.split != "val"]
+            if len(after) < len(before) and not left:
+                survey.check_any_left(before[0].entry)
+        return replace(self, groups=groups[:-1], val=groups[-1])
+
+
+def find_all(run_config: Mapping[str, Any], survey: Survey | None = None) -> LocatedData:
+    """Locate the clips of every path in a run config. Raises NotFound or Refused for the first unusable path.
+
+    survey: takes what is noticed, and decides which clips are left out; by default those that a new run leaves out.
+    """
+    block, scale, survey = read_block(run_config), run_config["scale"], survey or Survey.of(None)
+    groups, kinds, val = [], set(), []
+    for place, entry in enumerate(block.train):
+        kind, sources = _find(entry, f"train[{place}]", scale, survey)
+        kinds.add(kind)
+        groups.append(_group(entry, sources, bool(block.val)))
+        if not block.val:
+            val += _spread([source for source in sources if source.split == HELD_OUT], AUTO_VAL_CLIPS)
+    for place, entry in enumerate(block.val):
+        val += _validating(entry, _find(entry, f"val[{place}]", scale, survey)[1])
+    val = [replace(source, split="") if source.split == HELD_OUT else source for source in val]
     return LocatedData(
-        kinds.pop() if len(located) == 1 else "mix", groups, [entry.weight for entry in block.train], val
+        kinds.pop() if len(block.train) == 1 else "mix", groups, [entry.weight for entry in block.train], val
     )
+
+
+def _find(entry: MixEntry, name: str, scale: int, survey: Survey) -> tuple[str, list[Source]]:
+    survey.entry = name
+    kind, sources = entry.find(scale, survey)
+    return kind, [replace(source, entry=name) for source in sources]
 
 
 def _group(entry: MixEntry, sources: list[Source], validates_elsewhere: bool) -> list[Source]:
     kept = [source for source in sources if source.split == "val"]
-    train = _spread([source for source in sources if source.split != "val"], entry.max_clips)
+    train = _spread([source for source in sources if not source.validates], entry.max_clips)
     if not train:
         raise messages.ALL_RESERVED(path=entry.path)
     return train if validates_elsewhere else train + _spread(kept, AUTO_VAL_CLIPS)
@@ -139,7 +179,7 @@ def _group(entry: MixEntry, sources: list[Source], validates_elsewhere: bool) ->
 
 def _validating(entry: MixEntry, sources: list[Source]) -> list[Source]:
     """The clips that the layout reserves for validation, or all clips if it reserves none."""
-    return _spread([source for source in sources if source.split == "val"] or sources, entry.max_clips)
+    return _spread([source for source in sources if source.validates] or sources, entry.max_clips)
 
 
 def _spread(sources: list[Source], limit: int | None) -> list[Source]:
@@ -149,19 +189,19 @@ def _spread(sources: list[Source], limit: int | None) -> list[Source]:
 
 
 def open_data(
-    run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: ProgressCallback | None = None
-) -> Data:
+    run_config: Mapping[str, Any], *, cache_dir: str | Path, progress: ProgressCallback | None = None,
+    started: Mapping[str, Any] | None = None,
+) -> Data:  # fmt: skip
     """All training and validation data of a run; clips that are not in cache_dir yet are decoded into it.
 
     Reads data, val_data, val_fraction, val_frames, validation_version, scale, crop_size, seed, degradation, reading,
-    decode_cache_gib, and the keys of `Sampling`.
+    decode_cache_gib, and the keys of `Sampling`. started: the data of the event `started` of a run on record, which names the
+    clips that it leaves out; None for a new run, which leaves out those that cannot be used.
     While decoding, calls progress(clip name, frames done, frames expected). Raises NotFound for a missing path, Refused
     for data that cannot be trained on or that needs more space than decode_cache_gib allows or the disk has.
     """
-    located, planned = _planned(run_config, Path(cache_dir).absolute(), run_config.get("reading") or "cache")
-    limit_gib = run_config.get("decode_cache_gib") or DECODE_CACHE_GIB
-    clips = open_clips(planned, run_config["scale"], Path(cache_dir).absolute(), limit_gib, progress or _quiet)
-    return _data(run_config, located, clips)
+    reading = run_config.get("reading") or "cache"
+    return _opened(run_config, Path(cache_dir).absolute(), reading, progress or _quiet, Survey.of(started))
 
 
 def look_at_data(
@@ -172,43 +212,93 @@ def look_at_data(
     The fingerprint is empty if computing it would require reading them. Videos are decoded, because only that gives
     their number of frames.
     """
-    located, planned = _planned(run_config, Path(cache_dir).absolute(), "look")
+    return _opened(run_config, Path(cache_dir).absolute(), "look", progress or _quiet, Survey.of(None))
+
+
+def _opened(
+    run_config: Mapping[str, Any], cache: Path, reading: str, progress: ProgressCallback, survey: Survey
+) -> Data:  # fmt: skip
+    located, planned = _planned(run_config, cache, reading, survey)
     limit_gib = run_config.get("decode_cache_gib") or DECODE_CACHE_GIB
-    clips = open_clips(planned, run_config["scale"], Path(cache_dir).absolute(), limit_gib, progress or _quiet)
-    data = _data(run_config, located, clips)
+    clips = open_clips(planned, run_config["scale"], cache, limit_gib, progress, survey)
+    kept = [(item.source, clip) for item, clip in zip(planned, clips, strict=True) if clip is not None]
+    for source, clip in kept:
+        sequence.remark(source, clip.frames, survey)
+    data = _data(run_config, located.only([source for source, _ in kept], survey), [clip for _, clip in kept], survey)
     return replace(data, fingerprint="") if any(item.reading == "look" for item in planned) else data
 
 
-def _planned(run_config: Mapping[str, Any], cache: Path, reading: str) -> tuple[LocatedData, list[PlannedClip]]:
+def _planned(
+    run_config: Mapping[str, Any], cache: Path, reading: str, survey: Survey
+) -> tuple[LocatedData, list[PlannedClip]]:  # fmt: skip
     """The clips to open, after every check that needs no decoding."""
     scale, crop_size, sampling = run_config["scale"], run_config["crop_size"], Sampling.of(run_config)
     if crop_size % scale:
         raise messages.CROP_NOT_MULTIPLE(crop_size=crop_size, scale=scale)
-    located = find_all(run_config)
-    planned = [plan(source, scale, cache, reading) for source in [*chain(*located.groups), *located.val]]
-    in_mix = sum(map(len, located.groups))
-    for item in planned[:in_mix]:
-        if item.source.split != "val":
+    located = find_all(run_config, survey)
+    in_mix = located.in_mix
+
+    def checked(source: Source, trains: bool) -> PlannedClip:
+        item = plan(source, scale, cache, reading)
+        if trains:
             check_trainable(item, crop_size, sampling)
-    for item in planned:
         check_size(item, max(SMALLEST_SIDE, scale), "SSIM's window and scale need")
-    return located, planned
+        return item
+
+    looked_at = [
+        survey.usable_source(source, partial(checked, source, number < in_mix and source.split != "val"))
+        for number, source in enumerate(located.all)
+    ]
+    planned = [item for item in looked_at if item is not None]
+    return located.only([item.source for item in planned], survey), planned
 
 
-def _data(run_config: Mapping[str, Any], located: LocatedData, clips: list[AnyClip]) -> Data:
+def _data(run_config: Mapping[str, Any], located: LocatedData, clips: list[AnyClip], survey: Survey) -> Data:
     sampling = Sampling.of(run_config)
-    in_mix = sum(map(len, located.groups))
-    for clip in clips[:in_mix]:
-        if clip.split != "val":
-            check_frames(clip.path, clip.frames, sampling, clip.mirrors)
-    whole_split, counts = _split(located, clips, sampling, run_config.get("val_fraction"))
+    located, clips = _long_enough(located, clips, sampling, survey)
+    while True:
+        whole_split, counts = _split(located, clips, sampling, run_config.get("val_fraction"))
+        short = {id(span.clip): error for span, error in too_short(whole_split.train, sampling)}
+        if not short:
+            break
+        located, clips = _without(short, located, clips, survey)
+    in_mix = located.in_mix
     train = TrainSet(
         whole_split.train, seed=run_config["seed"], sampling=sampling, crop_size=run_config["crop_size"],
         scale=run_config["scale"], mix=list(zip(located.weights, counts, strict=True)),
         batch_size=run_config.get("batch_size", 1),
     )  # fmt: skip
     val = _sampled(whole_split.val, run_config, held_out=not located.val)
-    return Data(located.kind, tuple(clips), whole_split, train, val, _fingerprint(clips[:in_mix], clips[in_mix:]))
+    fingerprint = _fingerprint(clips[:in_mix], clips[in_mix:])
+    return Data(located.kind, tuple(clips), whole_split, train, val, fingerprint, survey)
+
+
+def _long_enough(
+    located: LocatedData, clips: list[AnyClip], sampling: Sampling, survey: Survey
+) -> tuple[LocatedData, list[AnyClip]]:  # fmt: skip
+    """Without the training clips that turned out to be too short when they were decoded."""
+    short = {}
+    for clip in clips[: located.in_mix]:
+        if clip.split != "val":
+            try:
+                check_frames(clip.path, clip.frames, sampling, clip.mirrors)
+            except VsrppError as error:
+                short[id(clip)] = error
+    return _without(short, located, clips, survey) if short else (located, clips)
+
+
+def _without(
+    errors: Mapping[int, VsrppError], located: LocatedData, clips: list[AnyClip], survey: Survey
+) -> tuple[LocatedData, list[AnyClip]]:  # fmt: skip
+    """Without the clips for whose id there is an error. Raises it if the clip must not be left out."""
+    kept = []
+    for source, clip in zip(located.all, clips, strict=True):
+        if (error := errors.get(id(clip))) is None:
+            kept.append((source, clip))
+        else:
+            survey.entry = source.entry
+            survey.leave_out(source.name, source.path, error, stage=READING)
+    return located.only([source for source, _ in kept], survey), [clip for _, clip in kept]
 
 
 def _sampled(spans: list[Span], run_config: Mapping[str, Any], *, held_out: bool) -> list[ValClip]:
@@ -242,7 +332,8 @@ def _split(
 
 
 def describe(data: Data) -> dict[str, Any]:
-    """The data as JSON values, for `vsrpp data --json`: kind, clips, samples_per_epoch, sampling, validation, fingerprint.
+    """The data as JSON values, for `vsrpp data --json`: kind, clips, samples_per_epoch, sampling, validation, fingerprint,
+    left_out and remarks (`Survey.to_json`).
 
     A clip's split is `train`, `val`, `train+val` (its last frames validate) or `left out` (it is also in val_data).
     `validation` is `val_sample_of` the data.
@@ -258,6 +349,7 @@ def describe(data: Data) -> dict[str, Any]:
         "sampling": data.train.sampling.to_json(),
         "validation": val_sample_of(data),
         "fingerprint": data.fingerprint or None,
+        **data.survey.to_json(),
     }
 
 
@@ -281,7 +373,7 @@ def _row(clip: AnyClip, train_frames: int, val_frames: int) -> dict[str, Any]:
     role = "+".join(["train"] * bool(train_frames) + ["val"] * bool(val_frames)) or "left out"
     row: dict[str, Any] = {"name": clip.name, "split": role, "frames": clip.frames}
     row |= {"width": clip.source_width, "height": clip.source_height, "paired": clip.degradation == "given"}
-    row |= {"degradation": clip.degradation, "path": str(clip.path)}
+    row |= {"degradation": clip.degradation, "path": str(clip.path), "notes": list(clip.notes)}
     return row | {"train_frames": train_frames, "val_frames": val_frames}
 
 

@@ -76,21 +76,35 @@ class Degradation(ABC):
     def degrade(self, frames: Frames, draw: Draw, *, scale: int, first_frame: int = 0) -> Frames:
         """(T, H, W, 3) uint8 -> (T, H / scale, W / scale, 3) uint8. first_frame: the first one's number in its clip."""
 
-    def part(self, frame: Frames, draw: Draw, *, scale: int, number: int, rows: slice, columns: slice) -> Frames:
-        """Rows and columns of the small frame made of one frame (H, W, 3): the bits of the whole, but perhaps faster."""
+    def reach(self, scale: int) -> int | None:
+        """Pixels to the right and below that a small frame's part depends on, beyond those it covers; None for all."""
+        return None
+
+    def part(
+        self, frame: Frames, draw: Draw, *, size: tuple[int, int], scale: int, number: int, rows: slice, columns: slice
+    ) -> Frames:
+        """Rows and columns of the small frame made of one frame (H, W, 3): the bits of the whole, but perhaps faster.
+
+        frame: at least the part up to `reach` beyond rows and columns. size: (H, W) of the whole frame.
+        """
         return self.degrade(frame[None], draw, scale=scale, first_frame=number)[0, rows, columns]
 
 
 class _Bicubic(Degradation):
     name = "bicubic"
-    folders = ("LQ", "LR", "lq", "lr", "BIx{scale}")
+    folders = ("LQ", "LR", "BIx{scale}")
     published = True
 
     def degrade(self, frames: Frames, draw: Draw, *, scale: int, first_frame: int = 0) -> Frames:
         return resize_u8(np.ascontiguousarray(frames), 1 / scale)
 
-    def part(self, frame: Frames, draw: Draw, *, scale: int, number: int, rows: slice, columns: slice) -> Frames:
-        return resize_part_u8(frame, 1 / scale, rows, columns)
+    def reach(self, scale: int) -> int:
+        return 2 * scale + 2
+
+    def part(
+        self, frame: Frames, draw: Draw, *, size: tuple[int, int], scale: int, number: int, rows: slice, columns: slice
+    ) -> Frames:
+        return resize_part_u8(frame, 1 / scale, rows, columns, size=size)
 
 
 class _Bd(Degradation):
@@ -101,7 +115,12 @@ class _Bd(Degradation):
     def degrade(self, frames: Frames, draw: Draw, *, scale: int, first_frame: int = 0) -> Frames:
         return bd(np.ascontiguousarray(frames))
 
-    def part(self, frame: Frames, draw: Draw, *, scale: int, number: int, rows: slice, columns: slice) -> Frames:
+    def reach(self, scale: int) -> int:
+        return _BD_MARGIN
+
+    def part(
+        self, frame: Frames, draw: Draw, *, size: tuple[int, int], scale: int, number: int, rows: slice, columns: slice
+    ) -> Frames:
         """Blurs a margin larger than the kernel and crops it, so that border replication acts only at the frame's border."""
         starts = [max(0, part.start * BD_SCALE - _BD_MARGIN) for part in (rows, columns)]
         piece = frame[starts[0] : rows.stop * BD_SCALE + _BD_MARGIN, starts[1] : columns.stop * BD_SCALE + _BD_MARGIN]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp.data.block import MixEntry, read_block
+from vsrpp.data.build import pixels_identity
 from vsrpp.data.dataset import Data
 from vsrpp.data.split import Span
 
@@ -16,8 +17,8 @@ from vsrpp.data.split import Span
 def datasets(data: Data, run_config: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Two rows of JSON values, with `context` training and validation.
 
-    `digest` is a SHA-256 over the contents of the clips and the range of frames used of each (`Data.fingerprint` covers
-    contents only). The same frames have the same digest regardless of path and name.
+    `digest` is a SHA-256 over the contents of the clips, how they are read, and the range of frames used of each
+    (`Data.fingerprint` has no ranges). The same frames have the same digest regardless of path and name.
     """
     block, scored = read_block(run_config), [part for clip in data.val for part in clip.parts]
     return [
@@ -29,7 +30,9 @@ def datasets(data: Data, run_config: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _row(
     context: str, entries: Sequence[MixEntry], spans: Sequence[Span], clips: int, samples: int, unit: str
 ) -> dict[str, Any]:
-    contents = [[span.clip.content_sha256, span.start, span.stop] for span in spans]
+    contents = [
+        [pixels_identity(span.clip.content_sha256, span.clip.reader_version), span.start, span.stop] for span in spans
+    ]
     sizes = sorted({(span.clip.width, span.clip.height) for span in spans})
     return {
         "context": context,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vsrpp.errors import NotFound, Reason, VsrppError
+from vsrpp.errors import NotFound, Reason, Remark, VsrppError
 
 # Paths and layouts
 
@@ -10,9 +10,7 @@ NO_DATA = Reason("not_found.data", "no data at {path}: no such file or folder.",
 SINGLE_IMAGE = Reason(
     "refused.data.single_image", "{path} refused: it is one image; give the folder that holds the frames."
 )
-NOT_A_VIDEO = Reason(
-    "refused.data.not_a_video", "{path} refused: its name does not end in a video suffix ({suffixes})."
-)
+NOT_A_VIDEO = Reason("refused.data.not_a_video", "{path} refused: it is one file, and FFmpeg finds no video in it.")
 NOTHING_USABLE = Reason(
     "refused.data.nothing_usable",
     "{path} refused: it contains neither videos nor frames ({entries} entries); "
@@ -21,6 +19,24 @@ NOTHING_USABLE = Reason(
 FRAMES_AND_VIDEOS = Reason(
     "refused.data.frames_and_videos",
     "{path} refused: it contains both frames ({frame}) and videos ({video}); keep one kind.",
+)
+FRAMES_AND_CLIPS = Reason(
+    "refused.data.frames_and_clips",
+    "{path} refused: it contains both frames ({frame}) and folders of frames ({folder}); keep one kind.",
+)
+FOLDERS_OF_FOLDERS = Reason(
+    "refused.data.folders_of_folders",
+    "{path} refused: its folders ({folders}) contain folders instead of frames; give one of them, or name them in a "
+    "`data:` block.",
+)
+LMDB = Reason(
+    "refused.data.lmdb",
+    "{path} refused: LMDB databases are not read; give the folder of frames that it was made from (`vsrpp data pack` "
+    "makes a copy that reads as fast).",
+)
+BROKEN_LINK = Reason("refused.data.broken_link", "{path} refused: it is a broken link (to {target}).")
+SAME_FRAME_TWICE = Reason(
+    "refused.data.same_frame_twice", "{path} refused: frame {stem} has several files ({files}); keep one of them."
 )
 CLIP_WITHOUT_FRAMES = Reason(
     "refused.data.clip_without_frames",
@@ -38,11 +54,11 @@ OTHER_KIND = Reason(
     "{path} refused: kind = {kind}, but it was recognised as {recognised}; omit kind or correct it.",
 )
 NO_VIMEO_LIST = Reason(
-    "refused.data.no_vimeo_list", "{path} refused: it has a folder sequences, as Vimeo-90K does, but neither {lists}."
+    "refused.data.no_vimeo_list", "{path} refused: it has a folder sequences, as Vimeo-90K does, but none of {lists}."
 )
 EMPTY_VIMEO_LIST = Reason("refused.data.empty_vimeo_list", "{file} refused: it lists no sequences.")
 NO_LISTED_FOLDER = Reason(
-    "refused.data.no_listed_folder", "{path} refused: {file} lists it, but there is no such folder."
+    "refused.data.no_listed_folder", "{path} refused: {file} lists it{more}, but there is no such folder."
 )
 NO_SAMPLE_WHEEL = Reason(
     "refused.data.no_sample_wheel",
@@ -161,6 +177,36 @@ MORE_LQ_FRAMES = Reason(
 MORE_GT_FRAMES = Reason(
     "refused.data.more_gt_frames", "{path} refused: it has {lq_frames} frames, fewer than its GT {gt_path}."
 )
+
+OF_A_CLIP = frozenset(
+    reason.code
+    for reason in (
+        CLIP_WITHOUT_FRAMES, CLIP_HOLDS_FOLDERS, LMDB, BROKEN_LINK, SAME_FRAME_TWICE, UNREADABLE_FOLDER, UNREADABLE_SOURCE,
+        FRAMES_TOO_SMALL, TOO_FEW_FRAMES, TOO_FEW_LEFT, KINDS_DIFFER, COUNTS_DIFFER, NAMES_DIFFER,
+        SIZES_DO_NOT_FIT, MORE_LQ_FRAMES, MORE_GT_FRAMES,
+    )
+)  # fmt: skip
+"""Errors about one clip, which can be left out, beside those of its files (`media.messages.OF_A_FILE`)."""
+
+# What is noticed (`survey`)
+
+LEFT_OUT = Remark("data.left_out", "clip {clip} is left out: {why}")
+NOT_USED = Remark("data.not_used", "not used in {path}: {names}.")
+SMALL_NOT_USED = Remark(
+    "data.small_not_used",
+    "{path} is not used: it has no small frames for scale = {scale} and degradation = {degradation}, so they are generated.",
+)
+META_NOT_USED = Remark("data.meta_not_used", "{path} is not read: the clips are those of the layout {kind}.")
+FRAMES_MISSING = Remark(
+    "data.frames_missing",
+    "{clip}: {count} missing in the numbering of its frames ({names}); training takes the frames around a gap for neighbours.",
+)
+ODD_FRAMES = Remark("data.odd_frames", "{clip}: frames are named unlike the others ({names}).")
+FEWER_FRAMES = Remark(
+    "data.fewer_frames", "{path} is damaged or cut off: its header promises {promised} frames, {frames} could be read."
+)
+CUT_OFF = Remark("data.cut_off", "{path} is cut off: its header promises {promised} s, its data ends after {ends} s.")
+MORE_LINES = Remark("data.more_lines", "… and {count} more; vsrpp data PATH lists all of them.")
 
 # Cache and disk
 

@@ -1,11 +1,13 @@
 """Reads folders of frames without the decode cache: no disk space, but every sample decodes its frames again.
 
-Results are bit-identical to the cache's. Small frames are computed only for the part of a frame that a crop needs.
+Results are bit-identical to the cache's. Of a frame, only the upper left part up to the crop is decoded where the format
+allows that, and small frames are computed only for the part that a crop needs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,14 +21,17 @@ from vsrpp.data.cache import cache_name
 from vsrpp.data.degradation_table import BLOCK_FRAMES, GIVEN, TABLE, Draw
 from vsrpp.data.readers import Source
 from vsrpp.media import messages as media_messages
-from vsrpp.media.images import read_image
+from vsrpp.media.images import read_corner
 
 Frame = NDArray[np.uint8]
 ReadPart = Callable[[int, slice, slice], Frame]
 """Frame number, rows, columns -> (rows, columns, 3) uint8."""
 
 _DECODED_FRAMES = 32
-"""Frames cached per process: a sample's ground truth and small frames are computed from the same ones."""
+"""Frames cached per process: a sample's ground truth and small frames are computed from the same ones. Another sample hardly
+ever needs them."""
+_THREADS = 4
+"""Threads that read the frames of a sample: inflating and decoding run in parallel."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,8 @@ class Frames:
 
     shape: tuple[int, int, int, int]
     read: ReadPart
+    at_once: int = _THREADS
+    """Threads that call `read`."""
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -47,7 +54,8 @@ class Frames:
         )
         if not len(indices):
             return np.empty((0, rows.stop - rows.start, columns.stop - columns.start, 3), np.uint8)
-        return np.stack([self.read(number, rows, columns) for number in indices])
+        with ThreadPoolExecutor(self.at_once) as pool:
+            return np.stack(list(pool.map(lambda number: self.read(number, rows, columns), indices)))
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,15 @@ class OriginalClip:
     source_width: int
     source_height: int
     scale: int
+    notes: tuple[str, ...] = ()
+    """As for `StoredClip`."""
 
     name = property(lambda self: self.source.name)
     path = property(lambda self: self.source.path)
     split = property(lambda self: self.source.split)
     scored = property(lambda self: self.source.scored)
     mirrors = property(lambda self: self.source.mirrors)
+    reader_version = property(lambda self: self.source.reader_version)
     degradation = property(lambda self: self.source.degradation)
     width = property(lambda self: self.source_width // self.scale * self.scale)
     height = property(lambda self: self.source_height // self.scale * self.scale)
@@ -74,7 +85,7 @@ class OriginalClip:
     @property
     def identity(self) -> str:
         """As for `StoredClip`."""
-        return clip_identity(self.content_sha256, self.source.degradation, self.lq_sha256)
+        return clip_identity(self.content_sha256, self.source.degradation, self.lq_sha256, self.reader_version)
 
     def files_of(self, number: int) -> tuple[Path, ...]:
         """The files that a frame is read from."""
@@ -87,17 +98,27 @@ class OriginalClip:
     def lr(self, *, keep: bool = True) -> Frames:
         """(T, height / scale, width / scale, 3) uint8, read or computed when indexed. `keep` has no effect."""
         make = self._given if self.degradation == GIVEN else self._made
-        return Frames((self.frames, self.height // self.scale, self.width // self.scale, 3), make)
+        by_blocks = self.degradation in TABLE and TABLE[self.degradation].by_blocks  # then a plug-in's, in one thread
+        shape = (self.frames, self.height // self.scale, self.width // self.scale, 3)
+        return Frames(shape, make, at_once=1 if by_blocks else _THREADS)
 
-    def _whole(self, number: int) -> Frame:
-        return _decoded(self.source.files[number], self.source_width, self.source_height)[: self.height, : self.width]
+    def _corner(self, number: int, rows: int, columns: int, reach: int | None) -> Frame:
+        """At least the first rows and columns of the ground truth, and `reach` more of both; None for all."""
+        beyond = max(self.height, self.width) if reach is None else reach
+        height, width = min(rows + beyond, self.height), min(columns + beyond, self.width)
+        return _decoded(
+            self.source.files[number], self.reader_version, height, width, (self.source_width, self.source_height)
+        )
 
     def _gt(self, number: int, rows: slice, columns: slice) -> Frame:
-        return self._whole(number)[rows, columns]
+        """With what the small frame of the same part depends on, so that the file is decoded once for both."""
+        method = TABLE.get(self.degradation)
+        reach = 0 if method is None or method.per_sample else method.reach(self.scale)
+        return self._corner(number, rows.stop, columns.stop, reach)[rows, columns]
 
     def _given(self, number: int, rows: slice, columns: slice) -> Frame:
         assert self.source.lq is not None
-        return _decoded(self.source.lq.files[number])[rows, columns]
+        return _decoded(self.source.lq.files[number], self.reader_version, rows.stop, columns.stop)[rows, columns]
 
     def _made(self, number: int, rows: slice, columns: slice) -> Frame:
         """Computed from the ground truth. Of a degradation per sample, for validation only: training degrades its crops."""
@@ -105,7 +126,10 @@ class OriginalClip:
         if method.by_blocks:
             return _block(self, number // BLOCK_FRAMES)[number % BLOCK_FRAMES, rows, columns]
         draw = Draw.of_clip(self.content_sha256)
-        return method.part(self._whole(number), draw, scale=self.scale, number=number, rows=rows, columns=columns)
+        size, reach = (self.height, self.width), method.reach(self.scale)
+        corner = self._corner(number, rows.stop * self.scale, columns.stop * self.scale, reach)
+        part = corner[: self.height, : self.width]
+        return method.part(part, draw, size=size, scale=self.scale, number=number, rows=rows, columns=columns)
 
 
 @lru_cache(maxsize=2)
@@ -117,12 +141,14 @@ def _block(clip: OriginalClip, block: int) -> NDArray[np.uint8]:
     return TABLE[clip.degradation].degrade(truth, draw, scale=clip.scale, first_frame=first)
 
 
-def look_at(source: Source, scale: int, width: int, height: int) -> OriginalClip:
+def look_at(source: Source, scale: int, width: int, height: int, notes: Sequence[str] = ()) -> OriginalClip:
     """The clip for display, with its path in place of its content hash, so that no file has to be read."""
-    return OriginalClip(source, str(source.path.resolve()), "", len(source.files), width, height, scale)
+    return OriginalClip(source, str(source.path.resolve()), "", len(source.files), width, height, scale, tuple(notes))
 
 
-def open_originals(source: Source, scale: int, width: int, height: int, cache_dir: Path) -> OriginalClip:
+def open_originals(
+    source: Source, scale: int, width: int, height: int, cache_dir: Path, notes: Sequence[str] = ()
+) -> OriginalClip:
     """The clip with its content hashes. They are computed once and kept in the cache folder, keyed by size and mtime."""
     kept = cache_dir / f"{cache_name(source, scale)}.sha256"
     try:
@@ -131,14 +157,15 @@ def open_originals(source: Source, scale: int, width: int, height: int, cache_di
         content, lq = content_sha256(source), content_sha256(source.lq) if source.lq else ""
         cache_dir.mkdir(parents=True, exist_ok=True)
         kept.write_text(f"{content}\n{lq}", encoding="utf-8")
-    return OriginalClip(source, content, lq, len(source.files), width, height, scale)
+    return OriginalClip(source, content, lq, len(source.files), width, height, scale, tuple(notes))
 
 
 @lru_cache(maxsize=_DECODED_FRAMES)
-def _decoded(file: Path, width: int | None = None, height: int | None = None) -> Frame:
-    frame = read_image(file)
-    if width is not None and frame.shape[:2] != (height, width):
+def _decoded(file: Path, version: int, rows: int, columns: int, size: tuple[int, int] | None = None) -> Frame:
+    """At least the first rows and columns. size: (width, height) that the whole frame must have."""
+    corner = read_corner(file, version, rows, columns)
+    if size is not None and (corner.width, corner.height) != size:
         raise media_messages.FRAMES_DIFFER_IN_SIZE(
-            path=file, width=frame.shape[1], height=frame.shape[0], first_width=width, first_height=height
+            path=file, width=corner.width, height=corner.height, first_width=size[0], first_height=size[1]
         )
-    return frame
+    return corner.pixels

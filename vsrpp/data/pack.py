@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vsrpp.data import messages
+from vsrpp.data import messages, sequence
 from vsrpp.data.block import MixEntry
 from vsrpp.data.build import META, ProgressCallback, build, write_synced
 from vsrpp.data.cache import cache_name, locked
@@ -21,25 +21,29 @@ from vsrpp.data.degradation_table import DEFAULT, identity_of
 from vsrpp.data.pack_index import INDEX, VERSION
 from vsrpp.data.plan import check_room
 from vsrpp.data.readers import Source
+from vsrpp.data.survey import Survey
 from vsrpp.digests import file_sha256
+from vsrpp.media import READER_VERSION
 
 _MADE_OF = "made_of.txt"
 """Written last into a clip's folder: a hash of its source. A folder without this file is unfinished."""
 
 
 def pack(
-    path: str, out: Path, *, scale: int, degradation: str = DEFAULT, progress: ProgressCallback | None = None
-) -> dict[str, Any]:
-    """Pack every clip of a path into the new folder `out`; returns {path, kind, clips, frames, bytes}.
+    path: str, out: Path, *, scale: int, degradation: str = DEFAULT, reader_version: int = READER_VERSION,
+    progress: ProgressCallback | None = None, survey: Survey | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """Pack every clip of a path into the new folder `out`; returns {path, kind, clips, frames, bytes, left_out, remarks}.
 
-    The small frames are those of a run at `scale` with `degradation`. Calls progress(clip name, frames done, frames
-    expected) as `open_data` does. Raises Refused if `out` exists, the disk lacks space, or a file cannot be read or
-    written.
+    The frames are those of a run at `scale` with `degradation` and `reader_version`. Calls progress(clip name, frames
+    done, frames expected) as `open_data` does. Clips that cannot be found whole are left out. Raises Refused if `out`
+    exists, the disk lacks space, or a file cannot be read or written.
     """
     out = out.expanduser().absolute()
     if out.exists():
         raise messages.PACK_EXISTS(path=out)
-    kind, sources = MixEntry(path, degradation=degradation).find(scale)
+    survey = survey or Survey.of(None)
+    kind, sources = MixEntry(path, degradation=degradation, reader_version=reader_version).find(scale, survey)
     if kind == "packed":
         raise messages.ALREADY_PACKED(path=path)
     building = out.with_name(f"{out.name}.partial")
@@ -47,12 +51,15 @@ def pack(
         building.mkdir(parents=True, exist_ok=True)
         with locked(out.with_name(f"{out.name}.lock")):
             facts = {"kind": kind, "scale": scale, "degradation": identity_of(degradation)}
-            return _pack(sources, facts, building, out, progress)
+            packed = _pack(sources, facts, building, out, progress)
     except OSError as error:
         cause = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
         raise messages.PACKING_FAILED(path=path, out=out, cause=cause, building=building) from None
     finally:
         out.with_name(f"{out.name}.lock").unlink(missing_ok=True)
+    for source, frames in zip(sources, packed.pop("frames_of"), strict=True):
+        sequence.remark(source, frames, survey)
+    return packed | survey.to_json()
 
 
 def _pack(
@@ -77,7 +84,7 @@ def _pack(
     size = sum(file.stat().st_size for file in out.glob("*/*.bin"))
     return {
         "path": str(out), "kind": facts["kind"], "clips": len(rows), "frames": sum(row["frames"] for row in rows),
-        "bytes": size,
+        "bytes": size, "frames_of": [row["frames"] for row in rows],
     }  # fmt: skip
 
 
@@ -111,5 +118,5 @@ def _row(folder: Path, source: Source) -> dict[str, Any]:
 def _size(source: Source, scale: int) -> tuple[int, int]:
     """(frames, bytes) of a packed clip; upper bounds for a video."""
     assert not source.format.stored
-    frames, width, height = source.format.header(source)
+    frames, width, height = source.format.header(source, [])
     return frames, 3 * frames * (width * height + (width // scale) * (height // scale))

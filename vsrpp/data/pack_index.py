@@ -46,7 +46,8 @@ def _source(root: Path, row: dict[str, Any], same_settings: bool, degradation: s
     missing = [name for name in FILES if not (folder / name).is_file()]
     if missing:
         raise messages.PACK_FILE_MISSING(file=folder / missing[0], root=root)
-    if hashlib.sha256((folder / FILES[-1]).read_bytes()).hexdigest() != row["sha256"]:
+    meta = (folder / FILES[-1]).read_bytes()
+    if hashlib.sha256(meta).hexdigest() != row["sha256"]:
         raise messages.PACK_CHANGED(file=folder / FILES[-1])
     return Source(
         name=row["name"],
@@ -57,4 +58,5 @@ def _source(root: Path, row: dict[str, Any], same_settings: bool, degradation: s
         degradation=row["degradation"] if same_settings else degradation,
         scored=tuple(row["scored"]),
         mirrors=row["mirrors"],
+        reader_version=json.loads(meta).get("reader_version", 1),
     )

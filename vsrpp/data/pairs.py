@@ -5,33 +5,44 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from vsrpp.data import messages
 from vsrpp.data.degradation_table import GIVEN
 from vsrpp.data.readers import Source
+from vsrpp.data.survey import Survey, some
 
 
-def matched(ground: Sequence[Source], small: Sequence[Source], scale: int) -> list[Source]:
+def matched(
+    ground: Sequence[Source], small: Sequence[Source], scale: int, survey: Survey | None = None
+) -> list[Source]:
     """Pairs each clip of `ground` with the clip of `small` of the same name; two single clips need no common name.
 
-    Raises Refused, naming the first clip without a partner on either side, and what `pair` raises.
+    Raises Refused, naming the clips without a partner on either side, and what `pair` raises for a clip that the survey
+    does not leave out.
     """
-    if len(ground) == len(small) == 1:
+    survey = survey or Survey()
+    if len(ground) == len(small) == 1 and not survey.names_left_out():
         return [pair(ground[0], small[0], scale)]
-    small_by_name = {source.name: source for source in small}
-    for source in ground:
-        if source.name not in small_by_name:
-            raise messages.NO_LQ_CLIP(
-                path=source.path, name=source.name, folder=small[0].path.parent, gt_clips=len(ground),
-                lq_clips=len(small),
-            )  # fmt: skip
-    if extra := sorted(small_by_name.keys() - {source.name for source in ground}):
-        raise messages.NO_GT_CLIP(
-            path=small_by_name[extra[0]].path, name=extra[0], folder=ground[0].path.parent, gt_clips=len(ground),
-            lq_clips=len(small),
-        )  # fmt: skip
-    return [pair(source, small_by_name[source.name], scale) for source in ground]
+    left_out = survey.names_left_out()
+    small_by_name = {source.name: source for source in small if source.name not in left_out}
+    ground_by_name = {source.name: source for source in ground if source.name not in left_out}
+    counts = {"gt_clips": len(ground_by_name), "lq_clips": len(small_by_name)}
+    if alone := [source for name, source in ground_by_name.items() if name not in small_by_name]:
+        names = some([source.name for source in alone])
+        raise messages.NO_LQ_CLIP(path=alone[0].path, name=names, folder=small[0].path.parent, **counts)
+    if extra := [source for name, source in small_by_name.items() if name not in ground_by_name]:
+        names = some([source.name for source in extra])
+        raise messages.NO_GT_CLIP(path=extra[0].path, name=names, folder=ground[0].path.parent, **counts)
+    fits = (
+        survey.usable(name, source.path, partial(pair, source, small_by_name[name], scale))
+        for name, source in ground_by_name.items()
+    )
+    found = [source for source in fits if source is not None]
+    if not found:
+        survey.check_any_left(survey.entry)
+    return found
 
 
 def pair(ground: Source, small: Source, scale: int) -> Source:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from vsrpp import formats
@@ -16,6 +17,7 @@ from vsrpp.data.pairs import check_size as check_pair
 from vsrpp.data.readers import Source
 from vsrpp.data.sampling import Sampling
 from vsrpp.data.split import AnyClip
+from vsrpp.data.survey import Survey
 from vsrpp.media.images import images_size
 
 
@@ -31,6 +33,8 @@ class PlannedClip:
     height: int
     size: int
     """Bytes it needs in the cache; 0 if it is read without decoding into the cache."""
+    notes: tuple[str, ...] = ()
+    """What its headers say that is not in the frames."""
     reading: str = "cache"
     """`cache`, `originals`, or `look`: like `originals`, but without hashing the contents."""
 
@@ -40,14 +44,15 @@ def plan(source: Source, scale: int, cache: Path, reading: str) -> PlannedClip:
     singly = source.format.frame_files
     stored = None if reading == "originals" and singly else find_stored(source, scale, cache)
     uncached = reading != "cache" and singly and not stored
+    notes: list[str] = []
     if stored:
         frames, width, height = stored.frames, stored.source_width, stored.source_height
     else:
-        frames, width, height = source.format.header(source)
+        frames, width, height = source.format.header(source, notes)
     if uncached and source.lq is not None:
-        check_pair(source.lq.path, (width, height), images_size(source.lq.files), scale)
+        check_pair(source.lq.path, (width, height), images_size(source.lq.files, source.reader_version), scale)
     size = 0 if uncached or source.kind == "packed" else decoded_bytes(frames, width, height, scale)
-    return PlannedClip(source, stored, frames, width, height, size, reading if uncached else "cache")
+    return PlannedClip(source, stored, frames, width, height, size, tuple(notes), reading if uncached else "cache")
 
 
 def check_trainable(item: PlannedClip, crop_size: int, sampling: Sampling) -> None:
@@ -71,9 +76,14 @@ def check_frames(path: Path, frames: int, sampling: Sampling, mirrors: bool) -> 
 
 
 def open_clips(
-    planned: Sequence[PlannedClip], scale: int, cache: Path, limit_gib: float, progress: ProgressCallback
-) -> list[AnyClip]:
-    """Every clip, ready to read.
+    planned: Sequence[PlannedClip],
+    scale: int,
+    cache: Path,
+    limit_gib: float,
+    progress: ProgressCallback,
+    survey: Survey,
+) -> list[AnyClip | None]:
+    """Every clip, ready to read; None for one that the survey leaves out.
 
     Raises Refused, before the first clip is decoded, if the cache limit or the disk does not have enough space.
     """
@@ -83,14 +93,18 @@ def open_clips(
         raise messages.OVER_CACHE_LIMIT(size=formats.size(total), limit=limit_gib)
     check_room(sum(item.size for item in planned if not item.stored), cache, "decodes")
     room = limit - total
-    return [_open(item, scale, cache, item.size + room, progress) for item in planned]
+    opened: list[AnyClip | None] = []
+    for item in planned:
+        make = partial(_open, item, scale, cache, item.size + room, progress)
+        opened.append(survey.usable_source(item.source, make))
+    return opened
 
 
 def _open(item: PlannedClip, scale: int, cache: Path, limit: int, progress: ProgressCallback) -> AnyClip:
     if item.reading == "look":
-        return look_at(item.source, scale, item.width, item.height)
+        return look_at(item.source, scale, item.width, item.height, item.notes)
     if item.reading == "originals":
-        return open_originals(item.source, scale, item.width, item.height, cache)
+        return open_originals(item.source, scale, item.width, item.height, cache, item.notes)
     return item.stored or store(item.source, scale, cache, item.frames, limit, progress)
 
 

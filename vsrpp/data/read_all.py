@@ -96,7 +96,7 @@ def _read(part: Part) -> tuple[Source, list[Row]]:
 def _singly(source: Source, first: int) -> Iterator[Row]:
     for frame, file in enumerate(source.files[first : first + _AT_ONCE], start=first):
         try:
-            height, width, _ = read_image(file).shape
+            height, width, _ = read_image(file, source.reader_version).shape
         except VsrppError as error:
             yield frame, file, error
         else:

@@ -8,7 +8,7 @@ the cache like those of a video, so data workers never call it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +20,7 @@ from vsrpp.data import messages
 from vsrpp.data.degradation_table import DEFAULT
 from vsrpp.data.packed import iter_raw, raw_shape
 from vsrpp.errors import VsrppError
+from vsrpp.media import READER_VERSION
 from vsrpp.media.images import image_size, images_size, iter_images
 from vsrpp.media.video_reader import count_video, iter_video, packet_count, probe_video
 
@@ -59,6 +60,10 @@ class Reader(Protocol):
         """Frames start … start+count-1 as (T, H, W, 3) uint8 RGB; fewer if the clip ends before, none beyond its end."""
 
 
+HELD_OUT = "held out"
+"""`Source.split` of a folder of validation clips beside one of training clips: they are treated like those of `val_data`."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A clip that was found but not yet read."""
@@ -70,7 +75,7 @@ class Source:
     files: tuple[Path, ...]
     """The video file, or the frames in natural order."""
     split: str = ""
-    """`train` or `val` if the layout assigns one, else empty."""
+    """`train`, `val` or HELD_OUT if the layout assigns one, else empty."""
     lq: Source | None = None
     """The small frames of a pair; None if they are generated."""
     degradation: str = DEFAULT
@@ -81,6 +86,10 @@ class Source:
     """Whether a sample longer than the clip plays it forwards and backwards (Vimeo-90K: 7 frames as 14)."""
     record: ClipRecord | None = None
     """The clip as a plug-in's reader knows it; None for formats that ship."""
+    entry: str = ""
+    """The source of the mix that it is of: `train[0]`, `val[1]`."""
+    reader_version: int = READER_VERSION
+    """How its files become pixels; of a packed copy, how they did when it was packed; 1 for a plug-in's reader."""
 
     @property
     def format(self) -> Format:
@@ -88,13 +97,27 @@ class Source:
         return FORMATS[self.kind]
 
     @property
+    def validates(self) -> bool:
+        """Whether its layout assigns it to validation."""
+        return self.split in ("val", HELD_OUT)
+
+    @property
     def identity(self) -> tuple[str, ...]:
         """What tells it from other clips of the same files: of a plug-in's reader, the clip's name and the reader's code."""
         return () if self.record is None else (self.record.name, self.format.sha256)
 
-    def frames(self, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-        """Frames start … stop-1, each (H, W, 3) uint8 RGB, in order. Raises Refused if a file cannot be read."""
-        return self.format.frames(self, start, stop)
+    def read_by(self, version: int) -> Source:
+        """The same clip read by this `reader_version`, unless it is of a packed copy or a plug-in's reader."""
+        if self.format.stored or self.record is not None:
+            return self
+        return replace(self, reader_version=version, lq=self.lq.read_by(version) if self.lq else None)
+
+    def frames(self, start: int = 0, stop: int | None = None, notes: list[str] | None = None) -> Iterator[Frame]:
+        """Frames start … stop-1, each (H, W, 3) uint8 RGB, in order. Raises Refused if a file cannot be read.
+
+        Appends to `notes`, at the latest after the last frame, what of the files is not in the frames.
+        """
+        return self.format.frames(self, start, stop, [] if notes is None else notes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,12 +125,15 @@ class Format:
     """How clips of a kind are read."""
 
     in_words: str
-    frames: Callable[[Source, int, int | None], Iterator[Frame]]
-    """Frames start … stop-1; None: to the end."""
+    frames: Callable[[Source, int, int | None, list[str]], Iterator[Frame]]
+    """Frames start … stop-1; None: to the end. See `Source.frames`."""
     size: Callable[[Source], tuple[int, int]]
     """(width, height), of the first frame."""
-    header: Callable[[Source], tuple[int, int, int]]
-    """(frames, width, height) without decoding: the frames are an upper bound. Checks that all frames have one size."""
+    header: Callable[[Source, list[str]], tuple[int, int, int]]
+    """(frames, width, height) without decoding: the frames are an upper bound. Checks that all frames have one size.
+
+    Appends to the list what the headers say that is not in the frames.
+    """
     measured: Callable[[Source], tuple[int, int, int]] | None = None
     """The same with the exact number of frames; None if `header` is exact."""
     frame_files: bool = False
@@ -120,15 +146,20 @@ class Format:
     """Of a plug-in's source."""
 
 
-def _raw_header(source: Source) -> tuple[int, int, int]:
+def _raw_header(source: Source, _notes: list[str]) -> tuple[int, int, int]:
     frames, height, width, _ = raw_shape(source.path)
     return frames, width, height
 
 
+def _iter_files(source: Source, start: int, stop: int | None, notes: list[str]) -> Iterator[Frame]:
+    images_size(source.files, source.reader_version, notes)
+    return iter_images(source.files[start:stop], source.reader_version)
+
+
 _RAW = Format(
     in_words="a packed clip",
-    frames=lambda source, start, stop: islice(iter_raw(source.path), start, stop),
-    size=lambda source: _raw_header(source)[1:],
+    frames=lambda source, start, stop, _: islice(iter_raw(source.path), start, stop),
+    size=lambda source: _raw_header(source, [])[1:],
     header=_raw_header,
     stored=True,
 )
@@ -136,17 +167,19 @@ _RAW = Format(
 FORMATS: dict[str, Format] = {
     "video": Format(
         in_words="a video",
-        frames=lambda source, start, stop: islice(iter_video(source.path), start, stop),
-        size=lambda source: probe_video(source.path),
-        header=lambda source: (packet_count(source.path), *probe_video(source.path)),
-        measured=lambda source: count_video(source.path),
+        frames=lambda source, start, stop, notes: islice(
+            iter_video(source.path, source.reader_version, notes), start, stop
+        ),
+        size=lambda source: probe_video(source.path, source.reader_version),
+        header=lambda source, _: (packet_count(source.path), *probe_video(source.path, source.reader_version)),
+        measured=lambda source: count_video(source.path, source.reader_version),
         one_file=True,
     ),
     "frames": Format(
         in_words="a folder of frames",
-        frames=lambda source, start, stop: iter_images(source.files[start:stop]),
-        size=lambda source: image_size(source.files[0]),
-        header=lambda source: (len(source.files), *images_size(source.files)),
+        frames=_iter_files,
+        size=lambda source: image_size(source.files[0], source.reader_version),
+        header=lambda source, notes: (len(source.files), *images_size(source.files, source.reader_version, notes)),
         frame_files=True,
     ),
     "packed": _RAW,
@@ -177,7 +210,15 @@ class AddedReader:
         if len({record.name for record in records}) < len(records):
             raise messages.READER_CLIPS(reader=self.name, path=path, expected="a different name for each clip")
         sources = [
-            Source(record.name, self.name, record.path, record.files or (record.path,), record.split, record=record)
+            Source(
+                record.name,
+                self.name,
+                record.path,
+                record.files or (record.path,),
+                record.split,
+                record=record,
+                reader_version=1,
+            )
             for record in records
         ]
         if missing := next((file for source in sources for file in source.files if not file.is_file()), None):
@@ -190,11 +231,11 @@ class AddedReader:
             in_words=f"a clip of {self.name}",
             frames=self._frames,
             size=lambda source: (_record(source).width, _record(source).height),
-            header=lambda source: (_record(source).frames, _record(source).width, _record(source).height),
+            header=lambda source, _: (_record(source).frames, _record(source).width, _record(source).height),
             sha256=self.sha256,
         )
 
-    def _frames(self, source: Source, start: int, stop: int | None) -> Iterator[Frame]:
+    def _frames(self, source: Source, start: int, stop: int | None, _notes: list[str]) -> Iterator[Frame]:
         record = _record(source)
         stop = record.frames if stop is None else min(stop, record.frames)
         while start < stop:

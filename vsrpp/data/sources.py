@@ -10,10 +10,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vsrpp.data import messages
+from vsrpp.data import messages, sequence
 from vsrpp.data.readers import Source
 from vsrpp.data.sample import sample_clip
-from vsrpp.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from vsrpp.data.survey import Survey, some
+from vsrpp.media.inputs import is_video
+from vsrpp.media.suffixes import FIRST_VIDEO_SUFFIXES, IMAGE_SUFFIXES, UNREAD_SUFFIXES, VIDEO_SUFFIXES
+
+_SYSTEM = frozenset(
+    {
+        "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "lost+found", "$recycle.bin", "recycler",
+        "system volume information", "found.000",
+    }
+)  # fmt: skip
+"""Folders that operating systems and file servers put anywhere, in lower case. They are ignored like hidden ones."""
+_THUMBNAILS = frozenset({"thumbs", "thumbnails"})
 
 
 @dataclass(frozen=True)
@@ -29,14 +40,16 @@ class Clip:
     height: int
 
 
-def iter_frames(clip: Clip | Source, start: int = 0, count: int | None = None) -> Iterator[NDArray[np.uint8]]:
-    """Frames start … start+count-1, or all from start on if count is None, each (H, W, 3) uint8 RGB.
+def iter_frames(
+    clip: Clip | Source, start: int = 0, count: int | None = None, notes: list[str] | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Frames start … start+count-1, or all from start on if count is None, each (H, W, 3) uint8 RGB. notes: see `Source.frames`.
 
     A video is always decoded from its beginning, because seeking lands on keyframes and frames have no reliable numbers.
     """
     source = clip if isinstance(clip, Source) else clip_at(clip.path, clip.name)
     stop = None if count is None else start + count
-    return source.frames(start, stop)
+    return source.frames(start, stop, notes)
 
 
 def read_frames(clip: Clip | Source, start: int = 0, count: int | None = None) -> NDArray[np.uint8]:
@@ -47,60 +60,174 @@ def read_frames(clip: Clip | Source, start: int = 0, count: int | None = None) -
     return np.stack(frames)
 
 
-def find_plain(path: str | Path) -> tuple[str, list[Source]]:
+def find_plain(path: str | Path, survey: Survey | None = None) -> tuple[str, list[Source]]:
     """(kind, clips) of a path without a dataset layout; kind is `video`, `videos`, `clips` or `frames`.
 
-    Clips come in natural order: im2 before im10. For dataset layouts and pairs see `vsrpp.data.layouts`. Raises NotFound
-    if there is nothing at the path, Refused if it contains nothing usable.
+    Clips come in natural order: im2 before im10. For dataset layouts and pairs see `vsrpp.data.layouts`. Without a survey,
+    nothing is noted or left out, and frames in a folder hide the folders beside them. Raises NotFound if there is nothing at
+    the path, Refused if it contains nothing usable.
     """
     root = sample_clip() if str(path) == "sample" else Path(path).expanduser().absolute()
     if root.is_file():
         if not _is(root, VIDEO_SUFFIXES):
             if _is(root, IMAGE_SUFFIXES):
                 raise messages.SINGLE_IMAGE(path=root)
-            raise messages.NOT_A_VIDEO(path=root, suffixes=" ".join(VIDEO_SUFFIXES))
-        return "video", [clip_at(root, root.stem)]
+            if not is_video(root):
+                raise messages.NOT_A_VIDEO(path=root)
+        return "video", [Source(root.stem, "video", root, (root,))]
     if not root.is_dir():
         raise messages.NO_DATA(path=root)
-    entries = entries_of(root)
-    images = [entry for entry in entries if entry.is_file() and _is(entry, IMAGE_SUFFIXES)]
-    videos = [entry for entry in entries if entry.is_file() and _is(entry, VIDEO_SUFFIXES)]
-    folders = [entry for entry in entries if entry.is_dir()]
-    if images and videos:
-        raise messages.FRAMES_AND_VIDEOS(path=root, frame=images[0].name, video=videos[0].name)
-    if images:
-        return "frames", [Source(root.name, "frames", root, tuple(images))]
-    if not videos and not folders:
-        raise messages.NOTHING_USABLE(path=root, entries=len(entries))
-    stems = [video.stem for video in videos] + [folder.name for folder in folders]
-    names = {entry: entry.stem if stems.count(entry.stem) == 1 else entry.name for entry in videos}
-    clips = [clip_at(entry, names.get(entry, entry.name)) for entry in sorted(videos + folders, key=natural)]
+    found = _Listing.of(root, survey)
+    if survey is None or survey.first_rules:
+        if found.images and found.videos:
+            raise messages.FRAMES_AND_VIDEOS(path=root, frame=found.images[0].name, video=found.videos[0].name)
+        beside = False
+    else:
+        beside = _pictures_beside_clips(root, found)
+    if found.images and not beside:
+        return "frames", [clip_at(root, root.name, survey)]
+    if found.lmdb and not found.videos and not found.folders:
+        raise messages.LMDB(path=found.lmdb[0])
+    _check_depth(root, found)
+    return _several(root, found, survey)
+
+
+def _several(root: Path, found: _Listing, survey: Survey | None) -> tuple[str, list[Source]]:
+    """A clip for each video and each folder of frames."""
+    survey = survey or Survey()
+    left = [] if survey.first_rules else [link for link in found.broken if not _is(link, IMAGE_SUFFIXES)]
+    thumbnails = [] if survey.first_rules else [each for each in found.folders if each.name.lower() in _THUMBNAILS]
+    folders = [each for each in found.folders if each not in thumbnails]
+    entries = sorted([*found.videos, *folders, *left], key=natural)
+    if not entries:
+        raise messages.NOTHING_USABLE(path=root, entries=len(entries_of(root)))
+    if unused := [*found.images, *thumbnails, *found.unread, *found.lmdb]:
+        survey.remark(messages.NOT_USED, path=root, names=some([each.name for each in unused]))
+    stems = [video.stem for video in found.videos] + [folder.name for folder in folders]
+    names = {entry: entry.stem if stems.count(entry.stem) == 1 else entry.name for entry in found.videos}
+    clips = [
+        clip
+        for entry in entries
+        for name in [names.get(entry, entry.name)]
+        if (clip := survey.usable(name, entry, lambda entry=entry, name=name: clip_at(entry, name, survey))) is not None  # type: ignore[misc]
+    ]
+    if not clips:
+        survey.check_any_left(survey.entry)
     return "clips" if folders else "videos", clips
 
 
-def clip_at(path: Path, name: str) -> Source:
-    """The clip at the path of a video file or a folder of frames. Raises Refused if a folder contains no frames."""
+def _pictures_beside_clips(root: Path, found: _Listing) -> bool:
+    """Whether pictures lie beside clips, and are no clip themselves. Raises Refused if they are frames, by their names."""
+    holding = [folder for folder in found.folders if _holds_clips(folder)] if found.images else []
+    if not found.images or not (found.videos or holding):
+        return False
+    clips = {*(video.stem for video in found.videos), *(folder.name for folder in holding)}
+    if {image.stem for image in found.images} <= clips or sequence.numbering(found.images) is None:
+        return True
+    if found.videos:
+        raise messages.FRAMES_AND_VIDEOS(path=root, frame=found.images[0].name, video=found.videos[0].name)
+    raise messages.FRAMES_AND_CLIPS(path=root, frame=found.images[0].name, folder=holding[0].name)
+
+
+def _holds_clips(folder: Path) -> bool:
+    return any(_is(entry, (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)) for entry in entries_of(folder))
+
+
+def _check_depth(root: Path, found: _Listing) -> None:
+    """Raises Refused if every one of several folders has its frames deeper inside."""
+    if found.videos or len(found.folders) < 2 or any(map(_holds_clips, found.folders)):
+        return
+    if all(any(inner.is_dir() for inner in entries_of(folder)) for folder in found.folders):
+        raise messages.FOLDERS_OF_FOLDERS(path=root, folders=some([folder.name for folder in found.folders]))
+
+
+def clip_at(path: Path, name: str, survey: Survey | None = None) -> Source:
+    """The clip at the path of a video file or a folder of frames.
+
+    Raises Refused if a folder contains no frames and, with a survey, if it has a broken link or two files of one frame.
+    """
     if path.is_file():
         return Source(name, "video", path, (path,))
-    entries = entries_of(path)
-    images = tuple(entry for entry in entries if entry.is_file() and _is(entry, IMAGE_SUFFIXES))
-    if not images:
-        if subfolder := next((entry.name for entry in entries if entry.is_dir()), None):
-            raise messages.CLIP_HOLDS_FOLDERS(path=path, folder=subfolder)
+    if survey is not None and not path.exists():
+        raise messages.BROKEN_LINK(path=path, target=_target(path))
+    found = _Listing.of(path, survey)
+    if survey is not None and not survey.first_rules:
+        _check_files(path, found)
+    if not found.images:
+        if found.lmdb or path.suffix == ".lmdb":
+            raise messages.LMDB(path=found.lmdb[0] if found.lmdb else path)
+        if found.folders:
+            raise messages.CLIP_HOLDS_FOLDERS(path=path, folder=found.folders[0].name)
         raise messages.CLIP_WITHOUT_FRAMES(path=path, suffixes=" ".join(IMAGE_SUFFIXES))
-    return Source(name, "frames", path, images)
+    if survey is not None and (unused := [*found.videos, *found.folders, *found.unread, *found.lmdb]):
+        survey.remark(messages.NOT_USED, path=path, names=some([each.name for each in unused]))
+    return Source(name, "frames", path, tuple(found.images))
+
+
+def _check_files(path: Path, found: _Listing) -> None:
+    if link := next((link for link in found.broken if _is(link, IMAGE_SUFFIXES)), None):
+        raise messages.BROKEN_LINK(path=link, target=_target(link))
+    if same := next(sequence.twice(found.images), None):
+        files = " and ".join(file.name for file in same[1])
+        raise messages.SAME_FRAME_TWICE(path=path, stem=same[0], files=files)
+
+
+def _target(link: Path) -> str:
+    return str(link.readlink()) if link.is_symlink() else "nothing"
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """The entries of a folder by what they are, in natural order."""
+
+    images: list[Path]
+    videos: list[Path]
+    folders: list[Path]
+    lmdb: list[Path]
+    broken: list[Path]
+    """Links to nothing."""
+    unread: list[Path]
+    """Files that look like data, but are not read."""
+
+    @classmethod
+    def of(cls, folder: Path, survey: Survey | None) -> _Listing:
+        listing = cls([], [], [], [], [], [])
+        if (folder / _LMDB_FILE).is_file():
+            listing.lmdb.append(folder)
+        videos = FIRST_VIDEO_SUFFIXES if survey is not None and survey.first_rules else VIDEO_SUFFIXES
+        for entry in entries_of(folder):
+            if (kind := listing._kind(entry, videos)) is not None:
+                kind.append(entry)
+        return listing
+
+    def _kind(self, entry: Path, videos: tuple[str, ...]) -> list[Path] | None:
+        if entry.is_file():
+            if _is(entry, IMAGE_SUFFIXES):
+                return self.images
+            if _is(entry, videos):
+                return self.videos
+            return self.unread if _is(entry, UNREAD_SUFFIXES) else None
+        if entry.is_dir():
+            return self.lmdb if entry.suffix.lower() == ".lmdb" or (entry / _LMDB_FILE).is_file() else self.folders
+        return self.broken if entry.is_symlink() else None
+
+
+_LMDB_FILE = "data.mdb"
 
 
 def measure(source: Source) -> Clip:
     """A source with its number of frames and size. A video is decoded once to count its frames."""
-    frames, width, height = (source.format.measured or source.format.header)(source)
+    frames, width, height = (
+        source.format.measured(source) if source.format.measured else source.format.header(source, [])
+    )
     return Clip(source.name, source.kind, source.path, frames, width, height)
 
 
 def entries_of(folder: Path) -> list[Path]:
-    """A folder's entries in natural order, without hidden ones and leftovers of archivers (._x, __MACOSX)."""
+    """A folder's entries in natural order, without hidden ones, leftovers of archivers (._x, __MACOSX) and system folders."""
     try:
-        return sorted((entry for entry in folder.iterdir() if not entry.name.startswith((".", "__"))), key=natural)
+        kept = (entry for entry in folder.iterdir() if not entry.name.startswith((".", "__")))
+        return sorted((entry for entry in kept if entry.name.lower() not in _SYSTEM), key=natural)
     except OSError as error:
         raise messages.UNREADABLE_FOLDER(path=folder, cause=error.strerror) from None
 

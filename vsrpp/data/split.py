@@ -1,4 +1,4 @@
-"""Decides which frames train and which validate; no frame does both.
+"""Decides which frames train and which validate; no frame does both, and validation reads none that train, not even as context.
 
 - With validation data: all of it validates, or, if its layout names validation clips, only those. All other clips train,
   except those also in the validation data and those the layout excludes from training (REDS4, Vimeo-90K's test list).
@@ -9,13 +9,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from vsrpp.data import messages
 from vsrpp.data.cache import StoredClip
 from vsrpp.data.originals import OriginalClip
 from vsrpp.data.sampling import Sampling, extent
+from vsrpp.errors import VsrppError
 
 AnyClip = StoredClip | OriginalClip
 
@@ -70,20 +71,22 @@ def split(
 ) -> Split:
     """Split clips by the rules in the module's docstring. val_clips: the clips of val_data, empty without it.
 
-    Raises Refused, naming the clip, if no clip is left to train on or a training span is too short for a sample.
+    A training span may be `too_short` for a sample. Raises Refused if no clip is left to train on.
     """
     val_clips = val_clips or [clip for clip in clips if clip.split == "val"]
     if val_clips or len(clips) >= WHOLE_CLIPS_FROM:
-        result = _whole_clips(clips, val_clips, CLIPS_FRACTION if fraction is None else fraction)
-    else:
-        result = _tails(clips, sampling.longest, FRAMES_FRACTION if fraction is None else fraction)
-    for span in result.train:
+        return _whole_clips(clips, val_clips, CLIPS_FRACTION if fraction is None else fraction)
+    return _tails(clips, sampling.longest, FRAMES_FRACTION if fraction is None else fraction)
+
+
+def too_short(spans: Sequence[Span], sampling: Sampling) -> Iterator[tuple[Span, VsrppError]]:
+    """The training spans that no sample fits in, each with the error that says so."""
+    for span in spans:
         if not span.windows(sampling.longest, sampling.widest):
-            raise messages.TOO_FEW_LEFT(
+            yield span, messages.TOO_FEW_LEFT(
                 path=span.clip.path, left=span.frames, frames=span.clip.frames, need=sampling.need, lower=sampling.lower,
                 validating=span.clip.frames - span.frames,
             )  # fmt: skip
-    return result
 
 
 def _whole_clips(clips: Sequence[AnyClip], val_clips: Sequence[AnyClip], fraction: float) -> Split:

@@ -23,7 +23,8 @@ def spread(lengths: Sequence[int], limit: int) -> list[list[range]]:
     runs = [max(1, length // RUN_FRAMES) for length in lengths]
     given = [0] * len(lengths)
     room = limit
-    while room > 0 and (more := [clip for clip, count in enumerate(given) if count < runs[clip]]):
+    while room > 0 and (unfinished := [clip for clip, count in enumerate(given) if count < runs[clip]]):
+        more = [clip for clip in unfinished if given[clip] == min(given[clip] for clip in unfinished)]
         left = {clip: lengths[clip] - RUN_FRAMES * given[clip] for clip in more}
         cost = {clip: left[clip] if given[clip] == runs[clip] - 1 else RUN_FRAMES for clip in more}
         chosen = more

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from vsrpp.models.precision import autocast
 
 Frames = NDArray[np.uint8]
 """(T, height, width, 3) uint8, RGB."""
+DeepFrames = NDArray[Any]
+"""The same, uint8 or uint16 at full scale."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,19 @@ def upscale_chunk(
     return upscaled[chunk.keep_start - chunk.read_start : chunk.keep_stop - chunk.read_start]
 
 
+def part_to_read(
+    start: int, stop: int | None, *, chunk_frames: int, overlap: int, whole: int
+) -> tuple[int, int | None]:
+    """(first, end) of the frames that `upscale_iter` must be given for frames start … stop-1 of a clip.
+
+    None: up to the clip's end. The chunks are those of the whole clip, counted from its first frame.
+    """
+    first = 0 if start < whole else max(0, start // chunk_frames * chunk_frames - overlap)
+    if stop is None:
+        return first, None
+    return first, max(first + whole + 1, -(-stop // chunk_frames) * chunk_frames + overlap)
+
+
 def upscale_iter(
     model: nn.Module,
     frames: Iterable[Frames],
@@ -89,25 +105,28 @@ def upscale_iter(
     chunk_frames: int,
     overlap: int,
     whole: int = 0,
+    start: int = 0,
     precision: str = "fp32",
 ) -> Iterator[Frames]:
     """The frames of `upscale_chunks`, one by one, for a clip that is read once and whose length is not known.
 
     A clip of up to `whole` frames is one chunk. Holds at most chunk_frames + 2 · overlap input frames, or `whole` + 1.
+    Yields the frames from `start` on, as they are in the whole clip; `frames` then begin where `part_to_read` says.
     """
     source = iter(frames)
+    first, _ = part_to_read(start, None, chunk_frames=chunk_frames, overlap=overlap, whole=whole)
     window = list(islice(source, whole + 1))
-    start, size = 0, chunk_frames if len(window) > whole else max(len(window), 1)
-    for kept in count(0, size):
-        del window[: max(0, kept - overlap) - start]
-        start = max(0, kept - overlap)
-        window += islice(source, max(0, kept + size + overlap - start - len(window)))
-        known = start + len(window)
-        if known <= kept:
+    size = chunk_frames if first or len(window) > whole else max(len(window), 1)
+    for kept in count(start // size * size, size):
+        del window[: max(0, kept - overlap) - first]
+        first = max(0, kept - overlap)
+        window += islice(source, max(0, kept + size + overlap - first - len(window)))
+        known = first + len(window)
+        if known <= max(kept, start):
             return
-        chunk = Chunk(start, min(known, kept + size + overlap), kept, min(known, kept + size))
-        small = np.stack(window[: chunk.read_stop - start])
-        yield from upscale_chunk(model, small, chunk, device=device, precision=precision)
+        chunk = Chunk(first, min(known, kept + size + overlap), kept, min(known, kept + size))
+        small = np.stack(window[: chunk.read_stop - first])
+        yield from upscale_chunk(model, small, chunk, device=device, precision=precision)[max(0, start - kept) :]
 
 
 def upscale_frames(
@@ -157,87 +176,130 @@ class StreamBounds:
         """Frames on either side of a cut that are cross-faded."""
         return min(self.overlap // 2, self.chunk_frames // 2)
 
+    def reads_from(self, start: int) -> int:
+        """The first input frame that a stream reads whose output begins at frame `start`."""
+        return max(0, start - self.chunk_frames - self.overlap)
+
+    def tiles(self, height: int, width: int) -> int:
+        """Number of tiles of a frame."""
+        return len(tile_spans(height, self.tile, self.tile_overlap)) * len(
+            tile_spans(width, self.tile, self.tile_overlap)
+        )
+
+    def passes(self, frames: int, start: int = 0) -> Iterator[tuple[Chunk, int]]:
+        """(chunk, frames that are final after it) for a clip of `frames` frames whose output begins at frame `start`.
+
+        `start` is a multiple of `chunk_frames`. The chunk before it is computed once more, for the cross-fade.
+        """
+        kept = max(0, start - self.chunk_frames)
+        while kept < frames:
+            stop = min(kept + self.chunk_frames, frames)
+            if frames <= kept + self.chunk_frames + self.overlap and frames - stop <= self.fade:
+                stop = frames  # the remainder is too short for its own chunk
+            reach = min(kept + self.chunk_frames + self.overlap, frames)
+            yield Chunk(max(0, kept - self.overlap), reach, kept, stop), frames if stop == frames else stop - self.fade
+            kept = stop
+
+    def work(self, frames: int, height: int, width: int, start: int = 0) -> int:
+        """Frames through the network times tiles, for a clip of that length whose output begins at frame `start`."""
+        read = sum(chunk.read_stop - chunk.read_start for chunk, _ in self.passes(frames, start))
+        return read * self.tiles(height, width)
+
 
 def upscale_stream(
     model: nn.Module,
-    frames: Iterable[Frames],
+    frames: Iterable[DeepFrames],
     *,
     device: torch.device | str,
     bounds: StreamBounds | None = None,
     precision: str = "fp32",
-) -> Iterator[Frames]:
-    """Upscales (h, w, 3) frames to (H, W, 3) uint8, in order, in memory that does not depend on the clip's length.
+    start: int = 0,
+    on_work: Callable[[int], None] = lambda _: None,
+) -> Iterator[DeepFrames]:
+    """Upscales (h, w, 3) frames to (H, W, 3), uint8 or uint16, in order, in memory that does not depend on the clip's length.
 
     At most chunk_frames + 2 · overlap input frames and about as many output frames are held at once. `upscale_chunks`
     describes the effect of chunking; cross-fading spreads it over 2 · `bounds.fade` frames, so that cuts do not show as a
     jump. Tiles are treated alike: near its border a tile lacks context, so the outer quarter of an overlap is dropped and
     the middle is cross-faded.
+
+    With `start`, a multiple of chunk_frames, the output begins at that frame, identical to that of the whole clip; `frames`
+    then begin at frame `bounds.reads_from(start)`. `on_work` gets, after each tile, the frames that went through the network.
     """
     bounds = bounds or StreamBounds()
     source = iter(frames)
-    window: list[Frames] = []
-    start = kept = 0
-    faded: Frames | None = None
+    window: list[DeepFrames] = []
+    begins = bounds.reads_from(start)
+    faded: DeepFrames | None = None
+    kept = max(0, start - bounds.chunk_frames)
     while True:
         reach = kept + bounds.chunk_frames + bounds.overlap
         window += islice(
-            source, max(0, reach + 1 - start - len(window))
-        )  # one more frame, to see whether the clip continues
-        known = start + len(window)
-        if known == 0:
+            source, max(0, reach + 1 - begins - len(window))
+        )  # one more, to see whether the clip continues
+        known = begins + len(window)
+        if known <= kept:
             return
-        stop = min(kept + bounds.chunk_frames, known)
-        if known <= reach and known - stop <= bounds.fade:  # the remainder is too short for its own chunk
-            stop = known
-        last = stop == known
-        reach = min(reach, known)
-        first = max(0, kept - bounds.fade) if kept else 0
-        until = min(stop + bounds.fade, known)
-        output = _upscale_tiles(model, np.stack(window[: reach - start]), torch.device(device), precision, bounds)
-        output = output[first - start : until - start]
+        chunk, final = next(bounds.passes(known, kept + bounds.chunk_frames))
+        last = chunk.keep_stop == known
+        first = max(0, kept - bounds.fade)
+        until = min(chunk.keep_stop + bounds.fade, known)
+        output = _upscale_tiles(
+            model, np.stack(window[: chunk.read_stop - begins]), torch.device(device), precision, bounds,
+            slice(first - begins, until - begins), on_work,
+        )  # fmt: skip
         if faded is not None:
             _fade(faded, output)
+        yield from output[max(0, start - first) : final - first]
         if last:
-            yield from output
             return
-        yield from output[: stop - bounds.fade - first]
-        faded = output[stop - bounds.fade - first :].copy()
-        kept = stop
-        forget = max(0, kept - bounds.overlap) - start
+        faded = output[final - first :].copy()
+        del output  # frees it before the next chunk's
+        kept = chunk.keep_stop
+        forget = max(0, kept - bounds.overlap) - begins
         del window[:forget]
-        start += forget
+        begins += forget
 
 
-def _fade(before: Frames, output: Frames) -> None:
+def _fade(before: DeepFrames, output: DeepFrames) -> None:
     """Cross-fade in place: `before` are the previous chunk's versions of the first frames of `output`."""
     for number, old in enumerate(before):
         output[number] = blend(old, output[number], (number + 0.5) / len(before))
 
 
 def _upscale_tiles(
-    model: nn.Module, lr_u8: Frames, device: torch.device, precision: str, bounds: StreamBounds
-) -> Frames:
-    height, width = lr_u8.shape[1:3]
+    model: nn.Module, lr: DeepFrames, device: torch.device, precision: str, bounds: StreamBounds, keep: slice,
+    on_work: Callable[[int], None],
+) -> DeepFrames:  # fmt: skip
+    """The frames `keep` of a window, upscaled tile by tile."""
+    height, width = lr.shape[1:3]
     rows, columns = (tile_spans(side, bounds.tile, bounds.tile_overlap) for side in (height, width))
     if len(rows) == len(columns) == 1:
-        return _upscale(model, lr_u8, device, precision)
+        output = _upscale(model, lr, device, precision, keep)
+        on_work(len(lr))
+        return output
     scale = int(model.scale)  # type: ignore[arg-type]
-    canvas = np.empty((len(lr_u8), height * scale, width * scale, 3), np.uint8)
+    canvas = np.empty((keep.stop - keep.start, height * scale, width * scale, 3), lr.dtype)
     for (top, bottom), row_weight in zip(rows, fade_in(rows, scale), strict=True):
         for (left, right), column_weight in zip(columns, fade_in(columns, scale), strict=True):
-            output = _upscale(model, lr_u8[:, top:bottom, left:right], device, precision)
+            output = _upscale(model, lr[:, top:bottom, left:right], device, precision, keep)
             place = canvas[:, top * scale : bottom * scale, left * scale : right * scale]
             lay_over(place, output, row_weight, column_weight)
+            on_work(len(lr))
     return canvas
 
 
-def _upscale(model: nn.Module, lr_u8: Frames, device: torch.device, precision: str) -> Frames:
+def _upscale(
+    model: nn.Module, lr: DeepFrames, device: torch.device, precision: str, keep: slice = slice(None)
+) -> DeepFrames:
+    """The frames `keep` of a clip, upscaled: uint8 or uint16, full scale, as the input."""
     was_training = model.training
     model.to(device).eval()
+    white, depth = (255.0, torch.uint8) if lr.dtype == np.uint8 else (65535.0, torch.uint16)
     try:
         with torch.inference_mode(), autocast(device, precision):
-            lr = torch.from_numpy(np.array(lr_u8)).to(device).permute(0, 3, 1, 2).float().div_(255.0)
-            sr_u8 = model(lr[None])[0].float().clamp_(0.0, 1.0).mul_(255.0).round_().to(torch.uint8)
-            return sr_u8.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+            pictures = torch.from_numpy(np.array(lr)).to(device).permute(0, 3, 1, 2).float().div_(white)
+            sr = model(pictures[None])[0, keep].float().clamp_(0.0, 1.0).mul_(white).round_().to(depth)
+            return sr.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     finally:
         model.train(was_training)

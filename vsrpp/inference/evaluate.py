@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, islice, tee
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, tee
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,20 +26,69 @@ from vsrpp.metrics.meter import ClipMeter, ExtraMeasures, mean_of_clips
 from vsrpp.paths import CheckpointPaths
 
 if TYPE_CHECKING:
+    import torch
+
     from vsrpp.models import Network
 
 Frame = NDArray[np.uint8]
-Upscale = Callable[[Iterator[Frame]], Iterable[Frame]]
-"""The frames of a clip in order, (h, w, 3) uint8 -> as many, (H, W, 3) uint8. It reads ahead as far as it has to."""
 
 WHOLE_CLIP_FRAMES = 128
 """Clips up to this length are processed at once, as for published figures; longer ones in chunks."""
 OVERLAP = 16
 
 
+class Upscale(Protocol):
+    """Upscales a part of a clip to the frames that the part has in the whole clip, upscaled."""
+
+    def reads(self, start: int, stop: int | None) -> tuple[int, int | None]:
+        """(first, end) of the frames that it reads for frames start … stop-1; None: up to the clip's end."""
+
+    def __call__(self, frames: Iterator[Frame], start: int = 0) -> Iterator[Frame]:
+        """(h, w, 3) uint8 frames, from the first that `reads` names -> those from `start` on, (H, W, 3) uint8.
+
+        It reads ahead as far as it has to.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class FrameByFrame:
+    """An `Upscale` that needs no context."""
+
+    enlarge: Callable[[Frame], Frame]
+
+    def reads(self, start: int, stop: int | None) -> tuple[int, int | None]:
+        return start, stop
+
+    def __call__(self, frames: Iterator[Frame], start: int = 0) -> Iterator[Frame]:
+        return map(self.enlarge, frames)
+
+
+@dataclass(frozen=True, slots=True)
+class InWindows:
+    """The `Upscale` of a network, with the windows of published figures."""
+
+    model: Network
+    device: torch.device
+
+    def reads(self, start: int, stop: int | None) -> tuple[int, int | None]:
+        from vsrpp.inference.chunks import part_to_read
+
+        return part_to_read(
+            start, stop, chunk_frames=WHOLE_CLIP_FRAMES, overlap=OVERLAP, whole=WHOLE_CLIP_FRAMES
+        )  # fmt: skip
+
+    def __call__(self, frames: Iterator[Frame], start: int = 0) -> Iterator[Frame]:
+        from vsrpp.inference.chunks import upscale_iter
+
+        return upscale_iter(
+            self.model, frames, device=self.device, chunk_frames=WHOLE_CLIP_FRAMES, overlap=OVERLAP,
+            whole=WHOLE_CLIP_FRAMES, start=start,
+        )  # fmt: skip
+
+
 def bicubic_of(scale: int) -> Upscale:
     """MATLAB-compatible bicubic upscaling by `scale`, the baseline of published tables."""
-    return lambda frames: (resize.resize_u8(frame, scale) for frame in frames)
+    return FrameByFrame(lambda frame: resize.resize_u8(frame, scale))
 
 
 def load_network(folder: CheckpointPaths) -> tuple[Network, dict[str, Any]]:
@@ -73,16 +122,8 @@ def network_of(folder: CheckpointPaths) -> tuple[Upscale, int, str]:
     """
     import torch
 
-    from vsrpp.inference.chunks import upscale_iter
-
     model, run_config = load_network(folder)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-    def upscale(frames: Iterator[Frame]) -> Iterator[Frame]:
-        return upscale_iter(
-            model, frames, device=device, chunk_frames=WHOLE_CLIP_FRAMES, overlap=OVERLAP, whole=WHOLE_CLIP_FRAMES
-        )
-
+    upscale = InWindows(model, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     return upscale, int(run_config["scale"]), str(run_config.get("degradation") or DEFAULT)
 
 
@@ -105,14 +146,14 @@ def scored_sources(path: str, scale: int, degradation: str = DEFAULT) -> list[So
     """The clips at a path that are scored. Raises NotFound or Refused."""
     checked(degradation, scale)
     _, located = find(path, query=LayoutQuery(scale, degradation))
-    return [source for source in located if source.split == "val"] or located
+    return [source for source in located if source.validates] or located
 
 
 def evaluate_sources(
     sources: Sequence[Source], upscale: Upscale, scale: int, *, start: int = 0, count: int | None = None,
     profile: Path | None = None, extra: ExtraMeasures | None = None, border: int = 0,
 ) -> dict[str, Any]:  # fmt: skip
-    """Scores `upscale` on frames start … start+count-1 of these clips.
+    """Scores `upscale` on frames start … start+count-1 of these clips, each as in the whole clip: context is read.
 
     Returns psnr_y, ssim_y, psnr_rgb, ssim_rgb, tdiff_y and `extra` (means over frames, then clips), frames, scale, and the
     same figures for each of `clips`, with those of each frame under `per_frame`. tdiff_y is None for single frames.
@@ -144,26 +185,31 @@ def check_size(source: Source, width: int, height: int, scale: int) -> tuple[int
 def _evaluate(
     source: Source, upscale: Upscale, scale: int, start: int, count: int | None, profile: Path | None, meter: ClipMeter
 ) -> dict[str, Any]:
-    pairs = _Pairs(source, scale, start, count)
-    scored, picture = _scored(source, start, count), metrics.ProfileLines()
+    stop = None if count is None else start + count
+    first, end = upscale.reads(start, stop)
+    pairs = _Pairs(source, scale, first, None if end is None else end - first)
+    scored, picture = _scored(source, start, stop), metrics.ProfileLines()
     for_upscale, for_truth = tee(pairs.read())  # holds the frames that `upscale` has read ahead
-    outputs = upscale(small for small, _ in for_upscale)
-    for number, (output, (small, truth)) in enumerate(zip(outputs, for_truth, strict=True), start):
+    outputs = upscale((small for small, _ in for_upscale), start)
+    number = None
+    for number, (small, truth) in islice(enumerate(for_truth, first), start - first, count and start - first + count):
+        output = next(outputs)
         meter.add(output, truth, number=number, scored=scored is None or number in scored)
         if profile is not None:
             picture.add([resize.resize_u8(small, scale), output, truth])
+    if number is None:
+        raise data_messages.NO_SUCH_FRAME(path=source.path, frame=start)
     if profile is not None:
         save_profile(profile, picture.picture())
-    return {"name": source.name, "paired": source.lq is not None, **meter.result()}
+    return {"name": source.name, "paired": source.lq is not None, "notes": pairs.notes, **meter.result()}
 
 
-def _scored(source: Source, start: int, count: int | None) -> Container[int] | None:
+def _scored(source: Source, start: int, stop: int | None) -> Container[int] | None:
     """The numbers of the frames to score; None for all."""
     if not source.scored:
         return None
-    frames = source.format.header(source)[0]  # exact: only layouts of frame files name frames to score
-    stop = frames if count is None else min(frames, start + count)
-    return [n for n in source.scored if start <= n < stop] or None
+    frames = source.format.header(source, [])[0]  # exact: only layouts of frame files name frames to score
+    return [n for n in source.scored if start <= n < min(frames, frames if stop is None else stop)] or None
 
 
 @dataclass(frozen=True)
@@ -174,19 +220,17 @@ class _Pairs:
     scale: int
     start: int
     count: int | None
+    notes: list[str] = field(default_factory=list)
+    """What of the clip's files is not in its frames."""
 
     def read(self) -> Iterator[tuple[Frame, Frame]]:
-        """(small, truth) of each frame. Raises Refused if there are none, or if they are too small to score."""
-        pairs = self._given() if self.source.lq is not None else self._made()
-        first = next(pairs, None)
-        if first is None:
-            raise data_messages.NO_SUCH_FRAME(path=self.source.path, frame=self.start)
-        return chain([first], pairs)
+        """(small, truth) of each frame. Raises Refused for frames that are too small to score."""
+        return self._given() if self.source.lq is not None else self._made()
 
     def _given(self) -> Iterator[tuple[Frame, Frame]]:
         assert self.source.lq is not None
         small = iter_frames(self.source.lq, self.start, self.count)
-        for truth, reduced in zip(iter_frames(self.source, self.start, self.count), small, strict=True):
+        for truth, reduced in zip(iter_frames(self.source, self.start, self.count, self.notes), small, strict=True):
             truth = self._cropped(truth)
             height, width = (side // self.scale for side in truth.shape[:2])
             yield np.ascontiguousarray(reduced[:height, :width]), truth
@@ -199,7 +243,7 @@ class _Pairs:
         if method.by_blocks:
             before = self.start % BLOCK_FRAMES
             read = None if self.count is None else -(-(before + self.count) // BLOCK_FRAMES) * BLOCK_FRAMES
-        frames, number = iter_frames(self.source, self.start - before, read), self.start - before
+        frames, number = iter_frames(self.source, self.start - before, read, self.notes), self.start - before
         stop = math.inf if self.count is None else self.start + self.count
         while block := [self._cropped(frame) for frame in islice(frames, BLOCK_FRAMES)]:
             small = method.degrade(np.stack(block), draw, scale=self.scale, first_frame=number)

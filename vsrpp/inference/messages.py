@@ -8,7 +8,13 @@ from vsrpp.errors import NotFound, Reason, VsrppError
 
 SEVERAL_CLIPS = Reason(
     "refused.inference.several_clips",
-    "{path} refused: it contains {clips} clips; upscale takes one video or one folder of frames.",
+    "{path} refused: it contains {clips} clips; this takes one video or one folder of frames.",
+)
+BATCH_NEEDS_FOLDER = Reason(
+    "refused.inference.batch_needs_folder", "{path} refused: the input has {clips} clips, so OUTPUT must be a folder."
+)
+SAME_TARGET = Reason(
+    "refused.inference.same_target", "{one} and {other} refused: both would become {target}. Upscale them separately."
 )
 NO_FRAME_RATE = Reason(
     "refused.inference.no_frame_rate",
@@ -36,8 +42,34 @@ TARGET_HOLDS_OTHERS = Reason(
 NOT_WRITTEN = Reason("failed.inference.not_written", "{path} could not be written: {cause}.", VsrppError)
 OUT_OF_MEMORY = Reason(
     "failed.inference.out_of_memory",
-    "out of memory with tiles of {tile} pixels and chunks of {chunk} frames: try --tile {less_tile} --chunk {less_chunk}.",
+    "out of memory with tiles of {tile} pixels and chunks of {chunk} frames{needed}: try --tile {less_tile} "
+    "--chunk {less_chunk}.",
     VsrppError,
+)
+TOO_LARGE = Reason(
+    "refused.inference.too_large",
+    "tiles of {tile} pixels and chunks of {chunk} frames refused: they take about {needs}, and there are {room}. {advice}",
+)
+NO_ROOM = Reason(
+    "refused.inference.no_room",
+    "{path} refused: it will take about {needs} until it is complete, and {free} are free in its folder.",
+)
+
+# Going on
+
+UNFINISHED = Reason(
+    "refused.inference.unfinished",
+    "{path} is unfinished, with {frames} frames: continue with --resume, or start over with --overwrite.",
+)
+ANOTHER_JOB = Reason(
+    "refused.inference.another_job",
+    "{path} cannot be resumed: its {frames} frames were made differently ({differs}). Use what was used then, or start over "
+    "with --overwrite instead of --resume.",
+)
+AT_WORK = Reason("refused.inference.at_work", "{path} refused: another process is upscaling into it.")
+SEGMENT_DAMAGED = Reason(
+    "refused.inference.segment_damaged",
+    "{path} is damaged: start over with --overwrite instead of --resume.",
 )
 
 # Scoring

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,19 +35,17 @@ def fade_in(spans: list[tuple[int, int]], scale: int) -> list[NDArray[np.float32
     return weights
 
 
-def lay_over(
-    canvas: NDArray[np.uint8], tile: NDArray[np.uint8], rows: NDArray[np.float32], columns: NDArray[np.float32]
-) -> None:
+def lay_over(canvas: NDArray[Any], tile: NDArray[Any], rows: NDArray[np.float32], columns: NDArray[np.float32]) -> None:
     """Blend the upscaled frames of a tile, (T, H, W, 3), into its part of the canvas, in place."""
-    if rows.min() == 1.0 and columns.min() == 1.0:
-        canvas[:] = tile
-        return
+    top, left = (int((weights < 1.0).sum()) for weights in (rows, columns))
+    canvas[:, top:, left:] = tile[:, top:, left:]
     weight = (rows[:, None] * columns)[..., None]
-    for below, above in zip(canvas, tile, strict=True):
-        below[:] = blend(below, above, weight)
+    for strip in ((slice(top), slice(None)), (slice(top, None), slice(left))):  # weights are below 1 here only
+        for below, above in zip(canvas, tile, strict=True):
+            below[strip] = blend(below[strip], above[strip], weight[strip])
 
 
-def blend(below: NDArray[np.uint8], above: NDArray[np.uint8], weight: NDArray[np.float32] | float) -> NDArray[np.uint8]:
+def blend(below: NDArray[Any], above: NDArray[Any], weight: NDArray[np.float32] | float) -> NDArray[Any]:
     """Linear blend, rounded: `below` at weight 0, `above` at weight 1."""
     mixed = below + (above.astype(np.float32) - below) * weight
-    return np.asarray(np.rint(mixed), np.uint8)
+    return np.rint(mixed).astype(below.dtype)

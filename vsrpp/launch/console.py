@@ -5,7 +5,7 @@ Re-exports the types of `vsrpp.training` that they receive, so that they need no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,6 +32,8 @@ class RunFacts:
     """Frames that a validation scores."""
     val_sample: str | None
     """Which frames of long footage these are, in one line; None if all that are held out are scored."""
+    data_notes: Sequence[str]
+    """The clips that are left out, and what else was noticed in the data, one line each."""
     parameters: int
     step_flops: float
     """Estimated floating-point operations per step."""

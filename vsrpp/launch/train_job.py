@@ -235,6 +235,7 @@ def _facts(run: Prepared) -> RunFacts:
     return RunFacts(
         paths=run.paths, run_config=run.run_config, windows=run.data.samples_per_epoch,
         val_frames=run.data.val_frames[0], val_sample=sample_line(val_sample_of(run.data)),
+        data_notes=run.data.survey.lines(),
         parameters=cost.parameters, step_flops=cost.flops,
         step_memory_bytes=cost.memory_bytes, exact=models.exact(run.run_config),
     )  # fmt: skip

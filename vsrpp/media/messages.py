@@ -21,7 +21,6 @@ UNREADABLE_VIDEO = Reason("refused.media.unreadable_video", "{path} refused: it 
 NOT_OPENED_AS_VIDEO = Reason(
     "refused.media.not_opened_as_video", "{path} refused: it cannot be opened as a video ({cause})."
 )
-NOT_A_VIDEO = Reason("refused.media.not_a_video", "{path} refused: FFmpeg does not recognise it as a video.")
 NO_VIDEO_STREAM = Reason("refused.media.no_video_stream", "{path} refused: it has no video stream.")
 VIDEO_CHANGES_SIZE = Reason(
     "refused.media.video_changes_size",
@@ -45,8 +44,17 @@ READING_FAILED = Reason(
     "failed.media.reading", "{path} could not be read ({cause}); the machine is at fault.", VsrppError
 )
 DEEP_GREY = Reason(
-    "refused.media.deep_grey", "{path} refused: more than 8 bits of grey (mode {mode}); convert it to 8 bits."
+    "refused.media.deep_grey",
+    "{path} refused: its depth is not supported (mode {mode}); convert it to 8 or 16 bits a channel.",
 )
+OF_A_FILE = frozenset(
+    reason.code
+    for reason in (
+        NOT_DECODABLE, NO_DECODABLE_FRAME, NO_FRAME_SIZE, UNREADABLE_VIDEO, NOT_OPENED_AS_VIDEO, NO_VIDEO_STREAM,
+        VIDEO_CHANGES_SIZE, FRAMES_DIFFER_IN_SIZE, UNREADABLE_IMAGE, DEEP_GREY, UNKNOWN_MATRIX, UNKNOWN_PIXELS,
+    )
+)  # fmt: skip
+"""Errors about one video or image."""
 OF_A_FRAME = frozenset({UNREADABLE_IMAGE.code, DEEP_GREY.code, FRAMES_DIFFER_IN_SIZE.code})
 """Errors about the file of one frame, whose samples can be replaced."""
 

@@ -6,8 +6,7 @@ frames. A container's frame count and duration are often wrong, so training coun
 A packet that cannot be decoded costs its frames, not the film: the frames around it keep their time stamps. What a file
 promises is compared with what was decoded (`OpenClip.problems`).
 
-`version` is the run config's `reader_version`. Version 1 converts colours with FFmpeg's fast conversion, takes an unnamed
-matrix for BT.601, ignores rotation, and fails at the first bad packet. Runs on record keep it.
+`version` is the run config's `reader_version` (`vsrpp.media.READER_VERSION`).
 """
 
 from __future__ import annotations
@@ -27,14 +26,12 @@ import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from vsrpp.media import messages
+from vsrpp.media import READER_VERSION, messages
 from vsrpp.media.cause import cause_of
 from vsrpp.media.colours import HLG, PQ, Colours, Pixels, alpha_of, colours_of, depth_of, to_rgb
 from vsrpp.media.siting import siting_of
 from vsrpp.media.timing import filled_stamps
 
-NEWEST = 2
-"""The newest `reader_version`."""
 _INTERLACED = (2, 3, 4, 5)
 """FFmpeg's numbers of the field orders of interlaced video."""
 _EVEN = 20
@@ -130,10 +127,12 @@ def frames_of(count: int) -> str:
     return f"{count} frame{'s' * (count != 1)}"
 
 
-def iter_video(path: Path, version: int = NEWEST, notes: list[str] | None = None) -> Iterator[NDArray[np.uint8]]:
+def iter_video(
+    path: Path, version: int = READER_VERSION, notes: list[str] | None = None
+) -> Iterator[NDArray[np.uint8]]:
     """Every frame of a video as (H, W, 3) uint8, upright, in presentation order.
 
-    Appends to `notes`, once all frames were read, what a person should know about them. Raises Refused, naming file and
+    Appends to `notes` what a person should know about them; what is missing, once all were read. Raises Refused, naming file and
     frame, if the video has no decodable frame or changes its size.
     """
     if version == 1:
@@ -141,14 +140,16 @@ def iter_video(path: Path, version: int = NEWEST, notes: list[str] | None = None
         return
     with closing(open_video(path, deep=False)) as opened:
         turn = opened.rotation // 90
+        told = [] if notes is None else notes
+        told += opened.notes
+        known = len(opened.notes)
         for frame in opened.frames:
             opened.stamps.clear()
             yield np.ascontiguousarray(np.rot90(frame, turn)) if turn else frame
-        if notes is not None:
-            notes += [*opened.notes, *opened.problems]
+        told += [*opened.notes[known:], *opened.problems]
 
 
-def count_video(path: Path, version: int = NEWEST) -> tuple[int, int, int]:
+def count_video(path: Path, version: int = READER_VERSION) -> tuple[int, int, int]:
     """(frames, width, height) of a video, by decoding all of it without converting colours. Raises Refused."""
     width, height = probe_video(path, version)
     if version == 1:
@@ -158,9 +159,9 @@ def count_video(path: Path, version: int = NEWEST) -> tuple[int, int, int]:
         return sum(1 for _ in pictures), width, height
 
 
-def probe_video(path: Path, version: int = NEWEST) -> tuple[int, int]:
+def probe_video(path: Path, version: int = READER_VERSION) -> tuple[int, int]:
     """(width, height) of a video's frames, upright. Raises Refused if the video is not readable."""
-    with _open(path) as container:
+    with open_container(path) as container:
         context = container.streams.video[0].codec_context
         if not context.width or not context.height:
             raise messages.NO_FRAME_SIZE(path=path)
@@ -173,7 +174,7 @@ def probe_video(path: Path, version: int = NEWEST) -> tuple[int, int]:
 
 def packet_count(path: Path) -> int:
     """The number of packets of a video: an upper bound on its frames that needs no decoding. Raises Refused."""
-    with _open(path) as container:
+    with open_container(path) as container:
         try:
             return sum(1 for packet in container.demux(video=0) if packet.size)
         except av.error.FFmpegError as error:
@@ -198,7 +199,7 @@ def open_video(path: Path, *, deep: bool = True, deinterlace: bool = False, stri
 
 def _opened(path: Path, *, deinterlace: bool = False, strict: bool = False) -> tuple[OpenClip, Iterator[av.VideoFrame]]:
     """A clip without `frames`, and its decoded pictures. The first one is decoded, because it tells what follows."""
-    container = _open(path)
+    container = open_container(path)
     stream = _film(container)
     context = stream.codec_context
     rate = stream.average_rate or stream.guessed_rate or Fraction(25)
@@ -359,7 +360,7 @@ class _Film:
         """The last frames, which a decoder with threads drops if a packet among the last cannot be decoded."""
         after = self._last
         assert after is not None
-        with _open(self._path) as container:
+        with open_container(self._path) as container:
             stream = container.streams[self._opened.stream.index]
             stream.thread_type = "SLICE"
             failed = 0
@@ -468,7 +469,8 @@ def _stamped(opened: OpenClip, pictures: Iterator[av.VideoFrame]) -> Iterator[av
         yield picture
 
 
-def _open(path: Path) -> InputContainer:
+def open_container(path: Path) -> InputContainer:
+    """A file with a video stream, for decoding in threads. Raises Refused."""
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, OSError) as error:
@@ -484,7 +486,7 @@ def _open(path: Path) -> InputContainer:
 def _iter_version_1(path: Path) -> Iterator[NDArray[np.uint8]]:
     frames_done = 0
     size = None
-    with _open(path) as container:
+    with open_container(path) as container:
         try:
             for frame in container.decode(video=0):
                 size = size or (frame.width, frame.height)
@@ -503,7 +505,7 @@ def _iter_version_1(path: Path) -> Iterator[NDArray[np.uint8]]:
 
 def _count_version_1(path: Path) -> int:
     frames = 0
-    with _open(path) as container:
+    with open_container(path) as container:
         try:
             for _ in container.decode(video=0):
                 frames += 1

@@ -71,6 +71,11 @@ class FrameTable:
         """(frame, value) of a column; nothing if no frame has it."""
         return zip(self.numbers, self.columns.get(name, ()), strict=name in self.columns)
 
+    def per_frame(self) -> dict[str, list[Any]]:
+        """`frame`, the numbers, and each metric's values; a value that is not a number is None."""
+        values = {name: [None if math.isnan(value) else value for value in each] for name, each in self.columns.items()}
+        return {"frame": list(self.numbers), **values}
+
     def rows(self) -> Iterator[dict[str, Any]]:
         """{frame, and each metric} of every frame; a value that is not a number is None."""
         for place, number in enumerate(self.numbers):

@@ -25,6 +25,8 @@ BRANCH_TAG, STEP_TAG, REVISION_TAG = "vsrpp.branch", "vsrpp.step", "vsrpp.revisi
 PSNR_TAG, MANIFEST_TAG = "vsrpp.psnr_y", "vsrpp.manifest_sha256"
 PACKAGES = ("torch", "safetensors", "numpy", "PyYAML", "mlflow")
 MAX_PARAM_CHARACTERS = 500
+UPSCALE_PARAMS = {"chunk_frames": 16, "overlap": 8, "tile": 256}
+"""The window of `vsrpp upscale`, as the model's signature states it."""
 
 
 def folder_of(paths: RunPaths, event: Event) -> CheckpointPaths | None:
@@ -141,9 +143,10 @@ def skeleton() -> dict[str, bytes]:
     import numpy as np
     import yaml
     from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    from mlflow.types import ParamSchema, ParamSpec, Schema, TensorSpec
 
     frames = Schema([TensorSpec(np.dtype("uint8"), (-1, -1, -1, 3))])
+    params = ParamSchema([ParamSpec(name, "long", default) for name, default in UPSCALE_PARAMS.items()])
     requirements = [f"{name}=={metadata.version(name).split('+')[0]}" for name in PACKAGES]
     with tempfile.TemporaryDirectory(prefix="vsrpp-") as parent, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -152,7 +155,7 @@ def skeleton() -> dict[str, bytes]:
         mlflow.pyfunc.save_model(
             str(target),
             python_model=str(upscaler),
-            signature=ModelSignature(inputs=frames, outputs=frames),
+            signature=ModelSignature(inputs=frames, outputs=frames, params=params),
             pip_requirements=requirements,
         )
         files = {path.name: path.read_bytes() for path in target.iterdir() if path.is_file()}

@@ -8,6 +8,7 @@ this file, too.
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ class Upscaler(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
         import yaml
 
         from vsrpp import models  # renamed when the model is packaged
+        from vsrpp.inference.window import validated_window
         from vsrpp.plugins import source
         from vsrpp.plugins.registry import load
 
@@ -38,6 +40,7 @@ class Upscaler(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
             for record in run_config["plugins"]:
                 files = texts[record["sha256"]]["files"]
                 load(source.unpack(record["source"], record["module"], files, place / record["sha256"]))
+        self.validated_window = validated_window(run_config)
         self.model = models.build(run_config)
         self.model.load_state_dict(safetensors.torch.load_file(weights))
         self.model.eval()
@@ -46,15 +49,25 @@ class Upscaler(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]
     def predict(self, context, model_input, params=None):
         """No type hints: MLflow would read them as a schema, which the signature already gives.
 
-        `params`: `chunk_frames` (None: the whole clip at once) bounds the memory, `overlap` frames join the chunks."""
-        from vsrpp.inference.chunks import upscale_frames
+        The frames of `vsrpp upscale` at its defaults. `params`, with their defaults in the signature: `chunk_frames` kept of
+        each chunk (0: the whole clip is one), `overlap` read on either side of it, `tile` in input pixels (0: whole frames).
+        """
+        from vsrpp.inference.chunks import StreamBounds, upscale_stream
+        from vsrpp.inference.window import window
 
-        settings = params or {}
         frames = np.ascontiguousarray(model_input, dtype=np.uint8)
-        return upscale_frames(
-            self.model, frames, device=self.device,
-            chunk_frames=settings.get("chunk_frames"), overlap=int(settings.get("overlap", 8)),
-        )  # fmt: skip
+        given = {name: int(value) for name, value in (params or {}).items()}
+        if given.get("chunk_frames") == 0:
+            given["chunk_frames"] = max(1, len(frames))
+        bounds = StreamBounds(**given)
+        reads = min(len(frames), window(bounds.chunk_frames, bounds.overlap))
+        if reads > self.validated_window:
+            logging.getLogger(__name__).warning(
+                "A window of %d frames is longer than the run was validated at: %d frames.",
+                reads,
+                self.validated_window,
+            )
+        return np.stack(list(upscale_stream(self.model, iter(frames), device=self.device, bounds=bounds)))
 
 
 mlflow.models.set_model(Upscaler())

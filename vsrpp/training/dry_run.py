@@ -131,6 +131,7 @@ def _tried(run_config: dict[str, Any], live: Mapping[str, Any]) -> dict[str, Any
 def _look_at_run(seen: DryRun, run: Prepared) -> None:
     seen.device, seen.windows = run.run_config["device"], run.data.samples_per_epoch
     seen.val_frames, seen.val_sample = run.data.val_frames[0], val_sample_of(run.data)
+    seen.warnings += run.data.survey.lines()
     seen.cost = models.step_cost(run.run_config)
     if not models.exact(run.run_config) and run.device.type == "cuda":
         seen.warnings.append(f"network {run.run_config['network']} cannot be replayed bit for bit on CUDA.")

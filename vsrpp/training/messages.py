@@ -155,6 +155,16 @@ NOT_SAVED = Reason(
 )
 
 # ---- why a run waits
+WEIGHTS_OF_OTHER_VERSION = Remark(
+    "because.weights_of_other_version",
+    "{file} was trained under network_version {theirs}, this run computes with {ours}: the same weights give other frames"
+    " until training has adapted them. To keep their arithmetic: --set network_version={theirs}",
+)
+WEIGHTS_OF_UNKNOWN_VERSION = Remark(
+    "because.weights_of_unknown_version",
+    "{file} does not say under which network_version it was trained; this run computes with {ours}. If it is of a run with"
+    " another one, set that: --set network_version=…",
+)
 RECORD_UNWRITTEN = Remark("because.record_unwritten", "the record (run.db) cannot be written: {why}")
 CHECKPOINT_UNWRITTEN = Remark("because.checkpoint_unwritten", "the last checkpoint cannot be written: {why}")
 FOLDER_MOVED = Remark(
@@ -166,4 +176,7 @@ RETURNED = Remark("because.non_finite", _SKIPPED)
 PROBATION_NON_FINITE = Remark("because.probation_non_finite", "a loss or gradient was not finite")
 PROBATION_HELD = Remark("because.probation_held", "{condition} held: {metric} went from {before} to {now}")
 PROBATION_PASSED = Remark("because.probation_passed", "nothing held within {steps} steps")
+PROBATION_UNKNOWN = Remark(
+    "because.probation_unknown", "nothing held within {steps} steps, but this run does not measure {metrics}"
+)
 PROBATION_RUN_OVER = Remark("because.probation_run_over", "the run is over")

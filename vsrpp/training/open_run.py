@@ -10,7 +10,7 @@ import torch
 from vsrpp.data import Data
 from vsrpp.distributed.process_group import ProcessGroup
 from vsrpp.paths import RunPaths
-from vsrpp.store import Event
+from vsrpp.store import Event, FrameFigures
 from vsrpp.training import foreign_metrics
 from vsrpp.training.batches import BatchFeed
 from vsrpp.training.checkpoint_manager import CheckpointManager
@@ -53,8 +53,9 @@ def open_run(
         Throughput(spent_before(prepared.writer)), prepared.paths,
     )  # fmt: skip
     recorder = RunRecorder(
-        run, prepared.writer, branch=prepared.branch, revision=prepared.history.revision, on_event=on_event, watch=watch
-    )
+        run, prepared.writer, branch=prepared.branch, revision=prepared.history.revision, on_event=on_event, watch=watch,
+        frame_figures=FrameFigures(prepared.paths),
+    )  # fmt: skip
     prepared.writer.waits = not prepared.replay  # its record is in a temporary folder, and nobody is told of a wait
     live_config = LiveConfig(prepared.paths, prepared.run_config, prepared.history, recorder, run.side_products)
     if prepared.snapshot is not None:

@@ -61,7 +61,8 @@ class Preflight:
             return
         asked = None if self.asked is None else _shown(self.asked)
         own = {"asked": asked, "fingerprint": data.fingerprint, **_facts(device)}
-        self.group.broadcast(("plan", run_config, asked is not None, plugin_record.sources(run_config)))
+        plan = (run_config, asked is not None, plugin_record.sources(run_config), data.survey.record())
+        self.group.broadcast(("plan", *plan))
         everyones = self.group.gather(own)
         self._held = True
         difference = next(
@@ -96,8 +97,8 @@ def attend(group: ProcessGroup, asked: Callable[[], Asked]) -> PreparedRank:
     word: Any = group.broadcast(None)
     if word[0] != "plan":
         raise RefusedByRank0(word[1])
-    _, run_config, comparing, sources = word
-    share, report = _looked(group, run_config, asked if comparing else lambda: None, sources)
+    _, run_config, comparing, sources, left_out = word
+    share, report = _looked(group, run_config, asked if comparing else lambda: None, sources, left_out)
     group.gather(report)
     verdict: Any = group.broadcast(None)
     if verdict[0] != "agreed" or share is None:
@@ -107,14 +108,15 @@ def attend(group: ProcessGroup, asked: Callable[[], Asked]) -> PreparedRank:
 
 
 def _looked(
-    group: ProcessGroup, run_config: dict[str, Any], asked: Callable[[], Asked], sources: plugin_record.Sources
+    group: ProcessGroup, run_config: dict[str, Any], asked: Callable[[], Asked], sources: plugin_record.Sources,
+    left_out: Mapping[str, Any],
 ) -> tuple[PreparedRank | None, dict[str, Any]]:  # fmt: skip
     """This rank's preparation and facts, or its error."""
     try:
         own = asked()
         plugin_record.adopt(run_config, sources)
         device = resolve_machine(run_config, group.local_rank)
-        data = open_data(run_config, cache_dir=paths.cache_dir())
+        data = open_data(run_config, cache_dir=paths.cache_dir(), started=left_out)
         state = TrainingState(run_config, device, fresh=False)
     except (VsrppError, OSError, RuntimeError) as error:
         line = str(error).splitlines()[0] if str(error) else type(error).__name__

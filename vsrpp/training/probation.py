@@ -99,8 +99,16 @@ class Probation:
             )
             return ProbationVerdict(True, remark, self.before, now)
         if step >= self.last_step:
-            return ProbationVerdict(False, messages.PROBATION_PASSED.filled(steps=self.steps), self.before, now)
+            return ProbationVerdict(False, self._passed(now), self.before, now)
         return None
+
+    def _passed(self, now: Mapping[str, float]) -> RemarkDocument:
+        """Nothing held; names the metrics that no validation gave, such as those of a recurrence that the network lacks."""
+        metrics = dict.fromkeys(condition.metric for condition in self.conditions)
+        unknown = [metric for metric in metrics if metric not in self.before or metric not in now]
+        if unknown:
+            return messages.PROBATION_UNKNOWN.filled(steps=self.steps, metrics=", ".join(unknown))
+        return messages.PROBATION_PASSED.filled(steps=self.steps)
 
     def _means(self, rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
         """Mean loss under the earlier weights, and mean gradient norm; {} without a step."""

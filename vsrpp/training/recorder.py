@@ -12,7 +12,7 @@ from vsrpp import control
 from vsrpp.control.lineage import SEGMENT_EVENTS
 from vsrpp.controller.controller import Outcome
 from vsrpp.distributed.process_group import of_the_whole
-from vsrpp.store import Command, Event, RunWriter
+from vsrpp.store import Command, Event, FrameFigures, RunWriter
 from vsrpp.training.activity import adam_momentum
 from vsrpp.training.bad_samples import BadSamples
 from vsrpp.training.context import RunContext
@@ -45,7 +45,7 @@ class RunRecorder:
 
     def __init__(
         self, run: RunContext, writer: RunWriter, *, branch: int, revision: int, on_event: Callable[[Event], None],
-        watch: Callable[[], list[tuple[str, dict[str, Any]]]],
+        watch: Callable[[], list[tuple[str, dict[str, Any]]]], frame_figures: FrameFigures,
     ) -> None:  # fmt: skip
         """`on_event` is called with each event once it is on disk.
 
@@ -58,6 +58,7 @@ class RunRecorder:
         self._run = run
         self._watch = watch
         self._on_event = on_event
+        self._frame_figures = frame_figures
         self._untold: deque[Event] = deque()
         """Events that `on_event` has not been called with."""
         self._known: set[tuple[str, int, int, str]] = set()
@@ -131,19 +132,27 @@ class RunRecorder:
 
     def validated(self, scores: Scores) -> None:
         """Record a scheduled validation, and what it says about the run's health."""
-        self.row({**scores.figures, "events/validation": 1.0})
+        self._note(scores)
         first = self._is_first(scores)
         self.emit("validated", data={**_validation(scores), "by_hand": False})
         if first:
             self._judge(scores)
 
     def validated_on_request(self, scores: Scores, command: Command) -> Event | None:
-        self.row({**scores.figures, "events/validation": 1.0})
+        self._note(scores)
         first = self._is_first(scores)
         event = self.emit_asked("validated", command, **_validation(scores), by_hand=True)
         if first:
             self._judge(scores)
         return event
+
+    def _note(self, scores: Scores) -> None:
+        """Write its row, and the figures of each frame."""
+        self.row({**scores.figures, "events/validation": 1.0})
+        with self._run.side_products.writing("frame_figures"):
+            both = zip(scores.clips, scores.frames, strict=True)
+            clips = [{"name": clip["name"], "per_frame": table.per_frame()} for clip, table in both]
+            self._frame_figures.keep(scores.step, self.branch, clips)
 
     def _is_first(self, scores: Scores) -> bool:
         """Whether this state is to be judged: not twice, but again if a kill may have come before the verdict."""

@@ -130,7 +130,7 @@ def open_recorded(
     if moved_to is not None:
         run_config |= moved.moved(run_config, moved_to)
     try:
-        data = open_data(run_config, cache_dir=paths.cache_dir(), progress=progress)
+        data = open_data(run_config, cache_dir=paths.cache_dir(), progress=progress, started=started)
     except NotFound as error:
         raise messages.DATA_GONE(error=error, command=command) from error
     difference = moved.difference(started, data, run_config) if moved_to is not None else None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-SIDE_PRODUCTS = ("pictures", "config_file")
+SIDE_PRODUCTS = ("pictures", "frame_figures", "config_file")
 
 
 class SideProducts:

@@ -20,7 +20,7 @@ from vsrpp.checkpoints.files import load_checkpoint, versions
 from vsrpp.checkpoints.snapshot import Snapshot
 from vsrpp.control import ConfigHistory
 from vsrpp.controller import plateau
-from vsrpp.data import Data, added, datasets, moved, open_data, val_sample_of
+from vsrpp.data import Data, added, datasets, moved, note_lines, open_data, val_sample_of
 from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.plugins import record as plugin_record
 from vsrpp.plugins import trust
@@ -66,6 +66,8 @@ def prepare_new(
     elif run_config["pretrained"]:
         loaded = _check_pretrained(run_config, say)
     data = open_data(run_config, cache_dir=paths.cache_dir(), progress=decoding(say))
+    for line in note_lines((clip.name, clip.notes) for clip in data.clips):
+        say(f"⚠️  {line}")
     _check_disk(runs, run_config)
     check_scoring(run_config, data, device)
     preflight.hold(run_config, data, device)
@@ -113,6 +115,7 @@ def _started(
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "data_fingerprint": data.fingerprint,
         "data_clips": moved.clip_digests(data),
+        **data.survey.record(),
         "datasets": datasets(data, run_config),
         **({"validation_sample": sample} if (sample := val_sample_of(data)) else {}),
         "parent": lineage,
@@ -167,7 +170,24 @@ def _check_pretrained(run_config: dict[str, Any], say: Callable[[str], None]) ->
     with torch.random.fork_rng(devices=[]):
         loaded = models.load_pretrained(models.build(run_config), run_config["pretrained"], partial=partial)
     say(f"Starting from pretrained weights: {loaded.line}")
+    if note := _other_arithmetic(run_config):
+        say(f"⚠️  {note}")
     return loaded
+
+
+def _other_arithmetic(run_config: dict[str, Any]) -> str | None:
+    """A line if the weights of network vsrpp were, or may have been, trained under another `network_version`."""
+    if run_config.get("network") != "vsrpp":
+        return None
+    file, ours = Path(run_config["pretrained"]), int(run_config.get("network_version", 1))
+    folder = CheckpointPaths(file.absolute().parent)
+    if not folder.run_config.is_file():
+        return messages.WEIGHTS_OF_UNKNOWN_VERSION.sentence(file=file.name, ours=ours)
+    theirs = checkpoint_run_config(folder)
+    version = int(theirs.get("network_version", 1))
+    if theirs.get("network") != "vsrpp" or version == ours:
+        return None
+    return messages.WEIGHTS_OF_OTHER_VERSION.sentence(file=file.name, theirs=version, ours=ours)
 
 
 def _check_disk(runs: Path, run_config: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ class Scores:
     """[{path, profile, clip, frame, width, height}], paths relative to the run folder: bicubic | output | ground truth,
     side by side; the profile shows one pixel row of each over time."""
     frames: list[FrameTable] = field(default_factory=list)
-    """Of each of `clips` the values of its scored frames; not on record."""
+    """Of each of `clips` the values of its scored frames."""
     window: int | None = None
     """The longest clip that the network read at once; None under validation version 1, which does not record it."""
 
