@@ -237,6 +237,12 @@ def test_what_cannot_be_written_is_refused_before_the_first_frame(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_size_that_a_codec_does_not_take_is_refused_as_such(tmp_path: Path) -> None:
+    with raises(messages.NOT_ENCODED):
+        write(clip(EVEN, size=(4, 4)), tmp_path / "o.mp4", codec="hevc")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_every_default_codec_is_one_that_its_container_holds() -> None:
     for container in CONTAINERS.values():
         assert set(container.codecs) <= set(CODECS)

@@ -137,4 +137,7 @@ class FrameEncoder:
             raise self._refused(error) from None
 
     def _refused(self, error: Exception) -> Exception:
-        return messages.VIDEO_NOT_HELD(suffix=self._encoding.out.suffix, cause=cause_of(error))
+        plan = self._encoding
+        return messages.NOT_ENCODED(
+            codec=plan.codec, width=plan.size[0], height=plan.size[1], pix_fmt=plan.pix_fmt, cause=cause_of(error)
+        )
