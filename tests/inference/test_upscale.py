@@ -148,6 +148,18 @@ def test_a_folder_of_frames_keeps_its_names_and_becomes_a_video_at_the_rate_aske
     assert len(seconds(tmp_path / "out.mkv")) == 5
 
 
+@pytest.mark.parametrize(("name", "size"), [("out.mp4", [128, 96]), ("out.avi", [96, 128]), ("out", [96, 128])])
+def test_the_report_says_the_size_that_was_written(name: str, size: list[int], tmp_path: Path) -> None:
+    source = tmp_path / "turned.mp4"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.set_display_rotation(90)
+        container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        container.mux(stream.encode(None))
+    assert run(source, tmp_path / name)["output_size"] == size
+
+
 def test_a_size_without_even_sides_is_encoded_without_subsampling(tmp_path: Path) -> None:
     class Threefold(Nearest):
         scale = 3

@@ -15,7 +15,7 @@ from av.subtitles.subtitle import SubtitleSet
 
 from tests.support.reasons import raises
 from vsrpp.media import messages
-from vsrpp.media.colours import BT709, Colours
+from vsrpp.media.colours import BT709, Colours, from_rgb
 from vsrpp.media.containers import CONTAINERS, is_video_target
 from vsrpp.media.encoder import CODECS, FrameEncoder
 from vsrpp.media.encoding_plan import plan_encoding
@@ -183,6 +183,33 @@ def test_the_index_of_mp4_precedes_the_pictures_and_the_bytes_repeat(tmp_path: P
     assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9"])
+def test_the_bytes_depend_on_nothing_but_the_pictures(
+    codec: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def packets() -> list[bytes]:
+        opened = clip(EVEN)
+        found = FrameEncoder(plan_encoding(tmp_path / "o.mkv", opened, (64, 48), codec=codec))
+        t, y, x = np.mgrid[0:3, 0:48, 0:64]
+        waves = np.stack([np.sin((x + 2 * t) / 7), np.cos((y - t) / 9), np.sin((x + y + 3 * t) / 11)], -1)
+        noise = np.random.default_rng(1).integers(-4, 5, (3, 48, 64, 3))
+        frames = np.clip(128 + 70 * waves + noise, 0, 255).astype(np.uint8)
+        made = [packet for frame in frames for packet in found.encode(frame, opened.stamps.pop(0))]
+        return [bytes(packet) for packet in made + found.flush()]
+
+    def elsewhere(*given: Any) -> av.VideoFrame:
+        """The picture in other memory, with other bytes behind its lines."""
+        picture = from_rgb(*given)
+        copy = av.VideoFrame.from_ndarray(picture.to_ndarray(), format=picture.format.name)
+        copy.colorspace, copy.color_range = picture.colorspace, picture.color_range
+        return copy
+
+    plain = [packets() for _ in range(4)]
+    monkeypatch.setattr("vsrpp.media.encoder.from_rgb", elsewhere)
+    assert all(made == plain[0] for made in [*plain, packets()])
+
+
 @pytest.mark.parametrize(
     ("name", "options", "fields", "reason"),
     [
@@ -207,6 +234,12 @@ def test_what_cannot_be_written_is_refused_before_the_first_frame(
     opened = clip(EVEN, **fields)
     with raises(reason):
         plan_encoding(tmp_path / name, opened, (opened.width, opened.height), **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_size_that_a_codec_does_not_take_is_refused_as_such(tmp_path: Path) -> None:
+    with raises(messages.NOT_ENCODED):
+        write(clip(EVEN, size=(4, 4)), tmp_path / "o.mp4", codec="hevc")
     assert list(tmp_path.iterdir()) == []
 
 

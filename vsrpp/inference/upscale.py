@@ -121,9 +121,10 @@ def upscale(
         raise messages.NOT_WRITTEN(path=out, cause=cause_of(error)) from None
     finally:
         opened.close()
+    written = encoding.size if encoding else size[::-1] if opened.rotation % 180 else size
     return {
         "input": str(clip.path), "output": str(out), "frames": frames, "resumed_at": segments.frames,
-        "scale": model.scale, "input_size": [opened.width, opened.height], "output_size": list(size),
+        "scale": model.scale, "input_size": [opened.width, opened.height], "output_size": list(written),
         "codec": encoding.codec if encoding else "png", "seconds": clock() - started,
         "missing_frames": opened.missing, "notes": list(dict.fromkeys([*opened.notes, *segments.notes, *opened.problems])),
     }  # fmt: skip

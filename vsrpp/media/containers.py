@@ -17,8 +17,6 @@ import av
 from vsrpp.media import messages
 from vsrpp.media.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
-_GLOBAL_HEADER = 0x40
-"""FFmpeg's AVFMT_GLOBALHEADER."""
 _ISO_OPTIONS = {"movflags": "+faststart"}
 _TS_SOUND = frozenset({"aac", "mp1", "mp2", "mp3", "ac3", "eac3", "dts", "dca", "truehd", "opus"})
 _TS_TEXT = frozenset({"dvb_subtitle", "dvbsub", "dvb_teletext"})
@@ -52,11 +50,6 @@ class Container:
     """Codec -> the four letters that players expect."""
     options: Mapping[str, str] = field(default_factory=dict)
     """Of the muxer."""
-
-    @property
-    def global_header(self) -> bool:
-        """Whether encoders put their parameters into the file's header, not before each keyframe."""
-        return bool(av.ContainerFormat(self.muxer, "w").flags & _GLOBAL_HEADER)
 
 
 def _iso(muxer: str, *codecs: str) -> Container:

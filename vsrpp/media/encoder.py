@@ -35,7 +35,9 @@ class VideoCodec(NamedTuple):
 
 
 CODECS = {
-    "h264": VideoCodec("libx264", {"crf": "16", "preset": "medium"}, (8,), 51),
+    "h264": VideoCodec(
+        "libx264", {"crf": "16", "preset": "medium", "x264-params": "cpu-independent=1"}, (8,), 51
+    ),  # without it, the bytes vary with the place of the pictures in memory
     "hevc": VideoCodec("libx265", {"crf": "18", "preset": "medium", "x265-params": "log-level=error"}, (8, 10, 12), 51),
     "av1": VideoCodec("libsvtav1", {"crf": "18", "preset": "6"}, (8, 10), 63),
     "vp9": VideoCodec("libvpx-vp9", {"crf": "20", "b:v": "0", "row-mt": "1"}, (8,), 63),
@@ -91,8 +93,7 @@ class Encoding:
         if not self.rgb:
             context.colorspace = self.colours.matrix
             context.color_range = FULL_RANGE if self.colours.full_range else LIMITED_RANGE
-        header = int(Flags.global_header)
-        context.flags = int(context.flags) | header if self.container.global_header else int(context.flags) & ~header
+        context.flags = int(context.flags) | int(Flags.global_header)
 
 
 class FrameEncoder:
@@ -136,4 +137,7 @@ class FrameEncoder:
             raise self._refused(error) from None
 
     def _refused(self, error: Exception) -> Exception:
-        return messages.VIDEO_NOT_HELD(suffix=self._encoding.out.suffix, cause=cause_of(error))
+        plan = self._encoding
+        return messages.NOT_ENCODED(
+            codec=plan.codec, width=plan.size[0], height=plan.size[1], pix_fmt=plan.pix_fmt, cause=cause_of(error)
+        )

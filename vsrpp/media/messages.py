@@ -86,6 +86,9 @@ CODEC_DEPTH = Reason(
     "codec {codec} refused: it is written with 8 bits per channel, the input has {bits}. Use --codec {codecs}, or cut to "
     "8 bits with --pix-fmt yuv420p.",
 )
+NOT_ENCODED = Reason(
+    "refused.media.not_encoded", "codec {codec} refused: it cannot encode {width}×{height} as {pix_fmt} ({cause})."
+)
 NO_ENCODER = Reason(
     "refused.media.no_encoder", "codec {codec} refused: the FFmpeg of this PyAV has no encoder for it ({encoder})."
 )
