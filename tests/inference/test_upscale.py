@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from tests.support.clips import piece, write_frames, write_video
 from tests.support.reasons import raises
+from vsrpp.data import messages as data_messages
 from vsrpp.errors import NotFound, Refused
 from vsrpp.inference import messages
 from vsrpp.inference.chunks import StreamBounds
@@ -210,6 +211,7 @@ def test_a_refusal_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
     (tmp_path / "mixed").mkdir()
     (tmp_path / "mixed" / "letter.txt").write_text("mine")
     (tmp_path / "torn.mp4").write_bytes(b"no video")
+    (tmp_path / "letter.txt").write_text("no video")
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for source, target, options, reason in [
         (video, "there.mkv", {}, messages.TARGET_EXISTS),
@@ -220,6 +222,9 @@ def test_a_refusal_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
         (tmp_path / "torn.mp4", "o.mkv", {}, media_messages.NOT_OPENED_AS_VIDEO),
         (video, "o.webm", {"codec": "h264"}, media_messages.CODEC_NOT_HELD),
         (video, "o.png", {}, media_messages.NOT_A_VIDEO_NAME),
+        (video, "o.ma4", {}, media_messages.UNKNOWN_SUFFIX),
+        (video, "o.mp4", {"crf": 52}, media_messages.CRF_RANGE),
+        (tmp_path / "letter.txt", "o.mp4", {}, data_messages.NOT_A_VIDEO),
     ]:
         with raises(reason):
             run(source, tmp_path / target, **options)

@@ -51,7 +51,8 @@ def _own_clip(folder: Path, source: Source, *, alone: bool) -> Source:
 
 def _score(own: Source, source: Source, scale: int, start: int, count: int | None, meter: ClipMeter) -> dict[str, Any]:
     scored_alone = _has_scored_alone(own, source, start, count)
-    all_truths = enumerate(iter_frames(source, start, count), start)
+    notes: list[str] = []
+    all_truths = enumerate(iter_frames(source, start, count, notes), start)
     truths = (pair for pair in all_truths if not scored_alone or pair[0] in source.scored)
     frames = 0
     for (number, truth), output in _in_step(truths, iter_frames(own, 0 if scored_alone else start, count), own, source):
@@ -66,7 +67,7 @@ def _score(own: Source, source: Source, scale: int, start: int, count: int | Non
         frames += 1
     if not frames:
         raise data_messages.NO_SUCH_FRAME(path=source.path, frame=start)
-    return {"name": source.name, "paired": False, **meter.result()}
+    return {"name": source.name, "paired": False, "notes": notes, **meter.result()}
 
 
 def _has_scored_alone(own: Source, source: Source, start: int, count: int | None) -> bool:

@@ -18,7 +18,7 @@ from vsrpp.media.encoder import Encoding
 
 _OF_A_FILE = (
     "major_brand", "minor_version", "compatible_brands", "encoder", "duration", "number_of_", "bps", "_statistics",
-    "vendor_id",
+    "vendor_id", "alpha_mode",
 )  # fmt: skip
 """Beginnings of tags that describe the input's bytes, not its content."""
 _IN_WORDS = {"subtitle": "subtitles", "video": "a second video", "audio": "sound"}
@@ -66,7 +66,7 @@ def not_kept(streams: Sequence[Any], out: Path, encoding: Encoding, *, whole: bo
             if sum(other.type == stream.type for other in streams) == 1:
                 lost &= ~Disposition.default  # players have no choice
             if lost:
-                flags = ", ".join(flag.name or "" for flag in lost)
+                flags = ", ".join(str(flag.name) for flag in Disposition if flag & lost)
                 lines.append(f"dropped: the mark of {name} as {flags}; {suffix} does not hold it")
     return lines
 
