@@ -146,7 +146,6 @@ def test_segments_of_other_codecs_are_one_film(name: str, codec: str, clip: Path
         for one, other in zip(made.decode(video=0), whole.decode(video=0), strict=True):
             assert one.time == other.time
             assert abs(one.to_ndarray(format="gray").mean() - other.to_ndarray(format="gray").mean()) < 0.5
-        assert not list(made.decode(video=0))
 
 
 def test_a_damaged_input_that_was_refused_can_be_resumed_without_strict(tmp_path: Path) -> None:
@@ -267,7 +266,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
     folder = tmp_path_factory.mktemp("trained")
     assert Steered.new(folder / "runs", tiny_clip(folder), max_steps=2).train() == "finished"
-    write_video(folder / "in.mkv", piece(240, 48, 64))
+    write_video(folder / "in.mkv", piece(240, 16, 24))
     yield folder
 
 
@@ -300,10 +299,10 @@ def test_killed_processes_are_resumed_to_the_same_bytes(suffix: str, codec: str,
     refused = vsrpp(trained, *words)
     assert refused.returncode == 2
     assert "continue with --resume" in refused.stderr
-    done = vsrpp(trained, *words, "--resume", "--json")
+    done = vsrpp(trained, *words, "--resume", "--json", timeout_s=900)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["resumed_at"] >= 144
-    whole = vsrpp(trained, *[word if word != target.name else f"whole{suffix}" for word in words])
+    whole = vsrpp(trained, *[word if word != target.name else f"whole{suffix}" for word in words], timeout_s=900)
     assert whole.returncode == 0, whole.stderr
     assert target.read_bytes() == (trained / f"whole{suffix}").read_bytes()
     assert not [path for path in hidden(trained) if path.name.endswith(".part")]
