@@ -221,7 +221,7 @@ OF_A_CLIP = frozenset(
         TOO_FEW_LEFT, KINDS_DIFFER, COUNTS_DIFFER, NAMES_DIFFER, SIZES_DO_NOT_FIT, MORE_LQ_FRAMES, MORE_GT_FRAMES,
     )
 )  # fmt: skip
-"""Errors about one clip, which can be left out."""
+"""Errors about one clip, which is then left out. A new reason to refuse a clip's files belongs here, too."""
 
 # What is noticed (`survey`)
 
