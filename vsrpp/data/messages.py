@@ -221,7 +221,7 @@ OF_A_CLIP = frozenset(
         TOO_FEW_LEFT, KINDS_DIFFER, COUNTS_DIFFER, NAMES_DIFFER, SIZES_DO_NOT_FIT, MORE_LQ_FRAMES, MORE_GT_FRAMES,
     )
 )  # fmt: skip
-"""Errors about one clip, which is then left out. A new reason to refuse a clip's files belongs here, too."""
+"""Errors about one clip, which can be left out."""
 
 # What is noticed (`survey`)
 
