@@ -29,7 +29,7 @@ VIDEO_SUFFIXES = (
 )  # fmt: skip
 """Files in a folder that are videos. A path that is one file is a video if FFmpeg finds one in it, whatever its name."""
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-UNREAD_SUFFIXES = (
+_UNREAD_SUFFIXES = (
     ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k", ".exr", ".hdr", ".dpx", ".cin", ".tga", ".psd", ".ppm", ".pgm", ".dng",
     ".cr2", ".cr3", ".nef", ".arw", ".raw", ".apng", ".braw", ".r3d", ".yuv", ".npy", ".npz", ".h5", ".hdf5", ".tfrecord",
     ".zip", ".rar", ".7z", ".tar", ".tgz", ".gz", ".xz", ".lmdb",
@@ -232,7 +232,7 @@ class _Listing:
             return self.images
         if suffix in videos:
             return self.videos
-        return self.unread if suffix in UNREAD_SUFFIXES or entry.name == _LMDB_FILE else None
+        return self.unread if suffix in _UNREAD_SUFFIXES or entry.name == _LMDB_FILE else None
 
 
 _LMDB_FILE = "data.mdb"
