@@ -113,7 +113,7 @@ def test_the_index_says_what_is_in_it(tmp_path: Path) -> None:
     assert [(row["name"], row["split"]) for row in index["clips"]][:2] == [("000", "val"), ("001", "train")]
     assert made == {
         "path": str(tmp_path / "packed"), "kind": "reds", "clips": 5, "frames": 40,
-        "bytes": 5 * 8 * 3 * (64 * 96 + 16 * 24),
+        "bytes": 5 * 8 * 3 * (64 * 96 + 16 * 24), "left_out": [], "remarks": [],
     }  # fmt: skip
     assert not list(tmp_path.glob("packed.*"))
 

@@ -82,6 +82,11 @@ def _broken_clip_link(root: Path) -> None:
     (_two(root) / "c3").symlink_to("/nowhere")
 
 
+def _link_loops(root: Path) -> None:
+    (_two(root) / "self").symlink_to("self")
+    (root / "c1" / "up").symlink_to("..")
+
+
 def _system_folders(root: Path) -> None:
     for folder in ("lost+found", "@eaDir/c1", "c1/@eaDir", "$RECYCLE.BIN", "#recycle"):
         (root / folder).mkdir(parents=True)
@@ -155,6 +160,7 @@ KINDS = {
     "two files of one frame": Kind(_same_frame_twice, refused=messages.SAME_FRAME_TWICE),
     "a broken link": Kind(_broken_link, refused=messages.BROKEN_LINK),
     "a broken link to a clip": Kind(_broken_clip_link, ("c1", "c2"), left_out=("c3",)),
+    "links in circles": Kind(_link_loops, ("c1", "c2"), left_out=("self",), remarks=(messages.NOT_USED, "up")),
     "system folders": Kind(_system_folders, ("c1", "c2")),
     "a cover beside clips": Kind(_beside("cover.jpg"), ("c1", "c2"), remarks=(messages.NOT_USED, "cover.jpg")),
     "thumbnails of clips": Kind(

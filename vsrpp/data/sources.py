@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from vsrpp.media.suffixes import FIRST_VIDEO_SUFFIXES, IMAGE_SUFFIXES, UNREAD_SU
 
 _SYSTEM = frozenset(
     {
-        "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "lost+found", "$recycle.bin", "recycler",
+        "@eadir", "@tmp", "@recycle", "@recently-snapshot", "#recycle", "#snapshot", "lost+found", "$recycle.bin",
         "system volume information", "found.000",
     }
 )  # fmt: skip
@@ -86,8 +87,9 @@ def find_plain(path: str | Path, survey: Survey | None = None) -> tuple[str, lis
         beside = _pictures_beside_clips(root, found)
     if found.images and not beside:
         return "frames", [clip_at(root, root.name, survey)]
-    if found.lmdb and not found.videos and not found.folders:
-        raise messages.LMDB(path=found.lmdb[0])
+    lmdb = found.lmdb or [root for file in found.unread if file.name == _LMDB_FILE]
+    if lmdb and not found.videos and not found.folders:
+        raise messages.LMDB(path=lmdb[0])
     _check_depth(root, found)
     return _several(root, found, survey)
 
@@ -154,8 +156,8 @@ def clip_at(path: Path, name: str, survey: Survey | None = None) -> Source:
     if survey is not None and not survey.first_rules:
         _check_files(path, found)
     if not found.images:
-        if found.lmdb or path.suffix == ".lmdb":
-            raise messages.LMDB(path=found.lmdb[0] if found.lmdb else path)
+        if any(file.name == _LMDB_FILE for file in found.unread):
+            raise messages.LMDB(path=path)
         if found.folders:
             raise messages.CLIP_HOLDS_FOLDERS(path=path, folder=found.folders[0].name)
         raise messages.CLIP_WITHOUT_FRAMES(path=path, suffixes=" ".join(IMAGE_SUFFIXES))
@@ -192,24 +194,30 @@ class _Listing:
     @classmethod
     def of(cls, folder: Path, survey: Survey | None) -> _Listing:
         listing = cls([], [], [], [], [], [])
-        if (folder / _LMDB_FILE).is_file():
-            listing.lmdb.append(folder)
         videos = FIRST_VIDEO_SUFFIXES if survey is not None and survey.first_rules else VIDEO_SUFFIXES
-        for entry in entries_of(folder):
+        for entry in _scanned(folder):
             if (kind := listing._kind(entry, videos)) is not None:
-                kind.append(entry)
+                kind.append(folder / entry.name)
+        for kind in (listing.images, listing.videos, listing.folders, listing.lmdb, listing.broken, listing.unread):
+            kind.sort(key=natural)
         return listing
 
-    def _kind(self, entry: Path, videos: tuple[str, ...]) -> list[Path] | None:
-        if entry.is_file():
-            if _is(entry, IMAGE_SUFFIXES):
-                return self.images
-            if _is(entry, videos):
-                return self.videos
-            return self.unread if _is(entry, UNREAD_SUFFIXES) else None
-        if entry.is_dir():
-            return self.lmdb if entry.suffix.lower() == ".lmdb" or (entry / _LMDB_FILE).is_file() else self.folders
-        return self.broken if entry.is_symlink() else None
+    def _kind(self, entry: os.DirEntry[str], videos: tuple[str, ...]) -> list[Path] | None:
+        dot = entry.name.rfind(".")
+        suffix = entry.name[dot:].lower() if dot > 0 else ""
+        try:
+            is_file, is_folder = entry.is_file(), entry.is_dir()
+        except OSError:  # a link to itself
+            return self.broken
+        if is_folder:
+            return self.lmdb if suffix == ".lmdb" else self.folders
+        if not is_file:
+            return self.broken if entry.is_symlink() else None
+        if suffix in IMAGE_SUFFIXES:
+            return self.images
+        if suffix in videos:
+            return self.videos
+        return self.unread if suffix in UNREAD_SUFFIXES or entry.name == _LMDB_FILE else None
 
 
 _LMDB_FILE = "data.mdb"
@@ -225,11 +233,16 @@ def measure(source: Source) -> Clip:
 
 def entries_of(folder: Path) -> list[Path]:
     """A folder's entries in natural order, without hidden ones, leftovers of archivers (._x, __MACOSX) and system folders."""
+    return sorted((folder / entry.name for entry in _scanned(folder)), key=natural)
+
+
+def _scanned(folder: Path) -> list[os.DirEntry[str]]:
     try:
-        kept = (entry for entry in folder.iterdir() if not entry.name.startswith((".", "__")))
-        return sorted((entry for entry in kept if entry.name.lower() not in _SYSTEM), key=natural)
+        with os.scandir(folder) as entries:
+            kept = [entry for entry in entries if not entry.name.startswith((".", "__"))]
     except OSError as error:
         raise messages.UNREADABLE_FOLDER(path=folder, cause=error.strerror) from None
+    return [entry for entry in kept if entry.name.lower() not in _SYSTEM]
 
 
 def _is(path: Path, suffixes: tuple[str, ...]) -> bool:

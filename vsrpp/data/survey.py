@@ -86,7 +86,7 @@ class Survey:
 
     def usable(self, clip: str, path: Path, make: Callable[[], T], *, stage: str = FINDING) -> T | None:
         """What `make` returns; None if the clip is left out. Raises the error of a clip that must not be left out."""
-        known = self.recorded.get((self.entry, stage, _digest(clip)))
+        known = self.recorded.get((self.entry, stage, _digest(clip))) if self.recorded else None
         if known is not None:
             self._names.add((self.entry, clip))
             if known not in self.left_out:
