@@ -119,10 +119,8 @@ def a_plateau_detector(root: Path) -> None:
 
 def a_metric(root: Path) -> None:
     file = root / "vsrpp/training/validation.py"
-    insert(
-        file, '{**figures, **steady, "quality": metrics.quality(figures["psnr_y"], figures["ssim_y"])', ', "mean": MEAN'
-    )
-    file.write_text(file.read_text().replace('"mean": MEAN', '"mean": float(frames.mean())'))
+    insert(file, "**foreign_metrics.of_frame(self._foreign, pair.pred, pair.truth), **edges", ', "mean": MEAN')
+    file.write_text(file.read_text().replace('"mean": MEAN', '"mean": float(pair.pred.mean())'))
     name_in(root, "keep_best_by", "val/mean")
 
 
