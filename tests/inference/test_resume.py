@@ -146,7 +146,6 @@ def test_segments_of_other_codecs_are_one_film(name: str, codec: str, clip: Path
         for one, other in zip(made.decode(video=0), whole.decode(video=0), strict=True):
             assert one.time == other.time
             assert abs(one.to_ndarray(format="gray").mean() - other.to_ndarray(format="gray").mean()) < 0.5
-        assert not list(made.decode(video=0))
 
 
 def test_a_damaged_input_that_was_refused_can_be_resumed_without_strict(tmp_path: Path) -> None:

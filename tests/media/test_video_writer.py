@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -181,6 +182,13 @@ def test_the_index_of_mp4_precedes_the_pictures_and_the_bytes_repeat(tmp_path: P
     assert content.index(b"moov") < content.index(b"mdat")
     assert content == (tmp_path / "b.mp4").read_bytes()
     assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_encoders_print_nothing(codec: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write(clip(EVEN), tmp_path / "o.mkv", codec=codec)
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.slow
