@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -90,8 +91,8 @@ def milliseconds(path: Path) -> list[int]:
 
 
 def film(
-    path: Path, *, stamps: list[int] = EVEN, start: int = 0, sound: str = "", subtitles: str = "", extras: bool = False,
-    options: dict[str, str] | None = None,
+    path: Path, *, stamps: list[int] = EVEN, start: int = 0, sound: str = "", subtitles: str = "", text_at: int = 40,
+    extras: bool = False, options: dict[str, str] | None = None,
 ) -> Path:  # fmt: skip
     """A film of a moving ramp, in 1/1000 s from `start` on; its sound begins with it."""
     with av.open(str(path), "w", container_options=options or {}) as container:
@@ -135,7 +136,7 @@ def film(
         if text is not None:
             packet = text.codec_context.encode_subtitle(SubtitleSet.create(b"0,0,Default,,0,0,0,,Hello", 0, 150, start))
             packet.stream, packet.time_base, packet.duration = text, MILLI, 150
-            packet.pts = packet.dts = start + 40
+            packet.pts = packet.dts = start + text_at
             container.mux(packet)
     return path
 
@@ -181,6 +182,13 @@ def test_the_index_of_mp4_precedes_the_pictures_and_the_bytes_repeat(tmp_path: P
     assert content.index(b"moov") < content.index(b"mdat")
     assert content == (tmp_path / "b.mp4").read_bytes()
     assert (tmp_path / "a.mkv").read_bytes() == (tmp_path / "b.mkv").read_bytes()
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_encoders_print_nothing(codec: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    write(clip(EVEN), tmp_path / "o.mkv", codec=codec)
+    gc.collect()
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.slow
@@ -302,6 +310,26 @@ def test_pictures_before_zero_are_not_skipped(suffix: str, tmp_path: Path) -> No
     source = film(tmp_path / "in.mkv", start=-120, options={"avoid_negative_ts": "disabled"})
     rewrite(source, tmp_path / f"out{suffix}")
     assert milliseconds(tmp_path / f"out{suffix}") == EVEN
+
+
+@pytest.mark.parametrize(("text_at", "shown"), [(-4000, []), (-50, [(0, 100)]), (40, [(40, 150)])])
+def test_subtitles_from_before_the_film_do_not_delay_it(
+    text_at: int, shown: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    source = film(tmp_path / "in.mkv", start=5000, subtitles="srt", text_at=text_at)
+    assert rewrite(source, tmp_path / "out.mkv") == []
+    assert milliseconds(tmp_path / "out.mkv") == EVEN
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        packets = [packet for packet in container.demux(subtitles=0) if packet.size]
+        assert [(packet.pts, packet.duration) for packet in packets] == shown
+
+
+@pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(30000, 1001), Fraction(25), Fraction(50)])
+def test_a_rate_is_found_in_rounded_stamps_whatever_the_container_says(rate: Fraction, tmp_path: Path) -> None:
+    stamps = [round(number * 1000 / rate) for number in range(200)]
+    source = film(tmp_path / "in.mkv", stamps=stamps)  # written as 25 frames per second
+    encoding = plan_encoding(tmp_path / "o.avi", open_video(source), (64, 48), source=source)
+    assert encoding.rate == rate
 
 
 def test_avi_has_the_films_rate_and_refuses_an_uneven_one(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ depend on no frame outside, so finished ones can be kept while the next are comp
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,8 @@ from vsrpp.media import messages
 from vsrpp.media.cause import cause_of
 from vsrpp.media.colours import FULL_RANGE, LIMITED_RANGE, Colours, Pixels, from_rgb
 from vsrpp.media.containers import Container
+
+os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 prints its settings for each encoder, and that one was not used
 
 
 class VideoCodec(NamedTuple):

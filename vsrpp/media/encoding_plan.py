@@ -15,7 +15,7 @@ from vsrpp.media.cause import cause_of
 from vsrpp.media.containers import codec_for, container_of
 from vsrpp.media.encoder import CODECS, Encoding
 from vsrpp.media.hdr import hdr_options
-from vsrpp.media.timing import is_even
+from vsrpp.media.timing import is_even, usual_rates
 from vsrpp.media.video_reader import OpenClip
 
 _SUFFIX_OF_DEPTH = {8: "", 10: "10le", 12: "12le", 16: "16le"}
@@ -145,7 +145,9 @@ def _even_rate(source: Path, opened: OpenClip, rate: Fraction, suffix: str) -> F
             stamps = [packet.pts for packet in packets if packet.size and packet.pts is not None]
     except av.error.FFmpegError as error:
         raise messages.UNREADABLE_VIDEO(path=source, cause=cause_of(error)) from None
-    for candidate in dict.fromkeys((rate, stream.base_rate, stream.guessed_rate)):
+    length = (max(stamps) - min(stamps)) * stream.time_base if stamps else Fraction(0)
+    measured = usual_rates(((len(stamps) - 1) / length).limit_denominator(1001)) if length else []
+    for candidate in (rate, stream.guessed_rate, *measured):
         if candidate and is_even(stamps, stream.time_base, candidate):
             return Fraction(candidate)
     raise messages.UNEVEN_RATE(suffix=suffix)

@@ -7,10 +7,12 @@ converted if need be. Every stream that is not copied is one line of the notes.
 from __future__ import annotations
 
 import mimetypes
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from vsrpp.media.encoder import Encoding
 from vsrpp.media.kept import in_words, is_cover, not_kept, tags_of
 from vsrpp.media.subtitles import STYLED, TEXT_CODECS, converter
 from vsrpp.media.timing import decoding_stamps
+
+_PEEKED = 300
+"""Packets that are read ahead to find out when the streams start."""
 
 
 @dataclass(slots=True)
@@ -59,21 +64,26 @@ class CopiedStreams:
             self._source.close()
             raise
         self._pending = self._packets()
-        self._next: tuple[_Track, Any] | None = None
+        self._held: deque[tuple[_Track, Any]] = deque()
 
     @property
     def copies(self) -> bool:
         """Whether there are streams whose packets are copied."""
         return bool(self._tracks)
 
-    @property
     def start(self) -> Fraction | None:
-        """The earliest time stamp that the input's streams have, in seconds."""
-        starts = [
-            stream.start_time * stream.time_base
-            for stream in self._source.streams
-            if stream.start_time is not None and stream.type in ("video", "audio") and not is_cover(stream)
-        ]
+        """The earliest time stamp of sound and further videos, in seconds; None without them, or if they begin late.
+
+        It is from their packets: for streams that do not say when they start, FFmpeg tells the start of another one.
+        """
+        waiting = {index for index, track in self._tracks.items() if track.source.type != "subtitle"}
+        starts = []
+        while waiting and len(self._held) < _PEEKED and (found := next(self._pending, None)):
+            self._held.append(found)
+            track, packet = found
+            if track.source.index in waiting:
+                waiting.remove(track.source.index)
+                starts.append(packet.pts * packet.time_base)
         return min(starts, default=None)
 
     def _add_all(self, main_index: int, audio: bool) -> None:
@@ -199,20 +209,25 @@ class CopiedStreams:
         Raises FFmpegError if the output cannot be written.
         """
         while True:
-            self._next = self._next or next(self._pending, None)
-            if self._next is None:
+            if not self._held:
+                self._held.extend(islice(self._pending, 1))
+            if not self._held:
                 return
-            track, packet = self._next
+            track, packet = self._held[0]
             if seconds is not None and packet.dts * packet.time_base > seconds:
                 return
-            self._next = None
+            self._held.popleft()
             self._write(track, packet, zero)
 
     def _write(self, track: _Track, packet: Any, zero: Fraction) -> None:
         base, unit = track.output.time_base, packet.time_base
         times = [round((stamp * unit - zero) / base) for stamp in (packet.dts, packet.pts)]
-        decoded = times[0] if track.last is None else max(times[0], track.last + 1)
         duration = round((packet.duration or 0) * unit / base)
+        if track.source.type == "subtitle" and times[1] < 0:  # from before the film begins
+            if times[1] + duration <= 0:
+                return
+            times, duration = [0, 0], times[1] + duration
+        decoded = times[0] if track.last is None else max(times[0], track.last + 1)
         packet.stream, packet.time_base = track.output, base
         packet.dts, packet.pts, packet.duration = decoded, max(decoded, times[1]), duration
         track.last = decoded

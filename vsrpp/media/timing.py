@@ -33,6 +33,12 @@ def frame_rate(text: str) -> Fraction:
     return rate.limit_denominator(100_000)
 
 
+def usual_rates(measured: Fraction) -> list[Fraction]:
+    """The rates of film and television near a measured one, the nearest first, then the measured one itself."""
+    usual = (*_NTSC, Fraction(max(1, round(measured))))
+    return [*sorted(usual, key=lambda rate: abs(rate - measured))[:2], measured]
+
+
 def filled_stamps(frames: Iterable[tuple[Item, int | None]], step: int) -> Iterator[tuple[Item, int]]:
     """Frames in presentation order with strictly increasing time stamps; None is an unknown stamp.
 

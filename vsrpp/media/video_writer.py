@@ -75,7 +75,7 @@ class VideoWriter:
     def _start(self, first: Fraction) -> None:
         """Write the header; `first` is the time of the first frame in the input, in seconds."""
         self._first = first
-        start = self._streams.start if self._streams else None
+        start = self._streams.start() if self._streams else None
         self._zero = origin(first, first if start is None else min(first, start))
         if self._streams:
             self._streams.add_chapters(self._zero)
