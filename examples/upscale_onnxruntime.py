@@ -31,7 +31,8 @@ with av.open(source) as video, av.open(target, "w") as output:
             continue
         keep = len(clip) if frame is None else length - margin
         for picture in upscale(clip)[seen:keep]:
-            stream.height, stream.width = picture.shape[:2]
+            if not stream.codec_context.is_open:
+                stream.height, stream.width = picture.shape[:2]
             output.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         clip, seen = clip[keep - margin :], margin
     output.mux(stream.encode(None))
