@@ -141,6 +141,11 @@ def iter_video(
     with closing(open_video(path, deep=False)) as opened:
         turn = opened.rotation // 90
         told = [] if notes is None else notes
+        if opened.sample_aspect:
+            shape = f"{opened.sample_aspect.numerator}:{opened.sample_aspect.denominator}"
+            opened.notes.append(
+                f"the pixels of the input are not square ({shape}): its frames are read as they are stored"
+            )
         told += opened.notes
         known = len(opened.notes)
         for frame in opened.frames:
@@ -213,12 +218,14 @@ def _opened(path: Path, *, deinterlace: bool = False, strict: bool = False) -> t
         opened.width, opened.height = first.width, first.height
         opened.colours = colours_of(path, first, siting_of(first))
         _describe(opened, first)
-        if opened.interlaced and not deinterlace:
-            opened.notes.append("the input is interlaced: its two fields are read as one frame")
         pictures = _chained(first, pictures)
-        return opened, _stamped(
-            opened, _deinterlaced(opened, pictures) if opened.interlaced and deinterlace else pictures
-        )
+        if deinterlace:
+            pictures = _deinterlaced(opened, pictures, marked=bool(first.interlaced_frame))
+        elif opened.interlaced:
+            opened.notes.append("the input is interlaced: its two fields are read as one frame")
+        else:
+            pictures = _noted_fields(opened, pictures)
+        return opened, _stamped(opened, pictures)
     except BaseException:
         container.close()
         raise
@@ -262,6 +269,8 @@ def _describe(opened: OpenClip, first: av.VideoFrame) -> None:
     ):
         if kind in sides and (line := f"the {name} metadata of each frame is dropped") not in notes:
             notes.append(line)
+    if "DISPLAYMATRIX" in sides and _mirrors(sides["DISPLAYMATRIX"]):
+        notes.append("the input says that players mirror it, which is not done")
     if opened.colours.hdr:
         curve = {PQ: "PQ", HLG: "HLG"}[opened.colours.transfer]
         notes.append(
@@ -277,6 +286,12 @@ def _mastering(data: bytes) -> MasteringDisplay | None:
     values = [Fraction(top, bottom) for top, bottom in zip(numbers[::2], numbers[1::2], strict=True)]
     red, green, blue, white = ((values[place], values[place + 1]) for place in range(0, 8, 2))
     return MasteringDisplay(red, green, blue, white, darkest=values[8], brightest=values[9])
+
+
+def _mirrors(matrix: bytes) -> bool:
+    """Whether a display matrix, nine numbers of 32 bits by rows, turns left into right."""
+    a, b, _, c, d, *_ = struct.unpack_from("=9i", matrix)
+    return bool(a * d < b * c)
 
 
 class _Film:
@@ -411,7 +426,7 @@ class _Film:
         else:
             gap = begins + length - (self._last * base + max(self._last_duration * base, step))
             if gap > slack:
-                opened.missing = short if frames else round(gap / step)
+                opened.missing = short if frames else round(gap / step) + self._lost_between()
         opened.promised = None if said is None else opened.delivered + opened.missing
 
     def _stated(self, step: Fraction) -> tuple[Fraction | None, Fraction, Fraction]:
@@ -433,17 +448,30 @@ class _Film:
         return length, begins_s, slack
 
 
-def _deinterlaced(opened: OpenClip, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
-    """Each picture made whole by FFmpeg's bwdif from its fields and its neighbours'; as many as before."""
+def _noted_fields(opened: OpenClip, pictures: Iterator[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+    """The pictures as they are, with a note if there were interlaced ones after the first."""
+    yield from pictures
+    if opened.interlaced:
+        opened.notes.append("parts of the input are interlaced: their two fields are read as one frame")
+
+
+def _deinterlaced(opened: OpenClip, pictures: Iterator[av.VideoFrame], *, marked: bool) -> Iterator[av.VideoFrame]:
+    """Each picture made whole by FFmpeg's bwdif from its fields and its neighbours'; as many as before.
+
+    marked: whether interlaced pictures are marked as such, so that others, as in telecined films, are left as they are.
+    """
     graph = av.filter.Graph()
+    which = "interlaced" if marked or not opened.interlaced else "all"
     first = next(pictures)
     source = graph.add_buffer(width=first.width, height=first.height, format=first.format, time_base=opened.time_base)
-    graph.link_nodes(source, graph.add("bwdif", "mode=send_frame:deint=all"), graph.add("buffersink")).configure()
+    graph.link_nodes(source, graph.add("bwdif", f"mode=send_frame:deint={which}"), graph.add("buffersink")).configure()
     for picture in _chained(first, pictures):
         graph.vpush(picture)
         yield from _pulled(graph)
     graph.vpush(None)
     yield from _pulled(graph)
+    if not opened.interlaced:
+        opened.notes.append("no frame of the input is interlaced: --deinterlace changed nothing")
 
 
 def _pulled(graph: av.filter.Graph) -> Iterator[av.VideoFrame]:
