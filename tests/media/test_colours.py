@@ -29,11 +29,14 @@ FORMATS = {
     12: ("yuv420p12le", "yuv444p12le"), 16: ("yuv420p16le", "yuv422p16le"),
 }  # fmt: skip
 CASES = [
-    (pix_fmt, bits, Colours(matrix=matrix, full_range=full, siting=siting))
+    pytest.param(
+        pix_fmt, bits, Colours(matrix=matrix, full_range=full, siting=siting),
+        marks=() if matrix == 1 and siting == "left" else pytest.mark.slow,
+    )
     for bits, formats in FORMATS.items()
     for pix_fmt, matrix, full, siting in product(formats, KR_KB, (False, True), PLACES)
     if siting == "left" or "420" in pix_fmt
-]
+]  # fmt: skip
 Floats = NDArray[np.float64]
 
 
