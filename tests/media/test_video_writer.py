@@ -560,3 +560,14 @@ def test_the_documented_table_is_that_of_the_containers() -> None:
         assert text_codec == (container.text.replace("srt", "all") or "no")
         assert (rotation == "said", fonts == "yes") == (container.turns, container.attachments)
         assert (chapters == "yes", cover == "yes") == (container.chapters, bool(container.cover))
+
+
+@pytest.mark.parametrize("siting", ("center", "topleft"))
+def test_chroma_is_stored_where_players_expect_it_in_a_file_that_does_not_say(tmp_path: Path, siting: str) -> None:
+    planes = []
+    for name in ("left", siting):
+        write(clip(EVEN, colours=Colours(matrix=BT709, siting=name)), tmp_path / f"{name}.mkv")
+        assert open_video(tmp_path / f"{name}.mkv").colours.siting == "left"
+        with av.open(str(tmp_path / f"{name}.mkv")) as container:
+            planes.append([frame.to_ndarray() for frame in container.decode(video=0)])
+    np.testing.assert_array_equal(*planes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
@@ -18,6 +19,8 @@ from vsrpp.media.hdr import hdr_options
 from vsrpp.media.timing import is_even, usual_rates
 from vsrpp.media.video_reader import OpenClip
 
+_UNTAGGED_SITING = "left"
+"""Where players expect chroma in a file that does not say; the files written here do not."""
 _SUFFIX_OF_DEPTH = {8: "", 10: "10le", 12: "12le", 16: "16le"}
 
 
@@ -46,7 +49,8 @@ def plan_encoding(
         rate = _even_rate(source, opened, rate, out.suffix)
     encoding = Encoding(
         out=out, container=container, codec=name, size=size, bits=depth_of(chosen), pix_fmt=chosen,
-        options=_options(name, crf, opened), rate=rate, time_base=opened.time_base or 1 / rate, colours=opened.colours,
+        options=_options(name, crf, opened), rate=rate, time_base=opened.time_base or 1 / rate,
+        colours=replace(opened.colours, siting=_UNTAGGED_SITING),
         sample_aspect=_sample_aspect(opened, turn), turn=turn,
         rotation=0 if turn else opened.rotation, stream=opened.stream.index if opened.stream is not None else 0,
     )  # fmt: skip
