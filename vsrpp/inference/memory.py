@@ -20,6 +20,8 @@ from vsrpp.models.spynet import COARSEST
 
 _SIDE = COARSEST
 """Side of the small picture: what a network with flow resizes to anyway."""
+_MEASURED_FRAMES = 32
+"""A network is measured on at most so many frames, which takes a second; from there on, memory is taken to grow with them."""
 _ENCODER_BYTES = 90
 """Bytes per output pixel that an encoder holds: about 60 frames of 4:2:0, for x264's lookahead and references."""
 _SMALLEST_TILE, _SMALLEST_CHUNK = 64, 4
@@ -53,7 +55,9 @@ class MemoryEstimate:
     def network(self, bounds: StreamBounds) -> int:
         """Bytes of the network's pass over a tile, on its device, without the workspaces of convolutions."""
         width, height = (min(side, bounds.tile or side) for side in self._size)
-        return _peak_bytes(self._model, bounds.chunk_frames + 2 * bounds.overlap, height, width)
+        frames = bounds.chunk_frames + 2 * bounds.overlap
+        measured = min(frames, _MEASURED_FRAMES)
+        return _peak_bytes(self._model, measured, height, width) * frames // measured
 
     def host(self, bounds: StreamBounds) -> int:
         """Bytes of this process: what it holds now, the frames of two chunks, the encoder, and on a CPU the network."""

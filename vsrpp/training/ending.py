@@ -10,6 +10,7 @@ from typing import IO, Any
 
 from vsrpp.documents import RemarkDocument
 from vsrpp.errors import START_AGAIN_SIGNALS, VsrppError, because, out_of_memory
+from vsrpp.inference.memory import there_is
 from vsrpp.store import Command
 from vsrpp.training import memory, messages
 from vsrpp.training.checkpoint_manager import CheckpointManager
@@ -180,7 +181,7 @@ class RunEnding:
         if isinstance(cause, VsrppError):
             return cause
         if out_of_memory(cause):
-            advice = memory.advice(run.run_config, run.device, memory.there_is(run.device), run.group.world_size)
+            advice = memory.advice(run.run_config, run.device, there_is(run.device), run.group.world_size)
             return messages.OUT_OF_MEMORY(advice=advice, why=line)
         return messages.FAILED_AT_STEP(step=run.state.step, type=type(cause).__name__, why=line)
 

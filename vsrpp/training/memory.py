@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import resource
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import psutil
 import torch
 
 from vsrpp import formats, models
@@ -17,15 +15,6 @@ SIZES = ("batch_size", "num_frames", "crop_size")
 SMALLEST = {"batch_size": 1, "num_frames": 2, "crop_size": 16}
 _MARGIN = 1.1
 """An estimate below the amount that was not enough is too low by at least this factor."""
-
-
-def there_is(device: torch.device) -> int:
-    """Bytes available to this process: free memory plus what it holds, within its limit."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    free = psutil.virtual_memory().available + psutil.Process().memory_info().rss
-    return free if limit == resource.RLIM_INFINITY else min(free, limit)
 
 
 def scoring_bytes(run_config: Mapping[str, Any], frames: int, height: int, width: int) -> int:

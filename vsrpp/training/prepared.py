@@ -19,6 +19,7 @@ from vsrpp.data import Data
 from vsrpp.data.unreadable import BadFrames
 from vsrpp.digests import file_sha256
 from vsrpp.distributed.process_group import ProcessGroup
+from vsrpp.inference.memory import there_is
 from vsrpp.paths import RunPaths
 from vsrpp.private_files import open_lock
 from vsrpp.store import RunWriter
@@ -79,7 +80,7 @@ def check_scoring(run_config: dict[str, Any], data: Data, device: torch.device) 
     """Check that a validation fits into memory; the first one may come after hours. Raises Refused."""
     for clip in data.val:
         frames, height, width = largest_chunk(clip, run_config), clip.span.clip.height, clip.span.clip.width
-        needed, has = memory.scoring_bytes(run_config, frames, height, width), memory.there_is(device)
+        needed, has = memory.scoring_bytes(run_config, frames, height, width), there_is(device)
         if needed > has:
             raise messages.VALIDATION_TOO_LARGE(
                 clip=clip.name, frames=frames, width=width, height=height, needed=formats.size(needed),
