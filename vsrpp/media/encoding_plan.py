@@ -113,29 +113,12 @@ def _pix_fmt(codec: str, bits: int, size: tuple[int, int], given: Any, notes: li
     return f"yuv420p{_SUFFIX_OF_DEPTH[depth]}"
 
 
-@cache
-def _without_avx512() -> dict[str, str]:
-    """x264 without its AVX-512 code, where it would use that.
-
-    With it, the same frames do not always give the same bytes (unless a row has a multiple of eight macroblocks): its
-    mb-tree reads memory that was never set. Up to AVX2 the bytes are the same on every x86 CPU, and as quickly made.
-    """
-    try:
-        known = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return {}
-    used = "MMX2,SSE2Fast,SSE3,SSSE3,SSE4.2,LZCNT,AVX,FMA3,BMI1,BMI2,AVX2"
-    return {"x264-params": f"asm={used}"} if " avx512" in known else {}
-
-
 def _options(codec: str, crf: int | None, opened: OpenClip) -> dict[str, str]:
     options = dict(CODECS[codec].options)
     if crf is not None and "crf" in options:
         options["crf"] = str(crf)
     for name, value in hdr_options(codec, opened).items():
         options[name] = f"{options[name]}:{value}" if name in options else value
-    if codec == "h264":
-        options |= _without_avx512()
     return options
 
 
