@@ -40,6 +40,7 @@ EACH: dict[str, list[list[str]]] = {
         ["bicubic", "--data", "sample", "--against", HOSTILE], ["bicubic", "--data", "sample", "--lpips-weights", HOSTILE],
         ["bicubic", "--data", "sample", "--against", "bicubic", "--fail-if", HOSTILE],
     ],
+    "export": [[RUN, HOSTILE, "--to", "onnx"], [HOSTILE, "x.onnx", "--to", "onnx"], [f"{RUN}@7", "x.pt2", "--to", "pt2"]],
     "upscale": [[HOSTILE, HOSTILE, "x.mp4"], ["models:/x@y", "sample", "x.mp4"]],
     "data": [[HOSTILE], [WEBHOOK]],
     "plugins": [["--plugin", HOSTILE], ["--plugin", WEBHOOK]],

@@ -23,8 +23,8 @@ def bikes() -> Path:
 
 @lru_cache(maxsize=1)
 def bikes_frames() -> np.ndarray:
-    """All frames of the clip, (250, 272, 640, 3) uint8, read-only."""
-    frames = np.stack(list(iter_video(bikes())))
+    """All frames of the clip, (250, 272, 640, 3) uint8, read-only; by reader_version 1, as those that references were made of."""
+    frames = np.stack(list(iter_video(bikes(), version=1)))
     frames.setflags(write=False)
     return frames
 
