@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import re
 from fractions import Fraction
 from pathlib import Path
@@ -560,6 +561,19 @@ def test_the_documented_table_is_that_of_the_containers() -> None:
         assert text_codec == (container.text.replace("srt", "all") or "no")
         assert (rotation == "said", fonts == "yes") == (container.turns, container.attachments)
         assert (chapters == "yes", cover == "yes") == (container.chapters, bool(container.cover))
+
+
+@pytest.mark.parametrize("codec", sorted(CODECS))
+def test_no_encoder_changes_how_the_process_is_scheduled(tmp_path: Path, codec: str) -> None:
+    before = os.sched_getscheduler(0)
+    opened = clip(EVEN)
+    encoding = plan_encoding(tmp_path / "a.mkv", opened, (64, 48), codec=codec)
+    encoder = FrameEncoder(encoding)
+    trial(tmp_path / "trial.mkv", None, encoding, audio=False)
+    packets = [packet for frame in opened.frames for packet in encoder.encode(frame, opened.stamps.pop(0))]
+    assert [*packets, *encoder.flush()]
+    threads = [int(task.name) for task in Path("/proc/self/task").iterdir()]
+    assert {os.sched_getscheduler(thread) for thread in threads} == {before}
 
 
 @pytest.mark.parametrize("siting", ("center", "topleft"))

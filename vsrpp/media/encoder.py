@@ -20,6 +20,7 @@ from vsrpp.media import messages
 from vsrpp.media.cause import cause_of
 from vsrpp.media.colours import FULL_RANGE, LIMITED_RANGE, Colours, Pixels, from_rgb
 from vsrpp.media.containers import Container
+from vsrpp.media.scheduling import scheduling_kept
 
 os.environ.setdefault("SVT_LOG", "0")  # SVT-AV1 prints its settings for each encoder, and that one was not used
 
@@ -108,7 +109,8 @@ class FrameEncoder:
         self._context.options = dict(encoding.options)
         encoding.describe(self._context)
         try:
-            self._context.open()
+            with scheduling_kept():
+                self._context.open()
         except (av.error.FFmpegError, ValueError) as error:
             raise self._refused(error) from None
 

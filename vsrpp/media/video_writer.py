@@ -18,6 +18,7 @@ import numpy as np
 from vsrpp.media import messages
 from vsrpp.media.cause import cause_of
 from vsrpp.media.encoder import CODECS, Encoding, FrameEncoder
+from vsrpp.media.scheduling import scheduling_kept
 from vsrpp.media.streams import CopiedStreams
 from vsrpp.media.timing import origin
 
@@ -79,7 +80,8 @@ class VideoWriter:
         self._zero = origin(first, first if start is None else min(first, start))
         if self._streams:
             self._streams.add_chapters(self._zero)
-        self._container.start_encoding()
+        with scheduling_kept():
+            self._container.start_encoding()
         self._started = True
         if self._streams:
             self._streams.write_covers()
