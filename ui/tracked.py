@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrpp import control, paths
+from vsrpp.tracking.connection import find_runs
 from vsrpp.tracking.environment import address
 from vsrpp.tracking.failures import classify
 
@@ -59,10 +60,7 @@ def search(uri: str) -> list[dict[str, Any]]:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=address(uri))
-    experiments = [experiment.experiment_id for experiment in client.search_experiments(max_results=100)]
-    mlflow_runs = client.search_runs(
-        experiments, filter_string="tags.`vsrpp.run_id` != ''", max_results=50, order_by=["attributes.start_time DESC"]
-    )
+    mlflow_runs = find_runs(client, "tags.`vsrpp.run_id` != ''", 50)
     web = web_address(uri)
     return [
         {

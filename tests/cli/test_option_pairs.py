@@ -46,6 +46,7 @@ TRAIN_OPTIONS: dict[str, list[str]] = {
     "--max-hours": ["5"],
     "--cost-per-hour": ["2"],
     "--deliver-to": ["http://127.0.0.1:9"],
+    "--experiment": ["films"],
     "--check": [],
     "--json": [],
     "--no-panel": [],

@@ -146,6 +146,9 @@ TRAIN = CommandSpec(
         Option(name="deliver_to", flag="--deliver-to", metavar="URL",
                help="the MLflow server of this run, for its whole life; it may be down at the start (default:"
                " MLFLOW_TRACKING_URI)"),
+        Option(name="experiment", flag="--experiment", metavar="NAME",
+               help="the MLflow experiment of this run, for its whole life (default: MLFLOW_EXPERIMENT_NAME, the experiment"
+               " MLFLOW_EXPERIMENT_ID, or vsrpp)"),
         Option(name="check", flag="--check", kind="switch",
                help="start nothing: try three steps, a validation and a checkpoint, and report time, memory, disk and"
                " what would fail"),

@@ -48,6 +48,8 @@ class TrainRequest:
     """As typed, like `max_hours`."""
     deliver_to: str | None = None
     """The address of the tracking server; recorded, so that it applies whenever the run is resumed."""
+    experiment: str | None = None
+    """The name of the MLflow experiment; kept, so that it applies whenever the run is uploaded."""
     check: bool = False
     """Try three steps without starting a run."""
     as_json: bool = False
@@ -109,6 +111,7 @@ def check_combination(request: TrainRequest) -> None:
 def _check_resume(request: TrainRequest) -> None:
     fixed = {
         "--preset": request.preset, "--config": request.config, "--plugin": request.plugins,
+        "--experiment": request.experiment,
     }  # fmt: skip
     given = [name for name, value in fixed.items() if value]
     if given:

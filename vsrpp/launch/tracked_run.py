@@ -10,7 +10,7 @@ from vsrpp import control
 from vsrpp.errors import NotFound, because
 from vsrpp.launch import messages
 from vsrpp.paths import RunPaths
-from vsrpp.safe_text import redact
+from vsrpp.safe_text import redact, safe
 from vsrpp.store import from_marks
 from vsrpp.tracking import Delivery, Report
 
@@ -37,6 +37,10 @@ def run_id(delivery: Delivery, uri: str, say: Callable[[str], None]) -> str | No
         say(
             f"⚠️  The tracking server at {redact(uri, path=True)} cannot be reached ({delivery.why})."
             " Training starts; everything is uploaded later."
+        )
+    if delivery.passed_over:
+        say(
+            f"⚠️  MLflow run {safe(delivery.passed_over)} (MLFLOW_RUN_ID) holds another training: this one gets a run of its own."
         )
     return assigned
 

@@ -28,7 +28,7 @@ from vsrpp.launch.sidecars import Sidecars
 from vsrpp.paths import RunPaths
 from vsrpp.plugins import trust
 from vsrpp.store import RunReader, into_one_file, signing
-from vsrpp.tracking import Delivery, uri_of
+from vsrpp.tracking import Delivery, environment, uri_of
 from vsrpp.tracking.tag_rights import who_steers
 from vsrpp.tracking.wait_alerts import WaitAlerts
 
@@ -119,10 +119,11 @@ def _start(request: TrainRequest, runs: Path, console: TrainConsole, preflight: 
     webhook = alerts.take_out(run_config, RunPaths(source.folder.root.parent.parent) if source else None)
     check_data(run_config)
     uri = request.deliver_to or paths.tracking_uri(runs)
+    experiment, experiment_id = (request.experiment, None) if request.experiment else environment.experiment()
     delivery = Delivery.start(
-        uri=uri, mlflow_run_id=None if request.deliver_to else os.environ.get("MLFLOW_RUN_ID"),
-        run_name=run_config["name"], experiment=os.environ.get("MLFLOW_EXPERIMENT_NAME"), tensorboard=True,
-        pinned=bool(request.deliver_to),
+        uri=uri, mlflow_run_id=None if request.deliver_to else os.environ.get("MLFLOW_RUN_ID"), is_ours=False,
+        run_name=run_config["name"], experiment=experiment, experiment_id=None if request.deliver_to else experiment_id,
+        tensorboard=True, pinned=bool(request.deliver_to),
     )  # fmt: skip
     try:
         from vsrpp.training.forecast import schedule_oddities

@@ -10,6 +10,7 @@ import select
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ from vsrpp.tracking.view import LIFE, final_state
 
 log = logging.getLogger("vsrpp.delivery")
 POLL_S = 0.25
+PLACE = "place"
+"""The fact that holds the experiment and the run name that the run was started for."""
 PATIENCE_AT_END_S = 10.0
 """How long a server may have been failing before the end of a run stops waiting for it."""
 PATIENCE_ALONE_S = 60.0
@@ -89,6 +92,7 @@ class RunDelivery:
         if self.lock.take():
             self._set_aside_damaged()
         self.marks = Marks(self.paths.delivery_db)
+        self._keep_place(connection)
         self.rows = MlflowRows(connection, self.paths, self.reader, self.marks)
         self.uploads = Uploads(connection, self.rows, self.paths)
         lanes: list[Lane] = [self.rows]
@@ -102,6 +106,23 @@ class RunDelivery:
         self.engine.on_back = self.uploads.engine.try_now
         self.tags = TagWatch(TagCommands(connection, self.rows, self.paths))
         self.alerts = AlertWatch(self.paths)
+
+    def _keep_place(self, connection: Connection) -> None:
+        """Experiment and run name are those the run was first started for, also if the MLflow run is made much later."""
+        target, uri = connection.target, redact(connection.target.uri, path=True)
+        kept = self.marks.fact(PLACE)
+        if kept is None and (target.experiment or target.experiment_id or target.run_name):
+            place = {
+                "experiment": target.experiment,
+                "experiment_id": target.experiment_id,
+                "run_name": target.run_name,
+            }
+            self.marks.set_fact(PLACE, {**place, "uri": uri})
+        elif kept is not None:
+            connection.target = replace(
+                target, experiment=kept["experiment"], run_name=kept["run_name"] or target.run_name,
+                experiment_id=kept["experiment_id"] if kept["uri"] == uri else None,
+            )  # fmt: skip
 
     def _set_aside_damaged(self) -> None:
         """Do without what the marks and, unless a trainer uses it, the inbox contain."""
@@ -191,8 +212,9 @@ def main() -> int:
         return 0
     connection = Connection(
         Target(
-            uri=start["uri"], mlflow_run_id=start.get("mlflow_run_id"), run_name=start.get("run_name"),
-            experiment=start["experiment"], session=start.get("session", ""),
+            uri=start["uri"], mlflow_run_id=start.get("mlflow_run_id"), is_ours=bool(start.get("is_ours", True)),
+            run_name=start.get("run_name"), experiment=start.get("experiment"), experiment_id=start.get("experiment_id"),
+            session=start.get("session", ""),
         )
     )  # fmt: skip
     os.environ["MLFLOW_TRACKING_URI"] = address(start["uri"])  # for libraries that read the variable themselves
@@ -270,7 +292,7 @@ def _until_follow(parent: TrainerPipe, connection: Connection) -> Path | None:
         if not connection.run_id:
             backoff.failed(time.monotonic(), hurry=False)
         if connection.run_id or not reported:
-            parent.say({"run": {"id": connection.run_id or None, "why": why}})
+            parent.say({"run": {"id": connection.run_id or None, "why": why, "passed_over": connection.passed_over}})
             reported = True
 
 

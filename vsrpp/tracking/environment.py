@@ -39,6 +39,12 @@ def prepare(uri: str, *, timeout_s: float | None = None) -> None:
         os.environ.setdefault(SERVER_ARTIFACT_ROOT, str(root))
 
 
+def experiment() -> tuple[str | None, str | None]:
+    """(name, ID) of the experiment that MLflow's own variables name; the ID counts only without a name."""
+    name, experiment_id = os.environ.get("MLFLOW_EXPERIMENT_NAME"), os.environ.get("MLFLOW_EXPERIMENT_ID")
+    return (name, None) if name else (None, experiment_id or None)
+
+
 def sqlite_artifact_root(uri: str) -> Path | None:
     """`mlartifacts` beside the database of a SQLite URI; None for any other (a server has its own root)."""
     database = sqlite_file(uri)

@@ -17,6 +17,7 @@ from vsrpp.paths import CheckpointPaths, RunPaths
 from vsrpp.store import Event
 from vsrpp.tracking import model_code
 from vsrpp.tracking.connection import RUN_ID_TAG, Connection, config_text
+from vsrpp.tracking.pages import all_pages
 
 log = logging.getLogger("vsrpp.delivery")
 CHECKPOINT_ARTIFACT = "artifacts/checkpoint"
@@ -85,16 +86,9 @@ def find_one(connection: Connection, run_id: str, step: int, branch: int) -> Any
 
 def search(client: Any, experiment_ids: list[str], run_id: str, extra: str = "") -> list[Any]:
     """All logged models of a run, by our run ID."""
-    models: list[Any] = []
-    token = None
-    while True:
-        page = client.search_logged_models(
-            experiment_ids, filter_string=f"tags.`{RUN_ID_TAG}` = '{run_id}'{extra}", page_token=token
-        )
-        models += page
-        token = page.token
-        if not token:
-            return models
+    return all_pages(
+        client.search_logged_models, experiment_ids, filter_string=f"tags.`{RUN_ID_TAG}` = '{run_id}'{extra}"
+    )
 
 
 def _tags(run_id: str, event: Event, folder: CheckpointPaths) -> dict[str, str]:

@@ -106,6 +106,15 @@ NEVER_STARTED = Remark(
 EXPERIMENT_DELETED = Remark(
     "because.experiment_deleted", "the MLflow experiment {name} is deleted: restore it in the UI, or use another name"
 )
+NO_EXPERIMENT = Remark(
+    "because.no_experiment",
+    "the tracking server has no experiment {id} (MLFLOW_EXPERIMENT_ID): create it, or name another",
+)
+OLDER_COPY = Remark(
+    "because.older_copy",
+    "the MLflow run {run} holds {there} events of this run, this folder another history of {here}: a copy of it went on"
+    " elsewhere. Nothing is uploaded from this one: fetch that run with vsrpp rebuild, or start a new one with --from",
+)
 RUN_DELETED = Remark("because.run_deleted", "the MLflow run {run} is deleted: restore it in the UI to continue")
 FILE_GONE = Remark("because.file_gone", "the file no longer exists")
 NO_MODEL_TO_LOG_TO = Reason(

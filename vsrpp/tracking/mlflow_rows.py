@@ -13,9 +13,11 @@ from vsrpp.control.effect import Effects, rows_of
 from vsrpp.paths import RunPaths
 from vsrpp.safe_text import redact
 from vsrpp.store import Event, Marks, MetricRow, RunReader
-from vsrpp.tracking import report, tree
+from vsrpp.tracking import messages, report, tree
 from vsrpp.tracking.candidates import LINE_TAG, line_tag
 from vsrpp.tracking.connection import (
+    CHAIN_HEAD_TAG,
+    CHAIN_SEQ_TAG,
     METRICS_PER_BATCH,
     PARAMS_PER_BATCH,
     RUN_ID_TAG,
@@ -26,7 +28,7 @@ from vsrpp.tracking.connection import (
     param_text,
 )
 from vsrpp.tracking.dataset_inputs import dataset_inputs
-from vsrpp.tracking.failures import classify
+from vsrpp.tracking.failures import SinkMissing, classify
 from vsrpp.tracking.view import END_STATUS, RecordSummary
 
 log = logging.getLogger("vsrpp.delivery")
@@ -97,6 +99,7 @@ class MlflowRows:
             connection.open(run_id, known=recorded.get("run_id"))
             if given and given != connection.run_id:
                 log.warning("this run continues in its own MLflow run %s, not in %s", connection.run_id, given)
+        self._check_history(run_id)
         if recorded.get("run_id") not in (None, connection.run_id):
             log.warning("the tracking server changed: uploading everything again")
             self._marks.reset(MLFLOW)
@@ -120,6 +123,26 @@ class MlflowRows:
             self._view.add(event)
         self.opened = True
         return True
+
+    def _check_history(self, run_id: str) -> None:
+        """Compare the events that the server says to have with the record. What another run wrote is written over.
+
+        Raises SinkMissing if the server has events of this run that the record does not have: it never goes back.
+        """
+        tags = self._connection.tags
+        if tags.get(RUN_ID_TAG) not in (None, run_id):
+            log.warning(
+                "run %s wrote to MLflow run %s: this run's facts are restored",
+                tags[RUN_ID_TAG],
+                self._connection.run_id,
+            )
+            self._marks.reset(TIMELINE)
+            return
+        seq = int(tags.get(CHAIN_SEQ_TAG) or 0)
+        there = next(iter(self._reader.events(after_seq=seq - 1)), None) if seq else None
+        if seq and (there is None or there.hash != tags.get(CHAIN_HEAD_TAG)):
+            here = self._reader.head()[0]
+            raise SinkMissing(messages.OLDER_COPY.filled(run=self._connection.run_id, there=seq, here=here))
 
     # ---- metrics
     def _metrics(self, hurry: bool) -> bool:

@@ -14,7 +14,7 @@ from vsrpp.control.backlog import MLFLOW, TIMELINE
 from vsrpp.paths import RunPaths
 from vsrpp.store import Marks, RunReader
 from vsrpp.tracking import record, report
-from vsrpp.tracking.connection import Connection
+from vsrpp.tracking.connection import CHAIN_HEAD_TAG, CHAIN_SEQ_TAG, Connection
 from vsrpp.tracking.engine import Engine
 from vsrpp.tracking.mlflow_rows import EVENTS_EVERY_S
 
@@ -47,7 +47,7 @@ class MlflowTimeline:
             assert last is not None
             record.write_signatures(self._reader.signatures(to_seq=last.seq), Path(folder))
             self._connection.client.log_artifacts(self._connection.run_id, folder)
-        tags = [RunTag("vsrpp.chain_seq", str(last.seq)), RunTag("vsrpp.chain_head", last.hash)]
+        tags = [RunTag(CHAIN_SEQ_TAG, str(last.seq)), RunTag(CHAIN_HEAD_TAG, last.hash)]
         self._connection.log(tags=tags)
         self._marks.advance(TIMELINE, event_seq=delivered_seq)
         self._at, self._cost_s = now, time.monotonic() - now

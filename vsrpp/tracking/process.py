@@ -72,16 +72,18 @@ class Delivery:
 
     @classmethod
     def start(
-        cls, *, uri: str, mlflow_run_id: str | None = None, run_name: str | None = None, experiment: str | None = None,
-        tensorboard: bool = True, pinned: bool = False,
+        cls, *, uri: str, mlflow_run_id: str | None = None, is_ours: bool = True, run_name: str | None = None,
+        experiment: str | None = None, experiment_id: str | None = None, tensorboard: bool = True, pinned: bool = False,
     ) -> Delivery:  # fmt: skip
         """Start the process at once: it creates (or confirms) the MLflow run while the trainer imports torch.
 
+        `is_ours`: whether `mlflow_run_id` is known to be this training's; another one is used only if it is unused.
         `pinned`: the run keeps this server, whatever MLFLOW_TRACKING_URI is when it is resumed or synced.
         """
         return cls(
             {
-                "uri": uri, "mlflow_run_id": mlflow_run_id, "run_name": run_name, "experiment": experiment or "vsrpp",
+                "uri": uri, "mlflow_run_id": mlflow_run_id, "is_ours": is_ours, "run_name": run_name,
+                "experiment": experiment, "experiment_id": experiment_id,
                 "tensorboard": tensorboard, "pinned": pinned, "session": uuid.uuid4().hex, "parent": os.getpid(),
             }
         )  # fmt: skip
@@ -104,6 +106,11 @@ class Delivery:
         )
         return None
 
+    @property
+    def passed_over(self) -> str:
+        """The given MLflow run, if it holds something else, so that this training has one of its own; else ""."""
+        return str((self._run or {}).get("passed_over") or "")
+
     def follow(self, run_dir: Path) -> None:
         """Tell the process which run folder to upload; its run.db must already contain the run ID."""
         self._run_dir = run_dir.resolve()
@@ -123,7 +130,7 @@ class Delivery:
             return messages.GAVE_UP.filled(code=code, sync=sync, more=more)
         self._restarts += 1
         if self._run and self._run.get("id"):
-            self._start["mlflow_run_id"] = self._run["id"]
+            self._start |= {"mlflow_run_id": self._run["id"], "is_ours": True}
         self._spawn()
         if self._run_dir is not None:
             self._send({"follow": str(self._run_dir)})

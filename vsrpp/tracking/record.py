@@ -15,7 +15,7 @@ from vsrpp.control.lineage import TURNS, turned_to
 from vsrpp.paths import CheckpointPaths
 from vsrpp.store import Event, verify_chain
 from vsrpp.tracking import evaluated, messages, remote, restore
-from vsrpp.tracking.connection import RUN_ID_TAG
+from vsrpp.tracking.connection import CHAIN_HEAD_TAG, CHAIN_SEQ_TAG, RUN_ID_TAG
 from vsrpp.tracking.report import TIMELINE
 
 BRANCH_KEY = "run/branch"
@@ -132,7 +132,7 @@ def _after(turn: Event, step: int, time_ms: int) -> bool:
 
 def anchor_of(tags: dict[str, str]) -> list[tuple[str, int, str]]:
     with contextlib.suppress(KeyError, ValueError):
-        return [("the MLflow run", int(tags["vsrpp.chain_seq"]), tags["vsrpp.chain_head"])]
+        return [("the MLflow run", int(tags[CHAIN_SEQ_TAG]), tags[CHAIN_HEAD_TAG])]
     return []
 
 

@@ -14,6 +14,7 @@ from vsrpp.safe_text import redact
 from vsrpp.tracking import logged_model, messages, remote, restore
 from vsrpp.tracking.candidates import Candidate
 from vsrpp.tracking.connection import RUN_ID_TAG
+from vsrpp.tracking.pages import all_pages
 from vsrpp.tracking.restore import RestoredCheckpoint
 
 SCHEME = "models:/"
@@ -113,7 +114,7 @@ def _register(client: Any, name: str, run_id: str, chosen: Candidate) -> int:
 
 def _registered(client: Any, name: str, model_id: str) -> int | None:
     """The version under which a checkpoint is already registered, so that promoting twice creates only one."""
-    versions = client.search_model_versions(f"name = '{name}'")
+    versions = all_pages(client.search_model_versions, f"name = '{name}'")
     same = [int(version.version) for version in versions if _of_version(version) == model_id]
     return max(same, default=None)
 

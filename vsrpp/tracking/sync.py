@@ -10,7 +10,7 @@ from vsrpp.control import process_alive, run_config_of
 from vsrpp.control.backlog import sink_state
 from vsrpp.paths import RunPaths
 from vsrpp.store import RunReader
-from vsrpp.tracking import messages
+from vsrpp.tracking import environment, messages
 from vsrpp.tracking.backlog import Report
 from vsrpp.tracking.connection import Connection, Target
 from vsrpp.tracking.deliver import RunDelivery
@@ -33,7 +33,13 @@ def sync(run_dir: Path, uri: str, *, timeout_s: float = 24 * 3600.0, patience_s:
     with RunReader(RunPaths(run_dir).run_db) as reader:
         name, created = run_config_of(reader).get("name"), reader.meta("created")
     started_ms = round(created * 1000) if created else None
-    connection = Connection(Target(uri=uri, run_name=name or run_dir.name, started_ms=started_ms))
+    experiment, experiment_id = environment.experiment()
+    connection = Connection(
+        Target(
+            uri=uri, run_name=name or run_dir.name, experiment=experiment, experiment_id=experiment_id,
+            started_ms=started_ms,
+        )
+    )  # fmt: skip
     delivery = RunDelivery(run_dir, connection, tensorboard=RunPaths(run_dir).tensorboard.is_dir())
     try:
         if not delivery.lock.take():
