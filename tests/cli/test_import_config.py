@@ -71,7 +71,7 @@ def test_train_names_the_command_for_such_a_file(folder: Path, capsys: pytest.Ca
     for name, kind in (("reds.yml", "BasicSR"), ("mine_2xb4.py", "mmagic")):
         assert main(["train", "--config", name]) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert f"{kind} option file" in line
+        assert f"option file of {kind}" in line
         assert f"vsrpp import-config {name}" in line
 
 

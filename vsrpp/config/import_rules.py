@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from vsrpp.config import schema
-from vsrpp.config.option_files import BASICSR, Block
+from vsrpp.config.option_files import BASICSR, Options
 from vsrpp.config.option_roles import (
     DEGRADATIONS,
     NETWORK_DEFAULTS,
@@ -67,7 +67,7 @@ class Found:
 class Reading:
     """An option file while it is translated."""
 
-    def __init__(self, *, kind: str, block: Block, file: Path, gpus: int | None) -> None:
+    def __init__(self, *, kind: str, block: Options, file: Path, gpus: int | None) -> None:
         self.kind, self.file, self.gpus = kind, file, gpus
         self.rows: list[Row] = []
         self.ours: dict[str, Any] = {}
@@ -239,7 +239,9 @@ def _validation(reading: Reading, layout: str, root: Found | None, gt: Found | N
 
 def _samples(reading: Reading) -> None:
     steps = reading.find("pipeline")
-    pipeline = [one for one in steps.value if isinstance(one, Block)] if steps and isinstance(steps.value, list) else []
+    pipeline = (
+        [one for one in steps.value if isinstance(one, Options)] if steps and isinstance(steps.value, list) else []
+    )
     mirror = reading.find("mirror")
     mirrored = any(one.get("type") == "MirrorSequence" for one in pipeline) or bool(mirror and mirror.value)
     frames = reading.find("num_frames")
@@ -247,10 +249,13 @@ def _samples(reading: Reading) -> None:
         count = _number(frames.value)
         vimeo = "vimeo" in str(reading.ours.get("data", "")).lower()
         count = 7 if vimeo and count == -1 else count
+        other = mirrored and not vimeo
         note = "the clip forwards and backwards" if mirrored else ""
-        reading.maps(
-            frames, {"num_frames": count * 2 if mirrored and isinstance(count, int) else count}, note, differs=mirrored
+        note = (
+            "there, half as many, forwards and backwards; only Vimeo-90K's clips are mirrored here" if other else note
         )
+        doubled = count * 2 if mirrored and isinstance(count, int) else count
+        reading.maps(frames, {"num_frames": doubled}, note, differs=other)
     if mirror is not None:
         note = "num_frames is twice the clip" if mirror.value else "clips are not mirrored while num_frames fits"
         reading.maps(mirror, {}, note)
@@ -276,7 +281,7 @@ def _flips(reading: Reading) -> None:
         reading.maps(rotate, {"transpose": bool(rotate.value)})
 
 
-def _pipeline(reading: Reading, steps: Found, pipeline: list[Block]) -> None:
+def _pipeline(reading: Reading, steps: Found, pipeline: list[Options]) -> None:
     kinds = [str(one.get("type")) for one in pipeline]
     flips = {str(one.get("direction")) for one in pipeline if one.get("type") == "Flip" and one.get("flip_ratio")}
     random = sorted(
@@ -328,7 +333,7 @@ def _pipeline(reading: Reading, steps: Found, pipeline: list[Block]) -> None:
             )
 
 
-def _short(block: Block) -> str:
+def _short(block: Options) -> str:
     return ", ".join(f"{key}={value}" for key, value in block.items() if key != "type")
 
 
@@ -336,7 +341,7 @@ def _loader(reading: Reading) -> None:
     workers, batch, gpus = reading.find("num_workers"), reading.find("batch_size"), reading.find("gpus")
     counts = reading.find("accumulate")
     named = _GPUS_IN_NAME.search(reading.file.name)
-    number, source = 1, "the file does not say how many GPUs (--gpus N)"
+    number, source = 1, "GPU, as the file does not say how many (--gpus N)"
     if reading.gpus is not None:
         number, source = reading.gpus, "GPUs, by --gpus"
     elif gpus is not None and isinstance(gpus.value, int):
@@ -352,7 +357,7 @@ def _loader(reading: Reading) -> None:
         each = _number(batch.value)
         total = each * number * times if isinstance(each, int) else each
         reading.maps(
-            batch, {"batch_size": total}, f"of all processes together: {each} × {number}; {source}", differs=True
+            batch, {"batch_size": total}, f"of all processes together: {each} × {number} {source}", differs=True
         )
         if counts is not None:
             reading.maps(counts, {"accumulate": counts.value}, "batch_size counts all micro-batches", differs=True)
@@ -403,14 +408,14 @@ def _schedule(reading: Reading) -> None:
         reading.default("scheduler", {"lr_schedule": "constant"}, "none there: the rate stays")
         return
     listed = found.value if isinstance(found.value, list) else [found.value]
-    blocks = [one for one in listed if isinstance(one, Block)]
+    blocks = [one for one in listed if isinstance(one, Options)]
     for number, block in enumerate(blocks):
         name = f"{found.key}.{number}" if len(blocks) > 1 else found.key
         _scheduler(reading, Found(key=name, value=block, place=found.place), first=number == 0)
 
 
 def _scheduler(reading: Reading, found: Found, *, first: bool) -> None:
-    block: Block = found.value
+    block: Options = found.value
 
     def part(name: str) -> Found:
         return Found(key=f"{found.key}.{name}", value=block[name], place=block.places.get(name, found.place))
@@ -494,11 +499,11 @@ def _flow(reading: Reading) -> None:
         reading.default("flow_lr", {"flow_lr_ratio": 1.0}, "as the rest there")
     if freeze is None or not isinstance(freeze.value, (int, float)) or freeze.value <= 0:
         reading.default("flow_freeze", {"flow_freeze_steps": 0}, "not frozen there")
-    elif "pretrained" in reading.ours:
-        reading.maps(freeze, {"flow_freeze_steps": _number(freeze.value)}, "one step more than there", differs=True)
     else:
-        note = "one step more than there; set pretrained to SPyNet's weights, or this to 0: random weights must train"
-        reading.maps(freeze, {"flow_freeze_steps": _number(freeze.value)}, note, differs=True)
+        notes = ["one step more than there"] if reading.kind == BASICSR else []
+        notes += [] if "pretrained" in reading.ours else ["set pretrained to SPyNet's weights, or this to 0"]
+        ours = {"flow_freeze_steps": _number(freeze.value)}
+        reading.maps(freeze, ours, "; ".join(notes), differs=bool(notes))
 
 
 def _average(reading: Reading) -> None:
@@ -510,7 +515,7 @@ def _average(reading: Reading) -> None:
             value = momentum if momentum > 0.5 else 1 - momentum
             decay = Found(key=f"{hooks.key}.{hook['type']}", value=momentum, place=next(iter(hook.places.values())))
             reading.maps(decay, {"ema_decay": value})
-        elif hooks is not None and isinstance(hook, Block):
+        elif hooks is not None and isinstance(hook, Options):
             reading.none(
                 Found(key=f"{hooks.key}.{hook.get('type')}", value=_short(hook), place=hooks.place), "no such hook"
             )
@@ -522,16 +527,16 @@ def _average(reading: Reading) -> None:
 
 def _momentum(hook: Any) -> float | None:
     """Of mmagic's hook that averages weights; None for other hooks. Its versions mean either decay or 1 - decay."""
-    if not isinstance(hook, Block) or "MovingAverage" not in str(hook.get("type")):
+    if not isinstance(hook, Options) or "MovingAverage" not in str(hook.get("type")):
         return None
     settings = hook.get("interp_cfg")
-    value = settings.get("momentum") if isinstance(settings, Block) else hook.get("momentum")
+    value = settings.get("momentum") if isinstance(settings, Options) else hook.get("momentum")
     return float(value) if isinstance(value, (int, float)) else None
 
 
 def _losses(reading: Reading) -> None:
     pixel, perceptual = reading.find("pixel_loss"), reading.find("perceptual")
-    if pixel is not None and isinstance(pixel.value, Block):
+    if pixel is not None and isinstance(pixel.value, Options):
         block = pixel.value
         ours = PIXEL_LOSSES.get(str(block.get("type")))
         for name, value in block.items():
@@ -561,7 +566,7 @@ def _losses(reading: Reading) -> None:
             "set perceptual_weights to torchvision's VGG19 file, and perceptual_weight and l1_weight so that all weights sum to"
             " 1; its layers are fixed"
         )
-        value = _short(perceptual.value) if isinstance(perceptual.value, Block) else perceptual.value
+        value = _short(perceptual.value) if isinstance(perceptual.value, Options) else perceptual.value
         reading.none(replace(perceptual, value=value), why)
     if "l1_weight" not in reading.ours:
         reading.default("pixel_loss", {"l1_weight": 1.0}, "the pixel loss alone")

@@ -108,7 +108,7 @@ NO_PRESET = Reason("refused.preset", "preset = {value} refused: must be {choices
 # ---- an option file of another project
 FOREIGN_FILE = Reason(
     "refused.foreign_config",
-    "{file} refused: it is a {kind} option file. To write a config of it: vsrpp import-config {file}",
+    "{file} refused: it is an option file of {kind}. To write a config of it: vsrpp import-config {file}",
 )
 NO_OPTION_FILE = Reason(
     "refused.no_option_file", "{file} refused: it is not an option file of BasicSR (YAML) or mmagic (Python)."

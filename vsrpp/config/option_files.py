@@ -23,7 +23,7 @@ _MOST_VALUES = 100_000
 _EXPONENT = re.compile(r"^[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$")
 
 
-class Block(dict[str, Any]):
+class Options(dict[str, Any]):
     """Keys and values, with the place of each: `train_BasicVSR_REDS.yml:14`."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Block(dict[str, Any]):
         for key, value in self.items():
             dotted = f"{above}.{key}" if above else key
             place = self.places.get(key, inherited)
-            if isinstance(value, Block) and value:
+            if isinstance(value, Options) and value:
                 yield from value.leaves(dotted, place)
             else:
                 yield dotted, value, place
@@ -49,13 +49,13 @@ class Block(dict[str, Any]):
         block: Any = self
         place = ""
         for name in dotted.split("."):
-            if not isinstance(block, Block) or name not in block:
+            if not isinstance(block, Options) or name not in block:
                 return None
             block, place = block[name], block.places.get(name, place)
         return block, place
 
 
-def check_size(values: Block) -> None:
+def check_size(values: Options) -> None:
     """Raises ValueError for more values than an option file has, counting each repetition by an alias or a variable."""
     left = _MOST_VALUES
     waiting: list[Any] = [values]
@@ -113,57 +113,57 @@ def read_base_imports(statement: ast.stmt) -> list[tuple[str, int]] | None:
     ]
 
 
-def read_yaml(text: str, name: str) -> Block:
+def read_yaml(text: str, name: str) -> Options:
     """A YAML file of BasicSR: tags other than YAML's own are ignored, the last of two equal keys counts.
 
     Raises ValueError, with line and column, for text that is not YAML, or that holds no keys.
     """
     import yaml  # 20 ms that status commands do not need
 
-    class Loader(yaml.SafeLoader):
+    class _OptionLoader(yaml.SafeLoader):
         """YAML where 2e-4 is a number."""
 
-    def block(loader: Loader, node: yaml.MappingNode) -> Block:
+    def block(loader: _OptionLoader, node: yaml.MappingNode) -> Options:
         loader.flatten_mapping(node)
-        made = Block()
+        made = Options()
         for key, value in node.value:
             made.put(str(key.value), loader.construct_object(value, deep=True), f"{name}:{key.start_mark.line + 1}")
         return made
 
-    def untagged(loader: Loader, node: yaml.Node) -> Any:
+    def untagged(loader: _OptionLoader, node: yaml.Node) -> Any:
         if isinstance(node, yaml.MappingNode):
             return block(loader, node)
         if isinstance(node, yaml.SequenceNode):
             return loader.construct_sequence(node, deep=True)
         return node.value
 
-    Loader.add_constructor("tag:yaml.org,2002:map", block)
-    Loader.add_constructor(None, untagged)
-    Loader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
+    _OptionLoader.add_constructor("tag:yaml.org,2002:map", block)
+    _OptionLoader.add_constructor(None, untagged)
+    _OptionLoader.add_implicit_resolver("tag:yaml.org,2002:float", _EXPONENT, list("-+.0123456789"))
     try:
-        values = yaml.load(text, Loader)
+        values = yaml.load(text, _OptionLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
         raise ValueError(f"{error.problem}{where}") from None
     except (yaml.YAMLError, AttributeError) as error:  # a key that is a list has no text
         raise ValueError(" ".join(str(error).split())) from None
-    if not isinstance(values, Block):
+    if not isinstance(values, Options):
         raise ValueError("expected keys and values")
     check_size(values)
     return values
 
 
-def merged(base: Block, own: Mapping[str, Any]) -> Block:
+def merged(base: Options, own: Mapping[str, Any]) -> Options:
     """`own` laid over `base` as mmengine does: blocks are merged, unless one says `_delete_`; all else replaces."""
-    result = Block()
+    result = Options()
     for source in (base, own):
         for key, value in source.items():
-            place = source.places.get(key, "") if isinstance(source, Block) else ""
+            place = source.places.get(key, "") if isinstance(source, Options) else ""
             below = result.get(key)
-            if isinstance(value, Block) and source is own:
-                over = isinstance(below, Block) and not value.get("_delete_")
-                value = merged(below if over and isinstance(below, Block) else Block(), value)
+            if isinstance(value, Options) and source is own:
+                over = isinstance(below, Options) and not value.get("_delete_")
+                value = merged(below if over and isinstance(below, Options) else Options(), value)
                 value.pop("_delete_", None)
             result.put(key, value, place)
     return result

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vsrpp.config.option_files import Block, check_size, config_names, merged, read_base_imports
+from vsrpp.config.option_files import Options, check_size, config_names, merged, read_base_imports
 from vsrpp.errors import VsrppError
 
 _DEEPEST = 10
@@ -34,7 +34,7 @@ class NotData(Exception):
 class PythonOptions:
     """A config with its bases."""
 
-    values: Block = field(default_factory=Block)
+    values: Options = field(default_factory=Options)
     bases: list[str] = field(default_factory=list)
     """Names of the files that `_base_` led to."""
     not_read: list[str] = field(default_factory=list)
@@ -48,12 +48,12 @@ def read_python(file: Path, read_text: Callable[[Path], str]) -> PythonOptions:
     return options
 
 
-def _file(file: Path, read_text: Callable[[Path], str], options: PythonOptions, above: tuple[Path, ...]) -> Block:
+def _file(file: Path, read_text: Callable[[Path], str], options: PythonOptions, above: tuple[Path, ...]) -> Options:
     try:
         body = ast.parse(read_text(file)).body
     except SyntaxError as error:
         raise ValueError(f"{error.msg} (line {error.lineno})") from None
-    base, own = Block(), _Names(file.name)
+    base, own = Options(), _Names(file.name)
     for statement in body:
         for path, line in _bases(statement, own, file.parent):
             place = f"{file.name}:{line}"
@@ -89,8 +89,8 @@ class _Names:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.block = Block()
-        self.below = Block()
+        self.block = Options()
+        self.below = Options()
         """What its bases set."""
         self.imported: dict[str, str] = {}
 
@@ -145,13 +145,13 @@ class _Names:
                 return "".join(self._text(part) for part in parts)[:_LONGEST]
         raise NotData(f"{_short(node)} is not plain data")
 
-    def _block(self, pairs: list[tuple[ast.expr | str | None, ast.expr]]) -> Block:
-        made = Block()
+    def _block(self, pairs: list[tuple[ast.expr | str | None, ast.expr]]) -> Options:
+        made = Options()
         for key, value in pairs:
             place = f"{self.name}:{value.lineno}"
             if key is None:  # **other
                 other = self.value(value)
-                if not isinstance(other, Block):
+                if not isinstance(other, Options):
                     raise NotData(f"{_short(value)} is not plain data")
                 for name, inner in other.items():
                     made.put(name, inner, other.places.get(name, place))
