@@ -21,7 +21,7 @@ from tests.support.reasons import raises
 from tests.support.runs import open_in_process, train
 from tests.support.waiting import wait_until
 from vsrpp import Run, control
-from vsrpp.config.messages import CONFIG_REFUSED, FILE_OTHER_FORMAT
+from vsrpp.config.messages import CONFIG_REFUSED, FOREIGN_FILE
 from vsrpp.errors import NotFound, NotLive, Reason, Refused, TimedOut, VsrppError
 
 LONG = {
@@ -310,7 +310,7 @@ def test_a_training_is_started_from_python_and_steered(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("config", "reason"),
-    [({"max_lr": 7.0}, CONFIG_REFUSED), ("mmagic.py", FILE_OTHER_FORMAT)],
+    [({"max_lr": 7.0}, CONFIG_REFUSED), ("mmagic.py", FOREIGN_FILE)],
     ids=["a value", "a file"],
 )
 def test_what_a_training_refuses_is_raised_with_its_sentence_and_reason(

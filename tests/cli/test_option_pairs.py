@@ -281,6 +281,7 @@ INDEPENDENT: dict[str, set[str]] = {
         "--trust-code", "--overwrite", "--deinterlace", "--pix-fmt", "--resume", "--strict", "--keep-going",
     },
     "export": {"--to", "--frames", "--windowed", "--fp16", "--benchmark", "--trust-code", "--overwrite"},
+    "import-config": {"--gpus", "--overwrite"},
     "data": {"--sheet", "--overwrite", "--set", "--plugin", "--read-all"},
     "compare": {"--html", "--png", "--log-artifact"},
     "promote": {"--alias", "--name"},

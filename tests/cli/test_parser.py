@@ -16,6 +16,7 @@ from vsrpp.cli import (
     data,
     evaluate,
     export,
+    import_config,
     panel,
     parser,
     plugins,
@@ -38,6 +39,7 @@ COMMANDS: list[tuple[str, Any, str]] = [
     ("evaluate a --data x", evaluate, "evaluate"), ("upscale a x y", upscale, "upscale"), ("data x", data, "data"),
     ("export a x.onnx --to onnx", export, "export"),
     ("plugins", plugins, "plugins"),
+    ("import-config train.yml out.yaml --gpus 8", import_config, "import_config"),
     ("compare a b", compare, "compare"), ("sync a", restore, "sync"), ("promote a --alias x", restore, "promote"),
     ("backup a x.tar", safekeeping, "backup"), ("rebuild a", safekeeping, "rebuild"),
     ("panel", panel, "panel"), ("top a", panel, "top"), ("tensorboard a", panel, "tensorboard"),
@@ -61,7 +63,7 @@ def test_a_command_is_called_with_every_parameter_it_has(
 def test_every_command_is_in_this_list(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parser.parse(["--help"])
-    listed = set(re.findall(r"^    ([a-z]+)(?: |$)", capsys.readouterr().out, re.MULTILINE))
+    listed = set(re.findall(r"^    ([a-z-]+)(?: |$)", capsys.readouterr().out, re.MULTILINE))
     assert listed == {line.split()[0] for line, _, _ in COMMANDS} | {"train"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
 
@@ -42,6 +43,7 @@ EACH: dict[str, list[list[str]]] = {
     ],
     "export": [[RUN, HOSTILE, "--to", "onnx"], [HOSTILE, "x.onnx", "--to", "onnx"], [f"{RUN}@7", "x.pt2", "--to", "pt2"]],
     "upscale": [[HOSTILE, HOSTILE, "x.mp4"], ["models:/x@y", "sample", "x.mp4"]],
+    "import-config": [[HOSTILE], [WEBHOOK], ["options.yml", "--overwrite"], ["options.py", "--overwrite"]],
     "data": [[HOSTILE], [WEBHOOK]],
     "plugins": [["--plugin", HOSTILE], ["--plugin", WEBHOOK]],
     "compare": [[RUN, RUN, "--html", "page.html"], [RUN, HOSTILE], [RUN, "f" * 32]],
@@ -65,6 +67,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     hostile_run(root / "runs", "b1" * 16)
     (root / "secrets.yaml").write_text(
         f'alerts_url: "hooks.example.com/S3cretHOOK"\nseed: "{WEBHOOK}"\nno_such_url: "x/S3cretX"\n"k": "{TRACKING}"\n'
+    )
+    values = {
+        "name": HOSTILE,
+        "model_type": WEBHOOK,
+        "num_gpu": TRACKING,
+        HOSTILE: HOSTILE,
+        "path": {"pretrain_network_g": WEBHOOK},
+    }
+    (root / "options.yml").write_text(json.dumps(values))
+    lines = [f"{name} = {value!r}" for name, value in values.items() if name.isidentifier()]
+    (root / "options.py").write_text(
+        "\n".join([f"_base_ = {HOSTILE!r}", "scale = 4", *lines, f"x = open({WEBHOOK!r})"])
     )
     return root
 

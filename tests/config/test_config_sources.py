@@ -126,7 +126,8 @@ def test_unknown_preset_is_refused():
 
 
 OTHER_FILES: list[tuple[str, bytes, Reason]] = [
-    ("mmagic.py", b"_base_ = 'x.py'\nmodel = dict(\n    type='BasicVSR', num_blocks=30)\n", messages.FILE_OTHER_FORMAT),
+    ("mmagic.py", b"_base_ = 'x.py'\nmodel = dict(\n    type='BasicVSR', num_blocks=30)\n", messages.FOREIGN_FILE),
+    ("lazy.py", b"with read_base():\n    from .base import *\nlr = 2\n", messages.FOREIGN_FILE),
     ("short.py", b"max_lr = 2e-4\n", messages.FILE_OTHER_FORMAT),
     ("config.toml", b"[live]\nmax_lr = 2e-4\n", messages.FILE_OTHER_FORMAT),
     ("flat.toml", b"n_feats = 16\n", messages.FILE_OTHER_FORMAT),

@@ -55,6 +55,7 @@ EVALUATE_SCALES = Reason(
     "refused.scale.differ", "--against refused: A upscales by {scale}, B by {against}; they cannot be compared."
 )
 GATE_FAILED = Reason("proof_failed.gate", "{why}.", ProofFailed)
+GPUS = Reason("refused.range.gpus", "--gpus {gpus} refused: must be at least 1.")
 FRAME_RATE = Reason(
     "refused.range.fps", "--fps {fps} refused: must be above 0 and at most 1000, such as 25, 29.97 or 30000/1001."
 )

@@ -375,6 +375,20 @@ COMMANDS: tuple[CommandSpec, ...] = (
         ),
     ),
     CommandSpec(
+        name="import-config", entry="import_config.import_config",
+        help="write a config from an option file of BasicSR or mmagic, and list what maps and what does not",
+        options=(
+            Option(name="file", kind="path", metavar="FILE",
+                   help="BasicSR's YAML, or a Python config of mmagic or mmedit, which is read and never run"),
+            Option(name="output", kind="path", metavar="OUT", nargs="?",
+                   help="the config to write (default: FILE's name with .vsrpp.yaml, in the current folder)"),
+            Option(name="gpus", flag="--gpus", kind="whole", metavar="N",
+                   help="GPUs that the file was meant for, as batch_size is of all together (default: what the file or its"
+                   " name says, else 1)"),
+            Option(name="overwrite", flag="--overwrite", kind="switch", help="replace an existing OUT"),
+        ),
+    ),
+    CommandSpec(
         name="data", entry="data.data", help="show how the trainer would read a path, or pack it",
         usage="vsrpp data PATH [--json] [--read-all] [--sheet FILE [--overwrite]] [--set KEY=VALUE]… [--plugin FILE]…\n"
         "       vsrpp data pack PATH OUT [--json] [--set KEY=VALUE]…",

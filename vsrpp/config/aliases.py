@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from collections.abc import Collection
 
 ALIASES: dict[str, str] = {
     **dict.fromkeys(("lr", "learning_rate", "base_lr", "initial_lr", "lr_max"), "max_lr"),
@@ -55,61 +54,8 @@ NOTES = {
 }
 """Notes on differences despite a similar name."""
 
-_BASICSR = frozenset({"model_type", "network_g", "datasets", "num_gpu"})
-_MMAGIC = frozenset(
-    {"train_dataloader", "train_cfg", "optim_wrapper", "train_pipeline", "default_hooks", "param_scheduler"}
-)
-_ONLY_HERE = {
-    "network_g.type": "network",
-    "datasets.val.dataroot_gt": "val_data",
-    "path.pretrain_network_g": "pretrained",
-    "train.optim_g.type": "optimizer",
-    "train.scheduler.type": "lr_schedule",
-    "optim_wrapper.optimizer.type": "optimizer",
-    "param_scheduler.type": "lr_schedule",
-}
-_VALUES = {
-    "lr_schedule": {
-        "MultiStepLR": "multi_step", "MultiStepRestartLR": "multi_step", "CosineAnnealingRestartLR": "cosine_restarts",
-        "CosineRestartLR": "cosine_restarts", "CosineAnnealingLR": "cosine", "OneCycleLR": "one_cycle",
-        "ConstantLR": "constant",
-    },
-    "optimizer": {"Adam": "adam", "AdamW": "adamw", "NAdam": "nadam", "RAdam": "radam"},
-}  # fmt: skip
-"""Their values of these parameters -> ours."""
-
 
 def alias_of(name: str, candidates: Collection[str]) -> str | None:
     """Our name for an alias, with a note if necessary; None if it is not among `candidates`."""
     key = ALIASES.get(name.lower().replace("-", "_").rpartition(".")[2], "")
     return f"{key}{NOTES.get(key, '')}" if key in candidates else None
-
-
-def foreign_file(values: Mapping[str, Any]) -> str | None:
-    """`BasicSR` or `mmagic` if the keys and values are one of their option files, else None."""
-    if len(_BASICSR & values.keys()) >= 2:
-        return "BasicSR"
-    return "mmagic" if len(_MMAGIC & values.keys()) >= 2 else None
-
-
-def translated(values: Mapping[str, Any], candidates: Collection[str]) -> list[tuple[str, Any, str]]:
-    """(their key, value, our key) for all entries of a foreign option file that have a counterpart here."""
-    rows = []
-    for place, value in _leaves(values):
-        name = place.rpartition(".")[2]
-        key = _ONLY_HERE.get(place) or (name if name in candidates else ALIASES.get(name, ""))
-        validation = ".val." in f".{place}" and place not in _ONLY_HERE
-        if key in candidates and not validation and not isinstance(value, Mapping):
-            ours = _VALUES.get(key, {}).get(value) if isinstance(value, str) else None
-            note = NOTES["beta1"] if key == "beta1" else ""
-            rows.append((place, value, f"{key}{note}" if ours is None else f"{key} = {ours}"))
-    return rows
-
-
-def _leaves(values: Mapping[str, Any], place: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        inner = f"{place}.{name}" if place else str(name)
-        if isinstance(value, Mapping):
-            yield from _leaves(value, inner)
-        else:
-            yield inner, value

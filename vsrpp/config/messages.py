@@ -108,7 +108,8 @@ NO_PRESET = Reason("refused.preset", "preset = {value} refused: must be {choices
 # ---- an option file of another project
 FOREIGN_FILE = Reason(
     "refused.foreign_config",
-    "{file} refused: it is a {kind} option file. Write a config for VSR++; these of its keys have a counterpart:",
+    "{file} refused: it is an option file of {kind}. To write a config of it: vsrpp import-config {file}",
 )
-COUNTERPART = "  {theirs} = {value} → {ours}"
-WHOLE_BATCH = "  (batch_size is the total batch of all processes; everything else has a default: docs/parameters.md)"
+NO_OPTION_FILE = Reason(
+    "refused.no_option_file", "{file} refused: it is not an option file of BasicSR (YAML) or mmagic (Python)."
+)

@@ -14,9 +14,9 @@ import tomllib
 
 from vsrpp import paths
 from vsrpp.config import messages, schema
-from vsrpp.config.aliases import foreign_file, translated
 from vsrpp.config.check import check_start, normalise, unknown
 from vsrpp.config.edits import same
+from vsrpp.config.option_files import kind_of, kind_of_keys
 from vsrpp.config.problem import Problem
 from vsrpp.config.text import one_of, refusal, show
 from vsrpp.errors import VsrppError
@@ -144,6 +144,19 @@ def _listed(key: Any, value: Any) -> Any:
     return value if isinstance(value, bool) or not isinstance(value, (int, float)) else str(value)
 
 
+def read_text(file: Path) -> str:
+    """The text of a config or option file. Raises NotFound, or Refused for what cannot be one."""
+    _check_file(file)
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise messages.NO_CONFIG_FILE(file=str(file)) from None
+    except OSError as error:
+        raise messages.FILE_UNREADABLE(file=str(file), why=error.strerror) from None
+    except UnicodeDecodeError:
+        raise messages.FILE_NOT_YAML(file=str(file)) from None
+
+
 def _check_file(file: Path) -> None:
     """Raises Refused for a folder, a pipe, a device, or a file that is too large to be a config."""
     if file.is_dir():
@@ -174,8 +187,11 @@ def _contains_itself(value: Any, around: set[int], seen: set[int]) -> bool:
 
 
 def _other_format(file: Path) -> VsrppError | None:
-    """The refusal that names what a file is, if it is TOML or Python rather than YAML."""
+    """The refusal that names what a file is, if it is TOML, Python or another project's option file."""
     text = file.read_text(encoding="utf-8")
+    kind = kind_of(text, file.name)
+    if kind is not None:
+        return messages.FOREIGN_FILE(file=str(file), kind=kind)
     if file.suffix != ".py":
         with contextlib.suppress(tomllib.TOMLDecodeError, RecursionError):
             if tomllib.loads(text):
@@ -187,15 +203,10 @@ def _other_format(file: Path) -> VsrppError | None:
 
 
 def _check_foreign(values: Mapping[str, Any], file: Path) -> None:
-    """Raises Refused, listing the keys with a counterpart here, for an option file of BasicSR or mmagic."""
-    kind = foreign_file(values)
-    if kind is None:
-        return
-    known = schema.parameters()
-    rows = [messages.COUNTERPART.format(theirs=theirs, value=show(value), ours=ours)
-            for theirs, value, ours in translated(values, known)]  # fmt: skip
-    first = messages.FOREIGN_FILE.sentence(file=file, kind=kind, causes=[])
-    raise messages.FOREIGN_FILE(file=file, kind=kind, causes=[first, *rows, messages.WHOLE_BATCH])
+    """Raises Refused, naming the command that translates it, for an option file of BasicSR or mmagic."""
+    kind = kind_of_keys(values)
+    if kind is not None:
+        raise messages.FOREIGN_FILE(file=str(file), kind=kind)
 
 
 def _alerts(block: Any, file: Path) -> dict[str, Any]:

@@ -32,5 +32,10 @@ NOTHING_FITS = Reason(
     "refused.models.nothing_fits",
     "{path} refused: none of its {count} tensors fits the {part} by name and shape.{hint}",
 )
+OTHER_NETWORK = Reason(
+    "refused.models.other_network",
+    "{path} refused: it contains the weights of {other}; VSR++ does not have this network, but {networks}, and those of "
+    "plug-ins.{hint}",
+)
 LOAD_WHAT_FITS = " To load the tensors that fit: pretrained_partial=true."
 WEIGHTS_DO_NOT_FIT = Reason("refused.models.weights_do_not_fit", "{path} does not fit the {part}: {faults}.{hint}")

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 
 from vsrpp.models import messages
 from vsrpp.models.foreign import facts_of, flow_network_of
+from vsrpp.models.other_networks import recognise
+from vsrpp.models.registry import names
 
 _CONTAINERS = ("params_ema", "params", "state_dict", "model", "net_g", "generator")
 """The first one found is entered: averaged weights are preferred."""
@@ -60,7 +62,8 @@ def load_pretrained(model: nn.Module, path: str | Path, *, partial: bool = False
     """Load the weights of a file into `model`. partial: load those that fit by name and shape, and leave the rest as it is.
 
     Raises NotFound if there is no such file. Raises Refused, leaving the model unchanged, if it is not a weight file or
-    its keys or shapes do not match the network's; with `partial`, if none of them do.
+    its keys or shapes do not match the network's; with `partial`, if none of them do. The refusal names the network that a
+    file is of, if VSR++ knows it but does not have it.
     """
     path = Path(path)
     weights, dropped = _read(path, model.state_dict().keys())
@@ -150,7 +153,9 @@ def _fill(part: torch.nn.Module, weights: dict[str, Tensor], path: Path, part_na
     ]
     if faults:
         some_fit = any(not _is_constant(key) for key in _same_shape(weights, expected))
-        hint = _hint(weights, expected) + (messages.LOAD_WHAT_FITS if some_fit else "")
+        way_out = messages.LOAD_WHAT_FITS if some_fit else ""
+        _check_other(weights, expected, path, way_out)
+        hint = _hint(weights, expected) + way_out
         raise messages.WEIGHTS_DO_NOT_FIT(path=path, part=part_name, faults="; ".join(faults), hint=hint)
     part.load_state_dict({**{key: expected[key] for key in constant}, **weights})
 
@@ -162,6 +167,7 @@ def _fill_partly(
     same_shape = _same_shape(weights, expected)
     fitting = [key for key in same_shape if not _is_constant(key)]
     if not fitting:
+        _check_other(weights, expected, path, "")
         raise messages.NOTHING_FITS(path=path, count=len(weights), part=name, hint=_hint(weights, expected))
     fresh = [key for key in expected if key not in fitting and not _is_constant(key)]
     unused = [*(key for key in weights if key not in fitting and not _is_constant(key)), *dropped]
@@ -172,6 +178,13 @@ def _fill_partly(
     parts += [f"{len(fresh)} stay fresh ({_some(fresh)})"] if fresh else []
     parts += [f"{len(unused)} in the file are not used ({_some(unused)})"] if unused else []
     return Loaded(line="; ".join(parts), loaded=tuple(fitting), fresh=tuple(fresh), unused=tuple(unused))
+
+
+def _check_other(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path, hint: str) -> None:
+    """Raises Refused for the weights of a network that VSR++ does not have, naming it."""
+    other = recognise(weights.keys(), expected.keys())
+    if other is not None:
+        raise messages.OTHER_NETWORK(path=path, other=other, networks=" and ".join(names()), hint=hint)
 
 
 def _same_shape(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> list[str]:
