@@ -23,6 +23,9 @@ JSON_WITHOUT_CHECK = Reason(
 CHECK_AND_TUI = Reason(
     "refused.launch.check_and_tui", "--check starts no run that --tui could show: give only one of them."
 )
+CHECK_AND_EXPERIMENT = Reason(
+    "refused.launch.check_and_experiment", "--check uploads nothing to an --experiment: give only one of them."
+)
 TRUST_WITHOUT_RECORD = Reason(
     "refused.launch.trust_without_record",
     "--trust-code requires --from or --resume: it is for recorded plug-ins; those that you name yourself may run.",

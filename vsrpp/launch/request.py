@@ -98,6 +98,8 @@ def check_combination(request: TrainRequest) -> None:
         raise messages.JSON_WITHOUT_CHECK()
     if request.check and request.tui:
         raise messages.CHECK_AND_TUI()
+    if request.check and request.experiment:
+        raise messages.CHECK_AND_EXPERIMENT()
     if request.trust_code and not (request.source or request.resume):
         raise messages.TRUST_WITHOUT_RECORD()
     if request.resume and request.source:
