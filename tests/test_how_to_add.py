@@ -70,8 +70,8 @@ def a_network(root: Path) -> None:
     registry = root / "vsrpp/models/registry.py"
     insert(registry, "from vsrpp.models.network import Network\n", "from vsrpp.models.plain_net import PlainNet\n")
     made = '"plain": lambda c: PlainNet(scale=c["scale"], n_feats=c["n_feats"], bias=c.get("bias", 0.0))'
-    insert(registry, '"basicvsr": _basicvsr', f", {made}")
-    insert(registry, '"basicvsr": BasicVsrNet', ', "plain": PlainNet')
+    insert(registry, '"basicvsrpp": _basicvsrpp', f", {made}")
+    insert(registry, '"basicvsrpp": BasicVsrPlusPlusNet', ', "plain": PlainNet')
     name_in(root, "network", "plain")
 
 
@@ -126,7 +126,7 @@ def a_metric(root: Path) -> None:
 
 def a_recipe(root: Path) -> None:
     (root / "recipes/plain.yaml").write_text("network: plain\nbias: 0.25\n")
-    insert(root / "vsrpp/cli/table.py", "basicvsr_reds, basicvsr_vimeo, vsrpp_video", ", plain")
+    insert(root / "vsrpp/cli/table.py", "basicvsr_reds, basicvsr_vimeo, basicvsrpp_reds, vsrpp_video", ", plain")
 
 
 def a_command(root: Path) -> None:

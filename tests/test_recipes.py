@@ -15,7 +15,7 @@ from vsrpp.errors import NotFound
 from vsrpp.schedule import learning_rate
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = ("basicvsr_reds", "basicvsr_vimeo", "vsrpp_video")
+NAMES = ("basicvsr_reds", "basicvsr_vimeo", "basicvsrpp_reds", "vsrpp_video")
 SMALL = {
     "n_feats": 8, "n_blocks": 1, "crop_size": 32, "batch_size": 1, "num_workers": 0, "torch_threads": 1, "max_steps": 3,
     "decode_cache_gib": 1, "log_every": 1,
@@ -33,7 +33,9 @@ def make_videos(root: Path) -> Path:
     return root
 
 
-MAKERS = {"basicvsr_reds": make_reds, "basicvsr_vimeo": make_vimeo, "vsrpp_video": make_videos}
+MAKERS = {
+    "basicvsr_reds": make_reds, "basicvsr_vimeo": make_vimeo, "basicvsrpp_reds": make_reds, "vsrpp_video": make_videos,
+}  # fmt: skip
 
 
 def test_every_recipe_is_tested_here() -> None:
@@ -55,6 +57,19 @@ def test_basicvsr_is_trained_as_it_was_published(name: str) -> None:
     assert learning_rate(299_999, live, run_config) == pytest.approx(1e-7, rel=1e-3)
 
 
+def test_basicvsrpp_is_trained_as_it_was_published() -> None:
+    run_config, live = recipe("basicvsrpp_reds")
+    wanted = {
+        "network": "basicvsrpp", "n_feats": 64, "n_blocks": 7, "scale": 4, "batch_size": 8, "crop_size": 256,
+        "num_frames": 30, "pixel_loss": "charbonnier", "weight_decay": 0.0, "warmup_steps": 0, "flow_lr_ratio": 0.25,
+        "flow_freeze_steps": 5000,
+    }  # fmt: skip
+    assert {key: run_config[key] for key in wanted} == wanted
+    assert (live["l1_weight"], live["ms_weight"], live["grad_weight"], live["perceptual_weight"]) == (1.0, 0, 0, 0)
+    assert live["max_steps"] == 600_000 and not live["adaptive"]
+    assert learning_rate(0, live, run_config) == 1e-4
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_recipe_names_its_data_so_that_nothing_else_is_trained_on_by_mistake(name: str) -> None:
     assert recipe(name)[0]["data"] not in (None, "sample")
@@ -67,7 +82,9 @@ def test_a_recipe_is_found_by_its_name_and_a_file_comes_first(tmp_path: Path, mo
     (tmp_path / "vsrpp_video.yaml").write_text("seed: 3\n")
     assert config.config_file("vsrpp_video.yaml") == Path("vsrpp_video.yaml")
     for name in ("vsrpp_vidoe", "elsewhere/vsrpp_video.yaml"):
-        with pytest.raises(NotFound, match="the recipes are basicvsr_reds, basicvsr_vimeo, vsrpp_video"):
+        with pytest.raises(
+            NotFound, match="the recipes are basicvsr_reds, basicvsr_vimeo, basicvsrpp_reds, vsrpp_video"
+        ):
             config.config_file(name)
 
 

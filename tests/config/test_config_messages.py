@@ -115,7 +115,7 @@ REFUSED_STARTUP = [
     (
         {"network": "edvr"},
         (
-            'network = "edvr" refused: must be vsrpp or basicvsr'
+            'network = "edvr" refused: must be vsrpp, basicvsr or basicvsrpp'
             ", or a plug-in's: FILE.py:NAME, MODULE:NAME, or as `vsrpp plugins` lists it."
         ),
     ),

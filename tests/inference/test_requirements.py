@@ -55,7 +55,7 @@ def test_less_tile_and_chunk_need_less_and_the_advice_fits() -> None:
     assert estimate.that_fits(bounds, 1) is None
 
 
-@pytest.mark.parametrize("network", ["vsrpp", "basicvsr"])
+@pytest.mark.parametrize("network", ["vsrpp", "basicvsr", "basicvsrpp"])
 def test_the_estimate_of_a_network_follows_its_tensors(network: str) -> None:
     model = models.build({"network": network, "n_feats": 8, "n_blocks": 1, "scale": 2})
     estimate = MemoryEstimate(model, (128, 96), CPU)

@@ -12,6 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from tests.support.flow_guided import mmedit_key, moving_clip, set_by_formula
 from tests.support.reasons import raises
 from vsrpp import models
 from vsrpp.errors import Refused
@@ -35,39 +36,8 @@ def one_thread() -> Iterator[None]:
 def model() -> BasicVsrNet:
     """Weights by a formula that needs no generator: those of the reference."""
     made = BasicVsrNet(scale=4, n_feats=8, n_blocks=2)
-    with torch.no_grad():
-        for number, (_, weight) in enumerate(sorted(made.named_parameters())):
-            gain = 1.6 / weight[0].numel() ** 0.5 if weight.ndim > 1 else 0.05
-            wave = torch.sin(torch.arange(weight.numel(), dtype=torch.float64) * 12.9898 + number)
-            weight.copy_((wave * gain).float().view(weight.shape))
+    set_by_formula(made)
     return made
-
-
-def moving_clip(frames: int = 4, height: int = 70, width: int = 90) -> Tensor:
-    """(1, T, 3, h, w): waves that move by two pixels a frame; both sides no multiple of 32."""
-    y, x = torch.arange(height)[:, None], torch.arange(width)[None]
-    return torch.stack(
-        [
-            torch.stack(
-                [
-                    0.5 + 0.4 * torch.sin(0.3 * (x - 2 * i) + 0.2 * y + c) * torch.cos(0.11 * y + 0.05 * i)
-                    for c in range(3)
-                ]
-            )
-            for i in range(frames)
-        ]
-    )[None].float()
-
-
-def mmedit_key(key: str) -> str:
-    """The name of a weight in mmedit's files."""
-    key = key.replace("_trunk.", "_resblocks.")
-    for number in (1, 2):
-        key = key.replace(f"upconv{number}.", f"upsample{number}.upsample_conv.")
-    parts = key.split(".")
-    if "basic_module" in parts:
-        parts[-2] = f"{int(parts[-2]) // 2}.conv"
-    return ".".join(parts)
 
 
 def test_flow_and_picture_are_those_of_basicsr(model: BasicVsrNet) -> None:

@@ -12,10 +12,11 @@ NETWORKS = [
     {"network": "vsrpp", "n_feats": 12, "n_blocks": 3},
     {"network": "vsrpp", "n_feats": 12, "n_blocks": 3, "gated_fusion": True},
     {"network": "basicvsr", "n_feats": 12, "n_blocks": 3},
+    {"network": "basicvsrpp", "n_feats": 12, "n_blocks": 3},
 ]
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=["vsrpp", "gated", "basicvsr"])
+@pytest.mark.parametrize("network", NETWORKS, ids=["vsrpp", "gated", "basicvsr", "basicvsrpp"])
 def test_the_estimate_from_a_small_clip_is_what_a_real_step_keeps(network: dict[str, object]) -> None:
     cost = models.step_cost({**network, **SIZES})
     model = models.build({**network, **SIZES})

@@ -231,9 +231,9 @@ def test_the_flops_estimate_is_the_convolutions_counted_by_hand() -> None:
 
 
 def test_an_unknown_network_is_refused_with_the_names_there_are() -> None:
-    with raises(messages.UNKNOWN_NETWORK, name="edsr", names="vsrpp, basicvsr"):
+    with raises(messages.UNKNOWN_NETWORK, name="edsr", names="vsrpp, basicvsr, basicvsrpp"):
         models.build({**SMALL, "network": "edsr"})
-    assert models.names() == ("vsrpp", "basicvsr")
+    assert models.names() == ("vsrpp", "basicvsr", "basicvsrpp")
 
 
 def test_the_same_seed_builds_the_same_weights() -> None:

@@ -23,8 +23,6 @@ FILES: list[tuple[str, Sequence[str]]] = [
     ("VRT", (*FLOW, "conv_first.weight", "stage1.residual_group1.blocks.0.attn.qkv_self.weight", "stage1.pa_deform.weight")),
     ("RVRT", (*FLOW, "feat_extract.main.0.weight", "backbone.backward_1.main.0.weight", "deform_align.backward_1.proj_q.1.weight",
               "deform_align.backward_1.conv_offset.0.weight")),
-    ("BasicVSR++", (*FLOW, "feat_extract.main.0.weight", "backbone.backward_1.main.0.weight",
-                    "deform_align.backward_1.conv_offset.0.weight", "reconstruction.main.0.weight", *UPSAMPLING)),
     ("RealBasicVSR", ("image_cleaning.0.main.0.weight", "basicvsr.spynet.basic_module.0.basic_module.0.conv.weight",
                       "basicvsr.backward_resblocks.main.0.weight", "basicvsr.fusion.weight")),
     ("IconVSR", (*FLOW, "edvr.conv_first.weight", "edvr.pcd_align.cas_dcnpack.weight", "backward_fusion.weight",

@@ -70,7 +70,7 @@ def test_where_no_single_change_is_enough_it_says_so() -> None:
     assert "no single change makes it fit" in memory.advice(run_config, CPU, 2**20)
 
 
-@pytest.mark.parametrize("network", ["vsrpp", "basicvsr"])
+@pytest.mark.parametrize("network", ["vsrpp", "basicvsr", "basicvsrpp"])
 def test_checkpointing_and_parts_lower_the_estimate(network: str) -> None:
     run_config, _ = config.resolve("base", None, {"network": network, "num_frames": 7})
     whole, saving, parts = (

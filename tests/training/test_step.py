@@ -131,7 +131,7 @@ def test_a_precision_is_the_arithmetic_inside(precision: str, dtype: torch.dtype
 
 
 # ---- gradient checkpointing
-@pytest.mark.parametrize("network", ["vsrpp", "basicvsr"])
+@pytest.mark.parametrize("network", ["vsrpp", "basicvsr", "basicvsrpp"])
 def test_gradient_checkpointing_changes_no_bit(tmp_path: Path, tiny_clip: Path, network: str) -> None:
     kept, figures = gradient(tmp_path / "a", tiny_clip, network=network)
     again, its = gradient(tmp_path / "b", tiny_clip, network=network, gradient_checkpointing=True)

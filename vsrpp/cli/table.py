@@ -123,7 +123,8 @@ TRAIN = CommandSpec(
         Option(name="preset", flag="--preset", choices=("demo", "base", "large"),
                help="sets the default of every parameter (default: demo)"),
         Option(name="config", flag="--config", kind="place", metavar="FILE|RECIPE",
-               help="a YAML file with keys of either config, or a recipe: basicvsr_reds, basicvsr_vimeo, vsrpp_video"),
+               help="a YAML file with keys of either config, or a recipe: "
+                    "basicvsr_reds, basicvsr_vimeo, basicvsrpp_reds, vsrpp_video"),
         Option(name="data", flag="--data", kind="place", metavar="PATH|sample",
                help="a video, a folder of videos or clips, a dataset (REDS, …), or the sample clip (with --resume: where the"
                " run's data is now)"),

@@ -488,7 +488,7 @@ def _scheduler(reading: Reading, found: Found, *, first: bool) -> None:
 
 def _flow(reading: Reading) -> None:
     freeze, ratio = reading.find("flow_freeze"), reading.find("flow_lr")
-    if reading.ours.get("network") != "basicvsr":
+    if reading.ours.get("network") not in ("basicvsr", "basicvsrpp"):
         for found in (freeze, ratio):
             if found is not None:
                 reading.none(found, "the network has no optical flow")

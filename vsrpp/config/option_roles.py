@@ -65,9 +65,14 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """What an option means -> where each project writes it; the first place that is there counts."""
 
-NETWORKS = {"BasicVSR": "basicvsr", "BasicVSRNet": "basicvsr"}
+NETWORKS = {
+    "BasicVSR": "basicvsr", "BasicVSRNet": "basicvsr", "BasicVSRPlusPlus": "basicvsrpp", "BasicVSRPlusPlusNet": "basicvsrpp",
+}  # fmt: skip
 """Their networks -> ours; only those of the run config's choices are used."""
-NETWORK_DEFAULTS = {"BasicVSR": {"n_feats": 64, "n_blocks": 15}, "BasicVSRNet": {"n_feats": 64, "n_blocks": 30}}
+NETWORK_DEFAULTS = {
+    "BasicVSR": {"n_feats": 64, "n_blocks": 15}, "BasicVSRNet": {"n_feats": 64, "n_blocks": 30},
+    "BasicVSRPlusPlus": {"n_feats": 64, "n_blocks": 7}, "BasicVSRPlusPlusNet": {"n_feats": 64, "n_blocks": 7},
+}  # fmt: skip
 """What their code takes if the option file does not say."""
 OPTIMIZERS = {"Adam": "adam", "AdamW": "adamw", "NAdam": "nadam", "RAdam": "radam"}
 PIXEL_LOSSES = {"L1Loss": "l1", "CharbonnierLoss": "charbonnier"}

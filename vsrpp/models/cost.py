@@ -49,7 +49,9 @@ def step_cost(run_config: Mapping[str, Any]) -> StepCost:
     parameters, flops, kept = _of_size({**run_config, "gradient_checkpointing": False})
     if run_config.get("gradient_checkpointing", False):
         _, _, outside = _of_size(run_config)
-        calls = 2 * most_frames(run_config)
+        with torch.random.fork_rng(devices=[]):
+            branches = len(registry.build({**run_config, "n_blocks": 1}).recurrences())
+        calls = branches * most_frames(run_config)
         kept = outside + (kept - outside) / calls + calls * _hidden_bytes(run_config)
     kept /= int(run_config.get("accumulate", 1))
     if run_config.get("precision", "fp32") != "fp32":

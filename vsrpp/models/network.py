@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -26,8 +27,11 @@ class Network(nn.Module, ABC):
     def forward(self, lr: Tensor) -> Tensor:
         """(N, T, 3, h, w) in [0, 1] -> (N, T, 3, scale·h, scale·w), not clamped."""
 
-    def recurrent(self, trunk: nn.Module, *known: Tensor) -> Tensor:
-        """Call a trunk for one frame, with gradient checkpointing if it is on. The result is bit-identical either way."""
+    def recurrent(self, trunk: Callable[..., Tensor], *known: Tensor) -> Tensor:
+        """Call a trunk, or a function around it, for one frame, with gradient checkpointing if it is on.
+
+        The result is bit-identical either way.
+        """
         if not (self.gradient_checkpointing and torch.is_grad_enabled()):
             hidden: Tensor = trunk(*known)
             return hidden
@@ -39,9 +43,9 @@ class Network(nn.Module, ABC):
         return []
 
     def recurrences(self) -> dict[str, nn.Module]:
-        """The modules that return the hidden state, called once per frame, by direction; `backward` runs from the last frame.
+        """The modules that return the hidden state, called once per frame, by direction.
 
-        Validation measures them. {} for a network without a recurrence.
+        Those named `backward…` run from the last frame. Validation measures them. {} for a network without a recurrence.
         """
         return {}
 

@@ -24,7 +24,6 @@ class OtherNetwork:
 OTHER_NETWORKS = (
     OtherNetwork("VRT", (r"stage1\.residual_group1\.",)),
     OtherNetwork("RVRT", (r"deform_align\.backward_1\.proj_q\.",)),
-    OtherNetwork("BasicVSR++", (r"backbone\.backward_1\.", r"feat_extract\.")),
     OtherNetwork("RealBasicVSR", (r"image_cleaning\.", r"basicvsr\.")),
     OtherNetwork("IconVSR", (r"edvr\.", r"backward_fusion\.")),
     OtherNetwork("EDVR", (r"pcd_align(ment)?\.",)),

@@ -3,8 +3,8 @@
 Reads `.safetensors` and whatever `torch.load(weights_only=True)` accepts (`.pth`, `.pt`, `.ckpt`): a plain state dict, or
 one nested under `params_ema`, `params` (BasicSR), `state_dict` (mmedit, mmagic), `model`, `net_g` or `generator`. The same
 names are removed from the front of keys, as is `module.`, unless the network's own keys begin so. mmedit's names for
-BasicVSR's layers are translated to BasicSR's, which are ours. A file that contains only SPyNet is loaded into the network's
-flow part.
+the layers of BasicVSR and BasicVSR++ are translated to BasicSR's, which are ours. A file that contains only SPyNet is
+loaded into the network's flow part.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ _RENAMED = (
     (re.compile(r"^upsample(\d)\.upsample_conv\."), r"upconv\1."),
 )
 _MM_FLOW = re.compile(r"^((?:spynet\.)?basic_module\.\d+\.basic_module\.)(\d+)\.conv\.")
+_FIRST_TRUNKS = ("backward_trunk", "backbone.backward_1")
+_FIRST_BLOCKS = re.compile(r"(?:backward_trunk|backbone\.backward_1)\.main\.2\.(\d+)\.")
 _NOT_WEIGHTS = {"step_counter"}
 _CONSTANTS = {"mean", "std"}
 """Buffers of SPyNet with published values; a file may omit them."""
@@ -209,11 +211,11 @@ def _hint(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str:
 
 
 def _sizes(weights: Mapping[str, Tensor]) -> tuple[int, int] | None:
-    """(n_feats, n_blocks) of BasicVSR weights; None for other weights."""
-    head = weights.get("backward_trunk.main.0.weight")
-    numbers = [re.match(r"backward_trunk\.main\.2\.(\d+)\.", key) for key in weights]
+    """(n_feats, n_blocks) of BasicVSR's or BasicVSR++'s weights; None for other weights."""
+    heads = [weights[f"{trunk}.main.0.weight"] for trunk in _FIRST_TRUNKS if f"{trunk}.main.0.weight" in weights]
+    numbers = [_FIRST_BLOCKS.match(key) for key in weights]
     blocks = [int(match[1]) for match in numbers if match]
-    return None if head is None or not blocks else (int(head.shape[0]), max(blocks) + 1)
+    return (int(heads[0].shape[0]), max(blocks) + 1) if heads and blocks else None
 
 
 def _some(keys: list[str]) -> str:

@@ -10,6 +10,7 @@ from torch import nn
 
 from vsrpp.models import foreign, messages
 from vsrpp.models.basicvsr_net import BasicVsrNet
+from vsrpp.models.basicvsrpp_net import BasicVsrPlusPlusNet
 from vsrpp.models.network import Network
 from vsrpp.models.vsrpp_net import VsrppNet
 from vsrpp.plugins import registry
@@ -31,8 +32,16 @@ def _basicvsr(run_config: Mapping[str, Any]) -> Network:
     return BasicVsrNet(scale=run_config["scale"], n_feats=run_config["n_feats"], n_blocks=run_config["n_blocks"])
 
 
-_BUILDERS: dict[str, Callable[[Mapping[str, Any]], Network]] = {"vsrpp": _vsrpp, "basicvsr": _basicvsr}
-_CLASSES: dict[str, type[Network]] = {"vsrpp": VsrppNet, "basicvsr": BasicVsrNet}
+def _basicvsrpp(run_config: Mapping[str, Any]) -> Network:
+    return BasicVsrPlusPlusNet(
+        scale=run_config["scale"], n_feats=run_config["n_feats"], n_blocks=run_config["n_blocks"]
+    )  # fmt: skip
+
+
+_BUILDERS: dict[str, Callable[[Mapping[str, Any]], Network]] = {
+    "vsrpp": _vsrpp, "basicvsr": _basicvsr, "basicvsrpp": _basicvsrpp,
+}  # fmt: skip
+_CLASSES: dict[str, type[Network]] = {"vsrpp": VsrppNet, "basicvsr": BasicVsrNet, "basicvsrpp": BasicVsrPlusPlusNet}
 _EXACT: dict[tuple[str, str, str], bool] = {}
 
 

@@ -144,7 +144,7 @@ def schedule_oddities(run_config: Mapping[str, Any], live: Mapping[str, Any]) ->
 
 def _flow_oddities(run_config: Mapping[str, Any], last: int) -> list[str]:
     frozen = int(run_config["flow_freeze_steps"])
-    if run_config["network"] != "basicvsr" or frozen == 0:
+    if run_config["network"] not in ("basicvsr", "basicvsrpp") or frozen == 0:
         return []
     if not run_config["pretrained"]:
         line = f"flow_freeze_steps = {frozen} without pretrained: the flow network keeps its random weights that long."

@@ -57,7 +57,7 @@ def measure(
     sizes = {name: size for name, size in sizes.items() if len(size) == frames}  # a plug-in's module may run otherwise
     ends: dict[str, float] = {}
     for name, size in sizes.items():
-        first, last = (size[-1], size[0]) if name == "backward" else (size[0], size[-1])
+        first, last = (size[-1], size[0]) if name.startswith("backward") else (size[0], size[-1])
         ends |= {f"hidden_{name}_first": _finite(first), f"hidden_{name}_last": _finite(last)}
     growth = {"recurrence_growth": max(_growth(size, train_frames) for size in sizes.values())} if sizes else {}
     return {"gain_window": _psnr(long, gt) - bicubic, "gain_train_window": _psnr(short, gt) - bicubic, **ends, **growth}
