@@ -29,7 +29,7 @@ def _refusal(tmp_path: Path, path: Path, **changes: Any) -> str:
 
 
 def test_the_sample_trains_on_its_beginning_and_validates_on_its_end(tmp_path: Path) -> None:
-    data = _open(tmp_path, "sample", val_fraction=0.1)
+    data = _open(tmp_path, "sample", val_fraction=0.1, reader_version=1)
     (clip,) = data.val
     assert (clip.name, clip.frames, data.samples_per_epoch) == ("bikes", 25, 221)
     np.testing.assert_array_equal(clip.gt(), bikes_frames()[225:])

@@ -128,7 +128,7 @@ def test_a_torchvision_that_cannot_be_used_leaves_plain_torch(
         raise fault("operator torchvision::nms does not exist")
 
     monkeypatch.setattr(deformable.importlib, "import_module", importing)
-    assert deformable.torchvision_kernel() is None
+    assert deformable.torchvision_kernel(torch.device("cuda")) is None
 
 
 class OnCuda(Tensor):
@@ -146,7 +146,7 @@ def test_on_cuda_torchvisions_kernel_gets_what_its_signature_expects(monkeypatch
         plain = input.as_subclass(Tensor)
         return deformable_by_definition(plain, offset, mask, weight, bias)
 
-    monkeypatch.setattr(deformable, "torchvision_kernel", lambda: deform_conv2d)
+    monkeypatch.setattr(deformable, "torchvision_kernel", lambda _device: deform_conv2d)
     features, *rest = drawn(4, 5, 7)
     found = deformable_conv(features.as_subclass(OnCuda), *rest)
     torch.testing.assert_close(found, deformable_conv(features, *rest).double(), rtol=0, atol=1e-4)

@@ -14,10 +14,11 @@ from vsrpp.plugins import messages, registry, source
 def test_an_import_error_names_the_innermost_line_of_the_plugins_own(here: Path) -> None:
     helper = write(here, "import json\n\ndef f(x):\n    return json.loads(x)\n", "inner_helper.py")
     file = write(here, "import inner_helper\n\ninner_helper.f('{')\n")
+    before = set(sys.modules)
     with raises(messages.NOT_IMPORTED, where=f"{helper}:4", source="extras.py") as caught:
         registry.load(source.of_file(file))
     assert "JSONDecodeError: Expecting property name" in str(caught.value)
-    assert not [name for name in sys.modules if name.startswith("vsrpp_plugin_extras")]
+    assert not [name for name in set(sys.modules) - before if name.startswith("vsrpp_plugin_extras")]
     assert "inner_helper" not in sys.modules
 
 

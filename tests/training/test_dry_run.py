@@ -17,7 +17,7 @@ from tests.support.waiting import free_port
 from vsrpp.cli.dry_run import lines
 from vsrpp.launch.dry_run_job import unreachable
 from vsrpp.paths import CheckpointPaths
-from vsrpp.training import dry_run, memory, messages
+from vsrpp.training import dry_run, messages
 from vsrpp.training.dry_run import DryRun
 from vsrpp.training.forecast import Measured, forecast, occasions, oddities
 from vsrpp.training.open_run import open_run
@@ -110,7 +110,7 @@ def test_a_missing_perceptual_weight_file_is_found_before_the_run(tmp_path: Path
 def test_a_validation_that_cannot_fit_into_memory_is_refused_before_the_run(
     tmp_path: Path, tiny_clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "there_is", lambda _device: 1000)
+    monkeypatch.setattr("vsrpp.training.prepared.there_is", lambda _device: 1000)
     seen = tried(tmp_path / "runs", tiny_clip)
     assert "validation clip tiny refused: scoring 5 frames of 96×64 at once needs at least" in seen.problems[0]
     assert seen.measured is None and list(tmp_path.iterdir()) == []

@@ -27,18 +27,18 @@ def deformable_conv(features: Tensor, offset: Tensor, mask: Tensor, weight: Tens
     With G groups of channels: offset (N, G·9·2, h, w), in pixels, y before x; mask (N, G·9, h, w); weight (O, C, 3, 3).
     Bilinear between pixels, zero outside. The backward is not deterministic on CUDA.
     """
-    kernel = torchvision_kernel() if features.is_cuda else None
+    kernel = torchvision_kernel(features.device) if features.is_cuda else None
     if kernel is not None:
         return kernel(features, offset, weight, bias, padding=KERNEL // 2, mask=mask)
     return _in_torch(features, offset, mask, weight, bias)
 
 
 @functools.cache
-def torchvision_kernel() -> Callable[..., Tensor] | None:
-    """torchvision's `deform_conv2d`, if it runs on CUDA here. Built for another torch, its import raises RuntimeError."""
+def torchvision_kernel(device: torch.device) -> Callable[..., Tensor] | None:
+    """torchvision's `deform_conv2d`, if it runs on this device. Built for another torch, its import raises RuntimeError."""
     try:
         kernel: Callable[..., Tensor] = importlib.import_module("torchvision.ops").deform_conv2d
-        one, taps = torch.zeros(1, 1, 1, 1, device="cuda"), torch.zeros(1, 1, KERNEL, KERNEL, device="cuda")
+        one, taps = torch.zeros(1, 1, 1, 1, device=device), torch.zeros(1, 1, KERNEL, KERNEL, device=device)
         kernel(one, one.expand(1, 2 * TAPS, 1, 1), taps, None, padding=KERNEL // 2, mask=one.expand(1, TAPS, 1, 1))
     except (ImportError, RuntimeError, AttributeError):
         return None
