@@ -282,9 +282,16 @@ def test_a_notebook_shows_a_run_with_what_people_wrote_escaped(finished: Run, mo
 
 def _trainings() -> list[psutil.Process]:
     """The training processes that this process has started, including zombies."""
-    zombies = [child for child in psutil.Process().children() if child.status() == psutil.STATUS_ZOMBIE]
-    lines = [child for child in psutil.Process().children() if child not in zombies and "train" in child.cmdline()]
-    return zombies + lines
+
+    def trains(child: psutil.Process) -> bool:
+        try:
+            return child.status() == psutil.STATUS_ZOMBIE or "train" in child.cmdline()
+        except psutil.ZombieProcess:
+            return True
+        except psutil.NoSuchProcess:
+            return False
+
+    return [child for child in psutil.Process().children() if trains(child)]
 
 
 @pytest.mark.slow
