@@ -111,7 +111,7 @@ def parser(doc: str | None, *, short: str) -> argparse.ArgumentParser:
 
 # ---- steering
 def start(config: dict[str, Any], home: Path, arm: Arm) -> Run:
-    """Start training an arm through `vsrpp.train` in a folder of its own; an unfinished earlier attempt is set aside."""
+    """Start training an arm through `vsrpp.train` in its own folder; an unfinished earlier attempt is set aside."""
     import vsrpp
 
     os.environ.update(environment(home))

@@ -23,22 +23,12 @@ from vsrpp.media.encoder import CODECS, FrameEncoder
 from vsrpp.media.encoding_plan import plan_encoding
 from vsrpp.media.folder_writer import FolderWriter, folder_turn
 from vsrpp.media.inputs import is_video
+from vsrpp.media.subtitles import ASS_HEADER
 from vsrpp.media.timing import decoding_stamps
 from vsrpp.media.video_reader import MasteringDisplay, OpenClip, open_video
 from vsrpp.media.video_writer import VideoWriter, trial
 
 MILLI = Fraction(1, 1000)
-HEADER = b"""[Script Info]
-ScriptType: v4.00+
-
-[V4+ Styles]
-Format: Name, Fontname, Fontsize, PrimaryColour, SecondaryColour, OutlineColour, BackColour, Bold, Italic, Underline, \
-StrikeOut, ScaleX, ScaleY, Spacing, Angle, BorderStyle, Outline, Shadow, Alignment, MarginL, MarginR, MarginV, Encoding
-Style: Default,Arial,16,&Hffffff,&Hffffff,&H0,&H0,0,0,0,0,100,100,0,0,1,1,0,2,10,10,10,1
-
-[Events]
-Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
-"""
 UNEVEN = [0, 40, 80, 200, 240, 400]
 EVEN = [0, 40, 80, 120, 160, 200]
 MASTERING = MasteringDisplay(
@@ -108,7 +98,7 @@ def film(
             tones.append(tone)
         text = container.add_stream(subtitles) if subtitles else None
         if text is not None:
-            text.codec_context.subtitle_header = HEADER
+            text.codec_context.subtitle_header = ASS_HEADER
             text.codec_context.time_base = MILLI
             text.metadata["language"], text.disposition = "ger", int(Disposition.forced)
         if extras:

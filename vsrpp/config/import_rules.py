@@ -223,7 +223,9 @@ def _validation(reading: Reading, layout: str, root: Found | None, gt: Found | N
     path = _joined(root, gt)
     if layout == "reds" and "reds" in str(path).lower():
         for part in parts:
-            reading.maps(part, {}, "REDS4 (clips 000, 011, 015, 020 of data) validates by itself")
+            reading.maps(
+                part, {}, "REDS4 (clips 000, 011, 015, 020 of data) is used for validation without being named"
+            )
         return
     main = gt or root
     assert main is not None

@@ -1,4 +1,4 @@
-"""Speed and memory of an exported file beside the network in PyTorch, each in a process of its own, on the CPU."""
+"""Speed and memory of an exported file and of the network in PyTorch, each in its own process, on the CPU."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from vsrpp.models.spynet import COARSEST
 _SIDE = COARSEST
 """Side of the small picture: what a network with flow resizes to anyway."""
 _MEASURED_FRAMES = 32
-"""A network is measured on at most so many frames, which takes a second; from there on, memory is taken to grow with them."""
+"""The most frames that a network is measured on, which takes a second; beyond, memory is assumed to grow in proportion."""
 _ENCODER_BYTES = 90
 """Bytes per output pixel that an encoder holds: about 60 frames of 4:2:0, for x264's lookahead and references."""
 _SMALLEST_TILE, _SMALLEST_CHUNK = 64, 4

@@ -33,7 +33,7 @@ class Requirements:
     fits: StreamBounds | None
     """Smaller bounds that would fit; None if these do, or none would."""
     host: int
-    """Bytes of this process, if the device has memory of its own; else 0."""
+    """Bytes of this process if the device has its own memory, else 0."""
 
     @property
     def tight(self) -> bool:

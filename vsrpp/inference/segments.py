@@ -25,7 +25,7 @@ Frame = NDArray[np.uint8] | NDArray[np.uint16]
 Stamp = tuple[int, int]
 """(pts, duration) in the video's time base."""
 SEGMENT_FRAMES = 48
-"""At least so many frames in a segment: two seconds of film, a usual distance of keyframes."""
+"""The fewest frames in a segment: two seconds of film, a usual interval between keyframes."""
 
 
 def segment_frames(chunk_frames: int) -> int:

@@ -76,7 +76,7 @@ class UpscaleEars:
     """Before the network runs: what it will take, and how many frames were finished earlier."""
     on_progress: Callable[[UpscaleProgress], None] = lambda _: None
     on_kept: Callable[[int], None] = lambda _: None
-    """After a failure or an interruption: so many finished frames are kept for a resume."""
+    """After a failure or an interruption: the number of finished frames that are kept for a resume."""
 
 
 def upscale(

@@ -40,7 +40,7 @@ def run_id(delivery: Delivery, uri: str, say: Callable[[str], None]) -> str | No
         )
     if delivery.passed_over:
         say(
-            f"⚠️  MLflow run {safe(delivery.passed_over)} (MLFLOW_RUN_ID) holds another training: this one gets a run of its own."
+            f"⚠️  MLflow run {safe(delivery.passed_over)} (MLFLOW_RUN_ID) holds another training: this one gets its own run."
         )
     return assigned
 

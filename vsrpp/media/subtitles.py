@@ -10,7 +10,7 @@ TEXT_CODECS = frozenset({"mov_text", "srt", "subrip", "ass", "ssa", "webvtt", "t
 STYLED = frozenset({"ass", "ssa"})
 """Those whose styles the others do not hold."""
 _MILLI = Fraction(1, 1000)
-_HEADER = b"""[Script Info]
+ASS_HEADER = b"""[Script Info]
 ScriptType: v4.00+
 
 [V4+ Styles]
@@ -28,7 +28,7 @@ class TextConverter:
 
     def __init__(self, source: Any, target: Any) -> None:
         self._source, self._target = source, target
-        target.subtitle_header = source.subtitle_header or _HEADER
+        target.subtitle_header = source.subtitle_header or ASS_HEADER
         target.time_base = _MILLI
 
     def convert(self, packet: Any) -> Any:
